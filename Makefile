@@ -1,0 +1,66 @@
+# Two commands set everything up on a fresh machine that has Python 3.11 or newer and make:
+#
+#   make demo    builds .venv, fetches SmolLM2-135M, trains a prefix, prints texts before and after
+#   make test    adds the development tools and runs everything that CI runs
+#
+# Without make (Windows):
+#
+#   py -m venv .venv
+#   .venv\Scripts\pip install -c constraints.txt -e .          (or -e .[dev])
+#   .venv\Scripts\softprompt demo
+
+PYTHON ?= python3
+VENV := .venv
+
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+
+# stamps: an install is repeated only when what it was made from has changed
+RUNTIME := $(VENV)/.runtime-installed
+DEV := $(VENV)/.dev-installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint install install-dev clean
+
+help:
+	@echo "make demo     set up .venv and run the demonstration"
+	@echo "make test     set up .venv and run every check of CI"
+	@echo "make lint     the checks without the tests"
+	@echo "make clean    remove .venv (fetched backbones and runs stay)"
+
+demo: $(RUNTIME)
+	$(BIN)/softprompt demo
+
+test: lint
+	$(BIN)/softprompt backbones pull smollm2-135m
+	$(BIN)/pytest -q
+
+lint: $(DEV)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+install: $(RUNTIME)
+
+install-dev: $(DEV)
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+	  { echo "$(PYTHON) is missing or older than Python 3.11: name a newer one, e.g. make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e .
+	@echo done > $@
+
+$(DEV): pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@echo done > $@
+	@echo done > $(RUNTIME)
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,37 @@
+"""Soft prompts for frozen transformers: train, keep, mix and use them.
+
+The public names load lazily, so that `import softprompt` costs little.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "load_backbone": "softprompt.backbones.load",
+    "Backbone": "softprompt.backbones.backbone",
+    "prefix_tuning": "softprompt.prompts.methods",
+    "prompt_tuning": "softprompt.prompts.methods",
+    "load_prompt": "softprompt.prompts.prompt",
+    "Prompt": "softprompt.prompts.prompt",
+}
+
+__all__ = ["Backbone", "Prompt", "__version__", "load_backbone", "load_prompt", "prefix_tuning", "prompt_tuning"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'softprompt' has no attribute '{name}'")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones.load import load_backbone
+    from softprompt.prompts.methods import prefix_tuning, prompt_tuning
+    from softprompt.prompts.prompt import Prompt, load_prompt

@@ -1,0 +1,234 @@
+"""The one attention function: every family's attention passes here while a prompt is active.
+
+transformers asks its `AttentionInterface` for the function named in a config. Inside `routed` the
+configs name ours, which hands each call to whatever was put on the module, and to the stock function
+unchanged where nothing was.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from softprompt.errors import BackboneError
+
+Stock = Callable[..., tuple[Tensor, Tensor | None]]
+KERNELS = ("sdpa", "eager")
+"""Attention kernels that a prompt can work with."""
+
+_PREFIX = "softprompt_"
+_SLOT = "_softprompt"
+
+
+class Interception(Protocol):
+    """What can be put on an attention module."""
+
+    def __call__(
+        self,
+        stock: Stock,
+        kernel: str,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        kwargs: dict[str, Any],
+    ) -> tuple[Tensor, Tensor | None]:
+        """Compute one attention; `query` is `[batch, head, seq, head_dim]`."""
+        ...
+
+
+def put(module: nn.Module, interception: Interception | None) -> None:
+    """Put an interception on an attention module, or take it off with None."""
+    # Straight into __dict__: an nn.Module among the values must not become a submodule of the backbone.
+    if interception is None:
+        module.__dict__.pop(_SLOT, None)
+    else:
+        module.__dict__[_SLOT] = interception
+
+
+def _attention(kernel: str) -> Stock:
+    def attend(
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        stock = ALL_ATTENTION_FUNCTIONS["sdpa"] if kernel == "sdpa" else _eager(module)
+        interception = module.__dict__.get(_SLOT)
+        if interception is None:
+            return stock(module, query, key, value, attention_mask, **kwargs)
+        return interception(stock, kernel, module, query, key, value, attention_mask, kwargs)
+
+    return attend
+
+
+def _eager(module: nn.Module) -> Stock:
+    """The eager function of the module's own family, which is not registered anywhere."""
+    for cls in type(module).__mro__:
+        found = getattr(sys.modules[cls.__module__], "eager_attention_forward", None)
+        if found is not None:
+            return found
+    raise BackboneError(
+        type(module).__name__, "no eager attention function", "one in its file", "load with attention='sdpa'"
+    )
+
+
+for _kernel in KERNELS:
+    AttentionInterface.register(_PREFIX + _kernel, _attention(_kernel))
+    AttentionMaskInterface.register(_PREFIX + _kernel, ALL_MASK_ATTENTION_FUNCTIONS[_kernel])
+
+
+@contextmanager
+def routed(model: nn.Module) -> Iterator[None]:
+    """While active, every attention call of the model passes through this file; undone exactly.
+
+    Raises:
+        BackboneError: the model uses a kernel that cannot take a prompt.
+    """
+    configs = {id(c): c for m in model.modules() if (c := getattr(m, "config", None)) is not None}
+    before: list[tuple[Any, str]] = []
+    for config in configs.values():
+        kernel = getattr(config, "_attn_implementation_internal", None)
+        if kernel is None or kernel.startswith(_PREFIX):  # none, or already routed by an outer call
+            continue
+        if kernel not in KERNELS:
+            raise BackboneError(
+                "backbone.attention", f"'{kernel}'", "'sdpa' or 'eager'", "load the model with one"
+            )
+        before.append((config, kernel))
+    try:
+        for config, kernel in before:
+            config._attn_implementation_internal = _PREFIX + kernel
+        yield
+    finally:
+        for config, kernel in before:
+            config._attn_implementation_internal = kernel
+
+
+class Recorder:
+    """Notes every attention call and computes it as usual."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[nn.Module, Tensor, Tensor, Tensor]] = []
+
+    def __call__(
+        self,
+        stock: Stock,
+        kernel: str,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        kwargs: dict[str, Any],
+    ) -> tuple[Tensor, Tensor | None]:
+        """Note module, query, key and value."""
+        self.calls.append((module, query, key, value))
+        return stock(module, query, key, value, mask, **kwargs)
+
+
+@contextmanager
+def recording(model: nn.Module) -> Iterator[Recorder]:
+    """Record every attention call of the model; what was put on its modules rests meanwhile."""
+    recorder = Recorder()
+    before = {m: m.__dict__.get(_SLOT) for m in model.modules()}
+    try:
+        for module in before:
+            put(module, recorder)
+        yield recorder
+    finally:
+        for module, old in before.items():
+            put(module, old)
+
+
+def attend_with_prefix(
+    stock: Stock,
+    kernel: str,
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    kwargs: dict[str, Any],
+    prefix_keys: Tensor,
+    prefix_values: Tensor,
+    valid: Tensor | None,
+    prefix_bias: Tensor | None,
+    widened: dict[Any, tuple[Tensor | None, Tensor | None]],
+) -> tuple[Tensor, Tensor | None]:
+    """The stock attention with keys and values put before the real ones.
+
+    Args:
+        stock: the family's own function.
+        kernel: `sdpa` or `eager`; they read a missing mask differently.
+        module: the attention module.
+        query: `[batch, head, seq, head_dim]`, as are the following, with their own sizes.
+        key: the real keys.
+        value: the real values.
+        mask: boolean (True attends) or additive, `[batch or 1, head or 1, seq, keys]`; or none.
+        kwargs: the family's other arguments.
+        prefix_keys: `[batch or 1, kv_head, prompt, key_dim]`.
+        prefix_values: `[batch or 1, kv_head, prompt, value_dim]`.
+        valid: which prompt columns each row sees, `[batch, prompt]`; None is all.
+        prefix_bias: the relative position bias of the prompt columns, where the family has one.
+        widened: masks already widened in this forward, since all layers share them.
+    """
+    batch, q_len = query.shape[0], query.shape[2]
+    kwargs = dict(kwargs)
+    is_causal = kwargs.pop("is_causal", None)
+    is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    bias = kwargs.get("position_bias")
+    # Without a mask, sdpa counts a causal one from the top left: in a static cache's prefill the queries
+    # meet more keys than there are queries, and the surplus is empty.
+    causal = mask is None and kernel == "sdpa" and bool(is_causal) and q_len > 1
+    if causal and key.shape[2] > q_len:
+        key, value = key[:, :, :q_len], value[:, :, :q_len]
+        bias = None if bias is None else bias[..., :q_len]
+    if bias is not None:
+        columns = prefix_bias if prefix_bias is not None else bias.new_zeros(1, bias.shape[1], 1, 1)
+        columns = columns.to(bias.dtype).expand(-1, bias.shape[1], bias.shape[2], prefix_keys.shape[2])
+        rows = max(columns.shape[0], bias.shape[0])
+        kwargs["position_bias"] = torch.cat(
+            [columns.expand(rows, -1, -1, -1), bias.expand(rows, -1, -1, -1)], dim=-1
+        )
+    n_prefix = prefix_keys.shape[2]
+    wide = (id(mask), id(valid), n_prefix, q_len, key.shape[2], causal)
+    if wide not in widened:
+        # The originals are kept beside, so that an id is not given to another tensor meanwhile.
+        widened[wide] = (_widen(mask, valid, n_prefix, q_len, key, causal), mask)
+    keys = torch.cat([prefix_keys.to(key).expand(batch, -1, -1, -1), key], dim=2)
+    values = torch.cat([prefix_values.to(value).expand(batch, -1, -1, -1), value], dim=2)
+    return stock(module, query, keys, values, widened[wide][0], is_causal=False, **kwargs)
+
+
+def _widen(
+    mask: Tensor | None, valid: Tensor | None, n_prefix: int, q_len: int, key: Tensor, causal: bool
+) -> Tensor | None:
+    """The mask with columns for the prompt in front."""
+    if mask is None:
+        if valid is None and not causal:
+            return None
+        kv_len = key.shape[2]
+        mask = torch.ones(1, 1, q_len, kv_len, dtype=torch.bool, device=key.device)
+        if causal:
+            mask = mask.tril()
+    batch = mask.shape[0] if valid is None else valid.shape[0]
+    columns = (
+        torch.ones(1, n_prefix, dtype=torch.bool, device=mask.device)
+        if valid is None
+        else valid.to(mask.device)
+    )
+    columns = columns[:, None, None, :].expand(batch, mask.shape[1], mask.shape[2], n_prefix)
+    if mask.dtype != torch.bool:
+        shut = torch.finfo(mask.dtype).min
+        columns = torch.zeros_like(columns, dtype=mask.dtype).masked_fill(~columns, shut)
+    return torch.cat([columns, mask.expand(batch, -1, -1, -1)], dim=-1)

@@ -1,0 +1,252 @@
+"""The frozen model and the one way in: `prompted`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from softprompt.backbones.describe import describe, find_attentions, find_stack, observe
+from softprompt.backbones.session import Session
+from softprompt.backbones.training_mode import training_mode
+from softprompt.errors import BackboneError, PromptError
+from softprompt.prompts.placements import AttentionShape, KeyValues, SlotEmbeddings
+from softprompt.prompts.prompt import Prompt
+from softprompt.store.card import BackboneCard
+
+
+class Backbone:
+    """A frozen transformers model that prompts can work in. Make one with `load_backbone`.
+
+    Args:
+        model: a live transformers model; its parameters are frozen here.
+        tokenizer: its tokenizer; without one, texts cannot be used, token ids can.
+        name: for cards and messages.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, name: str):
+        self.model = model.requires_grad_(False).eval()
+        self._tokenizer = tokenizer
+        self.spec = describe(model, name)
+        self._sites = find_attentions(model)
+        self._session: Session | None = None
+
+    # -- facts -----------------------------------------------------------------------------------
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer; BackboneError if there is none."""
+        if self._tokenizer is None:
+            raise BackboneError(
+                "backbone.tokenizer",
+                "none",
+                "a tokenizer",
+                "pass tokenizer=... to load_backbone with a live model",
+            )
+        return self._tokenizer
+
+    @property
+    def card(self) -> BackboneCard:
+        """Name and fingerprint, as stored with a prompt."""
+        return self.spec.card
+
+    @property
+    def hidden(self) -> int:
+        """Width of the input embeddings."""
+        return self.spec.hidden
+
+    @property
+    def device(self) -> torch.device:
+        """Where the input embeddings lie."""
+        return self.model.get_input_embeddings().weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the input embeddings, in which the model computes."""
+        return self.model.get_input_embeddings().weight.dtype
+
+    @property
+    def attentions(self) -> dict[tuple[str, int], AttentionShape]:
+        """Key/value sizes of every (site, layer) that a prefix can reach.
+
+        Raises:
+            BackboneError: the architecture computes attention on its own, out of a prefix's reach.
+        """
+        if not self._sites:
+            raise BackboneError(
+                "backbone",
+                f"{self.spec.name} ({self.spec.family}), whose attention never calls the registered function",
+                "a family whose attention goes through transformers' AttentionInterface",
+            )
+        return {(a.site, a.layer): a.shape for a in self._sites}
+
+    # -- what initialisation needs ---------------------------------------------------------------
+
+    def token_ids(self, text: str) -> list[int]:
+        """The text's tokens, without special ones."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def sample_tokens(self, n: int, generator: torch.Generator) -> list[int]:
+        """Random tokens of the vocabulary, special ones left out (repeats only if n is larger)."""
+        special = set(self._tokenizer.all_special_ids) if self._tokenizer is not None else set()
+        ordinary = [i for i in range(min(self.spec.vocab, self._n_tokens())) if i not in special]
+        order = torch.randperm(len(ordinary), generator=generator).tolist()
+        return [ordinary[order[i % len(order)]] for i in range(n)]
+
+    @torch.no_grad()
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Input vectors of tokens, `[slot, hidden]`."""
+        return self.model.get_input_embeddings()(torch.tensor(ids, device=self.device)).clone()
+
+    @torch.no_grad()
+    def observe(self, ids: Sequence[int]) -> tuple[KeyValues, ...]:
+        """The frozen model's own key/values on tokens, for every site and layer.
+
+        An encoder-decoder reads the same tokens in its encoder and in its decoder.
+        """
+        self._fits(len(ids))
+        row = torch.tensor([list(ids)], device=self.device)
+        inputs = {"input_ids": row}
+        if self.spec.is_encoder_decoder:
+            inputs["decoder_input_ids"] = row
+        return tuple(observe(self.model, self._sites, inputs))
+
+    # -- the way in ------------------------------------------------------------------------------
+
+    def prompted(
+        self, prompts: Prompt | None | Sequence[Prompt | None], rows: Sequence[int] | Tensor | None = None
+    ) -> AbstractContextManager[Any]:
+        """Within this context, plain transformers calls run under the prompts; undone exactly.
+
+        Args:
+            prompts: one prompt for all rows, or several (None stands for no prompt).
+            rows: for each batch row the index of its prompt; without it, several prompts are one per row.
+
+        Raises:
+            PromptError: a prompt for another backbone, or rows that name no prompt.
+            BackboneError: a layer that cannot be reached, or prompts already active.
+        """
+        several = [prompts] if isinstance(prompts, Prompt) or prompts is None else list(prompts)
+        index = self._rows(several, rows, single=isinstance(prompts, Prompt) or prompts is None)
+        for prompt in several:
+            if prompt is not None:
+                self._check(prompt)
+        if all(prompt is None for prompt in several):
+            return nullcontext(self)
+        return self._active(several, index)
+
+    @contextmanager
+    def _active(self, prompts: list[Prompt | None], rows: list[int] | None) -> Iterator["Backbone"]:
+        if self._session is not None:
+            raise BackboneError(
+                "prompted",
+                "a second call inside the first",
+                "one at a time",
+                "pass a list of prompts with rows=...",
+            )
+        session = Session(
+            self.model, self._sites, self._stacks(), self.spec.max_positions, self.spec.name, prompts, rows,
+            self._lower, self.dtype,
+        )  # fmt: skip
+        self._session = session
+        try:
+            with session:
+                yield self
+        finally:
+            self._session = None
+
+    def labelled_logits(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
+        """Vocabulary logits at chosen positions only; the head never sees the others.
+
+        Args:
+            inputs: for the model, without labels.
+            labelled: boolean, `[batch, seq]`, over the decoder's positions.
+
+        Returns:
+            `[labelled, vocab]`, in row-major order, in the model's precision.
+        """
+        head = self.model.get_output_embeddings()
+        if head is None:
+            raise BackboneError("backbone", f"{self.spec.name} without a vocabulary head", "a language model")
+
+        def choose(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor]:
+            return (args[0][labelled][None],)
+
+        handle = head.register_forward_pre_hook(choose)
+        try:
+            return self.model(**inputs, use_cache=False).logits[0]
+        finally:
+            handle.remove()
+
+    def training_mode(
+        self, dropout: bool = False, gradient_checkpointing: bool = False
+    ) -> AbstractContextManager[None]:
+        """Set the frozen model's dropout and gradient checkpointing; undone on leaving."""
+        return training_mode(self.model, dropout, gradient_checkpointing)
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _lower(self, prompt: Prompt) -> tuple[KeyValues, ...] | SlotEmbeddings:
+        """A placement as key/values where that is exact: soft tokens before a decoder go through it once."""
+        placed = prompt()
+        if isinstance(placed, tuple) or self.spec.is_encoder_decoder:
+            return placed
+        vectors = placed.vectors.to(self.device, self.dtype)[None]
+        return tuple(observe(self.model, self._sites, {"inputs_embeds": vectors}))
+
+    def _stacks(self) -> dict[str, nn.Module]:
+        sites = {a.site for a in self._sites}
+        return {
+            site: find_stack(self.model, [a for a in self._sites if a.site == site])
+            for site in ("encoder", "decoder")
+            if site in sites
+        }
+
+    def _rows(
+        self, prompts: Sequence[Prompt | None], rows: Sequence[int] | Tensor | None, single: bool
+    ) -> list[int] | None:
+        if rows is None:
+            return None if single else list(range(len(prompts)))
+        index = [int(row) for row in rows]
+        bad = [row for row in index if not 0 <= row < len(prompts)]
+        if bad or not index:
+            raise PromptError(
+                "prompted.rows",
+                bad[0] if bad else "no rows",
+                f"indices from 0 to {len(prompts) - 1}, one per batch row",
+            )
+        return index
+
+    def _check(self, prompt: Prompt) -> None:
+        if prompt.card.backbone.fingerprint != self.spec.fingerprint:
+            theirs = prompt.card.backbone
+            raise PromptError(
+                "prompted",
+                f"a prompt for {theirs.name} ({theirs.fingerprint})",
+                f"one for {self.spec.name} ({self.spec.fingerprint})",
+                "load it with load_prompt(folder, backbone)",
+            )
+        there = self.attentions
+        for site, layers in prompt.card.sites.items():
+            for layer in layers:
+                if (site, layer) not in there:
+                    raise BackboneError(
+                        "prompted", f"{site} layer {layer}", f"layers that {self.spec.name} has"
+                    )
+        shared = {id(a.module) for a in self._sites}
+        if len(shared) < len(self._sites):
+            raise BackboneError(
+                "prompted",
+                f"{self.spec.name}, whose layers share one attention module",
+                "layers of their own",
+            )
+
+    def _fits(self, n_tokens: int) -> None:
+        longest = self.spec.max_positions
+        if longest is not None and n_tokens > longest:
+            raise BackboneError("prompt.initialization", f"{n_tokens} tokens", f"at most {longest}")
+
+    def _n_tokens(self) -> int:
+        return self.spec.vocab if self._tokenizer is None else len(self._tokenizer)

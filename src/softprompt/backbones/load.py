@@ -1,0 +1,115 @@
+"""Getting a backbone: bundled, from a folder, from the hub, or a live model."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+)
+
+from softprompt.backbones import bundled
+from softprompt.backbones.backbone import Backbone
+from softprompt.errors import BackboneError, nearest
+
+
+def load_backbone(
+    name_or_path_or_model: str | Path | PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    dtype: str | torch.dtype | None = None,
+    device: str | torch.device | None = None,
+    *,
+    attention: str | None = None,
+) -> Backbone:
+    """A frozen backbone.
+
+    Args:
+        name_or_path_or_model: a bundled name (`softprompt backbones list`), a folder with a transformers
+            checkpoint, a hub id, or a live transformers model, which is frozen in place.
+        tokenizer: for a live model; otherwise the one beside the weights.
+        dtype: precision of the frozen weights, e.g. `bfloat16`; None keeps what the files (or the live
+            model) hold, except that half precision becomes float32 on a processor that has no fast
+            arithmetic for it (there it is 5 to 20 times slower).
+        device: a torch device; None takes CUDA or MPS where there is one (a live model stays).
+        attention: `sdpa` or `eager`; None keeps the model's default.
+
+    Raises:
+        BackboneError: it cannot be found, read or used.
+    """
+    if isinstance(name_or_path_or_model, PreTrainedModel):
+        model = name_or_path_or_model
+        name = model.config.name_or_path or type(model).__name__
+        if attention is not None:
+            model.set_attn_implementation(attention)
+        if dtype is not None:
+            model = model.to(_dtype(dtype))
+        return Backbone(model if device is None else model.to(device), tokenizer, name)  # type: ignore[arg-type]
+    name = str(name_or_path_or_model)
+    source = _source(name)
+    device = device or _best_device()
+    options: dict[str, Any] = {"dtype": "auto" if dtype is None else _dtype(dtype)}
+    if attention is not None:
+        options["attn_implementation"] = attention
+    try:
+        config = AutoConfig.from_pretrained(source)
+        model = _kind(config).from_pretrained(source, config=config, **options)
+        tokenizer = tokenizer or AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        hint = nearest(name, bundled.BUNDLED)
+        raise BackboneError(
+            "backbone.name",
+            f"'{name}' ({str(error).splitlines()[0]})",
+            f"a bundled name ({', '.join(bundled.BUNDLED)}), a folder with a transformers checkpoint, or a hub id",
+            hint,
+        ) from error
+    if dtype is None and torch.device(device).type == "cpu" and model.dtype != torch.float32 and not fast_bf16():
+        model = model.float()
+    return Backbone(model.to(device), tokenizer, name)
+
+
+def fast_bf16() -> bool:
+    """Whether this processor computes bfloat16 matrices about as fast as float32 ones, or faster."""
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):  # builds without oneDNN
+        return False
+
+
+def _source(name: str) -> str:
+    if name in bundled.BUNDLED:
+        return str(bundled.folder(name) or bundled.pull(name))
+    return name
+
+
+def _kind(config: Any) -> Any:
+    if config.is_encoder_decoder and type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING:
+        return AutoModelForSeq2SeqLM
+    # Encoders such as BERT are in the causal table too; only a decoder by design is one here.
+    declared = getattr(config, "architectures", None) or []
+    causal = any(a.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")) for a in declared)
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and causal:
+        return AutoModelForCausalLM
+    return AutoModel
+
+
+def _dtype(dtype: str | torch.dtype) -> torch.dtype:
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(found, torch.dtype):
+        raise BackboneError("backbone.dtype", repr(dtype), "'float32', 'bfloat16' or 'float16'")
+    return found
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

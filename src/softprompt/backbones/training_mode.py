@@ -1,0 +1,65 @@
+"""The frozen model's own modes while a prompt is trained."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+
+@contextmanager
+def training_mode(model: PreTrainedModel, dropout: bool, gradient_checkpointing: bool) -> Iterator[None]:
+    """Set dropout and gradient checkpointing of a frozen model; every flag is put back on leaving.
+
+    transformers checkpoints a layer only in training mode, so without dropout only the layers
+    themselves are set to it, and the dropout numbers that they hold are 0 meanwhile.
+    """
+    training = {module: module.training for module in model.modules()}
+    checkpointed = is_checkpointed(model)
+    quiet: list[tuple[nn.Module, str, Any]] = []
+    try:
+        model.train(dropout)
+        if gradient_checkpointing:
+            _switch(model, "enable")({"use_reentrant": False})
+            if not dropout:
+                for module in model.modules():
+                    if isinstance(module, GradientCheckpointingLayer):
+                        module.training = True
+                        for name, value in list(vars(module).items()):
+                            if "dropout" in name and isinstance(value, float):
+                                quiet.append((module, name, value))
+                                setattr(module, name, 0.0)
+        yield
+    finally:
+        for module, name, value in quiet:
+            setattr(module, name, value)
+        if gradient_checkpointing and not checkpointed:
+            _switch(model, "disable")()
+        for module, flag in training.items():
+            module.training = flag
+
+
+@contextmanager
+def without_checkpointing(model: nn.Module) -> Iterator[None]:
+    """Layers keep their activations meanwhile, as a short pass of batch 1 should."""
+    switched = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+    try:
+        for module in switched:
+            module.gradient_checkpointing = False  # type: ignore[assignment]
+        yield
+    finally:
+        for module in switched:
+            module.gradient_checkpointing = True  # type: ignore[assignment]
+
+
+def is_checkpointed(model: nn.Module) -> bool:
+    """Whether any layer recomputes its activations in the backward pass."""
+    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+
+
+def _switch(model: PreTrainedModel, what: str) -> Callable[..., None]:
+    # transformers 5.2x renamed it; the older name still serves older releases.
+    new, old = f"activation_checkpointing_{what}", f"gradient_checkpointing_{what}"
+    return getattr(model, new if hasattr(model, new) else old)

@@ -1,0 +1,74 @@
+"""The command `softprompt`: one file per subcommand, errors in one red line."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from softprompt.cli import backbones, demo, evaluate, generate, inspect, train
+from softprompt.cli.options import epilog
+from softprompt.errors import ConfigError, SoftpromptError
+
+app = typer.Typer(
+    name="softprompt",
+    help="Soft prompts for frozen transformers: train, measure and use them.",
+    epilog=epilog(demo.EXAMPLES),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo", epilog=epilog(demo.EXAMPLES))(demo.demo)
+app.command("train", epilog=epilog(train.EXAMPLES))(train.train)
+app.command("evaluate", epilog=epilog(evaluate.EXAMPLES))(evaluate.evaluate)
+app.command("generate", epilog=epilog(generate.EXAMPLES))(generate.generate)
+app.command("inspect", epilog=epilog(inspect.EXAMPLES))(inspect.inspect)
+app.add_typer(backbones.app, name="backbones")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from softprompt import __version__
+
+        typer.echo(f"softprompt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Soft prompts for frozen transformers: train, measure and use them."""
+    # The error is met outside of the context, where only this list still reaches.
+    context.ensure_object(list).append(debug)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character should not lose the whole output.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    debug: list[bool] = []
+    try:
+        app(arguments, obj=debug)
+    except SoftpromptError as error:
+        if any(debug):
+            raise
+        _print_error(str(error))
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def _print_error(message: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text(f"error: {message}", style="red"), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""softprompt demo: a prefix trained from nothing in a few minutes, on made-up data."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from softprompt.config import RunSettings
+    from softprompt.data.records import Record
+
+EXAMPLES = (("Example", "softprompt demo"),)
+
+SETTINGS: dict[str, Any] = {
+    "name": "demo",
+    "backbone": {"name": "smollm2-135m", "dtype": "bfloat16"},
+    "method": {"name": "prefix_tuning", "reparameterization": None, "initialization": "examples:2"},
+    "data": {"format": "restaurants", "dev_size": 6, "test_size": 16},
+    "decoding": {"strategy": "greedy", "max_new_tokens": 60},
+    "metrics": ["bleu"],
+    "training": {"steps": 45, "batch_size": 16, "learning_rate": 1e-2, "evaluate_every": 15},
+}
+
+_SHOWN = 3
+
+
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+) -> None:
+    """Train a prefix on SYNTHETIC restaurants and show what it changes (a few minutes on two cores)."""
+    from rich.console import Console
+
+    from softprompt.config import parse_run
+    from softprompt.training.run import run
+
+    console = Console()
+    settings = parse_run({**SETTINGS, "name": _free_name(output), "output": str(output)}, where="demo")
+    console.print(
+        "The data is SYNTHETIC: restaurants made up by this package, to try it without a download. "
+        "Scores on it say nothing about a method.",
+        soft_wrap=True,
+    )
+    before = _before(settings, console)
+    try:
+        result = run(settings, console=console)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"\ninterrupted; what there is lies in {settings.folder}; start again with: softprompt demo",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    _report(console, settings, result.folder, before, result.scores[-1]["values"]["bleu"])
+
+
+def _free_name(output: Path) -> str:
+    """A run folder's name that nothing has yet, so that every demo trains."""
+    name, n = str(SETTINGS["name"]), 1
+    while (output / name).exists():
+        n += 1
+        name = f"{SETTINGS['name']}-{n}"
+    return name
+
+
+def _before(settings: "RunSettings", console: "Console") -> "tuple[list[Record], list[str], float]":
+    """The untouched backbone's outputs on the test records, and their BLEU."""
+    from softprompt.backbones.bundled import NAMES, pull
+    from softprompt.backbones.load import load_backbone
+    from softprompt.data import load
+    from softprompt.tasks.generation import GenerationTask
+    from softprompt.training.evaluation import generate_and_score
+    from softprompt.training.processes import Processes
+    from softprompt.training.progress import RunProgress
+
+    frozen = settings.backbone
+    if frozen.name in NAMES:
+        pull(
+            frozen.name, progress=lambda message: console.print(f"{frozen.name}: {message}", highlight=False)
+        )
+    records = load(settings.data).test
+    processes = Processes(frozen.device)
+    backbone = load_backbone(frozen.name, dtype=frozen.dtype, device=processes.device)
+    task = GenerationTask(backbone, settings.task, settings.decoding)
+    with RunProgress(console) as progress, progress.counter("before training", len(records)) as counter:
+        scored = generate_and_score(
+            backbone, task, None, records, settings.metrics, processes, progress=counter.add
+        )
+    return records, scored.outputs, scored.rows[-1]["values"]["bleu"]
+
+
+def _report(
+    console: "Console",
+    settings: "RunSettings",
+    folder: Path,
+    before: "tuple[list[Record], list[str], float]",
+    bleu: float,
+) -> None:
+    import json
+
+    from softprompt.cli.tables import share, size
+    from softprompt.store.files import TENSORS, read_card
+
+    records, outputs, bleu_before = before
+    lines = (folder / "outputs.jsonl").read_text(encoding="utf-8").splitlines()
+    after = [json.loads(line)["output"] for line in lines]
+    for i in range(min(_SHOWN, len(records))):
+        _line(console, f"\nsource  {records[i].source}")
+        _line(console, f"before  {' '.join(outputs[i].split())}")
+        _line(console, f"after   {after[i]}")
+    n_bytes = (folder / "prompt" / TENSORS).stat().st_size
+    card = read_card(folder / "prompt")
+    numbers = n_bytes / 4
+    _line(
+        console,
+        f"\nBLEU on {len(records)} synthetic test records: {bleu_before:.1f} before, {bleu:.1f} after",
+    )
+    _line(
+        console,
+        f"prompt: {card.length} vectors, {size(n_bytes)}, "
+        f"{share(numbers, card.backbone.n_parameters)} of the parameters of {card.backbone.name}",
+    )
+    _line(console, f"run folder: {folder}")
+    _line(console, f'try: softprompt generate {folder} "{records[0].source}"')
+
+
+def _line(console: "Console", text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,197 @@
+"""softprompt evaluate: score a prompt, or a baseline without it."""
+
+import json
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from softprompt.cli.options import Overrides
+
+if TYPE_CHECKING:
+    from softprompt.backbones.backbone import Backbone
+    from softprompt.config import RunSettings
+    from softprompt.data.records import Record
+    from softprompt.prompts.prompt import Prompt
+    from softprompt.tasks.task import Task
+
+EXAMPLES = (
+    ("Example, after training that recipe", "softprompt evaluate runs/e2e-lowdata-prefix"),
+    (
+        "A baseline",
+        "softprompt evaluate --recipe recipes/e2e-lowdata-prefix.yaml --demonstrations 5 --limit 8",
+    ),
+)
+
+
+class Split(StrEnum):
+    """The sets that have references to score against."""
+
+    test = "test"
+    dev = "dev"
+
+
+def evaluate(
+    target: Annotated[
+        Path | None,
+        typer.Argument(help="A run folder, or a prompt folder (with --recipe).", show_default=False),
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="The recipe that names the data.", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+    split: Annotated[Split, typer.Option(help="Which records.")] = Split.test,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first N records.", show_default=False)
+    ] = None,
+    no_prompt: Annotated[bool, typer.Option("--no-prompt", help="Measure the untouched backbone.")] = False,
+    demonstrations: Annotated[
+        int | None,
+        typer.Option(min=1, help="Measure the backbone with K examples in its context.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results; the run folder if not given.", show_default=False),
+    ] = None,
+) -> None:
+    """Decode a set, print its scores, and keep them with the outputs."""
+    from rich.console import Console
+
+    from softprompt.cli.places import locate, positions_of
+    from softprompt.cli.tables import print_scores
+    from softprompt.errors import ConfigError
+    from softprompt.training.evaluation import generate_and_score
+    from softprompt.training.processes import Processes
+    from softprompt.training.progress import RunProgress
+
+    if no_prompt and demonstrations is not None:
+        raise ConfigError("--no-prompt", "it with --demonstrations", "one of the two", "leave one out")
+    baseline = no_prompt or demonstrations is not None
+    place = locate(target, recipe, overrides or [], needs_prompt=not baseline)
+    console, settings = Console(), place.settings
+    processes = Processes(settings.backbone.device)
+    records, train, fingerprint = _records(settings, split.value, limit)
+    backbone, task = _frozen(settings, processes.device)
+    prompt = _system(backbone, task, place.prompt, demonstrations, train, settings)
+
+    task.check_positions(records, positions_of(prompt.card) if prompt is not None else 0, training=False)
+    started = time.perf_counter()
+    with RunProgress(console if processes.is_main else None) as progress:
+        n_mine = len(range(processes.rank, len(records), processes.count))
+        with progress.counter("decoding", n_mine) as counter:
+            scored = generate_and_score(
+                backbone,
+                task,
+                prompt,
+                records,
+                settings.metrics,
+                processes,
+                settings.training.seed,
+                counter.add,
+            )
+    if not processes.is_main:
+        return
+    kind = "no-prompt" if no_prompt else f"demonstrations-{demonstrations}" if demonstrations else None
+    name = "-".join(part for part in (split.value, kind) if part)
+    title = f"{settings.name}: {name}, {len(records)} records"
+    print_scores(console, title, scored.rows, settings.metrics)
+    if task.n_cut:
+        console.print(
+            f"note: {task.n_cut} sources were longer than {settings.task.max_source_tokens} tokens and cut"
+        )
+    facts = {
+        "split": split.value,
+        "system": kind or "prompt",
+        "records": len(records),
+        "scores": scored.rows,
+        "cut_texts": task.n_cut,
+        "seconds": round(time.perf_counter() - started, 2),
+        "decoding": settings.decoding.model_dump(mode="json"),
+        "backbone": backbone.card.model_dump(),
+        "data_fingerprint": fingerprint,
+    }
+    folder = output or place.output
+    _write(folder, name, facts, records, scored.outputs)
+    console.print(
+        f"kept in {folder / f'evaluation-{name}.json'}", highlight=False, markup=False, soft_wrap=True
+    )
+
+
+def _records(
+    settings: "RunSettings", split: str, limit: int | None
+) -> tuple[list["Record"], list["Record"], str]:
+    from softprompt.data import load
+    from softprompt.errors import ConfigError
+
+    splits = load(settings.data)
+    records: list[Record] = getattr(splits, split)
+    if not records:
+        raise ConfigError(f"data.{split}", "no records", "records to score", f"name a file in data.{split}")
+    return records[:limit], splits.train, splits.fingerprint
+
+
+def _frozen(settings: "RunSettings", device: str) -> tuple["Backbone", "Task"]:
+    from softprompt.backbones.load import load_backbone
+    from softprompt.tasks.generation import GenerationTask
+
+    frozen = settings.backbone
+    backbone = load_backbone(frozen.name, dtype=frozen.dtype, device=device, attention=frozen.attention)
+    return backbone, GenerationTask(backbone, settings.task, settings.decoding)
+
+
+def _system(
+    backbone: "Backbone",
+    task: "Task",
+    folder: Path | None,
+    n_demonstrations: int | None,
+    train: list["Record"],
+    settings: "RunSettings",
+) -> "Prompt | None":
+    """What the backbone works under: the prompt, the examples, or nothing."""
+    from softprompt.errors import ConfigError
+    from softprompt.prompts.methods import prefix_tuning
+    from softprompt.prompts.prompt import load_prompt
+
+    if folder is not None:
+        return load_prompt(folder, backbone).to(backbone.device)
+    if n_demonstrations is None:
+        return None
+    if backbone.spec.is_encoder_decoder:
+        raise ConfigError(
+            "--demonstrations", f"{backbone.spec.name}, an encoder-decoder", "a decoder", "use --no-prompt"
+        )
+    # The examples' own keys and values are what the backbone would compute, once instead of per record.
+    examples = task.demonstrations(train, n_demonstrations, settings.training.seed)
+    initialization = f"examples:{n_demonstrations}"
+    prefix = prefix_tuning(
+        backbone, reparameterization=None, initialization=initialization, examples=examples
+    )
+    return prefix.to(backbone.device)
+
+
+def _write(
+    folder: Path, name: str, facts: dict[str, object], records: list["Record"], outputs: list[str]
+) -> None:
+    from softprompt.training.disk import write_atomically, writing
+    from softprompt.training.facts import versions
+
+    lines = [
+        json.dumps(
+            {
+                "id": r.id,
+                "source": r.source,
+                "output": text,
+                "references": list(r.targets),
+                "tags": dict(r.tags),
+            },
+            ensure_ascii=False,
+        )
+        for r, text in zip(records, outputs, strict=True)
+    ]
+    with writing(folder, "the table above is all there is"):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / f"outputs-{name}.jsonl", "".join(f"{line}\n" for line in lines))
+        text = json.dumps({**facts, "versions": versions()}, indent=1)
+        write_atomically(folder / f"evaluation-{name}.json", text + "\n")

@@ -1,0 +1,119 @@
+"""Reading text, JSON lines and CSV so that every mistake is named with its line."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from softprompt.errors import DataError, nearest
+
+
+def read_text(path: Path) -> str:
+    """The file as text, without a byte-order mark and with its line ends as they are.
+
+    Raises:
+        DataError: the file cannot be read, is empty, or is not UTF-8 (naming the line).
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(str(path), error.strerror, "a file that can be read") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        got = f"byte 0x{data[error.start]:02x}, which is not UTF-8"
+        raise DataError(f"{path}, line {line}", got, "UTF-8 text", "save the file as UTF-8") from None
+    if not text.strip():
+        raise DataError(str(path), "an empty file", "at least one record")
+    return text
+
+
+def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each line's number and its JSON object; blank lines are passed over."""
+    # Only "\n" ends a line: splitlines() would also cut inside strings, at U+2028 for one.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(
+                where, f"invalid JSON ({error.msg}, column {error.colno})", "a JSON object"
+            ) from None
+        except RecursionError:
+            raise DataError(where, "JSON that is nested too deeply", "a JSON object") from None
+        if not isinstance(value, dict):
+            raise DataError(where, type(value).__name__, "a JSON object")
+        yield number, value
+
+
+def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """The line that each row starts on, and the row's values of the named columns."""
+    text = read_text(path)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] = []
+    places: list[int] = []
+    while True:
+        line = reader.line_num + 1
+        where = f"{path}, line {line}"
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(where, f"malformed CSV ({error})", "rows of comma-separated fields") from None
+        if not row:
+            continue
+        if not header:
+            header = row
+            places = [_column(name, header, where) for name in columns]
+            continue
+        if len(row) != len(header):
+            raise DataError(where, f"{len(row)} fields", f"{len(header)}, as in the header")
+        yield line, [row[place] for place in places]
+
+
+def field(item: dict[str, Any], name: str, where: str) -> Any:
+    """The object's value under `name`; an error with the nearest name where there is none."""
+    if name not in item:
+        raise _missing("field", name, list(item), where)
+    return item[name]
+
+
+def words(value: object, name: str, where: str) -> str:
+    """The value, if it is a text that says something."""
+    if not isinstance(value, str):
+        raise DataError(where, f"{type(value).__name__} in '{name}'", "a text")
+    if not value.strip():
+        raise DataError(where, f"an empty '{name}'", "a text", "fill it in or remove the record")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError(where, f"half a surrogate pair in '{name}'", "whole characters") from None
+    return value
+
+
+def several(value: object, name: str, where: str) -> tuple[str, ...]:
+    """The value, if it is a list of at least one text."""
+    if not isinstance(value, list):
+        raise DataError(where, f"{type(value).__name__} in '{name}'", "a list of texts")
+    if not value:
+        raise DataError(where, f"an empty '{name}'", "at least one text", "fill it in or remove the record")
+    return tuple(words(item, name, where) for item in value)
+
+
+def _column(name: str, header: list[str], where: str) -> int:
+    if name not in header:
+        raise _missing("column", name, header, where)
+    if header.count(name) > 1:
+        raise DataError(where, f"the column '{name}' {header.count(name)} times", "each column once")
+    return header.index(name)
+
+
+def _missing(kind: str, name: str, known: list[str], where: str) -> DataError:
+    hint = nearest(name, known) or f"{kind}s here: {', '.join(known)}"
+    return DataError(where, f"no {kind} '{name}'", f"a {kind} of that name", hint)

@@ -1,0 +1,99 @@
+"""Drawing records: the same ones on every platform and Python version."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from softprompt.data.records import Record
+from softprompt.errors import DataError
+
+
+def draw(records: Sequence[Record], size: int, seed: int, where: str = "draw") -> list[Record]:
+    """`size` records without replacement, in the order that they stand in.
+
+    A record's luck is the SHA-256 of seed and place, so the draw needs no generator whose stream
+    could change between versions. With one seed, a smaller draw is part of a larger one.
+
+    Args:
+        records: what to draw from.
+        size: how many, 1 to len(records).
+        seed: which draw.
+        where: the setting to name in an error.
+
+    Raises:
+        DataError: fewer records than asked for.
+    """
+    if not 1 <= size <= len(records):
+        raise DataError(where, size, f"1 to {len(records)}, the records there are", "ask for fewer")
+    chosen = set(_by_luck(len(records), f"draw {seed}")[:size])
+    return [record for place, record in enumerate(records) if place in chosen]
+
+
+def low_data(
+    pairs: Sequence[Record], size: int, subsample: int, dev_share: float = 0.3
+) -> tuple[list[Record], list[Record]]:
+    """The paper's low-data setting: `size` pairs, of which a share becomes the development set.
+
+    Source: Prefix-Tuning (2101.00190), section 6.3: sizes 50, 100, 200 and 500, five subsamples,
+    30% for development. Two deviations: subsamples of one number are nested (50 within 100), and
+    the split keeps sources apart, see `set_aside`.
+
+    Returns:
+        (train, dev), both pairs; together they are the `size` pairs.
+    """
+    return set_aside(draw(pairs, size, subsample, "data.train_size"), subsample, dev_share)
+
+
+def set_aside(pairs: Sequence[Record], subsample: int, dev_share: float) -> tuple[list[Record], list[Record]]:
+    """Split pairs into train and dev: dev has `dev_share` of them, rounded half up, at least one.
+
+    Whole sources move to dev while they fit, so that no source is on both sides; only where that
+    leaves dev short (all sources left are larger than the room) do single pairs fill it. The paper
+    does not say whether it kept them apart.
+
+    Raises:
+        DataError: fewer than two pairs.
+    """
+    if len(pairs) < 2:
+        raise DataError("data.dev_share", f"{len(pairs)} training pairs", "at least 2 to split")
+    room = min(max(int(dev_share * len(pairs) + 0.5), 1), len(pairs) - 1)
+    luck = _by_luck(len(pairs), f"dev {subsample}")
+    by_source: dict[str, list[int]] = {}
+    for place in luck:
+        by_source.setdefault(pairs[place].source, []).append(place)
+    dev: set[int] = set()
+    for places in by_source.values():
+        if len(dev) + len(places) <= room:
+            dev.update(places)
+    dev.update([place for place in luck if place not in dev][: room - len(dev)])
+    train = [pair for place, pair in enumerate(pairs) if place not in dev]
+    return train, [pairs[place] for place in sorted(dev)]
+
+
+def merge(pairs: Iterable[Record]) -> list[Record]:
+    """Pairs of equal source and tags as one record with several targets, named after the first."""
+    gathered: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[str, Mapping[str, str], list[str]]] = {}
+    for pair in pairs:
+        key = (pair.source, tuple(sorted(pair.tags.items())))
+        gathered.setdefault(key, (pair.id, pair.tags, []))[2].extend(pair.targets)
+    return [Record(name, source, tuple(texts), tags) for (source, _), (name, tags, texts) in gathered.items()]
+
+
+def keep_seen(records: Sequence[Record]) -> list[Record]:
+    """The records of seen categories, for training towards unseen ones (WebNLG's extrapolation).
+
+    Raises:
+        DataError: a record without the tag `seen`, or none that is seen.
+    """
+    for record in records:
+        if "seen" not in record.tags:
+            do = "use it with webnlg, or leave it out"
+            raise DataError("data.extrapolation", f"{record.id} without the tag 'seen'", "tagged records", do)
+    seen = [record for record in records if record.tags["seen"] == "seen"]
+    if not seen:
+        raise DataError("data.extrapolation", "no record of a seen category", "at least one")
+    return seen
+
+
+def _by_luck(n: int, stream: str) -> list[int]:
+    """The places 0 to n-1, shuffled by hash."""
+    return sorted(range(n), key=lambda place: hashlib.sha256(f"{stream} {place}".encode()).digest())

@@ -1,0 +1,76 @@
+"""METEOR, ROUGE-L and CIDEr as the MS-COCO caption evaluation computes them."""
+
+from softprompt.metrics import java, penn
+
+# the evaluation looks for upper-case brackets (-LRB-) in lowered text, so brackets stay in
+PUNCTUATION = frozenset("'' ' `` ` . ? ! , : - -- ... ;".split())
+
+
+def score(names: list[str], hypotheses: list[str], references: list[list[str]]) -> tuple[dict, list[str]]:
+    """METEOR and ROUGE-L (0-100) and CIDEr (raw) over the whole set.
+
+    Source: tuetschek/e2e-metrics, which calls the MS-COCO caption evaluation: Stanford's Penn Treebank
+    tokens, lowered, without punctuation; ROUGE-L with beta 1.2 over the best precision and the best
+    recall of all references; CIDEr with document frequencies from the references of this very set.
+    Deviation: without Java the tokens come from `penn`, METEOR is left out, and notes say so.
+    """
+    if java.find_jar("cider", "cider.py") is None:
+        return {}, [f"{', '.join(names)}: left out, the package pycocoevalcap is not installed"]
+    runtime = java.find_java()
+    notes: list[str] = []
+    others = [name for name in names if name != "meteor"]
+    flat = [*hypotheses, *(text for group in references for text in group)]
+    try:
+        if runtime is None:
+            raise java.JavaError("no Java runtime was found")
+        jar = java.find_jar("tokenizer", "stanford-corenlp-3.4.1.jar")
+        lines = java.penn_lines(runtime, _present(jar), flat)
+    except java.JavaError as error:
+        if "meteor" in names:
+            notes.append(f"meteor: left out, {error}")
+        if others:
+            notes.append(
+                f"{', '.join(others)}: tokens from softprompt, not from Stanford's Java program, {error}"
+            )
+        names, lines = others, [penn.line(text) for text in flat]
+
+    tokens = iter(" ".join(word for word in line.split() if word not in PUNCTUATION) for line in lines)
+    texts = [next(tokens) for _ in hypotheses]
+    golds = [[next(tokens) for _ in group] for group in references]
+    values = {}
+    if "meteor" in names and runtime is not None:
+        try:
+            jar = java.find_jar("meteor", "meteor-1.5.jar")
+            values["meteor"] = 100 * java.meteor(runtime, _present(jar), texts, golds)
+        except java.JavaError as error:
+            notes.append(f"meteor: left out, {error}")
+    if "rouge_l" in names:
+        values["rouge_l"] = _rouge_l(texts, golds)
+    if "cider" in names:
+        values["cider"] = _cider(texts, golds)
+    return values, notes
+
+
+def _present(jar: java.Path | None) -> java.Path:
+    if jar is None:
+        raise java.JavaError("pycocoevalcap came without its Java programs")
+    return jar
+
+
+def _rouge_l(texts: list[str], golds: list[list[str]]) -> float:
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    rouge = Rouge()
+    rows = [rouge.calc_score([text], group) for text, group in zip(texts, golds, strict=True)]
+    return 100 * sum(rows) / len(rows)
+
+
+def _cider(texts: list[str], golds: list[list[str]]) -> float:
+    from pycocoevalcap.cider.cider_scorer import CiderScorer
+
+    if not any(gold for group in golds for gold in group):
+        return 0.0  # references of punctuation alone, on which the package fails
+    scorer = CiderScorer()
+    for text, group in zip(texts, golds, strict=True):
+        scorer += (text, group)
+    return float(scorer.compute_score()[0])

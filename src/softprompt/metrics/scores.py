@@ -1,0 +1,110 @@
+"""One call for every metric: checks the texts, runs the scorers, gathers figures and notes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from softprompt.config import METRICS
+from softprompt.errors import ConfigError, DataError, nearest
+from softprompt.metrics import captions, edits, mteval, summaries
+
+HIGHER_IS_BETTER: dict[str, bool] = {name: name != "ter" for name in METRICS}
+"""Whether a larger figure is a better one; translation edit rate counts errors."""
+
+LABELS: dict[str, str] = {
+    "bleu": "BLEU",
+    "nist": "NIST",
+    "meteor": "METEOR",
+    "rouge_l": "ROUGE-L",
+    "cider": "CIDEr",
+    "ter": "TER",
+    "rouge1": "R-1",
+    "rouge2": "R-2",
+    "rougeL": "R-L",
+}
+"""Column heads for tables."""
+
+Figures = tuple[dict[str, float], list[str]]
+Scorer = Callable[[list[str], list[str], list[list[str]]], Figures]
+
+# scorers that share a tokenisation run once for all the names they cover
+_FAMILIES: tuple[tuple[tuple[str, ...], Scorer], ...] = (
+    (("bleu", "nist"), mteval.score),
+    (("meteor", "rouge_l", "cider"), captions.score),
+    (("ter",), edits.score),
+    (("rouge1", "rouge2", "rougeL"), summaries.score),
+)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Figures by metric name, and what a reader should know about them."""
+
+    values: dict[str, float]
+    """In the order asked for; a metric that could not be computed is absent, and a note says why."""
+    notes: tuple[str, ...] = ()
+
+
+def score(names: Sequence[str], hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Scores:
+    """Score generated texts against one or more references each.
+
+    Source: `bleu`, `nist`, `meteor`, `rouge_l` and `cider` follow the official scorer of the E2E NLG
+    challenge (tuetschek/e2e-metrics); `ter` the preparation of the WebNLG 2017 challenge; `rouge1`, `rouge2`
+    and `rougeL` are Google's rouge-score with stemming. Deviations: runs of white space, line breaks
+    among them, count as one space, and empty references are dropped, because the official file
+    formats cannot hold either.
+
+    Args:
+        names: Metrics from `softprompt.config.METRICS`.
+        hypotheses: One generated text per example; an empty text scores as a miss.
+        references: One or more reference texts per example.
+
+    Returns:
+        Percent (0-100) for all but `nist` and `cider`, which are raw (about 0-12 and 0-10), and
+        `ter`, which may pass 100.
+
+    Raises:
+        ConfigError: a metric is unknown.
+        DataError: nothing to score, lengths that differ, or an example without a reference.
+    """
+    for name in names:
+        if name not in METRICS:
+            hint = nearest(str(name), METRICS)
+            raise ConfigError("metrics", repr(name), f"some of {', '.join(METRICS)}", hint)
+    texts = [_clean(text, f"hypotheses[{i}]") for i, text in enumerate(hypotheses)]
+    golds = _check(texts, references)
+
+    found: dict[str, float] = {}
+    notes: list[str] = []
+    for family, scorer in _FAMILIES:
+        wanted = [name for name in family if name in names]
+        if wanted:
+            values, remarks = scorer(wanted, texts, golds)
+            found.update(values)
+            notes.extend(remarks)
+    return Scores({name: float(found[name]) for name in names if name in found}, tuple(notes))
+
+
+def _check(texts: list[str], references: Sequence[Sequence[str]]) -> list[list[str]]:
+    if not texts:
+        raise DataError("metrics", "no hypotheses", "at least one text to score")
+    if len(texts) != len(references):
+        raise DataError(
+            "metrics",
+            f"{len(texts)} hypotheses and {len(references)} lists of references",
+            "as many of one as of the other",
+        )
+    golds = []
+    for i, group in enumerate(references):
+        if isinstance(group, str):
+            raise DataError(f"references[{i}]", "a single text", "a list of texts", "put it into a list")
+        kept = [clean for text in group if (clean := _clean(text, f"references[{i}]"))]
+        if not kept:
+            raise DataError(f"references[{i}]", "no reference text", "at least one")
+        golds.append(kept)
+    return golds
+
+
+def _clean(text: str, where: str) -> str:
+    if not isinstance(text, str):
+        raise DataError(where, type(text).__name__, "a text")
+    return " ".join(text.split())

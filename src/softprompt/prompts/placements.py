@@ -1,0 +1,169 @@
+"""The placements: the only things that pass from a prompt to a backbone.
+
+A placement says *where* tensors enter the frozen model; how they were made (a method, a
+reparameterisation) and how they are used (attention, embeddings) is other rooms' work.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from softprompt.errors import PromptError
+
+SITES = ("encoder", "decoder", "cross")
+"""Self-attention of the encoder, of the decoder, and the decoder's attention to the encoder."""
+
+
+@dataclass(frozen=True)
+class AttentionShape:
+    """The key/value sizes of one attention of a backbone."""
+
+    kv_heads: int
+    key_dim: int
+    value_dim: int
+
+
+@dataclass(frozen=True)
+class KeyValues:
+    """Keys and values put before the real ones, in some layers of one site."""
+
+    site: str
+    layers: tuple[int, ...]
+    keys: Float[Tensor, "layer kv_head prompt key_dim"]
+    values: Float[Tensor, "layer kv_head prompt value_dim"]
+
+    @property
+    def length(self) -> int:
+        """Prompt vectors per layer."""
+        return self.keys.shape[2]
+
+
+@dataclass(frozen=True)
+class SlotEmbeddings:
+    """Input vectors in place of tokens; without a template they stand in front of the text."""
+
+    vectors: Float[Tensor, "slot hidden"]
+
+    @property
+    def length(self) -> int:
+        """Number of slots."""
+        return self.vectors.shape[0]
+
+
+Placement = tuple[KeyValues, ...] | SlotEmbeddings
+
+
+@dataclass(frozen=True)
+class KeyValueShape:
+    """The layout of one `KeyValues` as one flat vector per prompt position.
+
+    A flat vector holds, layer by layer and head by head, the key and then the value.
+    """
+
+    site: str
+    layers: tuple[int, ...]
+    attention: AttentionShape
+
+    @property
+    def name(self) -> str:
+        """Names the block in files: the site and its layers."""
+        return f"{self.site}.{_ranges(self.layers)}"
+
+    @property
+    def width(self) -> int:
+        """Numbers per prompt position."""
+        a = self.attention
+        return len(self.layers) * a.kv_heads * (a.key_dim + a.value_dim)
+
+    def unflatten(self, flat: Float[Tensor, "prompt width"]) -> KeyValues:
+        """The key/values that flat vectors hold (views, no copy)."""
+        a = self.attention
+        both = flat.view(flat.shape[0], len(self.layers), a.kv_heads, a.key_dim + a.value_dim)
+        keys, values = both.permute(1, 2, 0, 3).split([a.key_dim, a.value_dim], dim=-1)
+        return KeyValues(self.site, self.layers, keys, values)
+
+    def flatten(self, block: KeyValues) -> Float[Tensor, "prompt width"]:
+        """The flat vectors of key/values that cover at least these layers."""
+        index = [block.layers.index(layer) for layer in self.layers]
+        both = torch.cat([block.keys[index], block.values[index]], dim=-1)
+        return both.permute(2, 0, 1, 3).reshape(block.length, self.width)
+
+
+@dataclass(frozen=True)
+class SlotShape:
+    """The layout of `SlotEmbeddings`: one flat vector per slot is the embedding itself."""
+
+    hidden: int
+
+    name = "slots"
+
+    @property
+    def width(self) -> int:
+        """Numbers per slot."""
+        return self.hidden
+
+    def unflatten(self, flat: Float[Tensor, "slot hidden"]) -> SlotEmbeddings:
+        """The slot embeddings that flat vectors are."""
+        return SlotEmbeddings(flat)
+
+
+Shape = KeyValueShape | SlotShape
+
+
+def resolve_layers(layers: str | Sequence[int], there: Sequence[int], where: str) -> tuple[int, ...]:
+    """Layer numbers meant by `all`, `first:k`, `last:k` or a list, out of those that are there.
+
+    Raises:
+        PromptError: a layer that the backbone does not have, or a form that says nothing.
+    """
+    span = f"{there[0]}-{there[-1]}" if len(there) > 1 else str(there[0])
+    forms = f"'all', 'first:k', 'last:k' or a list of layers out of {span}"
+    if isinstance(layers, str):
+        kind, _, count = layers.partition(":")
+        if kind == "all" and not count:
+            return tuple(there)
+        if kind in ("first", "last") and count.isdecimal():
+            k = int(count)
+            if not 1 <= k <= len(there):
+                raise PromptError(
+                    where, repr(layers), f"a count from 1 to {len(there)} (it has layers {span})"
+                )
+            return tuple(there[:k] if kind == "first" else there[len(there) - k :])
+        raise PromptError(where, repr(layers), forms)
+    chosen = sorted(set(layers))
+    if not chosen or any(isinstance(layer, bool) or not isinstance(layer, int) for layer in chosen):
+        raise PromptError(where, repr(layers), forms)
+    missing = [layer for layer in chosen if layer not in there]
+    if missing:
+        raise PromptError(where, f"layer {missing[0]}", f"layers {span}", "choose a subset of those")
+    return tuple(chosen)
+
+
+def key_value_shapes(
+    attentions: dict[tuple[str, int], AttentionShape], sites: Iterable[str], layers: str | Sequence[int]
+) -> list[KeyValueShape]:
+    """The blocks that cover the chosen layers of the chosen sites.
+
+    Layers of one site whose heads differ in size make blocks of their own.
+    """
+    shapes = []
+    for site in sites:
+        there = sorted(layer for name, layer in attentions if name == site)
+        groups: dict[AttentionShape, list[int]] = {}
+        for layer in resolve_layers(layers, there, "prompt.layers"):
+            groups.setdefault(attentions[site, layer], []).append(layer)
+        shapes += [KeyValueShape(site, tuple(group), attention) for attention, group in groups.items()]
+    return shapes
+
+
+def _ranges(layers: tuple[int, ...]) -> str:
+    parts: list[list[int]] = []
+    for layer in layers:
+        if parts and layer == parts[-1][-1] + 1:
+            parts[-1].append(layer)
+        else:
+            parts.append([layer])
+    return "+".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)

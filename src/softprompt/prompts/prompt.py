@@ -1,0 +1,215 @@
+"""The trained thing: a torch module that gives a placement."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from softprompt.errors import PromptError
+from softprompt.prompts.placements import (
+    AttentionShape,
+    KeyValues,
+    Placement,
+    Shape,
+    SlotShape,
+    key_value_shapes,
+)
+from softprompt.prompts.reparameterize import Direct
+from softprompt.store import files
+from softprompt.store.card import BackboneCard, PromptCard
+
+
+class Observable(Protocol):
+    """What a prompt needs of a backbone; `softprompt.Backbone` gives it."""
+
+    @property
+    def card(self) -> BackboneCard:
+        """Name and fingerprint, as stored with a prompt."""
+        ...
+
+    @property
+    def hidden(self) -> int:
+        """Width of the input embeddings."""
+        ...
+
+    @property
+    def attentions(self) -> dict[tuple[str, int], AttentionShape]:
+        """Key/value sizes of every (site, layer) that can be reached."""
+        ...
+
+    def token_ids(self, text: str) -> list[int]:
+        """The text's tokens, without special ones."""
+        ...
+
+    def sample_tokens(self, n: int, generator: torch.Generator) -> list[int]:
+        """Random ordinary tokens."""
+        ...
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Input vectors of tokens, `[slot, hidden]`."""
+        ...
+
+    def observe(self, ids: Sequence[int]) -> tuple[KeyValues, ...]:
+        """The frozen model's own key/values on tokens, for every site and layer."""
+        ...
+
+
+class Prompt(nn.Module):
+    """A soft prompt: its parameters alone need gradients.
+
+    Calling it gives the placement, computed from the parameters (differentiable). Build one with a
+    method (`softprompt.prefix_tuning`, ...) or `softprompt.load_prompt`.
+
+    Args:
+        card: what the file will say.
+        shapes: the layout of each block of the placement.
+        blocks: for each shape, the module that computes its flat vectors.
+        dropout: probability of dropout on the flat vectors while the prompt is in training mode.
+    """
+
+    def __init__(
+        self, card: PromptCard, shapes: Sequence[Shape], blocks: Mapping[str, nn.Module], dropout: float = 0.0
+    ):
+        super().__init__()
+        self.card = card
+        self.shapes = tuple(shapes)
+        # Module names may not hold dots, so blocks are numbered in the order of the shapes.
+        self.blocks = nn.ModuleList(blocks[shape.name] for shape in shapes)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self) -> Placement:
+        """The placement: key/values for each block, or the slot embeddings."""
+        placed = [
+            shape.unflatten(self.dropout(block()))
+            for shape, block in zip(self.shapes, self.blocks, strict=True)
+        ]
+        if isinstance(self.shapes[0], SlotShape):
+            return placed[0]  # type: ignore[return-value]
+        return tuple(placed)  # type: ignore[return-value]
+
+    @property
+    def length(self) -> int:
+        """Vectors of the prompt, in tokens."""
+        return self.card.length
+
+    @property
+    def n_trained_parameters(self) -> int:
+        """Numbers that training changes, the reparameterisation included."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    @property
+    def n_stored_parameters(self) -> int:
+        """Numbers in the prompt file."""
+        return sum(self.length * shape.width for shape in self.shapes)
+
+    @torch.no_grad()
+    def tensors(self) -> dict[str, Tensor]:
+        """The baked tensors by name, as the file holds them."""
+        named: dict[str, Tensor] = {}
+        for shape, block in zip(self.shapes, self.blocks, strict=True):
+            placed = shape.unflatten(block())
+            if isinstance(placed, KeyValues):
+                named[f"{shape.name}.keys"] = placed.keys
+                named[f"{shape.name}.values"] = placed.values
+            else:
+                named[shape.name] = placed.vectors
+        return named
+
+    def bake(self) -> "Prompt":
+        """A prompt of the same tensors without its reparameterisation."""
+        with torch.no_grad():
+            blocks = {
+                shape.name: Direct(block()) for shape, block in zip(self.shapes, self.blocks, strict=True)
+            }
+        baked = Prompt(self.card, self.shapes, blocks, self.dropout.p)
+        return baked.train(self.training)
+
+    def describe(self, **facts: Any) -> "Prompt":
+        """Put facts (task, training, data, metrics) into the card; returns the prompt itself."""
+        self.card = self.card.model_copy(update=facts)
+        return self
+
+    def save(self, folder: Path | str) -> Path:
+        """Write the baked tensors and the card into a folder, atomically.
+
+        Raises:
+            PromptError: the disk is full, or the folder holds something else.
+        """
+        card = self.card.model_copy(update={"versions": _versions()})
+        return files.write(folder, self.tensors(), card)
+
+
+def load_prompt(folder: Path | str, backbone: Observable, *, any_backbone: bool = False) -> Prompt:
+    """Read a prompt for a backbone.
+
+    Args:
+        folder: as written by `Prompt.save`.
+        backbone: the frozen model it will be used with.
+        any_backbone: accept another model whose sizes happen to fit (the fingerprint is not checked).
+
+    Raises:
+        PromptError: broken file, another backbone, or tensors that do not fit the card.
+    """
+    tensors, card = files.read(folder)
+    theirs, ours = card.backbone, backbone.card
+    if theirs.fingerprint != ours.fingerprint and not any_backbone:
+        raise PromptError(
+            f"{folder}: backbone",
+            f"{ours.name} ({ours.fingerprint})",
+            f"{theirs.name} ({theirs.fingerprint}), which the prompt was trained on",
+            "load that backbone, or pass any_backbone=True to try",
+        )
+    shapes = _shapes(card, backbone, str(folder))
+    blocks: dict[str, nn.Module] = {}
+    for shape in shapes:
+        blocks[shape.name] = Direct(_flat(shape, tensors, card.length, str(folder)))
+    if tensors:
+        raise PromptError(
+            f"{folder}: tensors", f"'{next(iter(tensors))}' besides", "only what the card names"
+        )
+    return Prompt(card, shapes, blocks)
+
+
+def _shapes(card: PromptCard, backbone: Observable, where: str) -> list[Shape]:
+    if card.placement == "slot_embeddings":
+        return [SlotShape(backbone.hidden)]
+    shapes: list[Shape] = []
+    for site, layers in card.sites.items():
+        if not any(site == there for there, _ in backbone.attentions):
+            raise PromptError(f"{where}: sites", site, f"a site of {backbone.card.name}")
+        shapes += key_value_shapes(backbone.attentions, [site], layers)
+    return shapes
+
+
+def _flat(shape: Shape, tensors: dict[str, Tensor], length: int, where: str) -> Tensor:
+    if isinstance(shape, SlotShape):
+        return _take(tensors, shape.name, (length, shape.hidden), where)
+    a, n = shape.attention, len(shape.layers)
+    keys = _take(tensors, f"{shape.name}.keys", (n, a.kv_heads, length, a.key_dim), where)
+    values = _take(tensors, f"{shape.name}.values", (n, a.kv_heads, length, a.value_dim), where)
+    return shape.flatten(KeyValues(shape.site, shape.layers, keys, values))
+
+
+def _take(tensors: dict[str, Tensor], name: str, expected: tuple[int, ...], where: str) -> Tensor:
+    if name not in tensors:
+        raise PromptError(f"{where}: {name}", "nothing", f"a tensor of {list(expected)}")
+    tensor = tensors.pop(name)
+    if tuple(tensor.shape) != expected:
+        raise PromptError(f"{where}: {name}", f"shape {list(tensor.shape)}", f"{list(expected)}")
+    if not torch.isfinite(tensor).all():
+        raise PromptError(f"{where}: {name}", "numbers that are not finite", "a trained prompt")
+    return tensor.float()
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for package in ("softprompt", "torch", "transformers", "safetensors"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a source tree
+            continue
+    return found

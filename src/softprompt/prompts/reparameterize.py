@@ -1,0 +1,75 @@
+"""What a prompt's flat vectors are computed from while it is trained."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Direct(nn.Module):
+    """The vectors themselves are the parameters."""
+
+    def __init__(self, flat: Float[Tensor, "prompt width"]):
+        super().__init__()
+        self.flat = nn.Parameter(flat.detach().clone().float())
+
+    def forward(self) -> Float[Tensor, "prompt width"]:
+        """The parameter."""
+        return self.flat
+
+
+class MLP(nn.Module):
+    """Vectors through a small network: P[i] = start[i] + MLP(P'[i]).
+
+    Source: Prefix-Tuning (arXiv 2101.00190) §4.3 and its code: P' is `prompt` x `hidden` and N(0, 1),
+    the network is Linear, Tanh, Linear. Deviation: with a `start` (real activations, say) the last
+    layer begins at zero, so that step 0 *is* the start, exactly; the official code fits the network
+    to the activations by 500 steps of regression and only comes near.
+
+    Args:
+        length: prompt vectors.
+        hidden: width of P' (the backbone's hidden size in the official code).
+        width: width of the hidden layers.
+        depth: number of hidden layers.
+        out: numbers per prompt vector.
+        start: where training begins, `prompt` x `out`; None begins at the network's own output.
+        generator: source of the random numbers.
+    """
+
+    start: Tensor | None
+
+    def __init__(
+        self,
+        length: int,
+        hidden: int,
+        width: int,
+        depth: int,
+        out: int,
+        start: Float[Tensor, "prompt out"] | None,
+        generator: torch.Generator,
+    ):
+        super().__init__()
+        self.embedding = nn.Parameter(torch.randn(length, hidden, generator=generator))
+        sizes = [hidden] + [width] * depth
+        layers: list[nn.Module] = []
+        for a, b in zip(sizes, sizes[1:], strict=False):
+            layers += [_linear(a, b, generator), nn.Tanh()]
+        last = _linear(sizes[-1], out, generator)
+        if start is not None:
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        self.network = nn.Sequential(*layers, last)
+        self.register_buffer("start", None if start is None else start.detach().clone().float())
+
+    def forward(self) -> Float[Tensor, "prompt out"]:
+        """The vectors, differentiable in P' and the network."""
+        flat = self.network(self.embedding)
+        return flat if self.start is None else self.start + flat
+
+
+def _linear(a: int, b: int, generator: torch.Generator) -> nn.Linear:
+    layer = nn.Linear(a, b)
+    bound = a**-0.5  # torch's own default for Linear, drawn from the seeded generator
+    with torch.no_grad():
+        layer.weight.uniform_(-bound, bound, generator=generator)
+        layer.bias.uniform_(-bound, bound, generator=generator)
+    return layer

@@ -1,0 +1,1 @@
+"""Prompt files: a folder with safetensors and a JSON card."""

@@ -1,0 +1,137 @@
+"""How a source and a target become token ids: one form for decoders, one for encoder-decoders."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from softprompt.config import TaskSettings
+from softprompt.errors import BackboneError, ConfigError
+
+
+class PairForm(ABC):
+    """The token ids of sources and targets; counts the texts that it had to cut.
+
+    Args:
+        tokenizer: of the backbone.
+        settings: separator and longest texts.
+        name: of the backbone, for messages.
+    """
+
+    def __init__(self, tokenizer: Any, settings: TaskSettings, name: str):
+        self.n_cut = 0
+        self._tokenizer = tokenizer
+        self._settings = settings
+        self.eos = end_token(tokenizer, name)
+
+    @abstractmethod
+    def context(self, source: str) -> list[int]:
+        """What the backbone has read when it starts to write."""
+
+    @abstractmethod
+    def target(self, text: str) -> list[int]:
+        """What it should write, the end token included unless the text was cut."""
+
+    def text(self, ids: list[int]) -> str:
+        """What was written, up to the end token, without special tokens."""
+        ids = ids[: ids.index(self.eos)] if self.eos in ids else ids
+        text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text.strip()
+
+
+class DecoderForm(PairForm):
+    """`source · separator · target · end`, as Prefix-Tuning writes it for GPT-2.
+
+    The separator is the tokenizer's BOS unless the settings name a text. A space stands before the
+    target, so that its first word is the token of a word inside a sentence; a separator text that
+    ends in white space stands for that space.
+    """
+
+    def __init__(self, tokenizer: Any, settings: TaskSettings, name: str):
+        super().__init__(tokenizer, settings, name)
+        self._separator = self._separator_ids()
+        self._lead = self._leading_text()
+
+    def context(self, source: str) -> list[int]:
+        """The source and the separator."""
+        return self._cut(self._ids(source), self._settings.max_source_tokens)[0] + self._separator
+
+    def target(self, text: str) -> list[int]:
+        """The target behind its leading space, and the end token."""
+        ids, cut = self._cut(self._ids(self._lead + text.strip()), self._settings.max_target_tokens)
+        # An end behind a cut text would teach to stop in the middle of a sentence.
+        return ids if cut else [*ids, self.eos]
+
+    def _cut(self, ids: list[int], longest: int) -> tuple[list[int], bool]:
+        cut = len(ids) > longest
+        self.n_cut += cut
+        return ids[:longest], cut
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _separator_ids(self) -> list[int]:
+        if self._settings.separator is not None:
+            return self._ids(self._settings.separator)
+        if self._tokenizer.bos_token_id is None:
+            raise ConfigError(
+                "task.separator",
+                "nothing, and the tokenizer has no BOS token to stand in",
+                "a text between source and target",
+                "set e.g. task.separator=' ->'",
+            )
+        return [self._tokenizer.bos_token_id]
+
+    def _leading_text(self) -> str:
+        separator = self._settings.separator
+        if separator is not None and separator[-1:].isspace():
+            return ""
+        # Some tokenizers put a space before every text themselves; a second one would be a token more.
+        twice = self._tokenizer.decode(self._ids("a") * 2, clean_up_tokenization_spaces=False)
+        return "" if " " in twice.strip() else " "
+
+
+class EncoderDecoderForm(PairForm):
+    """Source and target, each as the tokenizer itself encodes a text, with the end token last."""
+
+    def __init__(self, tokenizer: Any, settings: TaskSettings, name: str):
+        super().__init__(tokenizer, settings, name)
+        if settings.separator is not None:
+            raise ConfigError(
+                "task.separator",
+                repr(settings.separator),
+                f"nothing: {name} reads the source in its encoder and writes the target in its decoder",
+                "leave task.separator out",
+            )
+
+    def context(self, source: str) -> list[int]:
+        """What the encoder reads."""
+        return self._encoded(source, self._settings.max_source_tokens)[0]
+
+    def target(self, text: str) -> list[int]:
+        """What the decoder writes."""
+        ids, cut = self._encoded(text.strip(), self._settings.max_target_tokens)
+        return ids[:-1] if cut else ids
+
+    def _encoded(self, text: str, longest: int) -> tuple[list[int], bool]:
+        ids = list(self._tokenizer(text)["input_ids"])
+        limit = longest + self._tokenizer.num_special_tokens_to_add()
+        cut = len(ids) > limit
+        if cut:
+            self.n_cut += 1
+            ids = list(self._tokenizer(text, truncation=True, max_length=limit)["input_ids"])
+        return (ids if ids and ids[-1] == self.eos else [*ids, self.eos]), cut
+
+
+def end_token(tokenizer: Any, name: str) -> int:
+    """The end-of-sequence token of a tokenizer.
+
+    Raises:
+        BackboneError: it has none.
+    """
+    if tokenizer.eos_token_id is None:
+        raise BackboneError(
+            f"backbone {name}",
+            "a tokenizer without an end-of-sequence token",
+            "one that has it: every target ends with it",
+            "set tokenizer.eos_token",
+        )
+    return tokenizer.eos_token_id

@@ -1,0 +1,227 @@
+"""Generation: a source text in, a target text out."""
+
+import random
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+from softprompt.config import DecodingSettings, TaskSettings
+from softprompt.data.records import Record
+from softprompt.errors import BackboneError, ConfigError, DataError
+from softprompt.tasks.batching import longest_first, pad
+from softprompt.tasks.decoding import check_decoding, generate_arguments, newline_tokens, seeded
+from softprompt.tasks.encoding import DecoderForm, EncoderDecoderForm
+from softprompt.tasks.task import IGNORED, Example, ScoreRow
+
+if TYPE_CHECKING:
+    from softprompt.backbones.backbone import Backbone
+
+
+class GenerationTask:
+    """Learn and decode `source -> target` with a decoder or an encoder-decoder.
+
+    Source:
+        Prefix-Tuning (2101.00190) §3.1 and its released code: labels are the target and the end token
+        only, and begin behind the separator. Deviations: no space before the source and before the
+        end token, and a target that was cut has no end token.
+
+    Args:
+        backbone: the frozen model with its tokenizer.
+        settings: separator and longest texts.
+        decoding: how `predict` writes.
+
+    Raises:
+        ConfigError: settings that contradict each other or the backbone.
+        BackboneError: the tokenizer has no end token.
+    """
+
+    def __init__(self, backbone: "Backbone", settings: TaskSettings, decoding: DecodingSettings):
+        check_decoding(decoding)
+        self.backbone = backbone
+        self.settings = settings
+        self.decoding = decoding
+        self._is_encoder_decoder = backbone.spec.is_encoder_decoder
+        form = EncoderDecoderForm if self._is_encoder_decoder else DecoderForm
+        self._form = form(backbone.tokenizer, settings, backbone.spec.name)
+        padding = backbone.tokenizer.pad_token_id
+        # Padding is masked everywhere, so any token will do for a tokenizer that has none.
+        self._pad: int = self._form.eos if padding is None else padding
+
+    @property
+    def n_cut(self) -> int:
+        """Sources and targets that were longer than the settings allow, and were cut, so far."""
+        return self._form.n_cut
+
+    def encode(self, record: Record) -> Example:
+        """The token ids of one (source, target) pair.
+
+        Raises:
+            DataError: the record has not exactly one target (`softprompt.data.records.pairs` splits it).
+        """
+        if len(record.targets) != 1:
+            raise DataError(
+                f"record {record.id}",
+                f"{len(record.targets)} targets",
+                "one (source, target) pair to train on",
+                "split the records with softprompt.data.records.pairs",
+            )
+        context, target = self._form.context(record.source), self._form.target(record.targets[0])
+        if self._is_encoder_decoder:
+            return Example(record.id, tuple(context), tuple(target), len(context) + len(target), len(target))
+        ids = (*context, *target)
+        # The first token of a sequence is predicted from nothing, so it cannot be a label.
+        n_unlabelled = max(len(context), 1)
+        labels = (IGNORED,) * n_unlabelled + ids[n_unlabelled:]
+        return Example(record.id, ids, labels, len(ids), len(ids) - n_unlabelled)
+
+    def loss(self, examples: Sequence[Example]) -> torch.Tensor:
+        """Summed negative log-likelihood of the labelled tokens; call it inside `backbone.prompted`.
+
+        Returns:
+            A float32 scalar, differentiable; divide by tokens or by sequences as the run wants it.
+        """
+        device = self.backbone.device
+        ids, mask = pad([example.input_ids for example in examples], self._pad, "right", device)
+        labels, _ = pad([example.labels for example in examples], IGNORED, "right", device)
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if self._is_encoder_decoder:
+            labelled = labels != IGNORED
+            inputs["decoder_input_ids"] = self._decoder_inputs(labels)
+        else:
+            labelled = torch.zeros_like(labels, dtype=torch.bool)
+            # The output at a position predicts the token behind it.
+            labelled[:, :-1] = labels[:, 1:] != IGNORED
+        logits = self.backbone.labelled_logits(inputs, labelled)
+        return F.cross_entropy(logits.float(), labels[labels != IGNORED], reduction="sum")
+
+    @torch.no_grad()
+    def predict(
+        self, records: Sequence[Record], progress: Callable[[int], None] | None = None, seed: int = 0
+    ) -> list[str]:
+        """Write one output per record, in their order; call it inside `backbone.prompted`.
+
+        Args:
+            records: what to write about; their targets are not looked at.
+            progress: called after every batch with the number of records in it.
+            seed: of the draws when the strategy is `sample`.
+
+        Raises:
+            DataError: a record leaves the backbone nothing to read.
+        """
+        contexts = [self._form.context(record.source) for record in records]
+        for record, context in zip(records, contexts, strict=True):
+            if not context:
+                raise DataError(
+                    f"record {record.id}", "an empty source", "text, or a separator, to start from"
+                )
+        device = self.backbone.device
+        side = "right" if self._is_encoder_decoder else "left"
+        arguments = generate_arguments(self.decoding, self._form.eos, self._pad, self._banned)
+        outputs = [""] * len(records)
+        with seeded(seed, device):
+            for batch in longest_first([len(context) for context in contexts], self.decoding.batch_size):
+                ids, mask = pad([contexts[i] for i in batch], self._pad, side, device)
+                written = self.backbone.model.generate(input_ids=ids, attention_mask=mask, **arguments)
+                # A decoder repeats what it read; an encoder-decoder begins with its start token.
+                written = written[:, 1 if self._is_encoder_decoder else ids.shape[1] :]
+                for i, row in zip(batch, written.tolist(), strict=True):
+                    outputs[i] = self._form.text(row)
+                if progress is not None:
+                    progress(len(batch))
+        return outputs
+
+    def demonstrations(self, records: Sequence[Record], k: int, seed: int) -> list[list[int]]:
+        """Token ids of `k` whole examples drawn by `seed`, each as training shows it.
+
+        Raises:
+            DataError: there are fewer than `k` records.
+        """
+        if k > len(records):
+            raise DataError(
+                "demonstrations",
+                f"{k} wanted",
+                f"at most {len(records)}, the records there are",
+                "ask for fewer",
+            )
+        draw = random.Random(seed)
+        return [
+            self._form.context(record.source) + self._form.target(draw.choice(record.targets))
+            for record in draw.sample(list(records), k)
+        ]
+
+    def score(
+        self, records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]
+    ) -> list[ScoreRow]:
+        """Score the outputs: rows `seen`, `unseen`, `all` where records say which they are, else `all`."""
+        from softprompt.metrics import score
+
+        groups: dict[str, list[int]] = {"seen": [], "unseen": []}
+        for i, record in enumerate(records):
+            if "seen" in record.tags:
+                groups.setdefault(record.tags["seen"], []).append(i)
+        groups["all"] = list(range(len(records)))
+        rows: list[ScoreRow] = []
+        for group, members in groups.items():
+            if members:
+                references = [list(records[i].targets) for i in members]
+                result = score(list(metrics), [outputs[i] for i in members], references)
+                rows.append({"group": group, "values": dict(result.values), "notes": list(result.notes)})
+        return rows
+
+    def check_positions(self, records: Sequence[Record], prompt_positions: int, training: bool) -> None:
+        """Refuse texts that, with the prompt, need more positions than the backbone has.
+
+        Args:
+            records: every one that will be read.
+            prompt_positions: positions that the prompt takes up (0 where it shifts nothing).
+            training: whether the targets are read (training), or new tokens are written (decoding).
+
+        Raises:
+            ConfigError: the longest does not fit.
+        """
+        limit = self.backbone.spec.max_positions
+        if limit is None:
+            return
+        # A form of its own, so that this look ahead leaves no trace in `n_cut`.
+        form = type(self._form)(self.backbone.tokenizer, self.settings, self.backbone.spec.name)
+        most_read = self.settings.max_source_tokens + len(form.context(""))
+        most_written = self.settings.max_target_tokens + len(form.target(""))
+        most_written = most_written if training else self.decoding.max_new_tokens
+        # Whatever the texts are, they fit; nothing needs to be tokenised to know it.
+        if prompt_positions + most_read + most_written <= limit:
+            return
+        for record in records:
+            n_read = len(form.context(record.source))
+            n_written = self.decoding.max_new_tokens
+            if training:
+                n_written = max(len(form.target(target)) for target in record.targets)
+            n_text = max(n_read, n_written) if self._is_encoder_decoder else n_read + n_written
+            if prompt_positions + n_text > limit:
+                written = "target tokens" if training else "new tokens"
+                setting = "task.max_target_tokens" if training else "decoding.max_new_tokens"
+                raise ConfigError(
+                    f"record {record.id}",
+                    f"{prompt_positions} prompt positions, {n_read} source tokens and {n_written} {written}",
+                    f"at most {limit} positions ({self.backbone.spec.name} has no more)",
+                    f"lower task.max_source_tokens, {setting} or the prompt's length",
+                )
+
+    @cached_property
+    def _banned(self) -> list[int]:
+        if not self.decoding.ban_newlines:
+            return []
+        return newline_tokens(self.backbone.tokenizer, self.backbone.spec.vocab, self._form.eos)
+
+    def _decoder_inputs(self, labels: torch.Tensor) -> torch.Tensor:
+        shift = getattr(self.backbone.model, "prepare_decoder_input_ids_from_labels", None)
+        if shift is None:
+            raise BackboneError(
+                f"backbone {self.backbone.spec.name}",
+                f"a {type(self.backbone.model).__name__}",
+                "an encoder-decoder that makes decoder inputs from labels",
+                "use one that transformers loads for conditional generation",
+            )
+        return shift(labels=labels)

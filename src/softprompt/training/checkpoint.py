@@ -1,0 +1,157 @@
+"""Checkpoints of a run: whole or absent, verified on reading, never unpickled."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from softprompt.errors import TrainingError
+from softprompt.training.disk import sync_folder, write_synced, writing
+
+_FORMAT = 1
+_CARD = "checkpoint.json"
+# The newest, and the one before in case the newest is damaged.
+_KEEP = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that decides how a run goes on.
+
+    Args:
+        step: optimizer steps done.
+        tensors: named groups of tensors: `prompt`, `optimizer` and `best`.
+        state: plain JSON values.
+    """
+
+    step: int
+    tensors: Mapping[str, Mapping[str, Tensor]]
+    state: Mapping[str, Any]
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints below one folder, of which the newest two are kept.
+
+    Args:
+        damaged: what the last call of `newest` had to pass over, a line each.
+    """
+
+    folder: Path
+    damaged: list[str] = field(default_factory=list)
+
+    def save(self, checkpoint: Checkpoint) -> Path:
+        """Write one checkpoint; older ones go only once it is complete.
+
+        Raises:
+            TrainingError: the disk is full or the folder cannot be written; earlier checkpoints stay.
+        """
+        target = self.folder / f"step-{checkpoint.step:08d}"
+        temporary = self.folder / f".writing-{checkpoint.step:08d}"
+        with writing(self.folder, kept=self._kept()):
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(temporary, ignore_errors=True)
+                temporary.mkdir()
+                _write(temporary, checkpoint)
+                # Only a damaged one of this step, or the same again, can be in the way.
+                if target.exists():
+                    shutil.rmtree(target)
+                os.replace(temporary, target)
+                sync_folder(self.folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        self.prune(_KEEP)
+        return target
+
+    def newest(self) -> Checkpoint | None:
+        """The newest checkpoint that is whole, or None where there is none at all.
+
+        Raises:
+            TrainingError: there are checkpoints and every one is damaged.
+        """
+        self.damaged = []
+        for folder in reversed(self._folders()):
+            try:
+                return _read(folder)
+            except _DamagedError as error:
+                self.damaged.append(f"{folder}: {error}")
+        if self.damaged:
+            raise TrainingError(
+                str(self.folder),
+                f"no whole checkpoint ({'; '.join(self.damaged)})",
+                "at least one that matches its checksums",
+                "delete the run folder and train anew",
+            )
+        return None
+
+    def prune(self, keep: int) -> None:
+        """Delete all but the newest `keep` checkpoints, and what an interrupted write left."""
+        for folder in self._folders()[:-keep]:
+            shutil.rmtree(folder, ignore_errors=True)
+        for folder in self.folder.glob(".writing-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _folders(self) -> list[Path]:
+        return sorted(path for path in self.folder.glob("step-*") if path.is_dir())
+
+    def _kept(self) -> str:
+        folders = self._folders()
+        return f"the last good checkpoint is {folders[-1]}" if folders else "there is no checkpoint yet"
+
+
+class _DamagedError(Exception):
+    """Why a checkpoint cannot be used."""
+
+
+def _write(folder: Path, checkpoint: Checkpoint) -> None:
+    files = {}
+    for group, tensors in checkpoint.tensors.items():
+        # Clones, because safetensors refuses tensors that share storage.
+        plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        # Bytes first: a full disk then shows as an OSError, and the checksum costs no second read.
+        content = safetensors.torch.save(plain)
+        files[f"{group}.safetensors"] = hashlib.sha256(content).hexdigest()
+        write_synced(folder / f"{group}.safetensors", content)
+    card: dict[str, Any] = {
+        "format": _FORMAT,
+        "step": checkpoint.step,
+        "files": files,
+        "state": dict(checkpoint.state),
+    }
+    card["checksum"] = _checksum(card)
+    write_synced(folder / _CARD, json.dumps(card, indent=1).encode("utf-8"))
+    sync_folder(folder)
+
+
+def _read(folder: Path) -> Checkpoint:
+    try:
+        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+        checksum = card.pop("checksum")
+        if checksum != _checksum(card):
+            raise _DamagedError(f"{_CARD} does not match its checksum")
+        if card["format"] != _FORMAT:
+            raise _DamagedError(f"format {card['format']}, and this version reads format {_FORMAT}")
+        tensors = {}
+        for name, expected in card["files"].items():
+            content = (folder / Path(name).name).read_bytes()
+            if hashlib.sha256(content).hexdigest() != expected:
+                raise _DamagedError(f"{name} does not match its checksum")
+            tensors[Path(name).stem] = safetensors.torch.load(content)
+        return Checkpoint(card["step"], tensors, card["state"])
+    except OSError as error:
+        raise _DamagedError(f"cannot be read ({error.strerror or error})") from None
+    except (ValueError, KeyError, AttributeError, TypeError, SafetensorError):
+        raise _DamagedError(f"{_CARD} is not a checkpoint's") from None
+
+
+def _checksum(card: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(card, sort_keys=True).encode("utf-8")).hexdigest()

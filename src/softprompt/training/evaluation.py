@@ -1,0 +1,121 @@
+"""Measuring a prompt: the loss on held-out pairs, and scores of what it generates."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from softprompt.data.records import Record
+from softprompt.errors import TrainingError
+from softprompt.tasks.task import Example, ScoreRow, Task
+from softprompt.training.batches import share
+from softprompt.training.processes import Processes
+
+if TYPE_CHECKING:
+    from softprompt.backbones.backbone import Backbone
+    from softprompt.prompts.prompt import Prompt
+
+LOWER_IS_BETTER = frozenset({"loss", "ter"})
+
+
+def better(name: str, value: float, than: float | None) -> bool:
+    """Whether a value of this metric improves on the best so far (None: nothing yet)."""
+    if than is None:
+        return True
+    return value < than if name in LOWER_IS_BETTER else value > than
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Outputs of one prompt on some records, and a row of scores per group."""
+
+    outputs: list[str]
+    rows: list[ScoreRow]
+
+
+def mean_loss(
+    backbone: "Backbone",
+    task: Task,
+    prompt: "Prompt | None",
+    examples: Sequence[Example],
+    batch_size: int,
+    processes: Processes,
+    check: Callable[[], None] = lambda: None,
+) -> float:
+    """Mean negative log-likelihood of a target token, in nats, whatever the training loss is.
+
+    Args:
+        prompt: None measures the bare backbone.
+        check: called between batches; may raise to stop.
+    """
+    total, n_targets = 0.0, 0
+    mine = sorted(
+        share(range(len(examples)), processes.rank, processes.count), key=lambda i: examples[i].length
+    )
+    with torch.no_grad(), evaluating(prompt), backbone.prompted(prompt):
+        for start in range(0, len(mine), batch_size):
+            check()
+            batch = [examples[i] for i in mine[start : start + batch_size]]
+            total += float(task.loss(batch))
+            n_targets += sum(example.n_targets for example in batch)
+    sums = torch.tensor([total, n_targets], dtype=torch.float32, device=backbone.device)
+    if processes.count > 1:
+        total, n_targets = processes.sum([sums])[0].tolist()
+    return total / n_targets
+
+
+def generate_and_score(
+    backbone: "Backbone",
+    task: Task,
+    prompt: "Prompt | None",
+    records: Sequence[Record],
+    metrics: Sequence[str],
+    processes: Processes,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Scored:
+    """Generate an output for every record and score them.
+
+    Args:
+        prompt: None measures the bare backbone.
+        progress: called after every batch with the number of records in it (this process's).
+    """
+    mine = [records[i] for i in share(range(len(records)), processes.rank, processes.count)]
+    outputs: list[str] = []
+    if mine:
+        with torch.no_grad(), evaluating(prompt), backbone.prompted(prompt):
+            outputs = task.predict(mine, progress=progress, seed=seed)
+    outputs = processes.gather(outputs, len(records))
+    return Scored(outputs, list(task.score(records, outputs, metrics)))
+
+
+def overall(rows: Sequence[ScoreRow], metric: str) -> float:
+    """The value of one metric on all records.
+
+    Raises:
+        TrainingError: the metric could not be computed here, with the scorer's own note.
+    """
+    for row in rows:
+        if row["group"] == "all" and metric in row["values"]:
+            return float(row["values"][metric])
+    notes = "; ".join(note for row in rows for note in row["notes"]) or "no note"
+    raise TrainingError(
+        "training.select", repr(metric), "a metric that can be computed here", f"its scorer says: {notes}"
+    )
+
+
+@contextmanager
+def evaluating(prompt: nn.Module | None) -> Iterator[None]:
+    """While entered, the prompt's own dropout is off; afterwards its mode is as before."""
+    if prompt is None:
+        yield
+        return
+    was_training = prompt.training
+    prompt.eval()
+    try:
+        yield
+    finally:
+        prompt.train(was_training)

@@ -1,0 +1,128 @@
+"""The folder of one run: what lies in it, and when it may be written to."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from softprompt.config import RunSettings
+from softprompt.errors import TrainingError
+from softprompt.training.checkpoint import Checkpoints
+from softprompt.training.disk import write_atomically, writing
+
+# Where a run lies and what it runs on change nothing that it computes.
+_FREE = {"name", "output", "backbone.device"}
+
+
+class RunFolder:
+    """Settings, log, checkpoints, curves, outputs, samples, result and prompt of one run.
+
+    Args:
+        path: the folder; made by `begin`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.settings = path / "settings.yaml"
+        self.log = path / "log.jsonl"
+        self.result = path / "result.json"
+        self.outputs = path / "outputs.jsonl"
+        self.samples = path / "samples.txt"
+        self.prompt = path / "prompt"
+        self.checkpoints = Checkpoints(path / "checkpoints")
+
+    def check(self, settings: RunSettings, resume: bool) -> None:
+        """Refuse a folder that this run may not write to, before anything slow happens.
+
+        Raises:
+            TrainingError: another or a finished run is there; or, to resume, none or a different one.
+        """
+        if not resume and self.path.exists() and any(self.path.iterdir()):
+            state = "a finished run" if self.result.exists() else "a run that did not finish"
+            raise TrainingError(
+                str(self.path),
+                state if self.settings.exists() else "other files",
+                "a new or empty folder",
+                "choose another name, or resume this run"
+                if self.settings.exists()
+                else "choose another name",
+            )
+        if resume:
+            # What is left to be resolved in the new settings may still turn out the same.
+            given = {key: value for key, value in flat(settings).items() if value is not None}
+            self._compare(given)
+
+    def begin(self, resolved: RunSettings, resume: bool) -> None:
+        """Write the resolved settings, or check them against those of the run to resume."""
+        if resume:
+            self._compare(flat(resolved))
+            return
+        with writing(self.path, "nothing was trained yet"):
+            self.path.mkdir(parents=True, exist_ok=True)
+            text = yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+            write_atomically(self.settings, text)
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Add one line to the log."""
+        with writing(self.path), open(self.log, "a", encoding="utf-8", newline="\n") as file:
+            file.write(json.dumps(dict(line)) + "\n")
+
+    def rewind(self, step: int, evaluated: int) -> None:
+        """Drop what the log says of steps and evaluations after a checkpoint; they come again."""
+        last = {"start": 0, "step": step, "evaluation": evaluated}
+        kept = [json.dumps(line) + "\n" for line in self.lines() if line["step"] <= last[line["kind"]]]
+        with writing(self.path):
+            write_atomically(self.log, "".join(kept))
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """The log, without a last line that a kill left unfinished."""
+        if not self.log.exists():
+            return
+        for text in self.log.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(text)
+            except ValueError:
+                return
+
+    def finished(self) -> dict[str, Any] | None:
+        """The result of a run that ended, or None."""
+        if not self.result.exists():
+            return None
+        return json.loads(self.result.read_text(encoding="utf-8"))
+
+    def _compare(self, ours: Mapping[str, Any]) -> None:
+        if not self.settings.exists():
+            raise TrainingError(
+                str(self.path), "no settings.yaml", "a run to resume", "leave out resume to start one"
+            )
+        theirs = flat_mapping(yaml.safe_load(self.settings.read_text(encoding="utf-8")) or {})
+        differing = [
+            f"{key} ({theirs.get(key)} there, {value} now)"
+            for key, value in sorted(ours.items())
+            if key not in _FREE and theirs.get(key) != value
+        ]
+        if differing:
+            raise TrainingError(
+                str(self.path),
+                f"other settings: {', '.join(differing)}",
+                "those that the run began with",
+                "put them back, or give this run another name",
+            )
+
+
+def flat(settings: RunSettings) -> dict[str, Any]:
+    """Settings by dotted key, as JSON values."""
+    return flat_mapping(settings.model_dump(mode="json"))
+
+
+def flat_mapping(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping by dotted key."""
+    found: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            found |= flat_mapping(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

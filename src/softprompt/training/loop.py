@@ -1,0 +1,304 @@
+"""The one training loop: AdamW on the prompt's parameters, the backbone frozen."""
+
+import hashlib
+import math
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from softprompt.config import TrainingSettings
+from softprompt.errors import TrainingError
+from softprompt.tasks.task import Example, Task
+from softprompt.training.batches import parts, plan, share, steps_per_epoch
+from softprompt.training.checkpoint import Checkpoint, Checkpoints
+from softprompt.training.evaluation import better
+from softprompt.training.interrupt import Interrupt
+from softprompt.training.processes import Processes
+from softprompt.training.progress import Counter, RunProgress
+from softprompt.training.schedule import check_warmup, learning_rate
+
+if TYPE_CHECKING:
+    from softprompt.backbones.backbone import Backbone
+    from softprompt.prompts.prompt import Prompt
+
+Evaluate = Callable[["Prompt", Callable[[], None]], Mapping[str, float]]
+"""Measures a prompt on the development set; calls its second argument where it may be stopped."""
+
+Log = Callable[[Mapping[str, Any]], None]
+"""Takes one line of the run's log."""
+
+
+@dataclass
+class State:
+    """How far a run is, as plain JSON values.
+
+    Args:
+        step: optimizer steps done.
+        evaluated: step of the last evaluation; -1 before the first.
+        best_step: step of the best evaluation; -1 before the first.
+        best_value: the selected metric there.
+        misses: evaluations since the best.
+        seconds: time spent in training steps, over all sittings.
+    """
+
+    step: int = 0
+    evaluated: int = -1
+    best_step: int = -1
+    best_value: float | None = None
+    misses: int = 0
+    seconds: float = 0.0
+
+
+class Loop:
+    """Trains one prompt; the best one on the development set is in the module at the end.
+
+    Random numbers (dropout) depend only on the seed, the step and the process, and batches only on
+    the epoch, so that a resumed run equals an uninterrupted one bit for bit without any generator
+    state to store.
+
+    Args:
+        examples: encoded training pairs.
+        evaluate: None where there is no development set; then the last prompt is the result.
+    """
+
+    def __init__(
+        self,
+        backbone: "Backbone",
+        task: Task,
+        prompt: "Prompt",
+        examples: Sequence[Example],
+        settings: TrainingSettings,
+        checkpoints: Checkpoints,
+        processes: Processes,
+        evaluate: Evaluate | None = None,
+        log: Log = lambda line: None,
+        progress: RunProgress | None = None,
+    ) -> None:
+        self.state = State()
+        self.steps_per_epoch = steps_per_epoch(len(examples), settings.batch_size)
+        self.n_steps = settings.steps or (settings.epochs or 0) * self.steps_per_epoch
+        check_warmup(self.n_steps, settings)
+        self._backbone, self._task, self._prompt = backbone, task, prompt
+        self._examples, self._settings = examples, settings
+        self._checkpoints, self._processes = checkpoints, processes
+        self._evaluate, self._log = evaluate, log
+        self._progress = progress or RunProgress(None)
+        self._evaluate_every = settings.evaluate_every or self.steps_per_epoch
+        self._trained = {name: p for name, p in prompt.named_parameters() if p.requires_grad}
+        self._optimizer = torch.optim.AdamW(
+            self._trained.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self._lengths = [example.length for example in examples]
+        self._best: dict[str, Tensor] = {}
+        self._saved = -1
+        self._epoch_plan: tuple[int, list[list[int]]] = (-1, [])
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same run.
+
+        Raises:
+            TrainingError: it was made from other training pairs or another prompt.
+        """
+        stored = dict(checkpoint.state)
+        if stored.pop("examples") != self._fingerprint:
+            raise TrainingError(
+                "the training pairs",
+                "others than the checkpoint was made from",
+                "the same files and the same tokenizer",
+                "put them back, or train anew in another folder",
+            )
+        try:
+            self._prompt.load_state_dict(dict(checkpoint.tensors["prompt"]))
+            self._load_optimizer(checkpoint.tensors["optimizer"])
+        except (RuntimeError, KeyError) as error:
+            raise TrainingError(
+                "the checkpoint's tensors",
+                f"some that do not fit the prompt ({error})",
+                "those of the same method and backbone",
+                "train anew in another folder",
+            ) from None
+        self._best = {name: t.to(self._backbone.device) for name, t in checkpoint.tensors["best"].items()}
+        self.state = State(**stored)
+        self._saved = self.state.step
+
+    def run(self) -> State:
+        """Train to the end, or until patience runs out.
+
+        Raises:
+            TrainingError: the loss or the gradients are no numbers, or the disk is full.
+            KeyboardInterrupt: on Ctrl-C or SIGTERM, after saving a checkpoint.
+        """
+        self._processes.same(list(self._prompt.state_dict().values()))
+        devices = [self._backbone.device] if self._backbone.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), Interrupt() as interrupt:
+            try:
+                self._run(interrupt)
+            except KeyboardInterrupt:
+                if not interrupt.at_once:
+                    self._save()
+                raise
+        if self._best:
+            self._prompt.load_state_dict(self._best)
+        return self.state
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether patience ran out."""
+        return self._settings.patience is not None and self.state.misses >= self._settings.patience
+
+    def _run(self, interrupt: Interrupt) -> None:
+        with self._progress.counter("training", self.n_steps, self.state.step) as counter:
+            while True:
+                self._evaluate_if_due(interrupt)
+                over = self.state.step == self.n_steps or self.stopped_early
+                if over or self.state.step % self._settings.checkpoint_every == 0:
+                    self._save()
+                if over:
+                    return
+                self._step(interrupt, counter)
+
+    def _step(self, interrupt: Interrupt, counter: Counter) -> None:
+        started = time.perf_counter()
+        step, settings = self.state.step, self._settings
+        batch = self._batch(step)
+        rate = learning_rate(step, self.n_steps, settings)
+        torch.manual_seed(_seed_of(settings.seed, step, self._processes.rank))
+        self._prompt.train()
+        with self._backbone.training_mode(settings.backbone_dropout, settings.gradient_checkpointing):
+            loss, stop = self._gradients(batch, interrupt)
+        if stop:
+            self._optimizer.zero_grad(set_to_none=True)
+            raise KeyboardInterrupt
+        limit = math.inf if settings.clip_norm is None else settings.clip_norm
+        norm = float(nn.utils.clip_grad_norm_(self._trained.values(), limit))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise self._no_number(step + 1, loss, norm, rate)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        seconds = time.perf_counter() - started
+        self.state.step += 1
+        self.state.seconds += seconds
+        tokens_per_s = sum(self._lengths[i] for i in batch) / seconds
+        self._log(
+            {
+                "kind": "step",
+                "step": self.state.step,
+                "epoch": step // self.steps_per_epoch + 1,
+                "loss": loss,
+                "lr": rate,
+                "grad_norm": norm,
+                "tokens_per_s": round(tokens_per_s, 1),
+                "seconds": round(self.state.seconds, 3),
+            }
+        )
+        counter.add(1, f"loss {loss:.4f}, {tokens_per_s:,.0f} tokens/s")
+
+    def _gradients(self, batch: Sequence[int], interrupt: Interrupt) -> tuple[float, bool]:
+        """The step's loss with its gradients left in the parameters, and whether to stop instead."""
+        # The divisor is the whole step's, so parts and processes only ever add up.
+        if self._settings.loss == "token_mean":
+            divisor = sum(self._examples[i].n_targets for i in batch)
+        else:
+            divisor = len(batch)
+        trained = list(self._trained.values())
+        loss = torch.zeros((), device=self._backbone.device)
+        mine = share(batch, self._processes.rank, self._processes.count)
+        for part in parts(mine, self._settings.accumulation):
+            if interrupt.requested:
+                break
+            with self._backbone.prompted(self._prompt):
+                part_loss = self._task.loss([self._examples[i] for i in part]) / divisor
+                # Only the prompt's parameters ever receive a gradient.
+                part_loss.backward(inputs=trained)
+            loss += part_loss.detach()
+        stop = torch.tensor(float(interrupt.requested), device=self._backbone.device)
+        if self._processes.count > 1:
+            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
+            *gradients, loss, stop = self._processes.sum([*gradients, loss, stop])
+            for parameter, gradient in zip(trained, gradients, strict=True):
+                parameter.grad = gradient.to(parameter.dtype)
+        return float(loss), bool(stop)
+
+    def _evaluate_if_due(self, interrupt: Interrupt) -> None:
+        step = self.state.step
+        due = step % self._evaluate_every == 0 or step == self.n_steps
+        if self._evaluate is None or not due or self.state.evaluated >= step:
+            return
+        # With several processes only a step's end is agreed on, so evaluation runs through.
+        check = interrupt.check if self._processes.count == 1 else lambda: None
+        values = self._evaluate(self._prompt, check)
+        value = values[self._settings.select]
+        if not math.isfinite(value):
+            raise self._no_number(step, value, None, None)
+        best = better(self._settings.select, value, self.state.best_value)
+        if best:
+            self._best = {name: t.detach().clone() for name, t in self._prompt.state_dict().items()}
+            self.state.best_step, self.state.best_value = step, value
+        self.state.misses = 0 if best else self.state.misses + 1
+        self.state.evaluated = step
+        self._log({"kind": "evaluation", "step": step, **values, "best": best})
+        self._progress.evaluated(step, values, best)
+
+    def _batch(self, step: int) -> list[int]:
+        epoch, index = divmod(step, self.steps_per_epoch)
+        if self._epoch_plan[0] != epoch:
+            self._epoch_plan = (epoch, plan(self._lengths, self._settings, epoch))
+        return self._epoch_plan[1][index]
+
+    def _save(self) -> None:
+        if not self._processes.is_main or self._saved == self.state.step:
+            return
+        optimizer = {
+            f"{name}/{key}": value
+            for name, parameter in self._trained.items()
+            for key, value in self._optimizer.state[parameter].items()
+        }
+        tensors = {"prompt": self._prompt.state_dict(), "optimizer": optimizer, "best": self._best}
+        state = {**asdict(self.state), "examples": self._fingerprint}
+        self._checkpoints.save(Checkpoint(self.state.step, tensors, state))
+        self._saved = self.state.step
+
+    def _load_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
+        # Before the first step there is none.
+        for name, parameter in self._trained.items() if tensors else ():
+            self._optimizer.state[parameter] = {
+                # AdamW keeps its step counter on the CPU.
+                "step": tensors[f"{name}/step"],
+                "exp_avg": tensors[f"{name}/exp_avg"].to(parameter.device),
+                "exp_avg_sq": tensors[f"{name}/exp_avg_sq"].to(parameter.device),
+            }
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for example in self._examples:
+            digest.update(repr((example.id, example.input_ids, example.labels)).encode("utf-8"))
+        return digest.hexdigest()
+
+    def _no_number(self, step: int, loss: float, norm: float | None, rate: float | None) -> TrainingError:
+        saved = (
+            f"the last checkpoint is of step {self._saved}"
+            if self._saved >= 0
+            else "no checkpoint was made yet"
+        )
+        what = f"loss {loss}" + (
+            f" and gradient norm {norm}" if norm is not None else " on the development set"
+        )
+        return TrainingError(
+            f"training step {step}",
+            what + (f" at learning rate {rate:g}" if rate is not None else ""),
+            "finite numbers",
+            f"lower training.learning_rate, or set backbone.dtype to float32; {saved}",
+        )
+
+
+def _seed_of(seed: int, step: int, rank: int) -> int:
+    return random.Random(f"{seed}/{step}/{rank}").getrandbits(63)

@@ -1,0 +1,78 @@
+"""The processes of one run: one by default, several under `accelerate launch`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softprompt.errors import ConfigError
+
+
+class Processes:
+    """Device choice, and the few things that several processes must agree on.
+
+    The prompt is tiny, so its gradients are summed by hand in one message per step; the backbone
+    is never wrapped. With one process everything here is the identity and torch.distributed is
+    not touched.
+
+    Args:
+        device: a torch device; None takes this process's own.
+
+    Raises:
+        ConfigError: a device that contradicts the launcher's.
+    """
+
+    def __init__(self, device: str | None = None) -> None:
+        from accelerate import Accelerator
+
+        # Precision is the backbone's own dtype; an accelerate config file must not change it.
+        self._accelerator = Accelerator(mixed_precision="no")
+        self.count: int = self._accelerator.num_processes
+        self.rank: int = self._accelerator.process_index
+        own = str(self._accelerator.device)
+        if self.count > 1 and device is not None and torch.device(device).type != torch.device(own).type:
+            raise ConfigError(
+                "backbone.device",
+                repr(device),
+                f"none, or the launcher's {own}, with {self.count} processes",
+                "let `accelerate launch` choose the devices",
+            )
+        self.device = own if device is None or self.count > 1 else device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the run's files."""
+        return self.rank == 0
+
+    def sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Each tensor summed over all processes, in one message; call it in every process."""
+        if self.count == 1:
+            return list(tensors)
+        flat = torch.cat([tensor.reshape(-1).to(torch.float32) for tensor in tensors])
+        total: Tensor = self._accelerator.reduce(flat, reduction="sum")  # type: ignore[assignment]
+        pieces = total.split([tensor.numel() for tensor in tensors])
+        return [piece.view_as(tensor) for piece, tensor in zip(pieces, tensors, strict=True)]
+
+    def gather(self, items: list[Any], n_items: int) -> list[Any]:
+        """The full list again, where each process holds `full[rank::count]`."""
+        if self.count == 1:
+            return items
+        from accelerate.utils import gather_object
+
+        full: list[Any] = [None] * n_items
+        for rank, share in gather_object([(self.rank, items)]):
+            full[rank :: self.count] = share
+        return full
+
+    def same(self, tensors: Sequence[Tensor]) -> None:
+        """Overwrite each tensor with the main process's, in place."""
+        if self.count > 1:
+            from accelerate.utils import broadcast
+
+            for tensor in tensors:
+                tensor.copy_(broadcast(tensor.detach().clone()))
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        self._accelerator.wait_for_everyone()

@@ -1,0 +1,251 @@
+"""One run from its settings to a folder with a trained prompt."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from softprompt.config import RunSettings
+from softprompt.data.records import Record, pairs
+from softprompt.tasks.task import Example, ScoreRow
+from softprompt.training.assemble import Assembly, assemble, resolve
+from softprompt.training.disk import write_atomically, writing
+from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
+from softprompt.training.facts import hardware, versions
+from softprompt.training.folder import RunFolder
+from softprompt.training.loop import Loop
+from softprompt.training.plots import draw_curves
+from softprompt.training.processes import Processes
+from softprompt.training.progress import RunProgress, clock
+
+if TYPE_CHECKING:
+    from softprompt.prompts.prompt import Prompt
+
+_N_SAMPLES = 5
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run.
+
+    Args:
+        folder: where everything lies; the prompt is in `folder / "prompt"`.
+        facts: what `result.json` says.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+
+    @property
+    def scores(self) -> Sequence[ScoreRow]:
+        """One row per group of test records; empty without a test set."""
+        return self.facts["scores"]
+
+
+def run(settings: RunSettings, resume: bool = False, console: Console | None = None) -> RunResult:
+    """Train a prompt as the settings say and leave a run folder.
+
+    Args:
+        resume: go on from the last checkpoint in the run's folder; a run that had already ended
+            gives its result again.
+        console: where progress is shown; None is silent.
+
+    Raises:
+        TrainingError: the folder holds something else, the loss is no number, or the disk is full.
+        SoftpromptError: whatever is wrong with settings, data or backbone.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM; while training, after a checkpoint.
+    """
+    started = time.perf_counter()
+    processes = Processes(settings.backbone.device)
+    folder = RunFolder(settings.folder)
+    if processes.is_main:
+        folder.check(settings, resume)
+    processes.wait()
+    ended = folder.finished() if resume else None
+    if ended is not None:
+        return RunResult(folder.path, ended)
+    with RunProgress(console if processes.is_main else None) as progress:
+        progress.say(f"loading {settings.backbone.name}")
+        parts = assemble(settings, processes)
+        running = _Run(parts, folder, processes, progress)
+        facts = running.go(resume, started)
+    return RunResult(folder.path, facts)
+
+
+class _Run:
+    """The parts of a run while it lasts."""
+
+    def __init__(
+        self, parts: Assembly, folder: RunFolder, processes: Processes, progress: RunProgress
+    ) -> None:
+        self._parts, self._folder, self._processes, self._progress = parts, folder, processes, progress
+        self._examples: list[Example] = [parts.task.encode(record) for record in parts.splits.train]
+        self._dev_examples: list[Example] = [parts.task.encode(r) for r in pairs(parts.splits.dev)]
+        self._loop = Loop(
+            parts.backbone,
+            parts.task,
+            parts.prompt,
+            self._examples,
+            parts.settings.training,
+            folder.checkpoints,
+            processes,
+            evaluate=self._evaluate if parts.splits.dev else None,
+            log=folder.append if processes.is_main else lambda line: None,
+            progress=progress,
+        )
+        self._settings = resolve(parts, self._loop.steps_per_epoch)
+
+    def go(self, resume: bool, started: float) -> dict[str, Any]:
+        """Train, test, and write the folder; returns what `result.json` says."""
+        self._begin(resume)
+        state = self._loop.run()
+        self._progress.say(f"trained {state.step} steps in {clock(state.seconds)}")
+        tested = self._test()
+        samples = self._samples(tested)
+        facts = self._facts(tested, time.perf_counter() - started)
+        if self._processes.is_main:
+            self._write(facts, tested, samples)
+        self._processes.wait()
+        return facts
+
+    def _begin(self, resume: bool) -> None:
+        settings, folder = self._settings, self._folder
+        checkpoint = folder.checkpoints.newest() if resume else None
+        if self._processes.is_main:
+            folder.begin(settings, resume)
+            for damaged in folder.checkpoints.damaged:
+                self._progress.say(f"passed over a damaged checkpoint: {damaged}")
+        if checkpoint is not None:
+            self._loop.restore(checkpoint)
+            self._progress.say(f"going on from step {checkpoint.step}")
+        if not self._processes.is_main:
+            return
+        folder.rewind(self._loop.state.step, self._loop.state.evaluated)
+        if not any(folder.lines()):
+            folder.append({"kind": "start", "step": 0, "steps": self._loop.n_steps, **self._counts()})
+
+    def _evaluate(self, prompt: "Prompt", check: Callable[[], None]) -> dict[str, float]:
+        parts, settings = self._parts, self._settings.training
+        values = {
+            "loss": mean_loss(
+                parts.backbone,
+                parts.task,
+                prompt,
+                self._dev_examples,
+                settings.batch_size,
+                self._processes,
+                check,
+            )
+        }
+        if settings.select != "loss":
+            scored = self._generate("development", prompt, parts.splits.dev, [settings.select], check)
+            values[settings.select] = overall(scored.rows, settings.select)
+        return values
+
+    def _generate(
+        self,
+        what: str,
+        prompt: "Prompt | None",
+        records: Sequence[Record],
+        metrics: Sequence[str],
+        check: Callable[[], None] = lambda: None,
+    ) -> Scored:
+        n_mine = len(range(self._processes.rank, len(records), self._processes.count))
+        with self._progress.counter(f"generating ({what})", n_mine) as counter:
+
+            def progress(n: int) -> None:
+                check()
+                counter.add(n)
+
+            return generate_and_score(
+                self._parts.backbone,
+                self._parts.task,
+                prompt,
+                records,
+                metrics,
+                self._processes,
+                self._settings.training.seed,
+                progress,
+            )
+
+    def _test(self) -> Scored | None:
+        if not self._parts.splits.test:
+            return None
+        return self._generate("test", self._parts.prompt, self._parts.splits.test, self._settings.metrics)
+
+    def _samples(self, tested: Scored | None) -> str:
+        """A few records with what the bare backbone and the prompt write for them."""
+        splits = self._parts.splits
+        records = splits.test or splits.dev or splits.train
+        chosen = range(0, len(records), max(1, len(records) // _N_SAMPLES))[:_N_SAMPLES]
+        some = [records[i] for i in chosen]
+        before = self._generate("bare backbone", None, some, []).outputs
+        if tested is not None:
+            after = [tested.outputs[i] for i in chosen]
+        else:
+            after = self._generate("samples", self._parts.prompt, some, []).outputs
+        return "\n".join(
+            f"[{record.id}]\nsource:    {record.source}\nreference: {record.targets[0]}\n"
+            f"before:    {bare}\nafter:     {prompted}\n"
+            for record, bare, prompted in zip(some, before, after, strict=True)
+        )
+
+    def _counts(self) -> dict[str, int]:
+        splits, prompt = self._parts.splits, self._parts.prompt
+        return {
+            "train_pairs": len(splits.train),
+            "dev_records": len(splits.dev),
+            "test_records": len(splits.test),
+            "train_tokens": sum(example.length for example in self._examples),
+            "cut_texts": self._parts.task.n_cut,
+            "trained_parameters": prompt.n_trained_parameters,
+            "stored_parameters": prompt.n_stored_parameters,
+        }
+
+    def _facts(self, tested: Scored | None, total_s: float) -> dict[str, Any]:
+        state, backbone = self._loop.state, self._parts.backbone
+        return {
+            "name": self._settings.name,
+            "steps": state.step,
+            "stopped_early": self._loop.stopped_early,
+            "best": {
+                "metric": self._settings.training.select,
+                "step": state.best_step if state.best_step >= 0 else state.step,
+                "value": state.best_value,
+            },
+            "scores": tested.rows if tested is not None else [],
+            "counts": self._counts(),
+            "seconds": {"training": round(state.seconds, 2), "last_sitting": round(total_s, 2)},
+            "backbone": backbone.card.model_dump(),
+            "data_fingerprint": self._parts.splits.fingerprint,
+            "versions": versions(),
+            "hardware": hardware(backbone.device, self._processes.count),
+        }
+
+    def _write(self, facts: dict[str, Any], tested: Scored | None, samples: str) -> None:
+        folder, parts = self._folder, self._parts
+        baked = parts.prompt.bake().describe(
+            task={**self._settings.task.model_dump(mode="json")},
+            training=self._settings.model_dump(mode="json", exclude={"output"}),
+            data={"format": self._settings.data.format, "fingerprint": parts.splits.fingerprint},
+            metrics=_overall_values(facts["scores"]),
+        )
+        baked.save(folder.prompt)
+        with writing(folder.path, "the checkpoints are kept"):
+            draw_curves(list(folder.lines()), folder.path, self._settings.training.select)
+            write_atomically(folder.samples, samples)
+            if tested is not None:
+                rows = zip(parts.splits.test, tested.outputs, strict=True)
+                lines = [json.dumps({"id": r.id, "source": r.source, "output": o}) + "\n" for r, o in rows]
+                write_atomically(folder.outputs, "".join(lines))
+            folder.checkpoints.prune(1)
+            # Last, because it is what says that the run has ended.
+            write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")
+
+
+def _overall_values(rows: Sequence[ScoreRow]) -> dict[str, float]:
+    return next((dict(row["values"]) for row in rows if row["group"] == "all"), {})

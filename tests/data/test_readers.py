@@ -1,0 +1,91 @@
+from typing import get_args
+
+import pytest
+
+from softprompt.config import DataSettings
+from softprompt.data import FORMATS, read
+from softprompt.errors import ConfigError, DataError
+
+
+def test_every_format_of_the_settings_has_a_reader():
+    assert set(FORMATS) == set(get_args(DataSettings.model_fields["format"].annotation))
+
+
+def test_read_hands_the_columns_on(write):
+    path = write("x.csv", "q,a\none,two\n")
+    (record,) = read("csv", str(path), source="q", target="a")
+    assert (record.source, record.targets) == ("one", ("two",))
+
+
+def test_unknown_format():
+    with pytest.raises(
+        ConfigError, match=r"data\.format: got 'webnl'; expected one of e2e, .*; did you mean 'webnlg'\?"
+    ):
+        read("webnl", "x")
+
+
+@pytest.mark.parametrize(
+    ("format", "publisher"),
+    [
+        ("e2e", "tuetschek/e2e-dataset"),
+        ("webnlg", "the WebNLG challenge 2017"),
+        ("dart", "Yale-LILY/dart"),
+        ("scitldr", "allenai/scitldr"),
+    ],
+)
+def test_missing_set_names_the_set_the_folder_and_the_publisher(tmp_path, format, publisher):
+    with pytest.raises(DataError) as caught:
+        read(format, tmp_path / "none")
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'none'}: got no such file or folder; expected ")
+    assert f"(published by {publisher})" in message
+    assert message.endswith("put it there, or set SOFTPROMPT_DATA to the folder of data sets")
+
+
+@pytest.mark.parametrize("format", ["e2e", "dart", "scitldr", "jsonl", "csv"])
+def test_folder_in_place_of_a_file(tmp_path, format):
+    with pytest.raises(DataError, match="expected a file that can be read"):
+        read(format, tmp_path)
+
+
+@pytest.mark.parametrize("format", ["e2e", "webnlg", "dart", "scitldr", "jsonl", "csv"])
+def test_empty_file(write, format):
+    with pytest.raises(DataError, match=r"empty: got an empty file"):
+        read(format, write("empty", ""))
+
+
+@pytest.mark.parametrize(("format", "header"), [("e2e", "mr,ref\n"), ("csv", "source,target\n")])
+def test_header_alone_is_no_data(write, format, header):
+    with pytest.raises(DataError, match=r"x\.csv: got no records; expected "):
+        read(format, write("x.csv", header))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"format": "e2e", "source": "q"},
+            r"data\.source, data\.target: got columns 'q' and 'target' for e2e; exp",
+        ),
+        (
+            {"format": "restaurants", "split": "test"},
+            r"data: got the path x for restaurants; .*reads no file",
+        ),
+        ({"format": "e2e", "split": "test"}, r"split: got 'test' for e2e; .*restaurants only; give its path"),
+    ],
+)
+def test_arguments_that_a_format_does_not_take(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        read(path="x", **arguments)
+
+
+def test_no_path():
+    with pytest.raises(ConfigError, match=r"data: got no path for e2e; expected E2E NLG's CSV"):
+        read("e2e")
+
+
+def test_source_that_is_the_target(write):
+    with pytest.raises(
+        ConfigError, match=r"data\.target: got 'a', which is the source too; expected another column"
+    ):
+        read("csv", write("x.csv", "a\nb\n"), source="a", target="a")

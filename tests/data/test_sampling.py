@@ -1,0 +1,95 @@
+import pytest
+
+from softprompt.data import Record, draw, keep_seen, low_data, pairs
+from softprompt.data.sampling import merge, set_aside
+from softprompt.errors import DataError
+
+
+def records(n: int, sources: int | None = None) -> list[Record]:
+    return [Record(str(i), f"source {i % (sources or n)}", (f"target {i}",)) for i in range(n)]
+
+
+def ids(drawn: list[Record]) -> list[str]:
+    return [record.id for record in drawn]
+
+
+def test_draw_is_the_same_everywhere():
+    # Frozen: SHA-256 of "draw SEED PLACE" decides, so no platform or version may change these.
+    assert ids(draw(records(20), 5, seed=0)) == ["0", "2", "4", "9", "12"]
+    assert ids(draw(records(20), 5, seed=1)) == ["4", "9", "13", "14", "15"]
+
+
+def test_draw_has_no_repeats_keeps_the_order_and_nests():
+    pool = records(200)
+    large, small = draw(pool, 100, seed=3), draw(pool, 50, seed=3)
+    assert len(set(ids(large))) == 100
+    assert ids(large) == sorted(ids(large), key=int)
+    assert set(ids(small)) < set(ids(large))
+    assert draw(pool, 200, seed=3) == pool
+
+
+def test_draw_is_even():
+    counts = [0] * 10
+    for seed in range(500):
+        for record in draw(records(10), 3, seed):
+            counts[int(record.id)] += 1
+    assert all(110 < count < 190 for count in counts), counts
+
+
+@pytest.mark.parametrize("size", [0, 11])
+def test_draw_of_a_size_that_is_not_there(size):
+    with pytest.raises(
+        DataError, match=rf"data\.train_size: got {size}; expected 1 to 10, .*; ask for fewer"
+    ):
+        draw(records(10), size, 0, "data.train_size")
+
+
+@pytest.mark.parametrize(("size", "n_dev"), [(50, 15), (100, 30), (200, 60), (500, 150)])
+def test_low_data_sizes_are_the_papers(size, n_dev):
+    train, dev = low_data(records(600, sources=90), size, subsample=1)
+    assert (len(train), len(dev)) == (size - n_dev, n_dev)
+    drawn = ids(draw(records(600, sources=90), size, seed=1))
+    assert sorted(ids(train) + ids(dev), key=int) == drawn
+    assert not {pair.source for pair in train} & {pair.source for pair in dev}
+
+
+def test_low_data_subsamples_differ():
+    drawn = {tuple(ids(low_data(records(600), 50, subsample)[0])) for subsample in range(5)}
+    assert len(drawn) == 5
+
+
+def test_set_aside_fills_up_with_single_pairs_where_sources_are_too_large():
+    train, dev = set_aside(records(10, sources=1), 0, 0.3)
+    assert (len(train), len(dev)) == (7, 3)
+
+
+@pytest.mark.parametrize(("share", "n_dev"), [(0.01, 1), (0.5, 2), (0.99, 2)])
+def test_set_aside_leaves_something_on_both_sides(share, n_dev):
+    train, dev = set_aside(records(3), 0, share)
+    assert (len(train), len(dev)) == (3 - n_dev, n_dev)
+
+
+def test_set_aside_needs_two_pairs():
+    with pytest.raises(
+        DataError, match=r"data\.dev_share: got 1 training pairs; expected at least 2 to split"
+    ):
+        set_aside(records(1), 0, 0.3)
+
+
+def test_merge_undoes_pairs():
+    tagged = Record("c", "s", ("y",), {"category": "Food"})
+    whole = [Record("a", "s", ("t", "u")), Record("b", "r", ("v",)), tagged]
+    merged = merge(pairs(whole))
+    assert [(r.source, r.targets, r.tags) for r in merged] == [(r.source, r.targets, r.tags) for r in whole]
+    assert ids(merged) == ["a/0", "b/0", "c/0"]
+
+
+def test_keep_seen():
+    seen, unseen = Record("a", "s", ("t",), {"seen": "seen"}), Record("b", "s", ("t",), {"seen": "unseen"})
+    assert keep_seen([seen, unseen, seen]) == [seen, seen]
+    with pytest.raises(DataError, match=r"data\.extrapolation: got no record of a seen category"):
+        keep_seen([unseen])
+    with pytest.raises(
+        DataError, match=r"data\.extrapolation: got 0 without the tag 'seen'; .*; use it with webnlg"
+    ):
+        keep_seen([*records(1), seen])

@@ -1,0 +1,120 @@
+"""Tiny random backbones of every family, in fp32, without any network."""
+
+import torch
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    BertConfig,
+    BertModel,
+    DebertaV2Config,
+    DebertaV2Model,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.load import load_backbone
+
+VOCAB = 64
+WINDOW = 6
+
+_COMMON = {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 0}
+_ROPE = {
+    **_COMMON, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 128,
+}  # fmt: skip
+
+
+def _gpt2() -> PreTrainedModel:
+    return GPT2LMHeadModel(GPT2Config(**_COMMON, n_embd=32, n_layer=3, n_head=4, n_positions=128))
+
+
+def _llama() -> PreTrainedModel:
+    return LlamaForCausalLM(LlamaConfig(**_ROPE))
+
+
+def _qwen2() -> PreTrainedModel:
+    return Qwen2ForCausalLM(Qwen2Config(**{k: v for k, v in _ROPE.items() if k != "head_dim"}))
+
+
+def _mistral() -> PreTrainedModel:
+    return MistralForCausalLM(MistralConfig(**_ROPE, sliding_window=WINDOW))
+
+
+def _gemma3() -> PreTrainedModel:
+    kinds = ["sliding_attention", "full_attention", "sliding_attention"]
+    return Gemma3ForCausalLM(Gemma3TextConfig(**_ROPE, sliding_window=WINDOW, layer_types=kinds))
+
+
+def _t5() -> PreTrainedModel:
+    config = T5Config(
+        **_COMMON, d_model=32, d_kv=8, d_ff=48, num_layers=3, num_heads=4, decoder_start_token_id=0,
+        relative_attention_num_buckets=8, relative_attention_max_distance=16,
+    )  # fmt: skip
+    return T5ForConditionalGeneration(config)
+
+
+def _bart() -> PreTrainedModel:
+    config = BartConfig(
+        **_COMMON, d_model=32, encoder_layers=3, decoder_layers=3, encoder_attention_heads=4,
+        decoder_attention_heads=4, encoder_ffn_dim=48, decoder_ffn_dim=48, max_position_embeddings=128,
+        decoder_start_token_id=1, forced_eos_token_id=None,
+    )  # fmt: skip
+    return BartForConditionalGeneration(config)
+
+
+def _bert() -> PreTrainedModel:
+    config = BertConfig(
+        vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4,
+        max_position_embeddings=128,
+    )  # fmt: skip
+    return BertModel(config)
+
+
+def _deberta() -> PreTrainedModel:
+    config = DebertaV2Config(
+        vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
+    )
+    return DebertaV2Model(config)
+
+
+FAMILIES = {
+    "gpt2": _gpt2, "llama": _llama, "qwen2": _qwen2, "mistral": _mistral, "gemma3": _gemma3, "t5": _t5,
+    "bart": _bart, "bert": _bert, "deberta": _deberta,
+}  # fmt: skip
+DECODERS = ("gpt2", "llama", "qwen2", "mistral", "gemma3")
+ENCODER_DECODERS = ("t5", "bart")
+GENERATORS = DECODERS + ENCODER_DECODERS
+
+
+def tiny_model(family: str, seed: int = 0) -> PreTrainedModel:
+    """A random model whose weights are large enough for every part to matter."""
+    torch.manual_seed(seed)
+    model = FAMILIES[family]().eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            # Default initialisation is so small that attention is almost uniform and errors hide.
+            if parameter.ndim > 1:
+                parameter.normal_(0, 0.2 if "embed" in name or "wte" in name or "wpe" in name else 0.15)
+    return model
+
+
+def tiny_backbone(family: str, seed: int = 0, attention: str | None = None) -> Backbone:
+    """A frozen tiny backbone without a tokenizer."""
+    return load_backbone(tiny_model(family, seed), attention=attention)
+
+
+def ids(batch: int, length: int, seed: int = 0) -> torch.Tensor:
+    """Random ordinary tokens, `[batch, seq]`."""
+    return torch.randint(2, VOCAB, (batch, length), generator=torch.Generator().manual_seed(seed))

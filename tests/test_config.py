@@ -1,0 +1,195 @@
+"""Settings: every mistake at once, each with its path, in plain words."""
+
+import pytest
+
+from softprompt.config import PromptTuningSettings, load_run, parse_run
+from softprompt.errors import ConfigError
+
+GOOD = {"data": {"format": "e2e"}, "training": {"steps": 10}}
+
+
+def changed(**sections):
+    return {**GOOD, **sections}
+
+
+def lines_of(raw):
+    with pytest.raises(ConfigError) as caught:
+        parse_run(raw)
+    return str(caught.value).splitlines()
+
+
+def test_a_short_run_has_defaults():
+    settings = parse_run(GOOD)
+    assert settings.folder.as_posix() == "runs/run"
+    assert settings.method.name == "prefix_tuning" and settings.training.learning_rate == 1e-2
+    assert isinstance(parse_run(changed(method={"name": "prompt_tuning"})).method, PromptTuningSettings)
+
+
+@pytest.mark.parametrize(
+    ("raw", "line"),
+    [
+        ({"training": {"steps": 1}}, "data: got nothing; expected a value"),
+        (changed(methid={}), "methid: got an unknown setting; did you mean 'method'?"),
+        (
+            changed(method={"name": "prefix_tuning", "lenght": 3}),
+            "method.lenght: got an unknown setting; did you mean 'length'?",
+        ),
+        (
+            changed(method={"name": "prompt_tuning", "sites": ["decoder"]}),
+            "method.sites: got an unknown setting; known here: depth, dropout, initialization, length, name, "
+            "positions, reparameterization, width",
+        ),
+        (changed(method={"name": "prefix_tuning", "length": 0}), "method.length: got 0; expected at least 1"),
+        (
+            changed(method={"name": "prefx_tuning"}),
+            "method.name: got 'prefx_tuning'; expected one of 'prefix_tuning', 'prompt_tuning'; "
+            "did you mean 'prefix_tuning'?",
+        ),
+        (
+            changed(method={"length": 3}),
+            "method.name: got nothing; expected one of 'prefix_tuning', 'prompt_tuning'",
+        ),
+        (changed(method=[]), "method: got []; expected a mapping of settings"),
+        (
+            changed(method={"name": "prefix_tuning", "layers": {"a": 1}}),
+            "method.layers: got {'a': 1}; expected a text or a list",
+        ),
+        (
+            changed(method={"name": "prefix_tuning", "sites": ["dec"]}),
+            "method.sites.0: got 'dec'; expected one of 'encoder', 'decoder' or 'cross'; "
+            "did you mean 'decoder'?",
+        ),
+        (
+            changed(method={"name": "prefix_tuning", "dropout": 1}),
+            "method.dropout: got 1; expected less than 1",
+        ),
+        (
+            changed(data={"format": "e2"}),
+            "data.format: got 'e2'; expected one of 'e2e', 'webnlg', 'dart', 'scitldr', 'jsonl', 'csv' or "
+            "'restaurants'; did you mean 'e2e'?",
+        ),
+        (
+            changed(data={"format": "e2e", "train_size": "many"}),
+            "data.train_size: got 'many'; expected a whole number",
+        ),
+        (changed(data={"format": "e2e", "train": 3}), "data.train: got 3; expected a path"),
+        (changed(data=3), "data: got 3; expected a mapping of settings"),
+        (changed(name=3), "name: got 3; expected a text"),
+        (changed(training={"steps": 1.5}), "training.steps: got 1.5; expected a whole number"),
+        (
+            changed(training={"steps": 1, "learning_rate": -1}),
+            "training.learning_rate: got -1; expected more than 0",
+        ),
+        (
+            changed(training={"steps": 1, "learning_rate": float("inf")}),
+            "training.learning_rate: got inf; expected a finite number",
+        ),
+        (
+            changed(training={"steps": 1, "by_length": "maybe"}),
+            "training.by_length: got 'maybe'; expected true or false",
+        ),
+        (
+            changed(training={"steps": 1, "epochs": 1}),
+            "training: give exactly one of training.steps and training.epochs",
+        ),
+        (changed(training={}), "training: give exactly one of training.steps and training.epochs"),
+        (changed(decoding={"top_p": 1.5}), "decoding.top_p: got 1.5; expected at most 1"),
+        (
+            changed(metrics=["blue"]),
+            "metrics.0: got 'blue'; expected one of 'bleu', 'nist', 'meteor', 'rouge_l', 'cider', 'ter', "
+            "'rouge1', 'rouge2' or 'rougeL'; did you mean 'bleu'?",
+        ),
+        (
+            changed(training={"steps": 1, "select": "nist"}),
+            "training.select: got 'nist'; expected one of loss, bleu; choose one, or add it to metrics",
+        ),
+    ],
+)
+def test_each_mistake_in_plain_words(raw, line):
+    assert lines_of(raw) == [f"settings: {line}"]
+
+
+def test_all_mistakes_are_reported_at_once():
+    raw = {
+        "backbone": {"dtype": "int8"},
+        "method": {"name": "prefix_tuning", "lenght": 3, "width": 0},
+        "training": {"steps": 0, "sede": 1},
+    }
+    paths = [line.split(": ")[1] for line in lines_of(raw)]
+    assert sorted(paths) == [
+        "backbone.dtype", "data", "method.lenght", "method.width", "training.sede", "training.steps",
+    ]  # fmt: skip
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        parse_run(GOOD).name = "other"
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("data: {format: e2e}\ntraining: {steps: 10}\nbackbone:\n", encoding="utf-8")
+    return path
+
+
+def test_overrides_are_yaml_values_at_dotted_keys(file):
+    overrides = [
+        "backbone.name=gpt2", "training.learning_rate=1e-3", "method.name=prefix_tuning",
+        "method.layers=[0, 2]", "name = a=b",
+    ]  # fmt: skip
+    settings = load_run(file, overrides)
+    assert settings.backbone.name == "gpt2"
+    assert settings.training.learning_rate == 1e-3
+    assert settings.method.model_dump()["layers"] == [0, 2]
+    assert settings.name == "a=b"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("steps", "--set: got 'steps'; expected key=value, e.g. training.learning_rate=1e-3"),
+        ("training..steps=1", "--set: got 'training..steps=1'; expected key=value"),
+        ("=1", "--set: got '=1'; expected key=value"),
+        ("name=[1", "--set: got 'name=[1'; expected a value as in YAML, e.g. 3, true, text or [1, 2]"),
+        (
+            "training.steps.more=1",
+            "--set: got 'training.steps.more=1'; expected 'steps' to hold settings, and it holds a value",
+        ),
+    ],
+)
+def test_overrides_that_cannot_be_read(file, override, message):
+    with pytest.raises(ConfigError) as caught:
+        load_run(file, [override])
+    assert str(caught.value).startswith(message)
+
+
+def test_mistakes_name_the_file(file):
+    with pytest.raises(ConfigError) as caught:
+        load_run(file, ["training.stpes=3", "backbone.device=cpu"])
+    assert str(caught.value) == f"{file}: training.stpes: got an unknown setting; did you mean 'steps'?"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "got invalid YAML ("),
+        ("- 1\n", "got a list; expected a mapping of settings"),
+        ("", "got an empty file; expected a mapping of settings"),
+    ],
+)
+def test_files_that_hold_no_settings(tmp_path, text, message):
+    path = tmp_path / "run.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_run(path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load_run(tmp_path / "none.yaml")
+    assert str(caught.value) == (
+        f"{tmp_path / 'none.yaml'}: got No such file or directory; "
+        "expected a YAML file with one run's settings"
+    )

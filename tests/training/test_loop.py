@@ -1,0 +1,387 @@
+"""The loop: exact sums, exact resuming, stopping, and what it must not touch."""
+
+import errno
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+import torch
+
+from softprompt.config import TrainingSettings
+from softprompt.errors import ConfigError, TrainingError
+from softprompt.training import checkpoint as checkpoint_module
+from softprompt.training.checkpoint import Checkpoints
+from softprompt.training.evaluation import mean_loss
+from softprompt.training.loop import Loop
+from softprompt.training.processes import Processes
+from training.fakes import FakeBackbone, FakePrompt, FakeTask, records
+
+
+def settings(**changes):
+    return TrainingSettings(
+        **{"steps": 11, "batch_size": 4, "checkpoint_every": 3, "learning_rate": 0.05, **changes}
+    )
+
+
+class Setup:
+    """One loop over 18 pairs (5 steps an epoch, the last of 2) with a development set of 6."""
+
+    def __init__(self, folder, hook=lambda: None, dev=True, dropout=0.2, evaluate=None, **changes):
+        self.backbone: Any = FakeBackbone()
+        self.task: Any = FakeTask(self.backbone, hook)
+        self.prompt: Any = FakePrompt(dropout=dropout)
+        self.examples = [self.task.encode(record) for record in records(18)]
+        held_out = [self.task.encode(record) for record in records(6, seed=1)]
+        self.log = []
+        processes = Processes()
+        plain: Any = FakeTask(self.backbone)
+
+        def measure(prompt, check):
+            check()
+            loss = mean_loss(self.backbone, plain, prompt, held_out, 4, processes, check)
+            return {"loss": loss}
+
+        self.loop = Loop(
+            self.backbone,
+            self.task,
+            self.prompt,
+            self.examples,
+            settings(**changes),
+            Checkpoints(folder),
+            processes,
+            evaluate=(evaluate or measure) if dev else None,
+            log=self.log.append,
+        )
+
+    def resume(self, folder):
+        self.loop.restore(newest(folder))
+        return self.loop.run()
+
+    def tensors(self):
+        return {name: tensor.clone() for name, tensor in self.prompt.state_dict().items()}
+
+    def steps(self):
+        keys = ("step", "epoch", "loss", "lr", "grad_norm")
+        return [[line[key] for key in keys] for line in self.log if line["kind"] == "step"]
+
+
+def newest(folder):
+    """The newest checkpoint, which must be there."""
+    found = Checkpoints(folder).newest()
+    assert found is not None
+    return found
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_training_lowers_the_loss_and_keeps_the_best(tmp_path):
+    setup = Setup(tmp_path, steps=40, schedule="constant")
+    state = setup.loop.run()
+    evaluations = [line for line in setup.log if line["kind"] == "evaluation"]
+    assert [line["step"] for line in evaluations] == [0, 5, 10, 15, 20, 25, 30, 35, 40]
+    best = min(evaluations, key=lambda line: line["loss"])
+    assert state.best_step == best["step"] and state.best_value == best["loss"]
+    assert best["loss"] < 0.9 * evaluations[0]["loss"]
+    now = mean_loss(
+        setup.backbone,
+        setup.task,
+        setup.prompt,
+        [setup.task.encode(r) for r in records(6, seed=1)],
+        6,
+        Processes(),
+    )
+    assert now == pytest.approx(best["loss"])
+
+
+def test_without_a_development_set_the_last_prompt_is_the_result(tmp_path):
+    setup = Setup(tmp_path, dev=False)
+    state = setup.loop.run()
+    assert state.best_step == -1 and state.evaluated == -1
+    assert same(setup.tensors(), newest(tmp_path).tensors["prompt"])
+
+
+def test_epochs_count_whole_passes_with_the_last_partial_batch(tmp_path):
+    setup = Setup(tmp_path, steps=None, epochs=2)
+    assert setup.loop.run().step == 10
+    assert [row[1] for row in setup.steps()] == [1] * 5 + [2] * 5
+
+
+@pytest.mark.parametrize("loss", ["token_mean", "sequence_sum"])
+@pytest.mark.parametrize("accumulation", [2, 3, 4])
+def test_accumulation_changes_nothing_but_rounding(tmp_path, loss, accumulation):
+    whole = Setup(tmp_path / "1", loss=loss, dropout=0)
+    whole.loop.run()
+    in_parts = Setup(tmp_path / "2", loss=loss, dropout=0, accumulation=accumulation)
+    in_parts.loop.run()
+    for name, tensor in whole.tensors().items():
+        torch.testing.assert_close(in_parts.tensors()[name], tensor, rtol=1e-5, atol=1e-6)
+    for one, other in zip(whole.steps(), in_parts.steps(), strict=True):
+        assert one == pytest.approx(other, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["token_mean", "sequence_sum"])
+def test_a_step_is_plain_adamw_on_the_mean_of_the_whole_batch(tmp_path, loss):
+    changes = {"loss": loss, "dropout": 0, "steps": 1, "batch_size": 18, "clip_norm": 0.1}
+    setup = Setup(tmp_path, accumulation=5, dev=False, weight_decay=0.1, **changes)
+    setup.loop.run()
+    twin = Setup(tmp_path / "twin", **changes)
+    optimizer = torch.optim.AdamW(twin.prompt.parameters(), lr=0.05, weight_decay=0.1)
+    with twin.backbone.prompted(twin.prompt):
+        total = twin.task.loss(twin.examples)
+        n = sum(e.n_targets for e in twin.examples) if loss == "token_mean" else 18
+        (total / n).backward()
+    norm = torch.nn.utils.clip_grad_norm_(twin.prompt.parameters(), 0.1)
+    optimizer.step()
+    for name, tensor in twin.tensors().items():
+        torch.testing.assert_close(setup.tensors()[name], tensor, rtol=1e-5, atol=1e-6)
+    assert setup.log[0]["grad_norm"] == pytest.approx(float(norm), rel=1e-5)
+    assert setup.log[0]["loss"] == pytest.approx(total.item() / n, rel=1e-5)
+
+
+def test_frozen_tensors_stay_as_they_are_and_get_no_gradient(tmp_path):
+    setup = Setup(tmp_path)
+    # Even a backbone that somebody forgot to freeze.
+    assert setup.backbone.model.weight.requires_grad
+    before = setup.backbone.model.weight.detach().clone()
+    setup.loop.run()
+    assert torch.equal(setup.backbone.model.weight, before)
+    assert setup.backbone.model.weight.grad is None
+    assert torch.equal(setup.prompt.fixed, torch.ones(2))
+    assert all(parameter.grad is None for parameter in setup.prompt.parameters())
+
+
+def test_modes_and_the_callers_random_numbers(tmp_path):
+    setup = Setup(tmp_path, backbone_dropout=True, gradient_checkpointing=True, steps=2)
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    setup.loop.run()
+    assert torch.equal(torch.rand(1), expected)
+    assert setup.backbone.modes == [(True, True)] * 2
+
+
+class Stop:
+    """Raises, or sends a signal, at the n-th call of the task's loss."""
+
+    def __init__(self, at, how):
+        self.left, self.how = at, how
+
+    def __call__(self):
+        self.left -= 1
+        if self.left == 0:
+            self.how()
+
+
+def raise_interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("how", ["raise", "SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("at", [1, 4, 7, 12, 20])
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, at, how):
+    whole = Setup(tmp_path / "whole", accumulation=2)
+    expected = whole.loop.run()
+    action = raise_interrupt if how == "raise" else lambda: signal.raise_signal(getattr(signal, how))
+    previous = signal.getsignal(signal.SIGTERM)
+    stopped = Setup(tmp_path / "cut", hook=Stop(at, action), accumulation=2)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.loop.run()
+    assert signal.getsignal(signal.SIGTERM) is previous
+    # Two parts a step: a stop in either part goes back to the last whole step.
+    assert stopped.loop.state.step == newest(tmp_path / "cut").step == (at - 1) // 2
+    resumed = Setup(tmp_path / "cut", accumulation=2)
+    state = resumed.resume(tmp_path / "cut")
+    assert same(resumed.tensors(), whole.tensors())
+    assert stopped.steps() + resumed.steps() == whole.steps()
+    assert (state.best_step, state.best_value) == (expected.best_step, expected.best_value)
+    assert (state.step, state.misses) == (expected.step, expected.misses)
+    last = newest(tmp_path / "cut").tensors
+    for group, tensors in newest(tmp_path / "whole").tensors.items():
+        assert same(dict(last[group]), dict(tensors))
+
+
+def test_ctrl_c_in_an_evaluation_is_resumed_with_that_evaluation(tmp_path):
+    whole = Setup(tmp_path / "whole")
+    whole.loop.run()
+    calls = []
+
+    def measure(prompt, check):
+        calls.append(1)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
+            check()
+        return {"loss": 1.0}
+
+    stopped = Setup(tmp_path / "cut", evaluate=measure)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.loop.run()
+    stored = newest(tmp_path / "cut")
+    assert (stored.step, stored.state["evaluated"]) == (5, 0)
+    resumed = Setup(tmp_path / "cut", evaluate=measure)
+    resumed.resume(tmp_path / "cut")
+    assert [line["step"] for line in resumed.log if line["kind"] == "evaluation"] == [5, 10, 11]
+    assert stopped.steps() + resumed.steps() == whole.steps()
+
+
+def test_a_second_ctrl_c_stops_at_once_and_saves_nothing_half_done(tmp_path):
+    def twice():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    setup = Setup(tmp_path, hook=Stop(5, twice))
+    with pytest.raises(KeyboardInterrupt):
+        setup.loop.run()
+    assert setup.loop.state.step == 4
+    assert newest(tmp_path).step == 3
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path, value):
+    setup = Setup(tmp_path)
+    plain, calls = setup.task.loss, []
+
+    def broken(examples):
+        calls.append(1)
+        return plain(examples) * (value if len(calls) == 5 else 1)
+
+    setup.task.loss = broken
+    with pytest.raises(TrainingError) as caught:
+        setup.loop.run()
+    message = str(caught.value)
+    assert message.startswith(
+        f"training step 5: got loss {value} and gradient norm nan at learning rate 0.0318"
+    )
+    assert "expected finite numbers; lower training.learning_rate" in message
+    assert message.endswith("the last checkpoint is of step 3")
+    stored = newest(tmp_path)
+    assert stored.step == 3
+    assert all(torch.isfinite(tensor).all() for tensor in stored.tensors["prompt"].values())
+
+
+def test_a_development_loss_that_is_no_number_stops_too(tmp_path):
+    setup = Setup(tmp_path, evaluate=lambda prompt, check: {"loss": math.nan})
+    with pytest.raises(
+        TrainingError, match=r"training step 0: got loss nan on the development set; .*no checkpoint"
+    ):
+        setup.loop.run()
+
+
+def test_patience_stops_and_gives_the_best(tmp_path):
+    values = iter([5.0, 4.0, 4.5, 4.0, 1.0])
+    seen = []
+
+    def measure(prompt, check):
+        seen.append({name: tensor.clone() for name, tensor in prompt.state_dict().items()})
+        return {"loss": next(values)}
+
+    setup = Setup(tmp_path, evaluate=measure, evaluate_every=2, patience=2)
+    state = setup.loop.run()
+    assert (state.step, state.best_step, state.best_value, state.misses) == (6, 2, 4.0, 2)
+    assert setup.loop.stopped_early
+    assert same(setup.tensors(), seen[1])
+    # Resuming a run that stopped early goes no further and gives the same.
+    again = Setup(tmp_path, evaluate=measure, evaluate_every=2, patience=2)
+    assert again.resume(tmp_path).step == 6
+    assert same(again.tensors(), seen[1])
+
+
+@pytest.mark.parametrize(("select", "best"), [("bleu", 4), ("ter", 2)])
+def test_the_selected_metric_knows_its_direction(tmp_path, select, best):
+    values = iter([5.0, 4.0, 7.0, 6.0])
+    setup = Setup(
+        tmp_path,
+        evaluate=lambda prompt, check: {"loss": 1.0, select: next(values)},
+        evaluate_every=2,
+        steps=6,
+        select=select,
+    )
+    assert setup.loop.run().best_step == best
+
+
+def test_a_full_disk_stops_and_the_last_good_checkpoint_resumes_exactly(tmp_path, monkeypatch):
+    whole = Setup(tmp_path / "whole")
+    whole.loop.run()
+    write = checkpoint_module.write_synced
+
+    def full(path, content):
+        if "00000006" in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(checkpoint_module, "write_synced", full)
+    setup = Setup(tmp_path / "cut")
+    with pytest.raises(TrainingError, match="got a full disk") as caught:
+        setup.loop.run()
+    assert str(tmp_path / "cut" / "step-00000003") in str(caught.value)
+    monkeypatch.undo()
+    resumed = Setup(tmp_path / "cut")
+    resumed.resume(tmp_path / "cut")
+    assert same(resumed.tensors(), whole.tensors())
+
+
+def test_other_training_pairs_or_another_prompt_are_refused(tmp_path):
+    Setup(tmp_path, steps=3).loop.run()
+    other = Setup(tmp_path)
+    other.examples.pop()
+    with pytest.raises(
+        TrainingError, match="the training pairs: got others than the checkpoint was made from"
+    ):
+        other.resume(tmp_path)
+    wider = Setup(tmp_path)
+    wider.prompt.vectors = torch.nn.Parameter(torch.zeros(4, 4))
+    with pytest.raises(TrainingError, match="the checkpoint's tensors: got some that do not fit the prompt"):
+        wider.resume(tmp_path)
+
+
+def test_a_warmup_longer_than_the_run_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"training\.warmup_steps: got 11"):
+        Setup(tmp_path, warmup_steps=11)
+
+
+def test_a_killed_process_resumes_exactly(tmp_path):
+    """SIGKILL at a random moment, several times over, then to the end."""
+    if not hasattr(signal, "SIGKILL"):
+        pytest.skip("this system has no SIGKILL")
+    script = (
+        "import sys, time, pathlib\n"
+        "from training.test_loop import Setup\n"
+        "from softprompt.training.checkpoint import Checkpoints\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "setup = Setup(folder, hook=lambda: time.sleep(0.01), steps=60, checkpoint_every=1)\n"
+        "checkpoint = Checkpoints(folder).newest()\n"
+        "if checkpoint is not None: setup.loop.restore(checkpoint)\n"
+        "print('ready', flush=True)\n"
+        "setup.loop.run()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    reached = []
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path / "cut")], env=environment, stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(random.uniform(0.05, 0.4))
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        there = Checkpoints(tmp_path / "cut").newest()
+        reached.append(there.step if there is not None else 0)
+    assert reached == sorted(reached)
+    assert reached[0] < 60
+    whole = Setup(tmp_path / "whole", steps=60, checkpoint_every=1)
+    whole.loop.run()
+    resumed = Setup(tmp_path / "cut", steps=60, checkpoint_every=1)
+    there = Checkpoints(tmp_path / "cut").newest()
+    if there is not None:
+        resumed.loop.restore(there)
+    resumed.loop.run()
+    assert same(resumed.tensors(), whole.tensors())

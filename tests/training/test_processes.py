@@ -1,0 +1,96 @@
+"""Two processes (gloo, on the CPU) give the numbers of one."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from softprompt.errors import ConfigError
+from softprompt.training.processes import Processes
+from training.test_loop import Setup
+
+# 18 pairs in batches of 4: the last batch of 2 and an accumulation of 2 leave empty parts too.
+WORKER = """
+import json, os, pathlib, sys, warnings
+import torch
+torch.set_num_threads(1)
+from training.test_loop import Setup
+folder = pathlib.Path(sys.argv[1])
+setup = Setup(folder / "checkpoints", dropout=0, accumulation=2, batch_size=17)
+processes = setup.loop._processes
+assert processes.count == 2, processes.count
+if processes.rank == 1:
+    with torch.no_grad():
+        setup.prompt.vectors.zero_()  # must be overwritten with the main process's
+setup.loop.run()
+full = list(range(5))
+assert processes.gather(full[processes.rank::2], 5) == full
+tensors = {name: tensor.tolist() for name, tensor in setup.prompt.state_dict().items()}
+lines = [[line["step"], line["loss"]] for line in setup.log]
+(folder / f"{processes.rank}.json").write_text(json.dumps([tensors, lines]))
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_equal_one(tmp_path):
+    if not torch.distributed.is_available():
+        pytest.skip("this torch has no torch.distributed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {
+        "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path),
+    }  # fmt: skip
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(tmp_path)],
+            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    for worker in workers:
+        _, errors = worker.communicate(timeout=120)
+        assert worker.returncode == 0, errors
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    alone = Setup(tmp_path / "alone", dropout=0, batch_size=17)
+    alone.loop.run()
+    for name, tensor in alone.tensors().items():
+        torch.testing.assert_close(torch.tensor(first[0][name]), tensor, rtol=1e-5, atol=1e-6)
+    expected = [line["loss"] for line in alone.log]
+    assert [loss for _, loss in first[1]] == pytest.approx(expected, rel=1e-5)
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()]
+
+
+def test_one_process_is_the_identity_and_starts_no_group():
+    processes = Processes("cpu")
+    assert (processes.count, processes.rank, processes.is_main, processes.device) == (1, 0, True, "cpu")
+    tensor = torch.ones(2)
+    assert processes.sum([tensor])[0] is tensor
+    assert processes.gather([1, 2], 2) == [1, 2]
+    assert not (torch.distributed.is_available() and torch.distributed.is_initialized())
+
+
+def test_a_device_that_contradicts_the_launcher_is_refused(monkeypatch):
+    import accelerate
+
+    class Several:
+        num_processes, process_index, device = 2, 0, torch.device("cpu")
+
+        def __init__(self, **options):
+            pass
+
+    monkeypatch.setattr(accelerate, "Accelerator", Several)
+    with pytest.raises(ConfigError) as caught:
+        Processes("cuda")
+    assert str(caught.value) == (
+        "backbone.device: got 'cuda'; expected none, or the launcher's cpu, with 2 processes; "
+        "let `accelerate launch` choose the devices"
+    )

@@ -1,0 +1,111 @@
+"""Whole runs with real parts: a tiny random backbone in a folder, generated data, a real prompt."""
+
+import json
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
+
+from softprompt.backbones.load import load_backbone
+from softprompt.config import parse_run
+from softprompt.prompts.prompt import load_prompt
+from softprompt.tasks.generation import GenerationTask
+from softprompt.training.run import run
+from support.tokenizer import byte_level
+
+
+@pytest.fixture(scope="module", params=["llama", "t5"])
+def folder(request, tmp_path_factory):
+    """A checkpoint folder as transformers writes it."""
+    path = tmp_path_factory.mktemp(request.param)
+    tokenizer = byte_level(ends=request.param == "t5")
+    torch.manual_seed(0)
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    if request.param == "llama":
+        config = LlamaConfig(
+            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, attention_dropout=0.1, **special,
+        )  # fmt: skip
+        model = LlamaForCausalLM(config)
+    else:
+        config = T5Config(
+            vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4,
+            decoder_start_token_id=0, **special,
+        )  # fmt: skip
+        model = T5ForConditionalGeneration(config)
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def settings(folder, tmp_path, name, **changes):
+    method = {"name": "prefix_tuning", "initialization": "examples:1", "width": 8, "dropout": 0.1}
+    training = {
+        "steps": 8, "batch_size": 4, "accumulation": 2, "learning_rate": 0.03, "checkpoint_every": 3,
+        "backbone_dropout": True,
+    }  # fmt: skip
+    return parse_run(
+        {
+            "name": name,
+            "output": str(tmp_path),
+            "backbone": {"name": str(folder), "device": "cpu"},
+            "method": method,
+            "data": {"format": "restaurants", "train_size": 14, "dev_size": 3, "test_size": 3},
+            "decoding": {"strategy": "greedy", "max_new_tokens": 6},
+            "training": {**training, **changes},
+        }
+    )
+
+
+def tensors(path):
+    from safetensors.torch import load_file
+
+    return load_file(path / "prompt" / "prompt.safetensors")
+
+
+def test_interrupted_and_resumed_like_uninterrupted_and_the_prompt_can_be_used(folder, tmp_path, monkeypatch):
+    whole = run(settings(folder, tmp_path, "whole"))
+    plain, calls = GenerationTask.loss, []
+
+    def stopping(self, examples):
+        calls.extend([1] * torch.is_grad_enabled())
+        # Inside the fifth step, whose first part is done.
+        if len(calls) == 10:
+            raise KeyboardInterrupt
+        return plain(self, examples)
+
+    monkeypatch.setattr(GenerationTask, "loss", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings(folder, tmp_path, "cut"))
+    monkeypatch.undo()
+    assert list((tmp_path / "cut" / "checkpoints").iterdir())
+    cut = run(settings(folder, tmp_path, "cut"), resume=True)
+    expected = tensors(whole.folder)
+    assert expected.keys() == tensors(cut.folder).keys()
+    for name, tensor in tensors(cut.folder).items():
+        assert torch.equal(tensor, expected[name])
+    assert cut.scores == whole.scores
+    assert cut.facts["best"] == whole.facts["best"]
+
+    lines = [json.loads(line) for line in (cut.folder / "log.jsonl").read_text("utf-8").splitlines()]
+    losses = [line["loss"] for line in lines if line["kind"] == "evaluation"]
+    assert min(losses) < losses[0]
+    backbone = load_backbone(folder, device="cpu")
+    prompt = load_prompt(cut.folder / "prompt", backbone)
+    assert prompt.card.training["training"]["steps"] == 8
+    assert prompt.card.metrics == cut.scores[-1]["values"]
+    given = settings(folder, tmp_path, "cut")
+    task = GenerationTask(backbone, given.task, given.decoding)
+    outputs = [json.loads(line) for line in (cut.folder / "outputs.jsonl").read_text("utf-8").splitlines()]
+    from softprompt.data import load
+
+    with backbone.prompted(prompt):
+        assert task.predict(load(given.data).test) == [line["output"] for line in outputs]
+
+
+def test_the_loss_falls_and_checkpointed_activations_change_nothing(folder, tmp_path):
+    changes = {"backbone_dropout": False, "steps": 4, "accumulation": 1}
+    one = run(settings(folder, tmp_path, "plain", **changes))
+    other = run(settings(folder, tmp_path, "checkpointed", gradient_checkpointing=True, **changes))
+    for name, tensor in tensors(other.folder).items():
+        torch.testing.assert_close(tensor, tensors(one.folder)[name], rtol=1e-4, atol=1e-5)
