@@ -27,7 +27,7 @@ from softprompt.config import DataSettings, DecodingSettings, TaskSettings, Trai
 from softprompt.data import load
 from softprompt.tasks.generation import GenerationTask
 from softprompt.tasks.task import IGNORED, Example
-from softprompt.training.batches import epoch_plan
+from softprompt.training.batches import plan
 
 BATCH, N_EXAMPLES = 16, 1000
 Step = Callable[[list[Example]], None]
@@ -102,7 +102,9 @@ def peer(backbone: Backbone, pad: int, method: str) -> Step:
         config = peft.PromptTuningConfig(**kind, num_virtual_tokens=100)
     model = peft.get_peft_model(backbone.model, config)
     model.train()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=1e-3, weight_decay=0.0
+    )
 
     def step(batch: list[Example]) -> None:
         model(**padded(batch, pad)).loss.backward()
@@ -126,7 +128,9 @@ def timed(step: Step, batch: list[Example]) -> float:
     return time.perf_counter() - start
 
 
-def alternate(steps: dict[str, Step], batches: dict[str, list[list[Example]]], warmup: int) -> dict[str, list[float]]:
+def alternate(
+    steps: dict[str, Step], batches: dict[str, list[list[Example]]], warmup: int
+) -> dict[str, list[float]]:
     """Seconds of every step, the contenders taking turns."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for i in range(min(map(len, batches.values()))):
@@ -162,14 +166,27 @@ def memory_child(who: str, method: str, dtype: str, n_steps: int) -> None:
 
 def memory(who: str, method: str, dtype: str, n_steps: int) -> int:
     """Peak memory of one contender in a process of its own."""
-    command = [sys.executable, __file__, "--child", who, "--method", method, "--dtype", dtype, "--steps", str(n_steps)]
+    command = [
+        sys.executable,
+        __file__,
+        "--child",
+        who,
+        "--method",
+        method,
+        "--dtype",
+        dtype,
+        "--steps",
+        str(n_steps),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])["peak_bytes"]
 
 
 def main() -> None:
     """Measure, print the table, print one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--steps", type=int, default=20, help="timed steps of each contender")
     parser.add_argument("--save", action="store_true", help="write the JSON to benchmarks/results/")
@@ -203,12 +220,16 @@ def main() -> None:
     note("prefix 20: step rate / PEFT's, same batches", ratio(seconds, "peft", "softprompt"), ">= 1.15")
 
     settings = TrainingSettings(epochs=1, batch_size=BATCH)
-    plan = [b for b in epoch_plan([e.length for e in encoded], settings, 0) if len(b) == BATCH]
-    own = [[encoded[i] for i in batch] for batch in plan]
+    whole = [b for b in plan([e.length for e in encoded], settings, 0) if len(b) == BATCH]
+    own = [[encoded[i] for i in batch] for batch in whole]
     seconds = alternate(contenders, {"softprompt": own, "peft": plain}, 0)
     rates = {name: BATCH * len(times) / sum(times) for name, times in seconds.items()}
     detail["prefix_examples_per_s"] = rates
-    note("prefix 20: examples/s / PEFT's, own batching, 1,000 examples", rates["softprompt"] / rates["peft"], ">= 1.5")
+    note(
+        "prefix 20: examples/s / PEFT's, own batching, 1,000 examples",
+        rates["softprompt"] / rates["peft"],
+        ">= 1.5",
+    )
 
     tokens = {"softprompt": ours(backbone, task, "tokens"), "peft": peer(backbone, pad, "tokens")}
     seconds = alternate(tokens, dict.fromkeys(tokens, same), warmup)
@@ -231,7 +252,8 @@ def main() -> None:
         "versions": versions(),
     }
     if options.save:
-        name = f"training_step-cpu{torch.get_num_threads()}-torch{torch.__version__.split('+')[0]}-{options.dtype}.json"
+        hardware = f"cpu{torch.get_num_threads()}-torch{torch.__version__.split('+')[0]}"
+        name = f"training_step-{hardware}-{options.dtype}.json"
         path = Path(__file__).parent / "results" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -17,7 +17,15 @@ _PUBLIC = {
     "Prompt": "softprompt.prompts.prompt",
 }
 
-__all__ = ["Backbone", "Prompt", "__version__", "load_backbone", "load_prompt", "prefix_tuning", "prompt_tuning"]
+__all__ = [
+    "Backbone",
+    "Prompt",
+    "__version__",
+    "load_backbone",
+    "load_prompt",
+    "prefix_tuning",
+    "prompt_tuning",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -67,8 +67,7 @@ def test_vocabulary_start_is_real_embeddings(tmp_path):
     backbone = tiny_backbone("gpt2")
     prompt = softprompt.prompt_tuning(backbone, 6, seed=3)
     table = backbone.model.get_input_embeddings().weight
-    distances = torch.cdist(prompt().vectors, table).min(dim=1).values
-    assert distances.max() < 1e-5
+    assert all((table == vector).all(dim=1).any() for vector in prompt().vectors)
     prompt.save(tmp_path / "p")
     again = softprompt.load_prompt(tmp_path / "p", backbone)
     assert torch.equal(again().vectors, prompt().vectors)

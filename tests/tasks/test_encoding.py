@@ -97,7 +97,3 @@ def test_end_token_must_be_there():
     tokenizer.eos_token = None
     with pytest.raises(BackboneError, match=r"backbone tiny: got a tokenizer without an end-of-sequence"):
         DecoderForm(tokenizer, TaskSettings(), "tiny")
-    with pytest.raises(
-        BackboneError, match=r"backbone tiny: got no tokenizer.*give load_backbone a tokenizer"
-    ):
-        DecoderForm(None, TaskSettings(), "tiny")

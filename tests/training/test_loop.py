@@ -17,7 +17,7 @@ from softprompt.config import TrainingSettings
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.training import checkpoint as checkpoint_module
 from softprompt.training.checkpoint import Checkpoints
-from softprompt.training.evaluation import mean_loss
+from softprompt.training.evaluation import evaluating, mean_loss
 from softprompt.training.loop import Loop
 from softprompt.training.processes import Processes
 from training.fakes import FakeBackbone, FakePrompt, FakeTask, records
@@ -136,14 +136,14 @@ def test_a_step_is_plain_adamw_on_the_mean_of_the_whole_batch(tmp_path, loss):
     optimizer = torch.optim.AdamW(twin.prompt.parameters(), lr=0.05, weight_decay=0.1)
     with twin.backbone.prompted(twin.prompt):
         total = twin.task.loss(twin.examples)
-        n = sum(e.n_targets for e in twin.examples) if loss == "token_mean" else 18
-        (total / n).backward()
+        n_targets = sum(e.n_targets for e in twin.examples)
+        (total / (n_targets if loss == "token_mean" else 18)).backward()
     norm = torch.nn.utils.clip_grad_norm_(twin.prompt.parameters(), 0.1)
     optimizer.step()
     for name, tensor in twin.tensors().items():
         torch.testing.assert_close(setup.tensors()[name], tensor, rtol=1e-5, atol=1e-6)
     assert setup.log[0]["grad_norm"] == pytest.approx(float(norm), rel=1e-5)
-    assert setup.log[0]["loss"] == pytest.approx(total.item() / n, rel=1e-5)
+    assert setup.log[0]["loss"] == pytest.approx(total.item() / n_targets, rel=1e-5)
 
 
 def test_frozen_tensors_stay_as_they_are_and_get_no_gradient(tmp_path):
@@ -166,6 +166,20 @@ def test_modes_and_the_callers_random_numbers(tmp_path):
     setup.loop.run()
     assert torch.equal(torch.rand(1), expected)
     assert setup.backbone.modes == [(True, True)] * 2
+
+
+def test_the_prompts_dropout_is_on_in_steps_only(tmp_path):
+    steps, evaluations = [], []
+
+    def measure(prompt, check):
+        with evaluating(prompt):
+            evaluations.append(prompt.training)
+        return {"loss": 1.0}
+
+    setup = Setup(tmp_path, hook=lambda: steps.append(setup.prompt.training), evaluate=measure, steps=5)
+    setup.prompt.eval()
+    setup.loop.run()
+    assert (steps, evaluations) == ([True] * 5, [False] * 2)
 
 
 class Stop:
@@ -347,7 +361,7 @@ def test_a_warmup_longer_than_the_run_is_refused(tmp_path):
 
 
 def test_a_killed_process_resumes_exactly(tmp_path):
-    """SIGKILL at a random moment, several times over, then to the end."""
+    """SIGKILL at a random moment, twice, then to the end."""
     if not hasattr(signal, "SIGKILL"):
         pytest.skip("this system has no SIGKILL")
     script = (
@@ -363,7 +377,7 @@ def test_a_killed_process_resumes_exactly(tmp_path):
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     reached = []
-    for _ in range(3):
+    for _ in range(2):
         process = subprocess.Popen(
             [sys.executable, "-c", script, str(tmp_path / "cut")], env=environment, stdout=subprocess.PIPE
         )

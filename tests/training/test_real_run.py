@@ -1,6 +1,7 @@
 """Whole runs with real parts: a tiny random backbone in a folder, generated data, a real prompt."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ def folder(request, tmp_path_factory):
     path = tmp_path_factory.mktemp(request.param)
     tokenizer = byte_level(ends=request.param == "t5")
     torch.manual_seed(0)
-    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    special: Any = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     if request.param == "llama":
         config = LlamaConfig(
             vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2,
@@ -28,9 +29,10 @@ def folder(request, tmp_path_factory):
         )  # fmt: skip
         model = LlamaForCausalLM(config)
     else:
+        special["decoder_start_token_id"] = 0
         config = T5Config(
             vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4,
-            decoder_start_token_id=0, **special,
+            **special,
         )  # fmt: skip
         model = T5ForConditionalGeneration(config)
     model.save_pretrained(path)

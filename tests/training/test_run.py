@@ -114,7 +114,7 @@ def test_the_folder_of_a_run(tmp_path, parts):
     assert facts == result.facts
     assert facts["scores"] == [{"group": "all", "values": {"bleu": 100.0}, "notes": []}] == result.scores
     assert facts["best"] == {"metric": "bleu", "step": 0, "value": 100.0}
-    assert facts["steps"] == 12
+    assert (facts["steps"], facts["stopped_early"]) == (12, False)
     assert {"softprompt", "python", "torch"} <= set(facts["versions"])
     assert "cores" in facts["hardware"]
     assert platform.node() not in json.dumps(facts)
@@ -149,6 +149,12 @@ def test_the_stored_settings_are_resolved_and_can_be_run_again(tmp_path, parts):
         for line in log(tmp_path / "two")
     ]
     assert ours == theirs
+
+
+def test_patience_ends_a_run_early(tmp_path, parts):
+    # The fake scores are all equal, so nothing improves on step 0.
+    facts = run(settings(tmp_path, select="bleu", patience=2)).facts
+    assert (facts["steps"], facts["stopped_early"]) == (10, True)
 
 
 def test_without_development_and_test_sets(tmp_path, parts):

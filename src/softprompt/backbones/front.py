@@ -61,7 +61,9 @@ class SoftFront:
         mask = torch.ones(batch, text_len, dtype=torch.long, device=embeds.device) if mask is None else mask
         if bool((mask[:, 0] == 0).any()):
             raise PromptError(
-                "prompted", "text padded on the left", "padding on the right, so that soft tokens stand before the text"
+                "prompted",
+                "text padded on the left",
+                "padding on the right, so that soft tokens stand before the text",
             )
         vectors, valid = self._by_row(batch)
         given["input_ids"] = None

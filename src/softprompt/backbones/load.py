@@ -1,5 +1,7 @@
 """Getting a backbone: bundled, from a folder, from the hub, or a live model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
 )
+from transformers.utils import logging
 
 from softprompt.backbones import bundled
 from softprompt.backbones.backbone import Backbone
@@ -62,19 +65,33 @@ def load_backbone(
         options["attn_implementation"] = attention
     try:
         config = AutoConfig.from_pretrained(source)
-        model = _kind(config).from_pretrained(source, config=config, **options)
+        with _without_bars():
+            model = _kind(config).from_pretrained(source, config=config, **options)
         tokenizer = tokenizer or AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         hint = nearest(name, bundled.BUNDLED)
         raise BackboneError(
             "backbone.name",
             f"'{name}' ({str(error).splitlines()[0]})",
-            f"a bundled name ({', '.join(bundled.BUNDLED)}), a folder with a transformers checkpoint, or a hub id",
+            f"a bundled name ({', '.join(bundled.BUNDLED)}), a checkpoint folder, or a hub id",
             hint,
         ) from error
-    if dtype is None and torch.device(device).type == "cpu" and model.dtype != torch.float32 and not fast_bf16():
+    on_cpu = torch.device(device).type == "cpu"
+    if dtype is None and on_cpu and model.dtype != torch.float32 and not fast_bf16():
         model = model.float()
     return Backbone(model.to(device), tokenizer, name)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """transformers' own progress bars stay out of ours."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def fast_bf16() -> bool:

@@ -73,7 +73,9 @@ class Session:
         self._undo = ExitStack()
         in_front = "cross" in {a.site for a in attentions} and any(map(_has_slots, prompts))
         self.front = SoftFront(stacks["encoder"], stacks["decoder"], self.rows_for) if in_front else None
-        self.targets = [a for a in attentions if any(_reaches(p, a, in_front) for p in prompts if p is not None)]
+        self.targets = [
+            a for a in attentions if any(_reaches(p, a, in_front) for p in prompts if p is not None)
+        ]
         self.positions: dict[str, PositionHook] = {}
 
     def __enter__(self) -> "Session":
@@ -160,7 +162,9 @@ class Session:
         finally:
             self._pause(False)
         if self.front is not None:
-            self.front.set([entry.vectors if isinstance(entry, SlotEmbeddings) else None for entry in lowered])
+            self.front.set(
+                [entry.vectors if isinstance(entry, SlotEmbeddings) else None for entry in lowered]
+            )
         placed = [() if isinstance(entry, SlotEmbeddings) else entry for entry in lowered]
         where = [(target.site, target.layer) for target in self.targets]
         self.current = Lowered(make_tables(placed, where, self.dtype), {})

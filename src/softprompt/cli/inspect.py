@@ -1,7 +1,7 @@
 """softprompt inspect: what a stored prompt is."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -113,9 +113,10 @@ def nearest_tokens(prompt: "Prompt", backbone: "Backbone", k: int) -> list[list[
     import torch
     import torch.nn.functional as F
 
+    table = cast(torch.Tensor, backbone.model.get_input_embeddings().weight)
     with torch.no_grad():
         vectors = F.normalize(prompt.tensors()["slots"].float().cpu(), dim=-1)
-        embeddings = F.normalize(backbone.model.get_input_embeddings().weight.float().cpu(), dim=-1)
+        embeddings = F.normalize(table.float().cpu(), dim=-1)
         values, tokens = (vectors @ embeddings.T).topk(k, dim=-1)
     return [list(zip(*row, strict=True)) for row in zip(tokens.tolist(), values.tolist(), strict=True)]
 

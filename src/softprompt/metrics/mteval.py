@@ -13,8 +13,10 @@ def score(names: list[str], hypotheses: list[str], references: list[list[str]]) 
     """BLEU (0-100) and NIST (raw) over the whole set.
 
     Source: mteval-v13a as adapted to varying numbers of references in tuetschek/e2e-metrics, the
-    scorer's default path. BLEU is sacrebleu's with that tokenisation and smoothing. Deviation: a set
-    in which no hypothesis has four tokens has BLEU 0.
+    scorer's default path. BLEU is sacrebleu's with that tokenisation and smoothing. Deviations: a set
+    in which no hypothesis has four tokens has BLEU 0. WebNLG 2017 counts BLEU on text that is split at
+    every non-word character, accents stripped, against three references (multi-bleu), and METEOR on
+    that text too; on its test references spoiled at random that gave BLEU 65.9 where this gives 65.6.
     """
     # the script lowers ASCII letters only, so 'É' stays apart from 'é'
     texts = [text.translate(_ASCII_LOWER) for text in hypotheses]

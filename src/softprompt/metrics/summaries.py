@@ -4,8 +4,8 @@
 def score(names: list[str], hypotheses: list[str], references: list[list[str]]) -> tuple[dict, list[str]]:
     """ROUGE F-measures (0-100), averaged over examples.
 
-    Source: Google's rouge-score with Porter stemming, as Prefix-Tuning and SciTLDR report it; an
-    example with several references takes the best F-measure. Deviation: the plain mean, where the
+    Source: Google's rouge-score with Porter stemming, as Prefix-Tuning reports it; an example
+    with several references takes the best F-measure of each kind. Deviation: the plain mean, where the
     package's own aggregator takes the median of bootstrap samples.
     """
     from rouge_score.rouge_scorer import RougeScorer

@@ -62,7 +62,7 @@ def start(
     kind, _, rest = initialization.partition(":")
     rest = rest.strip()
     if initialization in ("random", "zero", "vocabulary"):
-        n = _checked(length or default_length)
+        n = _checked(default_length if length is None else length)
         if kind == "random":
             return Start(
                 n, {s.name: random_scale * torch.randn(n, s.width, generator=generator) for s in shapes}

@@ -107,10 +107,14 @@ def prompt_tuning(
     there = {site for site, _ in backbone.attentions}
     if "cross" in there and positions == "unshifted":
         raise PromptError(
-            "prompt.positions", "'unshifted'", "'shifted': before an encoder, soft tokens are part of the input"
+            "prompt.positions",
+            "'unshifted'",
+            "'shifted': before an encoder, soft tokens are part of the input",
         )
     if "decoder" not in there:
-        raise PromptError("prompt_tuning", f"{backbone.card.name}, an encoder", "a decoder or an encoder-decoder")
+        raise PromptError(
+            "prompt_tuning", f"{backbone.card.name}, an encoder", "a decoder or an encoder-decoder"
+        )
     shapes = [SlotShape(backbone.hidden)]
     scale = (
         backbone.embed(backbone.sample_tokens(1000, torch.Generator().manual_seed(0))).float().std().item()

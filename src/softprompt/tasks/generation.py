@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +46,7 @@ class GenerationTask:
         self._is_encoder_decoder = backbone.spec.is_encoder_decoder
         form = EncoderDecoderForm if self._is_encoder_decoder else DecoderForm
         self._form = form(backbone.tokenizer, settings, backbone.spec.name)
-        padding = backbone.tokenizer.pad_token_id
+        padding: Any = backbone.tokenizer.pad_token_id
         # Padding is masked everywhere, so any token will do for a tokenizer that has none.
         self._pad: int = self._form.eos if padding is None else padding
 
@@ -120,11 +120,12 @@ class GenerationTask:
         device = self.backbone.device
         side = "right" if self._is_encoder_decoder else "left"
         arguments = generate_arguments(self.decoding, self._form.eos, self._pad, self._banned)
+        generate: Any = self.backbone.model.generate
         outputs = [""] * len(records)
         with seeded(seed, device):
             for batch in longest_first([len(context) for context in contexts], self.decoding.batch_size):
                 ids, mask = pad([contexts[i] for i in batch], self._pad, side, device)
-                written = self.backbone.model.generate(input_ids=ids, attention_mask=mask, **arguments)
+                written = generate(input_ids=ids, attention_mask=mask, **arguments)
                 # A decoder repeats what it read; an encoder-decoder begins with its start token.
                 written = written[:, 1 if self._is_encoder_decoder else ids.shape[1] :]
                 for i, row in zip(batch, written.tolist(), strict=True):

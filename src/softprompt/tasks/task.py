@@ -43,8 +43,10 @@ class ScoreRow(TypedDict):
 class Task(Protocol):
     """What is asked of a backbone: how a record becomes tokens, a loss, an output and a score."""
 
-    n_cut: int
-    """Texts that were too long and were cut, so far."""
+    @property
+    def n_cut(self) -> int:
+        """Texts that were too long and were cut, so far."""
+        ...
 
     def encode(self, record: Record) -> Example:
         """The token ids of one (source, target) pair."""

@@ -202,12 +202,10 @@ class Loop:
         counter.add(1, f"loss {loss:.4f}, {tokens_per_s:,.0f} tokens/s")
 
     def _gradients(self, batch: Sequence[int], interrupt: Interrupt) -> tuple[float, bool]:
-        """The step's loss with its gradients left in the parameters, and whether to stop instead."""
+        """The mean loss of a target token, and whether to stop; gradients are left in the parameters."""
         # The divisor is the whole step's, so parts and processes only ever add up.
-        if self._settings.loss == "token_mean":
-            divisor = sum(self._examples[i].n_targets for i in batch)
-        else:
-            divisor = len(batch)
+        n_targets = sum(self._examples[i].n_targets for i in batch)
+        divisor = n_targets if self._settings.loss == "token_mean" else len(batch)
         trained = list(self._trained.values())
         loss = torch.zeros((), device=self._backbone.device)
         mine = share(batch, self._processes.rank, self._processes.count)
@@ -215,9 +213,9 @@ class Loop:
             if interrupt.requested:
                 break
             with self._backbone.prompted(self._prompt):
-                part_loss = self._task.loss([self._examples[i] for i in part]) / divisor
+                part_loss = self._task.loss([self._examples[i] for i in part])
                 # Only the prompt's parameters ever receive a gradient.
-                part_loss.backward(inputs=trained)
+                (part_loss / divisor).backward(inputs=trained)
             loss += part_loss.detach()
         stop = torch.tensor(float(interrupt.requested), device=self._backbone.device)
         if self._processes.count > 1:
@@ -225,7 +223,8 @@ class Loop:
             *gradients, loss, stop = self._processes.sum([*gradients, loss, stop])
             for parameter, gradient in zip(trained, gradients, strict=True):
                 parameter.grad = gradient.to(parameter.dtype)
-        return float(loss), bool(stop)
+        # Per token whatever is minimised, so that it compares with the development loss.
+        return float(loss) / n_targets, bool(stop)
 
     def _evaluate_if_due(self, interrupt: Interrupt) -> None:
         step = self.state.step

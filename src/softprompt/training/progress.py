@@ -72,6 +72,8 @@ class Counter:
 
     def __exit__(self, *exception: object) -> None:
         if self._bars is not None and self._task is not None:
+            # A job shorter than the refresh interval would otherwise never be seen to end.
+            self._bars.refresh()
             self._bars.remove_task(self._task)
 
     def add(self, n: int, details: str = "") -> None:

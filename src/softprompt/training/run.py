@@ -211,7 +211,7 @@ class _Run:
         return {
             "name": self._settings.name,
             "steps": state.step,
-            "stopped_early": self._loop.stopped_early,
+            "stopped_early": state.step < self._loop.n_steps,
             "best": {
                 "metric": self._settings.training.select,
                 "step": state.best_step if state.best_step >= 0 else state.step,

@@ -1,0 +1,30 @@
+def test_list_names_every_bundled_backbone(softprompt, monkeypatch, tmp_path):
+    monkeypatch.setenv("SOFTPROMPT_HOME", str(tmp_path))
+    result = softprompt("backbones", "list")
+    assert result.code == 0
+    assert "smollm2-135m" in result.out and "minilm-l6" in result.out
+    assert str(tmp_path) not in result.out
+
+
+def test_pull_of_an_unknown_name_gives_the_nearest(softprompt):
+    result = softprompt("backbones", "pull", "smolm2-135m")
+    assert result.code == 1
+    assert "did you mean 'smollm2-135m'?" in result.err
+
+
+def test_pull_tells_where_it_lies(softprompt, monkeypatch, tmp_path):
+    from softprompt.backbones import bundled
+
+    asked = []
+
+    def pull(name, progress):
+        asked.append(name)
+        progress("checking")
+        return tmp_path / name
+
+    monkeypatch.setattr(bundled, "pull", pull)
+    result = softprompt("backbones", "pull", "all")
+    assert result.code == 0
+    assert asked == list(bundled.NAMES)
+    assert f"smollm2-135m: {tmp_path / 'smollm2-135m'}" in result.out
+    assert "smollm2-135m: checking" in result.err

@@ -1,0 +1,12 @@
+"""For every test: shapes in signatures are checked, and tiny models compute in one thread."""
+
+import torch
+from jaxtyping import install_import_hook
+
+# Before anything of the package is imported.
+install_import_hook(
+    ["softprompt.prompts.placements", "softprompt.prompts.reparameterize"], "beartype.beartype"
+)
+
+# On tiny tensors a second thread only waits, and on busy machines it waits long.
+torch.set_num_threads(1)

@@ -1,0 +1,143 @@
+"""What the methods build, and what they refuse."""
+
+import pytest
+import torch
+
+import softprompt
+from softprompt.config import PrefixTuningSettings, PromptTuningSettings
+from softprompt.errors import BackboneError, PromptError
+from softprompt.prompts import methods
+from support.prompts import random_prefix
+from support.tiny import tiny_backbone
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return tiny_backbone("llama")
+
+
+def test_stored_parameters_are_two_per_layer_position_and_width():
+    # 2 * L * p * d, the count of methods.md §1 and §6.
+    backbone = tiny_backbone("gpt2")
+    prompt = softprompt.prefix_tuning(backbone, 5)
+    assert prompt.n_stored_parameters == 2 * 3 * 5 * 32
+    assert prompt.bake().n_trained_parameters == prompt.n_stored_parameters
+    assert prompt.n_trained_parameters > prompt.n_stored_parameters
+    bart = softprompt.prefix_tuning(tiny_backbone("bart"), 5)
+    assert bart.n_stored_parameters == 3 * 2 * 3 * 5 * 32
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [("all", [0, 1, 2]), ("first:2", [0, 1]), ("last:1", [2]), ([2, 0], [0, 2])],
+)
+def test_layers(llama, layers, expected):
+    assert random_prefix(llama, layers=layers).card.sites == {"decoder": expected}
+
+
+def test_the_same_seed_is_the_same_prompt(llama):
+    for initialization in ("random", "vocabulary"):
+        for reparameterization in ("mlp", None):
+            options = {"initialization": initialization, "reparameterization": reparameterization}
+            a, b, c = (random_prefix(llama, seed=seed, **options).tensors() for seed in (1, 1, 2))
+            assert all(torch.equal(a[name], b[name]) for name in a)
+            assert not any(torch.equal(a[name], c[name]) for name in a)
+
+
+def test_the_network_begins_exactly_at_real_activations(llama):
+    direct = random_prefix(llama, initialization="vocabulary", reparameterization=None, seed=4)
+    through = random_prefix(llama, initialization="vocabulary", reparameterization="mlp", seed=4, depth=2)
+    assert torch.equal(direct.tensors()["decoder.0-2.keys"], through.tensors()["decoder.0-2.keys"])
+    # ... and can leave it: the first step reaches the last layer, the second all of them.
+    optimizer = torch.optim.SGD(through.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        sum((block.keys.square().sum() + block.values.sum()) for block in through()).backward()
+        optimizer.step()
+    assert all(p.grad.abs().max() > 0 for p in through.parameters())
+
+
+def test_a_prompt_begins_from_another(llama, tmp_path):
+    first = random_prefix(llama, 3, seed=7)
+    again = softprompt.prefix_tuning(llama, reparameterization=None, initialization=first)
+    assert again.length == 3
+    assert torch.equal(first.tensors()["decoder.0-2.values"], again.tensors()["decoder.0-2.values"])
+    first.save(tmp_path / "first")
+    read = softprompt.prefix_tuning(
+        llama, reparameterization=None, initialization=f"prompt: {tmp_path / 'first'}"
+    )
+    assert torch.equal(first.tensors()["decoder.0-2.keys"], read.tensors()["decoder.0-2.keys"])
+
+
+def test_zero_is_zero_and_default_lengths_are_the_papers(llama):
+    prompt = softprompt.prefix_tuning(llama, initialization="zero", reparameterization=None)
+    assert prompt.length == 10
+    assert not any(tensor.any() for tensor in prompt.tensors().values())
+    assert softprompt.prompt_tuning(llama).length == 20
+
+
+def test_position_policy_is_written_down(llama):
+    assert softprompt.prefix_tuning(llama).card.positions == "shifted"
+    assert softprompt.prefix_tuning(tiny_backbone("bart")).card.positions == "unshifted"
+    assert softprompt.prefix_tuning(llama, positions="unshifted").card.positions == "unshifted"
+
+
+def test_dropout_only_while_training(llama):
+    prompt = random_prefix(llama, dropout=0.5)
+    prompt.train()
+    (a,), (b,) = prompt(), prompt()
+    assert not torch.equal(a.keys, b.keys)
+    prompt.eval()
+    (a,), (b,) = prompt(), prompt()
+    assert torch.equal(a.keys, b.keys)
+
+
+def test_settings_name_every_option_of_their_method():
+    import inspect
+
+    for settings in (PrefixTuningSettings, PromptTuningSettings):
+        name = settings.model_fields["name"].default
+        options = set(inspect.signature(methods.METHODS[name]).parameters)
+        assert options - {"backbone", "examples", "seed"} == set(settings.model_fields) - {"name"}
+    prompt = methods.build(tiny_backbone("llama"), PromptTuningSettings(length=3), seed=1)
+    assert (prompt.card.method, prompt.length) == ("prompt_tuning", 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layers": [1, 14]}, r"prompt\.layers: got layer 14; expected layers 0-2; choose a subset"),
+        ({"layers": "last:0"}, r"prompt\.layers: got 'last:0'; expected a count from 1 to 3"),
+        ({"layers": "first:4"}, r"got 'first:4'; expected a count from 1 to 3"),
+        ({"layers": "some"}, r"got 'some'; expected 'all', 'first:k', 'last:k'"),
+        ({"layers": []}, r"prompt\.layers: got \[\]"),
+        ({"layers": [True]}, r"prompt\.layers: got \[True\]"),
+        ({"length": 0}, r"prompt\.length: got 0; expected a whole number"),
+        ({"length": 2.5}, r"prompt\.length: got 2\.5"),
+        ({"sites": ["cross"]}, r"prompt\.sites: got 'cross'; expected any of \['decoder'\]"),
+        ({"sites": []}, r"prompt\.sites: got nothing"),
+        ({"reparameterization": "lstm"}, r"prompt\.reparameterization: got 'lstm'"),
+        ({"positions": "sideways"}, r"prompt\.positions: got 'sideways'"),
+        ({"dropout": 1.0}, r"prompt\.dropout: got 1\.0"),
+        ({"initialization": "magic"}, r"prompt\.initialization: got 'magic'; expected 'examples:k'"),
+        ({"initialization": "examples:0"}, r"got 'examples:0'"),
+        ({"initialization": "examples:3", "examples": [[5]]}, r"'examples:3' with 1 examples; expected 3"),
+        (
+            {"initialization": "examples:1", "examples": [[5, 6]], "length": 9},
+            r"prompt\.length: got 9; expected 2, the tokens of 1 examples; leave length out",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(llama, options, message):
+    with pytest.raises(PromptError, match=message):
+        softprompt.prefix_tuning(llama, **options)
+
+
+def test_a_text_needs_a_tokenizer(llama):
+    with pytest.raises(BackboneError, match=r"backbone\.tokenizer: got none"):
+        softprompt.prefix_tuning(llama, initialization="text: summarize")
+
+
+def test_encoders_take_no_soft_tokens_yet():
+    with pytest.raises(PromptError, match=r"an encoder; expected a decoder"):
+        softprompt.prompt_tuning(tiny_backbone("bert"))

@@ -1,0 +1,137 @@
+"""A prompt file is whole or refused, and an older one is never lost."""
+
+import errno
+import json
+import os
+
+import pytest
+import torch
+
+import softprompt
+from softprompt.errors import PromptError
+from softprompt.store import files
+from support.prompts import random_prefix
+from support.tiny import tiny_backbone
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return tiny_backbone("llama")
+
+
+@pytest.fixture
+def saved(backbone, tmp_path):
+    random_prefix(backbone, 3).describe(task={"separator": " ->"}).save(tmp_path / "prompt")
+    return tmp_path / "prompt"
+
+
+def edit(folder, **changes):
+    path = folder / files.CARD
+    card = json.loads(path.read_text(encoding="utf-8"))
+    card.update(changes)
+    path.write_text(json.dumps(card), encoding="utf-8")
+
+
+def test_the_folder_holds_tensors_and_card_and_nothing_else(saved, backbone):
+    assert sorted(p.name for p in saved.iterdir()) == ["prompt.json", "prompt.safetensors"]
+    card = files.read_card(saved)
+    assert card.task == {"separator": " ->"}
+    assert card.backbone.fingerprint == backbone.spec.fingerprint
+    assert {"torch", "transformers"} <= set(card.versions)
+    assert [p.name for p in saved.parent.iterdir()] == ["prompt"]
+
+
+def test_saving_again_replaces(saved, backbone):
+    random_prefix(backbone, 5).save(saved)
+    assert softprompt.load_prompt(saved, backbone).length == 5
+    assert [p.name for p in saved.parent.iterdir()] == ["prompt"]
+
+
+def test_a_truncated_file_is_refused(saved, backbone):
+    path = saved / files.TENSORS
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(PromptError, match=r"prompt\.safetensors: got \d+ bytes that do not match the card"):
+        softprompt.load_prompt(saved, backbone)
+
+
+def test_a_tampered_file_is_refused(saved, backbone):
+    path = saved / files.TENSORS
+    payload = bytearray(path.read_bytes())
+    payload[-1] ^= 1
+    path.write_bytes(payload)
+    with pytest.raises(PromptError, match="do not match the card"):
+        softprompt.load_prompt(saved, backbone)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 99}, r"got format 99; expected at most 1; install a newer softprompt"),
+        ({"format_version": None}, "no format_version"),
+        ({"length": "many"}, r"prompt\.json: length: got 'many'"),
+        ({"surprise": 1}, r"prompt\.json: surprise"),
+        ({"length": 4}, r"decoder\.0-2\.keys: got shape \[3, 2, 3, 8\]; expected \[3, 2, 4, 8\]"),
+        ({"sites": {"decoder": [0, 7]}}, "got layer 7; expected layers 0-2"),
+        ({"sites": {"cross": [0]}}, "sites: got cross"),
+        ({"sites": {"decoder": [0]}}, r"decoder\.0\.keys: got nothing"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(saved, backbone, changes, message):
+    edit(saved, **changes)
+    with pytest.raises(PromptError, match=message):
+        softprompt.load_prompt(saved, backbone)
+
+
+def test_broken_json_and_missing_files_are_named(saved, backbone, tmp_path):
+    with pytest.raises(PromptError, match=r"prompt\.json: got No such file"):
+        softprompt.load_prompt(tmp_path / "nowhere", backbone)
+    (saved / files.CARD).write_text("{", encoding="utf-8")
+    with pytest.raises(PromptError, match="broken JSON"):
+        softprompt.load_prompt(saved, backbone)
+    (saved / files.CARD).write_text("[]", encoding="utf-8")
+    with pytest.raises(PromptError, match="no format_version"):
+        softprompt.load_prompt(saved, backbone)
+
+
+def test_a_prompt_for_another_backbone_is_refused(saved):
+    other = tiny_backbone("llama", seed=1)
+    with pytest.raises(
+        PromptError, match=r"backbone: got LlamaForCausalLM .* which the prompt was trained on"
+    ):
+        softprompt.load_prompt(saved, other)
+    forced = softprompt.load_prompt(saved, other, any_backbone=True)
+    with pytest.raises(PromptError, match="got a prompt for LlamaForCausalLM"):
+        other.prompted(forced)
+
+
+def test_precision_does_not_change_the_fingerprint():
+    half = tiny_backbone("llama").model.bfloat16()
+    assert softprompt.load_backbone(half).spec.fingerprint == tiny_backbone("llama").spec.fingerprint
+
+
+def test_numbers_that_are_not_finite_are_refused(backbone, tmp_path):
+    prompt = random_prefix(backbone, 3)
+    with torch.no_grad():
+        prompt.blocks[0].flat[0, 0] = float("nan")
+    prompt.save(tmp_path / "p")
+    with pytest.raises(PromptError, match="not finite"):
+        softprompt.load_prompt(tmp_path / "p", backbone)
+
+
+def test_a_full_disk_keeps_the_older_prompt(saved, backbone, monkeypatch):
+    def full(fd):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PromptError, match=r"No space left on device while saving; .* the older prompt"):
+        random_prefix(backbone, 5).save(saved)
+    monkeypatch.undo()
+    assert softprompt.load_prompt(saved, backbone).length == 3
+    assert [p.name for p in saved.parent.iterdir()] == ["prompt"]
+
+
+def test_a_folder_with_other_files_is_left_alone(backbone, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+    with pytest.raises(PromptError, match="a folder with other files"):
+        random_prefix(backbone).save(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
