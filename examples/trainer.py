@@ -29,6 +29,7 @@ def main(name: str = "smollm2-135m", steps: int = 5) -> list[float]:
             logging_steps=1,
             save_strategy="no",
             report_to=[],
+            dataloader_pin_memory=False,
         )
         trainer = Trainer(backbone.model, arguments, train_dataset=rows, optimizers=(optimizer, None))
         with backbone.prompted(prompt):

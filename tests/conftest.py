@@ -1,7 +1,12 @@
 """For every test: shapes in signatures are checked, and tiny models compute in one thread."""
 
+import os
+
 import torch
 from jaxtyping import install_import_hook
+
+# No test asks the hub for anything; without this a refusal waits for the network first.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 # Before anything of the package is imported.
 install_import_hook(

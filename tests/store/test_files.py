@@ -112,7 +112,7 @@ def test_precision_does_not_change_the_fingerprint():
 def test_numbers_that_are_not_finite_are_refused(backbone, tmp_path):
     prompt = random_prefix(backbone, 3)
     with torch.no_grad():
-        prompt.blocks[0].flat[0, 0] = float("nan")
+        next(prompt.parameters())[0, 0] = float("nan")
     prompt.save(tmp_path / "p")
     with pytest.raises(PromptError, match="not finite"):
         softprompt.load_prompt(tmp_path / "p", backbone)

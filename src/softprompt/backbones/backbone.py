@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from softprompt.backbones.describe import describe, find_attentions, find_stack, observe
+from softprompt.backbones.describe import describe, find_attentions, find_stack, observe, word_embeddings
 from softprompt.backbones.session import Session
 from softprompt.backbones.training_mode import training_mode
 from softprompt.errors import BackboneError, PromptError
@@ -60,12 +60,12 @@ class Backbone:
     @property
     def device(self) -> torch.device:
         """Where the input embeddings lie."""
-        return self.model.get_input_embeddings().weight.device
+        return word_embeddings(self.model).device
 
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the input embeddings, in which the model computes."""
-        return self.model.get_input_embeddings().weight.dtype
+        return word_embeddings(self.model).dtype
 
     @property
     def attentions(self) -> dict[tuple[str, int], AttentionShape]:

@@ -62,15 +62,22 @@ def describe(model: PreTrainedModel, name: str) -> BackboneSpec:
     return BackboneSpec(
         name=name,
         family=model.config.model_type,
-        hidden=model.get_input_embeddings().weight.shape[1],
+        hidden=word_embeddings(model).shape[1],
         n_layers=config.num_hidden_layers,
-        vocab=model.get_input_embeddings().weight.shape[0],
+        vocab=word_embeddings(model).shape[0],
         max_positions=None if relative else getattr(config, "max_position_embeddings", None),
         is_encoder_decoder=bool(model.config.is_encoder_decoder),
         fingerprint=fingerprint(model),
         n_parameters=sum(p.numel() for p in parameters),
         n_bytes=sum(p.numel() * p.element_size() for p in parameters),
     )
+
+
+def word_embeddings(model: PreTrainedModel) -> Tensor:
+    """The table of input embeddings, `[vocab, hidden]`."""
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, Tensor)
+    return weight
 
 
 def fingerprint(model: PreTrainedModel) -> str:
@@ -107,10 +114,12 @@ def find_attentions(model: PreTrainedModel) -> list[AttentionSite]:
         found.setdefault(site, []).append((module, shape))
     sites = []
     for site, calls in found.items():
-        own = [getattr(module, "layer_idx", None) for module, _ in calls]
-        numbered = all(isinstance(i, int) for i in own) and own == sorted(set(own))  # type: ignore[type-var]
-        for order, (module, shape) in enumerate(calls):
-            sites.append(AttentionSite(site, own[order] if numbered else order, module, shape))
+        own = [i for i in (getattr(module, "layer_idx", None) for module, _ in calls) if isinstance(i, int)]
+        numbers = own if len(own) == len(calls) and own == sorted(set(own)) else range(len(calls))
+        sites += [
+            AttentionSite(site, layer, module, shape)
+            for layer, (module, shape) in zip(numbers, calls, strict=True)
+        ]
     return sites
 
 
@@ -156,7 +165,7 @@ def find_stack(model: PreTrainedModel, attentions: list[AttentionSite]) -> nn.Mo
 
 
 def _probe(model: PreTrainedModel) -> None:
-    device = model.get_input_embeddings().weight.device
+    device = word_embeddings(model).device
     training = model.training
     model.eval()
     try:

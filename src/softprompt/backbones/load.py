@@ -55,7 +55,7 @@ def load_backbone(
         if attention is not None:
             model.set_attn_implementation(attention)
         if dtype is not None:
-            model = model.to(_dtype(dtype))
+            model.to(_dtype(dtype))  # type: ignore[arg-type]
         return Backbone(model if device is None else model.to(device), tokenizer, name)  # type: ignore[arg-type]
     name = str(name_or_path_or_model)
     source = _source(name)

@@ -95,10 +95,11 @@ class PositionHook:
         self.text_positions = positions
         if self.numbering not in ("ids", "table"):
             return None
-        self._shifted = positions + self.shifts(batch).to(text.device)[:, None]
+        shifted = positions + self.shifts(batch).to(text.device)[:, None]
+        self._shifted = shifted
         if self.numbering == "table":
             return None
-        given["position_ids"] = self._shifted.expand(*positions.shape[:-2], batch, q_len)
+        given["position_ids"] = shifted.expand(*positions.shape[:-2], batch, q_len)
         return (), given
 
     def _table(self, table: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
@@ -142,7 +143,8 @@ def relative_columns(
     Returns:
         `[batch or 1, head, seq, prompt]`.
     """
-    device = owner.relative_attention_bias.weight.device  # type: ignore[union-attr]
+    bias_table: Any = owner.relative_attention_bias
+    device = bias_table.weight.device
     query_at = text_positions.to(device)[:, :, None] + lengths.to(device)[:, None, None]
     column_at = torch.arange(n_prefix, device=device)[None, None, :]
     buckets = owner._relative_position_bucket(  # type: ignore[operator]
@@ -151,5 +153,5 @@ def relative_columns(
         num_buckets=owner.relative_attention_num_buckets,
         max_distance=owner.relative_attention_max_distance,
     )
-    bias = owner.relative_attention_bias(buckets).permute(0, 3, 1, 2)  # type: ignore[operator]
+    bias = bias_table(buckets).permute(0, 3, 1, 2)
     return bias * shifted.to(device)[:, None, None, None]

@@ -122,7 +122,7 @@ class Session:
         # Beam search and several returned sequences multiply the rows inside `generate`, and only there.
         if not hasattr(self.model, "generate"):
             return
-        stock = self.model.generate
+        stock: Callable[..., Any] = self.model.generate  # type: ignore[assignment]
 
         def generate(*args: Any, **kwargs: Any) -> Any:
             self.generating = True

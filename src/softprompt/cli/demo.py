@@ -21,7 +21,7 @@ SETTINGS: dict[str, Any] = {
     "data": {"format": "restaurants", "dev_size": 6, "test_size": 16},
     "decoding": {"strategy": "greedy", "max_new_tokens": 60},
     "metrics": ["bleu"],
-    "training": {"steps": 45, "batch_size": 8, "learning_rate": 1e-2, "evaluate_every": 15},
+    "training": {"steps": 36, "batch_size": 8, "learning_rate": 1e-2, "evaluate_every": 12},
 }
 
 _SHOWN = 3

@@ -14,7 +14,7 @@ def print_scores(console: Console, title: str, rows: Sequence["ScoreRow"], metri
     """A table with a row per group, then why a metric is missing, if one is."""
     from softprompt.metrics import HIGHER_IS_BETTER, LABELS
 
-    table = Table(title=title, title_justify="left")
+    table = Table()
     table.add_column("records")
     for name in metrics:
         table.add_column(
@@ -23,6 +23,7 @@ def print_scores(console: Console, title: str, rows: Sequence["ScoreRow"], metri
     for row in rows:
         values = row["values"]
         table.add_row(row["group"], *(f"{values[name]:.2f}" if name in values else "-" for name in metrics))
+    console.print(title, markup=False, highlight=False, soft_wrap=True)
     console.print(table)
     for note in dict.fromkeys(note for row in rows for note in row["notes"]):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)

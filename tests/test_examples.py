@@ -1,0 +1,46 @@
+"""The examples run as they stand, here on a tiny random model."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from support.tokenizer import byte_level
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A checkpoint folder of a tiny Llama with a tokenizer."""
+    tokenizer = byte_level()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, initializer_range=0.2, bos_token_id=1, eos_token_id=2,
+        pad_token_id=0,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "tiny")
+    tokenizer.save_pretrained(tmp_path / "tiny")
+    return str(tmp_path / "tiny")
+
+
+def example(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_plain_loop(folder, capsys):
+    text = example("plain_loop").main(folder, steps=8)
+    losses = [float(line.split()[-1]) for line in capsys.readouterr().out.splitlines()]
+    assert losses[-1] < losses[0]
+    assert isinstance(text, str)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
+def test_trainer(folder):
+    losses = example("trainer").main(folder, steps=6)
+    assert len(losses) == 6
+    assert min(losses[-3:]) < losses[0]
