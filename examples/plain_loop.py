@@ -33,7 +33,7 @@ def main(name: str = "smollm2-135m", steps: int = 10) -> str:
             print(f"step {step}: loss {loss.item():.3f}")
 
         question = tokenizer("name : Red Barn | food : sushi ->", return_tensors="pt").to(backbone.device)
-        written = backbone.model.generate(**question, max_new_tokens=15, do_sample=False)  # type: ignore
+        written = backbone.model.generate(**question, max_new_tokens=15, do_sample=False)  # type: ignore[operator]
     return str(tokenizer.decode(written[0], skip_special_tokens=True))
 
 

@@ -219,7 +219,7 @@ def load_run(path: Path | str, overrides: list[str] | tuple[str, ...] = ()) -> R
         got = "an empty file" if raw is None else f"a {type(raw).__name__}"
         raise ConfigError(str(path), got, "a mapping of settings")
     for override in overrides:
-        _apply(raw, override)
+        apply_override(raw, override)
     return parse_run(raw, where=str(path))
 
 
@@ -231,7 +231,7 @@ def parse_run(raw: dict[str, Any], where: str = "settings") -> RunSettings:
         raise ConfigError.several([f"{where}: {line}" for line in _explain_all(error.errors())]) from None
 
 
-def _apply(raw: dict[str, Any], override: str) -> None:
+def apply_override(raw: dict[str, Any], override: str) -> None:
     key, sep, value = override.partition("=")
     *parents, last = key.strip().split(".")
     if not sep or not all((*parents, last)):

@@ -1,6 +1,5 @@
 """softprompt demo: a prefix trained from nothing in a few minutes, on made-up data."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,7 +37,6 @@ def demo(
 
     console = Console()
     raw = {**SETTINGS, "name": _free_name(output), "output": str(output)}
-    raw["backbone"] = {"dtype": _faster_dtype(), **SETTINGS["backbone"]}
     settings = parse_run(raw, where="demo")
     console.print(
         "The data is SYNTHETIC: restaurants made up by this package, to try it without a download. "
@@ -64,24 +62,6 @@ def _free_name(output: Path) -> str:
         n += 1
         name = f"{SETTINGS['name']}-{n}"
     return name
-
-
-def _faster_dtype() -> str:
-    """The precision that this machine multiplies in faster; some processors are slow in bfloat16."""
-    import torch
-
-    if torch.cuda.is_available():
-        return "bfloat16"
-
-    def seconds(dtype: torch.dtype) -> float:
-        activations, weights = torch.ones(512, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype)
-        torch.nn.functional.linear(activations, weights)
-        started = time.perf_counter()
-        for _ in range(3):
-            torch.nn.functional.linear(activations, weights)
-        return time.perf_counter() - started
-
-    return "bfloat16" if seconds(torch.bfloat16) < seconds(torch.float32) else "float32"
 
 
 def _before(settings: "RunSettings", console: "Console") -> "tuple[list[Record], list[str], float]":

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from softprompt.config import RunSettings, load_run, parse_run
+from softprompt.config import RunSettings, apply_override, load_run, parse_run
 from softprompt.errors import ConfigError, PromptError
 
 if TYPE_CHECKING:
@@ -93,8 +93,6 @@ def stored_settings(card: "PromptCard", backbone: str | None, overrides: list[st
     Args:
         backbone: another name or folder for the same backbone; None takes the card's.
     """
-    from softprompt.config import _apply as apply_override
-
     # The data and training of a prompt that was made by hand are unknown, and nothing here reads them.
     raw = {"data": {"format": "restaurants"}, "training": {"steps": 1}, **card.training}
     if card.task:
