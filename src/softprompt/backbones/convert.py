@@ -6,11 +6,12 @@ its tokenizer loses the rule that digits stand alone (so spaces in front of digi
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from softprompt.backbones.quiet import without_bars
 
 DTYPE = torch.bfloat16
 """The 4-bit weights lose nothing that matters in bfloat16, and the files are half as large."""
@@ -66,24 +67,11 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
     model.load_state_dict(weights, assign=True)
     model.tie_weights()
     model.generation_config = GenerationConfig.from_model_config(config)
-    with _no_bars():
+    with without_bars():
         model.save_pretrained(folder)
     # safetensors makes files for the owner alone, and a cache may be shared
     shutil.copymode(folder / "config.json", folder / "model.safetensors")
     _tokenizer(facts).save_pretrained(folder)
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _named_weights(reader: Any, n_heads: int, n_kv_heads: int) -> Iterator[tuple[str, torch.Tensor]]:

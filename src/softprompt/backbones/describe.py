@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.attention import recording, routed
+from softprompt.backbones.attention import AttentionCall, recording, routed
 from softprompt.backbones.training_mode import without_checkpointing
 from softprompt.prompts.placements import AttentionShape, KeyValues
 from softprompt.store.card import BackboneCard
@@ -108,10 +108,9 @@ def find_attentions(model: PreTrainedModel) -> list[AttentionSite]:
     with routed(model), recording(model) as recorder:
         _probe(model)
     found: dict[str, list[tuple[nn.Module, AttentionShape]]] = {}
-    for module, query, key, value in recorder.calls:
-        site = _site(model, module, query, key)
-        shape = AttentionShape(key.shape[1], key.shape[3], value.shape[3])
-        found.setdefault(site, []).append((module, shape))
+    for call in recorder.calls:
+        shape = AttentionShape(call.key.shape[1], call.key.shape[3], call.value.shape[3])
+        found.setdefault(_site(model, call), []).append((call.module, shape))
     sites = []
     for site, calls in found.items():
         own = [i for i in (getattr(module, "layer_idx", None) for module, _ in calls) if isinstance(i, int)]
@@ -135,7 +134,7 @@ def observe(
     """
     with routed(model), recording(model) as recorder, without_checkpointing(model):
         model.base_model(**inputs, use_cache=False)
-    calls = {id(module): (key, value) for module, _, key, value in recorder.calls}
+    calls = {id(call.module): call for call in recorder.calls}
     groups: dict[tuple[str, AttentionShape], list[AttentionSite]] = {}
     for attention in attentions:
         if id(attention.module) in calls:
@@ -144,8 +143,8 @@ def observe(
         KeyValues(
             site,
             tuple(a.layer for a in group),
-            torch.stack([calls[id(a.module)][0][0] for a in group]),
-            torch.stack([calls[id(a.module)][1][0] for a in group]),
+            torch.stack([calls[id(a.module)].key[0] for a in group]),
+            torch.stack([calls[id(a.module)].value[0] for a in group]),
         )
         for (site, _), group in groups.items()
     ]
@@ -183,9 +182,9 @@ def _probe(model: PreTrainedModel) -> None:
         model.train(training)
 
 
-def _site(model: PreTrainedModel, module: nn.Module, query: Tensor, key: Tensor) -> str:
+def _site(model: PreTrainedModel, call: AttentionCall) -> str:
     if not model.config.is_encoder_decoder:
-        return "decoder" if getattr(module, "is_causal", True) else "encoder"
-    if query.shape[2] == _ENCODER_LEN:
+        return "decoder" if getattr(call.module, "is_causal", True) else "encoder"
+    if call.query.shape[2] == _ENCODER_LEN:
         return "encoder"
-    return "cross" if key.shape[2] == _ENCODER_LEN else "decoder"
+    return "cross" if call.key.shape[2] == _ENCODER_LEN else "decoder"

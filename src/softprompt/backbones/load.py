@@ -1,7 +1,5 @@
 """Getting a backbone: bundled, from a folder, from the hub, or a live model."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,10 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
 )
-from transformers.utils import logging
 
 from softprompt.backbones import bundled
 from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.quiet import without_bars
 from softprompt.errors import BackboneError, nearest
 
 
@@ -65,7 +63,7 @@ def load_backbone(
         options["attn_implementation"] = attention
     try:
         config = AutoConfig.from_pretrained(source)
-        with _without_bars():
+        with without_bars():
             model = _kind(config).from_pretrained(source, config=config, **options)
         tokenizer = tokenizer or AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -80,18 +78,6 @@ def load_backbone(
     if dtype is None and on_cpu and model.dtype != torch.float32 and not fast_bf16():
         model = model.float()
     return Backbone(model.to(device), tokenizer, name)
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """transformers' own progress bars stay out of ours."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def fast_bf16() -> bool:

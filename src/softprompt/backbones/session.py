@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.attention import Stock, attend_with_prefix, put, routed
+from softprompt.backbones.attention import AttentionCall, put, routed
 from softprompt.backbones.describe import AttentionSite
 from softprompt.backbones.front import SoftFront
 from softprompt.backbones.positions import PositionHook, relative_columns
+from softprompt.backbones.prefix_attention import attend_with_prefix
 from softprompt.backbones.tables import Table, make_tables
 from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts.placements import KeyValues, SlotEmbeddings
@@ -248,20 +249,11 @@ class _Prefix:
         shifted = [prompt is not None and prompt.card.positions == "shifted" for prompt in session.prompts]
         self.shifted = torch.tensor(shifted)
 
-    def __call__(
-        self,
-        stock: Stock,
-        kernel: str,
-        module: nn.Module,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: Tensor | None,
-        kwargs: dict[str, Any],
-    ) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
+        """The attention with this layer's prompts before it."""
         session = self.session
         assert session.current is not None
-        rows = session.rows_for(query.shape[0])
+        rows = session.rows_for(call.query.shape[0])
         table, widened = session.current.tables[self.where], session.current.widened
         valid = table.valid
         if rows is not None:
@@ -271,15 +263,12 @@ class _Prefix:
                 valid = widened.setdefault(name, valid[rows.to(valid.device)])
             table = table.gather(rows)
         bias = None
-        if self.bias_owner is not None and kwargs.get("position_bias") is not None:
+        if self.bias_owner is not None and call.kwargs.get("position_bias") is not None:
             shifted = self.shifted if rows is None else self.shifted[rows]
             at = session.positions[self.where[0]].text_positions
             assert at is not None
             bias = relative_columns(self.bias_owner, table.lengths, shifted, table.keys.shape[2], at)
-        return attend_with_prefix(
-            stock, kernel, module, query, key, value, mask, kwargs,
-            table.keys, table.values, valid, bias, widened,
-        )  # fmt: skip
+        return attend_with_prefix(call, table.keys, table.values, valid, bias, widened)
 
 
 def _has_slots(prompt: Prompt | None) -> bool:
