@@ -29,7 +29,7 @@ from softprompt.tasks.generation import GenerationTask
 from softprompt.tasks.task import IGNORED, Example
 from softprompt.training.batches import plan
 
-BATCH, N_EXAMPLES = 16, 1000
+BATCH = 16
 Step = Callable[[list[Example]], None]
 
 
@@ -156,7 +156,7 @@ def peak_bytes() -> int:
 def memory_child(who: str, method: str, dtype: str, n_steps: int) -> None:
     """Run a few steps of one contender and print the peak memory of this process."""
     backbone = softprompt.load_backbone("smollm2-135m", dtype=dtype, device="cpu")
-    task, encoded = examples(backbone, N_EXAMPLES)
+    task, encoded = examples(backbone, 1000)
     pad = backbone.tokenizer.pad_token_id or 0
     step = peer(backbone, pad, method) if who == "peft" else ours(backbone, task, method)
     for batch in shuffled(len(encoded), 0)[:n_steps]:
@@ -189,6 +189,7 @@ def main() -> None:
     )
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--steps", type=int, default=20, help="timed steps of each contender")
+    parser.add_argument("--examples", type=int, default=1000, help="for each contender's own batching")
     parser.add_argument("--save", action="store_true", help="write the JSON to benchmarks/results/")
     parser.add_argument("--child", choices=["softprompt", "peft"], help=argparse.SUPPRESS)
     parser.add_argument("--method", default="prefix", choices=["prefix", "tokens"], help=argparse.SUPPRESS)
@@ -198,7 +199,7 @@ def main() -> None:
         return
 
     backbone = softprompt.load_backbone("smollm2-135m", dtype=options.dtype, device="cpu")
-    task, encoded = examples(backbone, N_EXAMPLES)
+    task, encoded = examples(backbone, options.examples)
     pad = backbone.tokenizer.pad_token_id or 0
     warmup = 2
     plain = [[encoded[i] for i in batch] for batch in shuffled(len(encoded), 0)]
@@ -226,7 +227,7 @@ def main() -> None:
     rates = {name: BATCH * len(times) / sum(times) for name, times in seconds.items()}
     detail["prefix_examples_per_s"] = rates
     note(
-        "prefix 20: examples/s / PEFT's, own batching, 1,000 examples",
+        f"prefix 20: examples/s / PEFT's, own batching, {len(encoded):,} examples",
         rates["softprompt"] / rates["peft"],
         ">= 1.5",
     )
@@ -247,6 +248,7 @@ def main() -> None:
         "detail": detail,
         "dtype": options.dtype,
         "steps": options.steps,
+        "examples": options.examples,
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
         "versions": versions(),
