@@ -2,7 +2,9 @@ import json
 
 import pytest
 
+from softprompt.cli.evaluate import records_of
 from softprompt.cli.places import locate
+from softprompt.config import parse_run
 from softprompt.errors import ConfigError, PromptError
 
 
@@ -34,6 +36,14 @@ def test_results_go_into_the_run_folder_and_baselines_keep_their_own(softprompt,
         facts = json.loads((run / f"evaluation-{name}.json").read_text(encoding="utf-8"))
         assert facts["records"] == 1
         assert len(outputs(run / f"outputs-{name}.jsonl")) == 1
+
+
+def test_a_limit_takes_records_from_the_whole_set():
+    settings = parse_run({"data": {"format": "restaurants"}, "training": {"steps": 1}})
+    everything, some = (records_of(settings, "test", limit)[0] for limit in (None, 4))
+    n = len(everything)
+    assert some == [everything[0], everything[n // 4], everything[n // 2], everything[3 * n // 4]]
+    assert records_of(settings, "test", n + 1)[0] == everything
 
 
 def test_a_prompt_folder_with_a_recipe_is_the_same_as_its_run(softprompt, trained, tmp_path):

@@ -44,7 +44,7 @@ def evaluate(
     overrides: Overrides = None,
     split: Annotated[Split, typer.Option(help="Which records.")] = Split.test,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first N records.", show_default=False)
+        int | None, typer.Option(min=1, help="Only N records, evenly spaced.", show_default=False)
     ] = None,
     no_prompt: Annotated[bool, typer.Option("--no-prompt", help="Measure the untouched backbone.")] = False,
     demonstrations: Annotated[
@@ -72,7 +72,7 @@ def evaluate(
     place = locate(target, recipe, overrides or [], needs_prompt=not baseline)
     console, settings = Console(), place.settings
     processes = Processes(settings.backbone.device)
-    records, train, fingerprint = _records(settings, split.value, limit)
+    records, train, fingerprint = records_of(settings, split.value, limit)
     backbone, task = _frozen(settings, processes.device)
     prompt = _system(backbone, task, place.prompt, demonstrations, train, settings)
 
@@ -119,9 +119,14 @@ def evaluate(
     )
 
 
-def _records(
+def records_of(
     settings: "RunSettings", split: str, limit: int | None
 ) -> tuple[list["Record"], list["Record"], str]:
+    """The records to score, the training pairs, and the fingerprint of both.
+
+    Args:
+        limit: how many to take, from the whole set; None takes all.
+    """
     from softprompt.data import load
     from softprompt.errors import ConfigError
 
@@ -129,7 +134,10 @@ def _records(
     records: list[Record] = getattr(splits, split)
     if not records:
         raise ConfigError(f"data.{split}", "no records", "records to score", f"name a file in data.{split}")
-    return records[:limit], splits.train, splits.fingerprint
+    if limit is not None and limit < len(records):
+        # Evenly, since files are sorted: the first records of WebNLG's test set are all of seen categories.
+        records = [records[i * len(records) // limit] for i in range(limit)]
+    return records, splits.train, splits.fingerprint
 
 
 def _frozen(settings: "RunSettings", device: str) -> tuple["Backbone", "Task"]:
