@@ -239,7 +239,7 @@ def main() -> None:
 
     del contenders, tokens, backbone
     for method, name, target in (("prefix", "prefix 20", "<= 0.8"), ("tokens", "100 soft tokens", "<= 0.6")):
-        peaks = {who: memory(who, method, options.dtype, 6) for who in ("softprompt", "peft")}
+        peaks = {who: memory(who, method, options.dtype, 3) for who in ("softprompt", "peft")}
         detail[f"{method}_peak_bytes"] = peaks
         note(f"{name}: peak memory / PEFT's", peaks["softprompt"] / peaks["peft"], target)
 
