@@ -147,10 +147,13 @@ def peak_bytes() -> int:
         import psutil
 
         return psutil.Process().memory_info().peak_wset
+    if sys.platform == "linux":
+        # Not getrusage: its figure outlives exec, so a child would report its parent's peak.
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def memory_child(who: str, method: str, dtype: str, n_steps: int) -> None:
@@ -190,6 +193,10 @@ def main() -> None:
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--steps", type=int, default=20, help="timed steps of each contender")
     parser.add_argument("--examples", type=int, default=1000, help="for each contender's own batching")
+    parser.add_argument(
+        "--own-batches", type=int, default=1000, help="time about this many of them, evenly spaced by length"
+    )
+    parser.add_argument("--only", choices=["steps", "own", "memory"], help="one kind of question alone")
     parser.add_argument("--save", action="store_true", help="write the JSON to benchmarks/results/")
     parser.add_argument("--child", choices=["softprompt", "peft"], help=argparse.SUPPRESS)
     parser.add_argument("--method", default="prefix", choices=["prefix", "tokens"], help=argparse.SUPPRESS)
@@ -211,37 +218,50 @@ def main() -> None:
         print(f"{question:<62} {value:6.2f}   {target}", flush=True)
 
     print(f"{'question':<62} {'ratio':>6}   target")
-    contenders = {"softprompt": ours(backbone, task, "prefix"), "bare": bare(backbone, task)}
-    seconds = alternate(contenders, dict.fromkeys(contenders, same), warmup)
-    note("prefix 20: step / bare backbone's step", ratio(seconds, "softprompt", "bare"), "<= 1.1")
+    detail: dict[str, dict[str, float]] = {}
+    prefix = {
+        "softprompt": ours(backbone, task, "prefix"),
+        "bare": bare(backbone, task),
+        "peft": peer(backbone, pad, "prefix"),
+    }
+    both = {name: prefix[name] for name in ("softprompt", "peft")}
+    if options.only in (None, "steps"):
+        pair = {name: prefix[name] for name in ("softprompt", "bare")}
+        seconds = alternate(pair, dict.fromkeys(pair, same), warmup)
+        note("prefix 20: step / bare backbone's step", ratio(seconds, "softprompt", "bare"), "<= 1.1")
 
-    contenders = {"softprompt": contenders["softprompt"], "peft": peer(backbone, pad, "prefix")}
-    seconds = alternate(contenders, dict.fromkeys(contenders, same), warmup)
-    detail = {"prefix_step_s": {name: statistics.median(times) for name, times in seconds.items()}}
-    note("prefix 20: step rate / PEFT's, same batches", ratio(seconds, "peft", "softprompt"), ">= 1.15")
+        seconds = alternate(both, dict.fromkeys(both, same), warmup)
+        detail["prefix_step_s"] = {name: statistics.median(times) for name, times in seconds.items()}
+        note("prefix 20: step rate / PEFT's, same batches", ratio(seconds, "peft", "softprompt"), ">= 1.15")
 
-    settings = TrainingSettings(epochs=1, batch_size=BATCH)
-    whole = [b for b in plan([e.length for e in encoded], settings, 0) if len(b) == BATCH]
-    own = [[encoded[i] for i in batch] for batch in whole]
-    seconds = alternate(contenders, {"softprompt": own, "peft": plain}, 0)
-    rates = {name: BATCH * len(times) / sum(times) for name, times in seconds.items()}
-    detail["prefix_examples_per_s"] = rates
-    note(
-        f"prefix 20: examples/s / PEFT's, own batching, {len(encoded):,} examples",
-        rates["softprompt"] / rates["peft"],
-        ">= 1.5",
-    )
+    if options.only in (None, "own"):
+        settings = TrainingSettings(epochs=1, batch_size=BATCH)
+        whole = [b for b in plan([e.length for e in encoded], settings, 0) if len(b) == BATCH]
+        by_length = sorted(whole, key=lambda batch: max(encoded[i].length for i in batch))
+        every = max(1, len(whole) // options.own_batches)
+        own = [[encoded[i] for i in batch] for batch in by_length[every // 2 :: every]]
+        seconds = alternate(both, {"softprompt": own, "peft": plain[every // 2 :: every]}, 0)
+        rates = {name: BATCH * len(times) / sum(times) for name, times in seconds.items()}
+        detail["prefix_examples_per_s"] = rates
+        question = f"prefix 20: examples/s / PEFT's, own batching, {len(encoded):,} examples"
+        note(question, rates["softprompt"] / rates["peft"], ">= 1.5")
 
-    tokens = {"softprompt": ours(backbone, task, "tokens"), "peft": peer(backbone, pad, "tokens")}
-    seconds = alternate(tokens, dict.fromkeys(tokens, same), warmup)
-    detail["tokens_step_s"] = {name: statistics.median(times) for name, times in seconds.items()}
-    note("100 soft tokens: step rate / PEFT's, same batches", ratio(seconds, "peft", "softprompt"), ">= 2")
+    if options.only in (None, "steps"):
+        tokens = {"softprompt": ours(backbone, task, "tokens"), "peft": peer(backbone, pad, "tokens")}
+        seconds = alternate(tokens, dict.fromkeys(tokens, same), warmup)
+        detail["tokens_step_s"] = {name: statistics.median(times) for name, times in seconds.items()}
+        note(
+            "100 soft tokens: step rate / PEFT's, same batches", ratio(seconds, "peft", "softprompt"), ">= 2"
+        )
 
-    del contenders, tokens, backbone
-    for method, name, target in (("prefix", "prefix 20", "<= 0.8"), ("tokens", "100 soft tokens", "<= 0.6")):
-        peaks = {who: memory(who, method, options.dtype, 3) for who in ("softprompt", "peft")}
-        detail[f"{method}_peak_bytes"] = peaks
-        note(f"{name}: peak memory / PEFT's", peaks["softprompt"] / peaks["peft"], target)
+    if options.only in (None, "memory"):
+        for method, name, target in (
+            ("prefix", "prefix 20", "<= 0.8"),
+            ("tokens", "100 soft tokens", "<= 0.6"),
+        ):
+            peaks = {who: memory(who, method, options.dtype, 3) for who in ("softprompt", "peft")}
+            detail[f"{method}_peak_bytes"] = peaks
+            note(f"{name}: peak memory / PEFT's", peaks["softprompt"] / peaks["peft"], target)
 
     result = {
         "ratios": {question: round(value, 3) for question, value, _ in rows},
@@ -249,13 +269,15 @@ def main() -> None:
         "dtype": options.dtype,
         "steps": options.steps,
         "examples": options.examples,
+        "own_batches": options.own_batches,
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
         "versions": versions(),
     }
     if options.save:
         hardware = f"cpu{torch.get_num_threads()}-torch{torch.__version__.split('+')[0]}"
-        name = f"training_step-{hardware}-{options.dtype}.json"
+        part = f"-{options.only}" if options.only else ""
+        name = f"training_step{part}-{hardware}-{options.dtype}.json"
         path = Path(__file__).parent / "results" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
