@@ -47,7 +47,8 @@ def attend_with_prefix(
         )
     # The two shorter ways below were measured on CPU only; elsewhere the stock kernel stays.
     ours = call.kernel == "sdpa" and bias is None and query.device.type == "cpu"
-    ours = ours and (mask is None or mask.shape[1] == 1)
+    # What the stock function refuses (softcap), it still gets to refuse.
+    ours = ours and (mask is None or mask.shape[1] == 1) and kwargs.get("softcap") is None
     scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
     dropout = kwargs.get("dropout") or 0.0
     if ours and q_len == 1 and prefix_keys.shape[0] == 1 and valid is None and not dropout:
@@ -62,7 +63,7 @@ def attend_with_prefix(
     values = torch.cat([prefix_values.to(value).expand(batch, -1, -1, -1), value], dim=2)
     mask = widened[wide][0]
     group = query.shape[1] // keys.shape[1]
-    if not ours or group == 1 or (mask is not None and mask.shape[1] > 1):
+    if not ours or group == 1:
         return call.stock(call.module, query, keys, values, mask, is_causal=False, **kwargs)
     if mask is not None:
         if ("grouped", wide) not in widened:
