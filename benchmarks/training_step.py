@@ -23,7 +23,7 @@ from torch import Tensor
 
 import softprompt
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import DataSettings, DecodingSettings, TaskSettings, TrainingSettings
+from softprompt.config import DataSettings, DecodingSettings, GenerationSettings, TrainingSettings
 from softprompt.data import load
 from softprompt.tasks.generation import GenerationTask
 from softprompt.tasks.task import IGNORED, Example
@@ -36,7 +36,7 @@ Step = Callable[[list[Example]], None]
 def examples(backbone: Backbone, n: int) -> tuple[GenerationTask, list[Example]]:
     """The first n of the shuffled E2E development pairs, encoded by the generation task."""
     data = DataSettings(format="e2e", train=Path("e2e/devset.csv"), train_size=n)
-    task = GenerationTask(backbone, TaskSettings(), DecodingSettings())
+    task = GenerationTask(backbone, GenerationSettings(), DecodingSettings())
     return task, [task.encode(record) for record in load(data).train]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from softprompt.config import PromptTuningSettings, load_run, parse_run
+from softprompt.config import METHODS, PromptTuningSettings, load_run, parse_run
 from softprompt.errors import ConfigError
 
 GOOD = {"data": {"format": "e2e"}, "training": {"steps": 10}}
@@ -42,12 +42,12 @@ def test_a_short_run_has_defaults():
         (changed(method={"name": "prefix_tuning", "length": 0}), "method.length: got 0; expected at least 1"),
         (
             changed(method={"name": "prefx_tuning"}),
-            "method.name: got 'prefx_tuning'; expected one of 'prefix_tuning', 'prompt_tuning'; "
-            "did you mean 'prefix_tuning'?",
+            "method.name: got 'prefx_tuning'; expected one of %s; "
+            "did you mean 'prefix_tuning'?" % ", ".join(map(repr, METHODS)),
         ),
         (
             changed(method={"length": 3}),
-            "method.name: got nothing; expected one of 'prefix_tuning', 'prompt_tuning'",
+            "method.name: got nothing; expected one of " + ", ".join(map(repr, METHODS)),
         ),
         (changed(method=[]), "method: got []; expected a mapping of settings"),
         (
@@ -65,8 +65,10 @@ def test_a_short_run_has_defaults():
         ),
         (
             changed(data={"format": "e2"}),
-            "data.format: got 'e2'; expected one of 'e2e', 'webnlg', 'dart', 'scitldr', 'jsonl', 'csv' or "
-            "'restaurants'; did you mean 'e2e'?",
+            "data.format: got 'e2'; expected one of 'e2e', 'webnlg', 'dart', 'scitldr', 'jsonl', 'csv', "
+            "'restaurants', 'boolq', 'cb', 'copa', 'multirc', 'rte', 'wic', 'wsc', 'sst2', 'trec', 'trec_fine', "
+            "'conll', 'squad', 'labelled_jsonl', 'labelled_csv', 'labelled_tsv' or 'datasets'; "
+            "did you mean 'e2e'?",
         ),
         (
             changed(data={"format": "e2e", "train_size": "many"}),
@@ -96,8 +98,36 @@ def test_a_short_run_has_defaults():
         (changed(decoding={"top_p": 1.5}), "decoding.top_p: got 1.5; expected at most 1"),
         (
             changed(metrics=["blue"]),
-            "metrics.0: got 'blue'; expected one of 'bleu', 'nist', 'meteor', 'rouge_l', 'cider', 'ter', "
-            "'rouge1', 'rouge2' or 'rougeL'; did you mean 'bleu'?",
+            "metrics: got 'blue' for task 'generation'; expected some of bleu, nist, meteor, rouge_l, cider, "
+            "ter, rouge1, rouge2, rougeL; did you mean 'bleu'?",
+        ),
+        (
+            changed(task={"name": "tagging"}, metrics=["accuracy"]),
+            "metrics: got 'accuracy' for task 'tagging'; expected some of entity_f1, entity_precision, "
+            "entity_recall",
+        ),
+        (
+            changed(task={"name": "taging"}),
+            "task.name: got 'taging'; expected one of 'generation', 'classification', 'tagging', 'choice', "
+            "'spans', 'regression'; did you mean 'tagging'?",
+        ),
+        (
+            changed(task={"name": "spans", "strid": 3}),
+            "task.strid: got an unknown setting; did you mean 'stride'?",
+        ),
+        (
+            changed(task={"name": "choice"}, decoding={"strategy": "greedy"}),
+            "decoding.strategy: got it for task 'choice', which writes no text; expected only "
+            "decoding.batch_size; leave it out",
+        ),
+        (
+            changed(training={"steps": 1, "head_learning_rate": 0.1}),
+            "training.head_learning_rate: got it for generation, which has no head; leave it out",
+        ),
+        (
+            changed(training={"steps": 1, "decay": 0.9}),
+            "training: training.decay: got 0.9 with schedule 'linear'; expected it only with schedule "
+            "'exponential'; leave it out",
         ),
         (
             changed(training={"steps": 1, "select": "nist"}),
@@ -191,5 +221,5 @@ def test_a_file_that_is_not_there(tmp_path):
         load_run(tmp_path / "none.yaml")
     assert str(caught.value) == (
         f"{tmp_path / 'none.yaml'}: got No such file or directory; "
-        "expected a YAML file with one run's settings"
+        "expected a YAML file with settings"
     )

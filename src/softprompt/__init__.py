@@ -13,6 +13,10 @@ _PUBLIC = {
     "Backbone": "softprompt.backbones.backbone",
     "prefix_tuning": "softprompt.prompts.methods",
     "prompt_tuning": "softprompt.prompts.methods",
+    "p_tuning_v2": "softprompt.prompts.methods",
+    "fine_tuning": "softprompt.prompts.methods",
+    "head_only": "softprompt.prompts.methods",
+    "head": "softprompt.prompts.heads",
     "load_prompt": "softprompt.prompts.prompt",
     "Prompt": "softprompt.prompts.prompt",
 }
@@ -21,8 +25,12 @@ __all__ = [
     "Backbone",
     "Prompt",
     "__version__",
+    "fine_tuning",
+    "head",
+    "head_only",
     "load_backbone",
     "load_prompt",
+    "p_tuning_v2",
     "prefix_tuning",
     "prompt_tuning",
 ]
@@ -41,5 +49,6 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
     from softprompt.backbones.load import load_backbone
-    from softprompt.prompts.methods import prefix_tuning, prompt_tuning
+    from softprompt.prompts.heads import head
+    from softprompt.prompts.methods import fine_tuning, head_only, p_tuning_v2, prefix_tuning, prompt_tuning
     from softprompt.prompts.prompt import Prompt, load_prompt

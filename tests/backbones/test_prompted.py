@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import XLNetConfig, XLNetModel
 
 import softprompt
 from softprompt.errors import BackboneError, PromptError
@@ -10,11 +11,32 @@ from support.tiny import ids, tiny_backbone, tiny_model
 
 
 def test_attention_out_of_reach_is_refused():
-    backbone = tiny_backbone("deberta")
-    with pytest.raises(
-        BackboneError, match=r"deberta-v2\), whose attention never calls the registered function"
-    ):
-        softprompt.prefix_tuning(backbone)
+    config = XLNetConfig(vocab_size=64, d_model=32, d_inner=48, n_layer=2, n_head=4)
+    backbone = softprompt.load_backbone(XLNetModel(config))
+    message = r"xlnet\), whose attention never calls the registered function"
+    for method in (softprompt.prefix_tuning, softprompt.prompt_tuning):
+        with pytest.raises(BackboneError, match=message):
+            method(backbone)
+
+
+def test_active_rows():
+    backbone = tiny_backbone("llama")
+    a, b = random_prefix(backbone), random_prefix(backbone, seed=2)
+    with pytest.raises(BackboneError, match=r"active_rows: got a call outside"):
+        backbone.active_rows(2)
+    for nothing in (None, [None, None]):
+        with backbone.prompted(nothing):
+            assert backbone.active_rows(2) == [(None, None)]
+    with backbone.prompted(a):
+        assert backbone.active_rows(2) == [(a, None)]
+    with backbone.prompted([a, b, None], rows=[1, 1]):
+        assert backbone.active_rows(2) == [(b, None)]
+    with backbone.prompted([a, b, None], rows=[2, 0, 2, 0]):
+        first, second = backbone.active_rows(4)
+        with pytest.raises(PromptError, match="4 rows for a batch of 3"):
+            backbone.active_rows(3)
+    assert first[0] is a and first[1].tolist() == [1, 3]
+    assert second[0] is None and second[1].tolist() == [0, 2]
 
 
 def test_prompt_and_text_beyond_the_positions_are_refused():
@@ -58,6 +80,8 @@ def test_a_second_prompted_inside_is_refused():
     prefix = random_prefix(backbone)
     refused = pytest.raises(BackboneError, match="a second call inside the first")
     with backbone.prompted(prefix), refused, backbone.prompted(prefix):
+        pass
+    with backbone.prompted(prefix), refused, backbone.prompted(None):
         pass
     with backbone.prompted(prefix):  # and the refusal left nothing behind
         pass

@@ -1,6 +1,6 @@
 import pytest
 
-from softprompt.data.files import csv_rows, json_objects, read_text
+from softprompt.data.files import all_have, csv_rows, json_file, json_objects, read_text, tsv_rows
 from softprompt.errors import DataError
 
 
@@ -68,3 +68,30 @@ def test_csv_rows_give_the_line_that_they_start_on(write):
 def test_bad_csv(write, content, message):
     with pytest.raises(DataError, match=message):
         list(csv_rows(write("x.csv", content), ("a", "b")))
+
+
+def test_latin_1_takes_any_byte(write):
+    assert read_text(write("t.txt", b"caf\xe9\x85\r\n"), "latin-1") == "caf\xe9\x85\r\n"
+
+
+def test_json_file(write):
+    assert json_file(write("x.json", "\ufeff[1,\n2]"), "a list") == [1, 2]
+    with pytest.raises(DataError, match=r"x\.json, line 2: got invalid JSON \(.*column 2\); expected a list"):
+        json_file(write("x.json", "[1\n 2]"), "a list")
+    with pytest.raises(DataError, match=r"x\.json: got JSON that is nested too deeply; expected a list"):
+        json_file(write("x.json", "[" * 100_000), "a list")
+
+
+def test_tsv_rows_by_name_and_by_number(write):
+    path = write("x.tsv", 'a\tb\tc\r\n\r\n1\t"two\t\r\n')
+    assert list(tsv_rows(path, ("c", "b"))) == [(3, ["", '"two'])]
+    assert list(tsv_rows(path, (1, 0))) == [(1, ["b", "a"]), (3, ['"two', "1"])]
+
+
+def test_a_field_that_all_have_or_none():
+    assert all_have([("one", {"a": 1}), ("two", {"a": 2})], "a")
+    assert not all_have([("one", {"b": 1}), ("two", {})], "a")
+    with pytest.raises(DataError, match="two: got no field 'a'"):
+        all_have([("one", {"a": 1}), ("two", {"b": 2})], "a")
+    with pytest.raises(DataError, match=r"two: got no field 'label'; .*; did you mean 'lable'\?"):
+        all_have([("one", {}), ("two", {"lable": 2})], "label")

@@ -1,3 +1,4 @@
+import inspect
 from typing import get_args
 
 import pytest
@@ -6,9 +7,23 @@ from softprompt.config import DataSettings
 from softprompt.data import FORMATS, read
 from softprompt.errors import ConfigError, DataError
 
+FILES = [name for name in FORMATS if name not in ("webnlg", "restaurants", "datasets")]
+
 
 def test_every_format_of_the_settings_has_a_reader():
     assert set(FORMATS) == set(get_args(DataSettings.model_fields["format"].annotation))
+
+
+def test_defaults_are_those_of_the_settings():
+    for name, parameter in inspect.signature(read).parameters.items():
+        if name not in ("format", "path", "split"):
+            assert parameter.default == DataSettings.model_fields[name].default
+
+
+def test_declared_labels_are_distinct_texts():
+    for format in FORMATS.values():
+        assert format.labels is None or len(set(format.labels)) == len(format.labels) > 1
+    assert len(FORMATS["trec_fine"].labels) == 50
 
 
 def test_read_hands_the_columns_on(write):
@@ -31,6 +46,9 @@ def test_unknown_format():
         ("webnlg", "the WebNLG challenge 2017"),
         ("dart", "Yale-LILY/dart"),
         ("scitldr", "allenai/scitldr"),
+        ("rte", "SuperGLUE"),
+        ("copa", "SuperGLUE"),
+        ("squad", "rajpurkar/SQuAD-explorer"),
     ],
 )
 def test_missing_set_names_the_set_the_folder_and_the_publisher(tmp_path, format, publisher):
@@ -42,19 +60,27 @@ def test_missing_set_names_the_set_the_folder_and_the_publisher(tmp_path, format
     assert message.endswith("put it there, or set SOFTPROMPT_DATA to the folder of data sets")
 
 
-@pytest.mark.parametrize("format", ["e2e", "dart", "scitldr", "jsonl", "csv"])
+@pytest.mark.parametrize("format", FILES)
 def test_folder_in_place_of_a_file(tmp_path, format):
     with pytest.raises(DataError, match="expected a file that can be read"):
         read(format, tmp_path)
 
 
-@pytest.mark.parametrize("format", ["e2e", "webnlg", "dart", "scitldr", "jsonl", "csv"])
+@pytest.mark.parametrize("format", ["webnlg", *FILES])
 def test_empty_file(write, format):
     with pytest.raises(DataError, match=r"empty: got an empty file"):
         read(format, write("empty", ""))
 
 
-@pytest.mark.parametrize(("format", "header"), [("e2e", "mr,ref\n"), ("csv", "source,target\n")])
+@pytest.mark.parametrize(
+    ("format", "header"),
+    [
+        ("e2e", "mr,ref\n"),
+        ("csv", "source,target\n"),
+        ("labelled_csv", "text,label\n"),
+        ("labelled_tsv", "text\tlabel\n"),
+    ],
+)
 def test_header_alone_is_no_data(write, format, header):
     with pytest.raises(DataError, match=r"x\.csv: got no records; expected "):
         read(format, write("x.csv", header))
@@ -65,8 +91,20 @@ def test_header_alone_is_no_data(write, format, header):
     [
         (
             {"format": "e2e", "source": "q"},
-            r"data\.source, data\.target: got columns 'q' and 'target' for e2e; exp",
+            r"^data\.source: got 'q' for e2e; expected a setting of jsonl and csv only; leave it out$",
         ),
+        (
+            {"format": "rte", "text": "premise", "label": None},
+            r"data\.text: got 'premise' for rte; .*\n.*data\.label: got None for rte; expected a setting of "
+            r"labelled_jsonl, labelled_csv, labelled_tsv and datasets only",
+        ),
+        (
+            {"format": "squad", "word_column": 1, "tagging": "iob1"},
+            r"data\.word_column: got 1 for squad; expected a setting of conll only; .*\n"
+            r"data\.tagging: got 'iob1' for squad",
+        ),
+        ({"format": "labelled_csv", "source": "q"}, r"data\.source: got 'q' for labelled_csv"),
+        ({"format": "jsonl", "tag_column": 0}, r"data\.tag_column: got 0 for jsonl"),
         (
             {"format": "restaurants", "split": "test"},
             r"data: got the path x for restaurants; .*reads no file",

@@ -1,9 +1,22 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from softprompt.config import DataSettings
-from softprompt.data import Splits, load
+from softprompt.data import (
+    FORMATS,
+    Answer,
+    AnyRecord,
+    Choices,
+    LabelledText,
+    Question,
+    Record,
+    Splits,
+    TaggedWords,
+    load,
+)
+from softprompt.data.splits import fingerprint
 from softprompt.errors import ConfigError, DataError
 
 
@@ -65,6 +78,74 @@ def test_fingerprint_is_frozen(folder):
     )
 
 
+def _questions() -> str:
+    answer = {"text": "Rome", "answer_start": 0}
+    asked = [{"id": f"q{i}", "question": f"Where {i}?", "answers": [answer]} for i in range(10)]
+    return json.dumps({"data": [{"paragraphs": [{"context": "Rome.", "qas": asked}]}]})
+
+
+COPA = {"choice1": "a", "choice2": "b", "question": "cause", "label": 1}
+KINDS = {
+    "rte": [{"premise": f"p{i}", "hypothesis": "h", "label": "entailment"} for i in range(10)],
+    "copa": [COPA | {"premise": f"p{i}"} for i in range(10)],
+    "conll": "".join(f"w{i} B-x\n\n" for i in range(10)),
+    "squad": _questions(),
+}
+
+
+@pytest.mark.parametrize("format", KINDS)
+def test_every_kind_is_drawn_and_shared(write, format):
+    path = write("x", KINDS[format])
+    settings = {"format": format, "train": path, "test": path}
+    splits = loaded(**settings, train_size=8, test_size=5, dev_share=0.25)
+    assert (len(splits.train), len(splits.dev), len(splits.test)) == (6, 2, 5)
+    assert {type(record) for record in (*splits.train, *splits.dev, *splits.test)} == {FORMATS[format].record}
+    assert len({record.source for record in (*splits.train, *splits.dev)}) == 8
+    assert splits == loaded(**settings, train_size=8, test_size=5, dev_share=0.25)
+
+
+def test_equal_texts_of_other_labels_stay_apart_in_a_development_share(write):
+    path = write("x.csv", "text,label\na,yes\na,no\nb,yes\nb,no\n")
+    splits = loaded(format="labelled_csv", train=path, dev_share=0.5)
+    assert [len(record.targets) for record in splits.dev] == [1, 1]
+    assert len({record.source for record in splits.dev}) == 1
+
+
+def test_fingerprint_follows_kind_and_content():
+    def one(record: AnyRecord) -> str:
+        return fingerprint([], [], [record])
+
+    base = LabelledText("1", "a | b", "x")
+    assert one(base) == one(replace(base, id="2"))
+    records = [
+        *(
+            base,
+            replace(base, text="a", second="b"),
+            replace(base, label=None),
+            replace(base, tags={"k": "v"}),
+        ),
+        *(Record("1", "a | b", ("x",)), Choices("1", "a", ("b", "c"), 0), Choices("1", "a", ("b", "c"))),
+        *(Question("1", "a", "b"), Question("1", "a", "b", answered=False)),
+        *(Question("1", "a", "bb", (Answer("b", 0),)), Question("1", "a", "bb", (Answer("b", 1),))),
+        *(TaggedWords("1", ("a", "b")), TaggedWords("1", ("a b",)), TaggedWords("1", ("a", "b"), ("O", "O"))),
+    ]
+    assert len({one(record) for record in records}) == len(records)
+
+
+def test_fingerprint_of_labelled_texts_is_frozen():
+    records = [LabelledText("1", "a", "x", "b", {"question": "1/1"})]
+    assert fingerprint(records, [], []) == "c72ac58c4f25f5bb654bcfc93682f2cf88768191e92607ab9bb15696496fe14c"
+
+
+def test_reading_settings_reach_the_reader(write):
+    path = write("x.tsv", "yes\ta\nno\tb\n")
+    splits = loaded(format="labelled_tsv", train=path, text=1, label=0)
+    assert [(record.source, record.targets) for record in splits.train] == [("a", ("yes",)), ("b", ("no",))]
+    path = write("x.conll", "B-x w 1\n")
+    (record,) = loaded(format="conll", test=path, word_column=1, tag_column=0).test
+    assert (record.source, record.targets) == ("w", ("B-x",))
+
+
 def test_restaurants_need_no_file(monkeypatch, tmp_path):
     monkeypatch.setenv("SOFTPROMPT_DATA", str(tmp_path / "none"))
     splits = loaded(format="restaurants")
@@ -96,11 +177,27 @@ def test_extrapolation_filters_train_and_dev_but_not_test(write, tmp_path):
         ({"format": "e2e"}, "data.train: got no path for e2e; expected E2E NLG's CSV"),
         (
             {"format": "e2e", "train": "x", "source": "q"},
-            "data.source: got 'q' for e2e; expected a column for jsonl and csv",
+            "data.source: got 'q' for e2e; expected a setting of jsonl and csv only",
         ),
         (
             {"format": "e2e", "train": "x", "target": "q"},
-            "data.target: got 'q' for e2e; expected a column for jsonl and csv",
+            "data.target: got 'q' for e2e; expected a setting of jsonl and csv only",
+        ),
+        (
+            {"format": "rte", "train": "x", "label": "gold"},
+            "data.label: got 'gold' for rte; expected a setting of labelled_jsonl, labelled_csv,",
+        ),
+        (
+            {"train": "x", "tagging": "iob1"},
+            "data.tagging: got 'iob1' for jsonl; expected a setting of conll",
+        ),
+        (
+            {"format": "multirc", "test": "x", "test_size": 9},
+            "data.test_size: got 9 for multirc, whose records are scored in groups; expected every record",
+        ),
+        (
+            {"format": "multirc", "train": "x", "dev_share": 0.3},
+            "data.dev_share: got 0.3 for multirc, whose records are scored in groups",
         ),
         ({"train": "x", "source": "a", "target": "a"}, "data.target: got 'a', which is the source too"),
         (

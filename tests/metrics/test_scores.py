@@ -6,13 +6,13 @@ import sys
 import pytest
 
 from softprompt import metrics
-from softprompt.config import METRICS
+from softprompt.config.metrics import METRICS, METRICS_BY_TASK
 from softprompt.errors import ConfigError, DataError
 from softprompt.metrics import java
 
 HYPOTHESES = ["the cat sat on the mat", "a dog ran in the park today"]
 REFERENCES = [["the cat sat on a mat", "a cat sat there"], ["the dog ran in the park"]]
-QUICK = [name for name in METRICS if name != "meteor"]
+QUICK = [name for name in METRICS_BY_TASK["generation"] if name != "meteor"]
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,22 @@ def no_java(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_tables_cover_every_metric() -> None:
     assert set(metrics.LABELS) == set(metrics.HIGHER_IS_BETTER) == set(METRICS)
-    assert [name for name in METRICS if not metrics.HIGHER_IS_BETTER[name]] == ["ter"]
+    assert [name for name in METRICS if not metrics.HIGHER_IS_BETTER[name]] == ["ter", "rmse"]
+    assert len(set(metrics.LABELS.values())) == len(METRICS)
+
+
+def test_every_task_has_metrics_and_shared_ones_come_once() -> None:
+    assert METRICS[:9] == METRICS_BY_TASK["generation"]
+    assert len(set(METRICS)) == len(METRICS)
+    assert {name for names in METRICS_BY_TASK.values() for name in names} == set(METRICS)
+    assert {task: names[0] for task, names in METRICS_BY_TASK.items()} == {
+        "generation": "bleu",
+        "classification": "accuracy",
+        "tagging": "entity_f1",
+        "spans": "answer_f1",
+        "choice": "accuracy",
+        "regression": "pearson",
+    }
 
 
 def test_values_come_in_the_order_asked_for() -> None:
@@ -70,6 +85,13 @@ def test_unknown_metric() -> None:
         metrics.score(["blue"], HYPOTHESES, REFERENCES)
 
 
+def test_metric_of_another_task() -> None:
+    with pytest.raises(
+        ConfigError, match=r"metrics: got 'accuracy'; .*; it scores classification and choice"
+    ):
+        metrics.score(["accuracy"], HYPOTHESES, REFERENCES)
+
+
 def test_nothing_to_score() -> None:
     with pytest.raises(DataError, match="metrics: got no hypotheses; expected at least one text to score"):
         metrics.score(["bleu"], [], [])
@@ -97,6 +119,7 @@ def test_hypothesis_that_is_no_text() -> None:
 
 
 def test_import_is_light() -> None:
-    code = "import sys, softprompt.metrics; print({'sacrebleu', 'nltk', 'numpy'} & set(sys.modules))"
+    heavy = {"sacrebleu", "nltk", "numpy", "seqeval", "sklearn"}
+    code = f"import sys, softprompt.metrics; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

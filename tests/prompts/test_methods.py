@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import softprompt
-from softprompt.config import PrefixTuningSettings, PromptTuningSettings
+from softprompt.config import METHODS, PromptTuningSettings
 from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts import methods
 from support.prompts import random_prefix
@@ -96,10 +96,10 @@ def test_dropout_only_while_training(llama):
 def test_settings_name_every_option_of_their_method():
     import inspect
 
-    for settings in (PrefixTuningSettings, PromptTuningSettings):
-        name = settings.model_fields["name"].default
+    assert set(methods.METHODS) == set(METHODS)
+    for name, settings in METHODS.items():
         options = set(inspect.signature(methods.METHODS[name]).parameters)
-        assert options - {"backbone", "examples", "seed"} == set(settings.model_fields) - {"name"}
+        assert options - {"backbone", "examples", "head", "seed"} == set(settings.model_fields) - {"name"}
     prompt = methods.build(tiny_backbone("llama"), PromptTuningSettings(length=3), seed=1)
     assert (prompt.card.method, prompt.length) == ("prompt_tuning", 3)
 
@@ -137,8 +137,3 @@ def test_what_cannot_be_is_refused(llama, options, message):
 def test_a_text_needs_a_tokenizer(llama):
     with pytest.raises(BackboneError, match=r"backbone\.tokenizer: got none"):
         softprompt.prefix_tuning(llama, initialization="text: summarize")
-
-
-def test_encoders_take_no_soft_tokens_yet():
-    with pytest.raises(PromptError, match=r"an encoder; expected a decoder"):
-        softprompt.prompt_tuning(tiny_backbone("bert"))

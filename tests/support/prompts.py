@@ -5,6 +5,7 @@ from torch import Tensor
 
 import softprompt
 from softprompt.backbones.backbone import Backbone
+from softprompt.prompts.assemble import assemble_bare
 from softprompt.prompts.prompt import Prompt
 from support.tiny import ids
 
@@ -22,6 +23,33 @@ def inputs_for(backbone: Backbone, batch: int = 2, length: int = 7, seed: int = 
     if backbone.spec.is_encoder_decoder:
         given["decoder_input_ids"] = ids(batch, 5, seed + 100)
     return given
+
+
+def bare_prompt(backbone: Backbone, weights: dict[str, Tensor] | None = None) -> Prompt:
+    """A prompt without vectors: nothing, or tensors in place of the backbone's own."""
+    return assemble_bare("test", backbone, weights or {}, None, 0)
+
+
+def soft_tokens(backbone: Backbone, length: int = 3, seed: int = 5) -> Prompt:
+    """Soft tokens of random numbers."""
+    return softprompt.prompt_tuning(backbone, length, initialization="random", seed=seed)
+
+
+def text_for(backbone: Backbone, batch: int = 2, length: int = 7) -> dict[str, Tensor]:
+    """A batch of random tokens for `read`."""
+    given = inputs_for(backbone, batch, length)
+    return {name: given[name] for name in ("input_ids", "attention_mask")}
+
+
+def read_rows(backbone: Backbone, rows: list[Tensor], side: str) -> list[Tensor]:
+    """The states of each row's own tokens, read in one batch that is padded on a side."""
+    states = backbone.read(pad(rows, side))
+    longest = max(len(row) for row in rows)
+    assert states.shape[:2] == (len(rows), longest)
+    return [
+        states[i, longest - len(row) :] if side == "left" else states[i, : len(row)]
+        for i, row in enumerate(rows)
+    ]
 
 
 def pad(rows: list[Tensor], side: str, token: int = 0) -> dict[str, Tensor]:

@@ -2,12 +2,20 @@
 
 import torch
 from transformers import (
+    AlbertConfig,
+    AlbertModel,
     BartConfig,
     BartForConditionalGeneration,
     BertConfig,
     BertModel,
+    DebertaConfig,
+    DebertaModel,
     DebertaV2Config,
     DebertaV2Model,
+    DistilBertConfig,
+    DistilBertModel,
+    ElectraConfig,
+    ElectraModel,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
     GPT2Config,
@@ -16,9 +24,17 @@ from transformers import (
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    ModernBertConfig,
+    ModernBertModel,
+    MPNetConfig,
+    MPNetModel,
     PreTrainedModel,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    RobertaConfig,
+    RobertaModel,
     T5Config,
     T5ForConditionalGeneration,
 )
@@ -74,27 +90,98 @@ def _bart() -> PreTrainedModel:
     return BartForConditionalGeneration(config)
 
 
+def _qwen3() -> PreTrainedModel:
+    return Qwen3ForCausalLM(Qwen3Config(**_ROPE))
+
+
+_ENCODER = {
+    "vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3,
+    "num_attention_heads": 4, "max_position_embeddings": 128,
+}  # fmt: skip
+
+
 def _bert() -> PreTrainedModel:
-    config = BertConfig(
-        vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4,
-        max_position_embeddings=128,
+    return BertModel(BertConfig(**_ENCODER))
+
+
+def _roberta() -> PreTrainedModel:
+    return RobertaModel(RobertaConfig(**_ENCODER, pad_token_id=1))
+
+
+def _electra() -> PreTrainedModel:
+    return ElectraModel(ElectraConfig(**_ENCODER, embedding_size=16))
+
+
+def _distilbert() -> PreTrainedModel:
+    config = DistilBertConfig(
+        vocab_size=VOCAB, dim=32, hidden_dim=48, n_layers=3, n_heads=4, max_position_embeddings=128
+    )
+    return DistilBertModel(config)
+
+
+def _albert() -> PreTrainedModel:
+    return AlbertModel(AlbertConfig(**_ENCODER, embedding_size=16))
+
+
+def _albert_groups() -> PreTrainedModel:
+    """Two groups of two layers each, every group run twice: eight depths."""
+    shape = {**_ENCODER, "num_hidden_layers": 4}
+    return AlbertModel(AlbertConfig(**shape, embedding_size=16, num_hidden_groups=2, inner_group_num=2))
+
+
+def _modernbert() -> PreTrainedModel:
+    config = ModernBertConfig(
+        **_ENCODER, pad_token_id=0, bos_token_id=0, eos_token_id=1, cls_token_id=0, sep_token_id=1,
+        local_attention=2 * WINDOW, global_attn_every_n_layers=3,
     )  # fmt: skip
-    return BertModel(config)
+    return ModernBertModel(config)
+
+
+def _mpnet() -> PreTrainedModel:
+    return MPNetModel(MPNetConfig(**_ENCODER))
 
 
 def _deberta() -> PreTrainedModel:
+    """Version 1, with every bias that it knows and with talking heads."""
+    config = DebertaConfig(
+        **_ENCODER, relative_attention=True, pos_att_type=["c2p", "p2c"], position_biased_input=True,
+        talking_head=True, type_vocab_size=2,
+    )  # fmt: skip
+    return DebertaModel(config)
+
+
+def _deberta_v2() -> PreTrainedModel:
+    """Version 2, with its convolution; separate projections of positions."""
     config = DebertaV2Config(
-        vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
-    )
+        **_ENCODER, relative_attention=True, pos_att_type=["c2p", "p2c"], position_biased_input=False,
+        conv_kernel_size=3, position_buckets=8, max_relative_positions=32,
+    )  # fmt: skip
+    return DebertaV2Model(config)
+
+
+def _deberta_v3() -> PreTrainedModel:
+    """Version 3: the positions use the content's projections."""
+    config = DebertaV2Config(
+        **_ENCODER, relative_attention=True, pos_att_type=["p2c", "c2p"], position_biased_input=False,
+        share_att_key=True, norm_rel_ebd="layer_norm", position_buckets=8, max_relative_positions=-1,
+        type_vocab_size=0,
+    )  # fmt: skip
     return DebertaV2Model(config)
 
 
 FAMILIES = {
-    "gpt2": _gpt2, "llama": _llama, "qwen2": _qwen2, "mistral": _mistral, "gemma3": _gemma3, "t5": _t5,
-    "bart": _bart, "bert": _bert, "deberta": _deberta,
+    "gpt2": _gpt2, "llama": _llama, "qwen2": _qwen2, "qwen3": _qwen3, "mistral": _mistral,
+    "gemma3": _gemma3, "t5": _t5, "bart": _bart, "bert": _bert, "roberta": _roberta, "electra": _electra,
+    "distilbert": _distilbert, "albert": _albert, "albert_groups": _albert_groups,
+    "modernbert": _modernbert, "mpnet": _mpnet, "deberta": _deberta, "deberta_v2": _deberta_v2,
+    "deberta_v3": _deberta_v3,
 }  # fmt: skip
-DECODERS = ("gpt2", "llama", "qwen2", "mistral", "gemma3")
+DECODERS = ("gpt2", "llama", "qwen2", "qwen3", "mistral", "gemma3")
 ENCODER_DECODERS = ("t5", "bart")
+ENCODERS = (
+    "bert", "roberta", "electra", "distilbert", "albert", "albert_groups", "modernbert", "mpnet", "deberta",
+    "deberta_v2", "deberta_v3",
+)  # fmt: skip
 GENERATORS = DECODERS + ENCODER_DECODERS
 
 

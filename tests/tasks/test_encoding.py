@@ -1,6 +1,6 @@
 import pytest
 
-from softprompt.config import TaskSettings
+from softprompt.config import GenerationSettings
 from softprompt.errors import BackboneError, ConfigError
 from softprompt.tasks.encoding import DecoderForm, EncoderDecoderForm
 from support.tokenizer import byte_level
@@ -14,7 +14,7 @@ def ids(tokenizer, text):
 
 def test_decoder_writes_source_bos_and_target_with_one_space_and_end():
     tokenizer = byte_level()
-    form = DecoderForm(tokenizer, TaskSettings(), "tiny")
+    form = DecoderForm(tokenizer, GenerationSettings(), "tiny")
     assert form.context(SOURCE) == [*ids(tokenizer, SOURCE), 1]
     assert form.target(TARGET) == [*ids(tokenizer, " " + TARGET), 2]
     assert form.target(f"  {TARGET}\n") == form.target(TARGET)
@@ -23,7 +23,7 @@ def test_decoder_writes_source_bos_and_target_with_one_space_and_end():
 @pytest.mark.parametrize(("separator", "lead"), [(" ->", " "), ("\n", ""), ("Answer: ", ""), ("", " ")])
 def test_separator_text_decides_whether_the_target_needs_a_space(separator, lead):
     tokenizer = byte_level()
-    form = DecoderForm(tokenizer, TaskSettings(separator=separator), "tiny")
+    form = DecoderForm(tokenizer, GenerationSettings(separator=separator), "tiny")
     assert form.context(SOURCE) == ids(tokenizer, SOURCE) + ids(tokenizer, separator)
     assert form.target(TARGET) == [*ids(tokenizer, lead + TARGET), 2]
 
@@ -33,19 +33,19 @@ def test_tokenizer_that_puts_the_space_itself_gets_no_second_one():
 
     tokenizer = byte_level()
     tokenizer.backend_tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=True)
-    form = DecoderForm(tokenizer, TaskSettings(), "tiny")
+    form = DecoderForm(tokenizer, GenerationSettings(), "tiny")
     assert tokenizer.decode(form.target("a b")[:-1]) == " a b"
 
 
 def test_special_tokens_that_the_tokenizer_adds_stay_out_of_a_decoders_text():
-    form = DecoderForm(byte_level(ends=True), TaskSettings(), "tiny")
+    form = DecoderForm(byte_level(ends=True), GenerationSettings(), "tiny")
     assert 2 not in form.context(SOURCE)
     assert form.target(TARGET).count(2) == 1
 
 
 def test_cut_texts_are_counted_and_a_cut_target_has_no_end():
     tokenizer = byte_level()
-    form = DecoderForm(tokenizer, TaskSettings(max_source_tokens=3, max_target_tokens=4), "tiny")
+    form = DecoderForm(tokenizer, GenerationSettings(max_source_tokens=3, max_target_tokens=4), "tiny")
     assert form.context(SOURCE) == [*ids(tokenizer, SOURCE)[:3], 1]
     assert form.n_cut == 1
     assert form.target(TARGET) == ids(tokenizer, " " + TARGET)[:4]
@@ -57,14 +57,14 @@ def test_cut_texts_are_counted_and_a_cut_target_has_no_end():
 @pytest.mark.parametrize("ends", [True, False])
 def test_encoder_decoder_texts_end_with_one_end_token(ends):
     tokenizer = byte_level(ends=ends)
-    form = EncoderDecoderForm(tokenizer, TaskSettings(), "tiny")
+    form = EncoderDecoderForm(tokenizer, GenerationSettings(), "tiny")
     assert form.context(SOURCE) == [*ids(tokenizer, SOURCE), 2]
     assert form.target(TARGET) == [*ids(tokenizer, TARGET), 2]
 
 
 def test_encoder_decoder_cuts_the_text_and_keeps_the_sources_end():
     tokenizer = byte_level(ends=True)
-    form = EncoderDecoderForm(tokenizer, TaskSettings(max_source_tokens=3, max_target_tokens=4), "tiny")
+    form = EncoderDecoderForm(tokenizer, GenerationSettings(max_source_tokens=3, max_target_tokens=4), "tiny")
     assert form.context(SOURCE) == [*ids(tokenizer, SOURCE)[:3], 2]
     assert form.target(TARGET) == ids(tokenizer, TARGET)[:4]
     assert form.n_cut == 2
@@ -72,7 +72,7 @@ def test_encoder_decoder_cuts_the_text_and_keeps_the_sources_end():
 
 def test_text_stops_at_the_end_token_and_drops_special_ones():
     tokenizer = byte_level()
-    form = DecoderForm(tokenizer, TaskSettings(), "tiny")
+    form = DecoderForm(tokenizer, GenerationSettings(), "tiny")
     assert form.text([0, *ids(tokenizer, " " + TARGET), 2, *ids(tokenizer, "more"), 0]) == TARGET
     assert form.text(ids(tokenizer, " open end")) == "open end"
 
@@ -83,17 +83,17 @@ def test_decoder_without_bos_asks_for_a_separator():
     with pytest.raises(
         ConfigError, match=r"task\.separator: got nothing.*no BOS token.*task\.separator=' ->'"
     ):
-        DecoderForm(tokenizer, TaskSettings(), "tiny")
-    assert DecoderForm(tokenizer, TaskSettings(separator=" ->"), "tiny").context("a")
+        DecoderForm(tokenizer, GenerationSettings(), "tiny")
+    assert DecoderForm(tokenizer, GenerationSettings(separator=" ->"), "tiny").context("a")
 
 
 def test_encoder_decoder_refuses_a_separator():
     with pytest.raises(ConfigError, match=r"task\.separator: got ' ->'; expected nothing: tiny reads"):
-        EncoderDecoderForm(byte_level(), TaskSettings(separator=" ->"), "tiny")
+        EncoderDecoderForm(byte_level(), GenerationSettings(separator=" ->"), "tiny")
 
 
 def test_end_token_must_be_there():
     tokenizer = byte_level()
     tokenizer.eos_token = None
     with pytest.raises(BackboneError, match=r"backbone tiny: got a tokenizer without an end-of-sequence"):
-        DecoderForm(tokenizer, TaskSettings(), "tiny")
+        DecoderForm(tokenizer, GenerationSettings(), "tiny")

@@ -3,7 +3,7 @@ import random
 import pytest
 import torch
 
-from softprompt.config import DecodingSettings, TaskSettings
+from softprompt.config import DecodingSettings, GenerationSettings
 from softprompt.data.records import Record
 from softprompt.errors import BackboneError, ConfigError, DataError
 from softprompt.prompts.methods import prefix_tuning
@@ -19,7 +19,7 @@ GREEDY = DecodingSettings(strategy="greedy", max_new_tokens=8)
 
 
 def task(backbone, decoding=GREEDY, **settings):
-    return GenerationTask(backbone, TaskSettings(**settings), decoding)
+    return GenerationTask(backbone, GenerationSettings(**settings), decoding)
 
 
 def one_row_nll(backbone, example):

@@ -62,6 +62,7 @@ class FakeTask:
     """Loss: squared distance between the prompt and each target token's frozen embedding."""
 
     n_cut = 2
+    head = None
 
     def __init__(self, backbone: FakeBackbone, hook: Callable[[], None] = lambda: None) -> None:
         self.backbone = backbone
@@ -78,6 +79,12 @@ class FakeTask:
         vector = prompt() if prompt is not None else torch.zeros(HIDDEN)
         targets = torch.tensor([label for example in examples for label in example.labels])
         return (self.backbone.model(targets) - vector).square().sum()
+
+    def check(self, records: Sequence[Record], labelled: bool = True) -> None:
+        assert all(record.targets for record in records)
+
+    def check_positions(self, records: Sequence[Record], prompt_positions: int, training: bool) -> None:
+        pass
 
     def predict(self, records: Sequence[Record], progress: Any = None, seed: int = 0) -> list[str]:
         outputs = []

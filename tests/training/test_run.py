@@ -37,7 +37,7 @@ class RunPrompt(FakePrompt):
 
     def __init__(self):
         super().__init__()
-        self.card = Card(length=3, positions="shifted", sites={"decoder": [0]})
+        self.card = Card(length=3, positions="shifted", sites={"decoder": [0]}, head=None)
 
     def bake(self):
         return self
@@ -60,9 +60,9 @@ def parts(monkeypatch):
     """Replaces the real parts; `parts.hook` runs in every training loss."""
     knobs = SimpleNamespace(hook=lambda: None, splits=SPLITS, prompts=[])
 
-    def fake(settings, processes):
+    def fake(settings, processes, backbone=None):
         check_splits(settings, knobs.splits)
-        backbone: Any = FakeBackbone()
+        backbone: Any = backbone or FakeBackbone()
         backbone.card = Card(name="fake", fingerprint="f00")
         backbone.model.config = SimpleNamespace(_attn_implementation="sdpa")
         task: Any = FakeTask(backbone, lambda: knobs.hook())

@@ -1,13 +1,12 @@
 """The one attention function: every family's attention passes here while a prompt is active.
 
-transformers asks its `AttentionInterface` for the function named in a config. Inside `routed` the
-configs name ours, which hands each call to whatever was put on the module, and to the stock function
-unchanged where nothing was.
+transformers asks its `AttentionInterface` for the function named in a config. Inside `routed`
+(`routing.py`) the configs name ours, which hands each call to whatever was put on the module, and to the
+stock function unchanged where nothing was.
 """
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +21,9 @@ Stock = Callable[..., tuple[Tensor, Tensor | None]]
 KERNELS = ("sdpa", "eager")
 """Attention kernels that a prompt can work with."""
 
-_PREFIX = "softprompt_"
+PREFIX = "softprompt_"
+"""What our functions' names begin with, before the kernel's."""
+
 _SLOT = "_softprompt"
 
 
@@ -68,6 +69,11 @@ def put(module: nn.Module, interception: Interception | None) -> None:
         module.__dict__[_SLOT] = interception
 
 
+def standing_on(module: nn.Module) -> Interception | None:
+    """The interception on an attention module, if any."""
+    return module.__dict__.get(_SLOT)
+
+
 def _attention(kernel: str) -> Stock:
     def attend(
         module: nn.Module,
@@ -79,7 +85,7 @@ def _attention(kernel: str) -> Stock:
     ) -> tuple[Tensor, Tensor | None]:
         stock = ALL_ATTENTION_FUNCTIONS["sdpa"] if kernel == "sdpa" else _eager(module)
         call = AttentionCall(stock, kernel, module, query, key, value, attention_mask, kwargs)
-        interception = module.__dict__.get(_SLOT)
+        interception = standing_on(module)
         return call.as_usual() if interception is None else interception(call)
 
     return attend
@@ -97,58 +103,5 @@ def _eager(module: nn.Module) -> Stock:
 
 
 for _kernel in KERNELS:
-    AttentionInterface.register(_PREFIX + _kernel, _attention(_kernel))
-    AttentionMaskInterface.register(_PREFIX + _kernel, ALL_MASK_ATTENTION_FUNCTIONS[_kernel])
-
-
-@contextmanager
-def routed(model: nn.Module) -> Iterator[None]:
-    """While active, every attention call of the model passes through this file; undone exactly.
-
-    Raises:
-        BackboneError: the model uses a kernel that cannot take a prompt.
-    """
-    configs = {id(c): c for m in model.modules() if (c := getattr(m, "config", None)) is not None}
-    before: list[tuple[Any, str]] = []
-    for config in configs.values():
-        kernel = getattr(config, "_attn_implementation_internal", None)
-        if kernel is None or kernel.startswith(_PREFIX):  # none, or already routed by an outer call
-            continue
-        if kernel not in KERNELS:
-            raise BackboneError(
-                "backbone.attention", f"'{kernel}'", "'sdpa' or 'eager'", "load the model with one"
-            )
-        before.append((config, kernel))
-    try:
-        for config, kernel in before:
-            config._attn_implementation_internal = _PREFIX + kernel
-        yield
-    finally:
-        for config, kernel in before:
-            config._attn_implementation_internal = kernel
-
-
-class Recorder:
-    """Notes every attention call and computes it as usual."""
-
-    def __init__(self) -> None:
-        self.calls: list[AttentionCall] = []
-
-    def __call__(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
-        """Note the call."""
-        self.calls.append(call)
-        return call.as_usual()
-
-
-@contextmanager
-def recording(model: nn.Module) -> Iterator[Recorder]:
-    """Record every attention call of the model; what was put on its modules rests meanwhile."""
-    recorder = Recorder()
-    before = {m: m.__dict__.get(_SLOT) for m in model.modules()}
-    try:
-        for module in before:
-            put(module, recorder)
-        yield recorder
-    finally:
-        for module, old in before.items():
-            put(module, old)
+    AttentionInterface.register(PREFIX + _kernel, _attention(_kernel))
+    AttentionMaskInterface.register(PREFIX + _kernel, ALL_MASK_ATTENTION_FUNCTIONS[_kernel])

@@ -1,17 +1,21 @@
 """The frozen model and the one way in: `prompted`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from softprompt.backbones.describe import describe, find_attentions, find_stack, observe, word_embeddings
+from softprompt.backbones.checks import check_prompt, prompt_of_row
+from softprompt.backbones.describe import describe, word_embeddings
+from softprompt.backbones.positions import PositionHook
 from softprompt.backbones.session import Session
+from softprompt.backbones.sites import find_attentions, find_stack, observe
 from softprompt.backbones.training_mode import training_mode
-from softprompt.errors import BackboneError, PromptError
+from softprompt.errors import BackboneError
 from softprompt.prompts.placements import AttentionShape, KeyValues, SlotEmbeddings
 from softprompt.prompts.prompt import Prompt
 from softprompt.store.card import BackboneCard
@@ -32,6 +36,7 @@ class Backbone:
         self.spec = describe(model, name)
         self._sites = find_attentions(model)
         self._session: Session | None = None
+        self._bare = False
 
     # -- facts -----------------------------------------------------------------------------------
 
@@ -56,6 +61,11 @@ class Backbone:
     def hidden(self) -> int:
         """Width of the input embeddings."""
         return self.spec.hidden
+
+    @property
+    def state_size(self) -> int:
+        """Width of the hidden states that `read` gives."""
+        return self.spec.state_size
 
     @property
     def device(self) -> torch.device:
@@ -87,6 +97,10 @@ class Backbone:
     def token_ids(self, text: str) -> list[int]:
         """The text's tokens, without special ones."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def frozen_tensors(self) -> Mapping[str, Tensor]:
+        """The model's own tensors by name, each once."""
+        return dict(self.model.named_parameters())
 
     def sample_tokens(self, n: int, generator: torch.Generator) -> list[int]:
         """Random tokens of the vocabulary, special ones left out (repeats only if n is larger)."""
@@ -129,26 +143,40 @@ class Backbone:
             BackboneError: a layer that cannot be reached, or prompts already active.
         """
         several = [prompts] if isinstance(prompts, Prompt) or prompts is None else list(prompts)
-        index = self._rows(several, rows, single=isinstance(prompts, Prompt) or prompts is None)
+        single = isinstance(prompts, Prompt) or prompts is None
+        index = None if single and rows is None else prompt_of_row(several, rows)
         for prompt in several:
             if prompt is not None:
-                self._check(prompt)
+                check_prompt(prompt, self.spec, self._attentions_for(prompt))
         if all(prompt is None for prompt in several):
-            return nullcontext(self)
+            return self._unprompted()
         return self._active(several, index)
 
     @contextmanager
-    def _active(self, prompts: list[Prompt | None], rows: list[int] | None) -> Iterator["Backbone"]:
-        if self._session is not None:
+    def _unprompted(self) -> Iterator["Backbone"]:
+        """No prompt at all: nothing is put on the model."""
+        self._one_at_a_time()
+        self._bare = True
+        try:
+            yield self
+        finally:
+            self._bare = False
+
+    def _one_at_a_time(self) -> None:
+        if self._session is not None or self._bare:
             raise BackboneError(
                 "prompted",
                 "a second call inside the first",
                 "one at a time",
                 "pass a list of prompts with rows=...",
             )
+
+    @contextmanager
+    def _active(self, prompts: list[Prompt | None], rows: list[int] | None) -> Iterator["Backbone"]:
+        self._one_at_a_time()
         session = Session(
-            self.model, self._sites, self._stacks(), self.spec.max_positions, self.spec.name, prompts, rows,
-            self._lower, self.dtype,
+            self.model, self._sites, self._stacks, self.spec.max_positions, self.spec.first_position,
+            self.spec.name, prompts, rows, self._lower, self.dtype,
         )  # fmt: skip
         self._session = session
         try:
@@ -156,6 +184,49 @@ class Backbone:
                 yield self
         finally:
             self._session = None
+
+    def active_rows(self, batch: int) -> list[tuple[Prompt | None, Tensor | None]]:
+        """The prompts that are active now, in the order given, each with its rows of a batch.
+
+        Args:
+            batch: rows of the batch.
+
+        Returns:
+            A pair for each prompt that has rows (None is no prompt): the prompt and the indices of its
+            rows, `[row]`, ascending; None in place of indices means all rows.
+
+        Raises:
+            BackboneError: outside `prompted`.
+        """
+        if self._session is not None:
+            return self._session.active_rows(batch)
+        if self._bare:
+            return [(None, None)]
+        raise BackboneError(
+            "active_rows", "a call outside `with backbone.prompted(...)`", "one inside", "enter it first"
+        )
+
+    def read(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The last hidden states of a text, under the active prompts, without any of the model's own heads.
+
+        An encoder-decoder reads with its encoder alone.
+
+        Args:
+            inputs: of the text: `input_ids` or `inputs_embeds`, `attention_mask`, and what else the family
+                takes (`token_type_ids`).
+
+        Returns:
+            `[batch, seq, hidden]` in the model's precision, where seq is the text's own length: prompts take
+            no places in it.
+        """
+        with self._counted():
+            if self.spec.is_encoder_decoder:
+                output = self.model.get_encoder()(**inputs)
+                if self._session is not None and self._session.front is not None:
+                    output = self._session.front.cut(output)
+                return output.last_hidden_state
+            options = {"use_cache": False} if any(a.site == "decoder" for a in self._sites) else {}
+            return self.model.base_model(**inputs, **options).last_hidden_state
 
     def labelled_logits(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
         """Vocabulary logits at chosen positions only; the head never sees the others.
@@ -188,15 +259,38 @@ class Backbone:
 
     # -- inside ----------------------------------------------------------------------------------
 
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Without a session too, positions are counted along the mask: left padding changes nothing."""
+        handles: list[Any] = []
+        if self._session is None:
+            none = torch.zeros(1, dtype=torch.long)
+            for stack in self._stacks.values():
+                handles += PositionHook(
+                    stack,
+                    lambda _: none,
+                    0,
+                    self.spec.max_positions,
+                    self.spec.first_position,
+                    self.spec.name,
+                ).install()
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
     def _lower(self, prompt: Prompt) -> tuple[KeyValues, ...] | SlotEmbeddings:
         """A placement as key/values where that is exact: soft tokens before a decoder go through it once."""
         placed = prompt()
-        if isinstance(placed, tuple) or self.spec.is_encoder_decoder:
+        if isinstance(placed, tuple) or any(a.site == "encoder" for a in self._sites):
             return placed
         vectors = placed.vectors.to(self.device, self.dtype)[None]
         return tuple(observe(self.model, self._sites, {"inputs_embeds": vectors}))
 
+    @cached_property
     def _stacks(self) -> dict[str, nn.Module]:
+        """For `encoder` and `decoder`, the module that takes that text."""
         sites = {a.site for a in self._sites}
         return {
             site: find_stack(self.model, [a for a in self._sites if a.site == site])
@@ -204,44 +298,10 @@ class Backbone:
             if site in sites
         }
 
-    def _rows(
-        self, prompts: Sequence[Prompt | None], rows: Sequence[int] | Tensor | None, single: bool
-    ) -> list[int] | None:
-        if rows is None:
-            return None if single else list(range(len(prompts)))
-        index = [int(row) for row in rows]
-        bad = [row for row in index if not 0 <= row < len(prompts)]
-        if bad or not index:
-            raise PromptError(
-                "prompted.rows",
-                bad[0] if bad else "no rows",
-                f"indices from 0 to {len(prompts) - 1}, one per batch row",
-            )
-        return index
-
-    def _check(self, prompt: Prompt) -> None:
-        if prompt.card.backbone.fingerprint != self.spec.fingerprint:
-            theirs = prompt.card.backbone
-            raise PromptError(
-                "prompted",
-                f"a prompt for {theirs.name} ({theirs.fingerprint})",
-                f"one for {self.spec.name} ({self.spec.fingerprint})",
-                "load it with load_prompt(folder, backbone)",
-            )
-        there = self.attentions
-        for site, layers in prompt.card.sites.items():
-            for layer in layers:
-                if (site, layer) not in there:
-                    raise BackboneError(
-                        "prompted", f"{site} layer {layer}", f"layers that {self.spec.name} has"
-                    )
-        shared = {id(a.module) for a in self._sites}
-        if len(shared) < len(self._sites):
-            raise BackboneError(
-                "prompted",
-                f"{self.spec.name}, whose layers share one attention module",
-                "layers of their own",
-            )
+    def _attentions_for(self, prompt: Prompt) -> dict[tuple[str, int], AttentionShape]:
+        """What is there for a prompt; one without vectors asks for nothing."""
+        placed = prompt.card.sites or prompt.card.placement == "slot_embeddings"
+        return self.attentions if placed else {}
 
     def _fits(self, n_tokens: int) -> None:
         longest = self.spec.max_positions

@@ -1,31 +1,18 @@
-"""Finding out what a model is by running it once on a few tokens, instead of a table of families."""
+"""What a model is: its sizes, its weights' fingerprint, and what a run on a few tokens shows."""
 
 import hashlib
-import inspect
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.attention import AttentionCall, recording, routed
-from softprompt.backbones.training_mode import without_checkpointing
-from softprompt.prompts.placements import AttentionShape, KeyValues
 from softprompt.store.card import BackboneCard
 
 # Different lengths tell self- from cross-attention by the sizes of queries and keys.
-_ENCODER_LEN, _DECODER_LEN = 3, 2
+ENCODER_LEN, DECODER_LEN = 3, 2
 _SAMPLES = 1024
-
-
-@dataclass(frozen=True)
-class AttentionSite:
-    """One attention of a model: where it stands and its sizes."""
-
-    site: str
-    layer: int
-    module: nn.Module
-    shape: AttentionShape
 
 
 @dataclass(frozen=True)
@@ -37,10 +24,14 @@ class BackboneSpec:
     """transformers' model type."""
     hidden: int
     """Width of the input embeddings."""
+    state_size: int
+    """Width of the last hidden states of a text (ALBERT's and ELECTRA's differ from `hidden`)."""
     n_layers: int
     vocab: int
     max_positions: int | None
     """Longest input in tokens, the prompt included; None where there is no limit."""
+    first_position: int
+    """Number of a text's first position, where `position_ids` say it (RoBERTa's is 2)."""
     is_encoder_decoder: bool
     fingerprint: str
     n_parameters: int
@@ -57,15 +48,17 @@ class BackboneSpec:
 def describe(model: PreTrainedModel, name: str) -> BackboneSpec:
     """The facts of a model."""
     config = model.config.get_text_config()
-    relative = any(hasattr(module, "relative_attention_bias") for module in model.modules())
+    seen = _look(model)
     parameters = list(model.parameters())
     return BackboneSpec(
         name=name,
         family=model.config.model_type,
         hidden=word_embeddings(model).shape[1],
+        state_size=seen.state_size,
         n_layers=config.num_hidden_layers,
         vocab=word_embeddings(model).shape[0],
-        max_positions=None if relative else getattr(config, "max_position_embeddings", None),
+        max_positions=_longest(model, seen),
+        first_position=seen.first_position,
         is_encoder_decoder=bool(model.config.is_encoder_decoder),
         fingerprint=fingerprint(model),
         n_parameters=sum(p.numel() for p in parameters),
@@ -84,10 +77,13 @@ def fingerprint(model: PreTrainedModel) -> str:
     """A digest of a model's weights, the same in every floating-point precision.
 
     Names, shapes and about a thousand evenly spaced numbers of every tensor go in, rounded to bfloat16:
-    fast for large models, and any fine-tuning changes it.
+    fast for large models, and any fine-tuning changes it. Poolers are left out: `read` never uses them,
+    and checkpoints without one get a random one at every load.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.base_model.named_parameters(), key=lambda item: item[0]):
+        if name.startswith("pooler."):
+            continue
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
         if tensor.device.type == "meta":  # offloaded: only its shape is known
             continue
@@ -99,92 +95,62 @@ def fingerprint(model: PreTrainedModel) -> str:
     return digest.hexdigest()[:32]
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What one run over a few tokens shows."""
+
+    state_size: int
+    first_position: int
+    table_len: int | None
+    """Rows of the table of positions, if there is one."""
+
+
 @torch.no_grad()
-def find_attentions(model: PreTrainedModel) -> list[AttentionSite]:
-    """Every attention that calls the registered function, by one pass over a few tokens.
+def _look(model: PreTrainedModel) -> _Seen:
+    looked_up: list[tuple[nn.Embedding, int]] = []
 
-    Models that compute attention on their own (DeBERTa, say) give an empty list.
-    """
-    with routed(model), recording(model) as recorder:
-        _probe(model)
-    found: dict[str, list[tuple[nn.Module, AttentionShape]]] = {}
-    for call in recorder.calls:
-        shape = AttentionShape(call.key.shape[1], call.key.shape[3], call.value.shape[3])
-        found.setdefault(_site(model, call), []).append((call.module, shape))
-    sites = []
-    for site, calls in found.items():
-        own = [i for i in (getattr(module, "layer_idx", None) for module, _ in calls) if isinstance(i, int)]
-        numbers = own if len(own) == len(calls) and own == sorted(set(own)) else range(len(calls))
-        sites += [
-            AttentionSite(site, layer, module, shape)
-            for layer, (module, shape) in zip(numbers, calls, strict=True)
-        ]
-    return sites
+    def note(table: nn.Module, args: tuple[Any, ...]) -> None:
+        assert isinstance(table, nn.Embedding)
+        looked_up.append((table, int(args[0].min())))
+
+    tables = [m for n, m in model.named_modules() if n.endswith("position_embeddings")]
+    handles = [m.register_forward_pre_hook(note) for m in tables if type(m) is nn.Embedding]
+    try:
+        output = probe(model)
+    finally:
+        for handle in handles:
+            handle.remove()
+    states = output.encoder_last_hidden_state if model.config.is_encoder_decoder else output.last_hidden_state
+    table, first = looked_up[0] if looked_up else (None, 0)
+    return _Seen(states.shape[-1], first, None if table is None else table.num_embeddings)
 
 
-def observe(
-    model: PreTrainedModel, attentions: list[AttentionSite], inputs: dict[str, Tensor]
-) -> list[KeyValues]:
-    """The model's own key/values on an input of batch 1, for every site; differentiable.
-
-    Args:
-        model: the model.
-        attentions: as `find_attentions` gives them.
-        inputs: for the base model, e.g. `input_ids` or `inputs_embeds` of batch 1.
-    """
-    with routed(model), recording(model) as recorder, without_checkpointing(model):
-        model.base_model(**inputs, use_cache=False)
-    calls = {id(call.module): call for call in recorder.calls}
-    groups: dict[tuple[str, AttentionShape], list[AttentionSite]] = {}
-    for attention in attentions:
-        if id(attention.module) in calls:
-            groups.setdefault((attention.site, attention.shape), []).append(attention)
-    return [
-        KeyValues(
-            site,
-            tuple(a.layer for a in group),
-            torch.stack([calls[id(a.module)].key[0] for a in group]),
-            torch.stack([calls[id(a.module)].value[0] for a in group]),
-        )
-        for (site, _), group in groups.items()
-    ]
+def _longest(model: PreTrainedModel, seen: _Seen) -> int | None:
+    if seen.table_len is not None:
+        return seen.table_len - seen.first_position
+    relative = ("relative_attention_bias", "rel_embeddings")  # T5's and MPNet's, DeBERTa's
+    if any(hasattr(module, name) for module in model.modules() for name in relative):
+        return None
+    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return longest if longest is not None and longest > 0 else None  # XLNet says -1
 
 
-def find_stack(model: PreTrainedModel, attentions: list[AttentionSite]) -> nn.Module:
-    """The smallest module that holds these attentions and takes a text."""
-    names = {module: name for name, module in model.named_modules()}
-    paths = [names[a.module].split(".") for a in attentions]
-    for depth in range(min(map(len, paths)), -1, -1):
-        if len({tuple(path[:depth]) for path in paths}) > 1:
-            continue
-        module = model.get_submodule(".".join(paths[0][:depth]))
-        if "inputs_embeds" in inspect.signature(module.forward).parameters:
-            return module
-    return model
-
-
-def _probe(model: PreTrainedModel) -> None:
+def probe(model: PreTrainedModel) -> Any:
+    """The base model's output on two tokens (three in an encoder that has a decoder)."""
+    # Not the padding token, which some families give a position of its own.
+    token = 0 if model.config.get_text_config().pad_token_id != 0 else 1
     device = word_embeddings(model).device
     training = model.training
     model.eval()
     try:
         if model.config.is_encoder_decoder:
-            model.base_model(
-                input_ids=torch.zeros(1, _ENCODER_LEN, dtype=torch.long, device=device),
-                attention_mask=torch.ones(1, _ENCODER_LEN, dtype=torch.long, device=device),
-                decoder_input_ids=torch.zeros(1, _DECODER_LEN, dtype=torch.long, device=device),
+            return model.base_model(
+                input_ids=torch.full((1, ENCODER_LEN), token, device=device),
+                attention_mask=torch.ones(1, ENCODER_LEN, dtype=torch.long, device=device),
+                decoder_input_ids=torch.full((1, DECODER_LEN), token, device=device),
                 use_cache=False,
             )
-        else:
-            ids = torch.zeros(1, _DECODER_LEN, dtype=torch.long, device=device)
-            model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids))
+        ids = torch.full((1, DECODER_LEN), token, device=device)
+        return model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids))
     finally:
         model.train(training)
-
-
-def _site(model: PreTrainedModel, call: AttentionCall) -> str:
-    if not model.config.is_encoder_decoder:
-        return "decoder" if getattr(call.module, "is_causal", True) else "encoder"
-    if call.query.shape[2] == _ENCODER_LEN:
-        return "encoder"
-    return "cross" if call.key.shape[2] == _ENCODER_LEN else "decoder"

@@ -35,9 +35,11 @@ class PositionHook:
     Args:
         stack: the module that takes the text.
         shifts: called with the batch size; gives each row's shift, `[batch or 1]`.
-        longest: the largest shift, for the check against `max_positions`.
+        longest: the most positions that a prompt takes, for the check against `max_positions`.
         max_positions: longest input of the backbone in tokens, or None.
+        first_position: what the family's own `position_ids` begin with.
         name: of the backbone, for errors.
+        columns_before: how many soft tokens stand in the input before the text, if any.
     """
 
     def __init__(
@@ -46,18 +48,22 @@ class PositionHook:
         shifts: Callable[[int], Tensor],
         longest: int,
         max_positions: int | None,
+        first_position: int,
         name: str,
+        columns_before: Callable[[], int] | None = None,
     ):
         self.stack = stack
         self.shifts = shifts
         self.longest = longest
         self.max_positions = max_positions
+        self.first_position = first_position
         self.name = name
+        self.columns_before = columns_before
         self.numbering = numbering(stack)
         self.signature = inspect.signature(stack.forward)
         self.paused = False
         self.text_positions: Tensor | None = None
-        """Positions of the current text, unshifted, `[batch or 1, seq]`."""
+        """Positions of the current text, unshifted and from 0, `[batch or 1, seq]`."""
         self._shifted: Tensor | None = None
         if self.numbering == "unknown" and longest > 0:
             raise BackboneError(
@@ -86,12 +92,12 @@ class PositionHook:
         past = cache.get_seq_length() if cache is not None else 0
         # A static cache counts in a tensor that it updates in place.
         past = past.clone() if isinstance(past, Tensor) else past
-        self._check(int(past) + q_len)
+        self._check(int(past) + q_len - (self.columns_before() if self.columns_before else 0))
         positions = given.get("position_ids")
         if positions is None:
-            positions = _count(given.get("attention_mask"), past, q_len, text.device)
-        elif positions.ndim == 1:
-            positions = positions[None]
+            positions = count_positions(given.get("attention_mask"), past, q_len, text.device)
+        else:
+            positions = (positions[None] if positions.ndim == 1 else positions) - self.first_position
         self.text_positions = positions
         if self.numbering not in ("ids", "table"):
             return None
@@ -99,6 +105,7 @@ class PositionHook:
         self._shifted = shifted
         if self.numbering == "table":
             return None
+        shifted = shifted + self.first_position
         given["position_ids"] = shifted.expand(*positions.shape[:-2], batch, q_len)
         return (), given
 
@@ -120,12 +127,21 @@ class PositionHook:
             )
 
 
-def _count(mask: Any, past: int | Tensor, q_len: int, device: torch.device) -> Tensor:
+def count_positions(mask: Any, past: int | Tensor, q_len: int, device: torch.device) -> Tensor:
     """Positions of the newest `q_len` tokens, `[batch or 1, seq]`, counted along a 2-D mask."""
     if isinstance(mask, Tensor) and mask.ndim == 2:
         seen = int(past) + q_len
         return (mask[:, :seen].long().cumsum(-1) - 1).clamp(min=0)[:, -q_len:]
     return torch.arange(q_len, device=device)[None] + past
+
+
+def bias_owner(attention: nn.Module, stack: nn.Module) -> nn.Module | None:
+    """The module that holds T5's relative position bias which a self-attention uses, if any."""
+    for module in (attention, *stack.modules()):
+        # MPNet has a table of this name too, but prompt columns get no bias there (see `self_computed.py`).
+        if hasattr(module, "relative_attention_bias") and hasattr(module, "_relative_position_bucket"):
+            return module
+    return None
 
 
 def relative_columns(

@@ -58,7 +58,11 @@ def attend_with_prefix(
     wide = (id(mask), id(valid), n_prefix, q_len, key.shape[2], causal)
     if wide not in widened:
         # The originals are kept beside, so that an id is not given to another tensor meanwhile.
-        widened[wide] = (_widen(mask, valid, n_prefix, q_len, key, causal), mask)
+        made = _widen(mask, valid, n_prefix, q_len, key, causal)
+        if made is not None and made.dtype == torch.bool and mask is None and call.kernel == "eager":
+            # Eager functions add their mask.
+            made = torch.zeros_like(made, dtype=query.dtype).masked_fill(~made, torch.finfo(query.dtype).min)
+        widened[wide] = (made, mask)
     keys = torch.cat([prefix_keys.to(key).expand(batch, -1, -1, -1), key], dim=2)
     values = torch.cat([prefix_values.to(value).expand(batch, -1, -1, -1), value], dim=2)
     mask = widened[wide][0]

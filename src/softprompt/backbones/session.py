@@ -1,33 +1,27 @@
 """The time during which prompts are active in a model: what is put on it, and its exact undoing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.attention import AttentionCall, put, routed
-from softprompt.backbones.describe import AttentionSite
+from softprompt.backbones.attention import put
 from softprompt.backbones.front import SoftFront
-from softprompt.backbones.positions import PositionHook, relative_columns
-from softprompt.backbones.prefix_attention import attend_with_prefix
-from softprompt.backbones.tables import Table, make_tables
+from softprompt.backbones.placing import has_slots, occupied, reaches, shift
+from softprompt.backbones.positions import PositionHook, bias_owner
+from softprompt.backbones.prefixes import Depths, Lowered, Prefix, standing
+from softprompt.backbones.routing import routed
+from softprompt.backbones.sites import AttentionSite
+from softprompt.backbones.tables import make_tables
+from softprompt.backbones.weights import Weights
 from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts.placements import KeyValues, SlotEmbeddings
 from softprompt.prompts.prompt import Prompt
 
 Lower = Callable[[Prompt], tuple[KeyValues, ...] | SlotEmbeddings]
-
-
-@dataclass
-class Lowered:
-    """The prompts' tensors as the current forward pass uses them."""
-
-    tables: dict[tuple[str, int], Table]
-    widened: dict[Any, Any]
 
 
 class Session:
@@ -38,6 +32,7 @@ class Session:
         attentions: the attentions that can be reached.
         stacks: for `encoder` and `decoder`, the module that takes that text.
         max_positions: longest input in tokens, or None.
+        first_position: number of a text's first position.
         name: of the backbone, for errors.
         prompts: one or several; None stands for no prompt.
         rows: for each batch row, which prompt; None when one prompt serves all rows.
@@ -51,6 +46,7 @@ class Session:
         attentions: Sequence[AttentionSite],
         stacks: dict[str, nn.Module],
         max_positions: int | None,
+        first_position: int,
         name: str,
         prompts: Sequence[Prompt | None],
         rows: Sequence[int] | None,
@@ -59,8 +55,6 @@ class Session:
     ):
         self.model = model
         self.stacks = stacks
-        self.max_positions = max_positions
-        self.name = name
         self.prompts = prompts
         self.rows = None if rows is None else torch.tensor(rows, dtype=torch.long)
         self.lower = lower
@@ -72,12 +66,26 @@ class Session:
         self._version: Any = None
         self._depth = 0
         self._undo = ExitStack()
-        in_front = "cross" in {a.site for a in attentions} and any(map(_has_slots, prompts))
-        self.front = SoftFront(stacks["encoder"], stacks["decoder"], self.rows_for) if in_front else None
-        self.targets = [
-            a for a in attentions if any(_reaches(p, a, in_front) for p in prompts if p is not None)
-        ]
-        self.positions: dict[str, PositionHook] = {}
+        in_front = "encoder" in stacks and any(map(has_slots, prompts))
+        self.front: SoftFront | None = None
+        if in_front:
+            modules = [a.module for a in attentions if a.site == "encoder"]
+            self.front = SoftFront(stacks["encoder"], stacks.get("decoder"), modules, self.rows_for)
+        self.attentions = attentions
+        self.positions = {
+            site: PositionHook(
+                stack,
+                self._by_row(torch.tensor([shift(prompt, site, in_front) for prompt in prompts])),
+                max(occupied(prompt, site, in_front) for prompt in prompts),
+                max_positions,
+                first_position,
+                name,
+                self._columns_before if site == "encoder" else None,
+            )
+            for site, stack in stacks.items()
+        }
+        self.weights = Weights(model, self._trained_weights(), name)
+        self.depths: list[Depths] = []
 
     def __enter__(self) -> "Session":
         try:
@@ -97,14 +105,14 @@ class Session:
         undo.enter_context(routed(self.model))
         if self.front is not None:
             self._add(*self.front.install())
-        for site, stack in self.stacks.items():
-            shifts = torch.tensor([_shift(prompt, site, self.front is not None) for prompt in self.prompts])
-            hook = PositionHook(stack, self._by_row(shifts), int(shifts.max()), self.max_positions, self.name)
-            self.positions[site] = hook
+        for hook in self.positions.values():
             self._add(*hook.install())
-        for target in self.targets:
-            put(target.module, _Prefix(self, target, self._bias_owner(target)))
-            undo.callback(put, target.module, None)
+        for module, interception in standing([(a, self._prefix(a)) for a in self.attentions]):
+            put(module, interception)
+            undo.callback(put, module, None)
+            if isinstance(interception, Depths):
+                self.depths.append(interception)
+        undo.callback(self.weights.lift)
         # A call may begin at the model, at its base or at its encoder (as `generate` does).
         for module in {self.model, self.model.base_model, *self.stacks.values()}:
             self._add(
@@ -142,6 +150,8 @@ class Session:
             return
         self._depth += 1
         if self._depth == 1:
+            for depths in self.depths:
+                depths.calls = 0
             self._refresh()
 
     def _end(self, module: nn.Module, args: Any, output: Any) -> None:
@@ -157,6 +167,8 @@ class Session:
         if self.current is not None and not learning and not dropping and version == self._version:
             self.current.widened.clear()
             return
+        weights = self.weights.cast(self._trained_weights())
+        self.weights.lay(weights)  # before lowering, which runs the model
         self._pause(True)
         try:
             lowered = [() if prompt is None else self.lower(prompt) for prompt in self.prompts]
@@ -167,8 +179,7 @@ class Session:
                 [entry.vectors if isinstance(entry, SlotEmbeddings) else None for entry in lowered]
             )
         placed = [() if isinstance(entry, SlotEmbeddings) else entry for entry in lowered]
-        where = [(target.site, target.layer) for target in self.targets]
-        self.current = Lowered(make_tables(placed, where, self.dtype), {})
+        self.current = Lowered(make_tables(placed, self.dtype), weights)
         self._version = None if learning or dropping else version
 
     def _pause(self, paused: bool) -> None:
@@ -186,6 +197,12 @@ class Session:
         layers = [m for m in stack.modules() if getattr(m, "gradient_checkpointing", False) and m.training]
         if self.paused or not layers or not torch.is_grad_enabled():
             return
+        if self.depths:
+            raise BackboneError(
+                "gradient checkpointing",
+                "layers that share one module",
+                "layers of their own: run again in another order, they would not know their prompts",
+            )
         options = getattr(getattr(layers[0], "_gradient_checkpointing_func", None), "keywords", {})
         if options.get("use_reentrant"):
             raise BackboneError(
@@ -207,6 +224,8 @@ class Session:
                     "one inside, because checkpointed layers run again in it",
                 )
             self.current = mine
+            assert mine is not None
+            self.weights.lay(mine.weights)
 
         first.register_hook(before_backward)
 
@@ -222,6 +241,18 @@ class Session:
             "prompted.rows", f"{len(self.rows)} rows for a batch of {batch}", "one row per batch row"
         )
 
+    def active_rows(self, batch: int) -> list[tuple[Prompt | None, Tensor | None]]:
+        """Each prompt that has rows in a batch, with their indices (None: all rows)."""
+        rows = self.rows_for(batch)
+        if rows is None:
+            return [(self.prompts[0], None)]
+        indices = [(rows == i).nonzero()[:, 0] for i in range(len(self.prompts))]
+        return [
+            (prompt, None if len(index) == batch else index)
+            for prompt, index in zip(self.prompts, indices, strict=True)
+            if len(index)
+        ]
+
     def _by_row(self, per_prompt: Tensor) -> Callable[[int], Tensor]:
         def pick(batch: int) -> Tensor:
             rows = self.rows_for(batch)
@@ -229,61 +260,39 @@ class Session:
 
         return pick
 
-    def _bias_owner(self, target: AttentionSite) -> nn.Module | None:
-        """The module that holds the relative position bias which this self-attention uses."""
-        if target.site == "cross":
+    # -- what stands where -----------------------------------------------------------------------
+
+    def _prefix(self, target: AttentionSite) -> Prefix | None:
+        """What stands on an attention, or None where no prompt reaches it."""
+        if not any(reaches(prompt, target, self.front is not None) for prompt in self.prompts):
             return None
-        if hasattr(target.module, "relative_attention_bias"):
-            return target.module
-        owners = (m for m in self.stacks[target.site].modules() if hasattr(m, "relative_attention_bias"))
-        return next(owners, None)
+        shifted = [prompt is not None and prompt.card.positions == "shifted" for prompt in self.prompts]
+        at = self.positions.get(target.site)  # none for cross-attention, which has no positions
+        owner = None if at is None else bias_owner(target.module, at.stack)
+        return Prefix(
+            target, owner, torch.tensor(shifted), self._now, self.rows_for,
+            lambda: None if at is None else at.text_positions,
+        )  # fmt: skip
 
+    def _columns_before(self) -> int:
+        """Soft tokens in the input of the current pass."""
+        return 0 if self.front is None else self.front.n_columns
 
-class _Prefix:
-    """What stands on one attention module while prompts are active."""
+    def _now(self) -> Lowered:
+        assert self.current is not None
+        return self.current
 
-    def __init__(self, session: Session, target: AttentionSite, bias_owner: nn.Module | None):
-        self.session = session
-        self.where = (target.site, target.layer)
-        self.bias_owner = bias_owner
-        shifted = [prompt is not None and prompt.card.positions == "shifted" for prompt in session.prompts]
-        self.shifted = torch.tensor(shifted)
-
-    def __call__(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
-        """The attention with this layer's prompts before it."""
-        session = self.session
-        assert session.current is not None
-        rows = session.rows_for(call.query.shape[0])
-        table, widened = session.current.tables[self.where], session.current.widened
-        valid = table.valid
-        if rows is not None:
-            if valid is not None:
-                # Gathered once for all layers, so that the masks widened by it are shared too.
-                name = ("valid", id(table.valid), len(rows))
-                valid = widened.setdefault(name, valid[rows.to(valid.device)])
-            table = table.gather(rows)
-        bias = None
-        if self.bias_owner is not None and call.kwargs.get("position_bias") is not None:
-            shifted = self.shifted if rows is None else self.shifted[rows]
-            at = session.positions[self.where[0]].text_positions
-            assert at is not None
-            bias = relative_columns(self.bias_owner, table.lengths, shifted, table.keys.shape[2], at)
-        return attend_with_prefix(call, table.keys, table.values, valid, bias, widened)
-
-
-def _has_slots(prompt: Prompt | None) -> bool:
-    return prompt is not None and prompt.card.placement == "slot_embeddings"
-
-
-def _reaches(prompt: Prompt, attention: AttentionSite, in_front: bool) -> bool:
-    if _has_slots(prompt):
-        return not in_front
-    return attention.layer in prompt.card.sites.get(attention.site, [])
-
-
-def _shift(prompt: Prompt | None, site: str, in_front: bool) -> int:
-    if prompt is None or prompt.card.positions == "unshifted":
-        return 0
-    if _has_slots(prompt):  # soft tokens in the input occupy positions by themselves
-        return 0 if in_front else prompt.length
-    return prompt.length if site in prompt.card.sites else 0
+    def _trained_weights(self) -> Mapping[str, Tensor]:
+        """The tensors that stand in place of the backbone's own: one prompt's, for all rows."""
+        used = [prompt for prompt, _ in self.active_rows(1 if self.rows is None else len(self.rows))]
+        tuned = [prompt for prompt in used if prompt is not None and prompt.weights]
+        if not tuned:
+            return {}
+        if any(prompt is not tuned[0] for prompt in used):
+            raise PromptError(
+                "prompted",
+                f"a prompt with weights of its own ({tuned[0].card.method}) beside others",
+                "that prompt alone, since weights are the same for all rows of a batch",
+                "give its rows a batch of their own",
+            )
+        return tuned[0].weights

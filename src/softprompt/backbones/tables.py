@@ -1,21 +1,45 @@
-"""The key/values of several prompts as tables that rows index into."""
+"""The key/values of several prompts as tables that rows index into.
+
+A step with many prompts must not cost more than a step with one, so everything here is done for all
+layers at once: one stack of the prompts, one gather of the rows, one split into layers.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from softprompt.prompts.placements import KeyValues
 
+Where = tuple[str, int]
+"""A site and a layer of it."""
+
 
 @dataclass(frozen=True)
-class Table:
-    """One attention's key/values of every active prompt, padded to the longest.
+class Entry:
+    """One attention's key/values as a batch needs them.
 
     Args:
-        keys: `[prompt_id, kv_head, prompt, key_dim]`.
-        values: `[prompt_id, kv_head, prompt, value_dim]`.
+        keys: `[batch or 1, kv_head, prompt, key_dim]`.
+        values: `[batch or 1, kv_head, prompt, value_dim]`.
+        valid: which columns are real, `[batch, prompt]`; None means all.
+        lengths: real columns of each row, `[batch or 1]`.
+    """
+
+    keys: Tensor
+    values: Tensor
+    valid: Tensor | None
+    lengths: Tensor
+
+
+@dataclass
+class Sheet:
+    """The key/values of every active prompt in some layers of one size, padded to the longest prompt.
+
+    Args:
+        keys: `[prompt_id, layer, kv_head, prompt, key_dim]`.
+        values: `[prompt_id, layer, kv_head, prompt, value_dim]`.
         valid: which columns are real, `[prompt_id, prompt]`; None means all.
         lengths: real columns of each, `[prompt_id]`.
     """
@@ -24,49 +48,102 @@ class Table:
     values: Tensor
     valid: Tensor | None
     lengths: Tensor
+    _by_rows: dict[int, list[Entry]] = field(default_factory=dict)
 
-    def gather(self, rows: Tensor) -> "Table":
-        """Keys, values and lengths by batch row; `valid` stays by prompt."""
-        rows = rows.to(self.keys.device)
-        return Table(self.keys[rows], self.values[rows], self.valid, self.lengths[rows])
+    def entry(self, layer: int, rows: Tensor | None, masks: dict[tuple[int, int], Tensor]) -> Entry:
+        """What a batch needs in one layer.
+
+        Args:
+            layer: index in this sheet.
+            rows: for each row its prompt, `[batch]`, the same for every batch of one size; None is one
+                prompt for all.
+            masks: masks by row, kept for all sheets, so that what is derived from them is shared.
+        """
+        batch = 0 if rows is None else len(rows)
+        if batch not in self._by_rows:
+            self._by_rows[batch] = self._layers(rows, masks)
+        return self._by_rows[batch][layer]
+
+    def _layers(self, rows: Tensor | None, masks: dict[tuple[int, int], Tensor]) -> list[Entry]:
+        keys, values, valid, lengths = self.keys, self.values, self.valid, self.lengths
+        if rows is not None and rows.tolist() != list(range(len(keys))):
+            rows = rows.to(keys.device)
+            keys, values, lengths = keys[rows], values[rows], lengths[rows]
+            if valid is not None:
+                valid = masks.setdefault((id(self.valid), len(rows)), valid[rows])
+        return [Entry(k, v, valid, lengths) for k, v in zip(keys.unbind(1), values.unbind(1), strict=True)]
 
 
-def make_tables(
-    placed: Sequence[Sequence[KeyValues]], sites: Sequence[tuple[str, int]], dtype: torch.dtype
-) -> dict[tuple[str, int], Table]:
-    """A table for each attention that any prompt enters.
+@dataclass(frozen=True)
+class Tables:
+    """Every attention that a prompt enters, as a layer of a sheet."""
+
+    sheets: dict[Where, tuple[Sheet, int]]
+    _masks: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+
+    def entry(self, where: Where, rows: Tensor | None) -> Entry:
+        """What a batch needs in one attention; `rows` as in `Sheet.entry`."""
+        sheet, layer = self.sheets[where]
+        return sheet.entry(layer, rows, self._masks)
+
+
+def make_tables(placed: Sequence[Sequence[KeyValues]], dtype: torch.dtype) -> Tables:
+    """Tables of prompts.
 
     Args:
         placed: the key/values of each prompt (empty for rows without a prompt).
-        sites: the (site, layer) pairs in which at least one prompt has key/values.
         dtype: the backbone's precision; prompts are cast once here, not in every layer.
     """
-    by_site: list[dict[tuple[str, int], tuple[Tensor, Tensor]]] = []
-    for blocks in placed:
-        own: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
-        for block in blocks:
-            keys, values = block.keys.to(dtype), block.values.to(dtype)
-            for i, layer in enumerate(block.layers):
-                own[block.site, layer] = (keys[i], values[i])
-        by_site.append(own)
+    # Layers that the same blocks cover share a sheet: (prompt_id, block number) of each.
+    covering: dict[Where, list[tuple[int, int]]] = {}
+    for prompt_id, blocks in enumerate(placed):
+        for number, block in enumerate(blocks):
+            for layer in block.layers:
+                covering.setdefault((block.site, layer), []).append((prompt_id, number))
+    groups: dict[tuple[str, tuple[tuple[int, int], ...]], list[int]] = {}
+    for (site, layer), blocks in covering.items():
+        groups.setdefault((site, tuple(blocks)), []).append(layer)
+    sheets: dict[Where, tuple[Sheet, int]] = {}
     masks: dict[tuple[int, ...], Tensor] = {}
-    return {where: _table([own.get(where) for own in by_site], masks) for where in sites}
+    for (site, numbers), layers in groups.items():
+        chosen = {prompt_id: placed[prompt_id][number] for prompt_id, number in numbers}
+        sheet = _sheet([chosen.get(prompt_id) for prompt_id in range(len(placed))], layers, dtype, masks)
+        sheets |= {(site, layer): (sheet, i) for i, layer in enumerate(layers)}
+    return Tables(sheets)
 
 
-def _table(entries: Sequence[tuple[Tensor, Tensor] | None], masks: dict[tuple[int, ...], Tensor]) -> Table:
-    some = next(entry for entry in entries if entry is not None)
-    lengths = [0 if entry is None else entry[0].shape[1] for entry in entries]
+def _sheet(
+    blocks: Sequence[KeyValues | None],
+    layers: list[int],
+    dtype: torch.dtype,
+    masks: dict[tuple[int, ...], Tensor],
+) -> Sheet:
+    lengths = [0 if block is None else block.length for block in blocks]
     longest = max(lengths)
-    device = some[0].device
-    keys, values = [], []
-    for entry in entries:
-        for out, like, tensor in ((keys, some[0], entry and entry[0]), (values, some[1], entry and entry[1])):
-            if tensor is None:
-                tensor = like.new_zeros(like.shape[0], 0, like.shape[2])
-            out.append(torch.nn.functional.pad(tensor, (0, 0, 0, longest - tensor.shape[1])))
-    counts = torch.tensor(lengths, device=device)
+    pairs = [None if block is None else _of_layers(block, layers) for block in blocks]
+    some = next(pair for pair in pairs if pair is not None)
+    keys, values = (
+        torch.stack([_padded(pair and pair[i], some[i], longest) for pair in pairs]).to(dtype) for i in (0, 1)
+    )
+    counts = torch.tensor(lengths, device=keys.device)
     valid = None
     if min(lengths) < longest:
-        # One mask for all layers of equal lengths, so that what is derived from it is computed once.
-        valid = masks.setdefault(tuple(lengths), torch.arange(longest, device=device)[None] < counts[:, None])
-    return Table(torch.stack(keys), torch.stack(values), valid, counts)
+        # One mask for all sheets of equal lengths, so that what is derived from it is computed once.
+        made = torch.arange(longest, device=keys.device)[None] < counts[:, None]
+        valid = masks.setdefault(tuple(lengths), made)
+    return Sheet(keys, values, valid, counts)
+
+
+def _of_layers(block: KeyValues, layers: list[int]) -> tuple[Tensor, Tensor]:
+    if list(block.layers) == layers:
+        return block.keys, block.values
+    index = torch.tensor([block.layers.index(layer) for layer in layers], device=block.keys.device)
+    return block.keys.index_select(0, index), block.values.index_select(0, index)
+
+
+def _padded(tensor: Tensor | None, like: Tensor, longest: int) -> Tensor:
+    if tensor is None:
+        return like.new_zeros(like.shape[0], like.shape[1], longest, like.shape[3])
+    if tensor.shape[2] == longest:
+        return tensor
+    return nn.functional.pad(tensor, (0, 0, 0, longest - tensor.shape[2]))

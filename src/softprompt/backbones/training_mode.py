@@ -8,6 +8,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from softprompt.errors import BackboneError
+
 
 @contextmanager
 def training_mode(model: PreTrainedModel, dropout: bool, gradient_checkpointing: bool) -> Iterator[None]:
@@ -15,7 +17,17 @@ def training_mode(model: PreTrainedModel, dropout: bool, gradient_checkpointing:
 
     transformers checkpoints a layer only in training mode, so without dropout only the layers
     themselves are set to it, and the dropout numbers that they hold are 0 meanwhile.
+
+    Raises:
+        BackboneError: the family has no gradient checkpointing.
     """
+    if gradient_checkpointing and not model.supports_gradient_checkpointing:
+        raise BackboneError(
+            "gradient_checkpointing",
+            f"True for {type(model).__name__}, whose layers have none in transformers",
+            "False",
+            "use a smaller batch with more accumulation",
+        )
     training = {module: module.training for module in model.modules()}
     checkpointed = is_checkpointed(model)
     quiet: list[tuple[nn.Module, str, Any]] = []

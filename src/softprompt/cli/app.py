@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from softprompt.cli import backbones, demo, evaluate, generate, inspect, train
+from softprompt.cli import backbones, demo, evaluate, generate, inspect, predict, study, train
 from softprompt.cli.options import epilog
 from softprompt.errors import ConfigError, SoftpromptError
 
@@ -20,8 +20,10 @@ app = typer.Typer(
 )
 app.command("demo", epilog=epilog(demo.EXAMPLES))(demo.demo)
 app.command("train", epilog=epilog(train.EXAMPLES))(train.train)
+app.command("study", epilog=epilog(study.EXAMPLES))(study.study)
 app.command("evaluate", epilog=epilog(evaluate.EXAMPLES))(evaluate.evaluate)
 app.command("generate", epilog=epilog(generate.EXAMPLES))(generate.generate)
+app.command("predict", epilog=epilog(predict.EXAMPLES))(predict.predict)
 app.command("inspect", epilog=epilog(inspect.EXAMPLES))(inspect.inspect)
 app.add_typer(backbones.app, name="backbones")
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from softprompt.config import RunSettings
-    from softprompt.data.records import Record
+    from softprompt.data.records import AnyRecord
 
 EXAMPLES = (("Example", "softprompt demo"),)
 
@@ -64,12 +64,12 @@ def _free_name(output: Path) -> str:
     return name
 
 
-def _before(settings: "RunSettings", console: "Console") -> "tuple[list[Record], list[str], float]":
+def _before(settings: "RunSettings", console: "Console") -> "tuple[list[AnyRecord], list[str], float]":
     """The untouched backbone's outputs on the test records, and their BLEU."""
     from softprompt.backbones.bundled import NAMES, pull
     from softprompt.backbones.load import load_backbone
     from softprompt.data import load
-    from softprompt.tasks.generation import GenerationTask
+    from softprompt.tasks.registry import build_task
     from softprompt.training.evaluation import generate_and_score
     from softprompt.training.processes import Processes
     from softprompt.training.progress import RunProgress
@@ -82,7 +82,7 @@ def _before(settings: "RunSettings", console: "Console") -> "tuple[list[Record],
     records = load(settings.data).test
     processes = Processes(frozen.device)
     backbone = load_backbone(frozen.name, dtype=frozen.dtype, device=processes.device)
-    task = GenerationTask(backbone, settings.task, settings.decoding)
+    task = build_task(backbone, settings.task, settings.decoding)
     with RunProgress(console) as progress, progress.counter("before training", len(records)) as counter:
         scored = generate_and_score(
             backbone, task, None, records, settings.metrics, processes, progress=counter.add
@@ -94,7 +94,7 @@ def _report(
     console: "Console",
     settings: "RunSettings",
     folder: Path,
-    before: "tuple[list[Record], list[str], float]",
+    before: "tuple[list[AnyRecord], list[str], float]",
     bleu: float,
 ) -> None:
     import json

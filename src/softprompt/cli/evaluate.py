@@ -13,7 +13,7 @@ from softprompt.cli.options import Overrides
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
     from softprompt.config import RunSettings
-    from softprompt.data.records import Record
+    from softprompt.data.records import AnyRecord
     from softprompt.prompts.prompt import Prompt
     from softprompt.tasks.task import Task
 
@@ -73,7 +73,8 @@ def evaluate(
     console, settings = Console(), place.settings
     processes = Processes(settings.backbone.device)
     records, train, fingerprint = records_of(settings, split.value, limit)
-    backbone, task = _frozen(settings, processes.device)
+    _check_baseline(settings, baseline)
+    backbone, task = _frozen(settings, processes.device, place.prompt)
     prompt = _system(backbone, task, place.prompt, demonstrations, train, settings)
 
     task.check_positions(records, positions_of(prompt.card) if prompt is not None else 0, training=False)
@@ -98,9 +99,7 @@ def evaluate(
     title = f"{settings.name}: {name}, {len(records)} records"
     print_scores(console, title, scored.rows, settings.metrics)
     if task.n_cut:
-        console.print(
-            f"note: {task.n_cut} sources were longer than {settings.task.max_source_tokens} tokens and cut"
-        )
+        console.print(f"note: {task.n_cut} texts were too long for the task's settings and cut")
     facts = {
         "split": split.value,
         "system": kind or "prompt",
@@ -121,7 +120,7 @@ def evaluate(
 
 def records_of(
     settings: "RunSettings", split: str, limit: int | None
-) -> tuple[list["Record"], list["Record"], str]:
+) -> tuple[list["AnyRecord"], list["AnyRecord"], str]:
     """The records to score, the training pairs, and the fingerprint of both.
 
     Args:
@@ -131,7 +130,7 @@ def records_of(
     from softprompt.errors import ConfigError
 
     splits = load(settings.data)
-    records: list[Record] = getattr(splits, split)
+    records: list[AnyRecord] = getattr(splits, split)
     if not records:
         raise ConfigError(f"data.{split}", "no records", "records to score", f"name a file in data.{split}")
     if limit is not None and limit < len(records):
@@ -140,13 +139,30 @@ def records_of(
     return records, splits.train, splits.fingerprint
 
 
-def _frozen(settings: "RunSettings", device: str) -> tuple["Backbone", "Task"]:
+def _check_baseline(settings: "RunSettings", baseline: bool) -> None:
+    """Raises ConfigError where the untouched backbone has no way to answer."""
+    from softprompt.errors import ConfigError
+
+    if baseline and settings.task.name != "generation":
+        raise ConfigError(
+            "--no-prompt, --demonstrations",
+            f"one of them for task '{settings.task.name}', whose answer a trained head gives",
+            "a prompt with its head",
+            "train the baseline instead, with --set method.name=head_only",
+        )
+
+
+def _frozen(settings: "RunSettings", device: str, prompt: Path | None) -> tuple["Backbone", "Task"]:
     from softprompt.backbones.load import load_backbone
-    from softprompt.tasks.generation import GenerationTask
+    from softprompt.store.files import read_card
+    from softprompt.tasks.registry import build_task
 
     frozen = settings.backbone
+    # The labels, and their order, are those of the head.
+    head = None if prompt is None else read_card(prompt).head
     backbone = load_backbone(frozen.name, dtype=frozen.dtype, device=device, attention=frozen.attention)
-    return backbone, GenerationTask(backbone, settings.task, settings.decoding)
+    labels = head.labels if head is not None else ()
+    return backbone, build_task(backbone, settings.task, settings.decoding, labels)
 
 
 def _system(
@@ -154,7 +170,7 @@ def _system(
     task: "Task",
     folder: Path | None,
     n_demonstrations: int | None,
-    train: list["Record"],
+    train: list["AnyRecord"],
     settings: "RunSettings",
 ) -> "Prompt | None":
     """What the backbone works under: the prompt, the examples, or nothing."""
@@ -180,7 +196,7 @@ def _system(
 
 
 def _write(
-    folder: Path, name: str, facts: dict[str, object], records: list["Record"], outputs: list[str]
+    folder: Path, name: str, facts: dict[str, object], records: list["AnyRecord"], outputs: list[str]
 ) -> None:
     from softprompt.training.disk import write_atomically, writing
     from softprompt.training.facts import versions

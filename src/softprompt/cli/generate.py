@@ -33,11 +33,20 @@ def generate(
 ) -> None:
     """Write a text for each source, one line each, as the prompt was trained to."""
     from softprompt.cli import places
+    from softprompt.config import GenerationSettings
     from softprompt.data.records import Record
+    from softprompt.errors import PromptError
     from softprompt.store.files import read_card
 
     folder = places.prompt_folder(prompt_folder)
     settings = places.stored_settings(read_card(folder), backbone, overrides or [])
+    if not isinstance(settings.task, GenerationSettings):
+        raise PromptError(
+            str(folder),
+            f"a prompt for task '{settings.task.name}'",
+            "one that writes texts",
+            "use softprompt predict",
+        )
     records = [Record(f"text {i + 1}", source, ()) for i, source in enumerate(text or _lines())]
 
     from softprompt.backbones.load import load_backbone

@@ -53,7 +53,7 @@ def inspect(
         _print_size(console, n_bytes, prompt.n_stored_parameters, spec.n_parameters, spec.name, spec.n_bytes)
         if has_tokens:
             _print_nearest(console, prompt, frozen)
-    if not has_tokens:
+    if card.placement == "key_values":
         console.print(
             "Nearest tokens: none; keys and values stand inside attention, where there is no vocabulary.",
             soft_wrap=True,
@@ -67,9 +67,13 @@ def _print_card(console: "Console", card: "PromptCard") -> None:
     rows = {
         "method": card.method,
         "placement": card.placement,
-        "length": f"{card.length} vectors",
-        "positions": card.positions,
+        "length": f"{card.length} vectors" if card.length else "",
+        "positions": card.positions if card.length else "",
         "layers": "; ".join(f"{site} {_ranges(layers)}" for site, layers in card.sites.items()),
+        "head": ""
+        if card.head is None
+        else f"{card.head.kind}, {', '.join(card.head.labels) or 'no labels'}",
+        "backbone tensors": f"{len(card.weights)} in place of the backbone's own" if card.weights else "",
         "trained through": card.reparameterization or "",
         "began from": card.initialization,
         "seed": str(card.seed),

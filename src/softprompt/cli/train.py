@@ -30,19 +30,27 @@ def train(
     from rich.console import Console
 
     from softprompt.cli.tables import print_scores
-    from softprompt.config import load_run
+    from softprompt.config import MixtureSettings, load_recipe
+    from softprompt.training.mixture import run_mixture
     from softprompt.training.run import run
 
     console = Console()
-    settings = load_run(recipe, overrides or [])
+    settings = load_recipe(recipe, overrides or [])
     if output is not None:
         settings = settings.model_copy(update={"output": output})
     try:
-        result = run(settings, resume=resume, console=console)
+        if isinstance(settings, MixtureSettings):
+            result = run_mixture(settings, resume=resume, console=console)
+        else:
+            result = run(settings, resume=resume, console=console)
     except KeyboardInterrupt:
         _say_how_to_go_on(settings.folder, recipe, overrides or [], output)
         raise typer.Exit(130) from None
-    if result.scores:
+    if isinstance(settings, MixtureSettings):
+        for name, facts in result.facts["parts"].items():
+            if facts["scores"]:
+                print_scores(console, f"{name}: test", facts["scores"], settings.part(name).metrics)
+    elif result.scores:
         print_scores(console, f"{settings.name}: test", result.scores, settings.metrics)
     console.print(f"run folder: {result.folder}", highlight=False, soft_wrap=True)
 

@@ -1,10 +1,9 @@
 """DART: sets of triples and their texts, in JSON."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from softprompt.data.files import field, read_text, words
+from softprompt.data.files import field, json_file, words
 from softprompt.data.records import Record
 from softprompt.errors import DataError
 
@@ -15,13 +14,7 @@ def read_dart(path: Path) -> list[Record]:
     Source: Yale-LILY/dart for the files; Prefix-Tuning (2101.00190) and its code for the form
     `subject : relation : object | ...`, relations in lower case, no bar in front.
     """
-    try:
-        items = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        got = f"invalid JSON ({error.msg}, column {error.colno})"
-        raise DataError(f"{path}, line {error.lineno}", got, "DART's list of objects") from None
-    except RecursionError:
-        raise DataError(str(path), "JSON that is nested too deeply", "DART's list of objects") from None
+    items = json_file(path, "DART's list of objects")
     if not isinstance(items, list) or not items:
         got = "an empty list" if items == [] else type(items).__name__
         raise DataError(str(path), got, "DART's list of objects")

@@ -1,4 +1,4 @@
-"""Reading text, JSON lines and CSV so that every mistake is named with its line."""
+"""Reading text, JSON, CSV and TSV so that every mistake is named with its line."""
 
 import csv
 import io
@@ -10,8 +10,12 @@ from typing import Any
 from softprompt.errors import DataError, nearest
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
     """The file as text, without a byte-order mark and with its line ends as they are.
+
+    Args:
+        path: the file.
+        encoding: UTF-8, or `latin-1`, which takes any byte.
 
     Raises:
         DataError: the file cannot be read, is empty, or is not UTF-8 (naming the line).
@@ -21,7 +25,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise DataError(str(path), error.strerror, "a file that can be read") from None
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         got = f"byte 0x{data[error.start]:02x}, which is not UTF-8"
@@ -29,6 +33,17 @@ def read_text(path: Path) -> str:
     if not text.strip():
         raise DataError(str(path), "an empty file", "at least one record")
     return text
+
+
+def json_file(path: Path, expected: str) -> Any:
+    """The one JSON value that the file holds; `expected` says in an error what it should be."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        got = f"invalid JSON ({error.msg}, column {error.colno})"
+        raise DataError(f"{path}, line {error.lineno}", got, expected) from None
+    except RecursionError:
+        raise DataError(str(path), "JSON that is nested too deeply", expected) from None
 
 
 def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -77,11 +92,53 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str
         yield line, [row[place] for place in places]
 
 
+def tsv_rows(path: Path, columns: Sequence[str | int]) -> Iterator[tuple[int, list[str]]]:
+    """Each row's line and its values of the columns; quotes are characters like any other.
+
+    Columns by name mean a header, columns by number (from 0) mean that there is none.
+    """
+    places = [column for column in columns if isinstance(column, int)]
+    headed, width = len(places) < len(columns), 0
+    for line, text in enumerate(read_text(path).split("\n"), start=1):
+        if not text.strip():
+            continue
+        where, row = f"{path}, line {line}", text.removesuffix("\r").split("\t")
+        if not width:
+            width = len(row)
+            if headed:
+                places = [_column(str(name), row, where) for name in columns]
+                continue
+            if max(places) >= width:
+                expected = f"columns 0 to {width - 1}, which the line has"
+                raise DataError(where, f"column {max(places)}", expected, "count from 0")
+        if len(row) != width:
+            expected = f"{width}, as in the first line"
+            raise DataError(where, f"{len(row)} fields", expected, "separate fields by one tab each")
+        yield line, [row[place] for place in places]
+
+
 def field(item: dict[str, Any], name: str, where: str) -> Any:
     """The object's value under `name`; an error with the nearest name where there is none."""
     if name not in item:
         raise _missing("field", name, list(item), where)
     return item[name]
+
+
+def all_have(items: Sequence[tuple[str, dict[str, Any]]], name: str) -> bool:
+    """Whether the objects have the field: every one has, or none (a test set without its labels).
+
+    Args:
+        items: each object with its place, for messages.
+        name: the field.
+
+    Raises:
+        DataError: one has it and another does not, or one has a field of nearly that name instead.
+    """
+    some = any(name in item for _, item in items)
+    for where, item in items:
+        if some or nearest(name, item):
+            field(item, name, where)
+    return some
 
 
 def words(value: object, name: str, where: str) -> str:

@@ -1,17 +1,49 @@
 """Every data format by name, and the one way to read them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from softprompt.config import DataSettings
 from softprompt.data.columns import read_csv, read_jsonl
+from softprompt.data.conll import read_conll
 from softprompt.data.dart import read_dart
 from softprompt.data.e2e import read_e2e
-from softprompt.data.records import Record
+from softprompt.data.hub import read_hub
+from softprompt.data.labelled import read_labelled_csv, read_labelled_jsonl, read_labelled_tsv
+from softprompt.data.records import Choices, LabelledText, Question, Record, TaggedWords
 from softprompt.data.restaurants import read_restaurants
 from softprompt.data.scitldr import read_scitldr
+from softprompt.data.sentences import (
+    SST2_LABELS,
+    TREC_FINE_LABELS,
+    TREC_LABELS,
+    read_sst2,
+    read_trec,
+    read_trec_fine,
+)
+from softprompt.data.squad import read_squad
+from softprompt.data.superglue import (
+    CB_LABELS,
+    RTE_LABELS,
+    TRUTH,
+    read_boolq,
+    read_cb,
+    read_copa,
+    read_multirc,
+    read_rte,
+    read_wic,
+    read_wsc,
+)
 from softprompt.data.webnlg import read_webnlg
-from softprompt.errors import ConfigError, DataError, nearest
+from softprompt.errors import ConfigError, DataError, nearest, problem
+
+_GENERATED = ("source", "target")
+_LABELLED = ("text", "second", "label")
+_TAGGED = ("word_column", "tag_column", "tagging")
+_OPTIONS = (*_GENERATED, *_LABELLED, *_TAGGED)
+_DEFAULTS = {name: DataSettings.model_fields[name].default for name in _OPTIONS}
 
 
 @dataclass(frozen=True)
@@ -19,17 +51,35 @@ class Format:
     """How one kind of data is read.
 
     Args:
-        reader: called with a path; with the source and target column too where `columns`; with
-            the split's name instead where `generated`.
+        reader: called with a path, and with the options in `takes` by name; with the split's name
+            alone where `generated`.
         content: what the file holds and who publishes it, for messages.
-        columns: whether the user names two columns.
+        record: the class of its records.
+        labels: the labels it declares, in the order of their indices; the second of two is the
+            positive one. None where they follow from the data.
+        takes: the settings that say how to read a file of this kind.
         generated: whether the records are made by code and no file is read.
+        grouped: whether records belong together (tag `question`) and are scored together, so that
+            drawing some of them would change what the score means.
+        named: whether the path is a name that need not be a file.
     """
 
-    reader: Callable[..., list[Record]]
+    reader: Callable[..., Sequence[Any]]
     content: str
-    columns: bool = False
+    record: type = Record
+    labels: tuple[str, ...] | None = None
+    takes: tuple[str, ...] = ()
     generated: bool = False
+    grouped: bool = False
+    named: bool = False
+
+
+def _superglue(
+    reader: Callable[..., Sequence[Any]], task: str, labels: tuple[str, ...], grouped: bool = False
+) -> Format:
+    return Format(
+        reader, f"{task}'s JSON lines (published by SuperGLUE)", LabelledText, labels, grouped=grouped
+    )
 
 
 FORMATS = {
@@ -37,9 +87,38 @@ FORMATS = {
     "webnlg": Format(read_webnlg, "WebNLG 2017's XML (published by the WebNLG challenge 2017)"),
     "dart": Format(read_dart, "DART's JSON (published by Yale-LILY/dart)"),
     "scitldr": Format(read_scitldr, "SciTLDR's JSON lines (published by allenai/scitldr)"),
-    "jsonl": Format(read_jsonl, "a JSON-lines file with two named fields", columns=True),
-    "csv": Format(read_csv, "a CSV file with two named columns", columns=True),
+    "jsonl": Format(read_jsonl, "a JSON-lines file with two named fields", takes=_GENERATED),
+    "csv": Format(read_csv, "a CSV file with two named columns", takes=_GENERATED),
     "restaurants": Format(read_restaurants, "the synthetic restaurants", generated=True),
+    "boolq": _superglue(read_boolq, "BoolQ", TRUTH),
+    "cb": _superglue(read_cb, "CB", CB_LABELS),
+    "copa": Format(read_copa, "COPA's JSON lines (published by SuperGLUE)", Choices),
+    "multirc": _superglue(read_multirc, "MultiRC", TRUTH, grouped=True),
+    "rte": _superglue(read_rte, "RTE", RTE_LABELS),
+    "wic": _superglue(read_wic, "WiC", TRUTH),
+    "wsc": _superglue(read_wsc, "WSC", TRUTH),
+    "sst2": Format(
+        read_sst2,
+        "SST-2's lines of sentence and label (Stanford Sentiment Treebank)",
+        LabelledText,
+        SST2_LABELS,
+    ),
+    "trec": Format(read_trec, "TREC's lines of class and question (Li and Roth)", LabelledText, TREC_LABELS),
+    "trec_fine": Format(
+        read_trec_fine, "TREC's lines of class and question (Li and Roth)", LabelledText, TREC_FINE_LABELS
+    ),
+    "conll": Format(read_conll, "sentences in columns of words and tags", TaggedWords, takes=_TAGGED),
+    "squad": Format(read_squad, "SQuAD's JSON (published by rajpurkar/SQuAD-explorer)", Question),
+    "labelled_jsonl": Format(
+        read_labelled_jsonl, "a JSON-lines file with named fields", LabelledText, takes=_LABELLED
+    ),
+    "labelled_csv": Format(read_labelled_csv, "a CSV file with named columns", LabelledText, takes=_LABELLED),
+    "labelled_tsv": Format(
+        read_labelled_tsv, "a TSV file with named or numbered columns", LabelledText, takes=_LABELLED
+    ),
+    "datasets": Format(
+        read_hub, "the name of a data set and its split", LabelledText, takes=_LABELLED, named=True
+    ),
 }
 """The formats that `data.format` takes; a new one is a file beside this one and a row here."""
 
@@ -50,15 +129,28 @@ def read(
     *,
     source: str = "source",
     target: str = "target",
+    text: str | int = "text",
+    second: str | int | None = None,
+    label: str | int | None = "label",
+    word_column: int = 0,
+    tag_column: int | None = -1,
+    tagging: str = "bio",
     split: str | None = None,
-) -> list[Record]:
-    """The records of one file or folder, in file order.
+) -> list[Any]:
+    """The records of one file or folder, in file order; `FORMATS[format].record` is their class.
 
     Args:
         format: a key of `FORMATS`.
-        path: the file or folder, from the working directory; none for `restaurants`.
+        path: the file or folder, from the working directory; none for `restaurants`; for `datasets`
+            `name:split` or `name:configuration:split`.
         source: name of the source column (jsonl and csv only).
         target: name of the target column (jsonl and csv only).
+        text: column of the text (labelled_jsonl, labelled_csv, labelled_tsv and datasets only).
+        second: column of the second text of a pair (same formats); None where there is one text.
+        label: column of the label (same formats); None where there are none.
+        word_column: place of the words in a line (conll only).
+        tag_column: place of the tags in a line (conll only); None where there are none.
+        tagging: `bio` or `iob1` (conll only).
         split: `train`, `dev` or `test` (restaurants only).
 
     Raises:
@@ -70,29 +162,61 @@ def read(
             "data.format", repr(format), f"one of {', '.join(FORMATS)}", nearest(format, FORMATS)
         )
     form = FORMATS[format]
-    if not form.columns and (source, target) != ("source", "target"):
-        got = f"columns '{source}' and '{target}' for {format}"
-        raise ConfigError("data.source, data.target", got, "columns for jsonl and csv only", "leave them out")
+    given = (source, target, text, second, label, word_column, tag_column, tagging)
+    options: dict[str, Any] = dict(zip(_OPTIONS, given, strict=True))
+    if found := misfits(format, options):
+        raise ConfigError.several(found)
     if form.generated:
         if path is not None:
             raise ConfigError(
                 "data", f"the path {path} for {format}", "none: it reads no file", "leave it out"
             )
-        return form.reader(split)
+        return list(form.reader(split))
     if split is not None:
         raise ConfigError("split", f"'{split}' for {format}", "a split for restaurants only", "give its path")
     if path is None:
         raise ConfigError("data", f"no path for {format}", form.content)
     path = Path(path)
-    if not path.exists():
+    if not form.named and not path.exists():
         do = "put it there, or set SOFTPROMPT_DATA to the folder of data sets"
         raise DataError(str(path), "no such file or folder", form.content, do)
-    if form.columns:
-        if source == target:
-            raise ConfigError("data.target", f"'{target}', which is the source too", "another column")
-        records = form.reader(path, source, target)
-    else:
-        records = form.reader(path)
+    records = list(form.reader(path, **{name: options[name] for name in form.takes}))
     if not records:
         raise DataError(str(path), "no records", form.content)
     return records
+
+
+def misfits(format: str, options: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the reading options for a format, a line each.
+
+    Args:
+        format: a key of `FORMATS`.
+        options: `source`, `target`, `text`, `second`, `label`, `word_column`, `tag_column`, `tagging`.
+    """
+    form, found = FORMATS[format], []
+    for name in _OPTIONS:
+        if name not in form.takes and options[name] != _DEFAULTS[name]:
+            takers = [other for other, row in FORMATS.items() if name in row.takes]
+            expected = f"a setting of {_and(takers)} only"
+            found.append(problem(f"data.{name}", f"{options[name]!r} for {format}", expected, "leave it out"))
+    taken = [name for name in form.takes if options[name] is not None]
+    for place, name in enumerate(taken):
+        for other in taken[:place]:
+            if options[name] == options[other] and name != "tagging":
+                got = f"{options[name]!r}, which is the {other} too"
+                found.append(problem(f"data.{name}", got, "another column", f"name the {name}'s own"))
+    if options["tagging"] not in ("bio", "iob1"):
+        found.append(problem("data.tagging", repr(options["tagging"]), "'bio' or 'iob1'"))
+    numbers = [name for name in taken if name in _LABELLED and isinstance(options[name], int)]
+    if numbers and format != "labelled_tsv":
+        got = f"the number {options[numbers[0]]} for {format}"
+        found.append(problem(f"data.{numbers[0]}", got, "a column's name", "numbers are for labelled_tsv"))
+    elif numbers and len(numbers) < len(taken):
+        got = f"numbers ({', '.join(numbers)}) beside names"
+        do = "number them for a file without a header, name them for one with a header"
+        found.append(problem("data", got, "columns that are all numbered or all named", do))
+    return found
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

@@ -1,7 +1,32 @@
-"""The one form that every reader gives: a source text, its targets, and tags."""
+"""The forms that readers give: one class per kind of question, plain values only."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+class AnyRecord(Protocol):
+    """What every kind of record has: enough to name it, show it, draw it and group its scores."""
+
+    @property
+    def id(self) -> str:
+        """Names the record in its file, for messages and for pairing outputs."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """What is given, as a person reads it."""
+        ...
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What is wanted, as a person reads it; empty where nothing is known."""
+        ...
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Facts to group scores by."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -21,10 +46,128 @@ class Record:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def pairs(records: Iterable[Record]) -> list[Record]:
-    """One record per (source, target), in order, the form that training consumes."""
+@dataclass(frozen=True)
+class LabelledText:
+    """One text, or a pair, with its label (classification) or its number (regression, as text).
+
+    Args:
+        label: None where it is unknown (a text to predict for).
+        second: the second text of a pair.
+    """
+
+    id: str
+    text: str
+    label: str | None = None
+    second: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """The text, or both."""
+        return self.text if self.second is None else f"{self.text} | {self.second}"
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The label."""
+        return () if self.label is None else (self.label,)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One text with several endings, of which one is right.
+
+    Args:
+        choices: the endings, at least two.
+        label: index of the right one; None where it is unknown.
+    """
+
+    id: str
+    text: str
+    choices: tuple[str, ...]
+    label: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """The text and its choices."""
+        return f"{self.text} | {' / '.join(self.choices)}"
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The right choice."""
+        return () if self.label is None else (self.choices[self.label],)
+
+
+@dataclass(frozen=True)
+class TaggedWords:
+    """One sentence in words, with a tag for each.
+
+    Args:
+        labels: BIO tags, as many as words; empty where they are unknown.
+    """
+
+    id: str
+    words: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """The words."""
+        return " ".join(self.words)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The tags."""
+        return (" ".join(self.labels),) if self.labels else ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A stretch of a context: its text, and the character where it begins."""
+
+    text: str
+    start: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about a context that holds the answer, or does not.
+
+    Args:
+        answers: every reference; none means that the context does not answer it.
+        answered: whether the answers are known at all.
+    """
+
+    id: str
+    question: str
+    context: str
+    answers: tuple[Answer, ...] = ()
+    answered: bool = True
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """The question and its context."""
+        return f"{self.question} | {self.context}"
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The answers; one empty text where there is none."""
+        if not self.answered:
+            return ()
+        return tuple(answer.text for answer in self.answers) or ("",)
+
+
+def pairs(records: Iterable[AnyRecord]) -> list[Any]:
+    """The records in the form that training consumes: those with several references, one per reference."""
+    return [single for record in records for single in _singles(record)]
+
+
+def _singles(record: AnyRecord) -> Sequence[AnyRecord]:
+    if not isinstance(record, Record):
+        return [record]
     return [
         Record(f"{record.id}/{i}", record.source, (target,), record.tags)
-        for record in records
         for i, target in enumerate(record.targets)
     ]

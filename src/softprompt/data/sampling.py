@@ -2,12 +2,15 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
-from softprompt.data.records import Record
+from softprompt.data.records import AnyRecord, Record
 from softprompt.errors import DataError
 
+Kind = TypeVar("Kind", bound=AnyRecord)
 
-def draw(records: Sequence[Record], size: int, seed: int, where: str = "draw") -> list[Record]:
+
+def draw(records: Sequence[Kind], size: int, seed: int, where: str = "draw") -> list[Kind]:
     """`size` records without replacement, in the order that they stand in.
 
     A record's luck is the SHA-256 of seed and place, so the draw needs no generator whose stream
@@ -29,8 +32,8 @@ def draw(records: Sequence[Record], size: int, seed: int, where: str = "draw") -
 
 
 def low_data(
-    pairs: Sequence[Record], size: int, subsample: int, dev_share: float = 0.3
-) -> tuple[list[Record], list[Record]]:
+    pairs: Sequence[Kind], size: int, subsample: int, dev_share: float = 0.3
+) -> tuple[list[Kind], list[Kind]]:
     """The paper's low-data setting: `size` pairs, of which a share becomes the development set.
 
     Source: Prefix-Tuning (2101.00190), section 6.3: sizes 50, 100, 200 and 500, five subsamples,
@@ -43,7 +46,7 @@ def low_data(
     return set_aside(draw(pairs, size, subsample, "data.train_size"), subsample, dev_share)
 
 
-def set_aside(pairs: Sequence[Record], subsample: int, dev_share: float) -> tuple[list[Record], list[Record]]:
+def set_aside(pairs: Sequence[Kind], subsample: int, dev_share: float) -> tuple[list[Kind], list[Kind]]:
     """Split pairs into train and dev: dev has `dev_share` of them, rounded half up, at least one.
 
     Whole sources move to dev while they fit, so that no source is on both sides; only where that
@@ -78,7 +81,7 @@ def merge(pairs: Iterable[Record]) -> list[Record]:
     return [Record(name, source, tuple(texts), tags) for (source, _), (name, tags, texts) in gathered.items()]
 
 
-def keep_seen(records: Sequence[Record]) -> list[Record]:
+def keep_seen(records: Sequence[Kind]) -> list[Kind]:
     """The records of seen categories, for training towards unseen ones (WebNLG's extrapolation).
 
     Raises:

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from softprompt.config import DataSettings
-from softprompt.data.readers import FORMATS, read
-from softprompt.data.records import Record, pairs
+from softprompt.data.hub import saved
+from softprompt.data.readers import FORMATS, misfits, read
+from softprompt.data.records import AnyRecord, Record, pairs
 from softprompt.data.root import data_root
 from softprompt.data.sampling import draw, keep_seen, merge, set_aside
 from softprompt.errors import ConfigError, problem
@@ -21,13 +24,13 @@ class Splits:
         train: one record per (source, target).
         dev: records with all their references; empty where the settings give none.
         test: records with all their references; empty where the settings give none.
-        fingerprint: SHA-256 (hex) of the sources, targets and tags above, in order; file names and
-            record ids do not enter, so the same data elsewhere has the same fingerprint.
+        fingerprint: SHA-256 (hex) of what the records above say, in order; file names and record ids
+            do not enter, so the same data elsewhere has the same fingerprint.
     """
 
-    train: list[Record]
-    dev: list[Record]
-    test: list[Record]
+    train: list[AnyRecord]
+    dev: list[AnyRecord]
+    test: list[AnyRecord]
     fingerprint: str
 
 
@@ -38,7 +41,8 @@ def load(settings: DataSettings) -> Splits:
     `subsample`; `dev_size` and `test_size` count records and do not depend on the subsample, so
     that scores of several subsamples compare. `extrapolation` filters train and dev, never test.
     A development share is taken from the drawn training pairs; pairs of one source in it become
-    one record.
+    one record where records have several references (`Record`), and stay apart where each has its
+    own label.
 
     Raises:
         ConfigError: settings that contradict each other, all of them at once.
@@ -53,7 +57,7 @@ def load(settings: DataSettings) -> Splits:
         train = draw(train, settings.train_size, settings.subsample, "data.train_size")
     if settings.dev_share:
         train, share = set_aside(train, settings.subsample, settings.dev_share)
-        dev = merge(share)
+        dev: list[Any] = merge(share) if FORMATS[settings.format].record is Record else share
     if settings.dev_size is not None:
         dev = draw(dev, settings.dev_size, 0, "data.dev_size")
     if settings.test_size is not None:
@@ -61,24 +65,34 @@ def load(settings: DataSettings) -> Splits:
     return Splits(train, dev, test, fingerprint(train, dev, test))
 
 
-def fingerprint(train: list[Record], dev: list[Record], test: list[Record]) -> str:
-    """SHA-256 (hex) of what the records say, in order."""
+def fingerprint(train: Sequence[AnyRecord], dev: Sequence[AnyRecord], test: Sequence[AnyRecord]) -> str:
+    """SHA-256 (hex) of what the records say, in order: their kind, every field but the id, their tags."""
     digest = hashlib.sha256()
     for split, records in (("train", train), ("dev", dev), ("test", test)):
         for record in records:
-            row = [split, record.source, record.targets, sorted(record.tags.items())]
+            row = [split, *_content(record), sorted(record.tags.items())]
             digest.update(json.dumps(row).encode("ascii") + b"\n")
     return digest.hexdigest()
 
 
-def _read(settings: DataSettings, split: str) -> list[Record]:
-    if FORMATS[settings.format].generated:
+def _content(record: Any) -> list[Any]:
+    if isinstance(record, Record):  # without its kind, as it has been since the first stored prompts
+        return [record.source, record.targets]
+    said = {name: value for name, value in asdict(record).items() if name not in ("id", "tags")}
+    return [type(record).__name__, said]
+
+
+def _read(settings: DataSettings, split: str) -> list[Any]:
+    form = FORMATS[settings.format]
+    if form.generated:
         # Its own development records step back for a share of the training pairs.
         return [] if split == "dev" and settings.dev_share else read(settings.format, split=split)
     path: Path | None = getattr(settings, split)
     if path is None:
         return []
-    return read(settings.format, data_root() / path, source=settings.source, target=settings.target)
+    below = data_root() / path
+    place = path if form.named and not saved(below) else below
+    return read(settings.format, place, **{name: getattr(settings, name) for name in form.takes})
 
 
 def _check(settings: DataSettings) -> None:
@@ -94,14 +108,11 @@ def _check(settings: DataSettings) -> None:
         wrong(given[0], f"a path for {name}", "none: it is generated", "leave it out")
     if not has:
         wrong("train", f"no path for {name}", form.content, "give at least one of train, dev and test")
-    for column in ("source", "target"):
-        value = getattr(settings, column)
-        if value != column and not form.columns:
-            wrong(column, f"'{value}' for {name}", "a column for jsonl and csv only", "leave it out")
-    if form.columns and settings.source == settings.target:
-        wrong(
-            "target", f"'{settings.target}', which is the source too", "another column", "name the target's"
-        )
+    found.extend(misfits(name, settings.model_dump()))
+    for setting in ("dev_size", "test_size", "dev_share") if form.grouped else ():
+        if value := getattr(settings, setting):
+            got = f"{value} for {name}, whose records are scored in groups"
+            wrong(setting, got, "every record", "leave it out, or give a smaller file")
     for split in ("train", "dev", "test"):
         size = getattr(settings, f"{split}_size")
         if size is not None and split not in has and not (split == "dev" and settings.dev_share):

@@ -1,5 +1,18 @@
-"""Scorers of generated text, thin over the libraries the field uses."""
+"""Scorers of texts, labels, tags, answers and numbers, thin over the libraries the field uses."""
 
+from softprompt.metrics.answers import score_answers
+from softprompt.metrics.entities import score_entities
+from softprompt.metrics.labels import score_labels
 from softprompt.metrics.scores import HIGHER_IS_BETTER, LABELS, Scores, score
+from softprompt.metrics.values import score_values
 
-__all__ = ["HIGHER_IS_BETTER", "LABELS", "Scores", "score"]
+__all__ = [
+    "HIGHER_IS_BETTER",
+    "LABELS",
+    "Scores",
+    "score",
+    "score_answers",
+    "score_entities",
+    "score_labels",
+    "score_values",
+]

@@ -1,14 +1,14 @@
-"""One call for every metric: checks the texts, runs the scorers, gathers figures and notes."""
+"""What every metric gives, and the one call for generated texts: checks, scorers, figures and notes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from softprompt.config import METRICS
+from softprompt.config.metrics import METRICS, METRICS_BY_TASK
 from softprompt.errors import ConfigError, DataError, nearest
 from softprompt.metrics import captions, edits, mteval, summaries
 
-HIGHER_IS_BETTER: dict[str, bool] = {name: name != "ter" for name in METRICS}
-"""Whether a larger figure is a better one; translation edit rate counts errors."""
+HIGHER_IS_BETTER: dict[str, bool] = {name: name not in ("ter", "rmse") for name in METRICS}
+"""Whether a larger figure is a better one; translation edit rate and rmse measure errors."""
 
 LABELS: dict[str, str] = {
     "bleu": "BLEU",
@@ -20,6 +20,19 @@ LABELS: dict[str, str] = {
     "rouge1": "R-1",
     "rouge2": "R-2",
     "rougeL": "R-L",
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "macro_f1": "macro F1",
+    "mcc": "MCC",
+    "question_em": "question EM",
+    "entity_f1": "entity F1",
+    "entity_precision": "entity P",
+    "entity_recall": "entity R",
+    "answer_f1": "answer F1",
+    "exact_match": "EM",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "rmse": "RMSE",
 }
 """Column heads for tables."""
 
@@ -54,7 +67,7 @@ def score(names: Sequence[str], hypotheses: Sequence[str], references: Sequence[
     formats cannot hold either.
 
     Args:
-        names: Metrics from `softprompt.config.METRICS`.
+        names: Metrics of the task `generation`.
         hypotheses: One generated text per example; an empty text scores as a miss.
         references: One or more reference texts per example.
 
@@ -66,10 +79,7 @@ def score(names: Sequence[str], hypotheses: Sequence[str], references: Sequence[
         ConfigError: a metric is unknown.
         DataError: nothing to score, lengths that differ, or an example without a reference.
     """
-    for name in names:
-        if name not in METRICS:
-            hint = nearest(str(name), METRICS)
-            raise ConfigError("metrics", repr(name), f"some of {', '.join(METRICS)}", hint)
+    check_names(names, "generation")
     texts = [_clean(text, f"hypotheses[{i}]") for i, text in enumerate(hypotheses)]
     golds = _check(texts, references)
 
@@ -82,6 +92,33 @@ def score(names: Sequence[str], hypotheses: Sequence[str], references: Sequence[
             found.update(values)
             notes.extend(remarks)
     return Scores({name: float(found[name]) for name in names if name in found}, tuple(notes))
+
+
+def check_names(names: Sequence[str], *tasks: str) -> None:
+    """Refuse a metric that scores none of the tasks (keys of `METRICS_BY_TASK`).
+
+    Raises:
+        ConfigError: naming the metric, and what it scores or the nearest that would do.
+    """
+    known = list(dict.fromkeys(name for task in tasks for name in METRICS_BY_TASK[task]))
+    for name in names:
+        if name not in known:
+            others = [task for task, scored in METRICS_BY_TASK.items() if name in scored]
+            hint = f"it scores {' and '.join(others)}" if others else nearest(str(name), known)
+            raise ConfigError("metrics", repr(name), f"some of {', '.join(known)}", hint)
+
+
+def check_lengths(outputs: Sequence[object], references: Sequence[object]) -> None:
+    """Refuse nothing to score, and sides of different lengths.
+
+    Raises:
+        DataError: with both lengths.
+    """
+    if len(outputs) != len(references):
+        got = f"{len(outputs)} outputs and {len(references)} references"
+        raise DataError("metrics", got, "as many of one as of the other")
+    if not outputs:
+        raise DataError("metrics", "no outputs", "at least one to score")
 
 
 def _check(texts: list[str], references: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from softprompt.errors import PromptError
+from softprompt.prompts.heads import Head
 from softprompt.prompts.placements import KeyValueShape, Shape, SlotShape
 from softprompt.prompts.prompt import Observable, Prompt, load_prompt
 
@@ -26,10 +27,12 @@ class Start:
     Args:
         length: vectors of the prompt.
         flats: flat vectors by block; None leaves them to the reparameterisation's own randomness.
+        head: of the prompt that training begins from, if it has one.
     """
 
     length: int
     flats: dict[str, Tensor] | None
+    head: Head | None = None
 
 
 def start(
@@ -113,7 +116,8 @@ def _from_prompt(prompt: Prompt, shapes: Sequence[Shape], length: int | None) ->
     if length is not None and length != prompt.length:
         raise PromptError("prompt.length", length, f"{prompt.length}, that of the prompt it begins from")
     with torch.no_grad():
-        return Start(prompt.length, {shape.name: there[shape.name]().clone() for shape in shapes})
+        flats = {shape.name: there[shape.name]().clone() for shape in shapes}
+    return Start(prompt.length, flats, prompt.head)
 
 
 def _agree(ids: Sequence[int], length: int | None, what: str) -> Sequence[int]:

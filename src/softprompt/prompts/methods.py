@@ -3,21 +3,15 @@ placement x reparameterisation x initialisation x layers.
 """
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import torch
-from torch import nn
 
 from softprompt.config import MethodSettings
 from softprompt.errors import PromptError
-from softprompt.prompts.initialize import Start, start
-from softprompt.prompts.placements import SITES, KeyValueShape, Shape, SlotShape, key_value_shapes
+from softprompt.prompts.assemble import Positions, Reparameterization, assemble, assemble_bare, chosen_sites
+from softprompt.prompts.placements import SlotShape, key_value_shapes
 from softprompt.prompts.prompt import Observable, Prompt
-from softprompt.prompts.reparameterize import MLP, Direct
-from softprompt.store.card import PromptCard
-
-Reparameterization = Literal["mlp"] | None
-Positions = Literal["shifted", "unshifted"] | None
+from softprompt.store.card import HeadCard
 
 
 def prefix_tuning(
@@ -33,6 +27,7 @@ def prefix_tuning(
     positions: Positions = None,
     dropout: float = 0.0,
     examples: Sequence[Sequence[int]] | None = None,
+    head: HeadCard | None = None,
     seed: int = 0,
 ) -> Prompt:
     """A prefix of trained keys and values before every layer.
@@ -55,16 +50,17 @@ def prefix_tuning(
             is the paper's: shifted for decoders, unshifted for encoder-decoders.
         dropout: on the prefix while training (0 in the paper).
         examples: token ids of training examples, for `examples:k`.
+        head: read off the states, see `softprompt.head`; None where the task needs none.
         seed: of every random number here.
 
     Raises:
         PromptError: a layer, site or form that is not there.
     """
-    shapes = key_value_shapes(backbone.attentions, _sites(backbone, sites), layers)
+    shapes = key_value_shapes(backbone.attentions, chosen_sites(backbone, sites), layers)
     default = "unshifted" if any(site == "cross" for site, _ in backbone.attentions) else "shifted"
-    return _build(
+    return assemble(
         "prefix_tuning", backbone, shapes, length, 10, reparameterization, width, depth, initialization, 1.0,
-        positions, default, dropout, examples, seed,
+        positions, default, dropout, examples, head, seed,
     )  # fmt: skip
 
 
@@ -79,6 +75,7 @@ def prompt_tuning(
     positions: Positions = None,
     dropout: float = 0.0,
     examples: Sequence[Sequence[int]] | None = None,
+    head: HeadCard | None = None,
     seed: int = 0,
 ) -> Prompt:
     """Soft tokens in front of the text.
@@ -99,6 +96,7 @@ def prompt_tuning(
         positions: `shifted` (default) lets the text's positions start behind the soft tokens.
         dropout: on the vectors while training.
         examples: token ids of training examples, for `examples:k`.
+        head: read off the states, see `softprompt.head`; None where the task needs none.
         seed: of every random number here.
 
     Raises:
@@ -111,98 +109,133 @@ def prompt_tuning(
             "'unshifted'",
             "'shifted': before an encoder, soft tokens are part of the input",
         )
-    if "decoder" not in there:
-        raise PromptError(
-            "prompt_tuning", f"{backbone.card.name}, an encoder", "a decoder or an encoder-decoder"
-        )
     shapes = [SlotShape(backbone.hidden)]
     scale = (
         backbone.embed(backbone.sample_tokens(1000, torch.Generator().manual_seed(0))).float().std().item()
     )
-    return _build(
+    return assemble(
         "prompt_tuning", backbone, shapes, length, 20, reparameterization, width, depth, initialization,
-        scale, positions, "shifted", dropout, examples, seed,
+        scale, positions, "shifted", dropout, examples, head, seed,
     )  # fmt: skip
 
 
-METHODS = {"prefix_tuning": prefix_tuning, "prompt_tuning": prompt_tuning}
+def p_tuning_v2(
+    backbone: Observable,
+    length: int | None = None,
+    layers: str | Sequence[int] = "all",
+    *,
+    sites: Sequence[str] | None = None,
+    reparameterization: Reparameterization = None,
+    width: int = 512,
+    depth: int = 1,
+    initialization: str | Prompt = "random",
+    positions: Positions = None,
+    dropout: float = 0.0,
+    examples: Sequence[Sequence[int]] | None = None,
+    head: HeadCard | None = None,
+    seed: int = 0,
+) -> Prompt:
+    """Deep prompts for understanding: trained keys and values before every layer, and a head.
+
+    Source: P-Tuning v2 (arXiv 2110.07602) §3.2-3.3: keys and values are the parameters, an MLP is the
+    ablation, and a linear head reads the states. Deviations: no frozen pooler before the head; on
+    encoder-decoders the encoder alone is read and prompted.
+
+    Args:
+        backbone: the frozen model.
+        length: prompt vectors per layer, 20 unless the initialization is a text, whose length it is.
+        layers: `all`, `first:k`, `last:k` or layer numbers.
+        sites: any of `encoder`, `decoder`, `cross`; None is `encoder` where there is one, else `decoder`.
+        reparameterization: None (keys and values are the parameters) or `mlp`.
+        width: hidden width of the MLP (512 in the official code).
+        depth: hidden layers of the MLP.
+        initialization: `random` is N(0, 0.02), which the official code comes to through transformers (with
+            the MLP, the MLP's own output); or `examples:k`, `text: ...`, `vocabulary`, `zero`,
+            `prompt: FOLDER` or a prompt.
+        positions: `shifted` (the paper's, except for encoder-decoders) lets the text's positions start
+            behind the prompt; `unshifted` keeps them, and what the layers below the first prompt make.
+        dropout: on the prompt while training.
+        examples: token ids of training examples, for `examples:k`.
+        head: read off the states, see `softprompt.head`.
+        seed: of every random number here.
+
+    Raises:
+        PromptError: a layer, site or form that is not there.
+    """
+    there = {site for site, _ in backbone.attentions}
+    if sites is None:
+        sites = ["encoder"] if "encoder" in there else ["decoder"]
+    shapes = key_value_shapes(backbone.attentions, chosen_sites(backbone, sites), layers)
+    default = "unshifted" if "cross" in there else "shifted"
+    return assemble(
+        "p_tuning_v2", backbone, shapes, length, 20, reparameterization, width, depth, initialization, 0.02,
+        positions, default, dropout, examples, head, seed,
+    )  # fmt: skip
+
+
+def fine_tuning(
+    backbone: Observable, *, tune: str = "all", head: HeadCard | None = None, seed: int = 0
+) -> Prompt:
+    """The comparison that prompts are held against: the backbone's own tensors are trained.
+
+    The backbone stays as it is: copies of its tensors (in float32) are trained, and stand in their place
+    while the prompt is active.
+
+    Args:
+        backbone: the model.
+        tune: `all` tensors, or the `biases` (BitFit, arXiv 2106.10199).
+        head: read off the states, see `softprompt.head`.
+        seed: of the head's random numbers.
+
+    Raises:
+        PromptError: an unknown choice, or a backbone without biases.
+    """
+    if tune not in ("all", "biases"):
+        raise PromptError("fine_tuning.tune", repr(tune), "'all' or 'biases'")
+    frozen = backbone.frozen_tensors()
+    weights = {name: t for name, t in frozen.items() if tune == "all" or name.endswith("bias")}
+    if not weights:
+        raise PromptError("fine_tuning.tune", f"'{tune}' on {backbone.card.name}, which has none", "'all'")
+    return assemble_bare("fine_tuning", backbone, weights, head, seed)
+
+
+def head_only(backbone: Observable, *, head: HeadCard | None = None, seed: int = 0) -> Prompt:
+    """A head on the untouched backbone: the baseline that shows what a prompt adds.
+
+    Args:
+        backbone: the frozen model.
+        head: read off the states, see `softprompt.head`.
+        seed: of the head's random numbers.
+
+    Raises:
+        PromptError: no head.
+    """
+    if head is None:
+        raise PromptError(
+            "head_only", "no head", "a head: nothing else is trained", "pass head=softprompt.head(...)"
+        )
+    return assemble_bare("head_only", backbone, {}, head, seed)
+
+
+METHODS = {
+    "prefix_tuning": prefix_tuning,
+    "prompt_tuning": prompt_tuning,
+    "p_tuning_v2": p_tuning_v2,
+    "fine_tuning": fine_tuning,
+    "head_only": head_only,
+}
 """Every method by the name that settings and prompt files use."""
 
 
 def build(
-    backbone: Observable, settings: MethodSettings, seed: int, examples: Sequence[Sequence[int]] | None = None
+    backbone: Observable,
+    settings: MethodSettings,
+    seed: int,
+    examples: Sequence[Sequence[int]] | None = None,
+    head: HeadCard | None = None,
 ) -> Prompt:
     """The prompt that a run's settings ask for."""
     options = settings.model_dump(exclude={"name"})
-    return METHODS[settings.name](backbone, **options, examples=examples, seed=seed)
-
-
-def _build(
-    method: str,
-    backbone: Observable,
-    shapes: Sequence[Shape],
-    length: int | None,
-    default_length: int,
-    reparameterization: Reparameterization,
-    width: int,
-    depth: int,
-    initialization: str | Prompt,
-    random_scale: float,
-    positions: Positions,
-    default_positions: Literal["shifted", "unshifted"],
-    dropout: float,
-    examples: Sequence[Sequence[int]] | None,
-    seed: int,
-) -> Prompt:
-    if reparameterization not in ("mlp", None):
-        raise PromptError("prompt.reparameterization", repr(reparameterization), "'mlp' or None")
-    if positions is not None and positions not in get_args(get_args(Positions)[0]):
-        raise PromptError(
-            "prompt.positions", repr(positions), "'shifted', 'unshifted' or None (the method's own)"
-        )
-    if not 0 <= dropout < 1:
-        raise PromptError("prompt.dropout", dropout, "a probability from 0 up to, but not, 1")
-    generator = torch.Generator().manual_seed(seed)
-    begin = start(backbone, shapes, initialization, length, default_length, examples, generator, random_scale)
-    if reparameterization == "mlp" and initialization == "random":
-        begin = Start(begin.length, None)
-    blocks: dict[str, nn.Module] = {}
-    for shape in shapes:
-        flat = None if begin.flats is None else begin.flats[shape.name].float().cpu()
-        if reparameterization == "mlp":
-            blocks[shape.name] = MLP(
-                begin.length, backbone.hidden, width, depth, shape.width, flat, generator
-            )
-        else:
-            assert flat is not None
-            blocks[shape.name] = Direct(flat)
-    sites: dict[str, list[int]] = {}
-    for shape in shapes:
-        if isinstance(shape, KeyValueShape):
-            sites[shape.site] = sorted([*sites.get(shape.site, []), *shape.layers])
-    card = PromptCard(
-        method=method,
-        placement="slot_embeddings" if isinstance(shapes[0], SlotShape) else "key_values",
-        length=begin.length,
-        positions=positions or default_positions,
-        sites=sites,
-        reparameterization=reparameterization,
-        initialization=initialization
-        if isinstance(initialization, str)
-        else f"prompt: {initialization.card.method}",
-        seed=seed,
-        backbone=backbone.card,
-    )
-    return Prompt(card, shapes, blocks, dropout)
-
-
-def _sites(backbone: Observable, sites: Sequence[str] | None) -> list[str]:
-    there = [site for site in SITES if any(site == name for name, _ in backbone.attentions)]
-    if sites is None:
-        return there
-    for site in sites:
-        if site not in there:
-            raise PromptError("prompt.sites", repr(site), f"any of {there} ({backbone.card.name} has those)")
-    if not sites:
-        raise PromptError("prompt.sites", "nothing", f"any of {there}")
-    return [site for site in there if site in sites]
+    # Only methods that place vectors can start them from examples.
+    begin = {"examples": examples} if "initialization" in options else {}
+    return METHODS[settings.name](backbone, **options, **begin, head=head, seed=seed)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.errors import PromptError
+from softprompt.prompts.heads import Head
 from softprompt.prompts.placements import (
     AttentionShape,
     KeyValues,
@@ -35,8 +36,17 @@ class Observable(Protocol):
         ...
 
     @property
+    def state_size(self) -> int:
+        """Width of the states that a head reads."""
+        ...
+
+    @property
     def attentions(self) -> dict[tuple[str, int], AttentionShape]:
         """Key/value sizes of every (site, layer) that can be reached."""
+        ...
+
+    def frozen_tensors(self) -> Mapping[str, Tensor]:
+        """The model's own tensors by name, each once."""
         ...
 
     def token_ids(self, text: str) -> list[int]:
@@ -64,13 +74,21 @@ class Prompt(nn.Module):
 
     Args:
         card: what the file will say.
-        shapes: the layout of each block of the placement.
+        shapes: the layout of each block of the placement; none for a prompt without vectors.
         blocks: for each shape, the module that computes its flat vectors.
         dropout: probability of dropout on the flat vectors while the prompt is in training mode.
+        head: reads the backbone's states, where the task has one.
+        weights: trained tensors that stand in place of the backbone's own, by name.
     """
 
     def __init__(
-        self, card: PromptCard, shapes: Sequence[Shape], blocks: Mapping[str, nn.Module], dropout: float = 0.0
+        self,
+        card: PromptCard,
+        shapes: Sequence[Shape],
+        blocks: Mapping[str, nn.Module],
+        dropout: float = 0.0,
+        head: Head | None = None,
+        weights: Mapping[str, Tensor] | None = None,
     ):
         super().__init__()
         self.card = card
@@ -78,14 +96,21 @@ class Prompt(nn.Module):
         # Module names may not hold dots, so blocks are numbered in the order of the shapes.
         self.blocks = nn.ModuleList(blocks[shape.name] for shape in shapes)
         self.dropout = nn.Dropout(dropout)
+        self.head = head
+        named = {name: (weights or {})[name] for name in card.weights}
+        # Kept in float32 whatever the backbone's precision is, so that small steps are not lost.
+        self._weights = nn.ParameterList(
+            w if isinstance(w, nn.Parameter) else nn.Parameter(w.detach().clone().float())
+            for w in named.values()
+        )
 
     def forward(self) -> Placement:
-        """The placement: key/values for each block, or the slot embeddings."""
+        """The placement: key/values for each block, or the slot embeddings; empty where there is none."""
         placed = [
             shape.unflatten(self.dropout(block()))
             for shape, block in zip(self.shapes, self.blocks, strict=True)
         ]
-        if isinstance(self.shapes[0], SlotShape):
+        if self.card.placement == "slot_embeddings":
             return placed[0]  # type: ignore[return-value]
         return tuple(placed)  # type: ignore[return-value]
 
@@ -95,14 +120,20 @@ class Prompt(nn.Module):
         return self.card.length
 
     @property
+    def weights(self) -> dict[str, Tensor]:
+        """Trained tensors in place of the backbone's own, by name; differentiable."""
+        return dict(zip(self.card.weights, self._weights, strict=True))
+
+    @property
     def n_trained_parameters(self) -> int:
-        """Numbers that training changes, the reparameterisation included."""
+        """Numbers that training changes, the reparameterisation and the head included."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     @property
     def n_stored_parameters(self) -> int:
         """Numbers in the prompt file."""
-        return sum(self.length * shape.width for shape in self.shapes)
+        beside = [*self._weights, *(self.head.parameters() if self.head is not None else ())]
+        return sum(self.length * shape.width for shape in self.shapes) + sum(p.numel() for p in beside)
 
     @torch.no_grad()
     def tensors(self) -> dict[str, Tensor]:
@@ -115,16 +146,25 @@ class Prompt(nn.Module):
                 named[f"{shape.name}.values"] = placed.values
             else:
                 named[shape.name] = placed.vectors
-        return named
+        if self.head is not None:
+            named |= {f"head.{name}": tensor for name, tensor in self.head.named_parameters()}
+        return named | {f"weights.{name}": tensor for name, tensor in self.weights.items()}
 
     def bake(self) -> "Prompt":
-        """A prompt of the same tensors without its reparameterisation."""
+        """A prompt of the same tensors without its reparameterisation; head and weights stay the same."""
         with torch.no_grad():
             blocks = {
                 shape.name: Direct(block()) for shape, block in zip(self.shapes, self.blocks, strict=True)
             }
-        baked = Prompt(self.card, self.shapes, blocks, self.dropout.p)
+        baked = Prompt(self.card, self.shapes, blocks, self.dropout.p, self.head, self.weights)
         return baked.train(self.training)
+
+    def with_head(self, head: Head | None) -> "Prompt":
+        """The same prompt (the same parameters, not a copy) with another head."""
+        blocks = {shape.name: block for shape, block in zip(self.shapes, self.blocks, strict=True)}
+        card = self.card.model_copy(update={"head": None if head is None else head.card})
+        other = Prompt(card, self.shapes, blocks, self.dropout.p, head, self.weights)
+        return other.train(self.training)
 
     def describe(self, **facts: Any) -> "Prompt":
         """Put facts (task, training, data, metrics) into the card; returns the prompt itself."""
@@ -165,11 +205,13 @@ def load_prompt(folder: Path | str, backbone: Observable, *, any_backbone: bool 
     blocks: dict[str, nn.Module] = {}
     for shape in shapes:
         blocks[shape.name] = Direct(_flat(shape, tensors, card.length, str(folder)))
+    head = _head(card, tensors, backbone.state_size, str(folder)) if card.head is not None else None
+    weights = _weights(card, tensors, backbone.frozen_tensors() if card.weights else {}, str(folder))
     if tensors:
         raise PromptError(
             f"{folder}: tensors", f"'{next(iter(tensors))}' besides", "only what the card names"
         )
-    return Prompt(card, shapes, blocks)
+    return Prompt(card, shapes, blocks, head=head, weights=weights)
 
 
 def _shapes(card: PromptCard, backbone: Observable, where: str) -> list[Shape]:
@@ -190,6 +232,28 @@ def _flat(shape: Shape, tensors: dict[str, Tensor], length: int, where: str) -> 
     keys = _take(tensors, f"{shape.name}.keys", (n, a.kv_heads, length, a.key_dim), where)
     values = _take(tensors, f"{shape.name}.values", (n, a.kv_heads, length, a.value_dim), where)
     return shape.flatten(KeyValues(shape.site, shape.layers, keys, values))
+
+
+def _head(card: PromptCard, tensors: dict[str, Tensor], width: int, where: str) -> Head:
+    assert card.head is not None
+    head = Head(card.head, width)
+    state = {
+        name: _take(tensors, f"head.{name}", tuple(empty.shape), where)
+        for name, empty in head.named_parameters()
+    }
+    head.load_state_dict(state)
+    return head
+
+
+def _weights(
+    card: PromptCard, tensors: dict[str, Tensor], frozen: Mapping[str, Tensor], where: str
+) -> dict[str, Tensor]:
+    for name in card.weights:
+        if name not in frozen:
+            raise PromptError(f"{where}: weights", f"'{name}'", f"tensors that {card.backbone.name} has")
+    return {
+        name: _take(tensors, f"weights.{name}", tuple(frozen[name].shape), where) for name in card.weights
+    }
 
 
 def _take(tensors: dict[str, Tensor], name: str, expected: tuple[int, ...], where: str) -> Tensor:

@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""1: prompts alone. 2: also heads, and backbone tensors in place of the frozen ones."""
 
 
 class BackboneCard(BaseModel):
@@ -20,6 +21,26 @@ class BackboneCard(BaseModel):
     n_parameters: int
 
 
+class HeadCard(BaseModel):
+    """What a head reads and says; make one with `softprompt.head`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["sequence", "token", "span", "choice", "value"]
+    """One label per text, one per token, start and end, a score per choice, or a number per text."""
+    labels: tuple[str, ...] = ()
+    """In the order of the outputs (`sequence` and `token` only)."""
+    pooling: Literal["first", "last", "mean"] | None = None
+    """Which state of a text is read; None where every token is."""
+    dropout: float = 0.0
+    """On the states, while training."""
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers for each text or token."""
+        return len(self.labels) or (2 if self.kind == "span" else 1)
+
+
 class PromptCard(BaseModel):
     """Everything that a reader of the file needs, and nothing that is executed."""
 
@@ -27,13 +48,16 @@ class PromptCard(BaseModel):
 
     format_version: int = FORMAT_VERSION
     method: str
-    placement: Literal["key_values", "slot_embeddings"]
+    placement: Literal["key_values", "slot_embeddings", "none"]
     length: int
-    """Vectors of the prompt, in tokens."""
+    """Vectors of the prompt, in tokens; 0 where there are none."""
     positions: Literal["shifted", "unshifted"]
     """Whether the text's positions start behind the prompt (`shifted`) or at 0."""
     sites: dict[str, list[int]] = {}
     """Layers by site (`encoder`, `decoder`, `cross`); empty for soft tokens."""
+    weights: tuple[str, ...] = ()
+    """Backbone tensors that the file holds, to stand in place of the frozen ones."""
+    head: HeadCard | None = None
     reparameterization: str | None = None
     """What it was trained through; the file itself always holds baked tensors."""
     initialization: str

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from softprompt.config import TaskSettings
+from softprompt.config import GenerationSettings
 from softprompt.errors import BackboneError, ConfigError
 
 
@@ -16,7 +16,7 @@ class PairForm(ABC):
         name: of the backbone, for messages.
     """
 
-    def __init__(self, tokenizer: Any, settings: TaskSettings, name: str):
+    def __init__(self, tokenizer: Any, settings: GenerationSettings, name: str):
         self.n_cut = 0
         self._tokenizer = tokenizer
         self._settings = settings
@@ -45,7 +45,7 @@ class DecoderForm(PairForm):
     ends in white space stands for that space.
     """
 
-    def __init__(self, tokenizer: Any, settings: TaskSettings, name: str):
+    def __init__(self, tokenizer: Any, settings: GenerationSettings, name: str):
         super().__init__(tokenizer, settings, name)
         self._separator = self._separator_ids()
         self._lead = self._leading_text()
@@ -92,7 +92,7 @@ class DecoderForm(PairForm):
 class EncoderDecoderForm(PairForm):
     """Source and target, each as the tokenizer itself encodes a text, with the end token last."""
 
-    def __init__(self, tokenizer: Any, settings: TaskSettings, name: str):
+    def __init__(self, tokenizer: Any, settings: GenerationSettings, name: str):
         super().__init__(tokenizer, settings, name)
         if settings.separator is not None:
             raise ConfigError(

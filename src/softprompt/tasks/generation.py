@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from softprompt.config import DecodingSettings, TaskSettings
+from softprompt.config import DecodingSettings, GenerationSettings
 from softprompt.data.records import Record
 from softprompt.errors import BackboneError, ConfigError, DataError
 from softprompt.tasks.batching import longest_first, pad
@@ -38,7 +38,7 @@ class GenerationTask:
         BackboneError: the tokenizer has no end token.
     """
 
-    def __init__(self, backbone: "Backbone", settings: TaskSettings, decoding: DecodingSettings):
+    def __init__(self, backbone: "Backbone", settings: GenerationSettings, decoding: DecodingSettings):
         check_decoding(decoding)
         self.backbone = backbone
         self.settings = settings
@@ -49,6 +49,9 @@ class GenerationTask:
         padding: Any = backbone.tokenizer.pad_token_id
         # Padding is masked everywhere, so any token will do for a tokenizer that has none.
         self._pad: int = self._form.eos if padding is None else padding
+
+    head = None
+    """No head: the backbone's own vocabulary is the answer."""
 
     @property
     def n_cut(self) -> int:
@@ -83,6 +86,10 @@ class GenerationTask:
         Returns:
             A float32 scalar, differentiable; divide by tokens or by sequences as the run wants it.
         """
+        return self.losses(examples).sum()
+
+    def losses(self, examples: Sequence[Example]) -> torch.Tensor:
+        """As `loss`, by example: `[example]`."""
         device = self.backbone.device
         ids, mask = pad([example.input_ids for example in examples], self._pad, "right", device)
         labels, _ = pad([example.labels for example in examples], IGNORED, "right", device)
@@ -95,7 +102,10 @@ class GenerationTask:
             # The output at a position predicts the token behind it.
             labelled[:, :-1] = labels[:, 1:] != IGNORED
         logits = self.backbone.labelled_logits(inputs, labelled)
-        return F.cross_entropy(logits.float(), labels[labels != IGNORED], reduction="sum")
+        wanted = labels != IGNORED
+        by_token = F.cross_entropy(logits.float(), labels[wanted], reduction="none")
+        owner = torch.arange(len(examples), device=device)[:, None].expand_as(labels)[wanted]
+        return by_token.new_zeros(len(examples)).index_add(0, owner, by_token)
 
     @torch.no_grad()
     def predict(
@@ -171,6 +181,17 @@ class GenerationTask:
                 result = score(list(metrics), [outputs[i] for i in members], references)
                 rows.append({"group": group, "values": dict(result.values), "notes": list(result.notes)})
         return rows
+
+    def check(self, records: Sequence[Record], labelled: bool = True) -> None:
+        """Raises ConfigError where the records are of another kind."""
+        for record in records:
+            if not isinstance(record, Record):
+                raise ConfigError(
+                    "task.name",
+                    f"'generation' with {type(record).__name__} records",
+                    "data with source and target texts",
+                    "choose the task that fits data.format",
+                )
 
     def check_positions(self, records: Sequence[Record], prompt_positions: int, training: bool) -> None:
         """Refuse texts that, with the prompt, need more positions than the backbone has.

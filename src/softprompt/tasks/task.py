@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import torch
 
-from softprompt.data.records import Record
+from softprompt.store.card import HeadCard
 
 IGNORED = -100
 """The label of a position that no loss is taken at."""
@@ -23,6 +23,7 @@ class Example:
             `input_ids`, on an encoder-decoder the target alone.
         length: tokens, to batch by.
         n_targets: labelled tokens.
+        n_rows: rows of the batch that it takes.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Example:
     labels: tuple[int, ...]
     length: int
     n_targets: int
+    n_rows: int = 1
 
 
 class ScoreRow(TypedDict):
@@ -40,38 +42,69 @@ class ScoreRow(TypedDict):
     notes: list[str]
 
 
+class AnyExample(Protocol):
+    """What training needs to know of an encoded record, whatever the task."""
+
+    @property
+    def id(self) -> str:
+        """The record it comes from."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """Tokens, to batch by."""
+        ...
+
+    @property
+    def n_targets(self) -> int:
+        """How many losses are summed."""
+        ...
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the batch that it takes."""
+        ...
+
+
 class Task(Protocol):
     """What is asked of a backbone: how a record becomes tokens, a loss, an output and a score."""
+
+    @property
+    def head(self) -> HeadCard | None:
+        """The head that reads the answer off the backbone's states; None where none does."""
+        ...
 
     @property
     def n_cut(self) -> int:
         """Texts that were too long and were cut, so far."""
         ...
 
-    def encode(self, record: Record) -> Example:
-        """The token ids of one (source, target) pair."""
+    def encode(self, record: Any) -> Any:
+        """The token ids of a record in the form that training consumes, an `AnyExample`."""
         ...
 
-    def loss(self, examples: Sequence[Example]) -> torch.Tensor:
+    def loss(self, examples: Sequence[Any]) -> torch.Tensor:
         """Summed loss over the labelled tokens of these examples, a float32 scalar."""
         ...
 
     def predict(
-        self, records: Sequence[Record], progress: Callable[[int], None] | None = None, seed: int = 0
-    ) -> list[str]:
+        self, records: Sequence[Any], progress: Callable[[int], None] | None = None, seed: int = 0
+    ) -> list[Any]:
         """One output per record, in their order."""
         ...
 
-    def demonstrations(self, records: Sequence[Record], k: int, seed: int) -> list[list[int]]:
+    def demonstrations(self, records: Sequence[Any], k: int, seed: int) -> list[list[int]]:
         """Token ids of `k` whole examples as the backbone meets them."""
         ...
 
-    def score(
-        self, records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]
-    ) -> list[ScoreRow]:
+    def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
         """One row of scores per group of records."""
         ...
 
-    def check_positions(self, records: Sequence[Record], prompt_positions: int, training: bool) -> None:
+    def check(self, records: Sequence[Any], labelled: bool = True) -> None:
+        """Raise for the first record that cannot be used."""
+        ...
+
+    def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:
         """Raise where the prompt and the longest text need more positions than the backbone has."""
         ...

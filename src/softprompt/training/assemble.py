@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from softprompt.config import RunSettings
-from softprompt.data import Splits, load
+from softprompt.data import Splits
+from softprompt.data import load as load_splits
+from softprompt.data.readers import FORMATS
 from softprompt.errors import ConfigError
+from softprompt.tasks.registry import build_task, labels_of
 from softprompt.tasks.task import Task
 from softprompt.training.processes import Processes
 
@@ -25,34 +28,44 @@ class Assembly:
     settings: RunSettings
 
 
-def assemble(settings: RunSettings, processes: Processes) -> Assembly:
+def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | None" = None) -> Assembly:
     """Load the data and the backbone, and build the task and the prompt.
+
+    Args:
+        backbone: one already loaded as the settings say; None loads it.
 
     Raises:
         ConfigError: no training pairs, or a development set is needed and there is none.
         SoftpromptError: whatever the rooms find wrong.
     """
-    from softprompt.backbones.load import load_backbone
     from softprompt.prompts.methods import build
-    from softprompt.tasks.generation import GenerationTask
 
     # The data comes first: its mistakes show in a second, a backbone takes longer.
-    splits = load(settings.data)
+    splits = load_splits(settings.data)
     check_splits(settings, splits)
-    frozen = settings.backbone
-    backbone = load_backbone(
-        frozen.name, dtype=frozen.dtype, device=processes.device, attention=frozen.attention
-    )
-    task = GenerationTask(backbone, settings.task, settings.decoding)
+    labels = labels_of(settings.task, FORMATS[settings.data.format].labels, splits.train)
+    backbone = backbone or load(settings, processes.device)
+    task = build_task(backbone, settings.task, settings.decoding, labels)
+    for records in (splits.train, splits.dev, splits.test):
+        task.check(records)
     examples = None
-    kind, _, count = settings.method.initialization.partition(":")
+    kind, _, count = getattr(settings.method, "initialization", "").partition(":")
     if kind == "examples" and count.strip().isdigit():
         examples = task.demonstrations(splits.train, int(count), settings.training.seed)
-    prompt = build(backbone, settings.method, settings.training.seed, examples).to(backbone.device)
+    prompt = build(backbone, settings.method, settings.training.seed, examples, task.head)
+    prompt = prompt.to(backbone.device)
     taken = prompt.length if prompt.card.positions == "shifted" else 0
     task.check_positions(splits.train, taken, training=True)
     task.check_positions([*splits.dev, *splits.test], taken, training=False)
     return Assembly(backbone, task, prompt, splits, settings)
+
+
+def load(settings: RunSettings, device: str | None) -> "Backbone":
+    """The backbone that the settings name."""
+    from softprompt.backbones.load import load_backbone
+
+    frozen = settings.backbone
+    return load_backbone(frozen.name, dtype=frozen.dtype, device=device, attention=frozen.attention)
 
 
 def check_splits(settings: RunSettings, splits: Splits) -> None:
@@ -77,9 +90,12 @@ def check_splits(settings: RunSettings, splits: Splits) -> None:
 def resolve(parts: Assembly, steps_per_epoch: int) -> RunSettings:
     """The run's settings with every `None` that means "choose for me" replaced by the choice."""
     settings, card = parts.settings, parts.prompt.card
-    method: dict[str, object] = {"length": card.length, "positions": card.positions}
-    if settings.method.name == "prefix_tuning":
-        method["sites"] = list(card.sites)
+    chosen = {"length": card.length, "positions": card.positions, "sites": list(card.sites)}
+    method = {key: value for key, value in chosen.items() if key in type(settings.method).model_fields}
+    task: dict[str, object] = {}
+    if card.head is not None:
+        chosen = {"labels": list(card.head.labels), "pooling": card.head.pooling}
+        task = {key: value for key, value in chosen.items() if key in type(settings.task).model_fields}
     backbone = {
         "dtype": str(parts.backbone.dtype).removeprefix("torch."),
         "device": str(parts.backbone.device),
@@ -89,6 +105,7 @@ def resolve(parts: Assembly, steps_per_epoch: int) -> RunSettings:
     return settings.model_copy(
         update={
             "method": settings.method.model_copy(update=method),
+            "task": settings.task.model_copy(update=task),
             "backbone": settings.backbone.model_copy(update=backbone),
             "training": settings.training.model_copy(update=training if parts.splits.dev else {}),
         }

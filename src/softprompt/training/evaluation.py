@@ -3,14 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from softprompt.data.records import Record
+from softprompt.data.records import AnyRecord
 from softprompt.errors import TrainingError
-from softprompt.tasks.task import Example, ScoreRow, Task
+from softprompt.metrics.scores import HIGHER_IS_BETTER
+from softprompt.tasks.task import AnyExample, ScoreRow, Task
 from softprompt.training.batches import share
 from softprompt.training.processes import Processes
 
@@ -18,21 +19,19 @@ if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
     from softprompt.prompts.prompt import Prompt
 
-LOWER_IS_BETTER = frozenset({"loss", "ter"})
-
 
 def better(name: str, value: float, than: float | None) -> bool:
     """Whether a value of this metric improves on the best so far (None: nothing yet)."""
     if than is None:
         return True
-    return value < than if name in LOWER_IS_BETTER else value > than
+    return value > than if HIGHER_IS_BETTER.get(name, False) else value < than
 
 
 @dataclass(frozen=True)
 class Scored:
     """Outputs of one prompt on some records, and a row of scores per group."""
 
-    outputs: list[str]
+    outputs: list[Any]
     rows: list[ScoreRow]
 
 
@@ -40,7 +39,7 @@ def mean_loss(
     backbone: "Backbone",
     task: Task,
     prompt: "Prompt | None",
-    examples: Sequence[Example],
+    examples: Sequence[AnyExample],
     batch_size: int,
     processes: Processes,
     check: Callable[[], None] = lambda: None,
@@ -71,7 +70,7 @@ def generate_and_score(
     backbone: "Backbone",
     task: Task,
     prompt: "Prompt | None",
-    records: Sequence[Record],
+    records: Sequence[AnyRecord],
     metrics: Sequence[str],
     processes: Processes,
     seed: int = 0,
@@ -84,7 +83,7 @@ def generate_and_score(
         progress: called after every batch with the number of records in it (this process's).
     """
     mine = [records[i] for i in share(range(len(records)), processes.rank, processes.count)]
-    outputs: list[str] = []
+    outputs: list[Any] = []
     if mine:
         with torch.no_grad(), evaluating(prompt), backbone.prompted(prompt):
             outputs = task.predict(mine, progress=progress, seed=seed)

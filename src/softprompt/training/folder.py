@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from softprompt.config import RunSettings
+from softprompt.config.base import Settings
 from softprompt.errors import TrainingError
 from softprompt.training.checkpoint import Checkpoints
 from softprompt.training.disk import write_atomically, writing
@@ -33,7 +33,7 @@ class RunFolder:
         self.prompt = path / "prompt"
         self.checkpoints = Checkpoints(path / "checkpoints")
 
-    def check(self, settings: RunSettings, resume: bool) -> None:
+    def check(self, settings: Settings, resume: bool) -> None:
         """Refuse a folder that this run may not write to, before anything slow happens.
 
         Raises:
@@ -54,7 +54,7 @@ class RunFolder:
             given = {key: value for key, value in flat(settings).items() if value is not None}
             self._compare(given)
 
-    def begin(self, resolved: RunSettings, resume: bool) -> None:
+    def begin(self, resolved: Settings, resume: bool) -> None:
         """Write the resolved settings, or check them against those of the run to resume."""
         if resume:
             self._compare(flat(resolved))
@@ -112,7 +112,7 @@ class RunFolder:
             )
 
 
-def flat(settings: RunSettings) -> dict[str, Any]:
+def flat(settings: Settings) -> dict[str, Any]:
     """Settings by dotted key, as JSON values."""
     return flat_mapping(settings.model_dump(mode="json"))
 

@@ -5,7 +5,8 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from softprompt.config import TrainingSettings
 from softprompt.errors import TrainingError
-from softprompt.tasks.task import Example, Task
+from softprompt.tasks.task import AnyExample, Task
 from softprompt.training.batches import parts, plan, share, steps_per_epoch
 from softprompt.training.checkpoint import Checkpoint, Checkpoints
 from softprompt.training.evaluation import better
@@ -45,6 +46,7 @@ class State:
         best_value: the selected metric there.
         misses: evaluations since the best.
         seconds: time spent in training steps, over all sittings.
+        parts: step and value of each part's best, where parts are judged one by one.
     """
 
     step: int = 0
@@ -53,6 +55,7 @@ class State:
     best_value: float | None = None
     misses: int = 0
     seconds: float = 0.0
+    parts: dict[str, tuple[int, float]] = field(default_factory=dict)
 
 
 class Loop:
@@ -72,7 +75,7 @@ class Loop:
         backbone: "Backbone",
         task: Task,
         prompt: "Prompt",
-        examples: Sequence[Example],
+        examples: Sequence[AnyExample],
         settings: TrainingSettings,
         checkpoints: Checkpoints,
         processes: Processes,
@@ -91,9 +94,7 @@ class Loop:
         self._progress = progress or RunProgress(None)
         self._evaluate_every = settings.evaluate_every or self.steps_per_epoch
         self._trained = {name: p for name, p in prompt.named_parameters() if p.requires_grad}
-        self._optimizer = torch.optim.AdamW(
-            self._trained.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self._optimizer = torch.optim.AdamW(self._groups(), weight_decay=settings.weight_decay)
         self._lengths = [example.length for example in examples]
         self._best: dict[str, Tensor] = {}
         self._saved = -1
@@ -167,7 +168,7 @@ class Loop:
         started = time.perf_counter()
         step, settings = self.state.step, self._settings
         batch = self._batch(step)
-        rate = learning_rate(step, self.n_steps, settings)
+        rate = learning_rate(step, self.n_steps, settings, self.steps_per_epoch)
         torch.manual_seed(_seed_of(settings.seed, step, self._processes.rank))
         self._prompt.train()
         with self._backbone.training_mode(settings.backbone_dropout, settings.gradient_checkpointing):
@@ -175,12 +176,11 @@ class Loop:
         if stop:
             self._optimizer.zero_grad(set_to_none=True)
             raise KeyboardInterrupt
-        limit = math.inf if settings.clip_norm is None else settings.clip_norm
-        norm = float(nn.utils.clip_grad_norm_(self._trained.values(), limit))
+        norm = self._clip()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise self._no_number(step + 1, loss, norm, rate)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - started
@@ -203,19 +203,16 @@ class Loop:
 
     def _gradients(self, batch: Sequence[int], interrupt: Interrupt) -> tuple[float, bool]:
         """The mean loss of a target token, and whether to stop; gradients are left in the parameters."""
-        # The divisor is the whole step's, so parts and processes only ever add up.
-        n_targets = sum(self._examples[i].n_targets for i in batch)
-        divisor = n_targets if self._settings.loss == "token_mean" else len(batch)
         trained = list(self._trained.values())
         loss = torch.zeros((), device=self._backbone.device)
         mine = share(batch, self._processes.rank, self._processes.count)
         for part in parts(mine, self._settings.accumulation):
             if interrupt.requested:
                 break
-            with self._backbone.prompted(self._prompt):
-                part_loss = self._task.loss([self._examples[i] for i in part])
+            with self._prompted(part):
+                part_loss, objective = self._objective(part, batch)
                 # Only the prompt's parameters ever receive a gradient.
-                (part_loss / divisor).backward(inputs=trained)
+                objective.backward(inputs=trained)
             loss += part_loss.detach()
         stop = torch.tensor(float(interrupt.requested), device=self._backbone.device)
         if self._processes.count > 1:
@@ -224,7 +221,27 @@ class Loop:
             for parameter, gradient in zip(trained, gradients, strict=True):
                 parameter.grad = gradient.to(parameter.dtype)
         # Per token whatever is minimised, so that it compares with the development loss.
-        return float(loss) / n_targets, bool(stop)
+        return float(loss) / sum(self._examples[i].n_targets for i in batch), bool(stop)
+
+    def _prompted(self, part: Sequence[int]) -> AbstractContextManager[Any]:
+        """The context in which these examples are read."""
+        return self._backbone.prompted(self._prompt)
+
+    def _objective(self, part: Sequence[int], batch: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The summed loss of these examples, and what is minimised: their share in the step's mean."""
+        loss = self._task.loss([self._examples[i] for i in part])
+        return loss, loss / self._divisor(batch)
+
+    def _divisor(self, batch: Sequence[int]) -> int:
+        # The whole step's, so that parts and processes only ever add up.
+        if self._settings.loss == "sequence_sum":
+            return len(batch)
+        return sum(self._examples[i].n_targets for i in batch)
+
+    def _clip(self) -> float:
+        """Bound the gradients' norm; returns what it was."""
+        limit = math.inf if self._settings.clip_norm is None else self._settings.clip_norm
+        return float(nn.utils.clip_grad_norm_(self._trained.values(), limit))
 
     def _evaluate_if_due(self, interrupt: Interrupt) -> None:
         step = self.state.step
@@ -234,17 +251,37 @@ class Loop:
         # With several processes only a step's end is agreed on, so evaluation runs through.
         check = interrupt.check if self._processes.count == 1 else lambda: None
         values = self._evaluate(self._prompt, check)
-        value = values[self._settings.select]
-        if not math.isfinite(value):
-            raise self._no_number(step, value, None, None)
-        best = better(self._settings.select, value, self.state.best_value)
-        if best:
-            self._best = {name: t.detach().clone() for name, t in self._prompt.state_dict().items()}
-            self.state.best_step, self.state.best_value = step, value
+        best = self._remember(step, values)
         self.state.misses = 0 if best else self.state.misses + 1
         self.state.evaluated = step
         self._log({"kind": "evaluation", "step": step, **values, "best": best})
         self._progress.evaluated(step, values, best)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The prompt's and the head's parameters, and each group's share of the scheduled rate."""
+        rate, head_rate = self._settings.learning_rate, self._settings.head_learning_rate
+        head = [p for name, p in self._trained.items() if "head" in name.split(".")]
+        rest = [p for name, p in self._trained.items() if "head" not in name.split(".")]
+        groups = [(rest, 1.0), (head, 1.0 if head_rate is None else head_rate / rate)]
+        return [{"params": list(some), "lr": rate, "share": share} for some, share in groups if some]
+
+    def _remember(self, step: int, values: Mapping[str, float]) -> bool:
+        """Keep the tensors if they are the best so far; says whether they are."""
+        value = self._number(step, values[self._settings.select])
+        best = self._better(value, self.state.best_value)
+        if best:
+            self._best = {name: t.detach().clone() for name, t in self._prompt.state_dict().items()}
+            self.state.best_step, self.state.best_value = step, value
+        return best
+
+    def _better(self, value: float, than: float | None) -> bool:
+        """Whether a value of the selected metric improves on the best so far (None: nothing yet)."""
+        return better(self._settings.select, value, than)
+
+    def _number(self, step: int, value: float) -> float:
+        if not math.isfinite(value):
+            raise self._no_number(step, value, None, None)
+        return value
 
     def _batch(self, step: int) -> list[int]:
         epoch, index = divmod(step, self.steps_per_epoch)
@@ -258,7 +295,7 @@ class Loop:
         optimizer = {
             f"{name}/{key}": value
             for name, parameter in self._trained.items()
-            for key, value in self._optimizer.state[parameter].items()
+            for key, value in self._optimizer.state.get(parameter, {}).items()
         }
         tensors = {"prompt": self._prompt.state_dict(), "optimizer": optimizer, "best": self._best}
         state = {**asdict(self.state), "examples": self._fingerprint}
@@ -266,8 +303,10 @@ class Loop:
         self._saved = self.state.step
 
     def _load_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
-        # Before the first step there is none.
-        for name, parameter in self._trained.items() if tensors else ():
+        for name, parameter in self._trained.items():
+            # Before the first step there is none, and never where no gradient came.
+            if f"{name}/step" not in tensors:
+                continue
             self._optimizer.state[parameter] = {
                 # AdamW keeps its step counter on the CPU.
                 "step": tensors[f"{name}/step"],
@@ -279,7 +318,7 @@ class Loop:
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
         for example in self._examples:
-            digest.update(repr((example.id, example.input_ids, example.labels)).encode("utf-8"))
+            digest.update(repr(example).encode("utf-8"))
         return digest.hexdigest()
 
     def _no_number(self, step: int, loss: float, norm: float | None, rate: float | None) -> TrainingError:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from softprompt.config import RunSettings
-from softprompt.data.records import Record, pairs
-from softprompt.tasks.task import Example, ScoreRow
+from softprompt.data.records import AnyRecord, pairs
+from softprompt.tasks.task import ScoreRow
 from softprompt.training.assemble import Assembly, assemble, resolve
 from softprompt.training.disk import write_atomically, writing
 from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
@@ -23,6 +23,7 @@ from softprompt.training.processes import Processes
 from softprompt.training.progress import RunProgress, clock
 
 if TYPE_CHECKING:
+    from softprompt.backbones.backbone import Backbone
     from softprompt.prompts.prompt import Prompt
 
 _N_SAMPLES = 5
@@ -46,13 +47,19 @@ class RunResult:
         return self.facts["scores"]
 
 
-def run(settings: RunSettings, resume: bool = False, console: Console | None = None) -> RunResult:
+def run(
+    settings: RunSettings,
+    resume: bool = False,
+    console: Console | None = None,
+    backbone: "Backbone | None" = None,
+) -> RunResult:
     """Train a prompt as the settings say and leave a run folder.
 
     Args:
         resume: go on from the last checkpoint in the run's folder; a run that had already ended
             gives its result again.
         console: where progress is shown; None is silent.
+        backbone: one already loaded as the settings say, to share among runs; None loads it.
 
     Raises:
         TrainingError: the folder holds something else, the loss is no number, or the disk is full.
@@ -69,8 +76,9 @@ def run(settings: RunSettings, resume: bool = False, console: Console | None = N
     if ended is not None:
         return RunResult(folder.path, ended)
     with RunProgress(console if processes.is_main else None) as progress:
-        progress.say(f"loading {settings.backbone.name}")
-        parts = assemble(settings, processes)
+        if backbone is None:
+            progress.say(f"loading {settings.backbone.name}")
+        parts = assemble(settings, processes, backbone)
         running = _Run(parts, folder, processes, progress)
         facts = running.go(resume, started)
     return RunResult(folder.path, facts)
@@ -83,8 +91,8 @@ class _Run:
         self, parts: Assembly, folder: RunFolder, processes: Processes, progress: RunProgress
     ) -> None:
         self._parts, self._folder, self._processes, self._progress = parts, folder, processes, progress
-        self._examples: list[Example] = [parts.task.encode(record) for record in parts.splits.train]
-        self._dev_examples: list[Example] = [parts.task.encode(r) for r in pairs(parts.splits.dev)]
+        self._examples: list[Any] = [parts.task.encode(record) for record in parts.splits.train]
+        self._dev_examples: list[Any] = [parts.task.encode(r) for r in pairs(parts.splits.dev)]
         self._loop = Loop(
             parts.backbone,
             parts.task,
@@ -150,7 +158,7 @@ class _Run:
         self,
         what: str,
         prompt: "Prompt | None",
-        records: Sequence[Record],
+        records: Sequence[AnyRecord],
         metrics: Sequence[str],
         check: Callable[[], None] = lambda: None,
     ) -> Scored:
@@ -183,15 +191,18 @@ class _Run:
         records = splits.test or splits.dev or splits.train
         chosen = range(0, len(records), max(1, len(records) // _N_SAMPLES))[:_N_SAMPLES]
         some = [records[i] for i in chosen]
-        before = self._generate("bare backbone", None, some, []).outputs
+        # Without a prompt there is no head, and nothing to say before.
+        bare = self._parts.task.head is None
+        before = self._generate("bare backbone", None, some, []).outputs if bare else [None] * len(some)
         if tested is not None:
             after = [tested.outputs[i] for i in chosen]
         else:
             after = self._generate("samples", self._parts.prompt, some, []).outputs
         return "\n".join(
-            f"[{record.id}]\nsource:    {record.source}\nreference: {record.targets[0]}\n"
-            f"before:    {bare}\nafter:     {prompted}\n"
-            for record, bare, prompted in zip(some, before, after, strict=True)
+            f"[{record.id}]\nsource:    {record.source}\nreference: {' / '.join(record.targets[:1])}\n"
+            + (f"before:    {old}\n" if bare else "")
+            + f"after:     {new}\n"
+            for record, old, new in zip(some, before, after, strict=True)
         )
 
     def _counts(self) -> dict[str, int]:
@@ -232,7 +243,7 @@ class _Run:
             task={**self._settings.task.model_dump(mode="json")},
             training=self._settings.model_dump(mode="json", exclude={"output"}),
             data={"format": self._settings.data.format, "fingerprint": parts.splits.fingerprint},
-            metrics=_overall_values(facts["scores"]),
+            metrics=metric_values(facts["scores"]),
         )
         baked.save(folder.prompt)
         with writing(folder.path, "the checkpoints are kept"):
@@ -247,5 +258,6 @@ class _Run:
             write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")
 
 
-def _overall_values(rows: Sequence[ScoreRow]) -> dict[str, float]:
+def metric_values(rows: Sequence[ScoreRow]) -> dict[str, float]:
+    """The scores of all records, as a prompt's card keeps them."""
     return next((dict(row["values"]) for row in rows if row["group"] == "all"), {})

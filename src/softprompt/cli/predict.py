@@ -1,0 +1,113 @@
+"""softprompt predict: a label, a number, tags or an answer under a stored prompt with a head."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from softprompt.cli.options import Overrides
+
+if TYPE_CHECKING:
+    from softprompt.config import RunSettings
+
+EXAMPLES = (
+    (
+        "Example, after training recipes/rte-p-tuning-v2.yaml",
+        'softprompt predict runs/rte-p-tuning-v2 "A cat sleeps on the mat." --second "An animal is asleep."',
+    ),
+    (
+        "Tags, after training recipes/wnut17-p-tuning-v2.yaml",
+        'softprompt predict runs/wnut17-p-tuning-v2 "we fly to Lisbon tomorrow"',
+    ),
+)
+
+
+def predict(
+    prompt_folder: Annotated[
+        Path, typer.Argument(help="A prompt folder, or the folder of a run.", show_default=False)
+    ],
+    text: Annotated[
+        str,
+        typer.Argument(
+            help="The text (for tags: words, spaces between them; for answers: the question).",
+            show_default=False,
+        ),
+    ],
+    second: Annotated[
+        str | None,
+        typer.Option(help="Second text of a pair; for answers, the context.", show_default=False),
+    ] = None,
+    choice: Annotated[
+        list[str] | None, typer.Option(help="One of several endings; repeat it.", show_default=False)
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="Name or folder of the backbone, where it is not the card's.", show_default=False),
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Say what the head of a stored prompt makes of a text."""
+    from softprompt.cli import places
+    from softprompt.config import GenerationSettings
+    from softprompt.errors import PromptError
+    from softprompt.store.files import read_card
+
+    folder = places.prompt_folder(prompt_folder)
+    card = read_card(folder)
+    settings = places.stored_settings(card, backbone, overrides or [])
+    if isinstance(settings.task, GenerationSettings) or card.head is None:
+        raise PromptError(
+            str(folder), "a prompt without a head", "one that has it", "use softprompt generate"
+        )
+    record = record_of(settings, text, second, choice)
+
+    from softprompt.backbones.load import load_backbone
+    from softprompt.prompts.prompt import load_prompt
+    from softprompt.tasks.registry import build_task
+
+    frozen = load_backbone(
+        settings.backbone.name, dtype=settings.backbone.dtype, attention=settings.backbone.attention,
+        device=settings.backbone.device,
+    )  # fmt: skip
+    prompt = load_prompt(folder, frozen).to(frozen.device).eval()
+    task = build_task(frozen, settings.task, settings.decoding, card.head.labels)
+    task.check([record], labelled=False)
+    task.check_positions([record], places.positions_of(card), training=False)
+    with frozen.prompted(prompt):
+        (answer,) = task.predict([record])
+    if settings.task.name == "tagging":
+        for word, tag in zip(record.words, answer, strict=True):
+            typer.echo(f"{word}\t{tag}")
+    else:
+        typer.echo(record.choices[answer] if settings.task.name == "choice" else answer)
+
+
+def record_of(settings: "RunSettings", text: str, second: str | None, choices: list[str] | None) -> Any:
+    """The record that the options describe, of the kind that the task reads.
+
+    Raises:
+        ConfigError: an option that the task does not take, or one that it needs and is not there.
+    """
+    from softprompt.data.records import Choices, LabelledText, Question, TaggedWords
+    from softprompt.errors import ConfigError
+
+    task = settings.task.name
+    for option, given, tasks in (
+        ("--second", second is not None, ("classification", "regression", "spans")),
+        ("--choice", bool(choices), ("choice",)),
+    ):
+        if given and task not in tasks:
+            raise ConfigError(
+                option, f"it for task '{task}'", f"it for {', '.join(tasks)} only", "leave it out"
+            )
+    if task == "tagging":
+        return TaggedWords("text", tuple(text.split()))
+    if task == "choice":
+        if not choices or len(choices) < 2:
+            raise ConfigError("--choice", f"{len(choices or [])} of them", "at least 2", "repeat the option")
+        return Choices("text", text, tuple(choices))
+    if task == "spans":
+        if second is None:
+            raise ConfigError("--second", "nothing", "the context that holds the answer")
+        return Question("text", text, second, answered=False)
+    return LabelledText("text", text, second=second)

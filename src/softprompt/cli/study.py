@@ -1,0 +1,106 @@
+"""softprompt study: many runs from one file, as one table and a plot."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from softprompt.cli.options import Overrides
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from softprompt.experiments.results import StudyResult
+
+EXAMPLES = (
+    ("Example", "softprompt study recipes/studies/rte-length.yaml"),
+    (
+        "A first try",
+        'softprompt study recipes/studies/rte-length.yaml --set name=try --set "seeds=[0]"'
+        " --set training.epochs=1 --set data.test_size=20",
+    ),
+    ("The table again, of what is there", "softprompt study recipes/studies/rte-length.yaml --report-only"),
+)
+
+
+def study(
+    file: Annotated[Path, typer.Argument(help="YAML file of the study.", show_default=False)],
+    overrides: Overrides = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Runs at a time, each in a process with its share of the cores.")
+    ] = 1,
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Run nothing; report what is there.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the study's folder.", show_default=False)
+    ] = None,
+) -> None:
+    """Run what a study still lacks, and report it: a table, its numbers, and a plot.
+
+    Stop it at any time; the same command goes on.
+    """
+    from rich.console import Console
+
+    from softprompt.errors import TrainingError
+    from softprompt.experiments.grid import load_grid
+    from softprompt.experiments.report import write_report
+    from softprompt.experiments.results import read_results
+    from softprompt.experiments.runner import run_study
+
+    console = Console()
+    grid = load_grid(file, overrides or [], output)
+    if report_only and not grid.folder.is_dir():
+        raise TrainingError(str(grid.folder), "no such folder", "a study that was run", "run it first")
+    again = _command(file, overrides or [], jobs, output)
+    interrupted = False
+    if not report_only:
+        try:
+            run_study(grid, jobs, console)
+        except KeyboardInterrupt:
+            interrupted = True
+    result = read_results(grid)
+    folder = write_report(result, again)
+    _print(console, result)
+    console.print(f"study folder: {folder}", markup=False, highlight=False, soft_wrap=True)
+    if interrupted:
+        typer.echo(f"\ninterrupted; go on with: {again}", err=True)
+        raise typer.Exit(130)
+    if result.failed and not report_only:
+        typer.echo(
+            f"{len(result.failed)} of {len(result.runs)} runs failed; try them again with: {again}", err=True
+        )
+        raise typer.Exit(1)
+
+
+def _print(console: "Console", result: "StudyResult") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from softprompt.experiments.report import table
+
+    head, *lines = table(result, bold="{}*", several_lines=True)
+    shown = Table(title=result.grid.settings.name, caption="* best of its column" if _stars(lines) else None)
+    for i, name in enumerate(head):
+        shown.add_column(Text(name), justify="right" if i else "left")
+    for line in lines:
+        shown.add_row(*(Text(cell, style="bold" if cell.endswith("*") else "") for cell in line))
+    console.print(shown)
+    for run in result.failed:
+        console.print(f"failed: {run.run.label}: {run.error}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _stars(lines: list[list[str]]) -> bool:
+    return any(cell.endswith("*") for line in lines for cell in line)
+
+
+def _command(file: Path, overrides: list[str], jobs: int, output: Path | None) -> str:
+    words = ["softprompt", "study", file.as_posix()]
+    for override in overrides:
+        words += ["--set", override]
+    if jobs > 1:
+        words += ["--jobs", str(jobs)]
+    if output is not None:
+        words += ["--output", str(output)]
+    return shlex.join(words)

@@ -1,0 +1,81 @@
+"""Reading a run's YAML and its overrides."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from softprompt.config.base import Settings
+from softprompt.config.mistakes import explain_all
+from softprompt.config.mixture import MixtureSettings
+from softprompt.config.settings import RunSettings
+from softprompt.errors import ConfigError
+
+_Kind = TypeVar("_Kind", bound=Settings)
+
+
+def load_run(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings:
+    """Read one run's YAML and apply `key=value` overrides (`training.learning_rate=1e-3`).
+
+    Raises:
+        ConfigError: every mistake at once, a line each.
+    """
+    return parse_run(read_mapping(Path(path), overrides), where=str(path))
+
+
+def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings | MixtureSettings:
+    """As `load_run`; a file with `parts` is a run over several tasks."""
+    raw = read_mapping(Path(path), overrides)
+    return _parse(raw, MixtureSettings, str(path)) if "parts" in raw else parse_run(raw, where=str(path))
+
+
+def parse_run(raw: dict[str, Any], where: str = "settings") -> RunSettings:
+    """Check a mapping of settings; raises ConfigError with every mistake, a line each."""
+    return _parse(raw, RunSettings, where)
+
+
+def _parse(raw: dict[str, Any], kind: type[_Kind], where: str) -> _Kind:
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        lines = explain_all(error.errors(), kind)
+        raise ConfigError.several([f"{where}: {line}" for line in lines]) from None
+
+
+def read_mapping(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """A YAML file's mapping with overrides applied; raises ConfigError where it holds something else."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(str(path), error.strerror, "a YAML file with settings") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"invalid YAML ({error})", "a mapping of settings") from None
+    if not isinstance(raw, dict):
+        got = "an empty file" if raw is None else f"a {type(raw).__name__}"
+        raise ConfigError(str(path), got, "a mapping of settings")
+    for override in overrides:
+        apply_override(raw, override)
+    return raw
+
+
+def apply_override(raw: dict[str, Any], override: str) -> None:
+    key, sep, value = override.partition("=")
+    *parents, last = key.strip().split(".")
+    if not sep or not all((*parents, last)):
+        raise ConfigError("--set", repr(override), "key=value, e.g. training.learning_rate=1e-3")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(
+            "--set", repr(override), "a value as in YAML, e.g. 3, true, text or [1, 2]"
+        ) from None
+    node = raw
+    for parent in parents:
+        # A section that is named in the file and left empty reads as None.
+        node[parent] = {} if node.get(parent) is None else node[parent]
+        node = node[parent]
+        if not isinstance(node, dict):
+            raise ConfigError("--set", repr(override), f"'{parent}' to hold settings, and it holds a value")
+    node[last] = parsed

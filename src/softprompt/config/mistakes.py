@@ -1,0 +1,111 @@
+"""pydantic's mistakes in the house's words, each with its path as the user writes it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from softprompt.config.base import Settings
+from softprompt.config.methods import METHODS
+from softprompt.config.settings import RunSettings
+from softprompt.config.tasks import TASKS
+from softprompt.errors import nearest, problem
+
+# What pydantic's kinds of mistakes are called here; {names} are filled from the mistake's context.
+_EXPECTED = {
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "path_type": "a path",
+    "list_type": "a list",
+    "dict_type": "a mapping of settings",
+    "model_type": "a mapping of settings",
+    "model_attributes_type": "a mapping of settings",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+}
+
+_UNIONS: dict[str, Mapping[str, type[Settings]]] = {"method": METHODS, "task": TASKS}
+"""Settings that are one of several classes, told apart by `name`."""
+
+
+def explain_all(items: Sequence[Any], root: type[Settings] = RunSettings) -> list[str]:
+    lines: dict[str, str] = {}
+    unions: dict[str, list[str]] = {}
+    for item in items:
+        path, known = _place(item["loc"], root)
+        expected = _expected(item)
+        if expected is None:
+            lines[f"{path} {item['type']}"] = _explain(item, path, known)
+        else:
+            # Every member of a union reports for itself; together they are one line.
+            unions.setdefault(path, []).append(expected)
+            lines[path] = problem(path, repr(item["input"]), " or ".join(unions[path]))
+    return list(lines.values())
+
+
+def _expected(item: Any) -> str | None:
+    wanted = _EXPECTED.get(item["type"])
+    return None if wanted is None else wanted.format(**item.get("ctx", {}))
+
+
+def _explain(item: Any, path: str, known: Sequence[str]) -> str:
+    kind = item["type"]
+    if kind == "extra_forbidden":
+        hint = nearest(str(item["loc"][-1]), known) or f"known here: {', '.join(sorted(known))}"
+        return problem(path, "an unknown setting", do=hint)
+    if kind == "missing":
+        return problem(path, "nothing", "a value")
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        members = _UNIONS[path.rpartition(".")[2]]
+        expected = f"one of {', '.join(map(repr, members))}"
+        if kind == "union_tag_not_found":
+            return problem(f"{path}.name", "nothing", expected)
+        tag = item["ctx"]["tag"]
+        return problem(f"{path}.name", repr(tag), expected, nearest(tag, members))
+    if kind == "literal_error":
+        wanted = item["ctx"]["expected"]
+        names = [part.strip("' ") for part in wanted.replace(" or ", ", ").split(",")]
+        return problem(path, repr(item["input"]), f"one of {wanted}", nearest(str(item["input"]), names))
+    if kind == "value_error":
+        message = str(item["ctx"]["error"])
+        return problem(path, do=message) if path else message
+    return problem(path, repr(item["input"]), item["msg"][0].lower() + item["msg"][1:])
+
+
+def _place(loc: Sequence[str | int], root: type[Settings]) -> tuple[str, list[str]]:
+    """The path as the user writes it, and the settings known where it ends.
+
+    pydantic puts the chosen member of a union into its locations; those parts are dropped.
+    """
+    path: list[str] = []
+    model: Any = root
+    for i, part in enumerate(loc):
+        members = _UNIONS.get(path[-1], {}) if path else {}
+        if part in members:
+            model = members[str(part)]
+        elif isinstance(part, int):
+            path.append(str(part))
+        elif model is not None and part in model.model_fields:
+            path.append(part)
+            if i + 1 < len(loc):
+                model = _inner(model.model_fields[part].annotation)
+        elif model is not None and i + 1 == len(loc):
+            path.append(str(part))
+    return ".".join(path), list(model.model_fields) if model is not None else []
+
+
+def _inner(annotation: Any) -> type[BaseModel] | None:
+    """The one class of settings in an annotation, also in a list or beside None."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = [inner for argument in get_args(annotation) if (inner := _inner(argument)) is not None]
+    return found[0] if len(found) == 1 else None

@@ -1,0 +1,213 @@
+"""The settings of one run: frozen, nested like the rooms, unknown keys refused.
+
+A run is one YAML file plus `--set key=value` overrides. Every mistake is reported at once, each
+with its path in the file and the nearest known name.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from softprompt.config.base import Settings
+from softprompt.config.methods import MethodSettings, PrefixTuningSettings
+from softprompt.config.metrics import METRICS_BY_TASK
+from softprompt.config.tasks import GenerationSettings, TaskSettings
+from softprompt.errors import nearest, problem
+
+
+class BackboneSettings(Settings):
+    name: str = "smollm2-135m"
+    """A bundled name, a folder, or a hub id."""
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """Precision of the frozen weights; None keeps what the files hold."""
+    device: str | None = None
+    """A torch device; None takes the best one that is there."""
+    attention: Literal["sdpa", "eager"] | None = None
+    """Attention kernel; None keeps the model's own default."""
+
+
+Column = str | Annotated[int, Field(strict=True, ge=0)]
+"""A column by its name, or by its number from 0 (labelled_tsv without a header only)."""
+
+
+class DataSettings(Settings):
+    # fmt: off
+    format: Literal[
+        "e2e", "webnlg", "dart", "scitldr", "jsonl", "csv", "restaurants",
+        "boolq", "cb", "copa", "multirc", "rte", "wic", "wsc", "sst2", "trec", "trec_fine",
+        "conll", "squad", "labelled_jsonl", "labelled_csv", "labelled_tsv", "datasets",
+    ]
+    # fmt: on
+    """How the files are read; `restaurants` is generated (synthetic) and reads no file."""
+    train: Path | None = None
+    """File or folder, relative to the data folder (`SOFTPROMPT_DATA`) unless absolute; for `datasets`
+    `name:split` or `name:configuration:split`, e.g. `nyu-mll/glue:rte:train`."""
+    dev: Path | None = None
+    test: Path | None = None
+    source: str = "source"
+    """Name of the source column (jsonl and csv only)."""
+    target: str = "target"
+    """Name of the target column (jsonl and csv only)."""
+    text: Column = "text"
+    """Column of the text (labelled_jsonl, labelled_csv, labelled_tsv and datasets only)."""
+    second: Column | None = None
+    """Column of the second text of a pair (same formats); None where there is one text."""
+    label: Column | None = "label"
+    """Column of the label or number (same formats); None where nothing is labelled."""
+    word_column: int = 0
+    """Place of the words in a line, from 0; negative counts from the end (conll only)."""
+    tag_column: int | None = -1
+    """Place of the tags (conll only); None where nothing is tagged."""
+    tagging: Literal["bio", "iob1"] = "bio"
+    """How the file begins entities: `iob1` (CoNLL 2003 as published) is turned into BIO (conll only)."""
+    train_size: int | None = Field(default=None, ge=1)
+    """How many training pairs to draw; None takes all."""
+    dev_size: int | None = Field(default=None, ge=1)
+    """How many development records to draw; None takes all."""
+    test_size: int | None = Field(default=None, ge=1)
+    """How many test records to draw; None takes all."""
+    dev_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the drawn training pairs set aside as development set (0.3 in the paper's low-data runs)."""
+    subsample: int = Field(default=0, ge=0)
+    """Which subsample: the seed of the draw."""
+    extrapolation: Literal["seen"] | None = None
+    """`seen` keeps only the categories marked seen for training (WebNLG's seen -> unseen split)."""
+
+
+class DecodingSettings(Settings):
+    strategy: Literal["greedy", "beam", "sample"] = "beam"
+    beams: int = Field(default=5, ge=1)
+    """Beams (beam search only)."""
+    max_new_tokens: int = Field(default=100, ge=1)
+    min_new_tokens: int = Field(default=0, ge=0)
+    length_penalty: float = 1.0
+    """Beam search only; 1.0 divides by length."""
+    no_repeat_ngram: int = Field(default=0, ge=0)
+    """0 allows repeats."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Sampling only."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Sampling only."""
+    ban_newlines: bool = True
+    """Newline tokens are never generated (the paper's table-to-text setting)."""
+    batch_size: int = Field(default=16, ge=1)
+    """Records decoded together."""
+
+
+class TrainingSettings(Settings):
+    steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps; give this or `epochs`."""
+    epochs: int | None = Field(default=None, ge=1)
+    """Passes over the training pairs; give this or `steps`."""
+    batch_size: int = Field(default=16, ge=1)
+    """Pairs in an optimizer step."""
+    accumulation: int = Field(default=1, ge=1)
+    """Parts that a step is computed in; the result is the same, the memory smaller."""
+    learning_rate: float = Field(default=1e-2, gt=0)
+    head_learning_rate: float | None = Field(default=None, gt=0)
+    """Learning rate of the head; None is that of the prompt."""
+    schedule: Literal["linear", "cosine", "constant", "exponential"] = "linear"
+    """How the rate falls; `exponential` multiplies it by `decay` after every epoch."""
+    decay: float = Field(default=0.95, gt=0, le=1)
+    """Factor per epoch of the exponential schedule (0.95 in P-Tuning v2's tagging and span tasks)."""
+    warmup_steps: int = Field(default=0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip_norm: float | None = Field(default=1.0, gt=0)
+    """Largest gradient norm; None does not clip."""
+    loss: Literal["token_mean", "sequence_sum"] = "token_mean"
+    """Mean over target tokens, or the paper's code: sum over a sequence, mean over the batch."""
+    by_length: bool = True
+    """Batches of similar lengths (less padding); False is a plain shuffle."""
+    backbone_dropout: bool = False
+    """Whether the frozen backbone's own dropout is on while training."""
+    gradient_checkpointing: bool = False
+    evaluate_every: int | None = Field(default=None, ge=1)
+    """Steps between evaluations on the development set; None is once per epoch."""
+    select: str = "loss"
+    """Development metric that picks the best checkpoint: `loss`, or one of `metrics`."""
+    patience: int | None = Field(default=None, ge=1)
+    """Evaluations without improvement before stopping; None never stops early."""
+    checkpoint_every: int = Field(default=50, ge=1)
+    """Steps between checkpoints."""
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _nothing_ignored(self) -> "TrainingSettings":
+        if self.schedule != "exponential" and self.decay != type(self).model_fields["decay"].default:
+            where, got = "training.decay", f"{self.decay} with schedule '{self.schedule}'"
+            raise ValueError(problem(where, got, "it only with schedule 'exponential'", "leave it out"))
+        return self
+
+    @model_validator(mode="after")
+    def _steps_or_epochs(self) -> "TrainingSettings":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give exactly one of training.steps and training.epochs")
+        return self
+
+
+class RunSettings(Settings):
+    """Everything that decides one run."""
+
+    name: str = "run"
+    """Names the run folder below `output`."""
+    output: Path = Path("runs")
+    backbone: BackboneSettings = BackboneSettings()
+    method: MethodSettings = Field(default=PrefixTuningSettings(), discriminator="name")
+    data: DataSettings
+    task: TaskSettings = GenerationSettings()
+    decoding: DecodingSettings = DecodingSettings()
+    metrics: list[str] = Field(default_factory=list)
+    """What the test set is scored by; by default the task's first metric."""
+    training: TrainingSettings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_metric(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and raw.get("metrics") is None:
+            task = raw.get("task") or {}
+            name = task.get("name", "generation") if isinstance(task, dict) else task.name
+            return {**raw, "metrics": list(METRICS_BY_TASK.get(name, ("bleu",))[:1])}
+        return raw
+
+    @model_validator(mode="after")
+    def _fitting_the_task(self) -> "RunSettings":
+        task = self.task.name
+        known = METRICS_BY_TASK[task]
+        for name in self.metrics:
+            if name not in known:
+                raise ValueError(
+                    problem(
+                        "metrics",
+                        f"'{name}' for task '{task}'",
+                        f"some of {', '.join(known)}",
+                        nearest(name, known),
+                    )
+                )
+        if task != "generation":
+            plain = DecodingSettings(batch_size=self.decoding.batch_size)
+            ignored = [name for name, value in self.decoding if value != getattr(plain, name)]
+            if ignored:
+                where, got = f"decoding.{ignored[0]}", f"it for task '{task}', which writes no text"
+                raise ValueError(problem(where, got, "only decoding.batch_size", "leave it out"))
+            if self.method.name == "prefix_tuning" and self.method.sites and "cross" in self.method.sites:
+                raise ValueError(
+                    problem("method.sites", "'cross'", "'encoder': the encoder alone is read", "leave it out")
+                )
+        elif self.training.head_learning_rate is not None:
+            where, got = "training.head_learning_rate", "it for generation, which has no head"
+            raise ValueError(problem(where, got, do="leave it out"))
+        return self
+
+    @model_validator(mode="after")
+    def _select_among_metrics(self) -> "RunSettings":
+        if self.training.select not in ("loss", *self.metrics):
+            known = ", ".join(("loss", *self.metrics))
+            where, got = "training.select", repr(self.training.select)
+            raise ValueError(problem(where, got, f"one of {known}", "choose one, or add it to metrics"))
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """Where the run keeps its files."""
+        return self.output / self.name

@@ -1,0 +1,124 @@
+"""The settings of each task."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from softprompt.config.base import Settings
+
+Pooling = Literal["first", "last", "mean"]
+
+
+class GenerationSettings(Settings):
+    name: Literal["generation"] = "generation"
+    separator: str | None = None
+    """Text between source and target; None is the tokenizer's BOS, as in the paper."""
+    max_source_tokens: int = Field(default=512, ge=1)
+    """Longer sources are cut at the end, and counted in the log."""
+    max_target_tokens: int = Field(default=256, ge=1)
+    """Longer targets are cut at the end, and counted in the log (training only)."""
+
+
+class ClassificationSettings(Settings):
+    name: Literal["classification"] = "classification"
+    labels: list[str] | None = Field(default=None, min_length=2)
+    """Every label, in the order of the head's outputs; None takes the format's, or the training data's."""
+    max_tokens: int = Field(default=128, ge=1)
+    """Longer texts are cut at the end (of a pair, the longer one first), and counted in the log."""
+    separator: str = "\n"
+    """Text between the two texts of a pair, for tokenizers that have no form for pairs (decoders)."""
+    pooling: Pooling | None = None
+    """Which state the head reads; None is `first` ([CLS]) on encoders and `last` (real token) elsewhere."""
+    head_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout before the head while training."""
+
+
+class RegressionSettings(Settings):
+    name: Literal["regression"] = "regression"
+    max_tokens: int = Field(default=128, ge=1)
+    """Longer texts are cut at the end (of a pair, the longer one first), and counted in the log."""
+    separator: str = "\n"
+    """Text between the two texts of a pair, for tokenizers that have no form for pairs (decoders)."""
+    pooling: Pooling | None = None
+    """Which state the head reads; None is `first` ([CLS]) on encoders and `last` (real token) elsewhere."""
+    head_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout before the head while training."""
+
+
+class ChoiceSettings(Settings):
+    name: Literal["choice"] = "choice"
+    max_tokens: int = Field(default=128, ge=1)
+    """Longer texts are cut at the end (the longer of text and choice first), and counted in the log."""
+    separator: str = "\n"
+    """Text between text and choice, for tokenizers that have no form for pairs (decoders)."""
+    pooling: Pooling | None = None
+    """Which state the head reads; None is `first` ([CLS]) on encoders and `last` (real token) elsewhere."""
+    head_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout before the head while training."""
+
+
+class TaggingSettings(Settings):
+    name: Literal["tagging"] = "tagging"
+    labels: list[str] | None = Field(default=None, min_length=2)
+    """Every tag, in the order of the head's outputs; None takes those of the training data."""
+    max_tokens: int = Field(default=128, ge=1)
+    """A longer sentence is read in several windows, so that no word is lost."""
+    vanished: Literal["refuse", "unknown"] = "refuse"
+    """Words of which the tokenizer leaves nothing: an error, or its unknown token in their place."""
+    head_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout before the head while training."""
+
+
+class SpanSettings(Settings):
+    name: Literal["spans"] = "spans"
+    max_tokens: int = Field(default=384, ge=8)
+    """Question and a window of the context together."""
+    stride: int = Field(default=128, ge=1)
+    """Tokens that neighbouring windows share."""
+    max_question_tokens: int = Field(default=64, ge=1)
+    """Longer questions are cut at the end, and counted in the log."""
+    n_best: int = Field(default=20, ge=1)
+    """Start and end positions considered in each window."""
+    max_answer_tokens: int = Field(default=30, ge=1)
+    """Longer answers are not considered."""
+    null_threshold: float = 0.0
+    """No answer is given where its score passes the best answer's by more than this."""
+    unanswerable: bool = True
+    """Whether "no answer" may be predicted (SQuAD v2); False always gives the best stretch (v1)."""
+    separator: str = "\n"
+    """Text between question and context, for tokenizers that have no form for pairs (decoders)."""
+    head_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout before the head while training."""
+
+
+TASKS: dict[str, type[Settings]] = {
+    "generation": GenerationSettings,
+    "classification": ClassificationSettings,
+    "tagging": TaggingSettings,
+    "choice": ChoiceSettings,
+    "spans": SpanSettings,
+    "regression": RegressionSettings,
+}
+"""Every task by the name that settings use."""
+
+ReadingSettings = (
+    ClassificationSettings | RegressionSettings | ChoiceSettings | TaggingSettings | SpanSettings
+)
+"""The tasks whose answer is read off hidden states by a head."""
+
+
+def _named(value: Any) -> Any:
+    # Recipes of the first task were written before there were others.
+    return {"name": "generation", **value} if isinstance(value, dict) else value
+
+
+TaskSettings = Annotated[
+    GenerationSettings
+    | ClassificationSettings
+    | TaggingSettings
+    | ChoiceSettings
+    | SpanSettings
+    | RegressionSettings,
+    Field(discriminator="name"),
+    BeforeValidator(_named),
+]

@@ -1,0 +1,103 @@
+"""Any data set of the Hugging Face hub, or saved by its `datasets` package, with named columns."""
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+from softprompt.data.files import words
+from softprompt.data.labelled import label_text
+from softprompt.data.records import LabelledText
+from softprompt.errors import ConfigError, DataError, nearest
+
+# a split may be a slice, which holds a colon of its own: train[:100]
+_NAME = re.compile(r"(.+):([^:\[\]]+(?:\[[^\[\]]*\])?)")
+_FORM = "name:split or name:configuration:split, e.g. nyu-mll/glue:rte:train"
+
+
+def read_hub(path: Path, text: str, second: str | None, label: str | None) -> list[LabelledText]:
+    """One record per row.
+
+    Class labels, which the package keeps as numbers, become their names. A number that stands for no
+    label (-1) is None where every row has it, and an error where only some do.
+
+    Args:
+        path: `name:split` or `name:configuration:split`; `folder:split` for what `save_to_disk` wrote.
+        text: column of the text.
+        second: column of the second text; None where there is one.
+        label: column of the label; None leaves records unlabelled.
+
+    Raises:
+        ConfigError: a name of another form, or the package is not installed.
+        DataError: a data set that cannot be loaded, with the package's own reason; an unknown split
+            or column; a row with an empty text or a label of the wrong kind.
+    """
+    name = path.as_posix()
+    rows = _rows(name)
+    columns = [column for column in (text, second, label) if column is not None]
+    for column in columns:
+        if column not in rows.column_names:
+            hint = nearest(column, rows.column_names) or f"columns here: {', '.join(rows.column_names)}"
+            raise DataError(name, f"no column '{column}'", "a column of that name", hint)
+    # Other columns may hold pictures or sound, which would be decoded.
+    rows = rows.select_columns(columns)
+    classes = getattr(rows.features[label], "names", None) if label is not None else None
+    unlabelled = label is None or (bool(classes) and all(value == -1 for value in rows[label]))
+    records = []
+    for number, row in enumerate(rows):
+        where = f"{name}, row {number}"
+        texts = [words(row[column], column, where) for column in (text, second) if column is not None]
+        value = None if unlabelled else _label(row[label], label or "", classes, where)
+        records.append(LabelledText(f"{name}:{number}", texts[0], value, texts[1] if second else None))
+    return records
+
+
+def saved(path: Path) -> bool:
+    """Whether `folder:split` names a folder that `save_to_disk` wrote."""
+    match = _NAME.fullmatch(path.as_posix())
+    folder = Path(match[1] if match else "")
+    return match is not None and any(
+        (folder / name).is_file() for name in ("dataset_dict.json", "state.json")
+    )
+
+
+def _label(value: object, label: str, classes: list[str] | None, where: str) -> str:
+    if classes is None:
+        return label_text(value, label, where)
+    if not isinstance(value, int) or not 0 <= value < len(classes):
+        expected = f"0 to {len(classes) - 1}, the classes of the column"
+        raise DataError(where, f"{value!r} in '{label}'", expected, "choose a split that is labelled")
+    return label_text(classes[value], label, where)
+
+
+def _rows(name: str) -> Any:
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ConfigError("data", repr(name), _FORM)
+    try:
+        package = importlib.import_module("datasets")
+    except ImportError:
+        do = 'pip install "softprompt[hub]"'
+        raise ConfigError("data.format", "datasets, whose package is not installed", "it", do) from None
+    where, split = match.groups()
+    hub_id, _, configuration = where.partition(":")
+    try:
+        if saved(Path(name)):
+            return _split(package.load_from_disk(where), split, name)
+        return package.load_dataset(hub_id, configuration or None, split=split)
+    except DataError:
+        raise
+    except Exception as error:  # whatever the package, the hub or the network has to say
+        said = " ".join(str(error).split())
+        do = "check the name; without the hub, give a folder that datasets' save_to_disk wrote"
+        got = f"{type(error).__name__} ({said})"
+        raise DataError(name, got, "a data set that datasets can load", do) from None
+
+
+def _split(found: Any, split: str, name: str) -> Any:
+    # A single data set knows the split that it was; several are a mapping from split to data set.
+    splits = found if isinstance(found, dict) else {str(found.split): found}
+    if split not in splits:
+        hint = nearest(split, splits) or f"splits here: {', '.join(map(str, splits))}"
+        raise DataError(name, f"no split '{split}'", "a split of that name", hint)
+    return splits[split]

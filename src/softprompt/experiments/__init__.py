@@ -1,0 +1,1 @@
+"""Studies: many runs whose results come as one table and a plot."""

@@ -1,0 +1,84 @@
+"""One run of a study after another in this process, with one backbone kept loaded."""
+
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from softprompt.config import RunSettings
+from softprompt.config.settings import BackboneSettings
+from softprompt.errors import SoftpromptError
+from softprompt.training.folder import RunFolder
+from softprompt.training.run import run
+
+if TYPE_CHECKING:
+    from softprompt.backbones.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Args:
+        error: empty where it succeeded.
+        trace: the traceback of an error that is no SoftpromptError.
+        interrupted: stopped from outside; it can be resumed.
+    """
+
+    error: str = ""
+    trace: str = ""
+    interrupted: bool = False
+
+
+class Executor:
+    """Runs settings one after another; a run that fails tells so and takes nothing with it."""
+
+    def __init__(self) -> None:
+        self._backbone: Backbone | None = None
+        self._settings: BackboneSettings | None = None
+
+    def run(self, settings: RunSettings, console: Console | None = None) -> Outcome:
+        """Run, or resume what an earlier attempt left.
+
+        Raises:
+            KeyboardInterrupt: on Ctrl-C or SIGTERM; while training, after a checkpoint.
+        """
+        try:
+            resume = RunFolder(settings.folder).settings.is_file()
+            backbone = self._loaded(settings.backbone)
+            run(settings, resume=resume, console=console, backbone=backbone)
+            outcome = Outcome()
+        except SoftpromptError as error:
+            outcome = Outcome(str(error))
+        except Exception as error:
+            self._drop()  # nobody knows what state it is in
+            return Outcome(f"{type(error).__name__}: {error}", traceback.format_exc())
+        if self._backbone is not None and _changed(self._backbone):
+            self._drop()
+        return outcome
+
+    def _loaded(self, settings: BackboneSettings) -> "Backbone":
+        from softprompt.backbones.load import load_backbone
+        from softprompt.training.processes import Processes
+
+        if self._backbone is None or self._settings != settings:
+            self._drop()  # first, so that two are never held at once
+            device = Processes(settings.device).device
+            self._backbone = load_backbone(
+                settings.name, dtype=settings.dtype, device=device, attention=settings.attention
+            )
+            self._settings = settings
+        return self._backbone
+
+    def _drop(self) -> None:
+        self._backbone = self._settings = None
+
+
+def _changed(backbone: "Backbone") -> bool:
+    """Whether a run left the backbone other than it was; the next one must not begin there."""
+    from softprompt.backbones.describe import fingerprint
+
+    model = backbone.model
+    thawed = any(parameter.requires_grad for parameter in model.parameters())
+    return thawed or fingerprint(model) != backbone.spec.fingerprint

@@ -1,0 +1,151 @@
+"""What a study file says: a base recipe, and what is changed in it from run to run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from softprompt.config import apply_override, read_mapping
+from softprompt.config.base import Settings
+from softprompt.config.mistakes import explain_all
+from softprompt.errors import ConfigError, problem
+
+PLACEHOLDER = "{value}"
+"""Stands, in what a column sets, for the value of the row."""
+
+# Of the study itself; every other key of --set is a setting of the runs.
+_OF_THE_STUDY = ("name", "seeds", "metric")
+
+
+class Variant(Settings):
+    name: str = Field(min_length=1)
+    """As tables and plots show it."""
+    base: Path | None = None
+    """Another recipe than the study's, relative to the study file."""
+    set: dict[str, Any] = Field(default={})
+    """Settings by dotted key; a mapping takes the place of the whole section (`method: {name: ...}`)."""
+
+
+class Vary(Settings):
+    key: str | list[str] | None = None
+    """Dotted key or keys that take the values; None where every column uses `{value}`."""
+    values: list[Any] = Field(min_length=1)
+    """In the plot's order; `{label: ..., value: ...}` shows another text. Several keys take a list each."""
+    label: str | None = None
+    """Name of the axis; None is the key."""
+
+
+class StudySettings(Settings):
+    """Everything that decides a study: rows x columns x seeds, each cell a changed base recipe.
+
+    Later ones win: base, `set`, row (or value), column, seed, and `--set` of the command line.
+    """
+
+    name: str = Field(pattern=r"^[^/\\]+$")
+    """Names the study's folder below `output`."""
+    output: Path = Path("runs")
+    base: Path
+    """Recipe that every run begins with, relative to the study file."""
+    set: dict[str, Any] = Field(default={})
+    """Settings of all runs, by dotted key."""
+    rows: list[Variant] = Field(default=[])
+    """Named rows in no order; give these or `vary`."""
+    vary: Vary | None = None
+    """Rows along an ordered axis, which is also plotted."""
+    columns: list[Variant] = Field(default=[])
+    """Tasks or curves; none is one column."""
+    references: list[Variant] = Field(default=[])
+    """Levels to compare with: rows of their own without a column, horizontal lines in the plot."""
+    seeds: list[int] | None = None
+    """Each cell is run once per seed; None is the recipe's own seed."""
+    seed_keys: list[str] = Field(default=["training.seed"], min_length=1)
+    """Keys that take the seed, e.g. also `data.subsample`."""
+    metric: str | None = None
+    """Test metric in the table; None is the first of the run's metrics."""
+
+
+def load_study(path: Path, overrides: Sequence[str] = ()) -> tuple[StudySettings, list[str]]:
+    """Read a study file.
+
+    Args:
+        overrides: `key=value`; `name`, `seeds` and `metric` change the study.
+
+    Returns:
+        The study, and the overrides that are for its runs.
+
+    Raises:
+        ConfigError: every mistake at once, a line each.
+    """
+    raw = read_mapping(path)
+    for override in overrides:
+        if _key(override) in _OF_THE_STUDY:
+            apply_override(raw, override)
+    try:
+        settings = StudySettings.model_validate(raw)
+    except ValidationError as error:
+        lines = explain_all(error.errors(), StudySettings)
+        raise ConfigError.several([f"{path}: {line}" for line in lines]) from None
+    found = _contradictions(settings)
+    if found:
+        raise ConfigError.several([f"{path}: {line}" for line in found])
+    return settings, [override for override in overrides if _key(override) not in _OF_THE_STUDY]
+
+
+def labelled(value: Any) -> tuple[str, Any]:
+    """The text and the value of one of `vary.values`."""
+    if isinstance(value, dict):
+        return str(value["label"]), value["value"]
+    if isinstance(value, str):
+        return value, value
+    return yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip(), value
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].strip()
+
+
+def _contradictions(study: StudySettings) -> list[str]:
+    """What single fields cannot know."""
+    lines = []
+    if bool(study.rows) == (study.vary is not None):
+        got = "both" if study.rows else "neither"
+        lines.append(problem("rows", got, "exactly one of rows and vary"))
+    for field in ("rows", "columns", "references"):
+        lines += _repeated(f"{field}.name", [variant.name for variant in getattr(study, field)])
+    if study.seeds is not None:
+        if not study.seeds:
+            lines.append(problem("seeds", "none", "at least one", "or leave seeds out"))
+        lines += _repeated("seeds", study.seeds)
+    if study.vary is not None:
+        lines += _about_vary(study.vary, study.columns)
+    elif any(PLACEHOLDER in str(variant.set) for variant in study.columns):
+        lines.append(problem("columns", f"{PLACEHOLDER} without vary", "vary, whose value it stands for"))
+    for variant in (*study.rows, *study.references):
+        if PLACEHOLDER in str(variant.set):
+            lines.append(problem(variant.name, PLACEHOLDER, f"{PLACEHOLDER} in columns only"))
+    return lines
+
+
+def _about_vary(vary: Vary, columns: Sequence[Variant]) -> list[str]:
+    lines = []
+    wrong = [value for value in vary.values if isinstance(value, dict) and set(value) != {"label", "value"}]
+    lines += [problem("vary.values", repr(value), "a value, or {label: ..., value: ...}") for value in wrong]
+    if not wrong:
+        lines += _repeated("vary.values", [labelled(value)[0] for value in vary.values])
+        if isinstance(vary.key, list):
+            for text, value in map(labelled, vary.values):
+                if not isinstance(value, list) or len(value) != len(vary.key):
+                    keys = f"a list of {len(vary.key)} values for {', '.join(vary.key)}"
+                    lines.append(problem("vary.values", text, keys))
+    without = [column.name for column in columns if PLACEHOLDER not in str(column.set)]
+    if vary.key is None and (without or not columns):
+        got = f"none, and columns without {PLACEHOLDER}: {', '.join(without)}" if without else "none"
+        lines.append(problem("vary.key", got, f"a dotted key, or {PLACEHOLDER} in every column"))
+    return lines
+
+
+def _repeated(where: str, names: Sequence[Any]) -> list[str]:
+    twice = sorted({str(name) for name in names if names.count(name) > 1})
+    return [problem(where, f"{', '.join(twice)} more than once", "each once")] if twice else []

@@ -1,0 +1,290 @@
+"""What the tasks share whose answer a head reads off a backbone's states."""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from softprompt.config import ReadingSettings
+from softprompt.errors import ConfigError, DataError, PromptError
+from softprompt.store.card import HeadCard
+from softprompt.tasks.batching import longest_first
+from softprompt.tasks.inputs import Row, RowForm, collate
+from softprompt.tasks.task import ScoreRow
+
+if TYPE_CHECKING:
+    from softprompt.backbones.backbone import Backbone
+    from softprompt.prompts.prompt import Prompt
+
+
+@dataclass(frozen=True)
+class ReadingExample:
+    """One record in token ids: what is read, in one row or several, and what is wanted.
+
+    Args:
+        id: the record it comes from.
+        rows: what is read.
+        labels: what is wanted, as the task has it; empty where it is unknown.
+        n_targets: how many losses are summed.
+        facts: what the task needs to turn outputs into an answer.
+    """
+
+    id: str
+    rows: tuple[Row, ...]
+    labels: tuple[Any, ...]
+    n_targets: int = 1
+    facts: Any = None
+
+    @property
+    def length(self) -> int:
+        """Tokens, to batch by."""
+        return sum(len(row.ids) for row in self.rows)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the batch that it takes."""
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class HeadOutputs:
+    """What one prompt's head says of some examples.
+
+    Args:
+        prompt: whose head.
+        members: indices of the examples.
+        outputs: `[row, output]` or `[row, seq, output]`, the rows of these examples in order, float32.
+    """
+
+    prompt: "Prompt"
+    members: list[int]
+    outputs: Tensor
+
+
+def read(backbone: "Backbone", examples: Sequence[ReadingExample]) -> Iterator[HeadOutputs]:
+    """One pass of the backbone over all rows, then each active prompt's own head on its rows.
+
+    Raises:
+        PromptError: a prompt without a head, or an example whose rows have different prompts.
+    """
+    inputs = collate(backbone, [row for example in examples for row in example.rows])
+    states = backbone.read(inputs)
+    mask = inputs["attention_mask"]
+    owner = [i for i, example in enumerate(examples) for _ in example.rows]
+    for prompt, rows in backbone.active_rows(len(owner)):
+        if prompt is None or prompt.head is None:
+            what = "no prompt" if prompt is None else f"a {prompt.card.method} prompt without a head"
+            raise PromptError(
+                "prompted", what, "a prompt with a head", "build it with head=softprompt.head(...)"
+            )
+        if rows is None:
+            yield HeadOutputs(prompt, list(range(len(examples))), prompt.head(states, mask))
+            continue
+        members = sorted({owner[row] for row in rows.tolist()})
+        if sum(examples[i].n_rows for i in members) != len(rows):
+            raise PromptError(
+                "prompted.rows", "different prompts for the rows of one example", "one prompt per example"
+            )
+        rows = rows.to(states.device)
+        yield HeadOutputs(prompt, members, prompt.head(states[rows], mask[rows]))
+
+
+class ReadingTask(ABC):
+    """A task with a head; what differs is encoding, loss, and how outputs become an answer.
+
+    Args:
+        backbone: the frozen model with its tokenizer.
+        settings: of the task.
+        labels: every label, in the order of the head's outputs; empty for tasks without.
+        batch_size: examples read together by `predict`.
+    """
+
+    kind: ClassVar[str]
+    """Of head."""
+    record: ClassVar[type]
+    """What it reads."""
+
+    def __init__(
+        self,
+        backbone: "Backbone",
+        settings: ReadingSettings,
+        labels: Sequence[str] = (),
+        batch_size: int = 16,
+    ):
+        self.backbone = backbone
+        self.settings: Any = settings
+        self.labels = tuple(labels)
+        self._batch_size = batch_size
+        self._form = self._new_form()
+
+    @property
+    def head(self) -> HeadCard:
+        """The head that this task needs."""
+        from softprompt.prompts.heads import head
+
+        pooling = getattr(self.settings, "pooling", None)
+        return head(self.kind, self.labels, pooling=pooling, dropout=self.settings.head_dropout)
+
+    @property
+    def n_cut(self) -> int:
+        """Texts that were longer than the settings allow, and were cut, so far."""
+        return self._form.n_cut
+
+    # -- what differs ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def _example(self, record: Any, form: RowForm, labelled: bool) -> ReadingExample:
+        """The token ids of a record, with what is wanted where `labelled`."""
+
+    @abstractmethod
+    def _loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
+        """Summed loss of these examples, whose rows the outputs are."""
+
+    @abstractmethod
+    def _answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
+        """One answer per example."""
+
+    @abstractmethod
+    def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
+        """Score the answers."""
+
+    def _new_form(self) -> RowForm:
+        return RowForm(self.backbone, self.settings.max_tokens, getattr(self.settings, "separator", "\n"))
+
+    # -- what is shared --------------------------------------------------------------------------
+
+    def encode(self, record: Any) -> ReadingExample:
+        """The token ids of a record and what is wanted of it.
+
+        Raises:
+            DataError: a label that is missing or unknown, or nothing to read.
+        """
+        return self._example(record, self._form, labelled=True)
+
+    def loss(self, examples: Sequence[ReadingExample]) -> Tensor:
+        """Summed loss; call it inside `backbone.prompted`, with any number of prompts and rows.
+
+        Returns:
+            A float32 scalar, differentiable; divide by the number of targets.
+        """
+        total = torch.zeros((), device=self.backbone.device)
+        for group in read(self.backbone, examples):
+            total = total + self.loss_of(group, [examples[i] for i in group.members])
+        return total
+
+    def loss_of(self, group: HeadOutputs, members: Sequence[ReadingExample]) -> Tensor:
+        """Summed loss of the examples that one head has read."""
+        self.check_head(group.prompt)
+        return self._loss(group.outputs, members)
+
+    @torch.no_grad()
+    def predict(
+        self, records: Sequence[Any], progress: Callable[[int], None] | None = None, seed: int = 0
+    ) -> list[Any]:
+        """One answer per record, in their order; call it inside `backbone.prompted` with one prompt.
+
+        Args:
+            records: their labels are not looked at.
+            progress: called after every batch with the number of records in it.
+            seed: not used: nothing is drawn.
+        """
+        examples = [self._example(record, self._form, labelled=False) for record in records]
+        answers: list[Any] = [None] * len(records)
+        for batch in longest_first([example.length for example in examples], self._batch_size):
+            some = [examples[i] for i in batch]
+            for group in read(self.backbone, some):
+                self.check_head(group.prompt)
+                found = self._answers(group.outputs, [some[i] for i in group.members])
+                for i, answer in zip(group.members, found, strict=True):
+                    answers[batch[i]] = answer
+            if progress is not None:
+                progress(len(batch))
+        return answers
+
+    def demonstrations(self, records: Sequence[Any], k: int, seed: int) -> list[list[int]]:
+        """Token ids of `k` records drawn by `seed`, as the backbone reads them.
+
+        Raises:
+            DataError: there are fewer than `k` records.
+        """
+        if k > len(records):
+            raise DataError(
+                "demonstrations",
+                f"{k} wanted",
+                f"at most {len(records)}, the records there are",
+                "ask for fewer",
+            )
+        form = self._new_form()
+        drawn = random.Random(seed).sample(list(records), k)
+        return [list(self._example(record, form, labelled=False).rows[0].ids) for record in drawn]
+
+    def check(self, records: Sequence[Any], labelled: bool = True) -> None:
+        """Look at every record before anything is trained.
+
+        Raises:
+            ConfigError: records of another kind.
+            DataError: the first record that cannot be used.
+        """
+        form = self._new_form()
+        for record in records:
+            if not isinstance(record, self.record):
+                raise ConfigError(
+                    "task.name",
+                    f"'{self.settings.name}' with {type(record).__name__} records",
+                    f"data of {self.record.__name__} records",
+                    "choose the task that fits data.format",
+                )
+            self._example(record, form, labelled)
+
+    def check_head(self, prompt: "Prompt") -> None:
+        """Raises PromptError where a prompt's head is not one for this task and these labels."""
+        card = None if prompt.head is None else prompt.head.card
+        if card is None or (card.kind, card.labels) != (self.kind, self.labels):
+            theirs = "no head" if card is None else f"a {card.kind} head for {list(card.labels)}"
+            raise PromptError(
+                f"task {self.settings.name}",
+                f"{theirs}",
+                f"a {self.kind} head for {list(self.labels)}",
+                "use the prompt that was trained for these labels, or set task.labels to its own",
+            )
+
+    def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:
+        """Refuse texts that, with the prompt, need more positions than the backbone has.
+
+        Args:
+            records: every one that will be read.
+            prompt_positions: positions that the prompt takes up (0 where it shifts nothing).
+            training: makes no difference here: training and prediction read the same.
+
+        Raises:
+            ConfigError: the longest does not fit.
+        """
+        limit = self.backbone.spec.max_positions
+        if limit is None or prompt_positions + self.settings.max_tokens <= limit:
+            return
+        form = self._new_form()
+        for record in records:
+            longest = max(len(row.ids) for row in self._example(record, form, labelled=False).rows)
+            if prompt_positions + longest > limit:
+                raise ConfigError(
+                    f"record {record.id}",
+                    f"{prompt_positions} prompt positions and {longest} tokens",
+                    f"at most {limit} positions ({self.backbone.spec.name} has no more)",
+                    "lower task.max_tokens or the prompt's length, or set method.positions=unshifted",
+                )
+
+    def _index(self, label: str | None, where: str) -> int:
+        if label is None:
+            raise DataError(where, "no label", f"one of {list(self.labels)}")
+        if label not in self.labels:
+            raise DataError(
+                where,
+                f"the label '{label}'",
+                f"one of {list(self.labels)}",
+                "correct it, or list it in task.labels",
+            )
+        return self.labels.index(label)

@@ -1,0 +1,185 @@
+"""Extractive answers: the stretch of a context that answers a question (SQuAD)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from softprompt.data.records import Question
+from softprompt.errors import ConfigError, DataError
+from softprompt.tasks.inputs import Row, RowForm
+from softprompt.tasks.reading import ReadingExample, ReadingTask
+from softprompt.tasks.task import ScoreRow
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where the context stands in one row.
+
+    Args:
+        first: place of its first token in the row.
+        offsets: characters of the context that each of its tokens covers.
+        nothing: the place that stands for "no answer".
+    """
+
+    first: int
+    offsets: tuple[tuple[int, int], ...]
+    nothing: int
+
+
+class SpanTask(ReadingTask):
+    """Start and end of the answer, over windows of the context that overlap.
+
+    Source: P-Tuning v2 (2110.07602) §4.3 and BERT's SQuAD v2 form: windows of 384 tokens with stride 128,
+    the sum of start and end score, "no answer" at [CLS], given when it passes the best answer by more than a
+    threshold. Deviations: the softmax runs over the context and the place of "no answer" only; on decoders
+    that place is the last token, since the first one has read nothing.
+    """
+
+    kind = "span"
+    record = Question
+
+    def _new_form(self) -> RowForm:
+        if self.settings.stride >= self.settings.max_tokens:
+            raise ConfigError(
+                "task.stride", self.settings.stride, f"less than max_tokens ({self.settings.max_tokens})"
+            )
+        return super()._new_form()
+
+    def _example(self, record: Question, form: RowForm, labelled: bool) -> ReadingExample:
+        where = f"record {record.id}"
+        frame = form.frame()
+        question = form.tokens(record.question, self.settings.max_question_tokens)
+        ids, offsets = form.characters(record.context)
+        if not ids:
+            raise DataError(where, "a context without tokens", "something to read")
+        room = self.settings.max_tokens - len(question) - frame.n_special
+        if room < 1:
+            raise ConfigError(
+                "task.max_tokens",
+                f"{self.settings.max_tokens}, and the question of {where} takes {len(question)}",
+                "room for the context",
+                "raise it, or lower task.max_question_tokens",
+            )
+        step = max(1, room - self.settings.stride)
+        target = self._target(record, offsets, where) if labelled else None
+        rows: list[Row] = []
+        windows: list[Window] = []
+        wanted: list[tuple[int, int]] = []
+        for start in range(0, max(1, len(ids) - room + step), step):
+            end = min(start + room, len(ids))
+            row = frame.row(question, ids[start:end])
+            first = len(frame.before) + len(question) + len(frame.between)
+            nothing = len(row.ids) - 1 if self._reads_forward else 0
+            rows.append(row)
+            windows.append(Window(first, tuple(offsets[start:end]), nothing))
+            inside = target is not None and start <= target[0] and target[1] < end
+            place = (target[0] - start + first, target[1] - start + first) if target and inside else None
+            wanted.append(place or (nothing, nothing))
+        return ReadingExample(
+            record.id,
+            tuple(rows),
+            tuple(wanted) if labelled else (),
+            len(rows),
+            (tuple(windows), record.context),
+        )
+
+    @property
+    def _reads_forward(self) -> bool:
+        """Whether a token sees only what stands before it."""
+        return all(site == "decoder" for site, _ in self.backbone.attentions)
+
+    def _target(
+        self, record: Question, offsets: Sequence[tuple[int, int]], where: str
+    ) -> tuple[int, int] | None:
+        """First and last context token of the first reference; None where there is no answer."""
+        if not record.answered:
+            raise DataError(where, "no answers", "answers, or the statement that there are none")
+        if not record.answers:
+            if not self.settings.unanswerable:
+                raise DataError(where, "a question without answer", "an answer", "set task.unanswerable=true")
+            return None
+        answer = record.answers[0]
+        end = answer.start + len(answer.text)
+        if not answer.text or record.context[answer.start : end] != answer.text:
+            raise DataError(
+                where,
+                f"the answer {answer.text!r} at character {answer.start}",
+                f"a stretch of the context (there stands {record.context[answer.start : end]!r})",
+                "correct answer_start",
+            )
+        covering = [i for i, (a, b) in enumerate(offsets) if a < end and b > answer.start]
+        if not covering:
+            raise DataError(
+                where, f"the answer {answer.text!r}, which leaves no token", "an answer with tokens"
+            )
+        return covering[0], covering[-1]
+
+    def _loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
+        allowed = _allowed(outputs, examples)
+        scores = outputs.masked_fill(~allowed[..., None], float("-inf"))
+        wanted = torch.tensor([place for e in examples for place in e.labels], device=outputs.device)
+        # Start and end are two softmaxes over the row; the loss of a window is their mean.
+        return F.cross_entropy(scores, wanted, reduction="sum") / 2
+
+    def _answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
+        answers, first = [], 0
+        for example in examples:
+            windows, context = example.facts
+            answers.append(self._best(outputs[first : first + example.n_rows], windows, context))
+            first += example.n_rows
+        return answers
+
+    def _best(self, outputs: Tensor, windows: Sequence[Window], context: str) -> str:
+        best, text = float("-inf"), ""
+        nothing = min(
+            float(scores[window.nothing].sum()) for scores, window in zip(outputs, windows, strict=True)
+        )
+        for scores, window in zip(outputs, windows, strict=True):
+            n = len(window.offsets)
+            own = scores[window.first : window.first + n]
+            k = min(self.settings.n_best, n)
+            starts, ends = own[:, 0].topk(k).indices, own[:, 1].topk(k).indices
+            sums = own[starts, 0][:, None] + own[ends, 1][None, :]
+            length = ends[None, :] - starts[:, None] + 1
+            sums = sums.masked_fill((length < 1) | (length > self.settings.max_answer_tokens), float("-inf"))
+            place = int(sums.argmax())
+            value = float(sums.flatten()[place])
+            if value > best:
+                start, end = int(starts[place // k]), int(ends[place % k])
+                best, text = value, context[window.offsets[start][0] : window.offsets[end][1]]
+        if self.settings.unanswerable and nothing - best > self.settings.null_threshold:
+            return ""
+        return text
+
+    def score(
+        self, records: Sequence[Question], outputs: Sequence[str], metrics: Sequence[str]
+    ) -> list[ScoreRow]:
+        """Rows `answered`, `unanswerable` and `all` where there are both, else `all`."""
+        from softprompt.metrics import score_answers
+
+        groups: dict[str, list[int]] = {
+            "answered": [i for i, record in enumerate(records) if record.answers],
+            "unanswerable": [i for i, record in enumerate(records) if not record.answers],
+        }
+        if not all(groups.values()):
+            groups = {}
+        groups["all"] = list(range(len(records)))
+        rows: list[ScoreRow] = []
+        for group, members in groups.items():
+            references = [[answer.text for answer in records[i].answers] or [""] for i in members]
+            result = score_answers(list(metrics), [outputs[i] for i in members], references)
+            rows.append({"group": group, "values": dict(result.values), "notes": list(result.notes)})
+        return rows
+
+
+def _allowed(outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
+    """Where an answer may begin or end, `[row, seq]`."""
+    allowed = torch.zeros(outputs.shape[:2], dtype=torch.bool)
+    for row, window in enumerate(window for example in examples for window in example.facts[0]):
+        allowed[row, window.first : window.first + len(window.offsets)] = True
+        allowed[row, window.nothing] = True
+    return allowed.to(outputs.device)

@@ -1,0 +1,26 @@
+from types import SimpleNamespace
+
+import pytest
+
+from experiments.fakes import FakeRun
+
+
+@pytest.fixture
+def fake_run(monkeypatch):
+    """Replaces training and loading; the backbones that were loaded are in `loaded`."""
+    import softprompt.backbones.describe as describe
+    import softprompt.backbones.load as load
+    import softprompt.experiments.execution as execution
+
+    fake = FakeRun()
+
+    def load_backbone(name, dtype=None, device=None, *, attention=None):
+        model = SimpleNamespace(weights=name, parameters=lambda: iter(()))
+        backbone = SimpleNamespace(model=model, spec=SimpleNamespace(fingerprint=name))
+        fake.loaded.append(name)
+        return backbone
+
+    monkeypatch.setattr(execution, "run", fake)
+    monkeypatch.setattr(load, "load_backbone", load_backbone)
+    monkeypatch.setattr(describe, "fingerprint", lambda model: model.weights)
+    return fake
