@@ -288,7 +288,9 @@ class Session:
         tuned = [prompt for prompt in used if prompt is not None and prompt.weights]
         if not tuned:
             return {}
-        if any(prompt is not tuned[0] for prompt in used):
+        # Views of one prompt under several heads have the very same tensors.
+        own = [list(map(id, prompt.weights.values())) if prompt is not None else [] for prompt in used]
+        if any(tensors != own[used.index(tuned[0])] for tensors in own):
             raise PromptError(
                 "prompted",
                 f"a prompt with weights of its own ({tuned[0].card.method}) beside others",
