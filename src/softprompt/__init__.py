@@ -14,6 +14,8 @@ _PUBLIC = {
     "prefix_tuning": "softprompt.prompts.methods",
     "prompt_tuning": "softprompt.prompts.methods",
     "p_tuning_v2": "softprompt.prompts.methods",
+    "p_tuning": "softprompt.prompts.cloze",
+    "null_prompt": "softprompt.prompts.cloze",
     "fine_tuning": "softprompt.prompts.methods",
     "head_only": "softprompt.prompts.methods",
     "head": "softprompt.prompts.heads",
@@ -30,6 +32,8 @@ __all__ = [
     "head_only",
     "load_backbone",
     "load_prompt",
+    "null_prompt",
+    "p_tuning",
     "p_tuning_v2",
     "prefix_tuning",
     "prompt_tuning",
@@ -49,6 +53,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
     from softprompt.backbones.load import load_backbone
+    from softprompt.prompts.cloze import null_prompt, p_tuning
     from softprompt.prompts.heads import head
     from softprompt.prompts.methods import fine_tuning, head_only, p_tuning_v2, prefix_tuning, prompt_tuning
     from softprompt.prompts.prompt import Prompt, load_prompt

@@ -3,18 +3,23 @@
 import torch
 from transformers import (
     AlbertConfig,
+    AlbertForMaskedLM,
     AlbertModel,
     BartConfig,
     BartForConditionalGeneration,
     BertConfig,
+    BertForMaskedLM,
     BertModel,
     DebertaConfig,
     DebertaModel,
     DebertaV2Config,
+    DebertaV2ForMaskedLM,
     DebertaV2Model,
     DistilBertConfig,
+    DistilBertForMaskedLM,
     DistilBertModel,
     ElectraConfig,
+    ElectraForMaskedLM,
     ElectraModel,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
@@ -25,8 +30,10 @@ from transformers import (
     MistralConfig,
     MistralForCausalLM,
     ModernBertConfig,
+    ModernBertForMaskedLM,
     ModernBertModel,
     MPNetConfig,
+    MPNetForMaskedLM,
     MPNetModel,
     PreTrainedModel,
     Qwen2Config,
@@ -34,6 +41,7 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
     RobertaConfig,
+    RobertaForMaskedLM,
     RobertaModel,
     T5Config,
     T5ForConditionalGeneration,
@@ -184,16 +192,35 @@ ENCODERS = (
 )  # fmt: skip
 GENERATORS = DECODERS + ENCODER_DECODERS
 
+_WITH_VOCABULARY_HEAD = {
+    "bert": BertForMaskedLM, "roberta": RobertaForMaskedLM, "albert": AlbertForMaskedLM,
+    "distilbert": DistilBertForMaskedLM, "modernbert": ModernBertForMaskedLM, "electra": ElectraForMaskedLM,
+    "mpnet": MPNetForMaskedLM, "deberta_v2": DebertaV2ForMaskedLM,
+}  # fmt: skip
+MASKED_LMS = tuple(f"{family}_mlm" for family in _WITH_VOCABULARY_HEAD)
+
 
 def tiny_model(family: str, seed: int = 0) -> PreTrainedModel:
     """A random model whose weights are large enough for every part to matter."""
     torch.manual_seed(seed)
-    model = FAMILIES[family]().eval()
+    model = _masked_lm(family) if family in MASKED_LMS else FAMILIES[family]()
+    model = model.eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             # Default initialisation is so small that attention is almost uniform and errors hide.
             if parameter.ndim > 1:
                 parameter.normal_(0, 0.2 if "embed" in name or "wte" in name or "wpe" in name else 0.15)
+    return model
+
+
+def _masked_lm(family: str) -> PreTrainedModel:
+    """The encoder's configuration with the head that fills blanks."""
+    name = family.removesuffix("_mlm")
+    model = _WITH_VOCABULARY_HEAD[name](FAMILIES[name]().config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:  # biases begin at 0, where nobody would miss them
+                parameter.add_(0.1 * torch.randn(parameter.shape))
     return model
 
 

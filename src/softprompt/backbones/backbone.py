@@ -11,10 +11,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from softprompt.backbones.checks import check_prompt, prompt_of_row
 from softprompt.backbones.describe import describe, word_embeddings
+from softprompt.backbones.placing import stands_in_text
 from softprompt.backbones.positions import PositionHook
 from softprompt.backbones.session import Session
 from softprompt.backbones.sites import find_attentions, find_stack, observe
+from softprompt.backbones.slots import SlotHook, refuse_slots
 from softprompt.backbones.training_mode import training_mode
+from softprompt.backbones.tuned import tuned_tensors
 from softprompt.errors import BackboneError
 from softprompt.prompts.placements import AttentionShape, KeyValues, SlotEmbeddings
 from softprompt.prompts.prompt import Prompt
@@ -99,8 +102,20 @@ class Backbone:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def frozen_tensors(self) -> Mapping[str, Tensor]:
-        """The model's own tensors by name, each once."""
-        return dict(self.model.named_parameters())
+        """The model's own tensors by every name that they have; a shared one has several."""
+        return dict(self.model.named_parameters(remove_duplicate=False))
+
+    def tuned_tensors(self, tune: str, *, lm_head: bool = True) -> tuple[str, ...]:
+        """Names of the model's tensors that a choice means, each tensor once.
+
+        Args:
+            tune: `all`, `bitfit`, `layernorm`, `head`, `last:k` or `none`, see `tuned.py`.
+            lm_head: whether states are turned into words; if not, what does it is left out.
+
+        Raises:
+            PromptError: a choice that is none, or of which the model has nothing.
+        """
+        return tuned_tensors(self.model, self._sites, self.spec.name, tune, lm_head)
 
     def sample_tokens(self, n: int, generator: torch.Generator) -> list[int]:
         """Random tokens of the vocabulary, special ones left out (repeats only if n is larger)."""
@@ -154,13 +169,17 @@ class Backbone:
 
     @contextmanager
     def _unprompted(self) -> Iterator["Backbone"]:
-        """No prompt at all: nothing is put on the model."""
+        """No prompt at all: nothing is put on the model but a look at the ids, for slots."""
         self._one_at_a_time()
         self._bare = True
+        hooks = [SlotHook(stack, lambda _: None, [None]) for stack in self._stacks.values()]
+        handles = [handle for hook in hooks for handle in hook.install()]
         try:
             yield self
         finally:
             self._bare = False
+            for handle in handles:
+                handle.remove()
 
     def _one_at_a_time(self) -> None:
         if self._session is not None or self._bare:
@@ -219,13 +238,14 @@ class Backbone:
             `[batch, seq, hidden]` in the model's precision, where seq is the text's own length: prompts take
             no places in it.
         """
+        self._refuse_slots(inputs)
         with self._counted():
             if self.spec.is_encoder_decoder:
                 output = self.model.get_encoder()(**inputs)
                 if self._session is not None and self._session.front is not None:
                     output = self._session.front.cut(output)
                 return output.last_hidden_state
-            options = {"use_cache": False} if any(a.site == "decoder" for a in self._sites) else {}
+            options = {"use_cache": False} if self._decodes else {}
             return self.model.base_model(**inputs, **options).last_hidden_state
 
     def labelled_logits(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
@@ -233,21 +253,35 @@ class Backbone:
 
         Args:
             inputs: for the model, without labels.
-            labelled: boolean, `[batch, seq]`, over the decoder's positions.
+            labelled: boolean, `[batch, seq]`, over the positions of the text (of the decoder, where there
+                are two).
 
         Returns:
             `[labelled, vocab]`, in row-major order, in the model's precision.
+
+        Raises:
+            BackboneError: an encoder without a vocabulary head.
         """
         head = self.model.get_output_embeddings()
         if head is None:
-            raise BackboneError("backbone", f"{self.spec.name} without a vocabulary head", "a language model")
-
-        def choose(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor]:
-            return (args[0][labelled][None],)
-
-        handle = head.register_forward_pre_hook(choose)
+            raise BackboneError(
+                "backbone",
+                f"{self.spec.name} ({type(self.model).__name__}) without a vocabulary head",
+                "a language model",
+                "load a causal, masked or encoder-decoder one, or give the prompt a head of its own",
+            )
+        self._refuse_slots(inputs)
+        if self._decodes:
+            handle = head.register_forward_pre_hook(lambda _, args: (args[0][labelled][None],))
+            options = {"use_cache": False}
+        else:
+            # A masked model's head has layers before its matrix: choose where states leave the base.
+            handle = self.model.base_model.register_forward_hook(
+                lambda _, args, output: _with_states(output, output[0][labelled][None])
+            )
+            options = {}
         try:
-            return self.model(**inputs, use_cache=False).logits[0]
+            return self.model(**inputs, **options).logits[0]
         finally:
             handle.remove()
 
@@ -283,7 +317,8 @@ class Backbone:
     def _lower(self, prompt: Prompt) -> tuple[KeyValues, ...] | SlotEmbeddings:
         """A placement as key/values where that is exact: soft tokens before a decoder go through it once."""
         placed = prompt()
-        if isinstance(placed, tuple) or any(a.site == "encoder" for a in self._sites):
+        encodes = any(a.site == "encoder" for a in self._sites)
+        if isinstance(placed, tuple) or encodes or stands_in_text(prompt):
             return placed
         vectors = placed.vectors.to(self.device, self.dtype)[None]
         return tuple(observe(self.model, self._sites, {"inputs_embeds": vectors}))
@@ -303,6 +338,15 @@ class Backbone:
         placed = prompt.card.sites or prompt.card.placement == "slot_embeddings"
         return self.attentions if placed else {}
 
+    @property
+    def _decodes(self) -> bool:
+        return any(a.site == "decoder" for a in self._sites)
+
+    def _refuse_slots(self, inputs: Mapping[str, Tensor]) -> None:
+        # Inside `prompted` the hooks know which rows may have slots.
+        if self._session is None and not self._bare:
+            refuse_slots(inputs.get("input_ids"))
+
     def _fits(self, n_tokens: int) -> None:
         longest = self.spec.max_positions
         if longest is not None and n_tokens > longest:
@@ -310,3 +354,11 @@ class Backbone:
 
     def _n_tokens(self) -> int:
         return self.spec.vocab if self._tokenizer is None else len(self._tokenizer)
+
+
+def _with_states(output: Any, states: Tensor) -> Any:
+    """A base model's output with other last hidden states."""
+    if isinstance(output, tuple):
+        return (states, *output[1:])
+    output.last_hidden_state = states
+    return output

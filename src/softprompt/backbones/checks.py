@@ -51,12 +51,16 @@ def check_prompt(prompt: Prompt, spec: BackboneSpec, there: dict[tuple[str, int]
             f"one for {spec.name} ({spec.fingerprint})",
             "load it with load_prompt(folder, backbone)",
         )
-    slots = prompt.card.placement == "slot_embeddings"
+    slots = prompt.card.placement == "slot_embeddings" and prompt.card.slots == "front"
     if slots and prompt.card.positions == "unshifted" and any(site == "encoder" for site, _ in there):
         raise PromptError(
             "prompt.positions",
             "'unshifted'",
             "'shifted': before an encoder, soft tokens are part of the input",
+        )
+    if prompt.card.slots == "in_place" and prompt.card.positions == "shifted":
+        raise PromptError(
+            "prompt.positions", "'shifted'", "'unshifted': slots in the text have positions of the text"
         )
     for site, layers in prompt.card.sites.items():
         for layer in layers:

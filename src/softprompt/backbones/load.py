@@ -8,6 +8,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     PreTrainedModel,
@@ -15,6 +16,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
 )
 
@@ -102,6 +104,9 @@ def _kind(config: Any) -> Any:
     causal = any(a.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")) for a in declared)
     if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and causal:
         return AutoModelForCausalLM
+    # An encoder that was saved without its vocabulary head would get a random one.
+    if type(config) in MODEL_FOR_MASKED_LM_MAPPING and any(a.endswith("ForMaskedLM") for a in declared):
+        return AutoModelForMaskedLM
     return AutoModel
 
 

@@ -5,8 +5,19 @@ from softprompt.prompts.prompt import Prompt
 
 
 def has_slots(prompt: Prompt | None) -> bool:
-    """Whether a prompt is soft tokens."""
-    return prompt is not None and prompt.card.placement == "slot_embeddings"
+    """Whether a prompt is soft tokens in front of the text."""
+    return _is_soft(prompt, "front")
+
+
+def stands_in_text(prompt: Prompt | None) -> bool:
+    """Whether a prompt is vectors in slots of the text."""
+    return _is_soft(prompt, "in_place")
+
+
+def _is_soft(prompt: Prompt | None, slots: str) -> bool:
+    if prompt is None:
+        return False
+    return prompt.card.placement == "slot_embeddings" and prompt.card.slots == slots
 
 
 def reaches(prompt: Prompt | None, attention: AttentionSite, in_front: bool) -> bool:

@@ -10,11 +10,12 @@ from transformers import PreTrainedModel
 
 from softprompt.backbones.attention import put
 from softprompt.backbones.front import SoftFront
-from softprompt.backbones.placing import has_slots, occupied, reaches, shift
+from softprompt.backbones.placing import has_slots, occupied, reaches, shift, stands_in_text
 from softprompt.backbones.positions import PositionHook, bias_owner
 from softprompt.backbones.prefixes import Depths, Lowered, Prefix, standing
 from softprompt.backbones.routing import routed
 from softprompt.backbones.sites import AttentionSite
+from softprompt.backbones.slots import SlotHook
 from softprompt.backbones.tables import make_tables
 from softprompt.backbones.weights import Weights
 from softprompt.errors import BackboneError, PromptError
@@ -71,6 +72,11 @@ class Session:
         if in_front:
             modules = [a.module for a in attentions if a.site == "encoder"]
             self.front = SoftFront(stacks["encoder"], stacks.get("decoder"), modules, self.rows_for)
+        methods = [None if prompt is None else prompt.card.method for prompt in prompts]
+        self.slots = [
+            SlotHook(stack, self.rows_for, methods, takes=site == "encoder" or "encoder" not in stacks)
+            for site, stack in stacks.items()
+        ]
         self.attentions = attentions
         self.positions = {
             site: PositionHook(
@@ -103,6 +109,8 @@ class Session:
     def _enter(self) -> None:
         undo = self._undo
         undo.enter_context(routed(self.model))
+        for slots in self.slots:  # first, so that the others see embeddings
+            self._add(*slots.install())
         if self.front is not None:
             self._add(*self.front.install())
         for hook in self.positions.values():
@@ -174,10 +182,11 @@ class Session:
             lowered = [() if prompt is None else self.lower(prompt) for prompt in self.prompts]
         finally:
             self._pause(False)
+        vectors = [entry.vectors if isinstance(entry, SlotEmbeddings) else None for entry in lowered]
         if self.front is not None:
-            self.front.set(
-                [entry.vectors if isinstance(entry, SlotEmbeddings) else None for entry in lowered]
-            )
+            self.front.set([v if has_slots(m) else None for v, m in zip(vectors, self.prompts, strict=True)])
+        for slots in self.slots:
+            slots.set([v if stands_in_text(m) else None for v, m in zip(vectors, self.prompts, strict=True)])
         placed = [() if isinstance(entry, SlotEmbeddings) else entry for entry in lowered]
         self.current = Lowered(make_tables(placed, self.dtype), weights)
         self._version = None if learning or dropping else version

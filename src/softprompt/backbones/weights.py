@@ -13,9 +13,12 @@ class Weights:
     A tensor is laid over a parameter in the module's own `__dict__`, where Python looks before it asks
     for parameters; taking it off brings the parameter back.
 
+    A shared parameter's first name (the one in `model.named_parameters()`) means all of its places, any
+    other name that place alone: `lm_head.weight` of GPT-2 leaves the tied input embeddings as they are.
+
     Args:
         model: the model.
-        names: of parameters, as `model.named_parameters()` has them.
+        names: of parameters.
         name: of the backbone, for errors.
 
     Raises:
@@ -28,6 +31,7 @@ class Weights:
         if not names:
             return
         own = dict(model.named_parameters(remove_duplicate=False))
+        first = {name for name, _ in model.named_parameters()}
         for key, tensor in names.items():
             if key not in own:
                 raise PromptError("prompt.weights", f"'{key}'", f"names of parameters of {name}")
@@ -35,9 +39,12 @@ class Weights:
                 shape = list(own[key].shape)
                 raise PromptError(f"prompt.weights: {key}", f"shape {list(tensor.shape)}", f"{shape}")
             self.own[key] = own[key]
-        keys = {id(parameter): key for key, parameter in self.own.items()}
-        if len(keys) < len(self.own):
+        if len({id(parameter) for parameter in self.own.values()}) < len(self.own):
             raise PromptError("prompt.weights", "two names of one shared parameter", "each parameter once")
+        for key in self.own.keys() - first:
+            path, _, attribute = key.rpartition(".")
+            self.places[key] = [(model.get_submodule(path), attribute)]
+        keys = {id(parameter): key for key, parameter in self.own.items() if key in first}
         for module in model.modules():
             for attribute, parameter in module._parameters.items():
                 if parameter is not None and id(parameter) in keys:

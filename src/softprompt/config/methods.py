@@ -1,10 +1,29 @@
 """The settings of each method."""
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from softprompt.config.base import Settings
+
+TUNE_FORMS = "'all', 'bitfit', 'layernorm', 'head', 'last:k' or 'none'"
+"""What `tune` can say."""
+
+
+def is_tune(text: str) -> bool:
+    """Whether a text is one of `TUNE_FORMS`."""
+    return re.fullmatch(r"all|bitfit|layernorm|head|last:[1-9]\d*|none", text) is not None
+
+
+def _known(text: str) -> str:
+    if not is_tune(text):
+        raise ValueError(f"got {text!r}; expected {TUNE_FORMS}")
+    return text
+
+
+Tune = Annotated[str, AfterValidator(_known)]
+"""Which of the backbone's own tensors are trained."""
 
 
 class PrefixTuningSettings(Settings):
@@ -27,6 +46,8 @@ class PrefixTuningSettings(Settings):
     """Whether the text's positions start behind the prompt; None is the method's default."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the prompt itself while training (0 in the paper)."""
+    tune: Tune | None = None
+    """Backbone tensors trained beside the prompt; None is none."""
 
 
 class PromptTuningSettings(Settings):
@@ -45,6 +66,8 @@ class PromptTuningSettings(Settings):
     """Whether the text's positions start behind the prompt; None is the method's default."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the prompt itself while training."""
+    tune: Tune | None = None
+    """Backbone tensors trained beside the prompt; None is none."""
 
 
 class PTuningV2Settings(Settings):
@@ -67,12 +90,40 @@ class PTuningV2Settings(Settings):
     """Whether the text's positions start behind the prompt; None is the method's default."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the prompt itself while training."""
+    tune: Tune | None = None
+    """Backbone tensors trained beside the prompt; None is none."""
+
+
+class PTuningSettings(Settings):
+    name: Literal["p_tuning"] = "p_tuning"
+    template: Annotated[int, Field(ge=1, strict=True)] | str | None = None
+    """The template, or how many slots it has; None is the task's own template."""
+    encoder: Literal["lstm", "mlp"] | None = "lstm"
+    """`lstm` is the paper's; None trains the slots' vectors directly."""
+    width: int | None = Field(default=None, ge=1)
+    """Hidden width of the encoder (of both directions together); None is that of the input embeddings."""
+    depth: int | None = Field(default=None, ge=1)
+    """Layers of the LSTM (None: 2), or hidden layers of the MLP (None: 1)."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on the vectors while training."""
+    initialization: str = "random"
+    """`random` (the paper's), `vocabulary`, `text: ...`, `zero` or `prompt: FOLDER`."""
+    tune: Tune | None = None
+    """Backbone tensors trained beside the vectors: `all`, `bitfit`, `layernorm`, `head`, `last:k`."""
+
+
+class NullPromptSettings(Settings):
+    name: Literal["null_prompt"] = "null_prompt"
+    template: str | list[str] | None = None
+    """A template, or the fields that it names in their order; None is the task's own template."""
+    tune: Tune = "bitfit"
+    """Which of the backbone's tensors are trained: `all`, `bitfit`, `layernorm`, `head`, `last:k`, `none`."""
 
 
 class FineTuningSettings(Settings):
     name: Literal["fine_tuning"] = "fine_tuning"
-    tune: Literal["all", "biases"] = "all"
-    """Which of the backbone's tensors are trained."""
+    tune: Tune = "all"
+    """Which of the backbone's tensors are trained: `all`, `bitfit`, `layernorm`, `head` or `last:k`."""
 
 
 class HeadOnlySettings(Settings):
@@ -83,11 +134,19 @@ METHODS: dict[str, type[Settings]] = {
     "prefix_tuning": PrefixTuningSettings,
     "prompt_tuning": PromptTuningSettings,
     "p_tuning_v2": PTuningV2Settings,
+    "p_tuning": PTuningSettings,
+    "null_prompt": NullPromptSettings,
     "fine_tuning": FineTuningSettings,
     "head_only": HeadOnlySettings,
 }
 """Every method by the name that settings use."""
 
 MethodSettings = (
-    PrefixTuningSettings | PromptTuningSettings | PTuningV2Settings | FineTuningSettings | HeadOnlySettings
+    PrefixTuningSettings
+    | PromptTuningSettings
+    | PTuningV2Settings
+    | PTuningSettings
+    | NullPromptSettings
+    | FineTuningSettings
+    | HeadOnlySettings
 )

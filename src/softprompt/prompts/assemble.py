@@ -1,6 +1,7 @@
 """Putting a prompt together: the one place where placement, reparameterisation, start and head meet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -18,27 +19,71 @@ Reparameterization = Literal["mlp"] | None
 Positions = Literal["shifted", "unshifted"] | None
 
 
+@dataclass(frozen=True)
+class Network:
+    """What flat vectors are computed by while they are trained.
+
+    Args:
+        name: for the card.
+        make: gives the module, from the number of vectors, the numbers per vector, the start (None: the
+            module's own output) and the source of random numbers.
+    """
+
+    name: str
+    make: Callable[[int, int, Tensor | None, torch.Generator], nn.Module]
+
+
+def network(backbone: Observable, kind: Reparameterization, width: int, depth: int) -> Network | None:
+    """Prefix-Tuning's network, or None where the vectors are the parameters."""
+    if kind is None:
+        return None
+    if kind != "mlp":
+        raise PromptError("prompt.reparameterization", repr(kind), "'mlp' or None")
+    return Network("mlp", lambda n, out, start, g: MLP(n, backbone.hidden, width, depth, out, start, g))
+
+
 def assemble(
     method: str,
     backbone: Observable,
     shapes: Sequence[Shape],
     length: int | None,
     default_length: int,
-    reparameterization: Reparameterization,
-    width: int,
-    depth: int,
+    through: Network | None,
     initialization: str | Prompt,
     random_scale: float,
     positions: Positions,
     default_positions: Literal["shifted", "unshifted"],
     dropout: float,
     examples: Sequence[Sequence[int]] | None,
+    tune: str | None,
     head: HeadCard | None,
     seed: int,
+    in_place: bool = False,
+    template: str | None = None,
+    fixed: Mapping[int, Tensor] | None = None,
 ) -> Prompt:
-    """A prompt with vectors; the arguments are those of the methods."""
-    if reparameterization not in ("mlp", None):
-        raise PromptError("prompt.reparameterization", repr(reparameterization), "'mlp' or None")
+    """A prompt with vectors; most arguments are those of the methods.
+
+    Args:
+        method: for the card.
+        backbone: the frozen model.
+        shapes: of the blocks.
+        length: as asked; None follows from the start.
+        default_length: where nothing says.
+        through: what computes the vectors while they are trained; None trains them directly.
+        initialization: where they begin.
+        random_scale: standard deviation of `random`.
+        positions: as asked.
+        default_positions: the method's.
+        dropout: on the vectors.
+        examples: token ids, for `examples:k`.
+        tune: which of the backbone's tensors are trained beside the vectors.
+        head: to read the states with.
+        seed: of every random number.
+        in_place: whether slots stand where the text says, instead of in front.
+        template: that it is made for.
+        fixed: slots that begin at a vector of their own, by number.
+    """
     if positions is not None and positions not in get_args(get_args(Positions)[0]):
         raise PromptError(
             "prompt.positions", repr(positions), "'shifted', 'unshifted' or None (the method's own)"
@@ -47,15 +92,16 @@ def assemble(
         raise PromptError("prompt.dropout", dropout, "a probability from 0 up to, but not, 1")
     generator = torch.Generator().manual_seed(seed)
     begin = start(backbone, shapes, initialization, length, default_length, examples, generator, random_scale)
-    if reparameterization == "mlp" and initialization == "random":
+    if fixed and begin.flats is not None:
+        for number, vector in fixed.items():
+            begin.flats[shapes[0].name][number] = vector
+    elif through is not None and initialization == "random":
         begin = Start(begin.length, None)
     blocks: dict[str, nn.Module] = {}
     for shape in shapes:
         flat = None if begin.flats is None else begin.flats[shape.name].float().cpu()
-        if reparameterization == "mlp":
-            blocks[shape.name] = MLP(
-                begin.length, backbone.hidden, width, depth, shape.width, flat, generator
-            )
+        if through is not None:
+            blocks[shape.name] = through.make(begin.length, shape.width, flat, generator)
         else:
             assert flat is not None
             blocks[shape.name] = Direct(flat)
@@ -63,32 +109,44 @@ def assemble(
     for shape in shapes:
         if isinstance(shape, KeyValueShape):
             sites[shape.site] = sorted([*sites.get(shape.site, []), *shape.layers])
+    weights = tuned_weights(backbone, tune, head)
     card = PromptCard(
         method=method,
         placement="slot_embeddings" if isinstance(shapes[0], SlotShape) else "key_values",
         length=begin.length,
+        slots="in_place" if in_place else "front",
+        template=template,
         positions=positions or default_positions,
         sites=sites,
-        reparameterization=reparameterization,
+        weights=tuple(weights),
+        tune=tune if weights else None,
+        reparameterization=None if through is None else through.name,
         initialization=initialization
         if isinstance(initialization, str)
         else f"prompt: {initialization.card.method}",
         seed=seed,
         backbone=backbone.card,
     )
-    prompt = _with_head(Prompt(card, shapes, blocks, dropout), backbone, head, seed)
+    prompt = _with_head(Prompt(card, shapes, blocks, dropout, weights=weights), backbone, head, seed)
     if begin.head is not None and prompt.head is not None and begin.head.card == prompt.head.card:
         prompt.head.load_state_dict(begin.head.state_dict())
     return prompt
 
 
 def assemble_bare(
-    method: str, backbone: Observable, weights: Mapping[str, Tensor], head: HeadCard | None, seed: int
+    method: str,
+    backbone: Observable,
+    weights: Mapping[str, Tensor],
+    head: HeadCard | None,
+    seed: int,
+    tune: str | None = None,
+    template: str | None = None,
 ) -> Prompt:
     """A prompt without vectors: a head, tensors in place of the backbone's own, or both."""
     card = PromptCard(
         method=method, placement="none", length=0, positions="unshifted", weights=tuple(weights),
-        initialization="backbone", seed=seed, backbone=backbone.card,
+        tune=tune if weights else None, template=template, initialization="backbone", seed=seed,
+        backbone=backbone.card,
     )  # fmt: skip
     return _with_head(Prompt(card, (), {}, weights=weights), backbone, head, seed)
 
@@ -98,6 +156,17 @@ def new_head(backbone: Observable, head: HeadCard, seed: int) -> Head:
     card = resolve_pooling(head, [site for site, _ in backbone.attentions])
     # A generator of its own, so that the head is the same whatever prompt stands beside it.
     return Head(card, backbone.state_size, torch.Generator().manual_seed(seed))
+
+
+def tuned_weights(backbone: Observable, tune: str | None, head: HeadCard | None) -> dict[str, Tensor]:
+    """The backbone's own tensors that a choice means, where training begins; none for None."""
+    if tune is None:
+        return {}
+    frozen = backbone.frozen_tensors()
+    # A head of the prompt's own reads states, and nothing that is said in words is asked for.
+    names = backbone.tuned_tensors(tune, lm_head=head is None)
+    # Detached: a parameter would be taken as it is, the backbone's own frozen one.
+    return {name: frozen[name].detach() for name in names}
 
 
 def _with_head(prompt: Prompt, backbone: Observable, head: HeadCard | None, seed: int) -> Prompt:

@@ -2,13 +2,24 @@
 placement x reparameterisation x initialisation x layers.
 """
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
 from softprompt.config import MethodSettings
 from softprompt.errors import PromptError
-from softprompt.prompts.assemble import Positions, Reparameterization, assemble, assemble_bare, chosen_sites
+from softprompt.prompts.assemble import (
+    Positions,
+    Reparameterization,
+    assemble,
+    assemble_bare,
+    chosen_sites,
+    network,
+    tuned_weights,
+)
+from softprompt.prompts.cloze import null_prompt, p_tuning
 from softprompt.prompts.placements import SlotShape, key_value_shapes
 from softprompt.prompts.prompt import Observable, Prompt
 from softprompt.store.card import HeadCard
@@ -26,6 +37,7 @@ def prefix_tuning(
     initialization: str | Prompt = "vocabulary",
     positions: Positions = None,
     dropout: float = 0.0,
+    tune: str | None = None,
     examples: Sequence[Sequence[int]] | None = None,
     head: HeadCard | None = None,
     seed: int = 0,
@@ -49,6 +61,7 @@ def prefix_tuning(
         positions: `shifted` lets the text's positions start behind the prefix, `unshifted` at 0. None
             is the paper's: shifted for decoders, unshifted for encoder-decoders.
         dropout: on the prefix while training (0 in the paper).
+        tune: backbone tensors trained beside it, as in `fine_tuning`; None is none.
         examples: token ids of training examples, for `examples:k`.
         head: read off the states, see `softprompt.head`; None where the task needs none.
         seed: of every random number here.
@@ -59,8 +72,8 @@ def prefix_tuning(
     shapes = key_value_shapes(backbone.attentions, chosen_sites(backbone, sites), layers)
     default = "unshifted" if any(site == "cross" for site, _ in backbone.attentions) else "shifted"
     return assemble(
-        "prefix_tuning", backbone, shapes, length, 10, reparameterization, width, depth, initialization, 1.0,
-        positions, default, dropout, examples, head, seed,
+        "prefix_tuning", backbone, shapes, length, 10, network(backbone, reparameterization, width, depth),
+        initialization, 1.0, positions, default, dropout, examples, tune, head, seed,
     )  # fmt: skip
 
 
@@ -74,6 +87,7 @@ def prompt_tuning(
     initialization: str | Prompt = "vocabulary",
     positions: Positions = None,
     dropout: float = 0.0,
+    tune: str | None = None,
     examples: Sequence[Sequence[int]] | None = None,
     head: HeadCard | None = None,
     seed: int = 0,
@@ -95,6 +109,7 @@ def prompt_tuning(
             backbone's own embeddings.
         positions: `shifted` (default) lets the text's positions start behind the soft tokens.
         dropout: on the vectors while training.
+        tune: backbone tensors trained beside it, as in `fine_tuning`; None is none.
         examples: token ids of training examples, for `examples:k`.
         head: read off the states, see `softprompt.head`; None where the task needs none.
         seed: of every random number here.
@@ -114,8 +129,8 @@ def prompt_tuning(
         backbone.embed(backbone.sample_tokens(1000, torch.Generator().manual_seed(0))).float().std().item()
     )
     return assemble(
-        "prompt_tuning", backbone, shapes, length, 20, reparameterization, width, depth, initialization,
-        scale, positions, "shifted", dropout, examples, head, seed,
+        "prompt_tuning", backbone, shapes, length, 20, network(backbone, reparameterization, width, depth),
+        initialization, scale, positions, "shifted", dropout, examples, tune, head, seed,
     )  # fmt: skip
 
 
@@ -131,6 +146,7 @@ def p_tuning_v2(
     initialization: str | Prompt = "random",
     positions: Positions = None,
     dropout: float = 0.0,
+    tune: str | None = None,
     examples: Sequence[Sequence[int]] | None = None,
     head: HeadCard | None = None,
     seed: int = 0,
@@ -155,6 +171,7 @@ def p_tuning_v2(
         positions: `shifted` (the paper's, except for encoder-decoders) lets the text's positions start
             behind the prompt; `unshifted` keeps them, and what the layers below the first prompt make.
         dropout: on the prompt while training.
+        tune: backbone tensors trained beside it, as in `fine_tuning`; None is none.
         examples: token ids of training examples, for `examples:k`.
         head: read off the states, see `softprompt.head`.
         seed: of every random number here.
@@ -168,8 +185,8 @@ def p_tuning_v2(
     shapes = key_value_shapes(backbone.attentions, chosen_sites(backbone, sites), layers)
     default = "unshifted" if "cross" in there else "shifted"
     return assemble(
-        "p_tuning_v2", backbone, shapes, length, 20, reparameterization, width, depth, initialization, 0.02,
-        positions, default, dropout, examples, head, seed,
+        "p_tuning_v2", backbone, shapes, length, 20, network(backbone, reparameterization, width, depth),
+        initialization, 0.02, positions, default, dropout, examples, tune, head, seed,
     )  # fmt: skip
 
 
@@ -183,20 +200,20 @@ def fine_tuning(
 
     Args:
         backbone: the model.
-        tune: `all` tensors, or the `biases` (BitFit, arXiv 2106.10199).
+        tune: `all` tensors, `bitfit` (arXiv 2106.10199: biases of linear layers and norms), `layernorm`
+            (weights and biases of norms), `head` (what turns states into words; tied input embeddings
+            stay as they are) or `last:k` (the last k layers of each stack). With a `head` of the prompt's
+            own, what turns states into words is left out, since nothing uses it.
         head: read off the states, see `softprompt.head`.
         seed: of the head's random numbers.
 
     Raises:
-        PromptError: an unknown choice, or a backbone without biases.
+        PromptError: a choice that the backbone does not have.
     """
-    if tune not in ("all", "biases"):
-        raise PromptError("fine_tuning.tune", repr(tune), "'all' or 'biases'")
-    frozen = backbone.frozen_tensors()
-    weights = {name: t for name, t in frozen.items() if tune == "all" or name.endswith("bias")}
+    weights = tuned_weights(backbone, tune, head)
     if not weights:
-        raise PromptError("fine_tuning.tune", f"'{tune}' on {backbone.card.name}, which has none", "'all'")
-    return assemble_bare("fine_tuning", backbone, weights, head, seed)
+        raise PromptError("prompt.tune", "'none'", "tensors to train", "use head_only for a head alone")
+    return assemble_bare("fine_tuning", backbone, weights, head, seed, tune)
 
 
 def head_only(backbone: Observable, *, head: HeadCard | None = None, seed: int = 0) -> Prompt:
@@ -217,10 +234,12 @@ def head_only(backbone: Observable, *, head: HeadCard | None = None, seed: int =
     return assemble_bare("head_only", backbone, {}, head, seed)
 
 
-METHODS = {
+METHODS: dict[str, Callable[..., Prompt]] = {
     "prefix_tuning": prefix_tuning,
     "prompt_tuning": prompt_tuning,
     "p_tuning_v2": p_tuning_v2,
+    "p_tuning": p_tuning,
+    "null_prompt": null_prompt,
     "fine_tuning": fine_tuning,
     "head_only": head_only,
 }
@@ -233,9 +252,32 @@ def build(
     seed: int,
     examples: Sequence[Sequence[int]] | None = None,
     head: HeadCard | None = None,
+    template: str | None = None,
 ) -> Prompt:
-    """The prompt that a run's settings ask for."""
-    options = settings.model_dump(exclude={"name"})
-    # Only methods that place vectors can start them from examples.
-    begin = {"examples": examples} if "initialization" in options else {}
-    return METHODS[settings.name](backbone, **options, **begin, head=head, seed=seed)
+    """The prompt that a run's settings ask for.
+
+    Args:
+        backbone: the frozen model.
+        settings: of the method.
+        seed: of every random number.
+        examples: token ids, for methods that can begin from them.
+        head: that the task needs.
+        template: the task's own, for methods that need one and whose settings name none.
+
+    Raises:
+        PromptError: a method that needs a template, and none is there.
+    """
+    options: dict[str, Any] = settings.model_dump(exclude={"name"})
+    method = METHODS[settings.name]
+    if "examples" in inspect.signature(method).parameters:
+        options["examples"] = examples
+    if options.get("template", "") is None:
+        if template is None:
+            raise PromptError(
+                "method.template",
+                f"none for {settings.name}",
+                "a template",
+                "give one, or a task that has one",
+            )
+        options["template"] = template
+    return method(backbone, **options, head=head, seed=seed)

@@ -31,6 +31,11 @@ class Observable(Protocol):
         ...
 
     @property
+    def tokenizer(self) -> Any:
+        """The backbone's tokenizer; an error if there is none."""
+        ...
+
+    @property
     def hidden(self) -> int:
         """Width of the input embeddings."""
         ...
@@ -46,7 +51,11 @@ class Observable(Protocol):
         ...
 
     def frozen_tensors(self) -> Mapping[str, Tensor]:
-        """The model's own tensors by name, each once."""
+        """The model's own tensors by every name that they have."""
+        ...
+
+    def tuned_tensors(self, tune: str, *, lm_head: bool = True) -> tuple[str, ...]:
+        """Names of the tensors that a choice such as `bitfit` means, each tensor once."""
         ...
 
     def token_ids(self, text: str) -> list[int]:

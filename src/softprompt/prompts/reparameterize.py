@@ -33,6 +33,56 @@ class MLP(nn.Module):
         out: numbers per prompt vector.
         start: where training begins, `prompt` x `out`; None begins at the network's own output.
         generator: source of the random numbers.
+        activation: between the layers; P-Tuning's MLP has ReLU.
+    """
+
+    start: Tensor | None
+
+    def __init__(
+        self,
+        length: int,
+        hidden: int,
+        width: int,
+        depth: int,
+        out: int,
+        start: Float[Tensor, "prompt out"] | None,
+        generator: torch.Generator,
+        activation: type[nn.Module] = nn.Tanh,
+    ):
+        super().__init__()
+        self.embedding = nn.Parameter(torch.randn(length, hidden, generator=generator))
+        sizes = [hidden] + [width] * depth
+        layers: list[nn.Module] = []
+        for a, b in zip(sizes, sizes[1:], strict=False):
+            layers += [_linear(a, b, generator), activation()]
+        last = _linear(sizes[-1], out, generator)
+        if start is not None:
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        self.network = nn.Sequential(*layers, last)
+        self.register_buffer("start", None if start is None else start.detach().clone().float())
+
+    def forward(self) -> Float[Tensor, "prompt out"]:
+        """The vectors, differentiable in P' and the network."""
+        flat = self.network(self.embedding)
+        return flat if self.start is None else self.start + flat
+
+
+class LSTM(nn.Module):
+    """Vectors through a bidirectional LSTM and a small network: h = start + MLP(BiLSTM(E)).
+
+    Source: P-Tuning (arXiv 2103.10385) §3.2 and its LAMA code: E is `prompt` x `hidden` and N(0, 1), two
+    layers of width / 2 per direction, then Linear, ReLU, Linear. Its few-shot code has a `width` of twice
+    `hidden`. Deviation: with a `start` the last layer begins at zero, so that step 0 is the start, exactly.
+
+    Args:
+        length: prompt vectors.
+        hidden: width of E.
+        width: of what the LSTM gives, both directions together; even.
+        depth: layers of the LSTM.
+        out: numbers per prompt vector.
+        start: where training begins, `prompt` x `out`; None begins at the network's own output.
+        generator: source of the random numbers; torch's global one is not touched.
     """
 
     start: Tensor | None
@@ -49,25 +99,31 @@ class MLP(nn.Module):
     ):
         super().__init__()
         self.embedding = nn.Parameter(torch.randn(length, hidden, generator=generator))
-        sizes = [hidden] + [width] * depth
-        layers: list[nn.Module] = []
-        for a, b in zip(sizes, sizes[1:], strict=False):
-            layers += [_linear(a, b, generator), nn.Tanh()]
-        last = _linear(sizes[-1], out, generator)
+        # Without memory at first, since torch would fill it from its global generator.
+        self.lstm = nn.LSTM(
+            hidden, width // 2, num_layers=depth, bidirectional=True, batch_first=True, device="meta"
+        ).to_empty(device="cpu")
+        bound = (width // 2) ** -0.5  # torch's own default for LSTM
+        with torch.no_grad():
+            for weight in self.lstm.parameters():
+                weight.uniform_(-bound, bound, generator=generator)
+        last = _linear(out, out, generator)
         if start is not None:
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
-        self.network = nn.Sequential(*layers, last)
+        self.network = nn.Sequential(_linear(width, out, generator), nn.ReLU(), last)
         self.register_buffer("start", None if start is None else start.detach().clone().float())
 
     def forward(self) -> Float[Tensor, "prompt out"]:
-        """The vectors, differentiable in P' and the network."""
-        flat = self.network(self.embedding)
+        """The vectors, differentiable in E and both networks."""
+        states, _ = self.lstm(self.embedding[None])
+        flat = self.network(states[0])
         return flat if self.start is None else self.start + flat
 
 
 def _linear(a: int, b: int, generator: torch.Generator) -> nn.Linear:
-    layer = nn.Linear(a, b)
+    layer = nn.utils.skip_init(nn.Linear, a, b)
+    assert isinstance(layer, nn.Linear)
     bound = a**-0.5  # torch's own default for Linear, drawn from the seeded generator
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)

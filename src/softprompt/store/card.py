@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 FORMAT_VERSION = 2
-"""1: prompts alone. 2: also heads, and backbone tensors in place of the frozen ones."""
+"""1: prompts alone. 2: also heads, backbone tensors in place of the frozen ones, and slots in the text."""
 
 
 class BackboneCard(BaseModel):
@@ -51,12 +51,18 @@ class PromptCard(BaseModel):
     placement: Literal["key_values", "slot_embeddings", "none"]
     length: int
     """Vectors of the prompt, in tokens; 0 where there are none."""
+    slots: Literal["front", "in_place"] = "front"
+    """Where soft tokens stand: before the text, or wherever the text says -(k + 1) for the k-th."""
+    template: str | None = None
+    """The template that it was made for, as written."""
     positions: Literal["shifted", "unshifted"]
     """Whether the text's positions start behind the prompt (`shifted`) or at 0."""
     sites: dict[str, list[int]] = {}
     """Layers by site (`encoder`, `decoder`, `cross`); empty for soft tokens."""
     weights: tuple[str, ...] = ()
     """Backbone tensors that the file holds, to stand in place of the frozen ones."""
+    tune: str | None = None
+    """Which tensors those are, as they were asked for: `all`, `bitfit`, ...; None where there are none."""
     head: HeadCard | None = None
     reparameterization: str | None = None
     """What it was trained through; the file itself always holds baked tensors."""

@@ -1,0 +1,149 @@
+"""Which of a model's own tensors a choice means: by type and place of the modules, never by names' ends."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from softprompt.backbones.sites import AttentionSite
+from softprompt.config.methods import TUNE_FORMS, is_tune
+from softprompt.errors import BackboneError, PromptError
+
+_Chooses = Callable[[nn.Module, str], bool]
+
+
+def tuned_tensors(
+    model: PreTrainedModel, attentions: Sequence[AttentionSite], name: str, tune: str, lm_head: bool
+) -> tuple[str, ...]:
+    """Names of the parameters that a choice means, a shared one once, by its first name.
+
+    Sources: BitFit (arXiv 2106.10199) and null prompts (2106.13353), whose code chooses biases by the
+    modules' types too; GPT-2's `Conv1D` is a linear layer.
+
+    Args:
+        model: the model.
+        attentions: its attentions, which tell where its layers are.
+        name: of the backbone, for errors.
+        tune: `all`; `bitfit`, biases of linear layers and norms; `layernorm`, weights and biases of norms;
+            `head`, what turns states into words; `last:k`, the last k layers of each stack; or `none`.
+        lm_head: whether states are turned into words; if not, what does it is left out.
+
+    Returns:
+        Names. In `head`, a parameter that also stands outside (tied input embeddings) has its name in the
+        head, which means that place alone (`weights.py`).
+
+    Raises:
+        PromptError: a choice that is none, or of which the model has nothing.
+    """
+    if not is_tune(tune):
+        raise PromptError("prompt.tune", repr(tune), TUNE_FORMS)
+    head = head_modules(model)
+    kind, _, count = tune.partition(":")
+    if kind == "none":
+        return ()
+    if kind == "head":
+        if not head:
+            raise PromptError(
+                "prompt.tune", f"'head' on {name}, which has no vocabulary head", "another choice"
+            )
+        if not lm_head:
+            raise PromptError(
+                "prompt.tune", "'head' beside a head that reads states", "another choice",
+                "nothing is said in words here; use head_only",
+            )  # fmt: skip
+        return tuple(_named(model, lambda module, _: module in head, head))
+    layers = _last_layers(model, attentions, int(count), name) if kind == "last" else set()
+    chooses: dict[str, _Chooses] = {
+        "all": lambda module, _: True,
+        "bitfit": lambda module, attribute: attribute == "bias" and (_is_linear(module) or _is_norm(module)),
+        "layernorm": lambda module, _: _is_norm(module),
+        "last": lambda module, _: module in layers,
+    }
+    names = _named(model, chooses[kind])
+    if not lm_head:
+        elsewhere = set(_named(model, lambda module, _: module not in head))
+        names = [key for key in names if key in elsewhere]
+    if not names:
+        raise PromptError("prompt.tune", f"'{tune}' on {name}, which has none", "'all' or another choice")
+    return tuple(names)
+
+
+def head_modules(model: PreTrainedModel) -> set[nn.Module]:
+    """The modules that turn states into words; empty where there are none."""
+    matrix = model.get_output_embeddings()
+    if matrix is None:
+        return set()
+    if model.base_model is model:  # T5: its stacks stand beside the matrix
+        return {matrix}
+    return set(model.modules()) - set(model.base_model.modules())
+
+
+def _named(model: nn.Module, chooses: _Chooses, alone: Iterable[nn.Module] = ()) -> list[str]:
+    """First names of the parameters that stand in chosen places.
+
+    A parameter whose first name lies outside the modules of `alone`, if any, has the name of its place.
+    """
+    alone = set(alone)
+    first: dict[int, str] = {}
+    inside: set[str] = set()
+    names: dict[int, str] = {}
+    for prefix, module in model.named_modules(remove_duplicate=False):
+        for attribute, parameter in module._parameters.items():
+            if parameter is None:
+                continue
+            name = f"{prefix}.{attribute}" if prefix else attribute
+            known = first.setdefault(id(parameter), name)
+            if module in alone:
+                inside.add(name)
+            if chooses(module, attribute):
+                names.setdefault(id(parameter), known if not alone or known in inside else name)
+    return list(names.values())
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear | Conv1D)
+
+
+def _is_norm(module: nn.Module) -> bool:
+    # Families have norms of their own (LlamaRMSNorm, T5LayerNorm, DebertaLayerNorm).
+    named = type(module).__name__.endswith(("LayerNorm", "RMSNorm"))
+    return named or isinstance(module, nn.LayerNorm | nn.RMSNorm | nn.GroupNorm)
+
+
+def _last_layers(
+    model: PreTrainedModel, attentions: Sequence[AttentionSite], k: int, name: str
+) -> set[nn.Module]:
+    """Every module of the last k layers of each stack."""
+    chosen: set[nn.Module] = set()
+    for site in ("encoder", "decoder"):
+        there = sorted((a for a in attentions if a.site == site), key=lambda a: a.layer)
+        if not there:
+            continue
+        if k > len(there):
+            counts = f"a count from 1 to {len(there)}, the layers of {name}"
+            raise PromptError("prompt.tune", f"'last:{k}'", counts)
+        layers = [_layer(model, a.module, {b.module for b in there} - {a.module}, name) for a in there]
+        last, before = layers[len(layers) - k :], layers[: len(layers) - k]
+        if set(last) & set(before):
+            raise PromptError(
+                "prompt.tune",
+                f"'last:{k}' on {name}, whose last layers share their tensors with earlier ones",
+                "'all' or another choice",
+            )
+        chosen.update(module for layer in last for module in layer.modules())
+    if not chosen:
+        raise BackboneError(
+            "prompt.tune", f"'last:{k}' on {name}, whose layers are not known", "another choice"
+        )
+    return chosen
+
+
+def _layer(model: nn.Module, attention: nn.Module, others: set[nn.Module], name: str) -> nn.Module:
+    """The layer around an attention: the largest item of a list of modules with no other attention in it."""
+    path = next(path for path, module in model.named_modules() if module is attention).split(".")
+    for depth in range(1, len(path) + 1):
+        holder, item = (model.get_submodule(".".join(path[:n])) for n in (depth - 1, depth))
+        if isinstance(holder, nn.ModuleList) and not others & set(item.modules()):
+            return item
+    raise BackboneError("prompt.tune", f"'last:k' on {name}, whose layers stand in no list", "another choice")

@@ -1,0 +1,181 @@
+"""The methods that fill a blank: soft slots in a template, or a template alone.
+
+Like `methods`, whose rows they are; templates are `softprompt.text.template`'s.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from torch import nn
+
+from softprompt.errors import PromptError
+from softprompt.prompts.assemble import Network, assemble, assemble_bare, tuned_weights
+from softprompt.prompts.placements import SlotShape
+from softprompt.prompts.prompt import Observable, Prompt
+from softprompt.prompts.reparameterize import LSTM, MLP
+from softprompt.store.card import HeadCard
+
+if TYPE_CHECKING:
+    from softprompt.text.template import Template
+
+Encoder = Literal["lstm", "mlp"] | None
+
+_FORMS = "'random', 'vocabulary', 'text: ...', 'zero', 'prompt: FOLDER' or a prompt"
+
+
+def p_tuning(
+    backbone: Observable,
+    template: "int | str | Template",
+    *,
+    encoder: Encoder = "lstm",
+    width: int | None = None,
+    depth: int | None = None,
+    dropout: float = 0.0,
+    initialization: str | Prompt = "random",
+    tune: str | None = None,
+    head: HeadCard | None = None,
+    seed: int = 0,
+) -> Prompt:
+    """Soft slots anywhere in the text, computed by a prompt encoder that is dropped after training.
+
+    In `input_ids`, slot k stands as the id -(k + 1), as often as it likes.
+
+    Source: P-Tuning (arXiv 2103.10385) §3.2 and its LAMA code: pseudo tokens E through a BiLSTM of two
+    layers and an MLP; `mlp` is its few-shot code's other encoder, None trains the slots' vectors. Deviations:
+    with a start the encoder begins exactly at it (see `LSTM`); the MLP encoder takes more than one slot,
+    which the official one does not; the backbone is frozen unless `tune` says otherwise (the paper's
+    SuperGLUE runs tune all of it).
+
+    Args:
+        backbone: the frozen model.
+        template: with `[soft]` slots (`softprompt.text.template`), or how many slots there are. Slots that
+            the template begins from words begin there, whatever `initialization` says of the others.
+        encoder: `lstm`, `mlp` or None.
+        width: hidden width of the encoder, for `lstm` of both directions together; None is that of the
+            input embeddings, as in the LAMA code (the few-shot code has twice that).
+        depth: layers of the LSTM (None: 2), or hidden layers of the MLP (None: 1).
+        dropout: on the vectors while training.
+        initialization: `random` (the paper's: the encoder's own output; without one, or beside words of the
+            template, N(0, 1)), `vocabulary`, `text: ...` with a token per slot, `zero`, `prompt: FOLDER` or
+            a prompt.
+        tune: backbone tensors trained beside the vectors, as in `fine_tuning`; None is none.
+        head: read off the states, see `softprompt.head`; None where the answer is a word.
+        seed: of every random number here.
+
+    Raises:
+        PromptError: no slot, or an encoder, start or choice that cannot be.
+        ConfigError: a template that does not follow the language.
+    """
+    parsed = None if isinstance(template, int) else _parsed(template, "p_tuning.template")
+    n_slots = parsed.n_slots if parsed is not None else int(template)  # type: ignore[arg-type]
+    if isinstance(template, bool) or n_slots < 1:
+        raise PromptError(
+            "p_tuning.template", repr(str(template)), "[soft] in a template, or a count of slots from 1",
+            "without slots use null_prompt",
+        )  # fmt: skip
+    if isinstance(initialization, str):
+        _check_start(backbone, initialization, n_slots)
+    words = {} if parsed is None else _start_words(backbone, parsed)
+    if words and (not isinstance(initialization, str) or ":" in initialization):
+        raise PromptError(
+            "prompt.initialization", "a start of all slots beside words in the template", "one of the two"
+        )
+    vectors = {number: backbone.embed([token])[0] for number, token in words.items()}
+    return assemble(
+        "p_tuning", backbone, [SlotShape(backbone.hidden)], n_slots, n_slots,
+        _encoder(backbone, encoder, width, depth), initialization, 1.0, None, "unshifted", dropout, None,
+        tune, head, seed, in_place=True, template=None if parsed is None else str(parsed), fixed=vectors,
+    )  # fmt: skip
+
+
+def null_prompt(
+    backbone: Observable,
+    template: "str | Sequence[str] | Template",
+    *,
+    tune: str = "bitfit",
+    head: HeadCard | None = None,
+    seed: int = 0,
+) -> Prompt:
+    """Nothing written and no vectors: the fields, a blank, and a few of the backbone's own tensors.
+
+    Source: Cutting Down on Prompts and Parameters (arXiv 2106.13353) §4-5. A template with words in it is
+    the paper's manual prompt. Deviation: tensors are chosen by module type and place, shared ones once.
+
+    Args:
+        backbone: the model.
+        template: a template without slots, or the names of its fields in their order.
+        tune: which of the backbone's tensors are trained, as in `fine_tuning`; `none` trains nothing.
+        head: read off the states, see `softprompt.head`; None where the answer is a word.
+        seed: of the head's random numbers.
+
+    Raises:
+        PromptError: a template with slots, or a choice that the backbone does not have.
+        ConfigError: a template that does not follow the language.
+    """
+    if isinstance(template, Sequence) and not isinstance(template, str):
+        from softprompt.text.template import null_template
+
+        causal = {site for site, _ in backbone.attentions} == {"decoder"}
+        parsed = null_template(list(template), causal=causal)
+    else:
+        parsed = _parsed(template, "null_prompt.template")
+    if parsed.n_slots:
+        raise PromptError(
+            "null_prompt.template", f"{parsed.n_slots} slots", "none: it has no vectors", "use p_tuning"
+        )
+    weights = tuned_weights(backbone, tune, head)
+    return assemble_bare("null_prompt", backbone, weights, head, seed, tune, str(parsed))
+
+
+def _parsed(template: "str | Template", where: str) -> "Template":
+    from softprompt.text.template import Template
+
+    parsed = Template.parse(template, where) if isinstance(template, str) else template
+    if not isinstance(parsed, Template):
+        raise PromptError(where, repr(template), "a template")
+    return parsed
+
+
+def _start_words(backbone: Observable, template: "Template") -> dict[int, int]:
+    """The token that each slot begins from; only then is a tokenizer needed."""
+    if not any(getattr(piece, "start", "") for piece in template.pieces):
+        return {}
+    return template.start_ids(backbone.tokenizer)
+
+
+def _encoder(backbone: Observable, kind: Encoder, width: int | None, depth: int | None) -> Network | None:
+    hidden = backbone.hidden
+    if kind is None:
+        if width is not None or depth is not None:
+            raise PromptError(
+                "p_tuning.width" if width is not None else "p_tuning.depth",
+                width if width is not None else depth,
+                "None: without an encoder there is no network",
+                "choose encoder='lstm' or 'mlp'",
+            )
+        return None
+    for what, number in (("width", width), ("depth", depth)):
+        if number is not None and number < 1:
+            raise PromptError(f"p_tuning.{what}", number, "at least 1")
+    wide = hidden if width is None else width
+    if kind == "mlp":
+        return Network(
+            "mlp", lambda n, out, start, g: MLP(n, hidden, wide, depth or 1, out, start, g, nn.ReLU)
+        )
+    if kind != "lstm":
+        raise PromptError("p_tuning.encoder", repr(kind), "'lstm', 'mlp' or None")
+    if wide % 2:
+        raise PromptError("p_tuning.width", wide, "an even number, half for each direction of the LSTM")
+    return Network("lstm", lambda n, out, start, g: LSTM(n, hidden, wide, depth or 2, out, start, g))
+
+
+def _check_start(backbone: Observable, initialization: str, n_slots: int) -> None:
+    kind, _, text = initialization.partition(":")
+    if kind == "examples":
+        raise PromptError("prompt.initialization", repr(initialization), _FORMS)
+    if kind == "text" and text.strip():
+        n_tokens = len(backbone.token_ids(text.strip()))
+        if n_tokens != n_slots:
+            raise PromptError(
+                "prompt.initialization", f"a text of {n_tokens} tokens", f"{n_slots}, one for each slot"
+            )

@@ -1,0 +1,176 @@
+"""Verbalizers: the words that stand for a label."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from softprompt.errors import ConfigError
+from softprompt.text.words import word_ids
+
+REDUCTIONS = ("mean", "sum")
+
+LabelTokens = tuple[tuple[tuple[int, ...], ...], ...]
+"""Token ids per label, per word."""
+
+
+class Verbalizer:
+    """Words per label: `Verbalizer({"entailment": ["Yes"], "neutral": ["Maybe"], ...})`.
+
+    Args:
+        words: one word or several per label, in label order; several tokens are fine until
+            `tokens(single=True)` asks for one.
+        where: names the setting in errors.
+
+    Raises:
+        ConfigError: fewer than two labels, a label without words, an empty word or one with white
+            space around it, or a word that stands twice.
+    """
+
+    def __init__(self, words: Mapping[str, str | Sequence[str]], where: str = "verbalizer"):
+        self._where = where
+        self.labels = tuple(words)
+        self.words = tuple((w,) if isinstance(w, str) else tuple(w) for w in words.values())
+        if len(self.labels) < 2:
+            raise ConfigError(where, f"{len(self.labels)} labels", "words for at least two labels")
+        seen: dict[str, str] = {}
+        for label, word in self._each():
+            if not isinstance(word, str) or not word or word != word.strip():
+                raise ConfigError(f"{where}.{label}", repr(word), "a word without white space around it")
+            self._once(seen, word, label, f"'{word}'")
+        for label, several in zip(self.labels, self.words, strict=True):
+            if not several:
+                raise ConfigError(f"{where}.{label}", "no words", "at least one word")
+
+    @property
+    def n_words(self) -> int:
+        """Words of all labels together."""
+        return sum(map(len, self.words))
+
+    def tokens(self, tokenizer: Any, spaced: bool, single: bool = False) -> LabelTokens:
+        """The token ids of each word, per label.
+
+        Args:
+            tokenizer: of the backbone.
+            spaced: whether the words are written with a space in front, see `Template.spaced`.
+            single: refuse words of several tokens.
+
+        Raises:
+            ConfigError: a word of several tokens where one was asked for, an unknown word, or two
+                words with the same tokens (such as Yes and yes to an uncased tokenizer).
+        """
+        seen: dict[tuple[int, ...], str] = {}
+        found: dict[str, tuple[int, ...]] = {}
+        for label, word in self._each():
+            where = f"{self._where}.{label}"
+            ids = word_ids(tokenizer, word, spaced, where)
+            pieces = " ".join(tokenizer.convert_ids_to_tokens(list(ids)))
+            if single and len(ids) > 1:
+                got = f"'{word}', which is {len(ids)} tokens ({pieces})"
+                raise ConfigError(where, got, "a single token", "choose another word")
+            self._once(seen, ids, label, f"'{word}', to this tokenizer {pieces}")
+            found[word] = ids
+        return tuple(tuple(found[word] for word in several) for several in self.words)
+
+    def score(
+        self, log_probs: Float[Tensor, "*batch word"], reduction: str = "mean"
+    ) -> Float[Tensor, "*batch label"]:
+        """Scores of labels from log-probabilities of words.
+
+        Source: "mean" is the mean over a label's words, as in P-Tuning's code (there of logits, which
+        differ from log-probabilities by a number that all labels share). "sum" is the logarithm of
+        the summed probabilities, that of any of the words.
+
+        Args:
+            log_probs: of every word, label by label, as `words` has them.
+            reduction: "mean" or "sum".
+
+        Raises:
+            ConfigError: another reduction.
+        """
+        if reduction not in REDUCTIONS:
+            raise ConfigError(f"{self._where}.reduction", repr(reduction), "'mean' or 'sum'")
+        parts = log_probs.split([len(several) for several in self.words], dim=-1)
+        if reduction == "mean":
+            return torch.stack([part.mean(-1) for part in parts], dim=-1)
+        return torch.stack([part.logsumexp(-1) for part in parts], dim=-1)
+
+    def _each(self) -> Iterator[tuple[str, str]]:
+        for label, several in zip(self.labels, self.words, strict=True):
+            for word in several:
+                yield label, word
+
+    def _once(self, seen: dict[Any, str], key: object, label: str, shown: str) -> None:
+        if key in seen:
+            other = f", which '{seen[key]}' has too" if seen[key] != label else " twice"
+            raise ConfigError(f"{self._where}.{label}", shown + other, "words that differ, each once")
+        seen[key] = label
+
+
+def word_log_probs(
+    log_probs: Float[Tensor, "*batch token vocab"], words: Sequence[Sequence[int]]
+) -> Float[Tensor, "*batch word"]:
+    """Log-probabilities of words: the sum over their tokens, one per predicting position.
+
+    Args:
+        log_probs: over the vocabulary, at as many positions as each word has tokens. For a masked
+            model these are the mask tokens of one pass; for a causal model the word itself was fed
+            in behind the text, and the sum is the logarithm of the exact product of conditionals.
+        words: token ids of words of one length.
+
+    Raises:
+        ConfigError: a word of another length.
+    """
+    n_tokens = log_probs.shape[-2]
+    other = [word for word in words if len(word) != n_tokens]
+    if other:
+        raise ConfigError(
+            "word_log_probs", f"a word of {len(other[0])} tokens", f"{n_tokens}, one per position"
+        )
+    ids = torch.tensor([list(word) for word in words], device=log_probs.device)
+    return log_probs[..., torch.arange(n_tokens, device=log_probs.device), ids].sum(-1)
+
+
+def null_verbalizer(labels: Sequence[str], tokenizer: Any, seed: int, *, spaced: bool = True) -> Verbalizer:
+    """A random word for each label, different for each: a verbalizer without meaning.
+
+    Source: null prompts (2106.13353), the ablation "null verbalizer". Deviation: its code draws any
+    id from 1000 up, which leaves out the special and unused tokens of its models; here the words are
+    drawn from the whole vocabulary among those that are made of letters and are one token, which
+    says the same for every tokenizer. Words are ordered by the SHA-256 of seed and id, so a seed
+    means the same words on every platform.
+
+    Args:
+        labels: in label order.
+        tokenizer: of the backbone.
+        seed: which draw.
+        spaced: whether the words are written with a space in front, see `Template.spaced`.
+
+    Raises:
+        ConfigError: the vocabulary has fewer such words than there are labels.
+    """
+    words: list[str] = []
+    order = sorted(
+        range(len(tokenizer)), key=lambda token: hashlib.sha256(f"word {seed} {token}".encode()).digest()
+    )
+    special = set(tokenizer.all_special_ids)
+    for token in order:
+        if len(words) == len(labels):
+            break
+        word = tokenizer.decode([token]).strip()
+        if token not in special and word.isalpha() and _is_token(tokenizer, word, spaced, token):
+            words.append(word)
+    if len(words) < len(labels):
+        got = f"{len(labels)} labels, and {len(words)} words in the vocabulary"
+        raise ConfigError("null_verbalizer", got, "a word of one token for each label")
+    return Verbalizer(dict(zip(labels, words, strict=True)))
+
+
+def _is_token(tokenizer: Any, word: str, spaced: bool, token: int) -> bool:
+    try:
+        return word_ids(tokenizer, word, spaced) == (token,)
+    except ConfigError:
+        return False
