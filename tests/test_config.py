@@ -220,6 +220,5 @@ def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load_run(tmp_path / "none.yaml")
     assert str(caught.value) == (
-        f"{tmp_path / 'none.yaml'}: got No such file or directory; "
-        "expected a YAML file with settings"
+        f"{tmp_path / 'none.yaml'}: got No such file or directory; expected a YAML file with settings"
     )

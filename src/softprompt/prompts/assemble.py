@@ -77,7 +77,9 @@ def assemble(
         backbone=backbone.card,
     )
     prompt = _with_head(Prompt(card, shapes, blocks, dropout), backbone, head, seed)
-    if begin.head is not None and prompt.head is not None and begin.head.card == prompt.head.card:
+    # What the two read and say must be the same; how they are trained need not.
+    cards = [h and h.card.model_copy(update={"dropout": 0.0}) for h in (begin.head, prompt.head)]
+    if begin.head is not None and prompt.head is not None and cards[0] == cards[1]:
         prompt.head.load_state_dict(begin.head.state_dict())
     return prompt
 
@@ -85,7 +87,9 @@ def assemble(
 def assemble_bare(
     method: str, backbone: Observable, weights: Mapping[str, Tensor], head: HeadCard | None, seed: int
 ) -> Prompt:
-    """A prompt without vectors: a head, tensors in place of the backbone's own, or both."""
+    """A prompt without vectors: a head, copies of tensors in place of the backbone's own, or both."""
+    # A parameter would be taken as it is, the backbone's own frozen one.
+    weights = {name: tensor.detach() for name, tensor in weights.items()}
     card = PromptCard(
         method=method, placement="none", length=0, positions="unshifted", weights=tuple(weights),
         initialization="backbone", seed=seed, backbone=backbone.card,
