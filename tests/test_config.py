@@ -42,8 +42,8 @@ def test_a_short_run_has_defaults():
         (changed(method={"name": "prefix_tuning", "length": 0}), "method.length: got 0; expected at least 1"),
         (
             changed(method={"name": "prefx_tuning"}),
-            "method.name: got 'prefx_tuning'; expected one of %s; "
-            "did you mean 'prefix_tuning'?" % ", ".join(map(repr, METHODS)),
+            f"method.name: got 'prefx_tuning'; expected one of {', '.join(map(repr, METHODS))}; "
+            "did you mean 'prefix_tuning'?",
         ),
         (
             changed(method={"length": 3}),
@@ -66,8 +66,8 @@ def test_a_short_run_has_defaults():
         (
             changed(data={"format": "e2"}),
             "data.format: got 'e2'; expected one of 'e2e', 'webnlg', 'dart', 'scitldr', 'jsonl', 'csv', "
-            "'restaurants', 'boolq', 'cb', 'copa', 'multirc', 'rte', 'wic', 'wsc', 'sst2', 'trec', 'trec_fine', "
-            "'conll', 'squad', 'labelled_jsonl', 'labelled_csv', 'labelled_tsv' or 'datasets'; "
+            "'restaurants', 'boolq', 'cb', 'copa', 'multirc', 'rte', 'wic', 'wsc', 'sst2', 'trec', "
+            "'trec_fine', 'conll', 'squad', 'labelled_jsonl', 'labelled_csv', 'labelled_tsv' or 'datasets'; "
             "did you mean 'e2e'?",
         ),
         (
