@@ -10,7 +10,13 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 # Before anything of the package is imported.
 install_import_hook(
-    ["softprompt.prompts.placements", "softprompt.prompts.reparameterize"], "beartype.beartype"
+    [
+        "softprompt.prompts.placements",
+        "softprompt.prompts.reparameterize",
+        "softprompt.prompts.heads",
+        "softprompt.text.verbalizer",
+    ],
+    "beartype.beartype",
 )
 
 # On tiny tensors a second thread only waits, and on busy machines it waits long.

@@ -37,13 +37,13 @@ def test_a_short_run_has_defaults():
         (
             changed(method={"name": "prompt_tuning", "sites": ["decoder"]}),
             "method.sites: got an unknown setting; known here: depth, dropout, initialization, length, name, "
-            "positions, reparameterization, width",
+            "positions, reparameterization, tune, width",
         ),
         (changed(method={"name": "prefix_tuning", "length": 0}), "method.length: got 0; expected at least 1"),
         (
             changed(method={"name": "prefx_tuning"}),
-            "method.name: got 'prefx_tuning'; expected one of %s; "
-            "did you mean 'prefix_tuning'?" % ", ".join(map(repr, METHODS)),
+            f"method.name: got 'prefx_tuning'; expected one of {', '.join(map(repr, METHODS))}; "
+            "did you mean 'prefix_tuning'?",
         ),
         (
             changed(method={"length": 3}),
@@ -66,8 +66,8 @@ def test_a_short_run_has_defaults():
         (
             changed(data={"format": "e2"}),
             "data.format: got 'e2'; expected one of 'e2e', 'webnlg', 'dart', 'scitldr', 'jsonl', 'csv', "
-            "'restaurants', 'boolq', 'cb', 'copa', 'multirc', 'rte', 'wic', 'wsc', 'sst2', 'trec', 'trec_fine', "
-            "'conll', 'squad', 'labelled_jsonl', 'labelled_csv', 'labelled_tsv' or 'datasets'; "
+            "'restaurants', 'boolq', 'cb', 'copa', 'multirc', 'rte', 'wic', 'wsc', 'sst2', 'trec', "
+            "'trec_fine', 'conll', 'squad', 'labelled_jsonl', 'labelled_csv', 'labelled_tsv' or 'datasets'; "
             "did you mean 'e2e'?",
         ),
         (
@@ -119,6 +119,11 @@ def test_a_short_run_has_defaults():
             changed(task={"name": "choice"}, decoding={"strategy": "greedy"}),
             "decoding.strategy: got it for task 'choice', which writes no text; expected only "
             "decoding.batch_size; leave it out",
+        ),
+        (
+            changed(method={"name": "null_prompt"}),
+            "method.name: got 'null_prompt' for task 'generation', which writes no template into the input; "
+            "expected another method; use softprompt.null_prompt from Python",
         ),
         (
             changed(training={"steps": 1, "head_learning_rate": 0.1}),
@@ -220,6 +225,5 @@ def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load_run(tmp_path / "none.yaml")
     assert str(caught.value) == (
-        f"{tmp_path / 'none.yaml'}: got No such file or directory; "
-        "expected a YAML file with settings"
+        f"{tmp_path / 'none.yaml'}: got No such file or directory; expected a YAML file with settings"
     )

@@ -9,7 +9,10 @@ import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from softprompt.cli.app import main
-from support.tokenizer import byte_level
+from support.reading import bert_model
+from support.tasks import KINDS
+from support.tasks import recipe_of as reading_recipe
+from support.tokenizer import byte_level, word_piece
 
 
 @dataclass
@@ -115,3 +118,24 @@ def standard_input(monkeypatch):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
 
     return put
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory) -> Path:
+    """A random BERT with its tokenizer, as a folder that transformers loads."""
+    folder = tmp_path_factory.mktemp("encoder") / "tiny-bert"
+    tokenizer = word_piece()
+    bert_model(len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def readers(tmp_path_factory, tiny_encoder) -> Path:
+    """A folder with, for each kind of `support.tasks`, a recipe and what training it left in `runs/KIND`."""
+    folder = tmp_path_factory.mktemp("readers")
+    for kind in KINDS:
+        with pytest.raises(SystemExit) as ended:
+            main(["train", str(reading_recipe(kind, folder, tiny_encoder))])
+        assert ended.value.code == 0
+    return folder

@@ -6,6 +6,7 @@ from softprompt.cli.evaluate import records_of
 from softprompt.cli.places import locate
 from softprompt.config import parse_run
 from softprompt.errors import ConfigError, PromptError
+from support.tasks import KINDS
 
 
 def outputs(path):
@@ -183,3 +184,111 @@ def test_a_run_that_did_not_finish_has_no_prompt(trained, tmp_path):
     with pytest.raises(PromptError, match=r"got a run without a prompt; .*softprompt train RECIPE --resume"):
         locate(tmp_path, None, [], needs_prompt=True)
     assert locate(tmp_path, None, [], needs_prompt=False).prompt is None
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_run_with_a_head_scores_as_its_training_did(softprompt, readers, tmp_path, kind):
+    run = readers / "runs" / kind
+    assert softprompt("evaluate", run, "--output", tmp_path).code == 0
+    facts = json.loads((tmp_path / "evaluation-test.json").read_text(encoding="utf-8"))
+    result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    assert [row["group"] for row in facts["scores"]] == [row["group"] for row in result["scores"]]
+    for ours, theirs in zip(facts["scores"], result["scores"], strict=True):
+        assert ours["values"] == pytest.approx(theirs["values"], abs=1e-4)
+    assert len(outputs(tmp_path / "outputs-test.jsonl")) == facts["records"] == 6
+    # The recipe beside the prompt folder does the same.
+    again = softprompt(
+        "evaluate", run / "prompt", "--recipe", readers / f"{kind}.yaml", "--output", tmp_path / "2"
+    )
+    assert again.code == 0
+    repeated = json.loads((tmp_path / "2" / "evaluation-test.json").read_text(encoding="utf-8"))
+    assert repeated["scores"] == facts["scores"]
+
+
+@pytest.mark.parametrize("option", [["--no-prompt"], ["--demonstrations", "2"]])
+def test_without_its_head_nothing_can_be_measured(softprompt, readers, option):
+    run = readers / "runs" / "pair"
+    result = softprompt("evaluate", run, *option)
+    assert result.code == 2
+    assert "task 'classification', whose answer a trained head gives" in result.err
+    assert "train the baseline instead, with --set method.name=head_only" in result.err
+    assert not list(run.glob("evaluation-*"))
+
+
+def test_a_head_for_another_task_or_other_labels_is_refused(
+    softprompt, readers, trained, tiny_folder, tmp_path
+):
+    from softprompt.backbones.load import load_backbone
+    from softprompt.prompts.heads import head
+    from softprompt.prompts.methods import head_only
+
+    def refused(folder, recipe, *more):
+        result = softprompt("evaluate", folder, "--recipe", recipe, "--output", tmp_path / "x", *more)
+        assert result.code in (1, 2) and not (tmp_path / "x").exists()
+        return result.err
+
+    pair = readers / "runs" / "pair" / "prompt"
+    assert "got a sequence head for ['no', 'yes']; expected a choice head" in refused(
+        pair, readers / "choice.yaml"
+    )
+    labels = refused(pair, readers / "pair.yaml", "--set", "task.labels=['no', 'yes', maybe]")
+    assert "expected a sequence head for ['no', 'yes', 'maybe']" in labels
+    backbone = load_backbone(tiny_folder, device="cpu")
+    head_only(backbone, head=head("value")).save(tmp_path / "p")
+    plain = refused(tmp_path / "p", trained / "recipe.yaml")
+    assert "task.name: got 'generation' for" in plain and "a prompt with a value head" in plain
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("maybe", "record new.txt:2: got the label 'maybe'; expected one of ['no', 'yes']"),
+        (None, "got no label"),
+    ],
+)
+def test_labels_that_the_head_does_not_know_are_refused_before_predicting(
+    softprompt, readers, tmp_path, label, message
+):
+    rows = [{"text": "the mill", "second": "food", "label": each} for each in ("no", label)]
+    change = ["--set", f"data.test={tmp_path / 'new.txt'}", "--output", str(tmp_path / "out")]
+    if label is None:
+        change += ["--set", "data.label=null", "--set", "data.train=null", "--set", "data.dev=null"]
+    (tmp_path / "new.txt").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    result = softprompt("evaluate", readers / "runs" / "pair", *change)
+    assert (result.code, message in result.err) == (1, True)
+    assert not (tmp_path / "out").exists()
+
+
+def multirc(path, sizes):
+    """Passages with one question each, of so many answers."""
+    rows = [
+        {"passage": {"text": f"passage {p}", "questions": [
+            {"question": "q", "answers": [{"text": f"a{a}", "label": a % 2} for a in range(n)]}
+        ]}}
+        for p, n in enumerate(sizes)
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def test_a_limit_takes_whole_questions_where_they_are_scored_together(tmp_path):
+    path = tmp_path / "val.jsonl"
+    sizes = (3, 2, 4, 2, 3, 2)
+    multirc(path, sizes)
+    raw = {"data": {"format": "multirc", "test": str(path)}, "task": {"name": "classification"}}
+    settings = parse_run({**raw, "training": {"steps": 1}})
+
+    def questions(limit):
+        taken = records_of(settings, "test", limit)[0]
+        assert len(taken) <= limit
+        found = [record.tags["question"] for record in taken]
+        for name in set(found):
+            assert found.count(name) == sizes[int(name.partition("/")[0]) - 1]
+        return sorted(set(found))
+
+    assert questions(16) == questions(99) == [f"{i}/1" for i in range(1, 7)]
+    # Four in even steps are 3 + 2 + 2 + 3 records, three are 3 + 4 + 3.
+    assert questions(10) == ["1/1", "2/1", "4/1", "5/1"]
+    assert questions(9) == questions(5) == ["1/1", "4/1"]
+    assert questions(4) == questions(3) == ["1/1"]
+    with pytest.raises(ConfigError, match=r"--limit: got 2; expected at least 3: records of one question"):
+        records_of(settings, "test", 2)

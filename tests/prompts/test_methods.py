@@ -7,8 +7,8 @@ import softprompt
 from softprompt.config import METHODS, PromptTuningSettings
 from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts import methods
-from support.prompts import random_prefix
-from support.tiny import tiny_backbone
+from support.prompts import pad, random_prefix
+from support.tiny import ids, tiny_backbone
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +132,101 @@ def test_settings_name_every_option_of_their_method():
 def test_what_cannot_be_is_refused(llama, options, message):
     with pytest.raises(PromptError, match=message):
         softprompt.prefix_tuning(llama, **options)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "albert", "deberta_v3", "gpt2", "llama", "t5"])
+def test_p_tuning_v2_is_prefix_tuning_with_the_same_tensors(family):
+    backbone = tiny_backbone(family)
+    encodes = family not in ("gpt2", "llama")
+    prefix = random_prefix(backbone, 4, sites=["encoder"] if encodes else None)
+    deep = softprompt.p_tuning_v2(backbone, initialization=prefix)
+    assert (deep.card.sites, deep.card.positions) == (prefix.card.sites, prefix.card.positions)
+    rows = [ids(1, n, seed=n)[0] for n in (6, 4)]
+    with torch.no_grad():
+        with backbone.prompted(deep):
+            ours = backbone.read(pad(rows, "right"))
+        with backbone.prompted(prefix):
+            theirs = backbone.read(pad(rows, "right"))
+        with backbone.prompted(None):
+            bare = backbone.read(pad(rows, "right"))
+    assert torch.equal(ours, theirs)
+    assert not torch.allclose(ours, bare, atol=1e-2)
+
+
+def test_p_tuning_v2_begins_as_the_official_code_does():
+    for family, site, positions in (
+        ("bert", "encoder", "shifted"),
+        ("llama", "decoder", "shifted"),
+        ("bart", "encoder", "unshifted"),
+    ):
+        backbone = tiny_backbone(family)
+        prompt = softprompt.p_tuning_v2(backbone)
+        card = prompt.card
+        assert (prompt.length, card.positions, card.reparameterization) == (20, positions, None)
+        assert card.sites == {site: [0, 1, 2]} and card.initialization == "random"
+        numbers = torch.cat([tensor.flatten() for tensor in prompt.tensors().values()])
+        assert numbers.std().item() == pytest.approx(0.02, rel=0.1)
+        assert prompt.n_trained_parameters == prompt.n_stored_parameters == numbers.numel()
+    both = softprompt.p_tuning_v2(tiny_backbone("bart"), 2, "last:1", sites=["encoder", "cross"])
+    assert both.card.sites == {"encoder": [2], "cross": [2]}
+    assert softprompt.p_tuning_v2(tiny_backbone("bert"), positions="unshifted").card.positions == "unshifted"
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "t5"])
+def test_a_head_alone_leaves_the_states_as_they_are_to_the_bit(family):
+    backbone = tiny_backbone(family)
+    prompt = softprompt.head_only(backbone, head=softprompt.head("token", ["O", "B-x"]))
+    assert (prompt.length, prompt.card.placement, prompt.shapes) == (0, "none", ())
+    assert prompt.n_trained_parameters == prompt.n_stored_parameters == 2 * 32 + 2
+    inputs = pad([ids(1, 6)[0], ids(1, 4)[0]], "right")
+    with torch.no_grad():
+        with backbone.prompted(prompt):
+            ours = backbone.read(inputs)
+        with backbone.prompted(None):
+            bare = backbone.read(inputs)
+        body = backbone.model.get_encoder() if family == "t5" else backbone.model.base_model
+        # GPT-2 numbers positions along the row; padding on the right changes none that is read.
+        plain = body(**inputs).last_hidden_state
+    assert torch.equal(ours, bare)
+    assert torch.equal(ours[inputs["attention_mask"] == 1], plain[inputs["attention_mask"] == 1])
+
+
+def test_fine_tuning_begins_at_the_backbone_and_trains_what_it_says():
+    backbone = tiny_backbone("bert")
+    every = softprompt.fine_tuning(backbone)
+    biases = softprompt.fine_tuning(backbone, tune="bitfit")
+    assert every.weights.keys() == dict(backbone.model.named_parameters()).keys()
+    assert biases.weights and all(name.endswith("bias") for name in biases.weights)
+    for prompt in (every, biases):
+        # Copies: what is trained is never the backbone's own tensor.
+        assert prompt.n_trained_parameters == sum(w.numel() for w in prompt.weights.values()) > 0
+        own = {parameter.data_ptr() for parameter in backbone.model.parameters()}
+        assert all(w.requires_grad and w.data_ptr() not in own for w in prompt.weights.values())
+    inputs = pad([ids(1, 6)[0]], "right")
+    with torch.no_grad():
+        with backbone.prompted(None):
+            bare = backbone.read(inputs)
+        for prompt in (every, biases):
+            with backbone.prompted(prompt):
+                assert torch.equal(backbone.read(inputs), bare)
+    with backbone.prompted(biases):
+        backbone.read(inputs).square().sum().backward()
+    reached = {name for name, weight in biases.weights.items() if weight.grad is not None}
+    assert set(biases.weights) - reached == {"pooler.dense.bias"}
+    with pytest.raises(PromptError, match=r"prompt\.tune: got 'heads'; expected 'all', 'bitfit'"):
+        softprompt.fine_tuning(backbone, tune="heads")
+    with pytest.raises(PromptError, match="which has none; expected 'all' or another choice"):
+        softprompt.fine_tuning(tiny_backbone("llama"), tune="bitfit")
+
+
+def test_every_method_is_built_with_the_settings_head():
+    backbone = tiny_backbone("bert")
+    head = softprompt.head("value")
+    for name, settings in METHODS.items():
+        template = {"p_tuning": "{text} [soft*2] [blank]", "null_prompt": "{text} [blank]"}.get(name)
+        prompt = methods.build(backbone, settings(), 3, [[5, 6]] * 4, head, template)
+        assert prompt.card.method == name
+        assert prompt.card.head is not None and prompt.card.head.kind == "value"
 
 
 def test_a_text_needs_a_tokenizer(llama):

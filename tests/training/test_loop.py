@@ -14,12 +14,15 @@ import pytest
 import torch
 
 from softprompt.config import TrainingSettings
+from softprompt.data.records import LabelledText
 from softprompt.errors import ConfigError, TrainingError
+from softprompt.prompts.methods import METHODS
 from softprompt.training import checkpoint as checkpoint_module
 from softprompt.training.checkpoint import Checkpoints
 from softprompt.training.evaluation import evaluating, mean_loss
 from softprompt.training.loop import Loop
 from softprompt.training.processes import Processes
+from support.reading import bert, task_of
 from training.fakes import FakeBackbone, FakePrompt, FakeTask, records
 
 
@@ -399,3 +402,104 @@ def test_a_killed_process_resumes_exactly(tmp_path):
         resumed.loop.restore(there)
     resumed.loop.run()
     assert same(resumed.tensors(), whole.tensors())
+
+
+class Reader:
+    """A loop that trains a prompt and its head on a tiny BERT: 10 pairs, 3 steps an epoch."""
+
+    def __init__(self, folder, method="p_tuning_v2", stop_at=None, **changes):
+        self.backbone = bert()
+        self.task = task_of(self.backbone, "classification", ("no", "yes"), head_dropout=0.2)
+        options: dict[str, Any] = {"length": 3, "dropout": 0.1} if method == "p_tuning_v2" else {}
+        self.prompt = METHODS[method](self.backbone, head=self.task.head, seed=1, **options)
+        pairs = [LabelledText(str(i), "the mill is cheap"[: 5 + i], ("no", "yes")[i % 2]) for i in range(10)]
+        self.log: list[Any] = []
+        if stop_at is not None:
+            loss, stop = self.task.loss, Stop(stop_at, raise_interrupt)
+            self.task.loss = lambda examples: stop() or loss(examples)
+        self.loop = Loop(
+            self.backbone,
+            self.task,
+            self.prompt,
+            [self.task.encode(pair) for pair in pairs],
+            settings(**{"steps": 8, "checkpoint_every": 2, **changes}),
+            Checkpoints(folder),
+            Processes(),
+            log=self.log.append,
+        )
+
+    def tensors(self):
+        return {name: tensor.clone() for name, tensor in self.prompt.state_dict().items()}
+
+    def moved(self, before):
+        """How far the head and the rest have gone at most."""
+        far = {name: float((tensor - before[name]).abs().max()) for name, tensor in self.tensors().items()}
+        head = [value for name, value in far.items() if name.startswith("head.")]
+        rest = [value for name, value in far.items() if not name.startswith("head.")]
+        return max(head), max(rest)
+
+
+@pytest.mark.parametrize(("head_rate", "expected"), [(None, 0.05), (0.002, 0.002), (0.4, 0.4)])
+def test_the_head_has_a_learning_rate_of_its_own(tmp_path, head_rate, expected):
+    # The first step of AdamW is the learning rate itself wherever there is a gradient.
+    reader = Reader(tmp_path, steps=1, head_learning_rate=head_rate, clip_norm=None)
+    before = reader.tensors()
+    reader.loop.run()
+    head, rest = reader.moved(before)
+    assert head == pytest.approx(expected, rel=1e-2)
+    assert rest == pytest.approx(0.05, rel=1e-2)
+    assert reader.log[0]["lr"] == 0.05
+
+
+def test_both_rates_follow_the_schedule(tmp_path):
+    reader = Reader(
+        tmp_path, steps=2, head_learning_rate=0.005, warmup_steps=1, schedule="exponential", decay=0.5
+    )
+    reader.loop.run()
+    rates = [(group["lr"], group["share"]) for group in reader.loop._optimizer.param_groups]
+    assert rates == [pytest.approx((0.05, 1.0)), pytest.approx((0.005, 0.1))]
+    longer = Reader(tmp_path / "2", steps=8, head_learning_rate=0.005, schedule="exponential", decay=0.5)
+    longer.loop.run()
+    assert [line["lr"] for line in longer.log if line["kind"] == "step"] == pytest.approx(
+        [0.05] * 3 + [0.025] * 3 + [0.0125] * 2
+    )
+    assert [group["lr"] for group in longer.loop._optimizer.param_groups] == pytest.approx([0.0125, 0.00125])
+
+
+def test_a_head_alone_is_one_group_and_no_other_parameter(tmp_path):
+    reader = Reader(tmp_path, "head_only", head_learning_rate=0.01, steps=1)
+    before = reader.tensors()
+    reader.loop.run()
+    assert len(reader.loop._optimizer.param_groups) == 1
+    moved = max(float((tensor - before[name]).abs().max()) for name, tensor in reader.tensors().items())
+    assert moved == pytest.approx(0.01, rel=1e-2)
+
+
+@pytest.mark.parametrize("method", ["p_tuning_v2", "fine_tuning", "head_only"])
+@pytest.mark.parametrize("at", [3, 8, 13])
+def test_with_a_head_resumed_equals_uninterrupted_too(tmp_path, method, at):
+    changes: dict[str, Any] = {
+        "accumulation": 2, "head_learning_rate": 0.01, "schedule": "exponential", "weight_decay": 0.01,
+    }  # fmt: skip
+    whole = Reader(tmp_path / "whole", method, **changes)
+    begun = whole.tensors()
+    whole.loop.run()
+    stopped = Reader(tmp_path / "cut", method, stop_at=at, **changes)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.loop.run()
+    resumed = Reader(tmp_path / "cut", method, **changes)
+    resumed.loop.restore(newest(tmp_path / "cut"))
+    resumed.loop.run()
+    assert same(resumed.tensors(), whole.tensors())
+    last, expected = newest(tmp_path / "cut").tensors, newest(tmp_path / "whole").tensors
+    assert same(dict(last["optimizer"]), dict(expected["optimizer"]))
+    moved = {name for name, tensor in whole.tensors().items() if not torch.equal(tensor, begun[name])}
+    if method == "fine_tuning":
+        # No gradient ever comes to what the head does not read: no step, no decay, nothing kept for it.
+        names = {f"_weights.{i}": name for i, name in enumerate(whole.prompt.card.weights)}
+        still = {names[name] for name in begun if name not in moved}
+        assert still == {"pooler.dense.weight", "pooler.dense.bias"}
+        kept = {name.rpartition("/")[0] for name in expected["optimizer"]}
+        assert kept == moved
+    else:
+        assert moved == set(begun)

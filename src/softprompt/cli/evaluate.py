@@ -4,7 +4,7 @@ import json
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -72,9 +72,10 @@ def evaluate(
     place = locate(target, recipe, overrides or [], needs_prompt=not baseline)
     console, settings = Console(), place.settings
     processes = Processes(settings.backbone.device)
-    records, train, fingerprint = records_of(settings, split.value, limit)
     _check_baseline(settings, baseline)
+    records, train, fingerprint = records_of(settings, split.value, limit)
     backbone, task = _frozen(settings, processes.device, place.prompt)
+    task.check(records)
     prompt = _system(backbone, task, place.prompt, demonstrations, train, settings)
 
     task.check_positions(records, positions_of(prompt.card) if prompt is not None else 0, training=False)
@@ -124,19 +125,44 @@ def records_of(
     """The records to score, the training pairs, and the fingerprint of both.
 
     Args:
-        limit: how many to take, from the whole set; None takes all.
+        limit: how many to take, evenly from the whole set (whole questions where records are scored
+            together); None takes all.
     """
     from softprompt.data import load
+    from softprompt.data.readers import FORMATS
     from softprompt.errors import ConfigError
 
     splits = load(settings.data)
     records: list[AnyRecord] = getattr(splits, split)
     if not records:
         raise ConfigError(f"data.{split}", "no records", "records to score", f"name a file in data.{split}")
-    if limit is not None and limit < len(records):
-        # Evenly, since files are sorted: the first records of WebNLG's test set are all of seen categories.
-        records = [records[i * len(records) // limit] for i in range(limit)]
-    return records, splits.train, splits.fingerprint
+    if limit is None or limit >= len(records):
+        return records, splits.train, splits.fingerprint
+    if FORMATS[settings.data.format].grouped:
+        return _whole_questions(records, limit), splits.train, splits.fingerprint
+    return _evenly(records, limit), splits.train, splits.fingerprint
+
+
+def _evenly(things: list[Any], n: int) -> list[Any]:
+    # Since files are sorted: the first records of WebNLG's test set are all of seen categories.
+    return [things[i * len(things) // n] for i in range(n)]
+
+
+def _whole_questions(records: list[Any], limit: int) -> list[Any]:
+    """As many questions as fit into `limit` records, each with all of its records."""
+    from softprompt.errors import ConfigError
+
+    questions: dict[str, list[Any]] = {}
+    for record in records:
+        questions.setdefault(record.tags["question"], []).append(record)
+    for n in range(len(questions), 0, -1):
+        taken = [record for question in _evenly(list(questions), n) for record in questions[question]]
+        if len(taken) <= limit:
+            return taken
+    n_first = len(next(iter(questions.values())))
+    raise ConfigError(
+        "--limit", limit, f"at least {n_first}: records of one question are scored together", "raise it"
+    )
 
 
 def _check_baseline(settings: "RunSettings", baseline: bool) -> None:
@@ -158,10 +184,10 @@ def _frozen(settings: "RunSettings", device: str, prompt: Path | None) -> tuple[
     from softprompt.tasks.registry import build_task
 
     frozen = settings.backbone
-    # The labels, and their order, are those of the head.
+    # The labels, and their order, are those of the head; others in the settings are refused below.
     head = None if prompt is None else read_card(prompt).head
     backbone = load_backbone(frozen.name, dtype=frozen.dtype, device=device, attention=frozen.attention)
-    labels = head.labels if head is not None else ()
+    labels = getattr(settings.task, "labels", None) or (head.labels if head is not None else ())
     return backbone, build_task(backbone, settings.task, settings.decoding, labels)
 
 
@@ -177,9 +203,20 @@ def _system(
     from softprompt.errors import ConfigError
     from softprompt.prompts.methods import prefix_tuning
     from softprompt.prompts.prompt import load_prompt
+    from softprompt.tasks.reading import ReadingTask
 
     if folder is not None:
-        return load_prompt(folder, backbone).to(backbone.device)
+        prompt = load_prompt(folder, backbone).to(backbone.device)
+        if isinstance(task, ReadingTask):
+            task.check_head(prompt)
+        elif prompt.head is not None:
+            raise ConfigError(
+                "task.name",
+                f"'{settings.task.name}' for {folder}, a prompt with a {prompt.head.card.kind} head",
+                "the task it was trained for",
+                "name that task's recipe",
+            )
+        return prompt
     if n_demonstrations is None:
         return None
     if backbone.spec.is_encoder_decoder:

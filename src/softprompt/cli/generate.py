@@ -39,11 +39,13 @@ def generate(
     from softprompt.store.files import read_card
 
     folder = places.prompt_folder(prompt_folder)
-    settings = places.stored_settings(read_card(folder), backbone, overrides or [])
-    if not isinstance(settings.task, GenerationSettings):
+    card = read_card(folder)
+    settings = places.stored_settings(card, backbone, overrides or [])
+    if not isinstance(settings.task, GenerationSettings) or card.head is not None:
+        with_head = "" if card.head is None else f" with a {card.head.kind} head"
         raise PromptError(
             str(folder),
-            f"a prompt for task '{settings.task.name}'",
+            f"a prompt{with_head} for task '{settings.task.name}'",
             "one that writes texts",
             "use softprompt predict",
         )

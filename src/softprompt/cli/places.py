@@ -108,6 +108,10 @@ def stored_settings(card: "PromptCard", backbone: str | None, overrides: list[st
 
 def _check_prompt(run: Path) -> None:
     if not (run / PROMPT / CARD).is_file():
+        parts = sorted(path.parents[1].name for path in run.glob(f"*/{PROMPT}/{CARD}"))
+        if parts:
+            one = f"the folder of one of them: {', '.join(parts)}"
+            raise PromptError(str(run), "a run over several tasks", one, f"e.g. {run / parts[0]}")
         raise PromptError(
             str(run),
             "a run without a prompt",

@@ -21,6 +21,14 @@ EXAMPLES = (
     ),
 )
 
+TASK_OF_HEAD = {
+    "sequence": "classification",
+    "token": "tagging",
+    "span": "spans",
+    "choice": "choice",
+    "value": "regression",
+}
+
 
 def predict(
     prompt_folder: Annotated[
@@ -48,29 +56,39 @@ def predict(
 ) -> None:
     """Say what the head of a stored prompt makes of a text."""
     from softprompt.cli import places
-    from softprompt.config import GenerationSettings
-    from softprompt.errors import PromptError
+    from softprompt.errors import ConfigError, PromptError
     from softprompt.store.files import read_card
 
     folder = places.prompt_folder(prompt_folder)
     card = read_card(folder)
-    settings = places.stored_settings(card, backbone, overrides or [])
-    if isinstance(settings.task, GenerationSettings) or card.head is None:
+    if card.head is None:
         raise PromptError(
             str(folder), "a prompt without a head", "one that has it", "use softprompt generate"
+        )
+    # A prompt that was made by hand may know its task only by its head.
+    name = TASK_OF_HEAD[card.head.kind]
+    told = [] if card.task else [f"task.name={name}"]
+    settings = places.stored_settings(card, backbone, [*told, *(overrides or [])])
+    if settings.task.name != name:
+        raise ConfigError(
+            "task.name", f"'{settings.task.name}' for a {card.head.kind} head", f"'{name}'", "leave it out"
         )
     record = record_of(settings, text, second, choice)
 
     from softprompt.backbones.load import load_backbone
     from softprompt.prompts.prompt import load_prompt
+    from softprompt.tasks.reading import ReadingTask
     from softprompt.tasks.registry import build_task
 
     frozen = load_backbone(
         settings.backbone.name, dtype=settings.backbone.dtype, attention=settings.backbone.attention,
         device=settings.backbone.device,
     )  # fmt: skip
-    prompt = load_prompt(folder, frozen).to(frozen.device).eval()
-    task = build_task(frozen, settings.task, settings.decoding, card.head.labels)
+    prompt = load_prompt(folder, frozen).to(frozen.device)
+    labels = getattr(settings.task, "labels", None) or card.head.labels
+    task = build_task(frozen, settings.task, settings.decoding, labels)
+    assert isinstance(task, ReadingTask)
+    task.check_head(prompt)
     task.check([record], labelled=False)
     task.check_positions([record], places.positions_of(card), training=False)
     with frozen.prompted(prompt):
@@ -80,6 +98,10 @@ def predict(
             typer.echo(f"{word}\t{tag}")
     else:
         typer.echo(record.choices[answer] if settings.task.name == "choice" else answer)
+    if settings.task.name == "spans" and not answer:
+        typer.echo("note: the context holds no answer", err=True)
+    if task.n_cut:
+        typer.echo("note: the text was too long for the task's settings and cut", err=True)
 
 
 def record_of(settings: "RunSettings", text: str, second: str | None, choices: list[str] | None) -> Any:

@@ -1,7 +1,7 @@
 """Scores and sizes as people read them."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,17 +12,62 @@ if TYPE_CHECKING:
 
 def print_scores(console: Console, title: str, rows: Sequence["ScoreRow"], metrics: Sequence[str]) -> None:
     """A table with a row per group, then why a metric is missing, if one is."""
-    from softprompt.metrics import HIGHER_IS_BETTER, LABELS
-
     table = Table()
     table.add_column("records")
+    _add_metrics(table, metrics)
+    for row in rows:
+        table.add_row(row["group"], *_values(row, metrics))
+    _print(console, title, table, rows)
+
+
+def print_parts(
+    console: Console,
+    title: str,
+    parts: Mapping[str, Mapping[str, Any]],
+    metrics: Mapping[str, Sequence[str]],
+) -> None:
+    """One table for tasks trained together: a row per part (and group), with the sizes of its prompt.
+
+    Args:
+        parts: for each part what its `result.json` says.
+        metrics: the metrics of each part.
+    """
+    names = list(dict.fromkeys(name for some in metrics.values() for name in some))
+    groups = any(len(facts["scores"]) > 1 for facts in parts.values())
+    table = Table()
+    table.add_column("part")
+    if groups:
+        table.add_column("records")
+    _add_metrics(table, names)
+    for column in ("trained\nparameters", "stored\nparameters"):
+        table.add_column(column, justify="right")
+    for part, facts in parts.items():
+        sizes = [f"{facts['counts'][f'{kind}_parameters']:,}" for kind in ("trained", "stored")]
+        rows: Sequence[ScoreRow] = facts["scores"] or [{"group": "-", "values": {}, "notes": []}]
+        for i, row in enumerate(rows):
+            first = i == 0
+            table.add_row(
+                part if first else "", *([row["group"]] if groups else []), *_values(row, names),
+                *(sizes if first else ["", ""]),
+            )  # fmt: skip
+    _print(console, title, table, [row for facts in parts.values() for row in facts["scores"]])
+
+
+def _add_metrics(table: Table, metrics: Sequence[str]) -> None:
+    from softprompt.metrics import HIGHER_IS_BETTER, LABELS
+
     for name in metrics:
         table.add_column(
             LABELS[name] + ("" if HIGHER_IS_BETTER[name] else "\n(lower is better)"), justify="right"
         )
-    for row in rows:
-        values = row["values"]
-        table.add_row(row["group"], *(f"{values[name]:.2f}" if name in values else "-" for name in metrics))
+
+
+def _values(row: "ScoreRow", metrics: Sequence[str]) -> list[str]:
+    values = row["values"]
+    return [f"{values[name]:.2f}" if name in values else "-" for name in metrics]
+
+
+def _print(console: Console, title: str, table: Table, rows: Sequence["ScoreRow"]) -> None:
     console.print(title, markup=False, highlight=False, soft_wrap=True)
     console.print(table)
     for note in dict.fromkeys(note for row in rows for note in row["notes"]):

@@ -1,4 +1,4 @@
-"""softprompt train: one run from a recipe."""
+"""softprompt train: one run from a recipe, of one task or of several."""
 
 import shlex
 from pathlib import Path
@@ -10,6 +10,7 @@ from softprompt.cli.options import Overrides
 
 EXAMPLES = (
     ("Example", "softprompt train recipes/e2e-lowdata-prefix.yaml"),
+    ("Several tasks at once", "softprompt train recipes/fewglue-together.yaml"),
     (
         "A first try",
         "softprompt train recipes/e2e-lowdata-prefix.yaml --set name=try"
@@ -29,7 +30,7 @@ def train(
     """Train a prompt as a recipe says, and leave a run folder."""
     from rich.console import Console
 
-    from softprompt.cli.tables import print_scores
+    from softprompt.cli.tables import print_parts, print_scores
     from softprompt.config import MixtureSettings, load_recipe
     from softprompt.training.mixture import run_mixture
     from softprompt.training.run import run
@@ -40,19 +41,19 @@ def train(
         settings = settings.model_copy(update={"output": output})
     try:
         if isinstance(settings, MixtureSettings):
-            result = run_mixture(settings, resume=resume, console=console)
+            together = run_mixture(settings, resume=resume, console=console)
+            folder = together.folder
+            metrics = {name: settings.part(name).metrics for name in together.parts}
+            print_parts(console, f"{settings.name}: test", together.parts, metrics)
         else:
             result = run(settings, resume=resume, console=console)
+            folder = result.folder
+            if result.scores:
+                print_scores(console, f"{settings.name}: test", result.scores, settings.metrics)
     except KeyboardInterrupt:
         _say_how_to_go_on(settings.folder, recipe, overrides or [], output)
         raise typer.Exit(130) from None
-    if isinstance(settings, MixtureSettings):
-        for name, facts in result.facts["parts"].items():
-            if facts["scores"]:
-                print_scores(console, f"{name}: test", facts["scores"], settings.part(name).metrics)
-    elif result.scores:
-        print_scores(console, f"{settings.name}: test", result.scores, settings.metrics)
-    console.print(f"run folder: {result.folder}", highlight=False, soft_wrap=True)
+    console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
 
 
 def _say_how_to_go_on(folder: Path, recipe: Path, overrides: list[str], output: Path | None) -> None:

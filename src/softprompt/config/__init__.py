@@ -6,8 +6,10 @@ from softprompt.config.methods import (
     FineTuningSettings,
     HeadOnlySettings,
     MethodSettings,
+    NullPromptSettings,
     PrefixTuningSettings,
     PromptTuningSettings,
+    PTuningSettings,
     PTuningV2Settings,
 )
 from softprompt.config.metrics import METRICS, METRICS_BY_TASK
@@ -46,6 +48,8 @@ __all__ = [
     "HeadOnlySettings",
     "MethodSettings",
     "MixtureSettings",
+    "NullPromptSettings",
+    "PTuningSettings",
     "PTuningV2Settings",
     "PartSettings",
     "PrefixTuningSettings",

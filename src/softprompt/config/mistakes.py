@@ -1,7 +1,7 @@
 """pydantic's mistakes in the house's words, each with its path as the user writes it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -44,7 +44,9 @@ def explain_all(items: Sequence[Any], root: type[Settings] = RunSettings) -> lis
         path, known = _place(item["loc"], root)
         expected = _expected(item)
         if expected is None:
-            lines[f"{path} {item['type']}"] = _explain(item, path, known)
+            # Settings that are checked against each other may report several mistakes, a line each.
+            for line in _explain(item, path, known).split("\n"):
+                lines[f"{path} {item['type']} {line if item['type'] == 'value_error' else ''}"] = line
         else:
             # Every member of a union reports for itself; together they are one line.
             unions.setdefault(path, []).append(expected)
@@ -88,16 +90,24 @@ def _place(loc: Sequence[str | int], root: type[Settings]) -> tuple[str, list[st
     """
     path: list[str] = []
     model: Any = root
+    of_mapping = False
     for i, part in enumerate(loc):
         members = _UNIONS.get(path[-1], {}) if path else {}
-        if part in members:
+        if of_mapping:
+            path.append(str(part))
+            of_mapping = False
+        elif part == "[key]":  # the mistake is in the name itself
+            continue
+        elif part in members:
             model = members[str(part)]
         elif isinstance(part, int):
             path.append(str(part))
         elif model is not None and part in model.model_fields:
-            path.append(part)
+            path.append(str(part))
+            annotation = model.model_fields[part].annotation
+            of_mapping = get_origin(annotation) is dict
             if i + 1 < len(loc):
-                model = _inner(model.model_fields[part].annotation)
+                model = _inner(annotation)
         elif model is not None and i + 1 == len(loc):
             path.append(str(part))
     return ".".join(path), list(model.model_fields) if model is not None else []

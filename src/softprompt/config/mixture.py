@@ -1,12 +1,15 @@
 """The settings of several tasks trained in one run."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from softprompt.config.base import Settings
 from softprompt.config.methods import MethodSettings, PTuningV2Settings
+from softprompt.config.metrics import METRICS_BY_TASK
+from softprompt.config.mistakes import explain_all
 from softprompt.config.settings import (
     BackboneSettings,
     DataSettings,
@@ -16,6 +19,12 @@ from softprompt.config.settings import (
 )
 from softprompt.config.tasks import TaskSettings
 from softprompt.errors import problem
+
+_OWN = ("data", "task", "metrics")
+"""What a part says for itself; everything else is the whole run's."""
+
+_TAKEN = ("checkpoints",)
+"""Folders that a run keeps beside those of its parts."""
 
 
 class PartSettings(Settings):
@@ -37,63 +46,24 @@ class MixtureSettings(Settings):
     method: MethodSettings = Field(default=PTuningV2Settings(), discriminator="name")
     prompts: Literal["shared", "separate"]
     """`shared`: one prompt with a head for each task, trained on their mixture (P-Tuning v2's multi-task
-    learning). `separate`: a prompt of its own for each, all trained at once, each as though alone."""
-    parts: dict[str, PartSettings] = Field(min_length=1)
-    """The tasks, or users, by name."""
+    learning). `separate`: a prompt of its own for each, all trained at once, each as though alone (but for
+    the random draws of dropout)."""
+    parts: dict[str, PartSettings]
+    """The tasks, or users, by name; either all of them with heads, or all of them generation."""
     decoding: DecodingSettings = DecodingSettings()
     training: TrainingSettings
     """`batch_size` counts the whole batch of a shared prompt, and each part's share for separate ones;
-    `select` is `loss` or `metric` (each part's first metric; of a shared prompt, their mean)."""
-
-    @field_validator("parts")
-    @classmethod
-    def _plain_names(cls, parts: dict[str, PartSettings]) -> dict[str, PartSettings]:
-        for name in parts:
-            if not name or not all(c.isalnum() or c in "-_" for c in name):
-                raise ValueError(problem(f"parts.{name}", do="name parts in letters, digits, '-' and '_'"))
-        return parts
+    `select` is `loss` or `metric` (each part's first metric; of a shared prompt, their mean, those of which
+    less is better turned around). `evaluate_every` is by default once per epoch of the mixture, and of the
+    largest part for separate prompts."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "MixtureSettings":
-        kinds = {part.task.name == "generation" for part in self.parts.values()}
-        if len(kinds) > 1:
-            raise ValueError(problem("parts", "generation beside tasks with heads", "one or the other"))
-        if self.training.select not in ("loss", "metric"):
-            where, got = "training.select", repr(self.training.select)
-            raise ValueError(problem(where, got, "'loss' or 'metric'", "each part has metrics of its own"))
-        if self.prompts == "separate":
-            if self.training.steps is None:
-                raise ValueError(
-                    problem(
-                        "training.epochs",
-                        "it with separate prompts",
-                        "training.steps",
-                        "parts differ in size",
-                    )
-                )
-            if self.training.schedule == "exponential":
-                raise ValueError(
-                    problem(
-                        "training.schedule",
-                        "'exponential' with separate prompts",
-                        "one that counts steps",
-                        "parts have epochs of different length",
-                    )
-                )
-            if self.method.name == "fine_tuning":
-                raise ValueError(
-                    problem(
-                        "method.name",
-                        "'fine_tuning' with separate prompts",
-                        "prompts: rows share one backbone",
-                    )
-                )
-        elif getattr(self.method, "initialization", "").startswith("examples"):
-            where, got = "method.initialization", f"'{self.method.initialization}' with a shared prompt"  # type: ignore[union-attr]
-            raise ValueError(problem(where, got, "a start that belongs to no one task", "e.g. vocabulary"))
         # Each part is a run of its own in everything else, and is checked as one.
-        for name in self.parts:
-            self.part(name)
+        of_parts = [line for name in self.parts for line in self._of_part(name)]
+        lines = list(dict.fromkeys([*self._of_names(), *self._of_kinds(), *self._of_training(), *of_parts]))
+        if lines:
+            raise ValueError("\n".join(lines))
         return self
 
     @property
@@ -103,12 +73,71 @@ class MixtureSettings(Settings):
 
     def part(self, name: str) -> RunSettings:
         """One part as the settings of a run of its own."""
-        part = self.parts[name]
-        training = self.training
+        part, training = self.parts[name], self.training
+        metrics = METRICS_BY_TASK[part.task.name][:1] if part.metrics is None else part.metrics
         if training.select == "metric":
-            training = training.model_copy(update={"select": "loss"})
-        given: dict[str, Any] = {"metrics": part.metrics} if part.metrics is not None else {}
+            training = training.model_copy(update={"select": metrics[0]})
         return RunSettings(
             name=name, output=self.folder, backbone=self.backbone, method=self.method, data=part.data,
-            task=part.task, decoding=self.decoding, training=training, **given,
+            task=part.task, decoding=self.decoding, training=training, metrics=list(metrics),
         )  # fmt: skip
+
+    # -- mistakes, a line each -------------------------------------------------------------------
+
+    def _of_names(self) -> Iterator[str]:
+        if not self.parts:
+            yield problem("parts", "none", "at least one")
+        folders: dict[str, str] = {}
+        for name in self.parts:
+            if not name or not all(c.isalnum() or c in "-_" for c in name):
+                yield problem("parts", repr(name), "a name in letters, digits, '-' and '_'")
+            elif name.casefold() in _TAKEN:
+                yield problem(f"parts.{name}", do="another name: the run keeps a folder of this one itself")
+            elif name.casefold() in folders:
+                # Both would have one folder where file systems do not tell cases apart.
+                got = f"a name that differs from '{folders[name.casefold()]}' in case alone"
+                yield problem(f"parts.{name}", got, do="rename one")
+            folders[name.casefold()] = name
+
+    def _of_kinds(self) -> Iterator[str]:
+        if len({part.task.name == "generation" for part in self.parts.values()}) > 1:
+            yield problem("parts", "generation beside tasks with heads", "one or the other")
+        if getattr(self.method, "tune", None) is not None:
+            where, got = (
+                ("method.name", "'fine_tuning'")
+                if self.method.name == "fine_tuning"
+                else ("method.tune", "it")
+            )
+            yield problem(where, f"{got} with several tasks", "prompts: rows share one backbone")
+        start = getattr(self.method, "initialization", "")
+        if self.prompts == "shared" and start.startswith("examples"):
+            got = f"'{start}' with a shared prompt"
+            yield problem(
+                "method.initialization", got, "a start that belongs to no one task", "e.g. vocabulary"
+            )
+
+    def _of_training(self) -> Iterator[str]:
+        training = self.training
+        if training.select not in ("loss", "metric"):
+            do = "each part's first metric is meant by 'metric'"
+            yield problem("training.select", repr(training.select), "'loss' or 'metric'", do)
+        if self.prompts == "shared":
+            return
+        if training.steps is None:
+            do = "parts differ in size"
+            yield problem("training.epochs", "it with separate prompts", "training.steps", do)
+        if training.schedule == "exponential":
+            got, do = "'exponential' with separate prompts", "parts have epochs of different length"
+            yield problem("training.schedule", got, "one that counts steps", do)
+
+    def _of_part(self, name: str) -> Iterator[str]:
+        select = self.training.select
+        if select == "metric" and self.parts[name].metrics == []:
+            yield problem(f"parts.{name}.metrics", "none", "at least one for training.select 'metric'")
+            return
+        try:
+            if select in ("loss", "metric"):
+                self.part(name)
+        except ValidationError as error:
+            for line in explain_all(error.errors()):
+                yield f"parts.{name}.{line}" if line.startswith(_OWN) else line

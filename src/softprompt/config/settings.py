@@ -107,6 +107,8 @@ class TrainingSettings(Settings):
     learning_rate: float = Field(default=1e-2, gt=0)
     head_learning_rate: float | None = Field(default=None, gt=0)
     """Learning rate of the head; None is that of the prompt."""
+    backbone_learning_rate: float | None = Field(default=None, gt=0)
+    """Learning rate of tuned backbone tensors (`method.tune`); None is that of the prompt."""
     schedule: Literal["linear", "cosine", "constant", "exponential"] = "linear"
     """How the rate falls; `exponential` multiplies it by `decay` after every epoch."""
     decay: float = Field(default=0.95, gt=0, le=1)
@@ -173,6 +175,11 @@ class RunSettings(Settings):
     @model_validator(mode="after")
     def _fitting_the_task(self) -> "RunSettings":
         task = self.task.name
+        method = self.method.name
+        if method in ("p_tuning", "null_prompt"):
+            got = f"'{method}' for task '{task}', which writes no template into the input"
+            do = f"use softprompt.{method} from Python"
+            raise ValueError(problem("method.name", got, "another method", do))
         known = METRICS_BY_TASK[task]
         for name in self.metrics:
             if name not in known:
@@ -190,11 +197,10 @@ class RunSettings(Settings):
             if ignored:
                 where, got = f"decoding.{ignored[0]}", f"it for task '{task}', which writes no text"
                 raise ValueError(problem(where, got, "only decoding.batch_size", "leave it out"))
-            if self.method.name == "prefix_tuning" and self.method.sites and "cross" in self.method.sites:
-                raise ValueError(
-                    problem("method.sites", "'cross'", "'encoder': the encoder alone is read", "leave it out")
-                )
-        elif self.training.head_learning_rate is not None:
+        if self.training.backbone_learning_rate is not None and getattr(self.method, "tune", None) is None:
+            where, got = "training.backbone_learning_rate", "it, and no backbone tensor is trained"
+            raise ValueError(problem(where, got, "method.tune", "give that, or leave it out"))
+        if task == "generation" and self.training.head_learning_rate is not None:
             where, got = "training.head_learning_rate", "it for generation, which has no head"
             raise ValueError(problem(where, got, do="leave it out"))
         return self

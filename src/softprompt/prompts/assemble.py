@@ -128,7 +128,9 @@ def assemble(
         backbone=backbone.card,
     )
     prompt = _with_head(Prompt(card, shapes, blocks, dropout, weights=weights), backbone, head, seed)
-    if begin.head is not None and prompt.head is not None and begin.head.card == prompt.head.card:
+    # What the two read and say must be the same; how they are trained need not.
+    cards = [h and h.card.model_copy(update={"dropout": 0.0}) for h in (begin.head, prompt.head)]
+    if begin.head is not None and prompt.head is not None and cards[0] == cards[1]:
         prompt.head.load_state_dict(begin.head.state_dict())
     return prompt
 

@@ -94,8 +94,9 @@ def pool(
 ) -> Float[Tensor, "row hidden"]:
     """The state of each row's first or last real token, or the mean of its real ones."""
     if pooling == "mean":
-        weights = (mask / mask.sum(1, keepdim=True)).to(states.dtype)
-        return (weights[:, None, :] @ states)[:, 0]
+        # In float32, and without the padding's states, which need not even be numbers.
+        real = states.float().masked_fill(mask[..., None] == 0, 0)
+        return real.sum(1) / mask.sum(1, keepdim=True)
     places = torch.arange(mask.shape[1], device=mask.device)
     # Of the real places the largest; for the first, of the same counted from the right.
     last = (places * mask).argmax(1)

@@ -220,7 +220,8 @@ def load_prompt(folder: Path | str, backbone: Observable, *, any_backbone: bool 
         raise PromptError(
             f"{folder}: tensors", f"'{next(iter(tensors))}' besides", "only what the card names"
         )
-    return Prompt(card, shapes, blocks, head=head, weights=weights)
+    # For use, like a loaded model: a head keeps its dropout for further training.
+    return Prompt(card, shapes, blocks, head=head, weights=weights).eval()
 
 
 def _shapes(card: PromptCard, backbone: Observable, where: str) -> list[Shape]:

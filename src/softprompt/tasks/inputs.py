@@ -3,12 +3,13 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from softprompt.errors import BackboneError, DataError
+from softprompt.errors import BackboneError, ConfigError, DataError
 from softprompt.tasks.batching import pad
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Frame:
-    """The tokens around the two texts of a pair, and the segment of each part.
+    """The tokens around a text, or around the two texts of a pair, and the segment of each part.
 
     Args:
         segments: of `before`, the first text, `between`, the second text and `after`; empty where the
@@ -47,8 +48,8 @@ class Frame:
         """Tokens that belong to neither text."""
         return len(self.before) + len(self.between) + len(self.after)
 
-    def row(self, first: Sequence[int], second: Sequence[int]) -> Row:
-        """The row of a pair of tokenised texts."""
+    def row(self, first: Sequence[int], second: Sequence[int] = ()) -> Row:
+        """The row of a tokenised text, or of a pair of them."""
         parts = (self.before, tuple(first), self.between, tuple(second), self.after)
         ids = tuple(i for part in parts for i in part)
         if not self.segments:
@@ -66,61 +67,101 @@ class RowForm:
     """
 
     def __init__(self, backbone: "Backbone", max_tokens: int, separator: str = "\n"):
-        self.n_cut = 0
         self._backbone = backbone
         self._tokenizer: Any = backbone.tokenizer
         self._max_tokens = max_tokens
         self._separator = separator
-        self._has_segments = "token_type_ids" in self._tokenizer.model_input_names
-        single, pair = (self._tokenizer.num_special_tokens_to_add(pair=p) for p in (False, True))
-        self.pairs_itself = pair > single
+        self._cut: set[tuple[str, str | None]] = set()
+        # One kind of segment says nothing, and a model without a table for them may not take them.
+        n_kinds = getattr(backbone.model.config.get_text_config(), "type_vocab_size", None) or 0
+        self._has_segments = "token_type_ids" in self._tokenizer.model_input_names and n_kinds > 1
+
+    @property
+    def n_cut(self) -> int:
+        """Texts, or pairs, that were too long; each counts once, however often it is read."""
+        return len(self._cut)
+
+    @property
+    def pairs_itself(self) -> bool:
         """Whether the tokenizer separates the texts of a pair by special tokens."""
+        return self._own_pair is not None
+
+    @cached_property
+    def single(self) -> Frame:
+        """What stands around a single text."""
+        encoded = self._tokenizer("a", return_special_tokens_mask=True)
+        ids, ((start, end),) = encoded["input_ids"], _texts(encoded["special_tokens_mask"])
+        kinds = self._kinds(encoded, (0, start, start, start, end))
+        return Frame(tuple(ids[:start]), (), tuple(ids[end:]), kinds)
+
+    @cached_property
+    def pair(self) -> Frame:
+        """What stands around the texts of a pair: the tokenizer's own form, or the separator between them."""
+        if self._own_pair is not None:
+            return self._own_pair
+        single, between = self.single, self._ids(self._separator)
+        return Frame(single.before, tuple(between), single.after, single.segments)
+
+    @cached_property
+    def _own_pair(self) -> Frame | None:
+        encoded = self._tokenizer("a", "a", return_special_tokens_mask=True)
+        ids, texts = encoded["input_ids"], _texts(encoded["special_tokens_mask"])
+        if len(texts) < 2:
+            return None
+        (first, end_of_first), (second, end) = texts
+        between = tuple(ids[end_of_first:second])
+        tokenizer = self._tokenizer
+        # Llama's template begins both texts anew, and a beginning separates nothing.
+        if set(between) <= {tokenizer.bos_token_id} - {tokenizer.eos_token_id, tokenizer.sep_token_id}:
+            return None
+        kinds = self._kinds(encoded, (0, first, end_of_first, second, end))
+        return Frame(tuple(ids[:first]), between, tuple(ids[end:]), kinds)
 
     def row(self, text: str, second: str | None, where: str) -> Row:
         """One text or a pair; too long ones are cut at the end, of a pair the longer text first.
 
         Raises:
-            DataError: nothing is left to read.
+            DataError: a text that leaves no token.
+            ConfigError: `max_tokens` leaves no room.
         """
-        if second is not None and not self.pairs_itself:
-            first, rest = self._ids(text), self._ids(self._separator + second)
-            while len(first) + len(rest) > self._max_tokens:
-                (first if len(first) >= len(rest) else rest).pop()
-            whole = len(self._ids(text)) + len(self._ids(self._separator + second))
-            self.n_cut += whole > self._max_tokens
-            prefix, suffix = self.surround()
-            encoded: dict[str, Any] = {"input_ids": [*prefix, *first, *rest, *suffix]}
-        else:
-            encoded = self._tokenizer(text, second, verbose=False)
-            if len(encoded["input_ids"]) > self._max_tokens:
-                self.n_cut += 1
-                encoded = self._tokenizer(text, second, truncation=True, max_length=self._max_tokens)
-        if not encoded["input_ids"]:
-            raise DataError(where, "a text without tokens", "something to read")
-        return self._row(encoded["input_ids"], encoded.get("token_type_ids", []))
+        first, rest, frame = self._ids(text), [], self.single
+        if second is not None and self.pairs_itself:
+            rest, frame = self._ids(second), self.pair
+        elif second is not None:
+            # The separator is read together with the text behind it: a space belongs to its word.
+            rest = self._ids(self._separator + second)
+        nothing = [] if self.pairs_itself else list(self.pair.between)
+        if not first or (second is not None and rest == nothing):
+            which, empty = ("a text", text) if not first else ("a second text", second)
+            raise DataError(where, f"{which} without tokens ({empty!r})", "something to read")
+        room = self.room(frame, 1 if second is None else 2)
+        if len(first) + len(rest) > room:
+            self._cut.add((text, second))
+        while len(first) + len(rest) > room:
+            (first if len(first) >= len(rest) else rest).pop()
+        return frame.row(first, rest)
 
-    def frame(self) -> Frame:
-        """What stands around the texts of a pair."""
-        if not self.pairs_itself:
-            before, after = self.surround()
-            between = self._ids(self._separator)
-            return Frame(tuple(before), tuple(between), tuple(after), (0,) * 5 if self._has_segments else ())
-        encoded = self._tokenizer("a", "a")
-        ids, owners = encoded["input_ids"], encoded.sequence_ids(0)
-        first, second = owners.index(0), owners.index(1)
-        end_of_first = first + owners.count(0)
-        end = second + owners.count(1)
-        segments: tuple[int, ...] = ()
-        if self._has_segments:
-            kinds = [*encoded["token_type_ids"], 0]
-            # A part that is empty has no segment to show, and needs none.
-            segments = tuple(kinds[i] for i in (0, first, end_of_first, second, end))
-        return Frame(tuple(ids[:first]), tuple(ids[end_of_first:second]), tuple(ids[end:]), segments)
+    def room(self, frame: Frame, at_least: int = 1) -> int:
+        """Tokens that a row has for its texts.
+
+        Raises:
+            ConfigError: fewer than `at_least`.
+        """
+        room = self._max_tokens - frame.n_special
+        if room < at_least:
+            raise ConfigError(
+                "task.max_tokens",
+                f"{self._max_tokens}, of which {frame.n_special} are special tokens",
+                f"at least {frame.n_special + at_least}",
+                "raise it",
+            )
+        return room
 
     def tokens(self, text: str, longest: int) -> list[int]:
         """The text's tokens without special ones, cut at the end where it is longer (and counted)."""
         ids = self._ids(text)
-        self.n_cut += len(ids) > longest
+        if len(ids) > longest:
+            self._cut.add((text, None))
         return ids[:longest]
 
     def characters(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
@@ -129,16 +170,11 @@ class RowForm:
         encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return list(encoded["input_ids"]), [(a, b) for a, b in encoded["offset_mapping"]]
 
-    def surround(self) -> tuple[list[int], list[int]]:
-        """The special tokens before and after a single text."""
-        encoded = self._tokenizer("a", return_special_tokens_mask=True)
-        ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
-        first = special.index(0)
-        last = len(special) - special[::-1].index(0)
-        return list(ids[:first]), list(ids[last:])
-
     def words(self, words: Sequence[str], where: str, unknown: bool = False) -> tuple[list[int], list[int]]:
         """The tokens of a sentence given in words, and for each token the index of its word.
+
+        A token that holds only the space before a word counts as the end of the word before it, so that
+        every word begins with a token of its own characters.
 
         Args:
             words: of the sentence.
@@ -149,31 +185,30 @@ class RowForm:
             DataError: a word that leaves no token.
             BackboneError: the tokenizer cannot say which token is which word's.
         """
-        self._needs_offsets()
-        ends, text = [], ""
+        starts, ends, text = [], [], ""
         for word in words:
-            text += (" " if text else "") + word
+            text += " " if starts else ""
+            starts.append(len(text))
+            text += word
             ends.append(len(text))
-        encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        ids, offsets = self.characters(text)
         owners: list[int] = []
         word = 0
-        for _, end in encoded["offset_mapping"]:
+        for _, end in offsets:
             # A token belongs to the word that its last character stands in; spaces may lead a token.
             while ends[word] < end:
                 word += 1
-            owners.append(word)
-        ids = list(encoded["input_ids"])
+            owners.append(owners[-1] if owners and end <= starts[word] else word)
         for i in sorted(set(range(len(words))) - set(owners)):
             stand_in = self._tokenizer.unk_token_id if unknown else None
             if stand_in is None:
+                do = "or let an unknown token stand for it with task.vanished=unknown"
                 raise DataError(
                     where,
                     f"the word {words[i]!r} (number {i + 1}), of which the tokenizer leaves nothing",
                     "words that have tokens",
                     "remove it with its tag"
-                    + (
-                        "" if unknown else ", or let an unknown token stand for it with task.vanished=unknown"
-                    ),
+                    + (" (the tokenizer has no unknown token)" if unknown else f", {do}"),
                 )
             place = bisect_left(owners, i)
             ids.insert(place, stand_in)
@@ -186,15 +221,22 @@ class RowForm:
                 f"backbone {self._backbone.spec.name}", "a tokenizer without offsets", "a fast tokenizer"
             )
 
-    def bare(self, ids: Sequence[int]) -> Row:
-        """A row of tokens as they are, all of the first text."""
-        return self._row(ids, [0] * len(ids))
-
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
-    def _row(self, ids: Sequence[int], segments: Sequence[int]) -> Row:
-        return Row(tuple(ids), tuple(segments) if self._has_segments else ())
+    def _kinds(self, encoded: Any, places: Sequence[int]) -> tuple[int, ...]:
+        """The segments at these places of an encoded text; behind its end, that of its last token."""
+        if not self._has_segments:
+            return ()
+        kinds = encoded["token_type_ids"]
+        # A part that is empty has no segment to show, and needs none.
+        return tuple(kinds[min(place, len(kinds) - 1)] for place in places)
+
+
+def _texts(special: Sequence[int]) -> list[tuple[int, int]]:
+    """Where the texts stand among special tokens: start and end of each run of others."""
+    edges = [i for i in range(len(special) + 1) if [*special, 1][i] != [1, *special][i]]
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def collate(backbone: "Backbone", rows: Sequence[Row]) -> dict[str, Tensor]:

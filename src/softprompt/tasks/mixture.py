@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from softprompt.tasks.generation import GenerationTask
-from softprompt.tasks.reading import ReadingTask, read
+from softprompt.tasks.reading import read
 
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
@@ -49,6 +49,8 @@ class PartExample:
 class Mixture:
     """Tasks whose examples share a batch and a pass of the backbone.
 
+    Source: Prefix-Tuning (2101.00190) §8.1, batching across users: rows of one batch have different prompts.
+
     Args:
         backbone: the frozen model.
         tasks: by the name of their part; all of them with heads, or all of them generation.
@@ -58,26 +60,36 @@ class Mixture:
         self.backbone = backbone
         self.tasks = dict(tasks)
 
+    def present(self, examples: Sequence[PartExample]) -> list[str]:
+        """The parts that some examples are of, in the order of the tasks."""
+        there = {example.part for example in examples}
+        return [name for name in self.tasks if name in there]
+
     def rows(self, examples: Sequence[PartExample]) -> list[int]:
-        """For each row of the batch the index of its part, for `backbone.prompted(prompts, rows=...)`."""
-        names = list(self.tasks)
-        return [names.index(example.part) for example in examples for _ in range(example.n_rows)]
+        """For each row of the batch the index of its part among `present(examples)`."""
+        index = {name: i for i, name in enumerate(self.present(examples))}
+        return [index[example.part] for example in examples for _ in range(example.n_rows)]
 
     def losses(self, examples: Sequence[PartExample]) -> dict[str, torch.Tensor]:
-        """Summed loss of each part that is there; call it with `rows` active."""
+        """Summed loss of each part that is present.
+
+        Call it inside `backbone.prompted(prompts, rows=self.rows(examples))`, with the prompts of
+        `present(examples)`.
+
+        Returns:
+            Float32 scalars, differentiable; of each part as its own task's `loss` gives it.
+        """
         inside = [example.example for example in examples]
-        totals: dict[str, torch.Tensor] = {}
-        some = next(iter(self.tasks.values()))
+        names = self.present(examples)
+        some = self.tasks[names[0]]
         if isinstance(some, GenerationTask):
+            # What differs between tasks of one backbone lies in the examples.
             by_example = some.losses(inside)
-            for part in self.tasks:
-                mine = [i for i, example in enumerate(examples) if example.part == part]
-                if mine:
-                    totals[part] = by_example[mine].sum()
-            return totals
+            places = {name: [i for i, e in enumerate(examples) if e.part == name] for name in names}
+            return {name: by_example[mine].sum() for name, mine in places.items()}
+        totals: dict[str, torch.Tensor] = {}
         for group in read(self.backbone, inside):
             # One prompt serves one part, so all members are of one task.
             part = examples[group.members[0]].part
-            task: ReadingTask = self.tasks[part]
-            totals[part] = task.loss_of(group, [inside[i] for i in group.members])
+            totals[part] = self.tasks[part].loss_of(group, [inside[i] for i in group.members])
         return totals

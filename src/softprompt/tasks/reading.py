@@ -2,7 +2,7 @@
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -153,7 +153,19 @@ class ReadingTask(ABC):
         """Score the answers."""
 
     def _new_form(self) -> RowForm:
-        return RowForm(self.backbone, self.settings.max_tokens, getattr(self.settings, "separator", "\n"))
+        fields = type(self.settings).model_fields
+        if "separator" not in fields:
+            return RowForm(self.backbone, self.settings.max_tokens)
+        separator = self.settings.separator
+        form = RowForm(self.backbone, self.settings.max_tokens, separator)
+        if form.pairs_itself and separator != fields["separator"].default:
+            raise ConfigError(
+                "task.separator",
+                repr(separator),
+                f"nothing: the tokenizer of {self.backbone.spec.name} has tokens between two texts",
+                "leave task.separator out",
+            )
+        return form
 
     # -- what is shared --------------------------------------------------------------------------
 
@@ -230,26 +242,40 @@ class ReadingTask(ABC):
             DataError: the first record that cannot be used.
         """
         form = self._new_form()
+        self.check_kind(self.settings.name, records)
         for record in records:
-            if not isinstance(record, self.record):
+            self._example(record, form, labelled)
+
+    @classmethod
+    def check_kind(cls, name: str, records: Iterable[Any]) -> None:
+        """Raises ConfigError where a record is not what the task reads."""
+        for record in records:
+            if not isinstance(record, cls.record):
                 raise ConfigError(
                     "task.name",
-                    f"'{self.settings.name}' with {type(record).__name__} records",
-                    f"data of {self.record.__name__} records",
+                    f"'{name}' with {type(record).__name__} records",
+                    f"data of {cls.record.__name__} records",
                     "choose the task that fits data.format",
                 )
-            self._example(record, form, labelled)
 
     def check_head(self, prompt: "Prompt") -> None:
         """Raises PromptError where a prompt's head is not one for this task and these labels."""
         card = None if prompt.head is None else prompt.head.card
+        pooling = getattr(self.settings, "pooling", None)
         if card is None or (card.kind, card.labels) != (self.kind, self.labels):
-            theirs = "no head" if card is None else f"a {card.kind} head for {list(card.labels)}"
             raise PromptError(
                 f"task {self.settings.name}",
-                f"{theirs}",
-                f"a {self.kind} head for {list(self.labels)}",
-                "use the prompt that was trained for these labels, or set task.labels to its own",
+                "no head" if card is None else _in_words(card.kind, card.labels),
+                _in_words(self.kind, self.labels),
+                "use a prompt that was trained for this task"
+                + (" and these labels, or leave task.labels out" if self.labels else ""),
+            )
+        if pooling is not None and pooling != card.pooling:
+            raise PromptError(
+                "task.pooling",
+                f"'{pooling}'",
+                f"'{card.pooling}', by which the head was trained",
+                "leave it out",
             )
 
     def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:
@@ -288,3 +314,7 @@ class ReadingTask(ABC):
                 "correct it, or list it in task.labels",
             )
         return self.labels.index(label)
+
+
+def _in_words(kind: str, labels: Sequence[str]) -> str:
+    return f"a {kind} head" + (f" for {list(labels)}" if labels else "")

@@ -63,18 +63,21 @@ def labels_of(settings: Any, declared: Sequence[str] | None, train: Iterable[Any
         train: the training records; without a list, their labels in alphabetical order (tags with `O` first).
 
     Raises:
-        ConfigError: fewer than two labels.
+        ConfigError: fewer than two labels, or records of another kind.
     """
     if settings.name not in ("classification", "tagging"):
         return ()
+    train = list(train)
+    # Before labels are looked for where there cannot be any.
+    reading_tasks()[settings.name].check_kind(settings.name, train)
     if settings.labels is not None:
         return tuple(settings.labels)
     if settings.name == "tagging":
-        found = {tag for record in train for tag in getattr(record, "labels", ())}
+        found = {tag for record in train for tag in record.labels}
         labels = tuple(sorted(found, key=lambda tag: (tag != OUTSIDE, tag)))
     else:
-        seen = {label for record in train if (label := getattr(record, "label", None)) is not None}
-        labels = tuple(declared) if declared is not None else tuple(sorted(map(str, seen)))
+        seen = {label for record in train if (label := record.label) is not None}
+        labels = tuple(declared) if declared is not None else tuple(sorted(seen))
     if len(labels) < 2:
         raise ConfigError(
             "task.labels",

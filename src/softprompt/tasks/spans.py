@@ -1,7 +1,7 @@
 """Extractive answers: the stretch of a context that answers a question (SQuAD)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from softprompt.data.records import Question
-from softprompt.errors import ConfigError, DataError
-from softprompt.tasks.inputs import Row, RowForm
+from softprompt.errors import BackboneError, ConfigError, DataError
+from softprompt.tasks.inputs import Frame, Row, RowForm
 from softprompt.tasks.reading import ReadingExample, ReadingTask
 from softprompt.tasks.task import ScoreRow
 
@@ -36,7 +36,7 @@ class SpanTask(ReadingTask):
     Source: P-Tuning v2 (2110.07602) §4.3 and BERT's SQuAD v2 form: windows of 384 tokens with stride 128,
     the sum of start and end score, "no answer" at [CLS], given when it passes the best answer by more than a
     threshold. Deviations: the softmax runs over the context and the place of "no answer" only; on decoders
-    that place is the last token, since the first one has read nothing.
+    that place is the last token, since the first one has read nothing, and an end token stands there.
     """
 
     kind = "span"
@@ -51,34 +51,44 @@ class SpanTask(ReadingTask):
 
     def _example(self, record: Question, form: RowForm, labelled: bool) -> ReadingExample:
         where = f"record {record.id}"
-        frame = form.frame()
+        frame = self._frame(form)
         question = form.tokens(record.question, self.settings.max_question_tokens)
         ids, offsets = form.characters(record.context)
         if not ids:
             raise DataError(where, "a context without tokens", "something to read")
-        room = self.settings.max_tokens - len(question) - frame.n_special
-        if room < 1:
+        first = len(frame.before) + len(question) + len(frame.between)
+        room = self.settings.max_tokens - first - len(frame.after)
+        stride = self.settings.stride
+        if room <= stride and room < len(ids):
             raise ConfigError(
-                "task.max_tokens",
-                f"{self.settings.max_tokens}, and the question of {where} takes {len(question)}",
-                "room for the context",
-                "raise it, or lower task.max_question_tokens",
+                "task.stride",
+                f"{stride}, where the question of {where} leaves {max(room, 0)} tokens for the context",
+                "fewer tokens than windows have",
+                "lower it or task.max_question_tokens, or raise task.max_tokens",
             )
-        step = max(1, room - self.settings.stride)
         target = self._target(record, offsets, where) if labelled else None
         rows: list[Row] = []
         windows: list[Window] = []
         wanted: list[tuple[int, int]] = []
-        for start in range(0, max(1, len(ids) - room + step), step):
-            end = min(start + room, len(ids))
-            row = frame.row(question, ids[start:end])
-            first = len(frame.before) + len(question) + len(frame.between)
-            nothing = len(row.ids) - 1 if self._reads_forward else 0
+        held = False
+        for start in range(0, max(1, len(ids) - stride), max(1, room - stride)):
+            part = slice(start, start + room)
+            row = frame.row(question, ids[part])
+            nothing = 0 if self._begins_with_cls(frame) else len(row.ids) - 1
             rows.append(row)
-            windows.append(Window(first, tuple(offsets[start:end]), nothing))
-            inside = target is not None and start <= target[0] and target[1] < end
-            place = (target[0] - start + first, target[1] - start + first) if target and inside else None
-            wanted.append(place or (nothing, nothing))
+            windows.append(Window(first, tuple(offsets[part]), nothing))
+            if target is not None and start <= target[0] and target[1] < start + room:
+                wanted.append((target[0] - start + first, target[1] - start + first))
+                held = True
+            else:
+                wanted.append((nothing, nothing))
+        if target is not None and not held:
+            raise DataError(
+                where,
+                f"an answer of {target[1] - target[0] + 1} tokens, which no window holds whole",
+                f"answers of at most {stride + 1} tokens",
+                "raise task.stride",
+            )
         return ReadingExample(
             record.id,
             tuple(rows),
@@ -87,10 +97,25 @@ class SpanTask(ReadingTask):
             (tuple(windows), record.context),
         )
 
-    @property
-    def _reads_forward(self) -> bool:
-        """Whether a token sees only what stands before it."""
-        return all(site == "decoder" for site, _ in self.backbone.attentions)
+    def _frame(self, form: RowForm) -> Frame:
+        """What stands around question and context; the place of "no answer" is never one of theirs."""
+        frame = form.pair
+        if frame.after or self._begins_with_cls(frame):
+            return frame
+        end = self.backbone.tokenizer.eos_token_id
+        if not isinstance(end, int):
+            raise BackboneError(
+                f"backbone {self.backbone.spec.name}",
+                "a tokenizer without an end-of-sequence token",
+                'one that has it: "no answer" is read there',
+                "set tokenizer.eos_token",
+            )
+        return replace(frame, after=(end,))
+
+    def _begins_with_cls(self, frame: Frame) -> bool:
+        """Whether the first token belongs to no text, and sees all of them."""
+        forward = all(site == "decoder" for site, _ in self.backbone.attentions)
+        return bool(frame.before) and not forward
 
     def _target(
         self, record: Question, offsets: Sequence[tuple[int, int]], where: str
@@ -127,6 +152,7 @@ class SpanTask(ReadingTask):
 
     def _answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         answers, first = [], 0
+        outputs = outputs.cpu()  # many small steps
         for example in examples:
             windows, context = example.facts
             answers.append(self._best(outputs[first : first + example.n_rows], windows, context))
@@ -134,26 +160,29 @@ class SpanTask(ReadingTask):
         return answers
 
     def _best(self, outputs: Tensor, windows: Sequence[Window], context: str) -> str:
-        best, text = float("-inf"), ""
-        nothing = min(
-            float(scores[window.nothing].sum()) for scores, window in zip(outputs, windows, strict=True)
-        )
-        for scores, window in zip(outputs, windows, strict=True):
-            n = len(window.offsets)
-            own = scores[window.first : window.first + n]
-            k = min(self.settings.n_best, n)
-            starts, ends = own[:, 0].topk(k).indices, own[:, 1].topk(k).indices
-            sums = own[starts, 0][:, None] + own[ends, 1][None, :]
-            length = ends[None, :] - starts[:, None] + 1
-            sums = sums.masked_fill((length < 1) | (length > self.settings.max_answer_tokens), float("-inf"))
-            place = int(sums.argmax())
-            value = float(sums.flatten()[place])
-            if value > best:
-                start, end = int(starts[place // k]), int(ends[place % k])
-                best, text = value, context[window.offsets[start][0] : window.offsets[end][1]]
-        if self.settings.unanswerable and nothing - best > self.settings.null_threshold:
+        rows = list(zip(outputs, windows, strict=True))
+        # Among the best starts and ends there may be no pair in order; then all of them are looked at.
+        found = [self._stretch(scores, window, self.settings.n_best) for scores, window in rows]
+        if all(value == float("-inf") for value, _, _ in found):
+            found = [self._stretch(scores, window, len(window.offsets)) for scores, window in rows]
+        value, start, end = max(found, key=lambda one: one[0])
+        nothing = min(float(scores[window.nothing].sum()) for scores, window in rows)
+        if self.settings.unanswerable and nothing - value > self.settings.null_threshold:
             return ""
-        return text
+        # Tokens may hold the space before them.
+        return context[start:end].strip()
+
+    def _stretch(self, scores: Tensor, window: Window, n_best: int) -> tuple[float, int, int]:
+        """The best answer of a window: its score, and its characters; -inf where there is none."""
+        own = scores[window.first : window.first + len(window.offsets)]
+        k = min(n_best, len(own))
+        starts, ends = own[:, 0].topk(k).indices, own[:, 1].topk(k).indices
+        sums = own[starts, 0][:, None] + own[ends, 1][None, :]
+        length = ends[None, :] - starts[:, None] + 1
+        sums = sums.masked_fill((length < 1) | (length > self.settings.max_answer_tokens), float("-inf"))
+        place = int(sums.argmax())
+        start, end = int(starts[place // k]), int(ends[place % k])
+        return float(sums.flatten()[place]), window.offsets[start][0], window.offsets[end][1]
 
     def score(
         self, records: Sequence[Question], outputs: Sequence[str], metrics: Sequence[str]

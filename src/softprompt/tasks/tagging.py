@@ -32,15 +32,14 @@ class TaggingTask(ReadingTask):
         if labelled and len(record.labels) != len(record.words):
             raise DataError(where, f"{len(record.labels)} tags for {len(record.words)} words", "one each")
         ids, owners = form.words(record.words, where, self.settings.vanished == "unknown")
-        before, after = form.surround()
-        room = self.settings.max_tokens - len(before) - len(after)
+        room, n_before = form.room(form.single), len(form.single.before)
         rows, wanted, places = [], [], []
         for start, end in _windows(owners, room):
-            tokens = [*before, *ids[start:end], *after]
-            labels = [IGNORED] * len(tokens)
+            row = form.single.row(ids[start:end])
+            labels = [IGNORED] * len(row.ids)
             for i in range(start, end):
                 if i == 0 or owners[i] != owners[i - 1]:
-                    place = len(before) + i - start
+                    place = n_before + i - start
                     places.append((len(rows), place))
                     label = (
                         self._index(record.labels[owners[i]], f"{where}, word {owners[i] + 1}")
@@ -48,7 +47,7 @@ class TaggingTask(ReadingTask):
                         else 0
                     )
                     labels[place] = label
-            rows.append(form.bare(tokens))
+            rows.append(row)
             wanted.append(tuple(labels))
         return ReadingExample(
             record.id, tuple(rows), tuple(wanted) if labelled else (), len(record.words), tuple(places)

@@ -54,6 +54,14 @@ def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | 
         examples = task.demonstrations(splits.train, int(count), settings.training.seed)
     prompt = build(backbone, settings.method, settings.training.seed, examples, task.head)
     prompt = prompt.to(backbone.device)
+    unread = sorted(set(prompt.card.sites) - {"encoder"})
+    if task.head is not None and backbone.spec.is_encoder_decoder and unread:
+        raise ConfigError(
+            "method.sites",
+            f"{' and '.join(unread)} for task '{settings.task.name}'",
+            f"'encoder' alone: the decoder of {backbone.spec.name} reads nothing in this task",
+            "set method.sites=[encoder]",
+        )
     taken = prompt.length if prompt.card.positions == "shifted" else 0
     task.check_positions(splits.train, taken, training=True)
     task.check_positions([*splits.dev, *splits.test], taken, training=False)

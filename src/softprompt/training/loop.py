@@ -258,12 +258,22 @@ class Loop:
         self._progress.evaluated(step, values, best)
 
     def _groups(self) -> list[dict[str, Any]]:
-        """The prompt's and the head's parameters, and each group's share of the scheduled rate."""
-        rate, head_rate = self._settings.learning_rate, self._settings.head_learning_rate
-        head = [p for name, p in self._trained.items() if "head" in name.split(".")]
-        rest = [p for name, p in self._trained.items() if "head" not in name.split(".")]
-        groups = [(rest, 1.0), (head, 1.0 if head_rate is None else head_rate / rate)]
-        return [{"params": list(some), "lr": rate, "share": share} for some, share in groups if some]
+        """The prompt's, the head's and the tuned backbone tensors, and each group's share of the rate."""
+        rate = self._settings.learning_rate
+        rates = {
+            "": None,
+            "head": self._settings.head_learning_rate,
+            "_weights": self._settings.backbone_learning_rate,
+        }
+        groups: dict[str, list[nn.Parameter]] = {kind: [] for kind in rates}
+        for name, parameter in self._trained.items():
+            kind = next((kind for kind in ("head", "_weights") if kind in name.split(".")), "")
+            groups[kind].append(parameter)
+        return [
+            {"params": some, "lr": rate, "share": (rates[kind] or rate) / rate}
+            for kind, some in groups.items()
+            if some
+        ]
 
     def _remember(self, step: int, values: Mapping[str, float]) -> bool:
         """Keep the tensors if they are the best so far; says whether they are."""

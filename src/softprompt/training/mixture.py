@@ -2,18 +2,21 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
 
-from softprompt.config import MixtureSettings
+from softprompt.config import MixtureSettings, RunSettings
 from softprompt.data.records import pairs
+from softprompt.errors import ConfigError, SoftpromptError
 from softprompt.metrics.scores import HIGHER_IS_BETTER
 from softprompt.tasks.mixture import Mixture, PartExample
-from softprompt.training.assemble import Assembly, assemble, load, resolve
-from softprompt.training.batches import steps_per_epoch
+from softprompt.training.assemble import Assembly, assemble, resolve
 from softprompt.training.disk import write_atomically, writing
 from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
 from softprompt.training.facts import hardware, versions
@@ -21,11 +24,29 @@ from softprompt.training.folder import RunFolder
 from softprompt.training.plots import draw_curves
 from softprompt.training.processes import Processes
 from softprompt.training.progress import RunProgress, clock
-from softprompt.training.run import RunResult, metric_values
+from softprompt.training.run import metric_values
 from softprompt.training.together import PromptSet, SeparateLoop, SharedLoop
 
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class MixtureResult:
+    """A finished run over several tasks.
+
+    Args:
+        folder: where everything lies; each part's prompt is in `folder / part / "prompt"`.
+        facts: what `result.json` says.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+
+    @property
+    def parts(self) -> Mapping[str, Mapping[str, Any]]:
+        """For each part what its own `result.json` says."""
+        return self.facts["parts"]
 
 
 def run_mixture(
@@ -33,22 +54,20 @@ def run_mixture(
     resume: bool = False,
     console: Console | None = None,
     backbone: "Backbone | None" = None,
-) -> RunResult:
+) -> MixtureResult:
     """Train the parts together and leave a folder that holds a run folder for each.
 
     Args:
         settings: of the run.
-        resume: go on from the last checkpoint.
+        resume: go on from the last checkpoint; a run that had already ended gives its result again.
         console: where progress is shown; None is silent.
         backbone: one already loaded as the settings say; None loads it.
 
-    Returns:
-        The folder and what its `result.json` says: `parts`, each as the result of a run of its own.
-
     Raises:
-        SoftpromptError: as `run` does.
+        SoftpromptError: as `run` does, with the name of the part where it is one part's.
         KeyboardInterrupt: on Ctrl-C or SIGTERM; while training, after a checkpoint.
     """
+    started = time.perf_counter()
     processes = Processes(settings.backbone.device)
     folder = RunFolder(settings.folder)
     if processes.is_main:
@@ -56,13 +75,38 @@ def run_mixture(
     processes.wait()
     ended = folder.finished() if resume else None
     if ended is not None:
-        return RunResult(folder.path, ended)
+        return MixtureResult(folder.path, ended)
     with RunProgress(console if processes.is_main else None) as progress:
-        progress.say(f"loading {settings.backbone.name}")
-        first = settings.part(next(iter(settings.parts)))
-        backbone = backbone or load(first, processes.device)
-        running = _MixtureRun(settings, backbone, folder, processes, progress)
-        return RunResult(folder.path, running.go(resume))
+        if backbone is None:
+            progress.say(f"loading {settings.backbone.name}")
+        parts: dict[str, Assembly] = {}
+        for name in settings.parts:
+            with _naming(name):
+                parts[name] = assemble(settings.part(name), processes, backbone)
+            backbone = parts[name].backbone
+        _check_development(parts)
+        running = _MixtureRun(settings, parts, folder, processes, progress)
+        return MixtureResult(folder.path, running.go(resume, started))
+
+
+@contextmanager
+def _naming(part: str) -> Iterator[None]:
+    """Say in errors which part they are about."""
+    try:
+        yield
+    except SoftpromptError as error:
+        raise type(error).several([f"part {part}: {line}" for line in str(error).splitlines()]) from None
+
+
+def _check_development(parts: Mapping[str, Assembly]) -> None:
+    without = [name for name, part in parts.items() if not part.splits.dev]
+    if 0 < len(without) < len(parts):
+        raise ConfigError(
+            f"parts.{without[0]}.data",
+            "no development set, and other parts have one",
+            "one for every part or for none: the best prompt is picked by it",
+            "give data.dev or data.dev_share, or take the others' away",
+        )
 
 
 class _MixtureRun:
@@ -71,14 +115,14 @@ class _MixtureRun:
     def __init__(
         self,
         settings: MixtureSettings,
-        backbone: "Backbone",
+        parts: dict[str, Assembly],
         folder: RunFolder,
         processes: Processes,
         progress: RunProgress,
     ) -> None:
-        self._settings, self._backbone, self._folder = settings, backbone, folder
+        self._settings, self._parts, self._folder = settings, parts, folder
         self._processes, self._progress = processes, progress
-        self._parts = {name: assemble(settings.part(name), processes, backbone) for name in settings.parts}
+        self._backbone = backbone = next(iter(parts.values())).backbone
         if settings.prompts == "shared":
             self._share()
         self._prompts = PromptSet({name: part.prompt for name, part in self._parts.items()})
@@ -105,39 +149,60 @@ class _MixtureRun:
             progress=progress,
         )
 
-    def go(self, resume: bool) -> dict[str, Any]:
+    def go(self, resume: bool, started: float) -> dict[str, Any]:
         """Train, test every part, write; returns what `result.json` says."""
-        checkpoint = self._folder.checkpoints.newest() if resume else None
-        if self._processes.is_main:
-            self._folder.begin(self._settings, resume)
-        if checkpoint is not None:
-            self._loop.restore(checkpoint)
-            self._progress.say(f"going on from step {checkpoint.step}")
-        if self._processes.is_main:
-            self._folder.rewind(self._loop.state.step, self._loop.state.evaluated)
-            if not any(self._folder.lines()):
-                self._folder.append({"kind": "start", "step": 0, "steps": self._loop.n_steps})
+        self._begin(resume)
         state = self._loop.run()
         self._progress.say(f"trained {state.step} steps in {clock(state.seconds)}")
-        started = time.perf_counter()
+        parts = {name: self._finish(name, part) for name, part in self._parts.items()}
         facts: dict[str, Any] = {
             "name": self._settings.name,
             "prompts": self._settings.prompts,
             "steps": state.step,
+            "stopped_early": state.step < self._loop.n_steps,
             "trained_parameters": sum(p.numel() for p in self._prompts.parameters() if p.requires_grad),
-            "parts": {name: self._finish(name, part) for name, part in self._parts.items()},
-            "seconds": {"training": round(state.seconds, 2)},
+            "parts": parts,
+            "seconds": {
+                "training": round(state.seconds, 2),
+                "last_sitting": round(time.perf_counter() - started, 2),
+            },
             "versions": versions(),
             "hardware": hardware(self._backbone.device, self._processes.count),
         }
-        facts["seconds"]["testing"] = round(time.perf_counter() - started, 2)
         if self._processes.is_main:
             with writing(self._folder.path, "the checkpoints are kept"):
                 draw_curves(list(self._folder.lines()), self._folder.path, self._settings.training.select)
                 self._folder.checkpoints.prune(1)
+                # Last, because it is what says that the run has ended.
                 write_atomically(self._folder.result, json.dumps(facts, indent=1) + "\n")
         self._processes.wait()
         return facts
+
+    def _begin(self, resume: bool) -> None:
+        folder = self._folder
+        checkpoint = folder.checkpoints.newest() if resume else None
+        if self._processes.is_main:
+            folder.begin(self._resolved(), resume)
+            for damaged in folder.checkpoints.damaged:
+                self._progress.say(f"passed over a damaged checkpoint: {damaged}")
+        if checkpoint is not None:
+            self._loop.restore(checkpoint)
+            self._progress.say(f"going on from step {checkpoint.step}")
+        if not self._processes.is_main:
+            return
+        folder.rewind(self._loop.state.step, self._loop.state.evaluated)
+        if not any(folder.lines()):
+            folder.append({"kind": "start", "step": 0, "steps": self._loop.n_steps})
+
+    def _resolved(self) -> MixtureSettings:
+        """The settings with the choices that hold for all parts filled in."""
+        one = self._resolve(next(iter(self._parts.values())))
+        every = one.training.evaluate_every
+        training = self._settings.training.model_copy(update={"evaluate_every": every})
+        return self._settings.model_copy(update={"backbone": one.backbone, "training": training})
+
+    def _resolve(self, part: Assembly) -> RunSettings:
+        return resolve(part, self._loop.steps_per_epoch)
 
     def _share(self) -> None:
         """Give every part the first one's prompt, under its own head."""
@@ -164,7 +229,8 @@ class _MixtureRun:
             )
             if training.select == "metric":
                 metric = part.settings.metrics[0]
-                value = overall(self._score(name, part, "development", [metric]).rows, metric)
+                scored = self._score(name, part, "development", [metric], check)
+                value = overall(scored.rows, metric)
                 # Turned so that more is better for every part.
                 values[f"{name}.metric"] = value if HIGHER_IS_BETTER[metric] else -value
         kinds = ("loss", "metric") if training.select == "metric" else ("loss",)
@@ -173,23 +239,49 @@ class _MixtureRun:
         }
         return {**means, **values}
 
-    def _score(self, name: str, part: Assembly, what: str, metrics: list[str]) -> Scored:
+    def _score(
+        self,
+        name: str,
+        part: Assembly,
+        what: str,
+        metrics: list[str],
+        check: Callable[[], None] = lambda: None,
+    ) -> Scored:
         records = part.splits.test if what == "test" else part.splits.dev
         n_mine = len(range(self._processes.rank, len(records), self._processes.count))
         with self._progress.counter(f"{name} ({what})", n_mine) as counter:
+
+            def progress(n: int) -> None:
+                check()
+                counter.add(n)
+
             return generate_and_score(
                 self._backbone, part.task, part.prompt, records, metrics, self._processes,
-                self._settings.training.seed, counter.add,
+                self._settings.training.seed, progress,
             )  # fmt: skip
+
+    def _best(self, part: Assembly, name: str) -> dict[str, Any]:
+        """When the part's prompt was as it is stored, and what spoke for it."""
+        state, select = self._loop.state, self._settings.training.select
+        own = state.parts.get(name)
+        if own is None:
+            metric = select if len(self._parts) == 1 else f"mean {select} of the parts"
+            step = state.best_step if state.best_step >= 0 else state.step
+            return {"metric": metric, "step": step, "value": state.best_value}
+        step, value = own
+        metric = part.settings.training.select
+        turned = select == "metric" and not HIGHER_IS_BETTER[metric]
+        return {"metric": metric, "step": step, "value": -value if turned else value}
 
     def _finish(self, name: str, part: Assembly) -> dict[str, Any]:
         """Test one part and leave its run folder."""
         tested = self._score(name, part, "test", part.settings.metrics) if part.splits.test else None
-        step, value = self._loop.state.parts.get(name, (self._loop.state.best_step, None))
         facts = {
             "name": name,
+            "trained_with": [other for other in self._parts if other != name],
+            "prompts": self._settings.prompts,
             "steps": self._loop.state.step,
-            "best": {"metric": self._settings.training.select, "step": step, "value": value},
+            "best": self._best(part, name),
             "scores": tested.rows if tested is not None else [],
             "counts": {
                 "train_pairs": len(part.splits.train),
@@ -209,11 +301,17 @@ class _MixtureRun:
     def _write_part(
         self, folder: RunFolder, part: Assembly, facts: dict[str, Any], tested: Scored | None
     ) -> None:
-        resolved = resolve(part, steps_per_epoch(len(part.splits.train), part.settings.training.batch_size))
+        resolved = self._resolve(part)
+        data: dict[str, Any] = {"format": resolved.data.format, "fingerprint": part.splits.fingerprint}
+        if self._settings.prompts == "shared":
+            # The prompt has learned from these as well.
+            data["shared_with"] = {
+                other: self._parts[other].splits.fingerprint for other in facts["trained_with"]
+            }
         baked = part.prompt.bake().describe(
             task=resolved.task.model_dump(mode="json"),
             training=resolved.model_dump(mode="json", exclude={"output"}),
-            data={"format": resolved.data.format, "fingerprint": part.splits.fingerprint},
+            data=data,
             metrics=metric_values(facts["scores"]),
         )
         with writing(folder.path, "the checkpoints are kept"):

@@ -1,0 +1,184 @@
+"""What does a batch cost whose rows train prompts of their own, beside the same batch for one prompt?
+
+    python benchmarks/many_prompts.py
+
+One process takes both kinds of step in turn on the same rows and compares medians. `gradients` is the
+forward pass, the loss through the heads, and the backward pass; `step` adds clipping each prompt's
+gradients and AdamW, which has as many times more numbers to move as there are prompts. The last line is
+JSON; `--save` also writes it to benchmarks/results/.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import softprompt
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import ClassificationSettings, DecodingSettings, GenerationSettings
+from softprompt.prompts.prompt import Prompt
+from softprompt.tasks.classification import ClassificationTask
+from softprompt.tasks.generation import GenerationTask
+from softprompt.tasks.inputs import Row
+from softprompt.tasks.mixture import Mixture, PartExample
+from softprompt.tasks.reading import ReadingExample
+from softprompt.tasks.task import Example
+
+ROWS = 16
+LENGTH = 20
+"""Of each prompt, in tokens."""
+
+
+def tokens(backbone: Backbone, n: int, seed: int) -> tuple[int, ...]:
+    """A text of n random tokens."""
+    return tuple(backbone.sample_tokens(n, torch.Generator().manual_seed(seed)))
+
+
+def classification(backbone: Backbone, seq: int) -> tuple[Any, list[Any], list[Prompt]]:
+    """Sixteen users' classification, p_tuning_v2 with a head each."""
+    task = ClassificationTask(backbone, ClassificationSettings(), ("no", "yes"))
+    examples = [ReadingExample(str(i), (Row(tokens(backbone, seq, i)),), (i % 2,)) for i in range(ROWS)]
+    return (
+        task,
+        examples,
+        [softprompt.p_tuning_v2(backbone, LENGTH, head=task.head, seed=i) for i in range(ROWS)],
+    )
+
+
+def generation(backbone: Backbone, seq: int) -> tuple[Any, list[Any], list[Prompt]]:
+    """Sixteen users' generation, prefixes without reparameterisation; half of each text is wanted."""
+    task = GenerationTask(backbone, GenerationSettings(), DecodingSettings())
+    examples = []
+    for i in range(ROWS):
+        ids = tokens(backbone, seq, i)
+        labels = (-100,) * (seq // 2) + ids[seq // 2 :]
+        examples.append(Example(str(i), ids, labels, seq, seq - seq // 2))
+    prompts = [
+        softprompt.prefix_tuning(backbone, LENGTH, reparameterization=None, seed=i) for i in range(ROWS)
+    ]
+    return task, examples, prompts
+
+
+def contenders(
+    backbone: Backbone, task: Any, examples: list[Any], prompts: list[Prompt], whole: bool
+) -> dict[str, Callable[[], None]]:
+    """A step for one prompt and a step for many, each ending with gradients, or with moved parameters."""
+    names = [str(i) for i in range(ROWS)]
+    mixture = Mixture(backbone, dict.fromkeys(names, task))
+    parts = [PartExample(name, example) for name, example in zip(names, examples, strict=True)]
+    n_targets = sum(example.n_targets for example in examples)
+    optimizers = {
+        name: torch.optim.AdamW([p for prompt in some for p in prompt.parameters()], lr=1e-4)
+        for name, some in (("one", prompts[:1]), ("many", prompts))
+    }
+
+    def end(name: str, some: list[Prompt]) -> None:
+        if whole:
+            for prompt in some:
+                nn.utils.clip_grad_norm_(prompt.parameters(), 1.0)
+            optimizers[name].step()
+        optimizers[name].zero_grad(set_to_none=True)
+
+    def one() -> None:
+        with backbone.prompted(prompts[0]):
+            (task.loss(examples) / n_targets).backward()
+        end("one", prompts[:1])
+
+    def many() -> None:
+        with backbone.prompted(prompts, rows=mixture.rows(parts)):
+            losses = mixture.losses(parts)
+            torch.stack(
+                [loss / examples[int(name)].n_targets for name, loss in losses.items()]
+            ).sum().backward()
+        end("many", prompts)
+
+    return {"one": one, "many": many}
+
+
+def alternate(steps: dict[str, Callable[[], None]], n: int, warmup: int = 3) -> dict[str, list[float]]:
+    """Seconds of every step, the contenders taking turns, now one first and now the other."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for i in range(n + warmup):
+        order = list(steps) if i % 2 == 0 else list(steps)[::-1]
+        for name in order:
+            start = time.perf_counter()
+            steps[name]()
+            if i >= warmup:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def main() -> None:
+    """Measure, print the table, print one JSON line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backbone", nargs="*", default=["minilm-l6"], choices=["minilm-l6", "smollm2-135m"])
+    parser.add_argument("--seq", nargs="*", type=int, default=[64, 128], help="tokens of each row")
+    parser.add_argument("--steps", type=int, default=40, help="timed steps of each contender")
+    parser.add_argument("--save", action="store_true", help="write the JSON to benchmarks/results/")
+    options = parser.parse_args()
+
+    columns = f"{'backbone':<14} {'seq':>4} {'measured':<10} {'one ms':>8} {'many ms':>8}"
+    print(f"{columns} {'ratio':>6} {'fastest':>8}   target")
+    found: list[dict[str, Any]] = []
+    for name in options.backbone:
+        backbone = softprompt.load_backbone(name, dtype="float32", device="cpu")
+        build = classification if name == "minilm-l6" else generation
+        for seq in options.seq:
+            task, examples, prompts = build(backbone, seq)
+            for measured, whole in (("gradients", False), ("step", True)):
+                seconds = alternate(contenders(backbone, task, examples, prompts, whole), options.steps)
+                one, many = (statistics.median(seconds[who]) for who in ("one", "many"))
+                # On a busy machine the fastest steps are those that were least disturbed.
+                fastest = min(seconds["many"]) / min(seconds["one"])
+                found.append(
+                    {
+                        "backbone": name,
+                        "seq": seq,
+                        "measured": measured,
+                        "one_s": round(one, 5),
+                        "many_s": round(many, 5),
+                        "ratio": round(many / one, 3),
+                        "ratio_of_fastest": round(fastest, 3),
+                    }
+                )
+                target = "<= 1.1" if measured == "gradients" else ""
+                line = f"{name:<14} {seq:>4} {measured:<10} {1e3 * one:8.1f} {1e3 * many:8.1f}"
+                print(f"{line} {many / one:6.3f} {fastest:8.3f}   {target}", flush=True)
+    result = {
+        "rows": ROWS,
+        "prompts": ROWS,
+        "length": LENGTH,
+        "steps": options.steps,
+        "found": found,
+        "dtype": "float32",
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+        "versions": versions(),
+    }
+    if options.save:
+        hardware = f"cpu{torch.get_num_threads()}-torch{torch.__version__.split('+')[0]}"
+        name = f"many_prompts-{'-'.join(options.backbone)}-{hardware}-float32.json"
+        path = Path(__file__).parent / "results" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result))
+
+
+def versions() -> dict[str, str]:
+    """Of what was measured."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("torch", "transformers")}
+
+
+if __name__ == "__main__":
+    main()
