@@ -1,6 +1,8 @@
 """Settings of several tasks: every mistake at once, each with its path, in plain words."""
 
 import copy
+import itertools
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +182,16 @@ def test_overrides_reach_into_parts():
     assert isinstance(settings, MixtureSettings)
     tokens = {name: settings.part(name).task.model_dump()["max_tokens"] for name in settings.parts}
     assert tokens == {"rte": 64, "cb": 256, "boolq": 256}
+
+
+def test_the_command_that_goes_on_from_a_shared_prompt_is_one_that_works():
+    lines = (RECIPES / "fewglue-shared.yaml").read_text(encoding="utf-8").splitlines()
+    command = shlex.split(next(line for line in lines if "initialization" in line).lstrip("# "))
+    overrides = [after for flag, after in itertools.pairwise(command) if flag == "--set"]
+    settings = load_recipe(RECIPES.parent / command[2], overrides)
+    assert isinstance(settings, RunSettings)
+    shared = load_recipe(RECIPES / "fewglue-shared.yaml")
+    assert isinstance(shared, MixtureSettings)
+    prompt = shared.part("rte").folder / "prompt"
+    assert settings.method.model_dump()["initialization"] == f"prompt: {prompt.as_posix()}"
+    assert settings.task.model_dump()["max_tokens"] == shared.part("rte").task.model_dump()["max_tokens"]

@@ -42,7 +42,7 @@ TASKS = {
 HEAD = """# Families
 
 What was tried, and holds, on tiny random models of every family: placement by task. Made by
-`PYTHONPATH=tests python tests/parity/test_understanding.py`; the same file's tests fail where a cell is not so.
+`PYTHONPATH=tests python tests/parity/test_understanding.py`; that file's tests fail where a cell is not so.
 
 - **K**: key/values before every layer (P-Tuning v2). **S**: soft tokens before the text (prompt tuning).
   **H**: a head on the frozen backbone alone.
