@@ -227,3 +227,10 @@ def test_a_file_that_is_not_there(tmp_path):
     assert str(caught.value) == (
         f"{tmp_path / 'none.yaml'}: got No such file or directory; expected a YAML file with settings"
     )
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    recipe = tmp_path / "run.yaml"
+    recipe.write_text("data: {format: e2e}\ntraining:\n  steps: 1\n  steps: 2\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"the key 'steps' stands twice[\s\S]*line 4"):
+        load_run(recipe)

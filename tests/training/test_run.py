@@ -60,9 +60,9 @@ def parts(monkeypatch):
     """Replaces the real parts; `parts.hook` runs in every training loss."""
     knobs = SimpleNamespace(hook=lambda: None, splits=SPLITS, prompts=[])
 
-    def fake(settings, processes, backbone=None):
+    def fake(settings, processes, given=None):
         check_splits(settings, knobs.splits)
-        backbone: Any = backbone or FakeBackbone()
+        backbone: Any = given or FakeBackbone()
         backbone.card = Card(name="fake", fingerprint="f00")
         backbone.model.config = SimpleNamespace(_attn_implementation="sdpa")
         task: Any = FakeTask(backbone, lambda: knobs.hook())

@@ -47,7 +47,7 @@ def _parse(raw: dict[str, Any], kind: type[_Kind], where: str) -> _Kind:
 def read_mapping(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """A YAML file's mapping with overrides applied; raises ConfigError where it holds something else."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Unique)
     except OSError as error:
         raise ConfigError(str(path), error.strerror, "a YAML file with settings") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -58,6 +58,21 @@ def read_mapping(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     for override in overrides:
         apply_override(raw, override)
     return raw
+
+
+class _Unique(yaml.SafeLoader):
+    """YAML's safe loader, which lets the last of two equal keys win; this one refuses the second."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping whose keys are all different."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key.value}' stands twice", key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 def apply_override(raw: dict[str, Any], override: str) -> None:
