@@ -2,8 +2,11 @@
 
 import io
 import json
+import signal
 import threading
 import time
+
+import pytest
 
 from experiments.fakes import write_study
 from softprompt.errors import TrainingError
@@ -50,6 +53,15 @@ def test_every_job_gets_its_outcome(tmp_path, fake_run):
     assert fake_run.loaded == ["smollm2-135m"]
 
 
+@pytest.fixture
+def heeds_interrupts():
+    # Tests that run in a shell's background find the signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_the_end_of_the_input_interrupts_a_run(tmp_path, fake_run):
     first, _ = settings_of(tmp_path)
     jobs = Held(json.dumps(first.model_dump(mode="json")) + "\n")
