@@ -51,15 +51,9 @@ def generate(
         )
     records = [Record(f"text {i + 1}", source, ()) for i, source in enumerate(text or _lines())]
 
-    from softprompt.backbones.load import load_backbone
-    from softprompt.prompts.prompt import load_prompt
     from softprompt.tasks.generation import GenerationTask
 
-    frozen = load_backbone(
-        settings.backbone.name, dtype=settings.backbone.dtype, attention=settings.backbone.attention,
-        device=settings.backbone.device,
-    )  # fmt: skip
-    prompt = load_prompt(folder, frozen).to(frozen.device)
+    frozen, prompt = places.load(folder, settings)
     task = GenerationTask(frozen, settings.task, settings.decoding)
     task.check_positions(records, places.positions_of(prompt.card), training=False)
     with frozen.prompted(prompt):

@@ -8,6 +8,8 @@ from softprompt.config import RunSettings, apply_override, load_run, parse_run
 from softprompt.errors import ConfigError, PromptError
 
 if TYPE_CHECKING:
+    from softprompt.backbones.backbone import Backbone
+    from softprompt.prompts.prompt import Prompt
     from softprompt.store.card import PromptCard
 
 SETTINGS, PROMPT, CARD = "settings.yaml", "prompt", "prompt.json"
@@ -118,6 +120,16 @@ def _check_prompt(run: Path) -> None:
             "a finished run",
             "finish it with softprompt train RECIPE --resume",
         )
+
+
+def load(folder: Path, settings: RunSettings) -> "tuple[Backbone, Prompt]":
+    """A stored prompt on its backbone, as the settings say."""
+    from softprompt.backbones.load import load_backbone
+    from softprompt.prompts.prompt import load_prompt
+
+    wanted = settings.backbone
+    frozen = load_backbone(wanted.name, dtype=wanted.dtype, attention=wanted.attention, device=wanted.device)
+    return frozen, load_prompt(folder, frozen).to(frozen.device)
 
 
 def positions_of(card: "PromptCard") -> int:

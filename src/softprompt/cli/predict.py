@@ -75,16 +75,10 @@ def predict(
         )
     record = record_of(settings, text, second, choice)
 
-    from softprompt.backbones.load import load_backbone
-    from softprompt.prompts.prompt import load_prompt
     from softprompt.tasks.reading import ReadingTask
     from softprompt.tasks.registry import build_task
 
-    frozen = load_backbone(
-        settings.backbone.name, dtype=settings.backbone.dtype, attention=settings.backbone.attention,
-        device=settings.backbone.device,
-    )  # fmt: skip
-    prompt = load_prompt(folder, frozen).to(frozen.device)
+    frozen, prompt = places.load(folder, settings)
     labels = getattr(settings.task, "labels", None) or card.head.labels
     task = build_task(frozen, settings.task, settings.decoding, labels)
     assert isinstance(task, ReadingTask)

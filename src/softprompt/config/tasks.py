@@ -19,42 +19,31 @@ class GenerationSettings(Settings):
     """Longer targets are cut at the end, and counted in the log (training only)."""
 
 
-class ClassificationSettings(Settings):
+class _TextSettings(Settings):
+    """What the tasks share that read a text, or a pair, for one answer."""
+
+    max_tokens: int = Field(default=128, ge=1)
+    """Longer texts are cut at the end (of a pair, the longer one first), and counted in the log."""
+    separator: str = "\n"
+    """Text between the two texts of a pair, for tokenizers that have no form for pairs (decoders)."""
+    pooling: Pooling | None = None
+    """Which state the head reads; None is `first` ([CLS]) on encoders and `last` (real token) elsewhere."""
+    head_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout before the head while training."""
+
+
+class ClassificationSettings(_TextSettings):
     name: Literal["classification"] = "classification"
     labels: list[str] | None = Field(default=None, min_length=2)
     """Every label, in the order of the head's outputs; None takes the format's, or the training data's."""
-    max_tokens: int = Field(default=128, ge=1)
-    """Longer texts are cut at the end (of a pair, the longer one first), and counted in the log."""
-    separator: str = "\n"
-    """Text between the two texts of a pair, for tokenizers that have no form for pairs (decoders)."""
-    pooling: Pooling | None = None
-    """Which state the head reads; None is `first` ([CLS]) on encoders and `last` (real token) elsewhere."""
-    head_dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Dropout before the head while training."""
 
 
-class RegressionSettings(Settings):
+class RegressionSettings(_TextSettings):
     name: Literal["regression"] = "regression"
-    max_tokens: int = Field(default=128, ge=1)
-    """Longer texts are cut at the end (of a pair, the longer one first), and counted in the log."""
-    separator: str = "\n"
-    """Text between the two texts of a pair, for tokenizers that have no form for pairs (decoders)."""
-    pooling: Pooling | None = None
-    """Which state the head reads; None is `first` ([CLS]) on encoders and `last` (real token) elsewhere."""
-    head_dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Dropout before the head while training."""
 
 
-class ChoiceSettings(Settings):
+class ChoiceSettings(_TextSettings):
     name: Literal["choice"] = "choice"
-    max_tokens: int = Field(default=128, ge=1)
-    """Longer texts are cut at the end (the longer of text and choice first), and counted in the log."""
-    separator: str = "\n"
-    """Text between text and choice, for tokenizers that have no form for pairs (decoders)."""
-    pooling: Pooling | None = None
-    """Which state the head reads; None is `first` ([CLS]) on encoders and `last` (real token) elsewhere."""
-    head_dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Dropout before the head while training."""
 
 
 class TaggingSettings(Settings):

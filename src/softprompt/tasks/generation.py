@@ -1,6 +1,5 @@
 """Generation: a source text in, a target text out."""
 
-import random
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from softprompt.errors import BackboneError, ConfigError, DataError
 from softprompt.tasks.batching import longest_first, pad
 from softprompt.tasks.decoding import check_decoding, generate_arguments, newline_tokens, seeded
 from softprompt.tasks.encoding import DecoderForm, EncoderDecoderForm
-from softprompt.tasks.task import IGNORED, Example, ScoreRow
+from softprompt.tasks.task import IGNORED, Example, ScoreRow, drawn
 
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
@@ -150,17 +149,10 @@ class GenerationTask:
         Raises:
             DataError: there are fewer than `k` records.
         """
-        if k > len(records):
-            raise DataError(
-                "demonstrations",
-                f"{k} wanted",
-                f"at most {len(records)}, the records there are",
-                "ask for fewer",
-            )
-        draw = random.Random(seed)
+        chosen, draw = drawn(records, k, seed)
         return [
             self._form.context(record.source) + self._form.target(draw.choice(record.targets))
-            for record in draw.sample(list(records), k)
+            for record in chosen
         ]
 
     def score(

@@ -1,6 +1,5 @@
 """What the tasks share whose answer a head reads off a backbone's states."""
 
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from softprompt.errors import ConfigError, DataError, PromptError
 from softprompt.store.card import HeadCard
 from softprompt.tasks.batching import longest_first
 from softprompt.tasks.inputs import Row, RowForm, collate
-from softprompt.tasks.task import ScoreRow
+from softprompt.tasks.task import ScoreRow, drawn
 
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
@@ -223,16 +222,9 @@ class ReadingTask(ABC):
         Raises:
             DataError: there are fewer than `k` records.
         """
-        if k > len(records):
-            raise DataError(
-                "demonstrations",
-                f"{k} wanted",
-                f"at most {len(records)}, the records there are",
-                "ask for fewer",
-            )
         form = self._new_form()
-        drawn = random.Random(seed).sample(list(records), k)
-        return [list(self._example(record, form, labelled=False).rows[0].ids) for record in drawn]
+        chosen, _ = drawn(records, k, seed)
+        return [list(self._example(record, form, labelled=False).rows[0].ids) for record in chosen]
 
     def check(self, records: Sequence[Any], labelled: bool = True) -> None:
         """Look at every record before anything is trained.

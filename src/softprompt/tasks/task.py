@@ -1,11 +1,13 @@
 """What training asks of a task, and the two small things that pass between them."""
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict
 
 import torch
 
+from softprompt.errors import DataError
 from softprompt.store.card import HeadCard
 
 IGNORED = -100
@@ -32,6 +34,23 @@ class Example:
     length: int
     n_targets: int
     n_rows: int = 1
+
+
+def drawn(records: Sequence[Any], k: int, seed: int) -> tuple[list[Any], random.Random]:
+    """`k` records to demonstrate a task with, and the generator that drew them.
+
+    Raises:
+        DataError: there are fewer than `k` records.
+    """
+    if k > len(records):
+        raise DataError(
+            "demonstrations",
+            f"{k} wanted",
+            f"at most {len(records)}, the records there are",
+            "ask for fewer",
+        )
+    draw = random.Random(seed)
+    return draw.sample(list(records), k), draw
 
 
 class ScoreRow(TypedDict):

@@ -11,6 +11,7 @@ from softprompt.config.base import Settings
 from softprompt.errors import TrainingError
 from softprompt.training.checkpoint import Checkpoints
 from softprompt.training.disk import write_atomically, writing
+from softprompt.training.processes import Processes
 
 # Where a run lies and what it runs on change nothing that it computes.
 _FREE = {"name", "output", "backbone.device"}
@@ -110,6 +111,24 @@ class RunFolder:
                 "those that the run began with",
                 "put them back, or give this run another name",
             )
+
+
+def claim(settings: Any, resume: bool, processes: Processes) -> tuple[RunFolder, dict[str, Any] | None]:
+    """The folder that a run may write to, and the result of a run to resume that had already ended.
+
+    Args:
+        settings: of the run, with its `folder`.
+        resume: whether to go on with what is there.
+        processes: the main one looks, the others wait for it.
+
+    Raises:
+        TrainingError: as `RunFolder.check`.
+    """
+    folder = RunFolder(settings.folder)
+    if processes.is_main:
+        folder.check(settings, resume)
+    processes.wait()
+    return folder, folder.finished() if resume else None
 
 
 def flat(settings: Settings) -> dict[str, Any]:

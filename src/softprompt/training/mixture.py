@@ -20,7 +20,7 @@ from softprompt.training.assemble import Assembly, assemble, resolve
 from softprompt.training.disk import write_atomically, writing
 from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
 from softprompt.training.facts import hardware, versions
-from softprompt.training.folder import RunFolder
+from softprompt.training.folder import RunFolder, claim
 from softprompt.training.plots import draw_curves
 from softprompt.training.processes import Processes
 from softprompt.training.progress import RunProgress, clock
@@ -69,11 +69,7 @@ def run_mixture(
     """
     started = time.perf_counter()
     processes = Processes(settings.backbone.device)
-    folder = RunFolder(settings.folder)
-    if processes.is_main:
-        folder.check(settings, resume)
-    processes.wait()
-    ended = folder.finished() if resume else None
+    folder, ended = claim(settings, resume, processes)
     if ended is not None:
         return MixtureResult(folder.path, ended)
     with RunProgress(console if processes.is_main else None) as progress:

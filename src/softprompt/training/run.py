@@ -16,7 +16,7 @@ from softprompt.training.assemble import Assembly, assemble, resolve
 from softprompt.training.disk import write_atomically, writing
 from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
 from softprompt.training.facts import hardware, versions
-from softprompt.training.folder import RunFolder
+from softprompt.training.folder import RunFolder, claim
 from softprompt.training.loop import Loop
 from softprompt.training.plots import draw_curves
 from softprompt.training.processes import Processes
@@ -68,11 +68,7 @@ def run(
     """
     started = time.perf_counter()
     processes = Processes(settings.backbone.device)
-    folder = RunFolder(settings.folder)
-    if processes.is_main:
-        folder.check(settings, resume)
-    processes.wait()
-    ended = folder.finished() if resume else None
+    folder, ended = claim(settings, resume, processes)
     if ended is not None:
         return RunResult(folder.path, ended)
     with RunProgress(console if processes.is_main else None) as progress:
