@@ -42,7 +42,7 @@ def load(settings: DataSettings) -> Splits:
     that scores of several subsamples compare. `extrapolation` filters train and dev, never test.
     A development share is taken from the drawn training pairs; pairs of one source in it become
     one record where records have several references (`Record`), and stay apart where each has its
-    own label.
+    own label. A test share is taken from the training file before everything else, always the same.
 
     Raises:
         ConfigError: settings that contradict each other, all of them at once.
@@ -50,6 +50,9 @@ def load(settings: DataSettings) -> Splits:
     """
     _check(settings)
     train, dev, test = (_read(settings, split) for split in ("train", "dev", "test"))
+    if settings.test_share:
+        # By a fixed draw: every subsample, seed and size is tested on the same records.
+        train, test = set_aside(train, 0, settings.test_share, "test")
     if settings.extrapolation == "seen":
         train, dev = (keep_seen(records) if records else [] for records in (train, dev))
     train = pairs(train)
@@ -98,7 +101,7 @@ def _read(settings: DataSettings, split: str) -> list[Any]:
 def _check(settings: DataSettings) -> None:
     form, name = FORMATS[settings.format], settings.format
     given = [split for split in ("train", "dev", "test") if getattr(settings, split) is not None]
-    has = ["train", "dev", "test"] if form.generated else given
+    has = ["train", "dev", "test"] if form.generated else [*given, *["test"] * bool(settings.test_share)]
     found: list[str] = []
 
     def wrong(where: str, got: str, expected: str, do: str) -> None:
@@ -109,7 +112,7 @@ def _check(settings: DataSettings) -> None:
     if not has:
         wrong("train", f"no path for {name}", form.content, "give at least one of train, dev and test")
     found.extend(misfits(name, settings.model_dump()))
-    for setting in ("dev_size", "test_size", "dev_share") if form.grouped else ():
+    for setting in ("dev_size", "test_size", "dev_share", "test_share") if form.grouped else ():
         if value := getattr(settings, setting):
             got = f"{value} for {name}, whose records are scored in groups"
             wrong(setting, got, "every record", "leave it out, or give a smaller file")
@@ -129,6 +132,11 @@ def _check(settings: DataSettings) -> None:
             wrong("dev_share", f"{settings.dev_share} beside data.dev", "one of the two", "drop one")
         if settings.dev_size is not None:
             wrong("dev_size", f"{settings.dev_size} beside data.dev_share", "one of the two", "drop one")
+    if settings.test_share:
+        if settings.train is None:
+            wrong("test_share", str(settings.test_share), "a path in data.train to share", "give it")
+        if settings.test is not None:
+            wrong("test_share", f"{settings.test_share} beside data.test", "one of the two", "drop one")
     if settings.subsample and settings.train_size is None and not settings.dev_share:
         got = f"{settings.subsample}, but nothing is drawn by it"
         wrong("subsample", got, "data.train_size or data.dev_share", "give one, or drop it")
