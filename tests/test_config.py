@@ -66,8 +66,9 @@ def test_a_short_run_has_defaults():
         (
             changed(data={"format": "e2"}),
             "data.format: got 'e2'; expected one of 'e2e', 'webnlg', 'dart', 'scitldr', 'jsonl', 'csv', "
-            "'restaurants', 'boolq', 'cb', 'copa', 'multirc', 'rte', 'wic', 'wsc', 'sst2', 'trec', "
-            "'trec_fine', 'conll', 'squad', 'labelled_jsonl', 'labelled_csv', 'labelled_tsv' or 'datasets'; "
+            "'restaurants', 'boolq', 'cb', 'copa', 'multirc', 'rte', 'wic', 'wsc', 'sst2', "
+            "'trec', 'trec_fine', 'trex', 'conll', 'squad', 'labelled_jsonl', 'labelled_csv', 'labelled_tsv' "
+            "or 'datasets'; "
             "did you mean 'e2e'?",
         ),
         (
@@ -109,7 +110,7 @@ def test_a_short_run_has_defaults():
         (
             changed(task={"name": "taging"}),
             "task.name: got 'taging'; expected one of 'generation', 'classification', 'tagging', 'choice', "
-            "'spans', 'regression'; did you mean 'tagging'?",
+            "'spans', 'regression', 'cloze', 'probing'; did you mean 'tagging'?",
         ),
         (
             changed(task={"name": "spans", "strid": 3}),
@@ -123,7 +124,7 @@ def test_a_short_run_has_defaults():
         (
             changed(method={"name": "null_prompt"}),
             "method.name: got 'null_prompt' for task 'generation', which writes no template into the input; "
-            "expected another method; use softprompt.null_prompt from Python",
+            "expected it for cloze and probing; use softprompt.null_prompt from Python",
         ),
         (
             changed(training={"steps": 1, "head_learning_rate": 0.1}),
@@ -148,7 +149,7 @@ def test_all_mistakes_are_reported_at_once():
     raw = {
         "backbone": {"dtype": "int8"},
         "method": {"name": "prefix_tuning", "lenght": 3, "width": 0},
-        "training": {"steps": 0, "sede": 1},
+        "training": {"steps": -1, "sede": 1},
     }
     paths = [line.split(": ")[1] for line in lines_of(raw)]
     assert sorted(paths) == [

@@ -37,6 +37,8 @@ def test_every_task_has_metrics_and_shared_ones_come_once() -> None:
         "spans": "answer_f1",
         "choice": "accuracy",
         "regression": "pearson",
+        "cloze": "accuracy",
+        "probing": "p_at_1",
     }
 
 

@@ -99,7 +99,9 @@ def test_settings_name_every_option_of_their_method():
     assert set(methods.METHODS) == set(METHODS)
     for name, settings in METHODS.items():
         options = set(inspect.signature(methods.METHODS[name]).parameters)
-        assert options - {"backbone", "examples", "head", "seed"} == set(settings.model_fields) - {"name"}
+        # How many examples are drawn is said there; the examples and the task's template come from the run.
+        given = {"backbone", "examples", "head", "seed"} | ({"template"} if name == "in_context" else set())
+        assert options - given == set(settings.model_fields) - {"name", "examples"}
     prompt = methods.build(tiny_backbone("llama"), PromptTuningSettings(length=3), seed=1)
     assert (prompt.card.method, prompt.length) == ("prompt_tuning", 3)
 
@@ -223,7 +225,11 @@ def test_every_method_is_built_with_the_settings_head():
     backbone = tiny_backbone("bert")
     head = softprompt.head("value")
     for name, settings in METHODS.items():
-        template = {"p_tuning": "{text} [soft*2] [blank]", "null_prompt": "{text} [blank]"}.get(name)
+        template = {
+            "p_tuning": "{text} [soft*2] [blank]",
+            "null_prompt": "{text} [blank]",
+            "in_context": "{text} [blank]",
+        }.get(name)
         prompt = methods.build(backbone, settings(), 3, [[5, 6]] * 4, head, template)
         assert prompt.card.method == name
         assert prompt.card.head is not None and prompt.card.head.kind == "value"

@@ -4,7 +4,9 @@ import pytest
 
 from softprompt.config import (
     ClassificationSettings,
+    ClozeSettings,
     GenerationSettings,
+    ProbingSettings,
     RegressionSettings,
     SpanSettings,
     TaggingSettings,
@@ -12,6 +14,8 @@ from softprompt.config import (
 from softprompt.config.tasks import TASKS
 from softprompt.data.records import LabelledText, TaggedWords
 from softprompt.errors import ConfigError
+from softprompt.tasks.cloze import ClozeTask
+from softprompt.tasks.probing import ProbingTask
 from softprompt.tasks.registry import build_task, labels_of, reading_tasks
 from support.reading import bert, gpt2
 
@@ -47,8 +51,11 @@ def test_records_of_another_kind_are_named_before_their_labels_are_looked_for():
 
 
 def test_every_task_of_the_settings_can_be_built():
-    assert {"generation", *reading_tasks()} == set(TASKS)
+    assert {"generation", "cloze", "probing", *reading_tasks()} == set(TASKS)
     for name, kind in reading_tasks().items():
         task = build_task(bert(), TASKS[name](), labels=("a", "b"))
         assert type(task) is kind
     assert build_task(gpt2(), GenerationSettings(separator=" ")).head is None
+    words = ClozeSettings(verbalizer={"a": "the", "b": "is"})
+    assert type(build_task(gpt2(), words, labels=("a", "b"))) is ClozeTask
+    assert type(build_task(gpt2(), ProbingSettings())) is ProbingTask

@@ -74,7 +74,13 @@ def evaluate(
     processes = Processes(settings.backbone.device)
     _check_baseline(settings, baseline)
     records, train, fingerprint = records_of(settings, split.value, limit)
-    backbone, task = _frozen(settings, processes.device, place.prompt)
+    backbone, task = _frozen(settings, processes.device, place.prompt, records, train)
+    n_records = len(records)
+    records = task.usable(records)
+    if not records:
+        got = f"{n_records} records, none with an answer in the vocabulary"
+        raise ConfigError(f"data.{split.value}", got, "at least one", "allow more with task.vocabulary")
+    train = task.usable(train)
     task.check(records)
     prompt = _system(backbone, task, place.prompt, demonstrations, train, settings)
 
@@ -99,12 +105,16 @@ def evaluate(
     name = "-".join(part for part in (split.value, kind) if part)
     title = f"{settings.name}: {name}, {len(records)} records"
     print_scores(console, title, scored.rows, settings.metrics)
+    if n_records > len(records):
+        n = n_records - len(records)
+        console.print(f"note: {n} records are left out, their answer is outside the vocabulary")
     if task.n_cut:
         console.print(f"note: {task.n_cut} texts were too long for the task's settings and cut")
     facts = {
         "split": split.value,
         "system": kind or "prompt",
         "records": len(records),
+        "left_out_records": n_records - len(records),
         "scores": scored.rows,
         "cut_texts": task.n_cut,
         "seconds": round(time.perf_counter() - started, 2),
@@ -167,9 +177,11 @@ def _whole_questions(records: list[Any], limit: int) -> list[Any]:
 
 def _check_baseline(settings: "RunSettings", baseline: bool) -> None:
     """Raises ConfigError where the untouched backbone has no way to answer."""
+    from softprompt.config.settings import BLANKS
     from softprompt.errors import ConfigError
 
-    if baseline and settings.task.name != "generation":
+    of_words = settings.task.name in BLANKS and getattr(settings.task, "head", None) is None
+    if baseline and settings.task.name != "generation" and not of_words:
         raise ConfigError(
             "--no-prompt, --demonstrations",
             f"one of them for task '{settings.task.name}', whose answer a trained head gives",
@@ -178,17 +190,31 @@ def _check_baseline(settings: "RunSettings", baseline: bool) -> None:
         )
 
 
-def _frozen(settings: "RunSettings", device: str, prompt: Path | None) -> tuple["Backbone", "Task"]:
+def _frozen(
+    settings: "RunSettings",
+    device: str,
+    prompt: Path | None,
+    records: list["AnyRecord"],
+    train: list["AnyRecord"],
+) -> tuple["Backbone", "Task"]:
     from softprompt.backbones.load import load_backbone
+    from softprompt.config.settings import BLANKS
+    from softprompt.data.readers import FORMATS
     from softprompt.store.files import read_card
-    from softprompt.tasks.registry import build_task
+    from softprompt.tasks.registry import build_task, labels_of
+    from softprompt.training.assemble import with_template
 
     frozen = settings.backbone
     # The labels, and their order, are those of the head; others in the settings are refused below.
     head = None if prompt is None else read_card(prompt).head
     backbone = load_backbone(frozen.name, dtype=frozen.dtype, device=device, attention=frozen.attention)
-    labels = getattr(settings.task, "labels", None) or (head.labels if head is not None else ())
-    return backbone, build_task(backbone, settings.task, settings.decoding, labels)
+    form = FORMATS[settings.data.format]
+    if settings.task.name in BLANKS:
+        labels = labels_of(settings.task, form.labels, train or records)
+        settings = with_template(settings, [*train, *records], backbone)
+    else:
+        labels = getattr(settings.task, "labels", None) or (head.labels if head is not None else ())
+    return backbone, build_task(backbone, settings.task, settings.decoding, labels, form.fields)
 
 
 def _system(
@@ -203,11 +229,12 @@ def _system(
     from softprompt.errors import ConfigError
     from softprompt.prompts.methods import prefix_tuning
     from softprompt.prompts.prompt import load_prompt
+    from softprompt.tasks.cloze import ClozeTask
     from softprompt.tasks.reading import ReadingTask
 
     if folder is not None:
         prompt = load_prompt(folder, backbone).to(backbone.device)
-        if isinstance(task, ReadingTask):
+        if isinstance(task, ReadingTask | ClozeTask):
             task.check_head(prompt)
         elif prompt.head is not None:
             raise ConfigError(

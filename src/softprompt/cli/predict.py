@@ -27,6 +27,8 @@ TASK_OF_HEAD = {
     "span": "spans",
     "choice": "choice",
     "value": "regression",
+    "calibration": "cloze",
+    "soft": "cloze",
 }
 
 
@@ -54,35 +56,38 @@ def predict(
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Say what the head of a stored prompt makes of a text."""
+    """Say what a stored prompt makes of a text: its head, or the word in its template's blank."""
     from softprompt.cli import places
+    from softprompt.config.settings import BLANKS
     from softprompt.errors import ConfigError, PromptError
     from softprompt.store.files import read_card
 
     folder = places.prompt_folder(prompt_folder)
     card = read_card(folder)
-    if card.head is None:
+    of_blank = card.task.get("name") in BLANKS
+    if card.head is None and not of_blank:
         raise PromptError(
             str(folder), "a prompt without a head", "one that has it", "use softprompt generate"
         )
     # A prompt that was made by hand may know its task only by its head.
-    name = TASK_OF_HEAD[card.head.kind]
+    name = TASK_OF_HEAD[card.head.kind] if card.head is not None else card.task["name"]
     told = [] if card.task else [f"task.name={name}"]
     settings = places.stored_settings(card, backbone, [*told, *(overrides or [])])
     if settings.task.name != name:
         raise ConfigError(
-            "task.name", f"'{settings.task.name}' for a {card.head.kind} head", f"'{name}'", "leave it out"
+            "task.name", f"'{settings.task.name}' for a prompt made for another", f"'{name}'", "leave it out"
         )
     record = record_of(settings, text, second, choice)
 
-    from softprompt.tasks.reading import ReadingTask
+    from softprompt.tasks.probing import ProbingTask
     from softprompt.tasks.registry import build_task
 
     frozen, prompt = places.load(folder, settings)
-    labels = getattr(settings.task, "labels", None) or card.head.labels
-    task = build_task(frozen, settings.task, settings.decoding, labels)
-    assert isinstance(task, ReadingTask)
-    task.check_head(prompt)
+    labels = getattr(settings.task, "labels", None) or (card.head.labels if card.head is not None else ())
+    labels = labels or tuple(getattr(settings.task, "verbalizer", None) or ())
+    task: Any = build_task(frozen, settings.task, settings.decoding, labels)
+    if not isinstance(task, ProbingTask):
+        task.check_head(prompt)
     task.check([record], labelled=False)
     task.check_positions([record], places.positions_of(card), training=False)
     with frozen.prompted(prompt):
@@ -90,8 +95,10 @@ def predict(
     if settings.task.name == "tagging":
         for word, tag in zip(record.words, answer, strict=True):
             typer.echo(f"{word}\t{tag}")
+    elif settings.task.name == "probing":
+        typer.echo("\n".join(answer["words"]))
     else:
-        typer.echo(record.choices[answer] if settings.task.name == "choice" else answer)
+        typer.echo(record.choices[answer] if isinstance(answer, int) else answer)
     if settings.task.name == "spans" and not answer:
         typer.echo("note: the context holds no answer", err=True)
     if task.n_cut:
@@ -109,8 +116,8 @@ def record_of(settings: "RunSettings", text: str, second: str | None, choices: l
 
     task = settings.task.name
     for option, given, tasks in (
-        ("--second", second is not None, ("classification", "regression", "spans")),
-        ("--choice", bool(choices), ("choice",)),
+        ("--second", second is not None, ("classification", "regression", "spans", "cloze")),
+        ("--choice", bool(choices), ("choice", "cloze")),
     ):
         if given and task not in tasks:
             raise ConfigError(
@@ -118,7 +125,7 @@ def record_of(settings: "RunSettings", text: str, second: str | None, choices: l
             )
     if task == "tagging":
         return TaggedWords("text", tuple(text.split()))
-    if task == "choice":
+    if task == "choice" or (task == "cloze" and choices):
         if not choices or len(choices) < 2:
             raise ConfigError("--choice", f"{len(choices or [])} of them", "at least 2", "repeat the option")
         return Choices("text", text, tuple(choices))

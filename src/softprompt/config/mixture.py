@@ -127,7 +127,7 @@ class MixtureSettings(Settings):
         kinds = {_KINDS.get(part.task.name, "tasks with heads") for part in self.parts.values()}
         if len(kinds) > 1:
             yield problem("parts", " beside ".join(sorted(kinds)), "one or the other")
-        if getattr(self.method, "tune", None) is not None:
+        if getattr(self.method, "tune", None) not in (None, "none"):
             where, got = (
                 ("method.name", "'fine_tuning'")
                 if self.method.name == "fine_tuning"

@@ -184,7 +184,7 @@ class RunSettings(Settings):
         if method in ("p_tuning", "null_prompt") and task not in BLANKS:
             got = f"'{method}' for task '{task}', which writes no template into the input"
             do = f"use softprompt.{method} from Python"
-            raise ValueError(problem("method.name", got, f"a task of {' and '.join(BLANKS)}", do))
+            raise ValueError(problem("method.name", got, f"it for {' and '.join(BLANKS)}", do))
         if method == "in_context" and task not in ("generation", *BLANKS):
             got = f"'in_context' for task '{task}', whose answer a trained head gives"
             raise ValueError(problem("method.name", got, "another method", "e.g. head_only"))
@@ -212,7 +212,7 @@ class RunSettings(Settings):
             task == "cloze" and getattr(self.task, "head", None) is None
         )
         if headless and self.training.head_learning_rate is not None:
-            where, got = "training.head_learning_rate", f"it for {task} without a head"
+            where, got = "training.head_learning_rate", f"it for {task}, which has no head"
             raise ValueError(problem(where, got, do="leave it out"))
         return self
 

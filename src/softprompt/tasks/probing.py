@@ -140,11 +140,13 @@ class ProbingTask(BlankTask):
 
     def _answers(self, examples: Sequence[BlankExample]) -> list[Any]:
         logits = self.backbone.labelled_logits(*self._inputs(examples)).float()
+        n_shown = min(_N_SHOWN, logits.shape[1])
         if self.vocabulary is not None:
+            n_shown = min(_N_SHOWN, len(self.vocabulary.ids))
             shut = torch.full_like(logits[0], -torch.inf)
             shut[list(self.vocabulary.ids)] = 0
             logits = logits + shut
-        best = logits.topk(min(_N_SHOWN, logits.shape[1]), dim=-1).indices.tolist()
+        best = logits.topk(n_shown, dim=-1).indices.tolist()
         tokenizer: Any = self.backbone.tokenizer
         found: list[Any] = []
         for row, example, tokens in zip(logits, examples, best, strict=True):

@@ -1,8 +1,8 @@
 """From one run's settings to the things that it trains with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from softprompt.config import RunSettings
 from softprompt.config.settings import BLANKS
@@ -52,8 +52,8 @@ def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | 
     form = FORMATS[settings.data.format]
     labels = labels_of(settings.task, form.labels, splits.train)
     backbone = backbone or load(settings, processes.device)
-    if settings.task.name in BLANKS:
-        settings = _with_template(settings, splits, backbone)
+    records = [*splits.train, *splits.dev, *splits.test]
+    settings = with_template(settings, records, backbone)
     task = build_task(backbone, settings.task, settings.decoding, labels, form.fields)
     splits, left_out = _usable(task, splits)
     for records in (splits.train, splits.dev, splits.test):
@@ -87,9 +87,10 @@ def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | 
     return Assembly(backbone, task, prompt, splits, settings, left_out)
 
 
-def _with_template(settings: RunSettings, splits: Splits, backbone: "Backbone") -> RunSettings:
-    """The settings with the run's one template in the task's place."""
-    records = [*splits.train, *splits.dev, *splits.test]
+def with_template(settings: RunSettings, records: Sequence[Any], backbone: "Backbone") -> RunSettings:
+    """The settings with the run's one template in the task's place, if the task has templates."""
+    if settings.task.name not in BLANKS:
+        return settings
     template = template_of(settings, records, backbone.is_causal)
     if template is None:
         return settings

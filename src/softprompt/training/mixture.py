@@ -205,9 +205,13 @@ class _MixtureRun:
         shared = next(iter(self._parts.values())).prompt
         self._parts = {
             name: Assembly(
-                part.backbone, part.task, shared.with_head(part.prompt.head), part.splits, part.settings,
+                part.backbone,
+                part.task,
+                shared.with_head(part.prompt.head),
+                part.splits,
+                part.settings,
                 part.left_out,
-            )  # fmt: skip
+            )
             for name, part in self._parts.items()
         }
 
