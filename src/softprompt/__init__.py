@@ -18,6 +18,8 @@ _PUBLIC = {
     "null_prompt": "softprompt.prompts.cloze",
     "fine_tuning": "softprompt.prompts.methods",
     "head_only": "softprompt.prompts.methods",
+    "adapter": "softprompt.prompts.adapters",
+    "lora": "softprompt.prompts.adapters",
     "head": "softprompt.prompts.heads",
     "load_prompt": "softprompt.prompts.prompt",
     "Prompt": "softprompt.prompts.prompt",
@@ -27,11 +29,13 @@ __all__ = [
     "Backbone",
     "Prompt",
     "__version__",
+    "adapter",
     "fine_tuning",
     "head",
     "head_only",
     "load_backbone",
     "load_prompt",
+    "lora",
     "null_prompt",
     "p_tuning",
     "p_tuning_v2",
@@ -53,6 +57,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
     from softprompt.backbones.load import load_backbone
+    from softprompt.prompts.adapters import adapter, lora
     from softprompt.prompts.cloze import null_prompt, p_tuning
     from softprompt.prompts.heads import head
     from softprompt.prompts.methods import fine_tuning, head_only, p_tuning_v2, prefix_tuning, prompt_tuning

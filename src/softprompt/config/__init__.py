@@ -3,8 +3,10 @@
 from softprompt.config.loading import apply_override, load_recipe, load_run, parse_run, read_mapping
 from softprompt.config.methods import (
     METHODS,
+    AdapterSettings,
     FineTuningSettings,
     HeadOnlySettings,
+    LoraSettings,
     MethodSettings,
     NullPromptSettings,
     PrefixTuningSettings,
@@ -38,6 +40,7 @@ __all__ = [
     "METRICS",
     "METRICS_BY_TASK",
     "TASKS",
+    "AdapterSettings",
     "BackboneSettings",
     "ChoiceSettings",
     "ClassificationSettings",
@@ -46,6 +49,7 @@ __all__ = [
     "FineTuningSettings",
     "GenerationSettings",
     "HeadOnlySettings",
+    "LoraSettings",
     "MethodSettings",
     "MixtureSettings",
     "NullPromptSettings",

@@ -10,6 +10,7 @@ import torch
 
 from softprompt.config import MethodSettings
 from softprompt.errors import PromptError
+from softprompt.prompts.adapters import adapter, lora
 from softprompt.prompts.assemble import (
     Positions,
     Reparameterization,
@@ -242,6 +243,8 @@ METHODS: dict[str, Callable[..., Prompt]] = {
     "null_prompt": null_prompt,
     "fine_tuning": fine_tuning,
     "head_only": head_only,
+    "adapter": adapter,
+    "lora": lora,
 }
 """Every method by the name that settings and prompt files use."""
 
