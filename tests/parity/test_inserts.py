@@ -397,3 +397,14 @@ def test_prompts_for_other_linear_layers_are_refused():
             pass
     with backbone.prompted(None):  # and the refusal left nothing behind
         pass
+
+
+@pytest.mark.parametrize("family", ["gpt2", "t5", "bert_mlm", "albert_mlm", "modernbert_mlm", "electra_mlm"])
+def test_logits_of_some_positions_are_those_of_all(family):
+    backbone, inputs = tiny_backbone(family), inputs_for(tiny_backbone(family))
+    chosen = torch.zeros(inputs.get("decoder_input_ids", inputs["input_ids"]).shape, dtype=torch.bool)
+    chosen[0, 1] = chosen[1, 3] = True
+    for prompt in some(backbone, family.removesuffix("_mlm")).values():
+        for prompts in (disturb(prompt), [prompt, None]):
+            with torch.no_grad(), backbone.prompted(prompts):
+                close(backbone.labelled_logits(inputs, chosen), backbone.model(**inputs).logits[chosen])

@@ -27,10 +27,15 @@ def modules(prompt) -> tuple[str, ...]:
     return prompt.card.inserts.modules
 
 
+def width(prompt) -> int:
+    assert isinstance(prompt.card.inserts, AdaptersCard)
+    return prompt.card.inserts.width
+
+
 def test_a_width_or_a_reduction(backbone):
-    assert softprompt.adapter(backbone).card.inserts.width == 2  # 32 / 16
-    assert softprompt.adapter(backbone, reduction=5).card.inserts.width == 6
-    assert softprompt.adapter(backbone, width=7).card.inserts.width == 7
+    assert width(softprompt.adapter(backbone)) == 2  # 32 / 16
+    assert width(softprompt.adapter(backbone, reduction=5)) == 6
+    assert width(softprompt.adapter(backbone, width=7)) == 7
     card = softprompt.adapter(backbone, width=7, activation="gelu", placement="pfeiffer", seed=4).card
     places = tuple(f"encoder.layer.{k}.output.dense" for k in range(3))
     assert card.inserts == AdaptersCard(modules=places, width=7, activation="gelu", placement="pfeiffer")
@@ -209,8 +214,8 @@ def edit(folder, change) -> None:
     [
         (
             {"width": 3},
-            r"inserts\.encoder\.layer\.0\.attention\.output\.dense\.down\.weight: got shape \[2, 32\]; expected "
-            r"\[3, 32\]",
+            r"inserts\.encoder\.layer\.0\.attention\.output\.dense\.down\.weight: got shape \[2, 32\]; "
+            r"expected \[3, 32\]",
         ),
         ({"width": 0}, r"prompt\.json: inserts\.adapter\.width: got 0; expected input should be greater"),
         ({"kind": "prefix"}, r"prompt\.json: inserts: got .*'prefix'.* does not match any"),
@@ -220,7 +225,7 @@ def edit(folder, change) -> None:
             r"inserts: got 'encoder\.layer\.9\.output\.dense'; expected linear layers of BertModel",
         ),
         ({"modules": ["encoder.layer.0.output.dense"]}, r"tensors: got '.*' besides; expected only what the"),
-        ({"modules": ["encoder.layer.0.attention.self.query"]}, r"query\.down\.weight: got nothing; expected"),
+        ({"modules": ["encoder.layer.0.attention.self.query"]}, r"query\.down\.weight: got nothing"),
     ],
 )  # fmt: skip
 def test_a_card_that_does_not_fit_is_refused(backbone, tmp_path, changes, message):

@@ -70,9 +70,9 @@ class Adapter(nn.Module):
 
     def __init__(self, hidden: int, width: int, activation: str, generator: torch.Generator | None = None):
         super().__init__()
-        self.down = nn.utils.skip_init(nn.Linear, hidden, width, dtype=torch.float32)
+        self.down: Any = nn.utils.skip_init(nn.Linear, hidden, width, dtype=torch.float32)
         self.activation = ACTIVATIONS[activation]()
-        self.up = nn.utils.skip_init(nn.Linear, width, hidden, dtype=torch.float32)
+        self.up: Any = nn.utils.skip_init(nn.Linear, width, hidden, dtype=torch.float32)
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.zero_()
@@ -176,7 +176,7 @@ def _low_ranks(card: LoraCard, sizes: Mapping[str, tuple[int, int]], seed: int) 
     )
     # PEFT draws from torch's own generator; what that gives to others stays as it was.
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         package.inject_adapter_in_model(config, frozen)
     layers = []
     for layer in frozen:
