@@ -19,6 +19,8 @@ _PUBLIC = {
     "in_context": "softprompt.prompts.in_context",
     "fine_tuning": "softprompt.prompts.methods",
     "head_only": "softprompt.prompts.methods",
+    "adapter": "softprompt.prompts.adapters",
+    "lora": "softprompt.prompts.adapters",
     "head": "softprompt.prompts.heads",
     "load_prompt": "softprompt.prompts.prompt",
     "Prompt": "softprompt.prompts.prompt",
@@ -28,12 +30,14 @@ __all__ = [
     "Backbone",
     "Prompt",
     "__version__",
+    "adapter",
     "fine_tuning",
     "head",
     "head_only",
     "in_context",
     "load_backbone",
     "load_prompt",
+    "lora",
     "null_prompt",
     "p_tuning",
     "p_tuning_v2",
@@ -55,6 +59,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
     from softprompt.backbones.load import load_backbone
+    from softprompt.prompts.adapters import adapter, lora
     from softprompt.prompts.cloze import null_prompt, p_tuning
     from softprompt.prompts.heads import head
     from softprompt.prompts.in_context import in_context

@@ -23,12 +23,14 @@ READING: dict[str, tuple[str, str, dict[str, Any]]] = {
     "network": ("pair", "p_tuning_v2", {"length": 2, "reparameterization": "mlp", "width": 8}),
     "middle": ("regression", "p_tuning_v2", {"length": 4, "layers": [1]}),
     "again": ("classification", "prompt_tuning", {"length": 2}),
+    "adapters": ("tagging", "adapter", {"width": 8, "activation": "gelu"}),
 }
 WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
     "paper": ("prefix_tuning", {"length": 3, "width": 8}),
     "direct": ("prefix_tuning", {"length": 6, "reparameterization": None}),
     "lower": ("prefix_tuning", {"length": 2, "layers": "first:1", "reparameterization": None}),
     "front": ("prompt_tuning", {"length": 4}),
+    "low rank": ("lora", {"rank": 3}),
 }
 
 

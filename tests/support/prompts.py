@@ -67,3 +67,13 @@ def pad(rows: list[Tensor], side: str, token: int = 0) -> dict[str, Tensor]:
 def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> None:
     """Equal up to rounding, relative to the size of the numbers."""
     torch.testing.assert_close(a, b, atol=tolerance * max(1.0, b.abs().max().item()), rtol=0)
+
+
+def disturb(prompt: Prompt, seed: int = 7, scale: float = 0.3) -> Prompt:
+    """Adds noise to a prompt's modules, which begin as nothing; gives the prompt."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for insert in prompt.inserts.values():
+            for parameter in insert.stored().values():
+                parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
+    return prompt

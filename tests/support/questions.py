@@ -133,13 +133,19 @@ WRITING = Case(
 
 def prompt_for(backbone: Backbone, task: Any, method: str, seed: int = 0, **options: Any) -> Prompt:
     """A prompt of a method for a task (None: without a head), of random numbers large enough to matter."""
-    if method != "head_only":
+    inserted = method in ("adapter", "lora")
+    if method != "head_only" and not inserted:
         options = {"initialization": "random", **options}
     prompt = METHODS[method](backbone, head=None if task is None else task.head, seed=seed, **options)
     if options.get("reparameterization", "mlp" if method == "prefix_tuning" else None):
         noise = torch.Generator().manual_seed(seed)
         for parameter in prompt.blocks.parameters():  # whose last layer begins at zero
             parameter.data += 0.1 * torch.randn(parameter.shape, generator=noise)
+    elif inserted:  # which begins as nothing
+        noise = torch.Generator().manual_seed(seed)
+        for insert in prompt.inserts.values():
+            for parameter in insert.stored().values():
+                parameter.data += 0.2 * torch.randn(parameter.shape, generator=noise)
     elif method == "p_tuning_v2":
         for block in prompt.blocks:
             for parameter in block.parameters():

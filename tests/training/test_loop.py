@@ -475,9 +475,11 @@ def test_a_head_alone_is_one_group_and_no_other_parameter(tmp_path):
     assert moved == pytest.approx(0.01, rel=1e-2)
 
 
-@pytest.mark.parametrize("method", ["p_tuning_v2", "fine_tuning", "head_only"])
+@pytest.mark.parametrize("method", ["p_tuning_v2", "fine_tuning", "head_only", "adapter", "lora"])
 @pytest.mark.parametrize("at", [3, 8, 13])
 def test_with_a_head_resumed_equals_uninterrupted_too(tmp_path, method, at):
+    if method == "lora":
+        pytest.importorskip("peft")
     changes: dict[str, Any] = {
         "accumulation": 2, "head_learning_rate": 0.01, "schedule": "exponential", "weight_decay": 0.01,
     }  # fmt: skip

@@ -11,7 +11,7 @@ import softprompt
 from softprompt.config import MixtureSettings, load_run
 from softprompt.data import load as load_splits
 from softprompt.errors import ConfigError, DataError, TrainingError
-from softprompt.prompts.methods import build
+from softprompt.prompts.methods import METHODS, build
 from softprompt.prompts.prompt import load_prompt
 from softprompt.tasks.registry import build_task, labels_of
 from softprompt.training import loop as loop_module
@@ -157,10 +157,20 @@ def test_shared_parts_have_one_prompt_under_their_own_heads(tmp_path):
     assert result.facts["trained_parameters"] == (2 + 3 + 1) * 33 + 3 * 3 * 2 * 32
 
 
-@pytest.mark.parametrize("changes", [{}, {"select": "metric", "patience": 2, "weight_decay": 0.1}])
-def test_separate_parts_end_as_runs_of_their_own(tmp_path, changes):
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ({}, {}),
+        ({}, {"select": "metric", "patience": 2, "weight_decay": 0.1}),
+        ({"method": {"name": "adapter", "activation": "gelu"}}, {}),
+        ({"method": {"name": "lora"}}, {}),
+    ],
+)
+def test_separate_parts_end_as_runs_of_their_own(tmp_path, method, changes):
+    if method.get("method") == {"name": "lora"}:
+        pytest.importorskip("peft")
     backbone = reader("bert")
-    settings = training(mixture(tmp_path, "separate"), **changes)
+    settings = training(mixture(tmp_path, "separate", **method), **changes)
     result = run_mixture(settings, backbone=backbone)
     for name in settings.parts:
         own = settings.part(name).model_copy(update={"output": tmp_path / "alone"})
@@ -307,3 +317,24 @@ def test_without_development_sets_the_last_step_is_the_result(tmp_path):
         assert facts["best"] == {"metric": "mean loss of the parts", "step": 2, "value": None}
         assert facts["scores"] == []
     assert not (result.folder / "mood" / "outputs.jsonl").exists()
+
+
+@pytest.mark.parametrize("method", ["adapter", "lora"])
+def test_shared_adapters_and_lora_have_a_head_for_each_task(tmp_path, method):
+    if method == "lora":
+        pytest.importorskip("peft")
+    backbone = reader("bert")
+    parts = {name: reading(tmp_path, name, 6) for name in ("mood", "kind", "size")}
+    for part in parts.values():
+        part["data"]["dev"] = part["data"]["train"]  # on which small steps only gain
+    settings = training(
+        mixture(tmp_path, "shared", method={"name": method}, parts=parts), learning_rate=0.005
+    )
+    result = run_mixture(settings, backbone=backbone)
+    stored = [load_prompt(result.folder / name / "prompt", backbone) for name in parts]
+    first, *others = ({k: t for k, t in p.tensors().items() if k.startswith("inserts.")} for p in stored)
+    begun = METHODS[method](backbone).tensors()
+    assert any(not torch.equal(tensor, begun[name]) for name, tensor in first.items())
+    for tensors in others:
+        assert tensors.keys() == first.keys()
+        assert all(torch.equal(tensor, first[name]) for name, tensor in tensors.items())

@@ -40,8 +40,14 @@ def folder(request, tmp_path_factory):
     return path
 
 
-def settings(folder, tmp_path, name, **changes):
-    method = {"name": "prefix_tuning", "initialization": "examples:1", "width": 8, "dropout": 0.1}
+METHODS: dict[str, dict[str, Any]] = {
+    "prefix_tuning": {"initialization": "examples:1", "width": 8, "dropout": 0.1},
+    "adapter": {"reduction": 8},
+    "lora": {"rank": 2, "dropout": 0.1},
+}
+
+
+def settings(folder, tmp_path, name, method="prefix_tuning", **changes):
     training = {
         "steps": 8, "batch_size": 4, "accumulation": 2, "learning_rate": 0.03, "checkpoint_every": 3,
         "backbone_dropout": True,
@@ -51,7 +57,7 @@ def settings(folder, tmp_path, name, **changes):
             "name": name,
             "output": str(tmp_path),
             "backbone": {"name": str(folder), "device": "cpu"},
-            "method": method,
+            "method": {"name": method, **METHODS[method]},
             "data": {"format": "restaurants", "train_size": 14, "dev_size": 3, "test_size": 3},
             "decoding": {"strategy": "greedy", "max_new_tokens": 6},
             "training": {**training, **changes},
@@ -65,8 +71,13 @@ def tensors(path):
     return load_file(path / "prompt" / "prompt.safetensors")
 
 
-def test_interrupted_and_resumed_like_uninterrupted_and_the_prompt_can_be_used(folder, tmp_path, monkeypatch):
-    whole = run(settings(folder, tmp_path, "whole"))
+@pytest.mark.parametrize("method", METHODS)
+def test_interrupted_and_resumed_like_uninterrupted_and_the_prompt_can_be_used(
+    folder, tmp_path, monkeypatch, method
+):
+    if method == "lora":
+        pytest.importorskip("peft")
+    whole = run(settings(folder, tmp_path, "whole", method))
     plain, calls = GenerationTask.loss, []
 
     def stopping(self, examples):
@@ -78,10 +89,10 @@ def test_interrupted_and_resumed_like_uninterrupted_and_the_prompt_can_be_used(f
 
     monkeypatch.setattr(GenerationTask, "loss", stopping)
     with pytest.raises(KeyboardInterrupt):
-        run(settings(folder, tmp_path, "cut"))
+        run(settings(folder, tmp_path, "cut", method))
     monkeypatch.undo()
     assert list((tmp_path / "cut" / "checkpoints").iterdir())
-    cut = run(settings(folder, tmp_path, "cut"), resume=True)
+    cut = run(settings(folder, tmp_path, "cut", method), resume=True)
     expected = tensors(whole.folder)
     assert expected.keys() == tensors(cut.folder).keys()
     for name, tensor in tensors(cut.folder).items():
@@ -96,7 +107,7 @@ def test_interrupted_and_resumed_like_uninterrupted_and_the_prompt_can_be_used(f
     prompt = load_prompt(cut.folder / "prompt", backbone)
     assert prompt.card.training["training"]["steps"] == 8
     assert prompt.card.metrics == cut.scores[-1]["values"]
-    given = settings(folder, tmp_path, "cut")
+    given = settings(folder, tmp_path, "cut", method)
     task = GenerationTask(backbone, given.task, given.decoding)
     outputs = [json.loads(line) for line in (cut.folder / "outputs.jsonl").read_text("utf-8").splitlines()]
     from softprompt.data import load

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from softprompt.backbones.checks import check_prompt, prompt_of_row
 from softprompt.backbones.describe import describe, word_embeddings
+from softprompt.backbones.layers import find_layers
 from softprompt.backbones.placing import stands_in_text
 from softprompt.backbones.positions import PositionHook
 from softprompt.backbones.session import Session
@@ -19,6 +20,7 @@ from softprompt.backbones.slots import SlotHook, refuse_slots
 from softprompt.backbones.training_mode import training_mode
 from softprompt.backbones.tuned import tuned_tensors
 from softprompt.errors import BackboneError
+from softprompt.prompts.inserts import LayerLinears
 from softprompt.prompts.placements import AttentionShape, KeyValues, SlotEmbeddings
 from softprompt.prompts.prompt import Prompt
 from softprompt.store.card import BackboneCard
@@ -94,6 +96,16 @@ class Backbone:
                 "a family whose attention goes through transformers' AttentionInterface",
             )
         return {(a.site, a.layer): a.shape for a in self._sites}
+
+    @property
+    def layers(self) -> tuple[LayerLinears, ...]:
+        """Every layer with a self-attention, and the linear layers in it.
+
+        Raises:
+            BackboneError: attentions out of reach, or layers that stand in no list.
+        """
+        assert self.attentions  # refuses by name
+        return self._layers
 
     # -- what initialisation needs ---------------------------------------------------------------
 
@@ -382,6 +394,10 @@ class Backbone:
             for site in ("encoder", "decoder")
             if site in sites
         }
+
+    @cached_property
+    def _layers(self) -> tuple[LayerLinears, ...]:
+        return find_layers(self.model, self._sites, self.spec.name)
 
     def _attentions_for(self, prompt: Prompt) -> dict[tuple[str, int], AttentionShape]:
         """What is there for a prompt; one without vectors asks for nothing."""

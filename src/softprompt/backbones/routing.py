@@ -52,9 +52,9 @@ class Recorder:
 
 
 @contextmanager
-def recording(model: nn.Module) -> Iterator[Recorder]:
+def recording(model: nn.Module, recorder: Recorder | None = None) -> Iterator[Recorder]:
     """Record every attention call of the model; what was put on its modules rests meanwhile."""
-    recorder = Recorder()
+    recorder = recorder or Recorder()
     before = {m: standing_on(m) for m in model.modules()}
     try:
         for module in before:

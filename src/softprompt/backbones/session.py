@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from softprompt.backbones.attention import put
 from softprompt.backbones.front import SoftFront
+from softprompt.backbones.inserted import Inserted
 from softprompt.backbones.placing import has_slots, occupied, reaches, shift, stands_in_text
 from softprompt.backbones.positions import PositionHook, bias_owner
 from softprompt.backbones.prefixes import Depths, Lowered, Prefix, standing
@@ -91,6 +92,7 @@ class Session:
             for site, stack in stacks.items()
         }
         self.weights = Weights(model, self._trained_weights(), name)
+        self.inserted = Inserted(model, prompts, rows, self.active_rows, name)
         self.depths: list[Depths] = []
 
     def __enter__(self) -> "Session":
@@ -121,6 +123,7 @@ class Session:
             if isinstance(interception, Depths):
                 self.depths.append(interception)
         undo.callback(self.weights.lift)
+        self._add(*self.inserted.install())
         # A call may begin at the model, at its base or at its encoder (as `generate` does).
         for module in {self.model, self.model.base_model, *self.stacks.values()}:
             self._add(
@@ -179,7 +182,7 @@ class Session:
         self.weights.lay(weights)  # before lowering, which runs the model
         self._pause(True)
         try:
-            lowered = [() if prompt is None else self.lower(prompt) for prompt in self.prompts]
+            lowered = [() if prompt is None else self._lower_alone(prompt) for prompt in self.prompts]
         finally:
             self._pause(False)
         vectors = [entry.vectors if isinstance(entry, SlotEmbeddings) else None for entry in lowered]
@@ -190,6 +193,10 @@ class Session:
         placed = [() if isinstance(entry, SlotEmbeddings) else entry for entry in lowered]
         self.current = Lowered(make_tables(placed, self.dtype), weights)
         self._version = None if learning or dropping else version
+
+    def _lower_alone(self, prompt: Prompt) -> tuple[KeyValues, ...] | SlotEmbeddings:
+        with self.inserted.alone(prompt):
+            return self.lower(prompt)
 
     def _pause(self, paused: bool) -> None:
         """Let the hooks rest while a prompt is lowered, which runs the model itself."""

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
+from softprompt.backbones.layers import is_linear, layer_around
 from softprompt.backbones.sites import AttentionSite
 from softprompt.config.methods import TUNE_FORMS, is_tune
 from softprompt.errors import BackboneError, PromptError
@@ -56,7 +56,7 @@ def tuned_tensors(
     layers = _last_layers(model, attentions, int(count), name) if kind == "last" else set()
     chooses: dict[str, _Chooses] = {
         "all": lambda module, _: True,
-        "bitfit": lambda module, attribute: attribute == "bias" and (_is_linear(module) or _is_norm(module)),
+        "bitfit": lambda module, attribute: attribute == "bias" and (is_linear(module) or _is_norm(module)),
         "layernorm": lambda module, _: _is_norm(module),
         "last": lambda module, _: module in layers,
     }
@@ -101,10 +101,6 @@ def _named(model: nn.Module, chooses: _Chooses, alone: Iterable[nn.Module] = ())
     return list(names.values())
 
 
-def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear | Conv1D)
-
-
 def _is_norm(module: nn.Module) -> bool:
     # Families have norms of their own (LlamaRMSNorm, T5LayerNorm, DebertaLayerNorm).
     named = type(module).__name__.endswith(("LayerNorm", "RMSNorm"))
@@ -140,10 +136,8 @@ def _last_layers(
 
 
 def _layer(model: nn.Module, attention: nn.Module, others: set[nn.Module], name: str) -> nn.Module:
-    """The layer around an attention: the largest item of a list of modules with no other attention in it."""
-    path = next(path for path, module in model.named_modules() if module is attention).split(".")
-    for depth in range(1, len(path) + 1):
-        holder, item = (model.get_submodule(".".join(path[:n])) for n in (depth - 1, depth))
-        if isinstance(holder, nn.ModuleList) and not others & set(item.modules()):
-            return item
-    raise BackboneError("prompt.tune", f"'last:k' on {name}, whose layers stand in no list", "another choice")
+    layer = layer_around(model, attention, others)
+    if layer is None:
+        got = f"'last:k' on {name}, whose layers stand in no list"
+        raise BackboneError("prompt.tune", got, "another choice")
+    return layer

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from softprompt.backbones.backbone import Backbone
     from softprompt.prompts.prompt import Prompt
-    from softprompt.store.card import PromptCard
+    from softprompt.store.card import InsertsCard, PromptCard
 
 EXAMPLES = (("Example, after `softprompt demo`", "softprompt inspect runs/demo"),)
 
@@ -74,6 +74,7 @@ def _print_card(console: "Console", card: "PromptCard") -> None:
         if card.head is None
         else f"{card.head.kind}, {', '.join(card.head.labels) or 'no labels'}",
         "backbone tensors": f"{len(card.weights)} in place of the backbone's own" if card.weights else "",
+        "inserted": "" if card.inserts is None else _inserted(card.inserts),
         "trained through": card.reparameterization or "",
         "began from": card.initialization,
         "seed": str(card.seed),
@@ -87,6 +88,13 @@ def _print_card(console: "Console", card: "PromptCard") -> None:
         if value:
             table.add_row(key, value)
     console.print(table, highlight=False, markup=False)
+
+
+def _inserted(inserts: "InsertsCard") -> str:
+    n = f"beside {len(inserts.modules)} linear layers"
+    if inserts.kind == "adapter":
+        return f"adapters of width {inserts.width} ({inserts.activation}, {inserts.placement}) {n}"
+    return f"LoRA of rank {inserts.rank}, alpha {inserts.alpha:g}, {n} ({', '.join(inserts.targets)})"
 
 
 def _print_size(

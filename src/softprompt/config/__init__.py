@@ -3,9 +3,11 @@
 from softprompt.config.loading import apply_override, load_recipe, load_run, parse_run, read_mapping
 from softprompt.config.methods import (
     METHODS,
+    AdapterSettings,
     FineTuningSettings,
     HeadOnlySettings,
     InContextSettings,
+    LoraSettings,
     MethodSettings,
     NullPromptSettings,
     PrefixTuningSettings,
@@ -42,6 +44,7 @@ __all__ = [
     "METRICS",
     "METRICS_BY_TASK",
     "TASKS",
+    "AdapterSettings",
     "BackboneSettings",
     "BlankSettings",
     "ChoiceSettings",
@@ -53,6 +56,7 @@ __all__ = [
     "GenerationSettings",
     "HeadOnlySettings",
     "InContextSettings",
+    "LoraSettings",
     "MethodSettings",
     "MixtureSettings",
     "NullPromptSettings",

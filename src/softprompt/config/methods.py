@@ -138,6 +138,32 @@ class HeadOnlySettings(Settings):
     name: Literal["head_only"] = "head_only"
 
 
+class AdapterSettings(Settings):
+    name: Literal["adapter"] = "adapter"
+    reduction: int = Field(default=16, ge=1)
+    """The layers' width divided by that of the bottleneck."""
+    width: int | None = Field(default=None, ge=1)
+    """Width of the bottleneck, in place of `reduction`."""
+    activation: Literal["relu", "gelu"] = "relu"
+    placement: Literal["houlsby", "pfeiffer"] = "houlsby"
+    """`houlsby`: after attention and feed-forward; `pfeiffer`: after the feed-forward only."""
+    layers: str | list[int] = "all"
+    """`all`, `first:k`, `last:k` or a list of layer numbers."""
+
+
+class LoraSettings(Settings):
+    name: Literal["lora"] = "lora"
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=16, gt=0)
+    """The product counts `alpha / rank` times."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on the input of the product while training."""
+    targets: list[str] | None = Field(default=None, min_length=1)
+    """Ends of the linear layers' names; None is PEFT's default for the family: queries and values."""
+    layers: str | list[int] = "all"
+    """`all`, `first:k`, `last:k` or a list of layer numbers."""
+
+
 METHODS: dict[str, type[Settings]] = {
     "prefix_tuning": PrefixTuningSettings,
     "prompt_tuning": PromptTuningSettings,
@@ -147,6 +173,8 @@ METHODS: dict[str, type[Settings]] = {
     "in_context": InContextSettings,
     "fine_tuning": FineTuningSettings,
     "head_only": HeadOnlySettings,
+    "adapter": AdapterSettings,
+    "lora": LoraSettings,
 }
 """Every method by the name that settings use."""
 
@@ -159,4 +187,6 @@ MethodSettings = (
     | InContextSettings
     | FineTuningSettings
     | HeadOnlySettings
+    | AdapterSettings
+    | LoraSettings
 )

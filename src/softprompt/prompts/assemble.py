@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from softprompt.errors import PromptError
 from softprompt.prompts.heads import Head, empty_head, resolve_pooling
 from softprompt.prompts.initialize import Start, start
+from softprompt.prompts.inserts import make_inserts
 from softprompt.prompts.placements import SITES, KeyValueShape, Shape, SlotShape
 from softprompt.prompts.prompt import Observable, Prompt
 from softprompt.prompts.reparameterize import MLP, Direct
-from softprompt.store.card import HeadCard, PromptCard
+from softprompt.store.card import HeadCard, InsertsCard, PromptCard
 
 Reparameterization = Literal["mlp"] | None
 Positions = Literal["shifted", "unshifted"] | None
@@ -143,14 +144,19 @@ def assemble_bare(
     seed: int,
     tune: str | None = None,
     template: str | None = None,
+    inserts: InsertsCard | None = None,
 ) -> Prompt:
-    """A prompt without vectors: a head, tensors in place of the backbone's own, or both."""
+    """A prompt without vectors: a head, tensors in place of the backbone's own, modules beside its layers."""
     card = PromptCard(
         method=method, placement="none", length=0, positions="unshifted", weights=tuple(weights),
-        tune=tune if weights else None, template=template, initialization="backbone", seed=seed,
-        backbone=backbone.card,
+        tune=tune if weights else None, inserts=inserts, template=template, initialization="backbone",
+        seed=seed, backbone=backbone.card,
     )  # fmt: skip
-    return _with_head(Prompt(card, (), {}, weights=weights), backbone, head, seed)
+    modules: Sequence[nn.Module] = ()
+    if inserts is not None:
+        sizes = {name: size for layer in backbone.layers for name, size in layer.sizes.items()}
+        modules = make_inserts(inserts, sizes, seed)
+    return _with_head(Prompt(card, (), {}, weights=weights, inserts=modules), backbone, head, seed)
 
 
 def new_head(backbone: Observable, head: HeadCard, seed: int) -> Head:

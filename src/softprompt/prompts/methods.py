@@ -10,6 +10,7 @@ import torch
 
 from softprompt.config import MethodSettings
 from softprompt.errors import PromptError
+from softprompt.prompts.adapters import adapter, lora
 from softprompt.prompts.assemble import (
     Positions,
     Reparameterization,
@@ -244,6 +245,8 @@ METHODS: dict[str, Callable[..., Prompt]] = {
     "in_context": in_context,
     "fine_tuning": fine_tuning,
     "head_only": head_only,
+    "adapter": adapter,
+    "lora": lora,
 }
 """Every method by the name that settings and prompt files use."""
 

@@ -1,6 +1,6 @@
 """The trained thing: a torch module that gives a placement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from softprompt.errors import PromptError
 from softprompt.prompts.heads import Head, empty_head
+from softprompt.prompts.inserts import Insert, LayerLinears, make_inserts
 from softprompt.prompts.placements import (
     AttentionShape,
     KeyValues,
@@ -54,6 +55,11 @@ class Observable(Protocol):
         """The vocabulary matrix's rows of tokens, `[token, output]`, and their biases, `[token]`."""
         ...
 
+    @property
+    def layers(self) -> Sequence[LayerLinears]:
+        """Every layer, and the linear layers in it."""
+        ...
+
     def frozen_tensors(self) -> Mapping[str, Tensor]:
         """The model's own tensors by every name that they have."""
         ...
@@ -92,6 +98,7 @@ class Prompt(nn.Module):
         dropout: probability of dropout on the flat vectors while the prompt is in training mode.
         head: reads the backbone's states, where the task has one.
         weights: trained tensors that stand in place of the backbone's own, by name.
+        inserts: trained modules beside the backbone's linear layers, in the order of the card.
     """
 
     def __init__(
@@ -102,6 +109,7 @@ class Prompt(nn.Module):
         dropout: float = 0.0,
         head: Head | None = None,
         weights: Mapping[str, Tensor] | None = None,
+        inserts: Iterable[nn.Module] = (),
     ):
         super().__init__()
         self.card = card
@@ -116,6 +124,7 @@ class Prompt(nn.Module):
             w if isinstance(w, nn.Parameter) else nn.Parameter(w.detach().clone().float())
             for w in named.values()
         )
+        self._inserts = nn.ModuleList(inserts)
 
     def forward(self) -> Placement:
         """The placement: key/values for each block, or the slot embeddings; empty where there is none."""
@@ -138,6 +147,12 @@ class Prompt(nn.Module):
         return dict(zip(self.card.weights, self._weights, strict=True))
 
     @property
+    def inserts(self) -> dict[str, Insert]:
+        """Trained modules beside the backbone's linear layers, by those layers' names."""
+        names = () if self.card.inserts is None else self.card.inserts.modules
+        return dict(zip(names, self._inserts, strict=True))  # type: ignore[arg-type]
+
+    @property
     def n_trained_parameters(self) -> int:
         """Numbers that training changes, the reparameterisation and the head included."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
@@ -145,7 +160,8 @@ class Prompt(nn.Module):
     @property
     def n_stored_parameters(self) -> int:
         """Numbers in the prompt file."""
-        beside = [*self._weights, *(self.head.parameters() if self.head is not None else ())]
+        beside = [*self._weights, *self._inserts.parameters()]
+        beside += self.head.parameters() if self.head is not None else ()
         return sum(self.length * shape.width for shape in self.shapes) + sum(p.numel() for p in beside)
 
     @torch.no_grad()
@@ -161,22 +177,24 @@ class Prompt(nn.Module):
                 named[shape.name] = placed.vectors
         if self.head is not None:
             named |= {f"head.{name}": tensor for name, tensor in self.head.named_parameters()}
+        for place, insert in self.inserts.items():
+            named |= {f"inserts.{place}.{name}": tensor for name, tensor in insert.stored().items()}
         return named | {f"weights.{name}": tensor for name, tensor in self.weights.items()}
 
     def bake(self) -> "Prompt":
-        """A prompt of the same tensors without its reparameterisation; head and weights stay the same."""
+        """A prompt of the same tensors without its reparameterisation; all else stays the same."""
         with torch.no_grad():
             blocks = {
                 shape.name: Direct(block()) for shape, block in zip(self.shapes, self.blocks, strict=True)
             }
-        baked = Prompt(self.card, self.shapes, blocks, self.dropout.p, self.head, self.weights)
+        baked = Prompt(self.card, self.shapes, blocks, self.dropout.p, self.head, self.weights, self._inserts)
         return baked.train(self.training)
 
     def with_head(self, head: Head | None) -> "Prompt":
         """The same prompt (the same parameters, not a copy) with another head."""
         blocks = {shape.name: block for shape, block in zip(self.shapes, self.blocks, strict=True)}
         card = self.card.model_copy(update={"head": None if head is None else head.card})
-        other = Prompt(card, self.shapes, blocks, self.dropout.p, head, self.weights)
+        other = Prompt(card, self.shapes, blocks, self.dropout.p, head, self.weights, self._inserts)
         return other.train(self.training)
 
     def describe(self, **facts: Any) -> "Prompt":
@@ -220,12 +238,13 @@ def load_prompt(folder: Path | str, backbone: Observable, *, any_backbone: bool 
         blocks[shape.name] = Direct(_flat(shape, tensors, card.length, str(folder)))
     head = _head(card, tensors, backbone, str(folder)) if card.head is not None else None
     weights = _weights(card, tensors, backbone.frozen_tensors() if card.weights else {}, str(folder))
+    inserts = _inserts(card, tensors, backbone, str(folder))
     if tensors:
         raise PromptError(
             f"{folder}: tensors", f"'{next(iter(tensors))}' besides", "only what the card names"
         )
     # For use, like a loaded model: a head keeps its dropout for further training.
-    return Prompt(card, shapes, blocks, head=head, weights=weights).eval()
+    return Prompt(card, shapes, blocks, head=head, weights=weights, inserts=inserts).eval()
 
 
 def _shapes(card: PromptCard, backbone: Observable, where: str) -> list[Shape]:
@@ -268,6 +287,23 @@ def _weights(
     return {
         name: _take(tensors, f"weights.{name}", tuple(frozen[name].shape), where) for name in card.weights
     }
+
+
+def _inserts(
+    card: PromptCard, tensors: dict[str, Tensor], backbone: Observable, where: str
+) -> Sequence[nn.Module]:
+    if card.inserts is None:
+        return ()
+    sizes = {name: size for layer in backbone.layers for name, size in layer.sizes.items()}
+    for name in card.inserts.modules:
+        if name not in sizes:
+            raise PromptError(f"{where}: inserts", f"'{name}'", f"linear layers of {card.backbone.name}")
+    inserts = make_inserts(card.inserts, sizes, None)
+    with torch.no_grad():
+        for place, insert in zip(card.inserts.modules, inserts, strict=True):
+            for name, empty in insert.stored().items():
+                empty.copy_(_take(tensors, f"inserts.{place}.{name}", tuple(empty.shape), where))
+    return inserts
 
 
 def _take(tensors: dict[str, Tensor], name: str, expected: tuple[int, ...], where: str) -> Tensor:

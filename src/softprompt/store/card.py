@@ -1,12 +1,12 @@
 """What a prompt file says about itself."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 FORMAT_VERSION = 3
 """1: prompts alone. 2: also heads, backbone tensors in place of the frozen ones, and slots in the text.
-3: also heads of labels that words stand for."""
+3: also heads of labels that words stand for, and modules beside linear layers (adapters, LoRA)."""
 
 
 class BackboneCard(BaseModel):
@@ -45,6 +45,39 @@ class HeadCard(BaseModel):
         return len(self.labels) or (2 if self.kind == "span" else 1)
 
 
+class AdaptersCard(BaseModel):
+    """Bottleneck adapters; make them with `softprompt.adapter`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["adapter"] = "adapter"
+    modules: tuple[str, ...]
+    """The backbone's linear layers whose outputs they change."""
+    width: int = Field(ge=1)
+    """Of the bottleneck."""
+    activation: Literal["relu", "gelu"]
+    placement: Literal["houlsby", "pfeiffer"]
+
+
+class LoraCard(BaseModel):
+    """LoRA, computed by PEFT; make it with `softprompt.lora`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["lora"] = "lora"
+    modules: tuple[str, ...]
+    """The backbone's linear layers whose outputs it changes."""
+    rank: int = Field(ge=1)
+    alpha: float = Field(gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """On its input, while training."""
+    targets: tuple[str, ...]
+    """The ends of those layers' names, as they were asked for."""
+
+
+InsertsCard = AdaptersCard | LoraCard
+
+
 class PromptCard(BaseModel):
     """Everything that a reader of the file needs, and nothing that is executed."""
 
@@ -67,6 +100,8 @@ class PromptCard(BaseModel):
     """Backbone tensors that the file holds, to stand in place of the frozen ones."""
     tune: str | None = None
     """Which tensors those are, as they were asked for: `all`, `bitfit`, ...; None where there are none."""
+    inserts: Annotated[InsertsCard, Field(discriminator="kind")] | None = None
+    """Modules beside the backbone's linear layers."""
     head: HeadCard | None = None
     reparameterization: str | None = None
     """What it was trained through; the file itself always holds baked tensors."""

@@ -173,6 +173,8 @@ def resolve(parts: Assembly, steps_per_epoch: int) -> RunSettings:
     """The run's settings with every `None` that means "choose for me" replaced by the choice."""
     settings, card = parts.settings, parts.prompt.card
     chosen = {"length": card.length, "positions": card.positions, "sites": list(card.sites)}
+    if card.inserts is not None and card.inserts.kind == "lora":
+        chosen["targets"] = list(card.inserts.targets)
     method = {key: value for key, value in chosen.items() if key in type(settings.method).model_fields}
     task: dict[str, object] = {}
     if card.head is not None:

@@ -1,0 +1,185 @@
+"""Small trained modules beside a backbone's linear layers: each changes what its layer gives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from softprompt.errors import PromptError
+from softprompt.store.card import AdaptersCard, InsertsCard, LoraCard
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
+"""What can stand between an adapter's two projections."""
+
+_NAME = "default"  # PEFT's own for the only adapter of a layer
+
+
+@dataclass(frozen=True)
+class LayerLinears:
+    """The linear layers inside one layer of a backbone.
+
+    Layers that share their modules (ALBERT's) name the same ones.
+    """
+
+    site: str
+    """`encoder` or `decoder`."""
+    number: int
+    sizes: Mapping[str, tuple[int, int]]
+    """Widths of input and output by the module's name, in the order of the model's own modules."""
+    attention_output: str | None
+    """The projection that runs right after the self-attention; None where there is none."""
+    output: str | None
+    """The projection that ends the feed-forward; None where there is none."""
+
+
+class Insert(Protocol):
+    """A trained module beside one linear layer."""
+
+    def __call__(
+        self, inputs: Float[Tensor, "*axis in"], output: Float[Tensor, "*axis out"]
+    ) -> Float[Tensor, "*axis out"]:
+        """What comes in place of the layer's output, in its precision.
+
+        Args:
+            inputs: what the layer was given.
+            output: what it gave.
+        """
+        ...
+
+    def stored(self) -> dict[str, nn.Parameter]:
+        """Its parameters by the names that a file has for them."""
+        ...
+
+
+class Adapter(nn.Module):
+    """A bottleneck with a skip connection: `y + up(activation(down(y)))`, in float32.
+
+    Source: Houlsby et al. (arXiv 1902.00751) §2.1. Deviation: it begins exactly as the identity, with the
+    up projection and the biases at 0 and the down projection at N(0, 0.02); the paper draws both
+    projections from a truncated N(0, 0.01).
+
+    Args:
+        hidden: width of the layer's output.
+        width: of the bottleneck.
+        activation: a row of `ACTIVATIONS`.
+        generator: source of the random numbers; None leaves zeros to be loaded over.
+    """
+
+    def __init__(self, hidden: int, width: int, activation: str, generator: torch.Generator | None = None):
+        super().__init__()
+        self.down: Any = nn.utils.skip_init(nn.Linear, hidden, width, dtype=torch.float32)
+        self.activation = ACTIVATIONS[activation]()
+        self.up: Any = nn.utils.skip_init(nn.Linear, width, hidden, dtype=torch.float32)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.zero_()
+            if generator is not None:
+                self.down.weight.normal_(0, 0.02, generator=generator)
+
+    def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
+        """See `Insert`; reads the output alone."""
+        change = self.up(self.activation(self.down(output.float())))
+        return output + change.to(output.dtype)
+
+    def stored(self) -> dict[str, nn.Parameter]:
+        """See `Insert`: `down.weight` `[width, hidden]`, `up.weight` `[hidden, width]`, and both biases."""
+        return dict(self.named_parameters())
+
+
+class LowRank(nn.Module):
+    """LoRA (arXiv 2106.09685) as PEFT computes it: `y + B(A(dropout(x))) * alpha / rank`.
+
+    The module, its parameters, its start and its arithmetic are PEFT's; in the place where PEFT has the
+    frozen layer stands one that gives what that layer has just given.
+
+    Args:
+        layer: PEFT's, around a `_Given`.
+    """
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer: Any = layer
+
+    def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
+        """See `Insert`."""
+        given = self.layer.base_layer
+        given.output = output
+        try:
+            return self.layer(inputs)
+        finally:
+            given.output = None
+
+    def stored(self) -> dict[str, nn.Parameter]:
+        """See `Insert`: `lora_A.weight` `[rank, in]` and `lora_B.weight` `[out, rank]`."""
+        return {
+            "lora_A.weight": self.layer.lora_A[_NAME].weight,
+            "lora_B.weight": self.layer.lora_B[_NAME].weight,
+        }
+
+
+def make_inserts(
+    card: InsertsCard, sizes: Mapping[str, tuple[int, int]], seed: int | None
+) -> list[Adapter] | list[LowRank]:
+    """The modules that a card describes, in its order.
+
+    Args:
+        card: kind, sizes and the backbone's linear layers.
+        sizes: widths of input and output of those layers, by name.
+        seed: of the random numbers; None where tensors are loaded over them.
+
+    Raises:
+        PromptError: LoRA, and PEFT is not installed.
+    """
+    if isinstance(card, AdaptersCard):
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        return [Adapter(sizes[name][1], card.width, card.activation, generator) for name in card.modules]
+    return _low_ranks(card, sizes, seed or 0)
+
+
+def peft() -> Any:
+    """The package PEFT.
+
+    Raises:
+        PromptError: it is not installed.
+    """
+    try:
+        import peft as package
+    except ImportError as error:
+        raise PromptError(
+            "lora", f"no package 'peft' ({error})", "it: the LoRA here is PEFT's own",
+            'pip install "softprompt[compare]"',
+        ) from None  # fmt: skip
+    return package
+
+
+class _Given(nn.Linear):
+    """Stands where PEFT has the frozen layer, and gives the output that is already there."""
+
+    output: Tensor | None = None
+
+    def forward(self, input: Tensor) -> Tensor:
+        assert self.output is not None
+        return self.output
+
+
+def _low_ranks(card: LoraCard, sizes: Mapping[str, tuple[int, int]], seed: int) -> list[LowRank]:
+    package = peft()
+    # Never filled, and gone as soon as PEFT has looked at their sizes, device and precision.
+    frozen = nn.ModuleList(
+        nn.utils.skip_init(_Given, *sizes[name], bias=False, dtype=torch.float32) for name in card.modules
+    )
+    config = package.LoraConfig(
+        r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=r"\d+"
+    )
+    # PEFT draws from torch's own generator; what that gives to others stays as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        package.inject_adapter_in_model(config, frozen)
+    layers = []
+    for layer in frozen:
+        layer.base_layer.register_parameter("weight", None)  # type: ignore[union-attr]
+        layers.append(LowRank(layer))
+    return layers
