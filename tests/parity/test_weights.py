@@ -151,3 +151,29 @@ def test_poolers_are_no_part_of_the_fingerprint():
     with torch.no_grad():
         model.embeddings.word_embeddings.weight.add_(1)
     assert softprompt.load_backbone(model).spec.fingerprint != before
+
+
+@pytest.mark.parametrize("family", ["llama", "t5", "bert"])
+def test_biases_that_are_not_there_begin_at_zero_and_are_gone_after(family):
+    backbone = tiny_backbone(family)
+    prompt, inputs = softprompt.fine_tuning(backbone, tune="biases"), inputs_for(backbone)
+    linear = {name: m for name, m in backbone.model.named_modules() if isinstance(m, torch.nn.Linear)}
+    absent = {f"{name}.bias" for name, m in linear.items() if m.bias is None}
+    assert absent <= set(prompt.weights) and bool(absent) == (family != "bert")
+    bare = backbone.model(**inputs)[0]
+    with backbone.prompted(prompt):
+        assert torch.equal(backbone.model(**inputs)[0], bare)
+    with torch.no_grad():
+        for parameter in prompt.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    other = copy.deepcopy(backbone.model)
+    for name, weight in prompt.weights.items():
+        path, _, attribute = name.rpartition(".")
+        setattr(other.get_submodule(path), attribute, torch.nn.Parameter(weight.detach().clone()))
+    with backbone.prompted(prompt):
+        close(backbone.model(**inputs)[0], other(**inputs)[0])
+        backbone.model(**inputs)[0].square().sum().backward()
+    reached = [name for name, weight in prompt.weights.items() if weight.grad is not None]
+    assert len(reached) >= len(prompt.weights) - 1  # BERT's pooler is not asked
+    assert torch.equal(backbone.model(**inputs)[0], bare)
+    assert all("bias" not in vars(module) for module in linear.values())

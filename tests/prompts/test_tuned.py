@@ -303,7 +303,7 @@ def test_the_blank_of_a_causal_model_is_last():
 @pytest.mark.parametrize(
     ("family", "tune", "message"),
     [
-        ("bert", "biases", r"prompt\.tune: got 'biases'; expected 'all', 'bitfit', 'layernorm', 'head'"),
+        ("bert", "prejudices", r"prompt\.tune: got 'prejudices'; expected 'all', 'bitfit', 'biases', 'layernorm', 'head'"),
         ("bert", "last:0", r"got 'last:0'"),
         ("bert", "last:4", r"got 'last:4'; expected a count from 1 to 3, the layers of"),
         ("bert", "head", r"'head' on .*, which has no vocabulary head"),
@@ -319,8 +319,8 @@ def test_what_is_not_there_is_refused(family, tune, message):
 
 def test_settings_refuse_an_unknown_choice():
     assert METHODS["fine_tuning"](tune="last:12").model_dump()["tune"] == "last:12"
-    with pytest.raises(ValueError, match=r"got 'biases'; expected 'all', 'bitfit'"):
-        METHODS["fine_tuning"](tune="biases")
+    with pytest.raises(ValueError, match=r"got 'prejudices'; expected 'all', 'bitfit'"):
+        METHODS["fine_tuning"](tune="prejudices")
 
 
 def test_rows_with_tuned_tensors_stand_alone():

@@ -18,7 +18,7 @@ from softprompt.backbones.session import Session
 from softprompt.backbones.sites import find_attentions, find_stack, observe
 from softprompt.backbones.slots import SlotHook, refuse_slots
 from softprompt.backbones.training_mode import training_mode
-from softprompt.backbones.tuned import tuned_tensors
+from softprompt.backbones.tuned import absent_biases, tuned_tensors
 from softprompt.errors import BackboneError
 from softprompt.prompts.inserts import LayerLinears
 from softprompt.prompts.placements import AttentionShape, KeyValues, SlotEmbeddings
@@ -114,14 +114,17 @@ class Backbone:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def frozen_tensors(self) -> Mapping[str, Tensor]:
-        """The model's own tensors by every name that they have; a shared one has several."""
-        return dict(self.model.named_parameters(remove_duplicate=False))
+        """The model's own tensors by every name that they have; a shared one has several.
+
+        Biases that its linear layers do not have are there too, as zeros.
+        """
+        return {**absent_biases(self.model), **dict(self.model.named_parameters(remove_duplicate=False))}
 
     def tuned_tensors(self, tune: str, *, lm_head: bool = True) -> tuple[str, ...]:
         """Names of the model's tensors that a choice means, each tensor once.
 
         Args:
-            tune: `all`, `bitfit`, `layernorm`, `head`, `last:k` or `none`, see `tuned.py`.
+            tune: `all`, `bitfit`, `biases`, `layernorm`, `head`, `last:k` or `none`, see `tuned.py`.
             lm_head: whether states are turned into words; if not, what does it is left out.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.layers import is_linear, layer_around
@@ -25,7 +25,8 @@ def tuned_tensors(
         model: the model.
         attentions: its attentions, which tell where its layers are.
         name: of the backbone, for errors.
-        tune: `all`; `bitfit`, biases of linear layers and norms; `layernorm`, weights and biases of norms;
+        tune: `all`; `bitfit`, biases of linear layers and norms; `biases`, the same and those that
+            linear layers do not have (Llama's), from zero; `layernorm`, weights and biases of norms;
             `head`, what turns states into words; `last:k`, the last k layers of each stack; or `none`.
         lm_head: whether states are turned into words; if not, what does it is left out.
 
@@ -56,7 +57,8 @@ def tuned_tensors(
     layers = _last_layers(model, attentions, int(count), name) if kind == "last" else set()
     chooses: dict[str, _Chooses] = {
         "all": lambda module, _: True,
-        "bitfit": lambda module, attribute: attribute == "bias" and (is_linear(module) or _is_norm(module)),
+        "bitfit": _is_bias,
+        "biases": _is_bias,
         "layernorm": lambda module, _: _is_norm(module),
         "last": lambda module, _: module in layers,
     }
@@ -64,9 +66,26 @@ def tuned_tensors(
     if not lm_head:
         elsewhere = set(_named(model, lambda module, _: module not in head))
         names = [key for key in names if key in elsewhere]
+    if kind == "biases":
+        names += absent_biases(model, () if lm_head else head)
     if not names:
         raise PromptError("prompt.tune", f"'{tune}' on {name}, which has none", "'all' or another choice")
     return tuple(names)
+
+
+def absent_biases(model: PreTrainedModel, without: Iterable[nn.Module] = ()) -> dict[str, Tensor]:
+    """Zeros for the biases that linear layers of a model do not have, by the names they would have.
+
+    Args:
+        model: the model.
+        without: modules that are left out.
+    """
+    without = set(without)
+    return {
+        f"{path}.bias": module.weight.new_zeros(module.out_features)
+        for path, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module.bias is None and module not in without
+    }
 
 
 def head_modules(model: PreTrainedModel) -> set[nn.Module]:
@@ -99,6 +118,10 @@ def _named(model: nn.Module, chooses: _Chooses, alone: Iterable[nn.Module] = ())
             if chooses(module, attribute):
                 names.setdefault(id(parameter), known if not alone or known in inside else name)
     return list(names.values())
+
+
+def _is_bias(module: nn.Module, attribute: str) -> bool:
+    return attribute == "bias" and (is_linear(module) or _is_norm(module))
 
 
 def _is_norm(module: nn.Module) -> bool:

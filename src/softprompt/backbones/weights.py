@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
+from softprompt.backbones.tuned import absent_biases
 from softprompt.errors import PromptError
 
 
@@ -25,12 +27,13 @@ class Weights:
         PromptError: a name that the model does not have.
     """
 
-    def __init__(self, model: nn.Module, names: Mapping[str, Tensor], name: str):
+    def __init__(self, model: PreTrainedModel, names: Mapping[str, Tensor], name: str):
         self.own: dict[str, Tensor] = {}
         self.places: dict[str, list[tuple[nn.Module, str]]] = {}
         if not names:
             return
-        own = dict(model.named_parameters(remove_duplicate=False))
+        # A bias that a linear layer does not have is laid over its None just so.
+        own = {**absent_biases(model), **dict(model.named_parameters(remove_duplicate=False))}
         first = {name for name, _ in model.named_parameters()}
         for key, tensor in names.items():
             if key not in own:

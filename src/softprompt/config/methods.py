@@ -7,13 +7,13 @@ from pydantic import AfterValidator, Field
 
 from softprompt.config.base import Settings
 
-TUNE_FORMS = "'all', 'bitfit', 'layernorm', 'head', 'last:k' or 'none'"
+TUNE_FORMS = "'all', 'bitfit', 'biases', 'layernorm', 'head', 'last:k' or 'none'"
 """What `tune` can say."""
 
 
 def is_tune(text: str) -> bool:
     """Whether a text is one of `TUNE_FORMS`."""
-    return re.fullmatch(r"all|bitfit|layernorm|head|last:[1-9]\d*|none", text) is not None
+    return re.fullmatch(r"all|bitfit|biases|layernorm|head|last:[1-9]\d*|none", text) is not None
 
 
 def _known(text: str) -> str:
@@ -117,7 +117,8 @@ class NullPromptSettings(Settings):
     template: str | list[str] | None = None
     """A template, or the fields that it names in their order; None is the task's own template."""
     tune: Tune = "bitfit"
-    """Which of the backbone's tensors are trained: `all`, `bitfit`, `layernorm`, `head`, `last:k`, `none`."""
+    """Which of the backbone's tensors are trained: `all`, `bitfit`, `biases` (with those it lacks, from 0),
+    `layernorm`, `head`, `last:k`, `none`."""
 
 
 class InContextSettings(Settings):
@@ -131,7 +132,8 @@ class InContextSettings(Settings):
 class FineTuningSettings(Settings):
     name: Literal["fine_tuning"] = "fine_tuning"
     tune: Tune = "all"
-    """Which of the backbone's tensors are trained: `all`, `bitfit`, `layernorm`, `head` or `last:k`."""
+    """Which of the backbone's tensors are trained: `all`, `bitfit`, `biases` (with those it lacks, from 0),
+    `layernorm`, `head` or `last:k`."""
 
 
 class HeadOnlySettings(Settings):

@@ -202,7 +202,8 @@ def fine_tuning(
 
     Args:
         backbone: the model.
-        tune: `all` tensors, `bitfit` (arXiv 2106.10199: biases of linear layers and norms), `layernorm`
+        tune: `all` tensors, `bitfit` (arXiv 2106.10199: biases of linear layers and norms), `biases` (the
+            same, and from zero those that linear layers of models such as Llama do not have), `layernorm`
             (weights and biases of norms), `head` (what turns states into words; tied input embeddings
             stay as they are) or `last:k` (the last k layers of each stack). With a `head` of the prompt's
             own, what turns states into words is left out, since nothing uses it.
