@@ -80,7 +80,8 @@ def test_without_seeds_the_recipe_keeps_its_own(tmp_path):
 
 def test_a_seed_may_set_several_keys(tmp_path):
     keys = ["training.seed", "data.subsample"]
-    grid = load_grid(write_study(tmp_path, rows=ROWS[:1], seeds=[3], seed_keys=keys))
+    drawn = {"data.train": "train.csv", "data.train_size": 9}
+    grid = load_grid(write_study(tmp_path, rows=ROWS[:1], seeds=[3], seed_keys=keys, set=drawn))
     settings = next(grid.runs).settings
     assert settings.training.seed == settings.data.subsample == 3
 
