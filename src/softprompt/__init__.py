@@ -16,6 +16,7 @@ _PUBLIC = {
     "p_tuning_v2": "softprompt.prompts.methods",
     "p_tuning": "softprompt.prompts.cloze",
     "null_prompt": "softprompt.prompts.cloze",
+    "in_context": "softprompt.prompts.in_context",
     "fine_tuning": "softprompt.prompts.methods",
     "head_only": "softprompt.prompts.methods",
     "head": "softprompt.prompts.heads",
@@ -30,6 +31,7 @@ __all__ = [
     "fine_tuning",
     "head",
     "head_only",
+    "in_context",
     "load_backbone",
     "load_prompt",
     "null_prompt",
@@ -55,5 +57,6 @@ if TYPE_CHECKING:
     from softprompt.backbones.load import load_backbone
     from softprompt.prompts.cloze import null_prompt, p_tuning
     from softprompt.prompts.heads import head
+    from softprompt.prompts.in_context import in_context
     from softprompt.prompts.methods import fine_tuning, head_only, p_tuning_v2, prefix_tuning, prompt_tuning
     from softprompt.prompts.prompt import Prompt, load_prompt

@@ -1,12 +1,14 @@
 """K records per class, and folds: what is drawn, what stays apart, and what is refused."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from softprompt.config import DataSettings
 from softprompt.data import LabelledText, Record, Splits, load
 from softprompt.data.sampling import draw_per_class, folds
+from softprompt.data.splits import load_test
 from softprompt.errors import ConfigError, DataError
 
 
@@ -163,6 +165,23 @@ def test_each_fold_once_is_development_and_the_test_set_stays(files):
         assert part.test == whole.test
     assert len({part.fingerprint for part in parts} | {whole.fingerprint}) == 5
     assert loaded(**settings, fold=1, subsample=1).dev != parts[1].dev
+
+
+def test_a_test_share_stays_out_of_every_draw(files):
+    settings = {"test_share": 0.2, "train_per_class": 4, "dev_per_class": 2}
+    first = loaded(**settings)
+    tested = set(texts(first.test))
+    assert len(tested) == 12 and not tested & set(texts([*first.train, *first.dev]))
+    second = loaded(**settings, folds=3, fold=0, subsample=1)
+    assert second.test == first.test == load_test(DataSettings(format="labelled_csv", train=Path("train.csv"),
+                                                               test_share=0.2))  # fmt: skip
+    assert not tested & set(texts([*second.train, *second.dev]))
+    without = loaded(**settings, test_size=0)
+    assert (without.train, without.dev, without.test) == (first.train, first.dev, [])
+
+
+def test_a_test_set_of_no_records_is_not_read(files):
+    assert loaded(test="nowhere.csv", test_size=0).test == []
 
 
 def test_folds_of_texts_with_several_references(write):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,8 @@ class FakeTask:
 
     n_cut = 2
     head = None
+    answers_bare = True
+    resolved: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, backbone: FakeBackbone, hook: Callable[[], None] = lambda: None) -> None:
         self.backbone = backbone
@@ -79,6 +81,9 @@ class FakeTask:
         vector = prompt() if prompt is not None else torch.zeros(HIDDEN)
         targets = torch.tensor([label for example in examples for label in example.labels])
         return (self.backbone.model(targets) - vector).square().sum()
+
+    def usable(self, records: Sequence[Record]) -> list[Record]:
+        return list(records)
 
     def check(self, records: Sequence[Record], labelled: bool = True) -> None:
         assert all(record.targets for record in records)

@@ -262,28 +262,59 @@ class Backbone:
         Raises:
             BackboneError: an encoder without a vocabulary head.
         """
-        head = self.model.get_output_embeddings()
-        if head is None:
+        with self._choosing(inputs, labelled) as options:
+            return self.model(**inputs, **options).logits[0]
+
+    def labelled_states(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
+        """What the vocabulary matrix reads at chosen positions: `labelled_logits` before the last layer.
+
+        Returns:
+            `[labelled, output]` in the model's precision; a masked model's states have passed the layers
+            that stand before its matrix.
+
+        Raises:
+            BackboneError: an encoder without a vocabulary head.
+        """
+        kept: list[Tensor] = []
+        with self._choosing(inputs, labelled) as options:
+            # Registered last, it sees what the choice has left.
+            handle = self.vocabulary_matrix.register_forward_pre_hook(lambda _, args: kept.append(args[0]))
+            try:
+                self.model(**inputs, **options)
+            finally:
+                handle.remove()
+        return kept[0][0]
+
+    @property
+    def vocabulary_matrix(self) -> nn.Module:
+        """The module that turns states into logits over the vocabulary.
+
+        Raises:
+            BackboneError: there is none.
+        """
+        matrix = self.model.get_output_embeddings()
+        if matrix is None:
             raise BackboneError(
                 "backbone",
                 f"{self.spec.name} ({type(self.model).__name__}) without a vocabulary head",
                 "a language model",
                 "load a causal, masked or encoder-decoder one, or give the prompt a head of its own",
             )
-        self._refuse_slots(inputs)
-        if self._decodes:
-            handle = head.register_forward_pre_hook(lambda _, args: (args[0][labelled][None],))
-            options = {"use_cache": False}
-        else:
-            # A masked model's head has layers before its matrix: choose where states leave the base.
-            handle = self.model.base_model.register_forward_hook(
-                lambda _, args, output: _with_states(output, output[0][labelled][None])
-            )
-            options = {}
-        try:
-            return self.model(**inputs, **options).logits[0]
-        finally:
-            handle.remove()
+        return matrix
+
+    @torch.no_grad()
+    def output_vectors(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The vocabulary matrix's rows of tokens, `[token, output]`, and their biases, `[token]`."""
+        matrix: Any = self.vocabulary_matrix
+        index = torch.tensor(ids, device=matrix.weight.device)
+        vectors = matrix.weight[index].clone()
+        bias = getattr(matrix, "bias", None)
+        return vectors, vectors.new_zeros(len(ids)) if bias is None else bias[index].clone()
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether the model reads from left to right (a decoder without an encoder)."""
+        return self._decodes and not self.spec.is_encoder_decoder
 
     def training_mode(
         self, dropout: bool = False, gradient_checkpointing: bool = False
@@ -292,6 +323,25 @@ class Backbone:
         return training_mode(self.model, dropout, gradient_checkpointing)
 
     # -- inside ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _choosing(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Iterator[dict[str, Any]]:
+        """While entered, the vocabulary head sees chosen positions only, as one row."""
+        matrix = self.vocabulary_matrix
+        self._refuse_slots(inputs)
+        if self._decodes:
+            handle = matrix.register_forward_pre_hook(lambda _, args: (args[0][labelled][None],))
+            options: dict[str, Any] = {"use_cache": False}
+        else:
+            # A masked model's head has layers before its matrix: choose where states leave the base.
+            handle = self.model.base_model.register_forward_hook(
+                lambda _, args, output: _with_states(output, output[0][labelled][None])
+            )
+            options = {}
+        try:
+            yield options
+        finally:
+            handle.remove()
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

@@ -26,9 +26,10 @@ def load_run(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings:
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings | MixtureSettings:
-    """As `load_run`; a file with `parts` is a run over several tasks."""
+    """As `load_run`; a file with `parts`, or `each`, is a run over several tasks."""
     raw = read_mapping(Path(path), overrides)
-    return _parse(raw, MixtureSettings, str(path)) if "parts" in raw else parse_run(raw, where=str(path))
+    several = "parts" in raw or "each" in raw
+    return _parse(raw, MixtureSettings, str(path)) if several else parse_run(raw, where=str(path))
 
 
 def parse_run(raw: dict[str, Any], where: str = "settings") -> RunSettings:

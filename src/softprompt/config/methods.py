@@ -120,6 +120,14 @@ class NullPromptSettings(Settings):
     """Which of the backbone's tensors are trained: `all`, `bitfit`, `layernorm`, `head`, `last:k`, `none`."""
 
 
+class InContextSettings(Settings):
+    name: Literal["in_context"] = "in_context"
+    examples: int = Field(default=32, ge=1)
+    """Training examples, with their answers, read before every text; drawn by `training.seed`."""
+    max_tokens: int = Field(default=512, ge=1)
+    """Examples that would make the whole longer are left out."""
+
+
 class FineTuningSettings(Settings):
     name: Literal["fine_tuning"] = "fine_tuning"
     tune: Tune = "all"
@@ -136,6 +144,7 @@ METHODS: dict[str, type[Settings]] = {
     "p_tuning_v2": PTuningV2Settings,
     "p_tuning": PTuningSettings,
     "null_prompt": NullPromptSettings,
+    "in_context": InContextSettings,
     "fine_tuning": FineTuningSettings,
     "head_only": HeadOnlySettings,
 }
@@ -147,6 +156,7 @@ MethodSettings = (
     | PTuningV2Settings
     | PTuningSettings
     | NullPromptSettings
+    | InContextSettings
     | FineTuningSettings
     | HeadOnlySettings
 )

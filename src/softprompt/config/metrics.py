@@ -7,6 +7,8 @@ METRICS_BY_TASK: dict[str, tuple[str, ...]] = {
     "spans": ("answer_f1", "exact_match"),
     "choice": ("accuracy",),
     "regression": ("pearson", "spearman", "rmse"),
+    "cloze": ("accuracy", "f1", "macro_f1", "mcc"),
+    "probing": ("p_at_1", "p_at_10", "mrr"),
 }
 """The first of a task is its default. `rouge_l` is E2E's, `rougeL` is rouge-score's."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -27,6 +27,10 @@ _TAKEN = ("checkpoints",)
 """Folders that a run keeps beside those of its parts."""
 
 
+_KINDS = {"generation": "generation", "cloze": "label words", "probing": "probing"}
+"""What may share a batch, by task; all others are tasks with heads."""
+
+
 class PartSettings(Settings):
     """One task of several: its data, what is asked of it, and how it is scored."""
 
@@ -49,13 +53,33 @@ class MixtureSettings(Settings):
     learning). `separate`: a prompt of its own for each, all trained at once, each as though alone (but for
     the random draws of dropout)."""
     parts: dict[str, PartSettings]
-    """The tasks, or users, by name; either all of them with heads, or all of them generation."""
+    """The tasks, or users, by name; all of them with heads, or generation, or filling blanks. Many that are
+    alike may be written once: `each: {names: [a, b], data: ..., task: ...}`, where `{name}` stands for the
+    name."""
     decoding: DecodingSettings = DecodingSettings()
     training: TrainingSettings
     """`batch_size` counts the whole batch of a shared prompt, and each part's share for separate ones;
     `select` is `loss` or `metric` (each part's first metric; of a shared prompt, their mean, those of which
     less is better turned around). `evaluate_every` is by default once per epoch of the mixture, and of the
     largest part for separate prompts."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _each(cls, raw: Any) -> Any:
+        """Write parts that are alike out, one by one."""
+        if not isinstance(raw, dict) or "each" not in raw:
+            return raw
+        each = raw["each"]
+        names = each.get("names") if isinstance(each, dict) else None
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise ValueError(problem("each.names", repr(names), "a list of names, one for each part"))
+        if raw.get("parts"):
+            raise ValueError(problem("each", "it beside parts", "one of the two", "leave one out"))
+        if len(set(names)) < len(names):
+            raise ValueError(problem("each.names", "a name twice", "each name once"))
+        one = {key: value for key, value in each.items() if key != "names"}
+        others = {key: value for key, value in raw.items() if key != "each"}
+        return {**others, "parts": {name: _named(one, name) for name in names}}
 
     @model_validator(mode="after")
     def _consistent(self) -> "MixtureSettings":
@@ -100,8 +124,9 @@ class MixtureSettings(Settings):
             folders[name.casefold()] = name
 
     def _of_kinds(self) -> Iterator[str]:
-        if len({part.task.name == "generation" for part in self.parts.values()}) > 1:
-            yield problem("parts", "generation beside tasks with heads", "one or the other")
+        kinds = {_KINDS.get(part.task.name, "tasks with heads") for part in self.parts.values()}
+        if len(kinds) > 1:
+            yield problem("parts", " beside ".join(sorted(kinds)), "one or the other")
         if getattr(self.method, "tune", None) is not None:
             where, got = (
                 ("method.name", "'fine_tuning'")
@@ -141,3 +166,12 @@ class MixtureSettings(Settings):
         except ValidationError as error:
             for line in explain_all(error.errors()):
                 yield f"parts.{name}.{line}" if line.startswith(_OWN) else line
+
+
+def _named(value: Any, name: str) -> Any:
+    """The same structure with the part's name in place of `{name}`."""
+    if isinstance(value, dict):
+        return {key: _named(inner, name) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_named(inner, name) for inner in value]
+    return value.replace("{name}", name) if isinstance(value, str) else value

@@ -27,6 +27,9 @@ class BackboneSettings(Settings):
     """Attention kernel; None keeps the model's own default."""
 
 
+BLANKS = ("cloze", "probing")
+"""The tasks that fill a template's blank."""
+
 Column = str | Annotated[int, Field(strict=True, ge=0)]
 """A column by its name, or by its number from 0 (labelled_tsv without a header only)."""
 
@@ -35,7 +38,7 @@ class DataSettings(Settings):
     # fmt: off
     format: Literal[
         "e2e", "webnlg", "dart", "scitldr", "jsonl", "csv", "restaurants",
-        "boolq", "cb", "copa", "multirc", "rte", "wic", "wsc", "sst2", "trec", "trec_fine",
+        "boolq", "cb", "copa", "multirc", "rte", "wic", "wsc", "sst2", "trec", "trec_fine", "trex",
         "conll", "squad", "labelled_jsonl", "labelled_csv", "labelled_tsv", "datasets",
     ]
     # fmt: on
@@ -70,10 +73,12 @@ class DataSettings(Settings):
     dev_per_class: int | None = Field(default=None, ge=1)
     """How many development records of each label to draw (classification only): from `dev` where it is
     given, else from what training left of its own file; never a text that is trained on."""
-    test_size: int | None = Field(default=None, ge=1)
-    """How many test records to draw; None takes all."""
+    test_size: int | None = Field(default=None, ge=0)
+    """How many test records to draw; None takes all, 0 leaves the test set out."""
     dev_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the drawn training pairs set aside as development set (0.3 in the paper's low-data runs)."""
+    test_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the training file set aside as test set before anything is drawn; no subsample changes it."""
     subsample: int = Field(default=0, ge=0)
     """Which subsample: the seed of the draw."""
     folds: int | None = Field(default=None, ge=2)
@@ -105,8 +110,8 @@ class DecodingSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    steps: int | None = Field(default=None, ge=1)
-    """Optimizer steps; give this or `epochs`."""
+    steps: int | None = Field(default=None, ge=0)
+    """Optimizer steps; give this or `epochs`. 0 measures what is there untrained."""
     epochs: int | None = Field(default=None, ge=1)
     """Passes over the training pairs; give this or `steps`."""
     batch_size: int = Field(default=16, ge=1)
@@ -185,10 +190,13 @@ class RunSettings(Settings):
     def _fitting_the_task(self) -> "RunSettings":
         task = self.task.name
         method = self.method.name
-        if method in ("p_tuning", "null_prompt"):
+        if method in ("p_tuning", "null_prompt") and task not in BLANKS:
             got = f"'{method}' for task '{task}', which writes no template into the input"
             do = f"use softprompt.{method} from Python"
-            raise ValueError(problem("method.name", got, "another method", do))
+            raise ValueError(problem("method.name", got, f"a task of {' and '.join(BLANKS)}", do))
+        if method == "in_context" and task not in ("generation", *BLANKS):
+            got = f"'in_context' for task '{task}', whose answer a trained head gives"
+            raise ValueError(problem("method.name", got, "another method", "e.g. head_only"))
         known = METRICS_BY_TASK[task]
         for name in self.metrics:
             if name not in known:
@@ -209,8 +217,11 @@ class RunSettings(Settings):
         if self.training.backbone_learning_rate is not None and getattr(self.method, "tune", None) is None:
             where, got = "training.backbone_learning_rate", "it, and no backbone tensor is trained"
             raise ValueError(problem(where, got, "method.tune", "give that, or leave it out"))
-        if task == "generation" and self.training.head_learning_rate is not None:
-            where, got = "training.head_learning_rate", "it for generation, which has no head"
+        headless = task in ("generation", "probing") or (
+            task == "cloze" and getattr(self.task, "head", None) is None
+        )
+        if headless and self.training.head_learning_rate is not None:
+            where, got = "training.head_learning_rate", f"it for {task} without a head"
             raise ValueError(problem(where, got, do="leave it out"))
         return self
 

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from softprompt.config.base import Settings
+from softprompt.errors import problem
 
 Pooling = Literal["first", "last", "mean"]
 
@@ -80,6 +81,52 @@ class SpanSettings(Settings):
     """Dropout before the head while training."""
 
 
+Words = dict[str, str | list[str]]
+"""Words that stand for each label, in the order of the labels."""
+
+
+class ClozeSettings(Settings):
+    name: Literal["cloze"] = "cloze"
+    template: str | None = None
+    """Fields, a blank and slots (`softprompt.text.template`); None is the method's, or the bare fields."""
+    fields: list[str] | None = Field(default=None, min_length=1, max_length=2)
+    """What templates call the record's text, and its second text; None is the data format's own names."""
+    verbalizer: Words | Literal["null"] | None = None
+    """Words per label; `null` draws a random one for each. None only where records bring their choices."""
+    verbalizer_seed: int = Field(default=0, ge=0)
+    """Of the words that `null` draws."""
+    reduction: Literal["mean", "sum"] = "mean"
+    """Of several words per label: the mean of their log-probabilities, or the probability of any of them."""
+    head: Literal["calibration", "soft"] | None = None
+    """`calibration` trains an affine map of the labels' scores, `soft` a vector for each label that begins
+    at those of its words."""
+    max_tokens: int = Field(default=128, ge=1)
+    """Longer texts lose the ends of their fields, and are counted in the log."""
+
+    @model_validator(mode="after")
+    def _nothing_ignored(self) -> "ClozeSettings":
+        if self.verbalizer != "null" and self.verbalizer_seed:
+            where, got = "task.verbalizer_seed", f"{self.verbalizer_seed}, and no word is drawn"
+            raise ValueError(problem(where, got, "it only with verbalizer 'null'", "leave it out"))
+        if self.verbalizer is None and (self.head or self.reduction != "mean"):
+            name = "head" if self.head else "reduction"
+            where, got = f"task.{name}", "it without a verbalizer"
+            raise ValueError(problem(where, got, "words for each label", "give task.verbalizer"))
+        return self
+
+
+class ProbingSettings(Settings):
+    name: Literal["probing"] = "probing"
+    template: str | None = None
+    """With the field `{subject}`, a blank and slots; `manual` is the relation's own pattern (`trex` only).
+    None is the method's, or the bare subject."""
+    vocabulary: str = "all"
+    """What may be answered: `all` tokens, or the single tokens among the words of a text file (one a line)
+    or among the objects of a folder of `trex` files, both in the data folder."""
+    max_tokens: int = Field(default=64, ge=1)
+    """Longer subjects are cut at their end, and counted in the log."""
+
+
 TASKS: dict[str, type[Settings]] = {
     "generation": GenerationSettings,
     "classification": ClassificationSettings,
@@ -87,6 +134,8 @@ TASKS: dict[str, type[Settings]] = {
     "choice": ChoiceSettings,
     "spans": SpanSettings,
     "regression": RegressionSettings,
+    "cloze": ClozeSettings,
+    "probing": ProbingSettings,
 }
 """Every task by the name that settings use."""
 
@@ -94,6 +143,9 @@ ReadingSettings = (
     ClassificationSettings | RegressionSettings | ChoiceSettings | TaggingSettings | SpanSettings
 )
 """The tasks whose answer is read off hidden states by a head."""
+
+BlankSettings = ClozeSettings | ProbingSettings
+"""The tasks whose answer is a word in a template's blank."""
 
 
 def _named(value: Any) -> Any:
@@ -107,7 +159,9 @@ TaskSettings = Annotated[
     | TaggingSettings
     | ChoiceSettings
     | SpanSettings
-    | RegressionSettings,
+    | RegressionSettings
+    | ClozeSettings
+    | ProbingSettings,
     Field(discriminator="name"),
     BeforeValidator(_named),
 ]

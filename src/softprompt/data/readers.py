@@ -36,6 +36,7 @@ from softprompt.data.superglue import (
     read_wic,
     read_wsc,
 )
+from softprompt.data.trex import read_trex
 from softprompt.data.webnlg import read_webnlg
 from softprompt.errors import ConfigError, DataError, nearest, problem
 
@@ -62,6 +63,7 @@ class Format:
         grouped: whether records belong together (tag `question`) and are scored together, so that
             drawing some of them would change what the score means.
         named: whether the path is a name that need not be a file.
+        fields: what templates may call the record's text, and its second text.
     """
 
     reader: Callable[..., Sequence[Any]]
@@ -72,15 +74,21 @@ class Format:
     generated: bool = False
     grouped: bool = False
     named: bool = False
+    fields: tuple[str, ...] = ()
 
 
 def _superglue(
-    reader: Callable[..., Sequence[Any]], task: str, labels: tuple[str, ...], grouped: bool = False
+    reader: Callable[..., Sequence[Any]],
+    task: str,
+    labels: tuple[str, ...],
+    fields: tuple[str, ...],
+    grouped: bool = False,
 ) -> Format:
-    return Format(
-        reader, f"{task}'s JSON lines (published by SuperGLUE)", LabelledText, labels, grouped=grouped
-    )
+    content = f"{task}'s JSON lines (published by SuperGLUE)"
+    return Format(reader, content, LabelledText, labels, grouped=grouped, fields=fields)
 
+
+_TREC = "TREC's lines of class and question (Li and Roth)"
 
 FORMATS = {
     "e2e": Format(read_e2e, "E2E NLG's CSV (published by tuetschek/e2e-dataset)"),
@@ -90,22 +98,24 @@ FORMATS = {
     "jsonl": Format(read_jsonl, "a JSON-lines file with two named fields", takes=_GENERATED),
     "csv": Format(read_csv, "a CSV file with two named columns", takes=_GENERATED),
     "restaurants": Format(read_restaurants, "the synthetic restaurants", generated=True),
-    "boolq": _superglue(read_boolq, "BoolQ", TRUTH),
-    "cb": _superglue(read_cb, "CB", CB_LABELS),
-    "copa": Format(read_copa, "COPA's JSON lines (published by SuperGLUE)", Choices),
-    "multirc": _superglue(read_multirc, "MultiRC", TRUTH, grouped=True),
-    "rte": _superglue(read_rte, "RTE", RTE_LABELS),
-    "wic": _superglue(read_wic, "WiC", TRUTH),
-    "wsc": _superglue(read_wsc, "WSC", TRUTH),
+    "boolq": _superglue(read_boolq, "BoolQ", TRUTH, ("question", "passage")),
+    "cb": _superglue(read_cb, "CB", CB_LABELS, ("premise", "hypothesis")),
+    "copa": Format(read_copa, "COPA's JSON lines (published by SuperGLUE)", Choices, fields=("premise",)),
+    "multirc": _superglue(read_multirc, "MultiRC", TRUTH, ("passage", "answer"), grouped=True),
+    "rte": _superglue(read_rte, "RTE", RTE_LABELS, ("premise", "hypothesis")),
+    "wic": _superglue(read_wic, "WiC", TRUTH, ("sentence1", "sentence2")),
+    "wsc": _superglue(read_wsc, "WSC", TRUTH, ("text", "phrase")),
     "sst2": Format(
         read_sst2,
         "SST-2's lines of sentence and label (Stanford Sentiment Treebank)",
         LabelledText,
         SST2_LABELS,
+        fields=("sentence",),
     ),
-    "trec": Format(read_trec, "TREC's lines of class and question (Li and Roth)", LabelledText, TREC_LABELS),
-    "trec_fine": Format(
-        read_trec_fine, "TREC's lines of class and question (Li and Roth)", LabelledText, TREC_FINE_LABELS
+    "trec": Format(read_trec, _TREC, LabelledText, TREC_LABELS, fields=("question",)),
+    "trec_fine": Format(read_trec_fine, _TREC, LabelledText, TREC_FINE_LABELS, fields=("question",)),
+    "trex": Format(
+        read_trex, "T-REx's JSON lines of one relation (published by LAMA)", LabelledText, fields=("subject",)
     ),
     "conll": Format(read_conll, "sentences in columns of words and tags", TaggedWords, takes=_TAGGED),
     "squad": Format(read_squad, "SQuAD's JSON (published by rajpurkar/SQuAD-explorer)", Question),

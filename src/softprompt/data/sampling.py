@@ -125,8 +125,12 @@ def low_data(
     return set_aside(draw(pairs, size, subsample, "data.train_size"), subsample, dev_share)
 
 
-def set_aside(pairs: Sequence[Kind], subsample: int, dev_share: float) -> tuple[list[Kind], list[Kind]]:
+def set_aside(
+    pairs: Sequence[Kind], subsample: int, dev_share: float, stream: str = "dev"
+) -> tuple[list[Kind], list[Kind]]:
     """Split pairs into train and dev: dev has `dev_share` of them, rounded half up, at least one.
+
+    `stream` names the draw: another set (test) is drawn by luck of its own.
 
     Whole sources move to dev while they fit, so that no source is on both sides; only where that
     leaves dev short (all sources left are larger than the room) do single pairs fill it. The paper
@@ -136,9 +140,9 @@ def set_aside(pairs: Sequence[Kind], subsample: int, dev_share: float) -> tuple[
         DataError: fewer than two pairs.
     """
     if len(pairs) < 2:
-        raise DataError("data.dev_share", f"{len(pairs)} training pairs", "at least 2 to split")
+        raise DataError(f"data.{stream}_share", f"{len(pairs)} training pairs", "at least 2 to split")
     room = min(max(int(dev_share * len(pairs) + 0.5), 1), len(pairs) - 1)
-    luck = _by_luck(len(pairs), f"dev {subsample}")
+    luck = _by_luck(len(pairs), f"{stream} {subsample}")
     by_source: dict[str, list[int]] = {}
     for place in luck:
         by_source.setdefault(pairs[place].source, []).append(place)

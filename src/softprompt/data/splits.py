@@ -42,7 +42,7 @@ def load(settings: DataSettings) -> Splits:
     that scores of several subsamples compare. `extrapolation` filters train and dev, never test.
     A development share is taken from the drawn training pairs; pairs of one source in it become
     one record where records have several references (`Record`), and stay apart where each has its
-    own label.
+    own label. A test share is taken from the training file before everything else, always the same.
 
     Per class, training follows the subsample, and so do development records that come from what it
     left; those of a development file do not. `folds` come after all draws: training and development
@@ -54,6 +54,7 @@ def load(settings: DataSettings) -> Splits:
     """
     check(settings)
     train, dev = (_read(settings, split) for split in ("train", "dev"))
+    train, test = _set_test_aside(settings, train)
     if settings.extrapolation == "seen":
         train, dev = (keep_seen(records) if records else [] for records in (train, dev))
     whole = train = pairs(train)
@@ -75,7 +76,6 @@ def load(settings: DataSettings) -> Splits:
         train = [pair for pair, fold in zip(joined, fold_of, strict=True) if fold != settings.fold]
         dev = [pair for pair, fold in zip(joined, fold_of, strict=True) if fold == settings.fold]
         dev = merge(dev) if FORMATS[settings.format].record is Record else dev
-    test = load_test(settings)
     return Splits(train, dev, test, fingerprint(train, dev, test))
 
 
@@ -85,8 +85,7 @@ def load_test(settings: DataSettings) -> list[Any]:
     Raises:
         DataError: as `load`.
     """
-    test = _read(settings, "test")
-    return test if settings.test_size is None else draw(test, settings.test_size, 0, "data.test_size")
+    return _set_test_aside(settings, _read(settings, "train") if settings.test_share else [])[1]
 
 
 def fingerprint(train: Sequence[AnyRecord], dev: Sequence[AnyRecord], test: Sequence[AnyRecord]) -> str:
@@ -106,6 +105,18 @@ def _content(record: Any) -> list[Any]:
     return [type(record).__name__, said]
 
 
+def _set_test_aside(settings: DataSettings, train: list[Any]) -> tuple[list[Any], list[Any]]:
+    """What is left to train on, and the test records."""
+    if settings.test_share:
+        # By a fixed draw: every subsample, seed and size is tested on the same records.
+        train, test = set_aside(train, 0, settings.test_share, "test")
+    else:
+        test = [] if settings.test_size == 0 else _read(settings, "test")
+    if settings.test_size is not None:
+        test = draw(test, settings.test_size, 0, "data.test_size") if settings.test_size else []
+    return train, test
+
+
 def _read(settings: DataSettings, split: str) -> list[Any]:
     form = FORMATS[settings.format]
     if form.generated:
@@ -123,7 +134,7 @@ def check(settings: DataSettings) -> None:
     """Raises ConfigError, a line each, for settings that contradict each other; reads no file."""
     form, name = FORMATS[settings.format], settings.format
     given = [split for split in ("train", "dev", "test") if getattr(settings, split) is not None]
-    has = ["train", "dev", "test"] if form.generated else given
+    has = ["train", "dev", "test"] if form.generated else [*given, *["test"] * bool(settings.test_share)]
     found: list[str] = []
 
     def wrong(where: str, got: str, expected: str, do: str) -> None:
@@ -134,7 +145,8 @@ def check(settings: DataSettings) -> None:
     if not has:
         wrong("train", f"no path for {name}", form.content, "give at least one of train, dev and test")
     found.extend(misfits(name, settings.model_dump()))
-    for setting in ("dev_size", "test_size", "dev_share", "dev_per_class", "folds") if form.grouped else ():
+    whole = ("dev_size", "test_size", "dev_share", "test_share", "dev_per_class", "folds")
+    for setting in whole if form.grouped else ():
         if value := getattr(settings, setting):
             got = f"{value} for {name}, whose records are scored in groups"
             wrong(setting, got, "every record", "leave it out, or give a smaller file")
@@ -154,6 +166,11 @@ def check(settings: DataSettings) -> None:
             wrong("dev_share", f"{settings.dev_share} beside data.dev", "one of the two", "drop one")
         if settings.dev_size is not None:
             wrong("dev_size", f"{settings.dev_size} beside data.dev_share", "one of the two", "drop one")
+    if settings.test_share:
+        if settings.train is None:
+            wrong("test_share", str(settings.test_share), "a path in data.train to share", "give it")
+        if settings.test is not None:
+            wrong("test_share", f"{settings.test_share} beside data.test", "one of the two", "drop one")
     found.extend(_per_class(settings, has))
     found.extend(_folds(settings, has))
     drawn = (settings.train_size, settings.train_per_class, settings.dev_share or None, settings.folds)

@@ -1,7 +1,7 @@
 """The level of always saying the same, to compare a study's rows with."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from softprompt.config import METRICS_BY_TASK, RunSettings
 from softprompt.data import FORMATS, LabelledText
@@ -10,7 +10,7 @@ from softprompt.errors import DataError, problem
 from softprompt.experiments.cells import Cell
 from softprompt.metrics import score_labels
 
-_OF_TEST = ("format", "test", "test_size", "text", "second", "label")
+_OF_TEST = ("format", "test", "test_size", "test_share", "text", "second", "label")
 """The data settings that decide the test records of labelled texts."""
 
 
@@ -25,7 +25,7 @@ def no_majority(cells: Sequence[Cell]) -> str:
     if FORMATS[data.format].record is not LabelledText:
         got = f"true for {data.format}, whose records have no label"
         return problem("chance", got, "texts with labels", "give its number: chance: {column: number}")
-    if data.test is None:
+    if (data.test is None and not data.test_share) or data.test_size == 0:
         return problem("chance", "true without data.test", "test records to count", "give data.test")
     known = METRICS_BY_TASK["classification"]
     for metric in cells[0].metrics:
@@ -35,7 +35,7 @@ def no_majority(cells: Sequence[Cell]) -> str:
             )
     for cell in cells[1:]:
         other = _settings(cell).data
-        for name in _OF_TEST:
+        for name in (*_OF_TEST, *["train"] * bool(data.test_share)):
             if getattr(other, name) != getattr(data, name):
                 got = f"true, and {cell.row} has another data.{name} than {cells[0].row}"
                 return problem("chance", got, "one test set in a column", "give its number")
@@ -65,12 +65,19 @@ def majority(cell: Cell) -> dict[str, float]:
         raise DataError(str(settings.data.test), f"{n} records without a label", "labels to count")
     counts = Counter(right)
     most = min(counts, key=lambda label: (-counts[label], label))
-    labels = getattr(settings.task, "labels", None) or FORMATS[settings.data.format].labels or sorted(counts)
     groups = [record.tags.get("question", "") for record in records]
-    scores = score_labels(
-        list(cell.metrics), [most] * len(right), right, list(labels), groups if all(groups) else None
-    )
+    labels, said = _labels(settings, counts), [most] * len(right)
+    scores = score_labels(list(cell.metrics), said, right, labels, groups if all(groups) else None)
     return scores.values
+
+
+def _labels(settings: RunSettings, found: Iterable[str]) -> list[str]:
+    """The labels in the task's order, which says which of two is the positive one."""
+    task = settings.task
+    named = getattr(task, "labels", None) or getattr(task, "verbalizer", None)
+    # "null" draws a word for each label and names none.
+    own = list(named) if named and named != "null" else []
+    return own or list(FORMATS[settings.data.format].labels or sorted(found))
 
 
 def _settings(cell: Cell) -> RunSettings:

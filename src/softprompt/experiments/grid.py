@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import RunSettings, apply_override, parse_run, read_mapping
-from softprompt.data import FORMATS
 from softprompt.data.splits import check as check_data
 from softprompt.errors import ConfigError, problem
 from softprompt.experiments.cells import Cell, Grid, Option, Run
@@ -154,9 +153,6 @@ class _Expansion:
         if settings is None:
             return ()
         data, by = settings.data, choose.metric or self._metrics(settings, column)[0]
-        if FORMATS[data.format].generated:
-            got = f"'{data.format}' beside choose, whose test set cannot be left out"
-            self._note(name, problem("data.format", got, "a format that reads files"))
         if data.folds is not None:
             got = f"{data.folds} beside choose"
             self._note(name, problem("data.folds", got, "none: choose says how many", "leave it out"))
@@ -166,8 +162,9 @@ class _Expansion:
         training = settings.training.model_copy(update={"select": by})
         runs = []
         for fold in range(choose.folds):
-            # Nothing that is chosen may have seen the test set.
-            cut = {"test": None, "test_size": None, "folds": choose.folds, "fold": fold}
+            # Nothing that is chosen may have seen the test set, also where it is a share or generated.
+            none = {"test": None, "test_size": None if data.test is not None else 0}
+            cut = {**none, "folds": choose.folds, "fold": fold}
             of_fold = {
                 "name": f"{stem}--fold-{fold}",
                 "output": self._folder / "folds",

@@ -33,6 +33,9 @@ LABELS: dict[str, str] = {
     "pearson": "Pearson",
     "spearman": "Spearman",
     "rmse": "RMSE",
+    "p_at_1": "P@1",
+    "p_at_10": "P@10",
+    "mrr": "MRR",
 }
 """Column heads for tables."""
 

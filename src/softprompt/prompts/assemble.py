@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.errors import PromptError
-from softprompt.prompts.heads import Head, resolve_pooling
+from softprompt.prompts.heads import Head, empty_head, resolve_pooling
 from softprompt.prompts.initialize import Start, start
 from softprompt.prompts.placements import SITES, KeyValueShape, Shape, SlotShape
 from softprompt.prompts.prompt import Observable, Prompt
@@ -157,7 +157,7 @@ def new_head(backbone: Observable, head: HeadCard, seed: int) -> Head:
     """A head of its own random numbers for this backbone."""
     card = resolve_pooling(head, [site for site, _ in backbone.attentions])
     # A generator of its own, so that the head is the same whatever prompt stands beside it.
-    return Head(card, backbone.state_size, torch.Generator().manual_seed(seed))
+    return empty_head(card, backbone, torch.Generator().manual_seed(seed))
 
 
 def tuned_weights(backbone: Observable, tune: str | None, head: HeadCard | None) -> dict[str, Tensor]:
@@ -165,8 +165,9 @@ def tuned_weights(backbone: Observable, tune: str | None, head: HeadCard | None)
     if tune is None:
         return {}
     frozen = backbone.frozen_tensors()
-    # A head of the prompt's own reads states, and nothing that is said in words is asked for.
-    names = backbone.tuned_tensors(tune, lm_head=head is None)
+    # A head that reads the last states leaves nothing to say in words.
+    words = head is None or head.kind in ("calibration", "soft")
+    names = backbone.tuned_tensors(tune, lm_head=words)
     # Detached: a parameter would be taken as it is, the backbone's own frozen one.
     return {name: frozen[name].detach() for name in names}
 

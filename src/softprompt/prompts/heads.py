@@ -1,7 +1,7 @@
 """Heads: a linear layer on a backbone's states, trained and stored with its prompt."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -10,24 +10,35 @@ from torch import Tensor, nn
 from softprompt.errors import PromptError
 from softprompt.store.card import HeadCard
 
-KINDS = {"sequence": True, "token": True, "span": False, "choice": False, "value": False}
+KINDS = {
+    "sequence": True, "token": True, "span": False, "choice": False, "value": False, "calibration": True,
+    "soft": True,
+}  # fmt: skip
 """Every kind of head, and whether it has labels."""
 
 _POOLED = ("sequence", "choice", "value")
+_OF_WORDS = ("calibration", "soft")
 
 
 def head(
-    kind: str, labels: Sequence[str] = (), *, pooling: str | None = None, dropout: float = 0.1
+    kind: str,
+    labels: Sequence[str] = (),
+    *,
+    pooling: str | None = None,
+    dropout: float | None = None,
+    words: Sequence[Sequence[int]] = (),
 ) -> HeadCard:
     """Describe a head; a method given it trains it with the prompt.
 
     Args:
         kind: `sequence` (one label per text), `token` (one per token), `span` (start and end),
-            `choice` (a score per choice) or `value` (a number per text).
-        labels: every label, in the order of the outputs (`sequence` and `token`).
+            `choice` (a score per choice), `value` (a number per text), or of a cloze task `calibration` (an
+            affine map of the labels' scores) and `soft` (a vector for each label).
+        labels: every label, in the order of the outputs (`sequence`, `token`, `calibration`, `soft`).
         pooling: the state that is read: `first` real token ([CLS]), `last` real token, or the `mean` of
             the real tokens; None is `first` on encoders and `last` elsewhere (`sequence`, `choice`, `value`).
-        dropout: on the states, while training.
+        dropout: on the states, while training; None is 0.1, and 0 for cloze tasks.
+        words: for each label the tokens whose output vectors it begins at (`soft`).
 
     Raises:
         PromptError: a kind, label list or pooling that says nothing.
@@ -45,9 +56,14 @@ def head(
             f"{pooling!r} for a {kind} head",
             f"'first', 'last', 'mean' ({', '.join(_POOLED)} heads)",
         )
+    if (kind == "soft") != bool(words) or (words and len(words) != len(labels)) or not all(words):
+        expected = "tokens for each label" if kind == "soft" else f"none for a {kind} head"
+        raise PromptError("head.words", f"{len(words)} entries", expected)
+    if dropout is None:
+        dropout = 0.0 if kind in _OF_WORDS else 0.1
     if not 0 <= dropout < 1:
         raise PromptError("head.dropout", dropout, "a probability from 0 up to, but not, 1")
-    stated: Any = {"kind": kind, "pooling": pooling}
+    stated: Any = {"kind": kind, "pooling": pooling, "words": tuple(map(tuple, words))}
     return HeadCard(**stated, labels=tuple(labels), dropout=dropout)
 
 
@@ -86,7 +102,45 @@ class Head(nn.Module):
         """
         if self.card.pooling is not None:
             states = pool(states, mask, self.card.pooling)
-        return nn.functional.linear(self.dropout(states.float()), self.weight, self.bias)
+        return self.outputs(states)
+
+    def outputs(self, read: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch output"]:
+        """The linear layer alone, on whatever the head reads."""
+        return nn.functional.linear(self.dropout(read.float()), self.weight, self.bias)
+
+
+class Sized(Protocol):
+    """What a head needs of a backbone."""
+
+    @property
+    def state_size(self) -> int:
+        """Width of the states."""
+        ...
+
+    def output_vectors(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The vocabulary matrix's rows of tokens, `[token, output]`, and their biases, `[token]`."""
+        ...
+
+
+def empty_head(card: HeadCard, backbone: Sized, generator: torch.Generator | None = None) -> Head:
+    """A head of the width that its kind reads; without a generator, to be loaded over.
+
+    Source: `calibration` begins at the identity, as null prompts' code (2106.13353) does; `soft` at the mean
+    output vector of each label's words, so that both begin with what the words say.
+    """
+    if card.kind == "calibration":
+        head = Head(card, len(card.labels))
+        with torch.no_grad():
+            head.weight.copy_(torch.eye(len(card.labels)))
+        return head
+    if card.kind == "soft":
+        rows = [backbone.output_vectors(ids) for ids in card.words]
+        head = Head(card, rows[0][0].shape[1])
+        with torch.no_grad():
+            head.weight.copy_(torch.stack([vectors.float().mean(0) for vectors, _ in rows]))
+            head.bias.copy_(torch.stack([biases.float().mean() for _, biases in rows]))
+        return head
+    return Head(card, backbone.state_size, generator)
 
 
 def pool(

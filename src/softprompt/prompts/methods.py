@@ -20,6 +20,7 @@ from softprompt.prompts.assemble import (
     tuned_weights,
 )
 from softprompt.prompts.cloze import null_prompt, p_tuning
+from softprompt.prompts.in_context import in_context
 from softprompt.prompts.placements import SlotShape, key_value_shapes
 from softprompt.prompts.prompt import Observable, Prompt
 from softprompt.store.card import HeadCard
@@ -240,6 +241,7 @@ METHODS: dict[str, Callable[..., Prompt]] = {
     "p_tuning_v2": p_tuning_v2,
     "p_tuning": p_tuning,
     "null_prompt": null_prompt,
+    "in_context": in_context,
     "fine_tuning": fine_tuning,
     "head_only": head_only,
 }
@@ -271,8 +273,8 @@ def build(
     method = METHODS[settings.name]
     if "examples" in inspect.signature(method).parameters:
         options["examples"] = examples
-    if options.get("template", "") is None:
-        if template is None:
+    if "template" in inspect.signature(method).parameters and options.get("template") is None:
+        if template is None and settings.name != "in_context":
             raise PromptError(
                 "method.template",
                 f"none for {settings.name}",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.errors import PromptError
-from softprompt.prompts.heads import Head
+from softprompt.prompts.heads import Head, empty_head
 from softprompt.prompts.placements import (
     AttentionShape,
     KeyValues,
@@ -48,6 +48,10 @@ class Observable(Protocol):
     @property
     def attentions(self) -> dict[tuple[str, int], AttentionShape]:
         """Key/value sizes of every (site, layer) that can be reached."""
+        ...
+
+    def output_vectors(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The vocabulary matrix's rows of tokens, `[token, output]`, and their biases, `[token]`."""
         ...
 
     def frozen_tensors(self) -> Mapping[str, Tensor]:
@@ -214,7 +218,7 @@ def load_prompt(folder: Path | str, backbone: Observable, *, any_backbone: bool 
     blocks: dict[str, nn.Module] = {}
     for shape in shapes:
         blocks[shape.name] = Direct(_flat(shape, tensors, card.length, str(folder)))
-    head = _head(card, tensors, backbone.state_size, str(folder)) if card.head is not None else None
+    head = _head(card, tensors, backbone, str(folder)) if card.head is not None else None
     weights = _weights(card, tensors, backbone.frozen_tensors() if card.weights else {}, str(folder))
     if tensors:
         raise PromptError(
@@ -244,9 +248,9 @@ def _flat(shape: Shape, tensors: dict[str, Tensor], length: int, where: str) -> 
     return shape.flatten(KeyValues(shape.site, shape.layers, keys, values))
 
 
-def _head(card: PromptCard, tensors: dict[str, Tensor], width: int, where: str) -> Head:
+def _head(card: PromptCard, tensors: dict[str, Tensor], backbone: Observable, where: str) -> Head:
     assert card.head is not None
-    head = Head(card.head, width)
+    head = empty_head(card.head, backbone)
     state = {
         name: _take(tensors, f"head.{name}", tuple(empty.shape), where)
         for name, empty in head.named_parameters()

@@ -4,8 +4,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-FORMAT_VERSION = 2
-"""1: prompts alone. 2: also heads, backbone tensors in place of the frozen ones, and slots in the text."""
+FORMAT_VERSION = 3
+"""1: prompts alone. 2: also heads, backbone tensors in place of the frozen ones, and slots in the text.
+3: also heads of labels that words stand for."""
 
 
 class BackboneCard(BaseModel):
@@ -26,14 +27,17 @@ class HeadCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["sequence", "token", "span", "choice", "value"]
-    """One label per text, one per token, start and end, a score per choice, or a number per text."""
+    kind: Literal["sequence", "token", "span", "choice", "value", "calibration", "soft"]
+    """One label per text, one per token, start and end, a score per choice, or a number per text; of labels
+    that words stand for, an affine map of their scores, or a vector for each."""
     labels: tuple[str, ...] = ()
-    """In the order of the outputs (`sequence` and `token` only)."""
+    """In the order of the outputs (`sequence`, `token`, `calibration` and `soft` only)."""
     pooling: Literal["first", "last", "mean"] | None = None
     """Which state of a text is read; None where every token is."""
     dropout: float = 0.0
     """On the states, while training."""
+    words: tuple[tuple[int, ...], ...] = ()
+    """The tokens whose vectors each label began at (`soft` only)."""
 
     @property
     def n_outputs(self) -> int:

@@ -51,6 +51,16 @@ class GenerationTask:
 
     head = None
     """No head: the backbone's own vocabulary is the answer."""
+    answers_bare = True
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """Nothing is left open in these settings."""
+        return {}
+
+    def usable(self, records: Sequence[Record]) -> list[Record]:
+        """Every record."""
+        return list(records)
 
     @property
     def n_cut(self) -> int:

@@ -128,6 +128,18 @@ class ReadingTask(ABC):
         pooling = getattr(self.settings, "pooling", None)
         return head(self.kind, self.labels, pooling=pooling, dropout=self.settings.head_dropout)
 
+    answers_bare = False
+    """Without a trained head there is no answer."""
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """Nothing: what was open, the head's card says."""
+        return {}
+
+    def usable(self, records: Sequence[Any]) -> list[Any]:
+        """Every record."""
+        return list(records)
+
     @property
     def n_cut(self) -> int:
         """Texts that were longer than the settings allow, and were cut, so far."""

@@ -3,10 +3,20 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from softprompt.config import DecodingSettings, GenerationSettings, TaskSettings
+from softprompt.config import (
+    ClozeSettings,
+    DecodingSettings,
+    GenerationSettings,
+    ProbingSettings,
+    RunSettings,
+    TaskSettings,
+)
+from softprompt.data.records import LabelledText
+from softprompt.data.trex import pattern
 from softprompt.errors import ConfigError
 from softprompt.tasks.reading import ReadingTask
 from softprompt.tasks.task import Task
+from softprompt.text import null_template
 
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
@@ -20,6 +30,7 @@ def build_task(
     settings: TaskSettings,  # type: ignore[valid-type]
     decoding: DecodingSettings | None = None,
     labels: Sequence[str] = (),
+    fields: Sequence[str] = (),
 ) -> Task:
     """The task that the settings name.
 
@@ -28,12 +39,19 @@ def build_task(
         settings: of the task.
         decoding: how texts are written (generation), and how many records are predicted together.
         labels: every label where the task has them, see `labels_of`.
+        fields: what templates may call a record's texts.
     """
+    from softprompt.tasks.cloze import ClozeTask
     from softprompt.tasks.generation import GenerationTask
+    from softprompt.tasks.probing import ProbingTask
 
     decoding = decoding or DecodingSettings()
     if isinstance(settings, GenerationSettings):
         return GenerationTask(backbone, settings, decoding)
+    if isinstance(settings, ClozeSettings):
+        return ClozeTask(backbone, settings, labels, fields, decoding.batch_size)
+    if isinstance(settings, ProbingSettings):
+        return ProbingTask(backbone, settings, decoding.batch_size)
     kinds = reading_tasks()
     return kinds[settings.name](backbone, settings, labels, decoding.batch_size)
 
@@ -65,6 +83,8 @@ def labels_of(settings: Any, declared: Sequence[str] | None, train: Iterable[Any
     Raises:
         ConfigError: fewer than two labels, or records of another kind.
     """
+    if settings.name == "cloze":
+        return _of_cloze(settings, declared, list(train))
     if settings.name not in ("classification", "tagging"):
         return ()
     train = list(train)
@@ -78,9 +98,59 @@ def labels_of(settings: Any, declared: Sequence[str] | None, train: Iterable[Any
     else:
         seen = {label for record in train if (label := record.label) is not None}
         labels = tuple(declared) if declared is not None else tuple(sorted(seen))
+    return _several(labels, "task.labels")
+
+
+def template_of(settings: RunSettings, records: Iterable[Any], causal: bool) -> str | None:
+    """The template that the method or the task names; None leaves it to the task.
+
+    Args:
+        settings: of the run; `manual` of a probing task is the pattern of the records' relation.
+        records: of the run.
+        causal: whether the backbone reads from left to right.
+
+    Raises:
+        ConfigError: two that differ, a count of slots without a template, or relations without one pattern.
+    """
+    of_task = getattr(settings.task, "template", None)
+    if settings.task.name == "probing" and of_task == "manual":
+        relations = sorted({record.tags.get("relation", "") for record in records})
+        if len(relations) != 1:
+            got = f"'manual' for records of {len(relations)} relations"
+            raise ConfigError("task.template", got, "one relation", "give the template in words")
+        of_task = pattern(relations[0], causal=causal)
+    of_method = getattr(settings.method, "template", None)
+    if isinstance(of_method, list):
+        of_method = str(null_template(of_method, causal=causal))
+    if isinstance(of_method, int):
+        do = "write the template with its slots"
+        raise ConfigError("method.template", f"{of_method}, a count of slots", "a template", do)
+    if of_method is not None and of_task is not None and of_method != of_task:
+        got = f"'{of_method}' beside task.template '{of_task}'"
+        raise ConfigError("method.template", got, "one template", "leave one of the two out")
+    return of_method if of_method is not None else of_task
+
+
+def _of_cloze(settings: Any, declared: Sequence[str] | None, train: list[Any]) -> tuple[str, ...]:
+    """The labels that words are needed for; a verbalizer's order is the labels'."""
+    if any(not isinstance(record, LabelledText) for record in train):
+        return ()
+    if isinstance(settings.verbalizer, dict):
+        # Their order is the verbalizer's, and none of the format's may be missing there.
+        found = tuple(declared) if declared is not None else tuple(settings.verbalizer)
+        return tuple(sorted(found, key=lambda label: _place(label, list(settings.verbalizer))))
+    seen = {label for record in train if (label := record.label) is not None}
+    return _several(tuple(declared) if declared is not None else tuple(sorted(seen)), "task.verbalizer")
+
+
+def _place(label: str, order: list[str]) -> int:
+    return order.index(label) if label in order else len(order)
+
+
+def _several(labels: tuple[str, ...], where: str) -> tuple[str, ...]:
     if len(labels) < 2:
         raise ConfigError(
-            "task.labels",
+            where,
             f"{list(labels)} in the training data",
             "at least two labels",
             "list them in task.labels",

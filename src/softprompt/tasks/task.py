@@ -94,6 +94,20 @@ class Task(Protocol):
         ...
 
     @property
+    def answers_bare(self) -> bool:
+        """Whether the backbone can answer without a prompt."""
+        ...
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The task's own settings with nothing left open."""
+        ...
+
+    def usable(self, records: Sequence[Any]) -> list[Any]:
+        """The records that can be asked about; the run counts and reports the others."""
+        ...
+
+    @property
     def n_cut(self) -> int:
         """Texts that were too long and were cut, so far."""
         ...

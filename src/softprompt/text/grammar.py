@@ -44,6 +44,13 @@ def parse(text: str, where: str) -> tuple[Piece, ...]:
     return tuple(pieces)
 
 
+def escaped(text: str) -> str:
+    """A text as words of a template: its brackets doubled."""
+    for bracket in "[]{}":
+        text = text.replace(bracket, bracket * 2)
+    return text
+
+
 class _SlotNumbers:
     """Numbers for the slots of one template, in the order of their first standing."""
 

@@ -159,6 +159,31 @@ class Template:
             where=where,
         )
 
+    def answered(self, values: Mapping[str, str], word: str) -> str:
+        """A record with its answer, as words of the template language: to stand in another template.
+
+        Args:
+            values: the record's fields.
+            word: what fills the blank.
+
+        Raises:
+            ConfigError: there are slots, which are not words.
+        """
+        if self.n_slots:
+            raise ConfigError("template", f"{self.n_slots} slots", "none: they are not words")
+        said: list[str] = []
+        for piece in self.pieces:
+            match piece:
+                case Text(text=text):
+                    said.append(grammar.escaped(text))
+                case Field(name=name):
+                    said.append(grammar.escaped(values[name]))
+                case Blank():
+                    said.append(grammar.escaped(word))
+                case _:
+                    said.append("[sep]")
+        return "".join(said)
+
     @property
     def _blank(self) -> int:
         return self.pieces.index(Blank())

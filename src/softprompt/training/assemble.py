@@ -1,14 +1,18 @@
 """From one run's settings to the things that it trains with."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from softprompt.config import RunSettings
+from softprompt.config.settings import BLANKS
 from softprompt.data import Splits
 from softprompt.data import load as load_splits
 from softprompt.data.readers import FORMATS
-from softprompt.errors import ConfigError
-from softprompt.tasks.registry import build_task, labels_of
+from softprompt.errors import ConfigError, DataError
+from softprompt.tasks.blank import BlankTask
+from softprompt.tasks.cloze import ClozeTask
+from softprompt.tasks.registry import build_task, labels_of, template_of
 from softprompt.tasks.task import Task
 from softprompt.training.processes import Processes
 
@@ -26,6 +30,8 @@ class Assembly:
     prompt: "Prompt"
     splits: Splits
     settings: RunSettings
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Records of each set that the task could not ask about; empty where there are none."""
 
 
 def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | None" = None) -> Assembly:
@@ -43,17 +49,30 @@ def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | 
     # The data comes first: its mistakes show in a second, a backbone takes longer.
     splits = load_splits(settings.data)
     check_splits(settings, splits)
-    labels = labels_of(settings.task, FORMATS[settings.data.format].labels, splits.train)
+    form = FORMATS[settings.data.format]
+    labels = labels_of(settings.task, form.labels, splits.train)
     backbone = backbone or load(settings, processes.device)
-    task = build_task(backbone, settings.task, settings.decoding, labels)
+    if settings.task.name in BLANKS:
+        settings = _with_template(settings, splits, backbone)
+    task = build_task(backbone, settings.task, settings.decoding, labels, form.fields)
+    splits, left_out = _usable(task, splits)
     for records in (splits.train, splits.dev, splits.test):
         task.check(records)
-    examples = None
+    seed, examples = settings.training.seed, None
+    if settings.method.name == "in_context":
+        n = min(settings.method.examples, len(splits.train))
+        if backbone.is_causal:
+            examples = task.demonstrations(splits.train, n, seed)
+        elif isinstance(task, ClozeTask):
+            task = task.demonstrated(splits.train, n, settings.method.max_tokens, seed)
     kind, _, count = getattr(settings.method, "initialization", "").partition(":")
     if kind == "examples" and count.strip().isdigit():
-        examples = task.demonstrations(splits.train, int(count), settings.training.seed)
-    prompt = build(backbone, settings.method, settings.training.seed, examples, task.head)
-    prompt = prompt.to(backbone.device)
+        examples = task.demonstrations(splits.train, int(count), seed)
+    template = str(task.template) if isinstance(task, BlankTask) else None
+    prompt = build(backbone, settings.method, seed, examples, task.head, template).to(backbone.device)
+    if isinstance(task, BlankTask):
+        prompt = _made_for(prompt, task)
+    _check_trained(settings, prompt)
     unread = sorted(set(prompt.card.sites) - {"encoder"})
     if task.head is not None and backbone.spec.is_encoder_decoder and unread:
         raise ConfigError(
@@ -65,7 +84,61 @@ def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | 
     taken = prompt.length if prompt.card.positions == "shifted" else 0
     task.check_positions(splits.train, taken, training=True)
     task.check_positions([*splits.dev, *splits.test], taken, training=False)
-    return Assembly(backbone, task, prompt, splits, settings)
+    return Assembly(backbone, task, prompt, splits, settings, left_out)
+
+
+def _with_template(settings: RunSettings, splits: Splits, backbone: "Backbone") -> RunSettings:
+    """The settings with the run's one template in the task's place."""
+    records = [*splits.train, *splits.dev, *splits.test]
+    template = template_of(settings, records, backbone.is_causal)
+    if template is None:
+        return settings
+    return settings.model_copy(update={"task": settings.task.model_copy(update={"template": template})})
+
+
+def _usable(task: Task, splits: Splits) -> tuple[Splits, dict[str, int]]:
+    """The records that the task can ask about, and how many of each set it cannot.
+
+    Raises:
+        DataError: nothing is left of a set.
+    """
+    kept = {name: task.usable(getattr(splits, name)) for name in ("train", "dev", "test")}
+    left_out = {name: len(getattr(splits, name)) - len(records) for name, records in kept.items()}
+    for name, n in left_out.items():
+        if n and not kept[name]:
+            got = f"{n} records, none with an answer in the vocabulary"
+            raise DataError(f"data.{name}", got, "at least one", "allow more with task.vocabulary")
+    if not any(left_out.values()):
+        return splits, {}
+    return Splits(kept["train"], kept["dev"], kept["test"], splits.fingerprint), left_out
+
+
+def _made_for(prompt: "Prompt", task: BlankTask) -> "Prompt":
+    """The prompt, which now says what template it is made for.
+
+    Raises:
+        ConfigError: slots that it does not fill.
+    """
+    fills = prompt.length if prompt.card.slots == "in_place" else 0
+    if task.template.n_slots != fills:
+        raise ConfigError(
+            "task.template",
+            f"{task.template.n_slots} slots, and a {prompt.card.method} prompt that fills {fills}",
+            "a template whose slots the method fills",
+            "use method.name=p_tuning, or leave [soft] out",
+        )
+    return prompt.describe(template=str(task.template))
+
+
+def _check_trained(settings: RunSettings, prompt: "Prompt") -> None:
+    """Raises ConfigError where steps are asked for and nothing can move."""
+    if prompt.n_trained_parameters == 0 and settings.training.steps != 0:
+        raise ConfigError(
+            "training.steps",
+            f"{settings.training.steps} steps of {settings.method.name}, which trains nothing here",
+            "0",
+            "set training.steps=0 to measure it",
+        )
 
 
 def load(settings: RunSettings, device: str | None) -> "Backbone":
@@ -104,6 +177,7 @@ def resolve(parts: Assembly, steps_per_epoch: int) -> RunSettings:
     if card.head is not None:
         chosen = {"labels": list(card.head.labels), "pooling": card.head.pooling}
         task = {key: value for key, value in chosen.items() if key in type(settings.task).model_fields}
+    task |= parts.task.resolved
     backbone = {
         "dtype": str(parts.backbone.dtype).removeprefix("torch."),
         "device": str(parts.backbone.device),

@@ -94,7 +94,9 @@ class Loop:
         self._progress = progress or RunProgress(None)
         self._evaluate_every = settings.evaluate_every or self.steps_per_epoch
         self._trained = {name: p for name, p in prompt.named_parameters() if p.requires_grad}
-        self._optimizer = torch.optim.AdamW(self._groups(), weight_decay=settings.weight_decay)
+        # An optimizer of nothing is refused; a dummy never steps, because there are no steps then.
+        groups = self._groups() or [{"params": [nn.Parameter(torch.zeros(0))], "share": 1.0}]
+        self._optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
         self._lengths = [example.length for example in examples]
         self._best: dict[str, Tensor] = {}
         self._saved = -1

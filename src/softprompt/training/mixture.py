@@ -205,8 +205,9 @@ class _MixtureRun:
         shared = next(iter(self._parts.values())).prompt
         self._parts = {
             name: Assembly(
-                part.backbone, part.task, shared.with_head(part.prompt.head), part.splits, part.settings
-            )
+                part.backbone, part.task, shared.with_head(part.prompt.head), part.splits, part.settings,
+                part.left_out,
+            )  # fmt: skip
             for name, part in self._parts.items()
         }
 
@@ -284,6 +285,7 @@ class _MixtureRun:
                 "dev_records": len(part.splits.dev),
                 "test_records": len(part.splits.test),
                 "cut_texts": part.task.n_cut,
+                "left_out_records": sum(part.left_out.values()),
                 "trained_parameters": part.prompt.n_trained_parameters,
                 "stored_parameters": part.prompt.n_stored_parameters,
             },

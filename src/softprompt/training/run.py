@@ -102,6 +102,9 @@ class _Run:
             progress=progress,
         )
         self._settings = resolve(parts, self._loop.steps_per_epoch)
+        if parts.left_out:
+            counts = ", ".join(f"{n} of {name}" for name, n in parts.left_out.items())
+            progress.say(f"left out, because their answer is outside the vocabulary: {counts}")
 
     def go(self, resume: bool, started: float) -> dict[str, Any]:
         """Train, test, and write the folder; returns what `result.json` says."""
@@ -187,8 +190,7 @@ class _Run:
         records = splits.test or splits.dev or splits.train
         chosen = range(0, len(records), max(1, len(records) // _N_SAMPLES))[:_N_SAMPLES]
         some = [records[i] for i in chosen]
-        # Without a prompt there is no head, and nothing to say before.
-        bare = self._parts.task.head is None
+        bare = self._parts.task.answers_bare
         before = self._generate("bare backbone", None, some, []).outputs if bare else [None] * len(some)
         if tested is not None:
             after = [tested.outputs[i] for i in chosen]
@@ -209,6 +211,7 @@ class _Run:
             "test_records": len(splits.test),
             "train_tokens": sum(example.length for example in self._examples),
             "cut_texts": self._parts.task.n_cut,
+            "left_out_records": sum(self._parts.left_out.values()),
             "trained_parameters": prompt.n_trained_parameters,
             "stored_parameters": prompt.n_stored_parameters,
         }

@@ -28,7 +28,7 @@ def learning_rate(step: int, n_steps: int, settings: TrainingSettings, steps_per
 
 def check_warmup(n_steps: int, settings: TrainingSettings) -> None:
     """Raises ConfigError when the warm-up is as long as the run."""
-    if settings.warmup_steps >= n_steps:
+    if settings.warmup_steps and settings.warmup_steps >= n_steps:
         raise ConfigError(
             "training.warmup_steps",
             settings.warmup_steps,

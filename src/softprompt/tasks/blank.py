@@ -1,0 +1,284 @@
+"""What the tasks share whose answer is a word in the blank of a template."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from softprompt.config import BlankSettings
+from softprompt.data.records import LabelledText
+from softprompt.errors import BackboneError, ConfigError
+from softprompt.store.card import HeadCard
+from softprompt.tasks.batching import longest_first
+from softprompt.tasks.inputs import Row, collate
+from softprompt.tasks.task import ScoreRow, drawn
+from softprompt.text import Template
+
+if TYPE_CHECKING:
+    from softprompt.backbones.backbone import Backbone
+
+_BETWEEN = "\n"
+"""Stands behind every demonstration."""
+
+
+@dataclass(frozen=True)
+class BlankExample:
+    """One record in a template, in token ids.
+
+    Args:
+        id: the record it comes from.
+        rows: what is read; several where words of different lengths may fill the blank.
+        places: for each row, the positions whose outputs predict the word's tokens.
+        words: words that may fill the blank: the row that predicts each, and its tokens.
+        sizes: how many of the words stand for each answer, in order.
+        target: the right answer's index (of a vocabulary: its token); None where it is unknown.
+        reduction: from the words of an answer to its score.
+    """
+
+    id: str
+    rows: tuple[Row, ...]
+    places: tuple[tuple[int, ...], ...]
+    words: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    sizes: tuple[int, ...] = ()
+    target: int | None = None
+    reduction: str = "mean"
+    n_targets: int = 1
+
+    @property
+    def length(self) -> int:
+        """Tokens, to batch by."""
+        return sum(len(row.ids) for row in self.rows)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the batch that it takes."""
+        return len(self.rows)
+
+
+class BlankTask(ABC):
+    """A task that fills the blank of a template; what differs is what may fill it.
+
+    The position that is trained is the one that is read: for a masked model the mask token, for a causal
+    one the last token before the blank (P-Tuning's GPT code trains one and reads the next).
+
+    Args:
+        backbone: the frozen model with its tokenizer.
+        settings: of the task.
+        template: with the record's fields and a blank.
+        batch_size: examples read together by `predict`.
+
+    Raises:
+        BackboneError: no vocabulary head, or an encoder-decoder.
+        ConfigError: a template that the model cannot take.
+    """
+
+    record: ClassVar[tuple[type, ...]]
+    """What it reads."""
+
+    def __init__(self, backbone: "Backbone", settings: BlankSettings, template: Template, batch_size: int):
+        if backbone.spec.is_encoder_decoder:
+            got = f"{backbone.spec.name}, an encoder-decoder, for task '{settings.name}'"
+            raise BackboneError("backbone", got, "a causal or a masked language model")
+        _ = backbone.vocabulary_matrix
+        self.backbone = backbone
+        self.settings: Any = settings
+        self.template = template
+        self._batch_size = batch_size
+        self._causal = backbone.is_causal
+        self._cut: set[str] = set()
+        template.check(backbone.tokenizer, causal=self._causal, where="task.template")
+
+    # -- what differs ----------------------------------------------------------------------------
+
+    @property
+    def head(self) -> HeadCard | None:
+        """What is trained on the answers' scores; None where nothing is."""
+        return None
+
+    @abstractmethod
+    def values(self, record: Any) -> dict[str, str]:
+        """The record's fields, by every name that templates may use."""
+
+    @abstractmethod
+    def _example(self, record: Any, labelled: bool, counted: bool = True) -> BlankExample:
+        """The token ids of a record, with the right answer where `labelled`."""
+
+    @abstractmethod
+    def _answer(self, record: Any) -> tuple[int, ...]:
+        """The tokens that rightly fill the record's blank."""
+
+    @abstractmethod
+    def losses(self, examples: Sequence[BlankExample]) -> Tensor:
+        """Negative log-likelihood of each example's answer, `[example]`, float32; differentiable."""
+
+    @abstractmethod
+    def _answers(self, examples: Sequence[BlankExample]) -> list[Any]:
+        """One answer per example."""
+
+    @abstractmethod
+    def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
+        """Score the answers."""
+
+    def usable(self, records: Sequence[Any]) -> list[Any]:
+        """The records that can be asked about; the others are counted by the run."""
+        return list(records)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The settings of the task with nothing left open."""
+        return {"template": str(self.template)}
+
+    # -- what is shared --------------------------------------------------------------------------
+
+    @property
+    def n_cut(self) -> int:
+        """Records that were longer than the settings allow, and were cut, so far."""
+        return len(self._cut)
+
+    @property
+    def answers_bare(self) -> bool:
+        """Whether the untouched backbone can answer: nothing to be trained is part of the question."""
+        return self.head is None and not self.template.n_slots
+
+    def encode(self, record: Any) -> BlankExample:
+        """The token ids of a record with its right answer.
+
+        Raises:
+            DataError: a missing or unknown answer, or nothing to read.
+        """
+        return self._example(record, labelled=True)
+
+    def loss(self, examples: Sequence[BlankExample]) -> Tensor:
+        """Summed loss; call it inside `backbone.prompted`, with any number of prompts and rows.
+
+        Returns:
+            A float32 scalar, differentiable.
+        """
+        return self.losses(examples).sum()
+
+    @torch.no_grad()
+    def predict(
+        self, records: Sequence[Any], progress: Callable[[int], None] | None = None, seed: int = 0
+    ) -> list[Any]:
+        """One answer per record, in their order; call it inside `backbone.prompted`.
+
+        Args:
+            records: their labels say nothing about the answers.
+            progress: called after every batch with the number of records in it.
+            seed: not used: nothing is drawn.
+        """
+        examples = [self._asked(record) for record in records]
+        answers: list[Any] = [None] * len(records)
+        for batch in longest_first([example.length for example in examples], self._batch_size):
+            for i, answer in zip(batch, self._answers([examples[i] for i in batch]), strict=True):
+                answers[i] = answer
+            if progress is not None:
+                progress(len(batch))
+        return answers
+
+    def _asked(self, record: Any) -> BlankExample:
+        """A record to answer."""
+        return self._example(record, labelled=False)
+
+    def demonstrations(self, records: Sequence[Any], k: int, seed: int) -> list[list[int]]:
+        """Token ids of `k` records drawn by `seed`, each with its answer in the blank and a line's end.
+
+        Raises:
+            DataError: there are fewer than `k` records.
+            ConfigError: a template with slots, which only a trained prompt can fill.
+        """
+        if self.template.n_slots:
+            got = f"{self.template.n_slots} slots in the template, and examples to begin from"
+            raise ConfigError("task.template", got, "a template without [soft]")
+        end = self.backbone.token_ids(_BETWEEN)
+        return [self._demonstration(record) + end for record in drawn(records, k, seed)[0]]
+
+    def _demonstration(self, record: Any) -> list[int]:
+        word = self._answer(record)
+        if self._causal:
+            return [*self._filled(record, 1).ids, *word]
+        filled = self._filled(record, len(word))
+        ids = list(filled.ids)
+        for place, token in zip(filled.blanks, word, strict=True):
+            ids[place] = token
+        return ids
+
+    def check(self, records: Sequence[Any], labelled: bool = True) -> None:
+        """Look at every record before anything is trained.
+
+        Raises:
+            ConfigError: records of another kind.
+            DataError: the first record that cannot be used.
+        """
+        for record in records:
+            if not isinstance(record, self.record):
+                raise ConfigError(
+                    "task.name",
+                    f"'{self.settings.name}' with {type(record).__name__} records",
+                    f"data of {' or '.join(kind.__name__ for kind in self.record)} records",
+                    "choose the task that fits data.format",
+                )
+            self._example(record, labelled, counted=False)
+
+    def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:
+        """Refuse texts that, with the prompt, need more positions than the backbone has.
+
+        Raises:
+            ConfigError: the longest does not fit.
+        """
+        limit = self.backbone.spec.max_positions
+        if limit is None or prompt_positions + self.settings.max_tokens <= limit:
+            return
+        for record in records:
+            rows = self._example(record, labelled=False, counted=False).rows
+            longest = max(len(row.ids) for row in rows)
+            if prompt_positions + longest > limit:
+                raise ConfigError(
+                    f"record {record.id}",
+                    f"{prompt_positions} prompt positions and {longest} tokens",
+                    f"at most {limit} positions ({self.backbone.spec.name} has no more)",
+                    "lower task.max_tokens or the prompt's length, or set method.positions=unshifted",
+                )
+
+    def _filled(self, record: Any, n_blanks: int, behind: int = 0, counted: bool = True) -> Any:
+        """The template with a record's fields; `behind` tokens of room are left for what follows."""
+        filled = self.template.encode(
+            self.backbone.tokenizer,
+            self.values(record),
+            self.settings.max_tokens - behind,
+            causal=self._causal,
+            n_blanks=n_blanks,
+            where=f"record {record.id}",
+        )
+        if filled.n_cut and counted:
+            self._cut.add(record.id)
+        return filled
+
+    def _inputs(self, examples: Sequence[BlankExample]) -> tuple[Mapping[str, Tensor], Tensor]:
+        """The rows of some examples as one batch, and which positions are asked for."""
+        rows = [row for example in examples for row in example.rows]
+        inputs = collate(self.backbone, rows)
+        asked = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
+        for row, places in enumerate(places for example in examples for places in example.places):
+            asked[row, list(places)] = True
+        return inputs, asked
+
+    def log_probs(self, examples: Sequence[BlankExample]) -> Tensor:
+        """Log-probabilities over the vocabulary at every place of every row, `[place, vocab]`, float32."""
+        return self.backbone.labelled_logits(*self._inputs(examples)).float().log_softmax(-1)
+
+
+def segments_of(filled: Any, n_more: int = 0) -> tuple[int, ...]:
+    """The token types of a filled template, the last one again for tokens behind it; empty if all are 0."""
+    if not any(filled.segments):
+        return ()
+    return (*filled.segments, *[filled.segments[-1]] * n_more)
+
+
+def fields_of(record: LabelledText, names: Sequence[str]) -> dict[str, str]:
+    """A labelled text's fields: `text` and `second`, and the same by the names of its data format."""
+    texts = {"text": record.text} | ({} if record.second is None else {"second": record.second})
+    return texts | dict(zip(names, texts.values(), strict=False))

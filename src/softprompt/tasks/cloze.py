@@ -1,0 +1,305 @@
+"""A label by the word that fills a blank, or the choice that does."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from softprompt.config import ClozeSettings
+from softprompt.data.records import Choices, LabelledText
+from softprompt.errors import ConfigError, DataError, PromptError, nearest
+from softprompt.store.card import HeadCard
+from softprompt.tasks.blank import BlankExample, BlankTask, fields_of, segments_of
+from softprompt.tasks.inputs import Row
+from softprompt.tasks.task import ScoreRow, drawn
+from softprompt.text import Template, Verbalizer, null_template, null_verbalizer, word_ids
+from softprompt.text.verbalizer import LabelTokens
+
+if TYPE_CHECKING:
+    from softprompt.backbones.backbone import Backbone
+    from softprompt.prompts.prompt import Prompt
+
+_NO_LABEL = "no label"
+
+
+class ClozeTask(BlankTask):
+    """Classification by label words: a softmax over the words' probabilities in the blank, and nothing else.
+
+    Sources: null prompts (arXiv 2106.13353) §3 and P-Tuning (2103.10385) §3, whose losses are over label
+    words only. A word of several tokens is scored as a sequence: by a causal model as the exact product of
+    conditional probabilities, by a masked one from as many mask tokens in one pass. Records that bring their
+    own choices (COPA) are scored by those.
+
+    Args:
+        backbone: the frozen model with its tokenizer.
+        settings: of the task.
+        labels: every label, in order; empty for records with choices.
+        fields: what the data format calls a record's texts.
+        batch_size: examples read together by `predict`.
+        template: takes the place of the settings' own.
+
+    Raises:
+        ConfigError: words that do not fit the labels or the tokenizer, or a template that does not fit.
+        BackboneError: no vocabulary head, or an encoder-decoder.
+    """
+
+    record = (LabelledText, Choices)
+
+    def __init__(
+        self,
+        backbone: "Backbone",
+        settings: ClozeSettings,
+        labels: Sequence[str] = (),
+        fields: Sequence[str] = (),
+        batch_size: int = 16,
+        template: Template | None = None,
+    ):
+        self._names = tuple(settings.fields or fields)
+        if template is None:
+            template = (
+                Template.parse(settings.template, "task.template")
+                if settings.template is not None
+                else null_template(self._names or ["text"], causal=backbone.is_causal)
+            )
+        super().__init__(backbone, settings, template, batch_size)
+        self.verbalizer = self._new_verbalizer(labels)
+        self.labels = self.verbalizer.labels if self.verbalizer else ()
+        self._tokens: LabelTokens = ()
+        if self.verbalizer:
+            self._tokens = self.verbalizer.tokens(backbone.tokenizer, template.spaced)
+
+    @property
+    def head(self) -> HeadCard | None:
+        """An affine map of the labels' scores, or a vector per label; None where words alone decide."""
+        from softprompt.prompts.heads import head
+
+        if self.settings.head is None:
+            return None
+        words = [[token for word in several for token in word] for several in self._tokens]
+        return head(self.settings.head, self.labels, words=words if self.settings.head == "soft" else ())
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The settings of the task with nothing left open."""
+        found: dict[str, Any] = {"template": str(self.template), "fields": list(self._names) or None}
+        if self.verbalizer:
+            words = zip(self.verbalizer.labels, self.verbalizer.words, strict=True)
+            found |= {"verbalizer": {label: list(several) for label, several in words}, "verbalizer_seed": 0}
+        return found
+
+    def values(self, record: Any) -> dict[str, str]:
+        """The record's fields, by every name that templates may use."""
+        if isinstance(record, Choices):
+            return {"text": record.text} | dict(zip(self._names, [record.text], strict=False))
+        return fields_of(record, self._names)
+
+    def demonstrated(self, records: Sequence[Any], k: int, max_tokens: int, seed: int) -> "ClozeTask":
+        """The same task with up to `k` labelled records written into its template, before everything.
+
+        Source: the in-context learning of null prompts (2106.13353): labelled training examples are
+        prepended as long as they fit.
+
+        Args:
+            records: to draw from.
+            k: at most so many.
+            max_tokens: of all of them together.
+            seed: of the draw.
+
+        Raises:
+            DataError: there are fewer than `k` records.
+            ConfigError: none fits, or the template has slots.
+        """
+        if self.template.n_slots:
+            got = f"{self.template.n_slots} slots in the template, and examples before it"
+            raise ConfigError("task.template", got, "a template without [soft]")
+        text, room = "", max_tokens
+        for record in drawn(records, k, seed)[0]:
+            said = self.template.answered(self.values(record), self._word(record)) + "\n"
+            n_tokens = len(self._demonstration(record))
+            if n_tokens <= room:
+                text, room = text + said, room - n_tokens
+        if not text:
+            raise ConfigError("method.max_tokens", max_tokens, "room for at least one example", "raise it")
+        template = Template.parse(text + str(self.template))
+        longer = self.settings.model_copy(
+            update={
+                "max_tokens": self.settings.max_tokens + max_tokens - room,
+                **self.resolved,
+                "template": str(template),
+            }
+        )
+        return ClozeTask(self.backbone, longer, self.labels, self._names, self._batch_size, template)
+
+    def _new_verbalizer(self, labels: Sequence[str]) -> Verbalizer | None:
+        words = self.settings.verbalizer
+        if words is None:
+            if labels:
+                got = "none, and records with labels"
+                raise ConfigError("task.verbalizer", got, f"words for {', '.join(labels)}, or null")
+            return None
+        if words == "null":
+            tokenizer, spaced = self.backbone.tokenizer, self.template.spaced
+            return null_verbalizer(labels, tokenizer, self.settings.verbalizer_seed, spaced=spaced)
+        for name in labels:
+            if name not in words:
+                got = f"words for {', '.join(words)}"
+                raise ConfigError("task.verbalizer", got, f"words for '{name}' too", nearest(name, words))
+        for name in words:
+            if labels and name not in labels:
+                got, expected = f"words for '{name}'", f"labels of the data: {', '.join(labels)}"
+                raise ConfigError("task.verbalizer", got, expected, nearest(name, labels))
+        return Verbalizer(words, "task.verbalizer")
+
+    # -- encoding --------------------------------------------------------------------------------
+
+    def _example(self, record: Any, labelled: bool, counted: bool = True) -> BlankExample:
+        where = f"record {record.id}"
+        if isinstance(record, Choices) != (self.verbalizer is None):
+            got = "choices of its own" if isinstance(record, Choices) else "no choices, and no verbalizer"
+            raise DataError(where, got, "label words in task.verbalizer, or records with choices, not both")
+        if isinstance(record, Choices):
+            tokenizer, spaced = self.backbone.tokenizer, self.template.spaced
+            words = [(word_ids(tokenizer, choice.strip(), spaced, where),) for choice in record.choices]
+            if len(words) < 2:
+                raise DataError(where, f"{len(words)} choices", "at least 2")
+            if len(set(words)) < len(words):
+                raise DataError(where, "choices with the same tokens", "choices that differ")
+        else:
+            words = self._tokens
+        target = self._target(record, where) if labelled else None
+        sizes = tuple(map(len, words))
+        if self.settings.head == "soft":
+            filled = self._filled(record, 1, counted=counted)
+            row = Row(filled.ids, segments_of(filled))
+            return BlankExample(record.id, (row,), (filled.blanks,), (), sizes, target)
+        flat = [word for several in words for word in several]
+        rows, places, owners = (self._causal_rows if self._causal else self._masked_rows)(
+            record, flat, counted
+        )
+        asked = tuple(zip(owners, flat, strict=True))
+        return BlankExample(record.id, rows, places, asked, sizes, target, self.settings.reduction)
+
+    def _masked_rows(self, record: Any, words: Sequence[tuple[int, ...]], counted: bool) -> Any:
+        """A row for each number of mask tokens."""
+        lengths = sorted({len(word) for word in words})
+        filled = [self._filled(record, n, counted=counted) for n in lengths]
+        rows = tuple(Row(one.ids, segments_of(one)) for one in filled)
+        return rows, tuple(one.blanks for one in filled), [lengths.index(len(word)) for word in words]
+
+    def _causal_rows(self, record: Any, words: Sequence[tuple[int, ...]], counted: bool) -> Any:
+        """One row for all words of one token; each longer one is fed in behind the text, but for its end."""
+        filled = self._filled(record, 1, max(map(len, words)) - 1, counted)
+        (last,) = filled.blanks
+        starts = list(dict.fromkeys(word[:-1] for word in words))
+        rows = tuple(Row((*filled.ids, *start), segments_of(filled, len(start))) for start in starts)
+        places = tuple(tuple(range(last, last + len(start) + 1)) for start in starts)
+        return rows, places, [starts.index(word[:-1]) for word in words]
+
+    def _target(self, record: Any, where: str) -> int:
+        if isinstance(record, Choices):
+            if record.label is None or not 0 <= record.label < len(record.choices):
+                got = _NO_LABEL if record.label is None else f"the label {record.label}"
+                raise DataError(where, got, f"0 to {len(record.choices) - 1}, the index of a choice")
+            return record.label
+        if record.label is None:
+            raise DataError(where, _NO_LABEL, f"one of {list(self.labels)}")
+        if record.label not in self.labels:
+            got = f"the label '{record.label}'"
+            raise DataError(where, got, f"one of {list(self.labels)}", "give it words in task.verbalizer")
+        return self.labels.index(record.label)
+
+    def _word(self, record: Any) -> str:
+        target = self._target(record, f"record {record.id}")
+        return record.choices[target].strip() if self.verbalizer is None else self.verbalizer.words[target][0]
+
+    def _answer(self, record: Any) -> tuple[int, ...]:
+        where = f"record {record.id}"
+        return word_ids(self.backbone.tokenizer, self._word(record), self.template.spaced, where)
+
+    # -- scores ----------------------------------------------------------------------------------
+
+    def scores(self, examples: Sequence[BlankExample]) -> list[Tensor]:
+        """Scores of each example's answers, `[answer]`, float32; their softmax is the prediction."""
+        if self.settings.head == "soft":
+            states = self.backbone.labelled_states(*self._inputs(examples))
+            # One place for each example, so that states and examples correspond.
+            return self._under_heads(examples, list(states.float()))
+        return self._under_heads(examples, self._of_words(examples))
+
+    def _of_words(self, examples: Sequence[BlankExample]) -> list[Tensor]:
+        log_probs = self.log_probs(examples)
+        place, owners, places, tokens = 0, [], [], []
+        n_words = 0
+        for example in examples:
+            first = [place]
+            for of_row in example.places:
+                first.append(first[-1] + len(of_row))
+            place = first[-1]
+            for row, word in example.words:
+                owners += [n_words] * len(word)
+                places += range(first[row], first[row] + len(word))
+                tokens += word
+                n_words += 1
+        device = log_probs.device
+        index = [torch.tensor(values, device=device) for values in (owners, places, tokens)]
+        by_word = log_probs.new_zeros(n_words).index_add(0, index[0], log_probs[index[1], index[2]])
+        found = by_word.split([len(example.words) for example in examples])
+        return [_reduced(one, example) for one, example in zip(found, examples, strict=True)]
+
+    def _under_heads(self, examples: Sequence[BlankExample], read: list[Tensor]) -> list[Tensor]:
+        """Each example's scores under its own prompt's head; as they are where the task has none."""
+        owner = [i for i, example in enumerate(examples) for _ in example.rows]
+        out = list(read)
+        for prompt, rows in self.backbone.active_rows(len(owner)):
+            if self.settings.head is None and (prompt is None or prompt.head is None):
+                continue
+            self.check_head(prompt)
+            members = range(len(examples)) if rows is None else sorted({owner[row] for row in rows.tolist()})
+            for i in members:
+                out[i] = prompt.head.outputs(read[i])  # type: ignore[union-attr]
+        return out
+
+    def check_head(self, prompt: "Prompt | None") -> None:
+        """Raises PromptError where a prompt's head is not the one that this task asks for."""
+        card = None if prompt is None or prompt.head is None else prompt.head.card
+        wanted = self.head
+        if (card and (card.kind, card.labels)) != (wanted and (wanted.kind, wanted.labels)):
+            raise PromptError(
+                "task cloze",
+                "no head" if card is None else f"a {card.kind} head for {list(card.labels)}",
+                "no head" if wanted is None else f"a {wanted.kind} head for {list(wanted.labels)}",
+                "use a prompt that was trained for this task and these labels",
+            )
+
+    def losses(self, examples: Sequence[BlankExample]) -> Tensor:
+        """Negative log-likelihood of each right answer among the answers, `[example]`; differentiable."""
+        scores = self.scores(examples)
+        return torch.stack(
+            [-one.log_softmax(-1)[example.target] for one, example in zip(scores, examples, strict=True)]
+        )
+
+    def _answers(self, examples: Sequence[BlankExample]) -> list[Any]:
+        chosen = [int(one.argmax()) for one in self.scores(examples)]
+        return chosen if self.verbalizer is None else [self.labels[i] for i in chosen]
+
+    def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
+        """One row, `all`: the labels, or the indices of choices, against the records'."""
+        from softprompt.metrics import score_labels
+
+        labels: Sequence[str] = self.labels
+        if self.verbalizer is None:
+            labels = [str(i) for i in range(max(len(record.choices) for record in records))]
+        references, said = [str(record.label) for record in records], [str(output) for output in outputs]
+        result = score_labels(list(metrics), said, references, list(labels), None)
+        return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]
+
+
+def _reduced(words: Tensor, example: BlankExample) -> Tensor:
+    """The scores of answers from those of their words."""
+    if len(words) == len(example.sizes):
+        return words
+    parts = words.split(list(example.sizes))
+    if example.reduction == "sum":
+        return torch.stack([part.logsumexp(-1) for part in parts])
+    return torch.stack([part.mean(-1) for part in parts])

@@ -1,0 +1,163 @@
+"""Knowledge probing: which word of a vocabulary completes a fact."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from softprompt.config import ProbingSettings
+from softprompt.data.records import LabelledText
+from softprompt.data.root import data_root
+from softprompt.data.trex import read_objects
+from softprompt.errors import ConfigError, DataError
+from softprompt.tasks.blank import BlankExample, BlankTask, segments_of
+from softprompt.tasks.inputs import Row
+from softprompt.tasks.task import ScoreRow
+from softprompt.text import Allowed, Template, allowed_ids
+from softprompt.text.words import many_word_ids
+
+if TYPE_CHECKING:
+    from softprompt.backbones.backbone import Backbone
+
+_N_SHOWN = 10
+
+
+class ProbingTask(BlankTask):
+    """The object of a fact from its subject, ranked within a vocabulary of single tokens.
+
+    Source: LAMA probing as P-Tuning (arXiv 2103.10385) §4.1 does it: the loss is over the whole vocabulary,
+    the ranking within the allowed one. Deviations: facts whose object is outside are counted and reported
+    (the official code drops them in silence), and the position that is trained is the one that is read.
+
+    Args:
+        backbone: the frozen model with its tokenizer.
+        settings: of the task.
+        batch_size: examples read together by `predict`.
+        template: takes the place of the settings' own.
+
+    Raises:
+        ConfigError: a template or vocabulary that cannot be used.
+        BackboneError: no vocabulary head, or an encoder-decoder.
+    """
+
+    record = (LabelledText,)
+
+    def __init__(
+        self,
+        backbone: "Backbone",
+        settings: ProbingSettings,
+        batch_size: int = 16,
+        template: Template | None = None,
+    ):
+        if template is None:
+            template = Template.parse(settings.template or "{subject} [blank]", "task.template")
+        super().__init__(backbone, settings, template, batch_size)
+        self._tokens: dict[str, int | None] = {}
+
+    def values(self, record: Any) -> dict[str, str]:
+        """The subject."""
+        return {"subject": record.text, "text": record.text}
+
+    @cached_property
+    def vocabulary(self) -> Allowed | None:
+        """The tokens that may be answered, and the words that are not one; None is every token.
+
+        Raises:
+            ConfigError: no such file, or no word in it that is a single token.
+        """
+        if self.settings.vocabulary == "all":
+            return None
+        path = Path(self.settings.vocabulary)
+        place = data_root() / path
+        where = "task.vocabulary"
+        if not place.exists():
+            raise ConfigError(where, f"no {place}", "'all', a file of words, or a folder of trex files")
+        words = read_objects(place) if place.is_dir() else place.read_text(encoding="utf-8").splitlines()
+        words = [word.strip() for word in words if word.strip()]
+        return allowed_ids(self.backbone.tokenizer, words, self.template.spaced, where)
+
+    def usable(self, records: Sequence[Any]) -> list[Any]:
+        """The records whose object is a single token of the vocabulary, or unknown."""
+        return [record for record in records if record.label is None or self._token(record.label) is not None]
+
+    def _token(self, word: str) -> int | None:
+        """The token of an object; None where it is several, or outside the vocabulary."""
+        if word not in self._tokens:
+            ids = many_word_ids(self.backbone.tokenizer, [word], self.template.spaced, "object")[0]
+            single = len(ids) == 1 and ids[0] not in self._special
+            inside = single and (self._allowed is None or ids[0] in self._allowed)
+            self._tokens[word] = ids[0] if inside else None
+        return self._tokens[word]
+
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        return frozenset(self.backbone.tokenizer.all_special_ids)
+
+    @cached_property
+    def _allowed(self) -> frozenset[int] | None:
+        return None if self.vocabulary is None else frozenset(self.vocabulary.ids)
+
+    def _asked(self, record: Any) -> BlankExample:
+        return self._example(record, labelled=record.label is not None)
+
+    def _answer(self, record: Any) -> tuple[int, ...]:
+        return (self._target(record),)
+
+    def _target(self, record: Any) -> int:
+        where = f"record {record.id}"
+        if record.label is None:
+            raise DataError(where, "no object", "the word that completes the fact")
+        token = self._token(record.label)
+        if token is None:
+            got = f"the object '{record.label}', which is outside the vocabulary or several tokens"
+            raise DataError(where, got, "a single token of the vocabulary", "leave it out: see usable()")
+        return token
+
+    def _example(self, record: Any, labelled: bool, counted: bool = True) -> BlankExample:
+        filled = self._filled(record, 1, counted=counted)
+        target = self._target(record) if labelled else None
+        row = Row(filled.ids, segments_of(filled))
+        return BlankExample(record.id, (row,), (filled.blanks,), target=target)
+
+    def losses(self, examples: Sequence[BlankExample]) -> Tensor:
+        """Negative log-likelihood of each object among all tokens, `[example]`; differentiable."""
+        targets = torch.tensor([example.target for example in examples], device=self.backbone.device)
+        logits = self.backbone.labelled_logits(*self._inputs(examples))
+        return F.cross_entropy(logits.float(), targets, reduction="none")
+
+    def predict(self, records: Sequence[Any], progress: Any = None, seed: int = 0) -> list[Any]:
+        """For each record the best words, and the rank of its object where that is known.
+
+        Returns:
+            One `{"words": [best, ...], "rank": 1 for the best, or None}` per record. The object says nothing
+            about the words, only where it stands among them.
+        """
+        return super().predict(records, progress, seed)
+
+    def _answers(self, examples: Sequence[BlankExample]) -> list[Any]:
+        logits = self.backbone.labelled_logits(*self._inputs(examples)).float()
+        if self.vocabulary is not None:
+            shut = torch.full_like(logits[0], -torch.inf)
+            shut[list(self.vocabulary.ids)] = 0
+            logits = logits + shut
+        best = logits.topk(min(_N_SHOWN, logits.shape[1]), dim=-1).indices.tolist()
+        tokenizer: Any = self.backbone.tokenizer
+        found: list[Any] = []
+        for row, example, tokens in zip(logits, examples, best, strict=True):
+            rank = None
+            if example.target is not None:
+                # Of equals the object comes last: a tie is no knowledge.
+                rank = int((row >= row[example.target]).sum())
+            found.append({"words": [tokenizer.decode([token]).strip() for token in tokens], "rank": rank})
+        return found
+
+    def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
+        """One row, `all`: precision at 1 and at 10 and the mean reciprocal rank."""
+        from softprompt.metrics import score_ranks
+
+        result = score_ranks(list(metrics), [output["rank"] for output in outputs])
+        return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]
