@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from softprompt.cli import study
+from support.tasks import recipe_of
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "recipes" / "studies").glob("*.yaml"))
@@ -57,6 +58,67 @@ def test_two_jobs_are_two_processes(softprompt, file):
     assert len(list(folder.glob("logs/worker-*.log"))) == 2
     facts = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     assert [cell["n"] for cell in (*facts["cells"], *facts["references"])] == [1, 1, 1]
+
+
+def test_choosing_wins_chance_and_several_metrics(softprompt, tmp_path, tiny_encoder):
+    """The few-shot protocol whole, on real runs of a few steps."""
+    metrics = ["accuracy", "macro_f1"]
+    training = {"steps": 2, "batch_size": 4, "learning_rate": 0.05, "head_learning_rate": 0.1}
+    path = recipe_of("single", tmp_path, tiny_encoder, metrics=metrics, training=training)
+    base = yaml.safe_load(path.read_text(encoding="utf-8"))
+    rows = [{"text": f"the mill number {i}", "label": ("no", "yes", "yes")[i % 3]} for i in range(24)]
+    Path(base["data"]["train"]).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    del base["data"]["dev"]
+    path.write_text(yaml.safe_dump(base), encoding="utf-8")
+    raw = {
+        "name": "few",
+        "output": str(tmp_path / "runs"),
+        "base": path.name,
+        "set": {"data.train_per_class": 4, "data.dev_per_class": 2},
+        "rows": [{"name": "p-tuning"}, {"name": "head", "set": {"method": {"name": "head_only"}}}],
+        "columns": [{"name": "tiny", "show": metrics}],
+        "choose": {
+            "folds": 2,
+            "candidates": [
+                {"name": "slow", "set": {"training.weight_decay": 0.1}},
+                {"name": "fast", "set": {"training.weight_decay": 0.0}},
+            ],
+        },
+        "seeds": [0, 1],
+        "wins": True,
+        "chance": True,
+        "keep": "results",
+    }
+    study = tmp_path / "study.yaml"
+    study.write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
+    result = softprompt("study", study)
+    folder = tmp_path / "runs" / "few"
+    assert result.code == 0, result.out + result.err
+    assert "run 12/12: head, tiny, " in result.out
+    assert "# wins" in result.out and "chance (majority class)" in result.out
+    facts = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    for cell in facts["cells"]:
+        choice = cell["choice"]
+        means = [candidate["mean"] for candidate in choice["candidates"]]
+        winner = ["slow", "fast"][means.index(max(means))]
+        assert (choice["chosen"], cell["n"], choice["metric"]) == (winner, 2, "accuracy")
+        assert f"--{winner}--seed-0" in cell["runs"][0]["folder"]
+        assert set(cell["shown"]) == set(metrics) and cell["changes"]["training.weight_decay"] in (0.0, 0.1)
+        for candidate in choice["candidates"]:
+            for i, run in enumerate(candidate["runs"]):
+                log = (folder / "folds" / run["folder"] / "log.jsonl").read_text(encoding="utf-8")
+                last = [json.loads(line) for line in log.splitlines()][-1]
+                assert (last["kind"], last["step"]) == ("evaluation", 2)
+                assert candidate["scores"][i] == last["accuracy"] and run["scores"] == []
+    first = folder / "folds" / "p-tuning--tiny--slow--fold-0" / "result.json"
+    counts = json.loads(first.read_text(encoding="utf-8"))["counts"]
+    # (4 + 2) of two classes in two folds
+    assert (counts["train_pairs"], counts["dev_records"], counts["test_records"]) == (6, 6, 0)
+    # the test set has 4 of 6 with the label yes
+    assert facts["chance"]["tiny"]["accuracy"] == pytest.approx(100 * 4 / 6)
+    assert not list(folder.glob("**/prompt")) and not list(folder.glob("**/checkpoints"))
+    again = softprompt("study", study)
+    assert again.code == 0 and "12 of 12 runs are there already" in again.out
 
 
 def test_a_failed_run_is_code_1_and_in_the_table(softprompt, file):

@@ -58,7 +58,10 @@ def write_study(folder, base=BASE, **study):
 
 
 class FakeRun:
-    """Stands in for `training.run.run`: bleu is 10 x length + seed; `fails` holds errors by run."""
+    """Stands in for `training.run.run`: bleu is 10 x length + seed; `fails` holds errors by run.
+
+    A run on a fold logs the evaluations that `evaluations` gives for its settings, and has no test scores.
+    """
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, bool]] = []
@@ -66,6 +69,7 @@ class FakeRun:
         self.loaded: list[str] = []
         self.fails: dict[str, BaseException] = {}
         self.hook = lambda settings, backbone: None
+        self.evaluations = lambda settings: [float(settings.method.length)]
 
     def __call__(self, settings, resume=False, console=None, backbone=None):
         self.calls.append((settings.name, resume))
@@ -78,5 +82,12 @@ class FakeRun:
         facts = facts_of(
             settings, {"bleu": 10.0 * settings.method.length + settings.training.seed, "ter": 5.0}
         )
-        RunFolder(settings.folder).result.write_text(json.dumps(facts), encoding="utf-8")
+        folder = RunFolder(settings.folder)
+        if settings.data.folds is not None:
+            facts["scores"] = []
+            for step, value in enumerate(self.evaluations(settings)):
+                folder.append({"kind": "evaluation", "step": step, settings.training.select: value})
+        (folder.prompt).mkdir()
+        (folder.checkpoints.folder / "step-1").mkdir(parents=True)
+        folder.result.write_text(json.dumps(facts), encoding="utf-8")
         return RunResult(settings.folder, facts)

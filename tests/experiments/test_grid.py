@@ -80,7 +80,8 @@ def test_without_seeds_the_recipe_keeps_its_own(tmp_path):
 
 def test_a_seed_may_set_several_keys(tmp_path):
     keys = ["training.seed", "data.subsample"]
-    grid = load_grid(write_study(tmp_path, rows=ROWS[:1], seeds=[3], seed_keys=keys))
+    drawn = {"data.train": "train.csv", "data.train_size": 9}
+    grid = load_grid(write_study(tmp_path, rows=ROWS[:1], seeds=[3], seed_keys=keys, set=drawn))
     settings = next(grid.runs).settings
     assert settings.training.seed == settings.data.subsample == 3
 
@@ -119,7 +120,7 @@ def test_paths_of_recipes_are_shown_as_a_user_would_write_them(tmp_path, monkeyp
 
 def test_every_mistake_of_every_cell_comes_at_once(tmp_path):
     rows = [
-        {"name": "a", "set": {"method.lenght": 3, "training.steps": 0}},
+        {"name": "a", "set": {"method.lenght": 3, "training.steps": -1}},
         {"name": "b", "set": {"method.length": -1}},
         {"name": "c", "set": {"training.learning_rate.x": 1}},
         {"name": "d", "base": "none.yaml"},
@@ -127,7 +128,7 @@ def test_every_mistake_of_every_cell_comes_at_once(tmp_path):
     found = mistakes(write_study(tmp_path, rows=rows, seeds=[0, 1], columns=[{"name": "x"}, {"name": "y"}]))
     assert found[:4] == [
         "a, x (and 1 more): method.lenght: got an unknown setting; did you mean 'length'?",
-        "a, x (and 1 more): training.steps: got 0; expected at least 1",
+        "a, x (and 1 more): training.steps: got -1; expected at least 0",
         "b, x (and 1 more): method.length: got -1; expected at least 1",
         "c, x (and 1 more): set: got 'training.learning_rate.x'; expected 'learning_rate' to hold settings, "
         "and it holds a value",

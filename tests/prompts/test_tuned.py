@@ -303,7 +303,11 @@ def test_the_blank_of_a_causal_model_is_last():
 @pytest.mark.parametrize(
     ("family", "tune", "message"),
     [
-        ("bert", "prejudices", r"prompt\.tune: got 'prejudices'; expected 'all', 'bitfit', 'biases', 'layernorm', 'head'"),
+        (
+            "bert",
+            "prejudices",
+            r"prompt\.tune: got 'prejudices'; expected 'all', 'bitfit', 'biases', 'layernorm'",
+        ),
         ("bert", "last:0", r"got 'last:0'"),
         ("bert", "last:4", r"got 'last:4'; expected a count from 1 to 3, the layers of"),
         ("bert", "head", r"'head' on .*, which has no vocabulary head"),

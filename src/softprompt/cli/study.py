@@ -69,7 +69,7 @@ def study(
         raise typer.Exit(130)
     if result.failed and not report_only:
         typer.echo(
-            f"{len(result.failed)} of {len(result.runs)} runs failed; try them again with: {again}", err=True
+            f"{len(result.failed)} of {result.n_runs} runs failed; try them again with: {again}", err=True
         )
         raise typer.Exit(1)
 

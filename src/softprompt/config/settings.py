@@ -66,16 +66,25 @@ class DataSettings(Settings):
     """How the file begins entities: `iob1` (CoNLL 2003 as published) is turned into BIO (conll only)."""
     train_size: int | None = Field(default=None, ge=1)
     """How many training pairs to draw; None takes all."""
+    train_per_class: int | None = Field(default=None, ge=1)
+    """How many training records of each label to draw (classification only), instead of `train_size`."""
     dev_size: int | None = Field(default=None, ge=1)
     """How many development records to draw; None takes all."""
-    test_size: int | None = Field(default=None, ge=1)
-    """How many test records to draw; None takes all."""
+    dev_per_class: int | None = Field(default=None, ge=1)
+    """How many development records of each label to draw (classification only): from `dev` where it is
+    given, else from what training left of its own file; never a text that is trained on."""
+    test_size: int | None = Field(default=None, ge=0)
+    """How many test records to draw; None takes all, 0 leaves the test set out."""
     dev_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the drawn training pairs set aside as development set (0.3 in the paper's low-data runs)."""
     test_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the training file set aside as test set before anything is drawn; no subsample changes it."""
     subsample: int = Field(default=0, ge=0)
     """Which subsample: the seed of the draw."""
+    folds: int | None = Field(default=None, ge=2)
+    """Cross-validation: training and development records are joined and cut into so many folds."""
+    fold: int | None = Field(default=None, ge=0)
+    """Which fold, from 0, is the development set; the others are trained on."""
     extrapolation: Literal["seen"] | None = None
     """`seen` keeps only the categories marked seen for training (WebNLG's seen -> unseen split)."""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from softprompt.data.records import AnyRecord, Record
 from softprompt.errors import DataError
@@ -29,6 +29,85 @@ def draw(records: Sequence[Kind], size: int, seed: int, where: str = "draw") -> 
         raise DataError(where, size, f"1 to {len(records)}, the records there are", "ask for fewer")
     chosen = set(_by_luck(len(records), f"draw {seed}")[:size])
     return [record for place, record in enumerate(records) if place in chosen]
+
+
+def draw_per_class(
+    records: Sequence[Kind],
+    k: int,
+    seed: int,
+    where: str = "draw",
+    without: Sequence[AnyRecord] = (),
+    stream: str = "draw",
+) -> list[Kind]:
+    """`k` labelled records of each class, in the order that they stand in.
+
+    Luck as in `draw`: with one seed, a smaller k gives a part of what a larger one gives.
+
+    Args:
+        records: what to draw from; every class that is there is drawn from.
+        k: how many of each, at least 1.
+        seed: which draw.
+        where: the setting to name in an error.
+        without: records that are taken already; none whose text is among theirs is drawn.
+        stream: draws of other names are independent.
+
+    Raises:
+        DataError: a record without a label, or fewer of a class than asked for.
+    """
+    taken = {record.source for record in without}
+    by_label: dict[str, list[int]] = {label: [] for label in sorted(map(_label, records))}
+    for place in _by_luck(len(records), f"{stream} {seed}"):
+        if records[place].source not in taken:
+            by_label[_label(records[place])].append(place)
+    for label, places in by_label.items():
+        if len(places) < k:
+            beside = " beside those trained on" if taken else ""
+            expected = f"at most {len(places)}, the records of class '{label}'{beside}"
+            raise DataError(where, f"{k} of each class", expected, "ask for fewer")
+    chosen = sorted(place for places in by_label.values() for place in places[:k])
+    return [records[place] for place in chosen]
+
+
+def folds(records: Sequence[AnyRecord], n: int, seed: int, where: str = "data.folds") -> list[int]:
+    """The fold, 0 to n-1, of every record; each fold has its share of every label.
+
+    Source: null prompts (2106.13353), 4-fold cross-validation. Deviations: its code cuts the file into
+    contiguous, unshuffled slices of equal size, so that a file sorted by label has folds of one label
+    and what does not divide is dropped; here folds are drawn, stratified, and hold every record.
+
+    Of every label, and of all together, folds differ by one record at most, unless texts repeat:
+    records of one text are kept in one fold, since a fold is what the others are tested on. Kinds
+    without labels are treated as one label.
+
+    Args:
+        records: what to cut.
+        n: how many folds, 2 to the number of different texts.
+        seed: which draw.
+        where: the setting to name in an error.
+
+    Raises:
+        DataError: fewer different texts than folds.
+    """
+    by_source: dict[str, list[int]] = {}
+    for place in _by_luck(len(records), f"fold {seed}"):
+        by_source.setdefault(records[place].source, []).append(place)
+    if len(by_source) < n:
+        expected = f"at most {len(by_source)}, the different texts to train and choose by"
+        raise DataError(where, n, expected, "ask for fewer")
+    by_label: dict[Any, list[list[int]]] = {}
+    for places in by_source.values():
+        by_label.setdefault(getattr(records[places[0]], "label", None), []).append(places)
+    found, sizes = [0] * len(records), [0] * n
+    for groups in by_label.values():
+        of_label = [0] * n
+        for places in groups:
+            # The emptiest of this label, and among those the emptiest of all.
+            fold = min(range(n), key=lambda i: (of_label[i], sizes[i]))
+            of_label[fold] += len(places)
+            sizes[fold] += len(places)
+            for place in places:
+                found[place] = fold
+    return found
 
 
 def low_data(
@@ -99,6 +178,13 @@ def keep_seen(records: Sequence[Kind]) -> list[Kind]:
     if not seen:
         raise DataError("data.extrapolation", "no record of a seen category", "at least one")
     return seen
+
+
+def _label(record: Any) -> str:
+    if record.label is None:
+        do = "name their column in data.label"
+        raise DataError(record.id, "no label", "labelled records to draw by class", do)
+    return record.label
 
 
 def _by_luck(n: int, stream: str) -> list[int]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from typing import Any
 from softprompt.config import DataSettings
 from softprompt.data.hub import saved
 from softprompt.data.readers import FORMATS, misfits, read
-from softprompt.data.records import AnyRecord, Record, pairs
+from softprompt.data.records import AnyRecord, LabelledText, Record, pairs
 from softprompt.data.root import data_root
-from softprompt.data.sampling import draw, keep_seen, merge, set_aside
+from softprompt.data.sampling import draw, draw_per_class, folds, keep_seen, merge, set_aside
 from softprompt.errors import ConfigError, problem
 
 
@@ -44,28 +44,48 @@ def load(settings: DataSettings) -> Splits:
     one record where records have several references (`Record`), and stay apart where each has its
     own label. A test share is taken from the training file before everything else, always the same.
 
+    Per class, training follows the subsample, and so do development records that come from what it
+    left; those of a development file do not. `folds` come after all draws: training and development
+    records are joined, and the chosen fold is the development set.
+
     Raises:
         ConfigError: settings that contradict each other, all of them at once.
         DataError: a file that is missing, empty or malformed; a size larger than the set.
     """
-    _check(settings)
-    train, dev, test = (_read(settings, split) for split in ("train", "dev", "test"))
-    if settings.test_share:
-        # By a fixed draw: every subsample, seed and size is tested on the same records.
-        train, test = set_aside(train, 0, settings.test_share, "test")
+    check(settings)
+    train, dev = (_read(settings, split) for split in ("train", "dev"))
+    train, test = _set_test_aside(settings, train)
     if settings.extrapolation == "seen":
         train, dev = (keep_seen(records) if records else [] for records in (train, dev))
-    train = pairs(train)
+    whole = train = pairs(train)
     if settings.train_size is not None:
         train = draw(train, settings.train_size, settings.subsample, "data.train_size")
+    if settings.train_per_class is not None:
+        train = draw_per_class(train, settings.train_per_class, settings.subsample, "data.train_per_class")
     if settings.dev_share:
         train, share = set_aside(train, settings.subsample, settings.dev_share)
         dev: list[Any] = merge(share) if FORMATS[settings.format].record is Record else share
     if settings.dev_size is not None:
         dev = draw(dev, settings.dev_size, 0, "data.dev_size")
-    if settings.test_size is not None:
-        test = draw(test, settings.test_size, 0, "data.test_size")
+    if settings.dev_per_class is not None:
+        pool, seed = (dev, 0) if dev else (whole, settings.subsample)
+        dev = draw_per_class(pool, settings.dev_per_class, seed, "data.dev_per_class", train, "dev")
+    if settings.folds is not None:
+        joined = [*train, *pairs(dev)]
+        fold_of = folds(joined, settings.folds, settings.subsample)
+        train = [pair for pair, fold in zip(joined, fold_of, strict=True) if fold != settings.fold]
+        dev = [pair for pair, fold in zip(joined, fold_of, strict=True) if fold == settings.fold]
+        dev = merge(dev) if FORMATS[settings.format].record is Record else dev
     return Splits(train, dev, test, fingerprint(train, dev, test))
+
+
+def load_test(settings: DataSettings) -> list[Any]:
+    """The test records of `load` alone; empty where the settings give none.
+
+    Raises:
+        DataError: as `load`.
+    """
+    return _set_test_aside(settings, _read(settings, "train") if settings.test_share else [])[1]
 
 
 def fingerprint(train: Sequence[AnyRecord], dev: Sequence[AnyRecord], test: Sequence[AnyRecord]) -> str:
@@ -85,6 +105,18 @@ def _content(record: Any) -> list[Any]:
     return [type(record).__name__, said]
 
 
+def _set_test_aside(settings: DataSettings, train: list[Any]) -> tuple[list[Any], list[Any]]:
+    """What is left to train on, and the test records."""
+    if settings.test_share:
+        # By a fixed draw: every subsample, seed and size is tested on the same records.
+        train, test = set_aside(train, 0, settings.test_share, "test")
+    else:
+        test = [] if settings.test_size == 0 else _read(settings, "test")
+    if settings.test_size is not None:
+        test = draw(test, settings.test_size, 0, "data.test_size") if settings.test_size else []
+    return train, test
+
+
 def _read(settings: DataSettings, split: str) -> list[Any]:
     form = FORMATS[settings.format]
     if form.generated:
@@ -98,7 +130,8 @@ def _read(settings: DataSettings, split: str) -> list[Any]:
     return read(settings.format, place, **{name: getattr(settings, name) for name in form.takes})
 
 
-def _check(settings: DataSettings) -> None:
+def check(settings: DataSettings) -> None:
+    """Raises ConfigError, a line each, for settings that contradict each other; reads no file."""
     form, name = FORMATS[settings.format], settings.format
     given = [split for split in ("train", "dev", "test") if getattr(settings, split) is not None]
     has = ["train", "dev", "test"] if form.generated else [*given, *["test"] * bool(settings.test_share)]
@@ -112,7 +145,8 @@ def _check(settings: DataSettings) -> None:
     if not has:
         wrong("train", f"no path for {name}", form.content, "give at least one of train, dev and test")
     found.extend(misfits(name, settings.model_dump()))
-    for setting in ("dev_size", "test_size", "dev_share", "test_share") if form.grouped else ():
+    whole = ("dev_size", "test_size", "dev_share", "test_share", "dev_per_class", "folds")
+    for setting in whole if form.grouped else ():
         if value := getattr(settings, setting):
             got = f"{value} for {name}, whose records are scored in groups"
             wrong(setting, got, "every record", "leave it out, or give a smaller file")
@@ -137,10 +171,53 @@ def _check(settings: DataSettings) -> None:
             wrong("test_share", str(settings.test_share), "a path in data.train to share", "give it")
         if settings.test is not None:
             wrong("test_share", f"{settings.test_share} beside data.test", "one of the two", "drop one")
-    if settings.subsample and settings.train_size is None and not settings.dev_share:
+    found.extend(_per_class(settings, has))
+    found.extend(_folds(settings, has))
+    drawn = (settings.train_size, settings.train_per_class, settings.dev_share or None, settings.folds)
+    if settings.subsample and drawn == (None,) * 4:
         got = f"{settings.subsample}, but nothing is drawn by it"
-        wrong("subsample", got, "data.train_size or data.dev_share", "give one, or drop it")
+        expected = "data.train_size, data.train_per_class, data.dev_share or data.folds"
+        wrong("subsample", got, expected, "give one, or drop it")
     if settings.extrapolation and name != "webnlg":
         wrong("extrapolation", f"'{settings.extrapolation}' for {name}", "webnlg", "leave it out")
     if found:
         raise ConfigError.several(found)
+
+
+def _per_class(settings: DataSettings, has: Sequence[str]) -> Iterator[str]:
+    """What is wrong with the sizes per class, a line each."""
+    k_train, k_dev = settings.train_per_class, settings.dev_per_class
+    for name, k in (("train_per_class", k_train), ("dev_per_class", k_dev)):
+        if k is not None and FORMATS[settings.format].record is not LabelledText:
+            got = f"{k} for {settings.format}, whose records have no label"
+            size = f"data.{name.removesuffix('_per_class')}_size"
+            yield problem(f"data.{name}", got, "texts with labels", f"give {size} instead")
+    if k_train is not None:
+        if settings.train_size is not None:
+            got = f"{k_train} beside data.train_size"
+            yield problem("data.train_per_class", got, "one of the two", "drop one")
+        if "train" not in has:
+            do = "give it, or drop the size"
+            yield problem("data.train_per_class", k_train, "a path in data.train to draw from", do)
+    if k_dev is None:
+        return
+    for other in ("dev_size", "dev_share"):
+        if getattr(settings, other):
+            got = f"{k_dev} beside data.{other}"
+            yield problem("data.dev_per_class", got, "one of the two", "drop one")
+    if settings.dev is None and k_train is None and settings.train_size is None:
+        expected = "data.dev to draw from, or data.train_per_class or data.train_size that leave records over"
+        yield problem("data.dev_per_class", k_dev, expected, "give one of them")
+
+
+def _folds(settings: DataSettings, has: Sequence[str]) -> Iterator[str]:
+    """What is wrong with the folds, a line each."""
+    if (settings.folds is None) != (settings.fold is None):
+        there, other = ("folds", "fold") if settings.fold is None else ("fold", "folds")
+        got = f"{getattr(settings, there)} without data.{other}"
+        yield problem(f"data.{there}", got, "both or neither", f"give data.{other}, or drop it")
+    elif settings.folds is not None and settings.fold is not None:
+        if settings.fold >= settings.folds:
+            yield problem("data.fold", settings.fold, f"0 to {settings.folds - 1}, the folds counted from 0")
+        if "train" not in has:
+            yield problem("data.folds", settings.folds, "a path in data.train to cut", "give it")

@@ -2,87 +2,23 @@
 
 import copy
 import os
-import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from softprompt.config import RunSettings, apply_override, parse_run, read_mapping
+from softprompt.data.splits import check as check_data
 from softprompt.errors import ConfigError, problem
+from softprompt.experiments.cells import Cell, Grid, Option, Run
+from softprompt.experiments.chance import no_majority
+from softprompt.experiments.keys import filled, put, slug
 from softprompt.experiments.settings import (
-    PLACEHOLDER,
+    Candidate,
     StudySettings,
     Variant,
     labelled,
     load_study,
 )
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training of a cell.
-
-    Args:
-        label: row, column and seed, as messages name it.
-    """
-
-    label: str
-    seed: int
-    settings: RunSettings
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One row in one column: the same settings under every seed.
-
-    Args:
-        column: an empty text where the study has no columns.
-        base: the recipe it begins with.
-        changes: what it changes there, by dotted key, the seed aside.
-        metric: the test metric that the table shows.
-    """
-
-    row: str
-    column: str
-    base: str
-    changes: Mapping[str, Any]
-    metric: str
-    runs: tuple[Run, ...]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A study with nothing left to decide.
-
-    Args:
-        folder: where the runs' folders and the report lie.
-        cells: row by row.
-        references: one per reference, without a column.
-    """
-
-    settings: StudySettings
-    folder: Path
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    cells: tuple[Cell, ...]
-    references: tuple[Cell, ...]
-
-    @property
-    def runs(self) -> Iterator[Run]:
-        """Every run, in the order of the table."""
-        for cell in (*self.cells, *self.references):
-            yield from cell.runs
-
-    @property
-    def axis(self) -> str:
-        """What the rows are, for the head of a table or the label of a plot."""
-        vary = self.settings.vary
-        if vary is None:
-            return ""
-        keys = vary.key if isinstance(vary.key, list) else [vary.key or "value"]
-        return vary.label or ", ".join(keys)
 
 
 def load_grid(path: Path | str, overrides: Sequence[str] = (), output: Path | None = None) -> Grid:
@@ -120,6 +56,8 @@ class _Expansion:
         ]
         found = [cell for cell in (*cells, *references) if cell is not None]
         self._check_together(found)
+        if study.chance is True:
+            self._check_chance([cell for cell in cells if cell is not None])
         if self._mistakes:
             raise ConfigError.several([self._line(mistake) for mistake in self._mistakes])
         return Grid(
@@ -146,30 +84,109 @@ class _Expansion:
 
     def _cell(self, i: int, row: Variant, column: Variant | None, kind: str = "") -> Cell | None:
         """A cell, or None where there is a mistake in it."""
-        study = self._study
         name = f"{row.name}, {column.name}" if column else f"{row.name} ({kind})" if kind else row.name
         base = self._base(name, row, column)
         of_column = self._of_column(i, column, kind)
-        self._check_keys(name, row.set, of_column)
-        changes = {**study.set, **row.set, **of_column}
-        runs = []
+        candidates = self._candidates(row)
+        self._check_keys(name, row.set, of_column, candidates)
+        if base is None:
+            return None
+        changes = {**self._study.set, **row.set, **of_column}
+        parts = (kind, row.name, column.name if column else "")
+        stem = "--".join(slug(part) for part in parts if part)
+        runs = () if candidates else self._runs(name, base, changes, stem)
+        options = [self._option(name, base, changes, stem, column, candidate) for candidate in candidates]
+        first = next((some[0] for some in (runs, *(option.runs for option in options)) if some), None)
+        if first is None or not all(option.runs and option.folds for option in options):
+            return None
+        metrics = self._metrics(first.settings, column)
+        self._check_metrics(name, "show" if column and column.show else "metric", metrics, first.settings)
+        by = (self._study.choose.metric or metrics[0]) if self._study.choose and options else ""
+        return Cell(row.name, column.name if column else "", base, changes, metrics, runs, tuple(options), by)
+
+    def _candidates(self, row: Variant) -> Sequence[Candidate]:
+        """What a row chooses from; nothing where it does not choose."""
+        choose = self._study.choose
+        if choose is None:
+            return []
+        return choose.candidates if row.candidates is None else row.candidates
+
+    def _runs(self, name: str, base: str, changes: Mapping[str, Any], stem: str) -> tuple[Run, ...]:
+        """A run per seed; none where there is a mistake."""
+        study, runs = self._study, []
         for seed in study.seeds if study.seeds is not None else [None]:
             seeds = {} if seed is None else dict.fromkeys(study.seed_keys, seed)
-            settings = self._settings(name, base, {**changes, **seeds}) if base else None
+            settings = self._settings(name, base, {**changes, **seeds})
             if settings is None:
-                return None
+                return ()
+            self._check_data(name, settings)
             seed = settings.training.seed if seed is None else seed
-            parts = [kind, row.name, column.name if column else ""]
-            folder = "--".join(slug(part) for part in parts if part) + f"--seed-{seed}"
-            settings = settings.model_copy(update={"name": folder, "output": self._folder})
-            runs.append(Run(f"{name}, seed {seed}", seed, settings))
-        metrics = runs[0].settings.metrics
-        metric = study.metric or (metrics[0] if metrics else "")
-        if metric not in metrics:
-            where, got = "metric", repr(study.metric) if study.metric else "nothing"
-            self._note(name, problem(where, got, f"one of the metrics of the run ({', '.join(metrics)})"))
-        column_name = column.name if column else ""
-        return Cell(row.name, column_name, str(base), changes, metric, tuple(runs))
+            place = {"name": f"{stem}--seed-{seed}", "output": self._folder}
+            runs.append(Run(f"{name}, seed {seed}", seed, settings.model_copy(update=place)))
+        return tuple(runs)
+
+    def _option(
+        self,
+        cell: str,
+        base: str,
+        changes: Mapping[str, Any],
+        stem: str,
+        column: Variant | None,
+        candidate: Candidate,
+    ) -> Option:
+        """A candidate with its runs; without some where there is a mistake."""
+        name, stem = f"{cell}, {candidate.name}", f"{stem}--{slug(candidate.name)}"
+        changes = {**changes, **candidate.set}
+        runs = self._runs(name, base, changes, stem)
+        folds = self._folds(name, base, changes, stem, column) if runs else ()
+        return Option(candidate.name, candidate.set, folds, runs)
+
+    def _folds(
+        self, name: str, base: str, changes: Mapping[str, Any], stem: str, column: Variant | None
+    ) -> tuple[Run, ...]:
+        """A run per fold, without a test set; none where there is a mistake."""
+        choose = self._study.choose
+        assert choose is not None
+        settings = self._settings(
+            name, base, {**changes, **dict.fromkeys(self._study.seed_keys, choose.seed)}
+        )
+        if settings is None:
+            return ()
+        data, by = settings.data, choose.metric or self._metrics(settings, column)[0]
+        if data.folds is not None:
+            got = f"{data.folds} beside choose"
+            self._note(name, problem("data.folds", got, "none: choose says how many", "leave it out"))
+        if by not in ("loss", *settings.metrics):
+            expected = f"loss or a metric of the run ({', '.join(settings.metrics)})"
+            self._note(name, problem("choose.metric", repr(by), expected))
+        training = settings.training.model_copy(update={"select": by})
+        runs = []
+        for fold in range(choose.folds):
+            # Nothing that is chosen may have seen the test set, also where it is a share or generated.
+            none = {"test": None, "test_size": None if data.test is not None else 0}
+            cut = {**none, "folds": choose.folds, "fold": fold}
+            of_fold = {
+                "name": f"{stem}--fold-{fold}",
+                "output": self._folder / "folds",
+                "data": data.model_copy(update=cut),
+                "training": training,
+            }
+            label = f"{name}, fold {fold + 1} of {choose.folds}"
+            runs.append(Run(label, choose.seed, settings.model_copy(update=of_fold)))
+        self._check_data(name, runs[0].settings)
+        return tuple(runs)
+
+    def _metrics(self, settings: RunSettings, column: Variant | None) -> tuple[str, ...]:
+        """What the table shows of a cell; an empty text where its runs have no metric."""
+        if column is not None and column.show:
+            return tuple(column.show)
+        return (self._study.metric or next(iter(settings.metrics), ""),)
+
+    def _check_metrics(self, name: str, where: str, shown: Sequence[str], settings: RunSettings) -> None:
+        for metric in shown:
+            if metric not in settings.metrics:
+                known = f"one of the metrics of the run ({', '.join(settings.metrics)})"
+                self._note(name, problem(where, repr(metric) if metric else "nothing", known))
 
     def _base(self, name: str, row: Variant, column: Variant | None) -> str | None:
         """The recipe of a cell, read once; None if it cannot be read."""
@@ -196,20 +213,33 @@ class _Expansion:
         if vary is None or kind:
             return dict(column.set)
         _, value = labelled(vary.values[i])
-        return _filled(column.set, value)
+        return filled(column.set, value)
 
-    def _check_keys(self, name: str, of_row: Mapping[str, Any], of_column: Mapping[str, Any]) -> None:
+    def _check_keys(
+        self,
+        name: str,
+        of_row: Mapping[str, Any],
+        of_column: Mapping[str, Any],
+        candidates: Sequence[Candidate],
+    ) -> None:
         """Nothing that tells cells apart may be overwritten, or two cells would be the same run."""
-        seeds = self._study.seed_keys if self._study.seeds is not None else []
+        seeds = self._study.seed_keys if self._study.seeds is not None or candidates else []
         overrides = [override.partition("=")[0].strip() for override in self._overrides]
-        layers = {"the row": of_row, "the column": of_column, "the seed": seeds, "--set": overrides}
+        of_candidates = dict.fromkeys(key for candidate in candidates for key in candidate.set)
+        layers = {
+            "the row": of_row,
+            "the column": of_column,
+            "a candidate": of_candidates,
+            "the seed": seeds,
+            "--set": overrides,
+        }
         for i, (later, keys) in enumerate(layers.items()):
             for earlier, others in list(layers.items())[:i]:
                 for key in keys:
                     for other in others:
                         if other == key or other.startswith(f"{key}."):
                             self._note(name, problem(key, f"set by {later} and by {earlier}", "one of them"))
-        for key in (*self._study.set, *of_row, *of_column, *overrides):
+        for key in (*self._study.set, *of_row, *of_column, *of_candidates, *overrides):
             if key in ("name", "output"):
                 self._note(name, problem(key, "set for a run", "none: the study names its runs' folders"))
 
@@ -226,9 +256,17 @@ class _Expansion:
                 self._note(name, line.removeprefix(": "))
         return None
 
+    def _check_data(self, name: str, settings: RunSettings) -> None:
+        """What is wrong with the data settings, as far as no file has to be read for it."""
+        try:
+            check_data(settings.data)
+        except ConfigError as error:
+            for line in str(error).splitlines():
+                self._note(name, line)
+
     def _check_together(self, cells: Sequence[Cell]) -> None:
         folders: dict[str, str] = {}
-        for run in (run for cell in cells for run in cell.runs):
+        for run in (run for cell in cells for run in (*cell.folds, *cell.possible)):
             first = folders.setdefault(run.settings.name, run.label)
             if first != run.label:
                 expected = "names that differ in letters or digits"
@@ -241,6 +279,12 @@ class _Expansion:
                 name = f"{cell.row}, {cell.column}" if cell.column else cell.row
                 self._note(name, problem("metric", got, "one metric in a column", "name it in metric"))
 
+    def _check_chance(self, cells: Sequence[Cell]) -> None:
+        for column in dict.fromkeys(cell.column for cell in cells):
+            mistake = no_majority([cell for cell in cells if cell.column == column])
+            if mistake:
+                self._note(column or self._study.name, mistake)
+
     def _note(self, cell: str, mistake: str) -> None:
         cells = self._mistakes.setdefault(mistake, [])
         if cell not in cells:
@@ -250,38 +294,3 @@ class _Expansion:
         first, *others = self._mistakes[mistake]
         more = f" (and {len(others)} more)" if others else ""
         return f"{self._path}: {first}{more}: {mistake}"
-
-
-def put(raw: dict[str, Any], key: str, value: Any) -> None:
-    """Set one dotted key in a nested mapping, making the sections on its way.
-
-    Raises:
-        ConfigError: a part of the key is empty, or names a value where a section is needed.
-    """
-    *parents, last = key.split(".")
-    if not all((*parents, last)):
-        raise ConfigError("set", repr(key), "a dotted key, e.g. training.learning_rate")
-    node = raw
-    for parent in parents:
-        node[parent] = {} if node.get(parent) is None else node[parent]
-        node = node[parent]
-        if not isinstance(node, dict):
-            raise ConfigError("set", repr(key), f"'{parent}' to hold settings, and it holds a value")
-    node[last] = value
-
-
-def slug(name: str) -> str:
-    """A name that every file system takes, e.g. `p-tuning-v2` for `P-Tuning v2`."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9.]+", "-", plain).strip("-.") or "unnamed"
-
-
-def _filled(value: Any, filling: Any) -> Any:
-    """The same structure with `{value}` filled in; alone it keeps the value's own type."""
-    if isinstance(value, dict):
-        return {key: _filled(inner, filling) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_filled(inner, filling) for inner in value]
-    if value == PLACEHOLDER:
-        return filling
-    return value.replace(PLACEHOLDER, str(filling)) if isinstance(value, str) else value

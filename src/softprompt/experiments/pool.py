@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from softprompt.experiments.cells import Run
 from softprompt.experiments.execution import Outcome
-from softprompt.experiments.grid import Run
 
 WORKER = (sys.executable, "-P", "-m", "softprompt.experiments.worker")
 

@@ -1,14 +1,15 @@
 """A study's report: `study.json`, `study.csv`, `study.md` and, along an axis, `study.png`."""
 
-import csv
-import io
 import json
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from softprompt.experiments import comparisons
+from softprompt.experiments.exports import as_csv, as_json
 from softprompt.experiments.plot import draw_study
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
+from softprompt.experiments.statistics import ALPHA
 from softprompt.metrics import HIGHER_IS_BETTER, LABELS
 from softprompt.training.disk import write_atomically, writing
 from softprompt.training.progress import clock
@@ -38,7 +39,7 @@ def write_report(result: StudyResult, command: str) -> Path:
 
 
 def table(result: StudyResult, bold: str = "**{}**", several_lines: bool = False) -> Table:
-    """The study as people read it: a head, then a line per row, then one per reference.
+    """The study as people read it: a head, a line per row, one per reference, and one for chance.
 
     Args:
         bold: how the best of a column is shown.
@@ -46,62 +47,53 @@ def table(result: StudyResult, bold: str = "**{}**", several_lines: bool = False
     """
     grid = result.grid
     heads = [_head(result, column, "\n" if several_lines else " ") for column in grid.columns]
-    lines = [[grid.axis, *heads, "trained parameters", "stored parameters"]]
+    wins = comparisons.n_wins(result) if grid.settings.wins else None
+    more = [] if wins is None else ["# wins"]
+    lines = [[grid.axis, *heads, *more, "trained parameters", "stored parameters"]]
     for row in grid.rows:
         cells = [result.at(row, column) for column in grid.columns]
         shown = [
             bold.format(shown_cell(cell)) if result.is_best(cell) else shown_cell(cell) for cell in cells
         ]
-        lines.append([row, *shown, *_counts(cells)])
+        lines.append([row, *shown, *([] if wins is None else [str(wins[row])]), *_counts(cells)])
     for cell in result.references:
-        blank = [""] * (len(grid.columns) - 1)
+        blank = [""] * (len(grid.columns) - 1 + len(more))
         lines.append([f"{cell.cell.row} (reference)", shown_cell(cell), *blank, *_counts([cell])])
+    if grid.settings.chance is not False:
+        name = "chance (majority class)" if grid.settings.chance is True else "chance"
+        shown = [_shown_chance(result, column) for column in grid.columns]
+        lines.append([name, *shown, *("" for _ in more), "0", "0"])
     return lines
 
 
 def shown_cell(cell: CellResult) -> str:
-    """`71.23 ± 1.20`, with what is missing; or what became of it where there is no value."""
+    """`71.23 ± 1.20 / 60.00 ± 0.50 [lr 1e-4]`: its metrics, and the candidate that it chose.
+
+    With what is missing; or what became of it where there is no value.
+    """
+    of = f" [{cell.cell.chosen}]" if cell.cell.chosen else ""
     if cell.mean is None:
-        return cell.state
-    shown = f"{cell.mean:.2f}" + ("" if cell.std is None else f" ± {cell.std:.2f}")
+        choosing = " (choosing)" if not cell.runs and cell.state != "not run" else ""
+        return f"{cell.state}{choosing}{of}"
+    shown = " / ".join(_mean_and_std(cell.values_of(metric)) for metric in cell.cell.metrics) + of
     if cell.complete:
         return shown
     return f"{shown} ({len(cell.values)} of {len(cell.runs)}, {cell.state})"
 
 
-def as_json(result: StudyResult, command: str) -> dict[str, Any]:
-    """Everything that is known, as JSON values."""
-    grid = result.grid
-    return {
-        "name": grid.settings.name,
-        "command": command,
-        "axis": grid.axis,
-        "rows": list(grid.rows),
-        "columns": list(grid.columns),
-        "seeds": grid.settings.seeds,
-        "seed_keys": grid.settings.seed_keys,
-        "cells": [_cell_json(cell) for cell in result.cells],
-        "references": [_cell_json(cell) for cell in result.references],
-    }
+def _mean_and_std(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    shown = f"{statistics.fmean(values):.2f}"
+    return shown if len(values) < 2 else f"{shown} ± {statistics.stdev(values):.2f}"
 
 
-def as_csv(result: StudyResult) -> str:
-    """A line per run."""
-    text = io.StringIO()
-    metrics = list(dict.fromkeys(m for run in result.runs for m in run.run.settings.metrics))
-    facts = ["steps", "seconds", "trained_parameters", "stored_parameters", "folder", "error"]
-    head = ["row", "column", "seed", "state", "metric", "value", *(f"test_{m}" for m in metrics), *facts]
-    writer = csv.DictWriter(text, head, restval="", lineterminator="\n")
-    writer.writeheader()
-    for cell in (*result.cells, *result.references):
-        for run in cell.runs:
-            line = _run_json(run)
-            scores = {f"test_{m}": value for m, value in _overall(run).items()}
-            kept = {key: line[key] for key in ("seed", "state", "value", *facts) if line.get(key) is not None}
-            writer.writerow(
-                {"row": cell.cell.row, "column": cell.cell.column, "metric": cell.cell.metric} | scores | kept
-            )
-    return text.getvalue()
+def _shown_chance(result: StudyResult, column: str) -> str:
+    level = result.chance.get(column)
+    if level is None:
+        return "-" if column in result.no_chance else ""
+    metrics = result.column(column)[0].cell.metrics
+    return " / ".join(f"{level[metric]:.2f}" for metric in metrics if metric in level)
 
 
 def as_markdown(result: StudyResult, command: str, picture: str = "") -> str:
@@ -110,11 +102,17 @@ def as_markdown(result: StudyResult, command: str, picture: str = "") -> str:
     Args:
         picture: file of the plot, beside this one; empty for none.
     """
-    head, *lines = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in table(result)]
-    parts = [f"# {result.grid.settings.name}\n"]
-    parts.append(
-        "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] + ["---:"] * (len(head) - 1), *lines))
-    )
+    settings = result.grid.settings
+    parts = [f"# {settings.name}\n", _markdown(table(result))]
+    if settings.wins:
+        parts.append(
+            "\nMean of row minus mean of rival, averaged over the columns (more is better for the row), and "
+            "in brackets in how many of them the row is significantly better over the seeds:\n"
+        )
+        parts.append(_markdown(comparisons.wins_table(result)))
+    if settings.paired:
+        parts.append("\nPaired over the columns' means (one-sided):\n")
+        parts.append(_markdown(comparisons.paired_table(result)))
     if picture:
         parts.append(f"\n![{result.grid.settings.name}]({picture})")
     parts.append("")
@@ -125,20 +123,28 @@ def as_markdown(result: StudyResult, command: str, picture: str = "") -> str:
     return "\n".join(parts) + "\n"
 
 
+def _markdown(lines: Table) -> str:
+    head, *lines = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    ruled = (head, ["---"] + ["---:"] * (len(head) - 1), *lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in ruled)
+
+
 def _notes(result: StudyResult, command: str) -> list[str]:
     grid, done = result.grid, [run for run in result.runs if run.state == "done"]
-    counted = max((len(cell.runs) for cell in (*result.cells, *result.references)), default=0)
+    counted = max((cell.cell.n_runs for cell in result.all_cells), default=0)
     notes = [f"Command: `{command}`"]
     values = "mean ± sample standard deviation over the seeds" if counted > 1 else "one run each"
     notes.append(f"Test scores, {values}; the best complete cell of a column is bold")
-    bases = dict.fromkeys(cell.cell.base for cell in (*result.cells, *result.references))
+    notes += _notes_of_choices(result)
+    bases = dict.fromkeys(cell.cell.base for cell in result.all_cells)
     notes.append(f"Recipes: {', '.join(f'`{base}`' for base in bases)}")
     if grid.settings.set:
         notes.append("For all: " + ", ".join(f"`{key}={value}`" for key, value in grid.settings.set.items()))
-    seeds = dict.fromkeys(str(run.run.seed) for run in result.runs)
+    possible = (run for cell in result.all_cells for run in cell.cell.possible)
+    seeds = dict.fromkeys(str(run.seed) for run in possible)
     notes.append(f"Seeds: {', '.join(seeds)} ({', '.join(grid.settings.seed_keys)})")
-    if len(done) < len(result.runs):
-        notes.append(f"Runs: {len(done)} of {len(result.runs)} are done")
+    if len(done) < result.n_runs:
+        notes.append(f"Runs: {len(done)} of {result.n_runs} are done")
     if done:
         seconds = sum(run.facts["seconds"]["training"] for run in done)
         notes.append(f"Training time of all runs together: {clock(seconds)}")
@@ -148,15 +154,42 @@ def _notes(result: StudyResult, command: str) -> list[str]:
     return notes
 
 
+def _notes_of_choices(result: StudyResult) -> list[str]:
+    """How candidates were chosen, what counts as a win, and what chance is."""
+    settings, notes = result.grid.settings, []
+    if (choose := settings.choose) is not None:
+        by = ", ".join(dict.fromkeys(_label(cell.cell.by) for cell in result.all_cells if cell.cell.by))
+        notes.append(
+            f"In brackets what each cell chose by {choose.folds}-fold cross-validation on its training and "
+            f"development records: the best mean {by} of the {choose.score} evaluation, seed {choose.seed}"
+        )
+    if settings.wins:
+        notes.append(
+            f"# wins: columns in which a row significantly beats as many rivals as any row does (one-sided "
+            f"Welch tests over the seeds, p < {ALPHA}; ties all count, no incomplete cell takes part)"
+        )
+    if settings.chance is True:
+        notes.append("Chance: always the most frequent label of the test records")
+    notes += [
+        f"No chance level for {column or 'the rows'}: {why}" for column, why in result.no_chance.items()
+    ]
+    return notes
+
+
 def _versions(run: RunResult) -> str:
     return ", ".join(f"{name} {version}" for name, version in run.facts["versions"].items())
 
 
 def _head(result: StudyResult, column: str, between: str) -> str:
     """A column's name and its metric, e.g. `RTE accuracy`."""
-    metric = next(cell.cell.metric for cell in result.column(column))
-    label = LABELS[metric] + ("" if HIGHER_IS_BETTER[metric] else " (lower is better)")
-    return f"{column}{between}{label}" if column else label
+    metrics = next(cell.cell.metrics for cell in result.column(column))
+    labels = " / ".join(map(_label, metrics))
+    return f"{column}{between}{labels}" if column else labels
+
+
+def _label(metric: str) -> str:
+    """A metric as people read it; also the development loss."""
+    return LABELS.get(metric, metric) + ("" if HIGHER_IS_BETTER.get(metric) else " (lower is better)")
 
 
 def _counts(cells: Sequence[CellResult]) -> list[str]:
@@ -166,47 +199,3 @@ def _counts(cells: Sequence[CellResult]) -> list[str]:
         ends = dict.fromkeys((found[0], found[-1])) if found else ()
         shown.append("–".join(f"{n:,}" for n in ends) or "-")
     return shown
-
-
-def _cell_json(cell: CellResult) -> dict[str, Any]:
-    return {
-        "row": cell.cell.row,
-        "column": cell.cell.column,
-        "base": cell.cell.base,
-        "changes": dict(cell.cell.changes),
-        "metric": cell.cell.metric,
-        "higher_is_better": HIGHER_IS_BETTER[cell.cell.metric],
-        "mean": cell.mean,
-        "std": cell.std,
-        "n": len(cell.values),
-        "runs": [_run_json(run) for run in cell.runs],
-    }
-
-
-def _run_json(run: RunResult) -> dict[str, Any]:
-    facts = run.facts
-    found = {
-        "seed": run.run.seed,
-        "folder": run.run.settings.name,
-        "state": run.state,
-        "value": run.value,
-    }
-    if run.state == "failed":
-        found["error"] = run.error
-    if run.state == "done":
-        found |= {
-            "scores": facts["scores"],
-            "best": facts["best"],
-            "steps": facts["steps"],
-            "seconds": facts["seconds"]["training"],
-            "trained_parameters": facts["counts"]["trained_parameters"],
-            "stored_parameters": facts["counts"]["stored_parameters"],
-            "versions": facts["versions"],
-            "hardware": facts["hardware"],
-        }
-    return found
-
-
-def _overall(run: RunResult) -> dict[str, float]:
-    groups = run.facts.get("scores", [])
-    return next((dict(group["values"]) for group in groups if group["group"] == "all"), {})

@@ -2,11 +2,14 @@
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from softprompt.experiments.grid import Cell, Grid, Run
+from softprompt.errors import SoftpromptError
+from softprompt.experiments.cells import Cell, Grid, Run
+from softprompt.experiments.chance import majority
+from softprompt.experiments.choosing import chosen, fold_score
 from softprompt.experiments.runner import check_folders, failure_of
 from softprompt.metrics import HIGHER_IS_BETTER
 from softprompt.training.folder import RunFolder
@@ -33,15 +36,26 @@ class RunResult:
 
 @dataclass(frozen=True)
 class CellResult:
-    """The runs of a cell, and what they say together."""
+    """The runs of a cell, and what they say together.
+
+    Args:
+        runs: empty as long as the cell has not chosen among its options.
+        folds: for each option its runs on folds, whose values are development scores.
+    """
 
     cell: Cell
     runs: tuple[RunResult, ...]
+    folds: tuple[tuple[RunResult, ...], ...] = ()
 
     @property
     def values(self) -> list[float]:
         """The metric of every run that is done."""
         return [run.value for run in self.runs if run.value is not None]
+
+    def values_of(self, metric: str) -> list[float]:
+        """Any test metric, of every run that is done and has it."""
+        found = [overall(run.facts).get(metric) for run in self.runs if run.state == "done"]
+        return [value for value in found if value is not None]
 
     @property
     def mean(self) -> float | None:
@@ -56,12 +70,14 @@ class CellResult:
     @property
     def complete(self) -> bool:
         """Whether every run is done."""
-        return len(self.values) == len(self.runs)
+        return len(self.values) == self.cell.n_runs
 
     @property
     def state(self) -> State:
-        """The state to tell of where there is no value: the worst one."""
-        states = {run.state for run in self.runs}
+        """The state to tell of where there is no value: the worst one (of the folds, before the choice)."""
+        states = {run.state for run in self.runs or [run for option in self.folds for run in option]}
+        if not self.runs and "failed" not in states and len(states) > 1:
+            return "unfinished"
         return next(state for state in ("failed", "unfinished", "not run", "done") if state in states)
 
     def count(self, name: str) -> list[int]:
@@ -71,16 +87,34 @@ class CellResult:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A study as far as it has come."""
+    """A study as far as it has come.
+
+    Args:
+        chance: by column, the level of always saying the same, by metric; empty where none was asked for.
+        no_chance: by column, why its level is not known.
+    """
 
     grid: Grid
     cells: tuple[CellResult, ...]
     references: tuple[CellResult, ...]
+    chance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    no_chance: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def all_cells(self) -> tuple[CellResult, ...]:
+        """The cells, and the references after them."""
+        return (*self.cells, *self.references)
 
     @property
     def runs(self) -> list[RunResult]:
-        """Every run, in the order of the table."""
-        return [run for cell in (*self.cells, *self.references) for run in cell.runs]
+        """Every run, those on folds first, in the order of the table."""
+        folds = [run for cell in self.all_cells for option in cell.folds for run in option]
+        return [*folds, *(run for cell in self.all_cells for run in cell.runs)]
+
+    @property
+    def n_runs(self) -> int:
+        """How many runs the study has in all, those that are not known yet too."""
+        return sum(cell.cell.n_runs + len(list(cell.cell.folds)) for cell in self.all_cells)
 
     @property
     def failed(self) -> list[RunResult]:
@@ -112,23 +146,66 @@ def read_results(grid: Grid) -> StudyResult:
         TrainingError: a run's folder holds a run with other settings.
     """
     check_folders(grid)
-    return StudyResult(grid, _read(grid, grid.cells), _read(grid, grid.references))
+    grid = chosen(grid)
+    cells, references = ([_read(grid, cell) for cell in some] for some in (grid.cells, grid.references))
+    return StudyResult(grid, tuple(cells), tuple(references), *_chance(grid))
 
 
-def _read(grid: Grid, cells: Sequence[Cell]) -> tuple[CellResult, ...]:
-    return tuple(CellResult(cell, tuple(_read_run(grid, cell, run) for run in cell.runs)) for cell in cells)
+def overall(facts: Mapping[str, Any]) -> dict[str, float]:
+    """The scores of all test records in what a `result.json` says; empty without any."""
+    groups = facts.get("scores", [])
+    return next((dict(group["values"]) for group in groups if group["group"] == "all"), {})
+
+
+def _read(grid: Grid, cell: Cell) -> CellResult:
+    runs = tuple(_read_run(grid, cell, run) for run in cell.runs)
+    folds = tuple(tuple(_read_fold(grid, run) for run in option.folds) for option in cell.options)
+    return CellResult(cell, runs, folds)
+
+
+def _chance(grid: Grid) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
+    """The levels of the columns, and why some are not known."""
+    asked = grid.settings.chance
+    first = {column: next(c for c in grid.cells if c.column == column) for column in grid.columns}
+    if asked is False:
+        return {}, {}
+    if asked is True:
+        found, missing = {}, {}
+        for column, cell in first.items():
+            try:
+                found[column] = majority(cell)
+            except SoftpromptError as error:  # a report can be made where the data are not
+                missing[column] = str(error)
+        return found, missing
+    if isinstance(asked, dict):
+        return {column: {first[column].metric: value} for column, value in asked.items()}, {}
+    return {column: {cell.metric: asked} for column, cell in first.items()}, {}
+
+
+def _read_fold(grid: Grid, run: Run) -> RunResult:
+    choose, facts = grid.settings.choose, RunFolder(run.settings.folder).finished()
+    value = fold_score(run, choose.score) if choose is not None else None
+    if facts is None:
+        return _not_done(grid, run)
+    if value is None:
+        return RunResult(run, "failed", error="its log has no evaluation of the fold; remove its folder")
+    return RunResult(run, "done", value, facts)
 
 
 def _read_run(grid: Grid, cell: Cell, run: Run) -> RunResult:
+    facts = RunFolder(run.settings.folder).finished()
+    if facts is None:
+        return _not_done(grid, run)
+    value = overall(facts).get(cell.metric)
+    if value is not None:
+        return RunResult(run, "done", float(value), facts)
+    notes = "; ".join(note for group in facts["scores"] for note in group["notes"])
+    why = notes or ("no test set" if not facts["scores"] else "no note says why")
+    return RunResult(run, "failed", error=f"it has no {cell.metric} on the test set: {why}")
+
+
+def _not_done(grid: Grid, run: Run) -> RunResult:
     folder, failure = RunFolder(run.settings.folder), failure_of(grid, run)
-    facts = folder.finished()
-    if facts is not None:
-        for group in facts["scores"]:
-            if group["group"] == "all" and cell.metric in group["values"]:
-                return RunResult(run, "done", float(group["values"][cell.metric]), facts)
-        notes = "; ".join(note for group in facts["scores"] for note in group["notes"])
-        why = notes or ("no test set" if not facts["scores"] else "no note says why")
-        return RunResult(run, "failed", error=f"it has no {cell.metric} on the test set: {why}")
     if failure.exists():
         return RunResult(run, "failed", error=json.loads(failure.read_text(encoding="utf-8"))["error"])
     return RunResult(run, "unfinished" if folder.settings.exists() else "not run")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -10,13 +10,20 @@ from pydantic import Field, ValidationError
 from softprompt.config import apply_override, read_mapping
 from softprompt.config.base import Settings
 from softprompt.config.mistakes import explain_all
-from softprompt.errors import ConfigError, problem
+from softprompt.errors import ConfigError, nearest, problem
 
 PLACEHOLDER = "{value}"
 """Stands, in what a column sets, for the value of the row."""
 
 # Of the study itself; every other key of --set is a setting of the runs.
 _OF_THE_STUDY = ("name", "seeds", "metric")
+
+
+class Candidate(Settings):
+    name: str = Field(min_length=1)
+    """As tables show it."""
+    set: dict[str, Any] = Field(default={})
+    """Settings by dotted key, as in a row."""
 
 
 class Variant(Settings):
@@ -26,6 +33,12 @@ class Variant(Settings):
     """Another recipe than the study's, relative to the study file."""
     set: dict[str, Any] = Field(default={})
     """Settings by dotted key; a mapping takes the place of the whole section (`method: {name: ...}`)."""
+    candidates: list[Candidate] | None = None
+    """What a row chooses from, in place of the study's candidates; `[]` is nothing to choose (rows and
+    references, with `choose` only)."""
+    show: list[str] | None = None
+    """Test metrics shown side by side; the best and the wins go by the first. None is the study's metric
+    (columns only)."""
 
 
 class Vary(Settings):
@@ -35,6 +48,31 @@ class Vary(Settings):
     """In the plot's order; `{label: ..., value: ...}` shows another text. Several keys take a list each."""
     label: str | None = None
     """Name of the axis; None is the key."""
+
+
+class Choose(Settings):
+    """How every cell chooses among candidates by cross-validation, before its runs.
+
+    Each candidate is trained once per fold, without a test set; the best mean over the folds wins, the
+    first listed of equals. The cell's runs then have the winner's changes, and all training and
+    development records. Of the runs on folds nothing is kept but logs and results.
+
+    Source: null prompts (2106.13353): 4-fold cross-validation per configuration, then training anew
+    under every seed. Deviations: the paper's code scores each fold by its best epoch on that very fold,
+    which flatters; here it is the last evaluation, and `score: best` gives the paper's. Its folds are
+    contiguous slices, see `softprompt.data.sampling.folds`.
+    """
+
+    folds: int = Field(default=4, ge=2)
+    candidates: list[Candidate] = Field(default=[])
+    """For all rows that name none themselves."""
+    metric: str | None = None
+    """Development metric: `loss`, or one of the run's; None is the one that the table shows. Runs on folds
+    take it as `training.select`."""
+    score: Literal["last", "best"] = "last"
+    """Which evaluation of a fold counts."""
+    seed: int = Field(default=0, ge=0)
+    """The seed of all runs on folds; the study's `seed_keys` take it."""
 
 
 class StudySettings(Settings):
@@ -64,6 +102,18 @@ class StudySettings(Settings):
     """Keys that take the seed, e.g. also `data.subsample`."""
     metric: str | None = None
     """Test metric in the table; None is the first of the run's metrics."""
+    choose: Choose | None = None
+    """Each cell first chooses by cross-validation; None trains what the file says."""
+    wins: bool = False
+    """Compare rows over the seeds: a column "# wins", and a matrix of pairs below the table."""
+    paired: bool = False
+    """Compare rows over the columns: paired tests of their means, below the table."""
+    chance: bool | float | dict[str, float] = False
+    """A row to compare with: true computes it from the test records (always their most frequent label); a
+    number, or numbers by column, are shown as they are."""
+    keep: Literal["results", "prompts", "all"] = "all"
+    """What stays of a run that has ended: `all` is its prompt and its last checkpoint, `prompts` the prompt,
+    `results` neither; logs, outputs and results always stay."""
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> tuple[StudySettings, list[str]]:
@@ -125,6 +175,64 @@ def _contradictions(study: StudySettings) -> list[str]:
     for variant in (*study.rows, *study.references):
         if PLACEHOLDER in str(variant.set):
             lines.append(problem(variant.name, PLACEHOLDER, f"{PLACEHOLDER} in columns only"))
+    return [*lines, *_about_choosing(study), *_about_comparing(study)]
+
+
+def _about_choosing(study: StudySettings) -> list[str]:
+    lines = [
+        problem(f"columns.{column.name}.candidates", "candidates of a column", "them in rows", "move them")
+        for column in study.columns
+        if column.candidates is not None
+    ]
+    rows = [*study.rows, *study.references]
+    for row in rows:
+        if row.candidates is None:
+            continue
+        where = f"{row.name}.candidates"
+        if study.choose is None:
+            lines.append(problem(where, "candidates without choose", "choose, which says how", "add it"))
+        if len(row.candidates) == 1:
+            lines.append(problem(where, "one", "at least two, or [] for nothing to choose"))
+        lines += _repeated(f"{where}.name", [candidate.name for candidate in row.candidates])
+    if study.choose is None:
+        return lines
+    names = [candidate.name for candidate in study.choose.candidates]
+    lines += _repeated("choose.candidates.name", names)
+    relying = [row.name for row in rows if row.candidates is None] or ([] if study.vary is None else ["vary"])
+    if len(names) < 2 and (names or relying):
+        of = f" for {', '.join(relying)}" if relying else ""
+        lines.append(problem("choose.candidates", f"{len(names)}{of}", "at least two to choose from"))
+    return lines
+
+
+def _about_comparing(study: StudySettings) -> list[str]:
+    lines = []
+    n_rows = len(study.rows) if study.vary is None else len(study.vary.values)
+    for name in ("wins", "paired"):
+        if getattr(study, name) and n_rows < 2:
+            lines.append(problem(name, f"true with {n_rows} rows", "at least two to compare"))
+    if study.wins and len(study.seeds or [0]) < 2:
+        lines.append(problem("wins", "true with one seed", "at least two seeds to test over", "give seeds"))
+    if study.paired and len(study.columns) < 2:
+        got = f"true with {len(study.columns)} columns"
+        lines.append(problem("paired", got, "at least two columns to pair", "give columns"))
+    columns = [column.name for column in study.columns]
+    if isinstance(study.chance, dict):
+        for name in study.chance:
+            if name not in columns:
+                expected = f"one of the columns ({', '.join(columns) or 'there are none'})"
+                lines.append(problem("chance", repr(name), expected, nearest(name, columns)))
+    for field in ("rows", "references"):
+        for variant in getattr(study, field):
+            if variant.show is not None:
+                got = f"metrics to show in {field}"
+                lines.append(problem(f"{variant.name}.show", got, "them in columns", "move them"))
+    for column in study.columns:
+        if column.show is not None:
+            where = f"columns.{column.name}.show"
+            lines += _repeated(where, column.show)
+            if not column.show:
+                lines.append(problem(where, "none", "at least one metric, or leave it out"))
     return lines
 
 

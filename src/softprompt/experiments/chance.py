@@ -1,0 +1,84 @@
+"""The level of always saying the same, to compare a study's rows with."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from softprompt.config import METRICS_BY_TASK, RunSettings
+from softprompt.data import FORMATS, LabelledText
+from softprompt.data.splits import load_test
+from softprompt.errors import DataError, problem
+from softprompt.experiments.cells import Cell
+from softprompt.metrics import score_labels
+
+_OF_TEST = ("format", "test", "test_size", "test_share", "text", "second", "label")
+"""The data settings that decide the test records of labelled texts."""
+
+
+def no_majority(cells: Sequence[Cell]) -> str:
+    """Why the chance level of a column cannot be computed; empty if it can.
+
+    Args:
+        cells: those of one column.
+    """
+    first = _settings(cells[0])
+    data = first.data
+    if FORMATS[data.format].record is not LabelledText:
+        got = f"true for {data.format}, whose records have no label"
+        return problem("chance", got, "texts with labels", "give its number: chance: {column: number}")
+    if (data.test is None and not data.test_share) or data.test_size == 0:
+        return problem("chance", "true without data.test", "test records to count", "give data.test")
+    known = METRICS_BY_TASK["classification"]
+    for metric in cells[0].metrics:
+        if metric not in known:
+            return problem(
+                "chance", f"true for {metric}", f"columns of {', '.join(known)}", "give its number"
+            )
+    for cell in cells[1:]:
+        other = _settings(cell).data
+        for name in (*_OF_TEST, *["train"] * bool(data.test_share)):
+            if getattr(other, name) != getattr(data, name):
+                got = f"true, and {cell.row} has another data.{name} than {cells[0].row}"
+                return problem("chance", got, "one test set in a column", "give its number")
+    return ""
+
+
+def majority(cell: Cell) -> dict[str, float]:
+    """The scores of always saying the most frequent label of the test records (ties: the first by name).
+
+    This is what a system reaches that knows the test set's distribution and nothing of its texts.
+
+    Args:
+        cell: any cell of the column.
+
+    Returns:
+        Percent by metric, one for each metric that the cell shows.
+
+    Raises:
+        DataError: the test file is missing or malformed, or a record has no label.
+        ConfigError: a metric that these labels do not have, e.g. `f1` of three.
+    """
+    settings = _settings(cell)
+    records = load_test(settings.data)
+    right = [target for record in records for target in record.targets]
+    if len(right) < len(records):
+        n = len(records) - len(right)
+        raise DataError(str(settings.data.test), f"{n} records without a label", "labels to count")
+    counts = Counter(right)
+    most = min(counts, key=lambda label: (-counts[label], label))
+    groups = [record.tags.get("question", "") for record in records]
+    labels, said = _labels(settings, counts), [most] * len(right)
+    scores = score_labels(list(cell.metrics), said, right, labels, groups if all(groups) else None)
+    return scores.values
+
+
+def _labels(settings: RunSettings, found: Iterable[str]) -> list[str]:
+    """The labels in the task's order, which says which of two is the positive one."""
+    task = settings.task
+    named = getattr(task, "labels", None) or getattr(task, "verbalizer", None)
+    # "null" draws a word for each label and names none.
+    own = list(named) if named and named != "null" else []
+    return own or list(FORMATS[settings.data.format].labels or sorted(found))
+
+
+def _settings(cell: Cell) -> RunSettings:
+    return next(cell.possible).settings

@@ -1,0 +1,123 @@
+"""A study's numbers for other programs: `study.json` and `study.csv`."""
+
+import csv
+import io
+import statistics
+from typing import Any
+
+from softprompt.experiments import comparisons
+from softprompt.experiments.choosing import mean_score
+from softprompt.experiments.results import CellResult, RunResult, StudyResult, overall
+from softprompt.metrics import HIGHER_IS_BETTER
+
+
+def as_json(result: StudyResult, command: str) -> dict[str, Any]:
+    """Everything that is known, as JSON values."""
+    grid = result.grid
+    return {
+        "name": grid.settings.name,
+        "command": command,
+        "axis": grid.axis,
+        "rows": list(grid.rows),
+        "columns": list(grid.columns),
+        "seeds": grid.settings.seeds,
+        "seed_keys": grid.settings.seed_keys,
+        "cells": [_cell_json(result, cell) for cell in result.cells],
+        "references": [_cell_json(result, cell) for cell in result.references],
+        "chance": {column: dict(level) for column, level in result.chance.items()},
+        **comparisons.as_json(result),
+    }
+
+
+def as_csv(result: StudyResult) -> str:
+    """A line per run."""
+    text = io.StringIO()
+    metrics = list(dict.fromkeys(m for run in result.runs for m in run.run.settings.metrics))
+    facts = ["steps", "seconds", "trained_parameters", "stored_parameters", "folder", "error"]
+    head = ["row", "column", "seed", "state", "metric", "value", *(f"test_{m}" for m in metrics), *facts]
+    writer = csv.DictWriter(text, head, restval="", lineterminator="\n")
+    writer.writeheader()
+    for cell in result.all_cells:
+        for run in cell.runs:
+            line = _run_json(run)
+            scores = {f"test_{m}": value for m, value in overall(run.facts).items()}
+            kept = {key: line[key] for key in ("seed", "state", "value", *facts) if line.get(key) is not None}
+            writer.writerow(
+                {"row": cell.cell.row, "column": cell.cell.column, "metric": cell.cell.metric} | scores | kept
+            )
+    return text.getvalue()
+
+
+def _cell_json(result: StudyResult, cell: CellResult) -> dict[str, Any]:
+    found = {
+        "row": cell.cell.row,
+        "column": cell.cell.column,
+        "base": cell.cell.base,
+        "changes": dict(cell.cell.changes),
+        "metric": cell.cell.metric,
+        "higher_is_better": HIGHER_IS_BETTER[cell.cell.metric],
+        "mean": cell.mean,
+        "std": cell.std,
+        "n": len(cell.values),
+        "runs": [_run_json(run) for run in cell.runs],
+    }
+    if len(cell.cell.metrics) > 1:
+        values = {metric: cell.values_of(metric) for metric in cell.cell.metrics}
+        found["shown"] = {
+            metric: {
+                "mean": statistics.fmean(some) if some else None,
+                "std": statistics.stdev(some) if len(some) > 1 else None,
+                "n": len(some),
+            }
+            for metric, some in values.items()
+        }
+    if cell.cell.options:
+        found["choice"] = _choice_json(result, cell)
+    return found
+
+
+def _choice_json(result: StudyResult, cell: CellResult) -> dict[str, Any]:
+    choose = result.grid.settings.choose
+    assert choose is not None
+    scores = [[run.value for run in option] for option in cell.folds]
+    return {
+        "chosen": cell.cell.chosen or None,
+        "metric": cell.cell.by,
+        "folds": choose.folds,
+        "score": choose.score,
+        "seed": choose.seed,
+        "candidates": [
+            {
+                "name": option.name,
+                "changes": dict(option.changes),
+                "mean": mean_score(of_option),
+                "scores": of_option,
+                "runs": [_run_json(run) for run in runs],
+            }
+            for option, of_option, runs in zip(cell.cell.options, scores, cell.folds, strict=True)
+        ],
+    }
+
+
+def _run_json(run: RunResult) -> dict[str, Any]:
+    facts = run.facts
+    found = {
+        "seed": run.run.seed,
+        "folder": run.run.settings.name,
+        "state": run.state,
+        "value": run.value,
+    }
+    if run.state == "failed":
+        found["error"] = run.error
+    if run.state == "done":
+        found |= {
+            "scores": facts["scores"],
+            "best": facts["best"],
+            "steps": facts["steps"],
+            "seconds": facts["seconds"]["training"],
+            "trained_parameters": facts["counts"]["trained_parameters"],
+            "stored_parameters": facts["counts"]["stored_parameters"],
+            "versions": facts["versions"],
+            "hardware": facts["hardware"],
+        }
+    return found

@@ -1,0 +1,161 @@
+"""Tests of whether one way is better than another, and the count of wins over many."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from softprompt.errors import DataError
+
+ALPHA = 0.025
+"""The level of null prompts' one-sided tests."""
+
+
+@dataclass(frozen=True)
+class Wins:
+    """What pairwise tests in one column say.
+
+    Args:
+        p: of each row against each rival: the probability of a difference this large by luck.
+        score: how many rivals each row significantly beats.
+        winners: the rows that reach the largest score; all rows where nobody beats anybody.
+    """
+
+    p: Mapping[str, Mapping[str, float]]
+    score: Mapping[str, int]
+    winners: tuple[str, ...]
+
+
+def welch(a: Sequence[float], b: Sequence[float]) -> float:
+    """One-sided Welch t-test of whether the mean of `a` is larger than that of `b`.
+
+    Source: Welch 1947, with the Welch-Satterthwaite degrees of freedom.
+
+    Where neither side varies (a method without randomness, or luck), the formula divides by zero. The
+    limit is taken: equal constants say nothing (0.5), different ones are significant (0 or 1).
+
+    Args:
+        a: at least two independent values, e.g. one per seed.
+        b: the rival's, at least two.
+
+    Returns:
+        p, 0 to 1.
+
+    Raises:
+        DataError: fewer than two values, or one that is no finite number.
+    """
+    _check("welch", a, b)
+    # Exact means, so that constants of different counts are equal.
+    difference = statistics.mean(a) - statistics.mean(b)
+    shares = [statistics.variance(side) / len(side) for side in (a, b)]
+    squared = sum(shares)
+    if squared == 0:
+        return _certain(difference)
+    # Relative to their sum, so that squares of tiny variances do not vanish.
+    relative = [share / squared for share in shares]
+    freedom = 1 / sum(share**2 / (len(side) - 1) for share, side in zip(relative, (a, b), strict=True))
+    return _tail(difference / math.sqrt(squared), freedom)
+
+
+def paired_t(a: Sequence[float], b: Sequence[float]) -> float:
+    """One-sided paired t-test of whether `a` is larger than `b`, e.g. over relations or columns.
+
+    Differences that are all equal are treated as in `welch`: 0.5 for zero, else 0 or 1.
+
+    Args:
+        a: at least two values.
+        b: the rival's, in the same order.
+
+    Returns:
+        p, 0 to 1.
+
+    Raises:
+        DataError: fewer than two pairs, lengths that differ, or a value that is no finite number.
+    """
+    differences = _paired("paired_t", a, b)
+    mean, variance = statistics.mean(differences), statistics.variance(differences)
+    if variance == 0:
+        return _certain(mean)
+    return _tail(mean / math.sqrt(variance / len(differences)), len(differences) - 1)
+
+
+def wilcoxon(a: Sequence[float], b: Sequence[float]) -> float:
+    """One-sided Wilcoxon signed-rank test of whether `a` is larger than `b`, by pairs.
+
+    Source: Wilcoxon 1945, by `scipy.stats.wilcoxon`: equal pairs are dropped; exact for up to 50 pairs
+    without ties, exact by permutation or the normal approximation otherwise. Nothing but equal
+    pairs gives 0.5.
+
+    Args:
+        a: at least two values.
+        b: the rival's, in the same order.
+
+    Returns:
+        p, 0 to 1.
+
+    Raises:
+        DataError: as `paired_t`.
+    """
+    from scipy import stats
+
+    # Rounded, or the same difference of two scores would be two ranks.
+    differences = [round(value, 9) for value in _paired("wilcoxon", a, b)]
+    if not any(differences):
+        return 0.5
+    tested: Any = stats.wilcoxon([value for value in differences if value], alternative="greater")
+    return float(tested.pvalue)
+
+
+def count_wins(rows: Mapping[str, Sequence[float]], alpha: float = ALPHA) -> Wins:
+    """Who significantly beats how many rivals, and who beats the most.
+
+    Source: null prompts (2106.13353), "# wins": one-sided Welch tests between each pair of methods over
+    their seeds (p < 0.025); every method that beats as many as the best one does has a win.
+
+    Args:
+        rows: the values of each method on one data set, larger is better; at least two of each.
+        alpha: the level below which a difference counts.
+
+    Returns:
+        No winners for fewer than two rows.
+
+    Raises:
+        DataError: as `welch`.
+    """
+    p = {
+        row: {rival: welch(rows[row], rows[rival]) for rival in rows if rival != row}
+        for row in rows
+    }  # fmt: skip
+    score = {row: sum(value < alpha for value in p[row].values()) for row in rows}
+    most = max(score.values(), default=0)
+    winners = tuple(row for row in rows if score[row] == most) if len(rows) > 1 else ()
+    return Wins(p, score, winners)
+
+
+def _tail(t: float, freedom: float) -> float:
+    """P(T >= t) of Student's t."""
+    from scipy import stats
+
+    return float(stats.t.sf(t, freedom))
+
+
+def _certain(difference: float) -> float:
+    """What a test says of a difference without any spread."""
+    return 0.5 if difference == 0 else 0.0 if difference > 0 else 1.0
+
+
+def _paired(where: str, a: Sequence[float], b: Sequence[float]) -> list[float]:
+    if len(a) != len(b):
+        raise DataError(where, f"{len(a)} and {len(b)} values", "as many of one as of the other, in pairs")
+    _check(where, a, b)
+    return [x - y for x, y in zip(a, b, strict=True)]
+
+
+def _check(where: str, *sides: Sequence[float]) -> None:
+    for side in sides:
+        if len(side) < 2:
+            raise DataError(where, f"{len(side)} values", "at least 2: one has no spread")
+        for value in side:
+            if not math.isfinite(value):
+                raise DataError(where, value, "finite numbers")
