@@ -273,6 +273,29 @@ def test_calibration_and_soft_words_begin_with_what_the_words_say(family):
             task.losses(examples)
 
 
+@ALL
+def test_a_linear_head_reads_the_state_in_the_blank(family):
+    backbone = blank_backbone(family)
+    task = cloze(backbone, head="linear")
+    prompt = softprompt.head_only(backbone, head=task.head, seed=2)
+    same = softprompt.head_only(backbone, head=task.head, seed=2)
+    head = prompt.head
+    assert head is not None and torch.equal(head.weight, same.head.weight)  # type: ignore[union-attr]
+    examples = [task.encode(record) for record in RECORDS]
+    with torch.no_grad(), backbone.prompted(prompt):
+        found = torch.stack(task.scores(examples))
+        states = backbone.labelled_states(*task._inputs(examples))
+    close(found, states @ head.weight.T + head.bias)
+
+
+def test_a_template_may_be_named():
+    backbone = blank_backbone("gpt2")
+    patterns = {"manual": "{text} It was [blank]", "other": "{sentence} [blank]"}
+    assert str(cloze(backbone, template="manual", patterns=patterns).template) == patterns["manual"]
+    assert str(cloze(backbone, template="other", patterns=patterns).template) == patterns["other"]
+    assert str(cloze(backbone, template=None, patterns=patterns).template) == "{sentence} [blank]"
+
+
 @CAUSAL_ONLY
 def test_examples_in_context_are_the_text_before(family):
     backbone = blank_backbone(family)

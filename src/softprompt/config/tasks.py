@@ -97,9 +97,11 @@ class ClozeSettings(Settings):
     """Of the words that `null` draws."""
     reduction: Literal["mean", "sum"] = "mean"
     """Of several words per label: the mean of their log-probabilities, or the probability of any of them."""
-    head: Literal["calibration", "soft"] | None = None
+    patterns: dict[str, str] | None = None
+    """Templates by name, of which `template` may name one: tables then vary the pattern over many tasks."""
+    head: Literal["calibration", "soft", "linear"] | None = None
     """`calibration` trains an affine map of the labels' scores, `soft` a vector for each label that begins
-    at those of its words."""
+    at those of its words, `linear` one that begins at random: a classifier on the state in the blank."""
     max_tokens: int = Field(default=128, ge=1)
     """Longer texts lose the ends of their fields, and are counted in the log."""
 

@@ -38,7 +38,8 @@ def head(
         pooling: the state that is read: `first` real token ([CLS]), `last` real token, or the `mean` of
             the real tokens; None is `first` on encoders and `last` elsewhere (`sequence`, `choice`, `value`).
         dropout: on the states, while training; None is 0.1, and 0 for cloze tasks.
-        words: for each label the tokens whose output vectors it begins at (`soft`).
+        words: for each label the tokens whose output vectors it begins at (`soft`); none is a random
+            start.
 
     Raises:
         PromptError: a kind, label list or pooling that says nothing.
@@ -56,7 +57,7 @@ def head(
             f"{pooling!r} for a {kind} head",
             f"'first', 'last', 'mean' ({', '.join(_POOLED)} heads)",
         )
-    if (kind == "soft") != bool(words) or (words and len(words) != len(labels)) or not all(words):
+    if words and (kind != "soft" or len(words) != len(labels) or not all(words)):
         expected = "tokens for each label" if kind == "soft" else f"none for a {kind} head"
         raise PromptError("head.words", f"{len(words)} entries", expected)
     if dropout is None:
@@ -133,6 +134,8 @@ def empty_head(card: HeadCard, backbone: Sized, generator: torch.Generator | Non
         with torch.no_grad():
             head.weight.copy_(torch.eye(len(card.labels)))
         return head
+    if card.kind == "soft" and not card.words:
+        return Head(card, backbone.output_vectors([0])[0].shape[1], generator)
     if card.kind == "soft":
         rows = [backbone.output_vectors(ids) for ids in card.words]
         head = Head(card, rows[0][0].shape[1])

@@ -57,9 +57,10 @@ class ClozeTask(BlankTask):
     ):
         self._names = tuple(settings.fields or fields)
         if template is None:
+            named = (settings.patterns or {}).get(settings.template or "", settings.template)
             template = (
-                Template.parse(settings.template, "task.template")
-                if settings.template is not None
+                Template.parse(named, "task.template")
+                if named is not None
                 else null_template(self._names or ["text"], causal=backbone.is_causal)
             )
         super().__init__(backbone, settings, template, batch_size)
@@ -77,12 +78,19 @@ class ClozeTask(BlankTask):
         if self.settings.head is None:
             return None
         words = [[token for word in several for token in word] for several in self._tokens]
-        return head(self.settings.head, self.labels, words=words if self.settings.head == "soft" else ())
+        kind = "calibration" if self.settings.head == "calibration" else "soft"
+        return head(kind, self.labels, words=words if self.settings.head == "soft" else ())
+
+    @property
+    def _reads_states(self) -> bool:
+        return self.settings.head in ("soft", "linear")
 
     @property
     def resolved(self) -> dict[str, Any]:
         """The settings of the task with nothing left open."""
-        found: dict[str, Any] = {"template": str(self.template), "fields": list(self._names) or None}
+        found: dict[str, Any] = {
+            "template": str(self.template), "fields": list(self._names) or None, "patterns": None,
+        }  # fmt: skip
         if self.verbalizer:
             words = zip(self.verbalizer.labels, self.verbalizer.words, strict=True)
             found |= {"verbalizer": {label: list(several) for label, several in words}, "verbalizer_seed": 0}
@@ -169,7 +177,7 @@ class ClozeTask(BlankTask):
             words = self._tokens
         target = self._target(record, where) if labelled else None
         sizes = tuple(map(len, words))
-        if self.settings.head == "soft":
+        if self._reads_states:
             filled = self._filled(record, 1, counted=counted)
             row = Row(filled.ids, segments_of(filled))
             return BlankExample(record.id, (row,), (filled.blanks,), (), sizes, target)
@@ -221,7 +229,7 @@ class ClozeTask(BlankTask):
 
     def scores(self, examples: Sequence[BlankExample]) -> list[Tensor]:
         """Scores of each example's answers, `[answer]`, float32; their softmax is the prediction."""
-        if self.settings.head == "soft":
+        if self._reads_states:
             states = self.backbone.labelled_states(*self._inputs(examples))
             # One place for each example, so that states and examples correspond.
             return self._under_heads(examples, list(states.float()))

@@ -113,6 +113,8 @@ def template_of(settings: RunSettings, records: Iterable[Any], causal: bool) -> 
         ConfigError: two that differ, a count of slots without a template, or relations without one pattern.
     """
     of_task = getattr(settings.task, "template", None)
+    patterns = getattr(settings.task, "patterns", None) or {}
+    of_task = patterns.get(of_task, of_task)
     if settings.task.name == "probing" and of_task == "manual":
         relations = sorted({record.tags.get("relation", "") for record in records})
         if len(relations) != 1:

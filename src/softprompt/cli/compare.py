@@ -1,0 +1,70 @@
+"""softprompt compare: runs over the same tasks side by side, with paired tests."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = (
+    (
+        "Example, after two runs of recipes/trex-p-tuning.yaml under different names",
+        "softprompt compare runs/trex-manual runs/trex-p-tuning --metric p_at_1",
+    ),
+)
+
+
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of runs over several tasks.", show_default=False)
+    ],
+    metric: Annotated[
+        str | None,
+        typer.Option(help="Paired by this one; the first of the runs if not given.", show_default=False),
+    ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="What tables call a run; once for each, in order.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A file NAME.md, and NAME.json beside it.", show_default=False)
+    ] = None,
+) -> None:
+    """Means over the tasks, every pair of runs task by task, and every task."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from softprompt.errors import ConfigError
+    from softprompt.experiments import parts as tables
+    from softprompt.training.disk import write_atomically, writing
+
+    if len(runs) < 2:
+        raise ConfigError("compare", f"{len(runs)} runs", "at least 2")
+    names = name or [None] * len(runs)
+    if len(names) != len(runs):
+        raise ConfigError("--name", f"{len(names)} names for {len(runs)} runs", "one for each, or none")
+    found = [tables.read_parts(folder, called) for folder, called in zip(runs, names, strict=True)]
+    if len({run.name for run in found}) < len(found):
+        raise ConfigError("compare", "two runs of one name", "names that differ", "give --name for each run")
+    tables.check_alike(found)
+    chosen = metric or found[0].metrics[0]
+    console = Console()
+    for rows in (tables.means_table(found), tables.pairs_table(found, chosen)):
+        head, *lines = rows
+        table = Table()
+        for i, column in enumerate(head):
+            table.add_column(column, justify="left" if i == 0 else "right")
+        for line in lines:
+            table.add_row(*line)
+        console.print(table)
+    if output is None:
+        return
+    # The command, without where it was told to write.
+    words = ["softprompt", "compare", *map(str, runs), "--metric", chosen]
+    for called in name or []:
+        words += ["--name", called]
+    with writing(output.parent):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(output, tables.as_markdown(found, chosen, shlex.join(words)))
+        write_atomically(output.with_suffix(".json"), tables.as_json(found))
+    console.print(f"kept in {output}", highlight=False, soft_wrap=True)

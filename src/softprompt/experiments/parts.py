@@ -1,0 +1,179 @@
+"""Finished runs over several tasks against each other, part by part."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from softprompt.config import METRICS
+from softprompt.errors import ConfigError, TrainingError
+from softprompt.experiments.statistics import paired_t, wilcoxon
+from softprompt.metrics import HIGHER_IS_BETTER, LABELS
+from softprompt.training.folder import RunFolder
+
+Table = list[list[str]]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run over several tasks says of each.
+
+    Args:
+        name: as tables show it.
+        parts: for each part what its `result.json` says.
+        facts: what the run's own says.
+    """
+
+    name: str
+    parts: dict[str, dict[str, Any]]
+    facts: dict[str, Any]
+
+    def values(self, metric: str) -> list[float]:
+        """The metric of every part, in order.
+
+        Raises:
+            ConfigError: a part does not have it.
+        """
+        found = []
+        for part, facts in self.parts.items():
+            rows = [row["values"] for row in facts["scores"] if row["group"] == "all"]
+            if not rows or metric not in rows[0]:
+                known = ", ".join(rows[0]) if rows else "no test set"
+                raise ConfigError("--metric", f"'{metric}' for {self.name}, part {part}", known)
+            found.append(float(rows[0][metric]))
+        return found
+
+    def count(self, name: str) -> int:
+        """One of the counts, summed over the parts."""
+        return sum(facts["counts"].get(name, 0) for facts in self.parts.values())
+
+    @property
+    def metrics(self) -> list[str]:
+        """Those that every part has, in the order of tables."""
+        of_parts = [
+            {name for row in facts["scores"] if row["group"] == "all" for name in row["values"]}
+            for facts in self.parts.values()
+        ]
+        return [name for name in METRICS if all(name in some for some in of_parts)]
+
+
+def read_parts(folder: Path, name: str | None = None) -> Parts:
+    """A finished run over several tasks.
+
+    Raises:
+        TrainingError: the run has not ended, or is one of a single task.
+    """
+    finished = RunFolder(folder).finished() if folder.is_dir() else None
+    if finished is None:
+        raise TrainingError(
+            str(folder), "no finished run", "a run folder with a result", "train it to its end"
+        )
+    if "parts" not in finished:
+        raise TrainingError(
+            str(folder), "a run of one task", "a run over several tasks",
+            "compare single tasks in a study, with wins or paired",
+        )  # fmt: skip
+    return Parts(name or str(finished["name"]), dict(finished["parts"]), dict(finished))
+
+
+def check_alike(runs: Sequence[Parts]) -> None:
+    """Raises TrainingError where two runs are not over the same parts and the same data."""
+    first = runs[0]
+    for run in runs[1:]:
+        if list(run.parts) != list(first.parts):
+            other = sorted(set(run.parts) ^ set(first.parts))
+            got = f"other parts than {first.name} ({', '.join(other) or 'in another order'})"
+            raise TrainingError(run.name, got, "the same parts in the same order")
+        for part, facts in run.parts.items():
+            if facts["data_fingerprint"] != first.parts[part]["data_fingerprint"]:
+                got = f"other records of {part} than {first.name} has"
+                raise TrainingError(run.name, got, "the same data, or nothing can be paired")
+
+
+def means_table(runs: Sequence[Parts]) -> Table:
+    """A head and a line per run: the mean of each metric over the parts, and the numbers that it took."""
+    metrics = [name for name in runs[0].metrics if all(name in run.metrics for run in runs)]
+    lines = [["", *(LABELS[name] for name in metrics), "trained parameters", "stored parameters"]]
+    for run in runs:
+        means = [f"{statistics.fmean(run.values(name)):.2f}" for name in metrics]
+        counts = [f"{run.count(f'{kind}_parameters'):,}" for kind in ("trained", "stored")]
+        lines.append([run.name, *means, *counts])
+    return lines
+
+
+def pairs_table(runs: Sequence[Parts], metric: str) -> Table:
+    """A head and a line per pair of runs, the better one first."""
+    lines = [["", "against", "mean difference", "better in", "worse in", "paired t-test p", "Wilcoxon p"]]
+    sign = 1 if HIGHER_IS_BETTER[metric] else -1
+    for i, run in enumerate(runs):
+        for rival in runs[i + 1 :]:
+            ours, theirs = ([sign * value for value in one.values(metric)] for one in (run, rival))
+            names = [run.name, rival.name]
+            if statistics.fmean(ours) < statistics.fmean(theirs):
+                ours, theirs, names = theirs, ours, names[::-1]
+            gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
+            tests = [paired_t(ours, theirs), wilcoxon(ours, theirs)] if len(gaps) > 1 else []
+            lines.append(
+                [
+                    *names, f"{statistics.fmean(gaps):+.2f}", str(sum(gap > 0 for gap in gaps)),
+                    str(sum(gap < 0 for gap in gaps)),
+                    *([f"{p:.4f}" if p >= 0.0001 else f"{p:.1e}" for p in tests] or ["-", "-"]),
+                ]
+            )  # fmt: skip
+    return lines
+
+
+def parts_table(runs: Sequence[Parts], metric: str) -> Table:
+    """A head and a line per part: the metric of every run, and the test records behind it."""
+    lines = [["part", "test records", *(run.name for run in runs)]]
+    values = [run.values(metric) for run in runs]
+    for i, (part, facts) in enumerate(runs[0].parts.items()):
+        n = f"{facts['counts']['test_records']:,}"
+        lines.append([part, n, *(f"{one[i]:.2f}" for one in values)])
+    return lines
+
+
+def as_markdown(runs: Sequence[Parts], metric: str, command: str) -> str:
+    """The three tables, with what made them."""
+    label = LABELS[metric]
+    n, records = len(runs[0].parts), sum(f["counts"]["test_records"] for f in runs[0].parts.values())
+    hardware = dict(runs[0].facts["hardware"])
+    versions = ", ".join(f"{key} {value}" for key, value in runs[0].facts["versions"].items())
+    out = runs[0].count("left_out_records")
+    notes = [
+        f"Command: `{command}`",
+        f"Test scores, mean over {n} parts with {records:,} test records together",
+        *(
+            [f"Left out everywhere, their answer being outside the vocabulary: {out:,} records"]
+            if out
+            else []
+        ),
+        f"Hardware: {', '.join(f'{key} {value}' for key, value in hardware.items())}",
+        f"Versions: {versions}",
+    ]
+    sections = [
+        _lines(means_table(runs)),
+        [f"{label}, pairs over the parts (one-sided tests):"],
+        _lines(pairs_table(runs, metric)),
+        [f"{label} by part:"],
+        _lines(parts_table(runs, metric)),
+        [f"- {note}" for note in notes],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
+
+
+def as_json(runs: Sequence[Parts]) -> str:
+    """Every metric of every part of every run."""
+    found = {
+        run.name: {metric: dict(zip(run.parts, run.values(metric), strict=True)) for metric in run.metrics}
+        for run in runs
+    }
+    return json.dumps(found, indent=1) + "\n"
+
+
+def _lines(table: Table) -> list[str]:
+    head, *rows = table
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return [f"| {' | '.join(line)} |" for line in (head, rule, *rows)]
