@@ -195,3 +195,43 @@ def test_the_command_that_goes_on_from_a_shared_prompt_is_one_that_works():
     prompt = shared.part("rte").folder / "prompt"
     assert settings.method.model_dump()["initialization"] == f"prompt: {prompt.as_posix()}"
     assert settings.task.model_dump()["max_tokens"] == shared.part("rte").task.model_dump()["max_tokens"]
+
+
+EACH = {
+    "names": ["P36", "P19"],
+    "data": {"format": "trex", "train": "trex/{name}.jsonl"},
+    "task": {"name": "probing", "template": "{subject} [blank]"},
+}
+
+
+def test_parts_that_are_alike_are_written_once(tmp_path):
+    settings = load(tmp_path, {"prompts": "separate", "each": EACH, "training": {"steps": 3}})
+    assert isinstance(settings, MixtureSettings)
+    assert list(settings.parts) == ["P36", "P19"]
+    assert str(settings.parts["P19"].data.train) == str(Path("trex/P19.jsonl"))
+    assert settings.parts["P19"].task.model_dump()["template"] == "{subject} [blank]", (
+        "a field of a template is no name"
+    )
+    again = MixtureSettings.model_validate(settings.model_dump(mode="json"))
+    assert again == settings
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"each": {**EACH, "names": []}}, r"each\.names: got \[\]"),
+        ({"each": {**EACH, "names": ["a", "a"]}}, "a name twice"),
+        ({"each": {"data": EACH["data"]}}, r"each\.names: got None"),
+        ({"each": EACH, "parts": {"rte": RTE}}, "each: got it beside parts"),
+        ({"each": {**EACH, "task": {"name": "cloze", "verbalizer": 3}}}, r"parts\.P36\.task"),
+    ],
+)
+def test_mistakes_in_each_are_named(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, {"prompts": "separate", "training": {"steps": 3}, **changes})
+
+
+def test_label_words_and_heads_share_no_batch(tmp_path):
+    cloze = {"data": {"format": "rte"}, "task": {"name": "cloze", "verbalizer": {"a": "x", "b": "y"}}}
+    with pytest.raises(ConfigError, match="parts: got label words beside tasks with heads"):
+        load(tmp_path, {**GOOD, "parts": {"rte": RTE, "words": cloze}})

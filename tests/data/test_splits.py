@@ -59,6 +59,20 @@ def test_development_share_leaves_training_and_gathers_references(folder):
     assert not {record.source for record in splits.dev} & {pair.source for pair in splits.train}
 
 
+def test_a_test_share_is_the_same_for_every_subsample_and_size(folder):
+    first = loaded(train="t.jsonl", test_share=0.25)
+    assert len(first.test) == 5 and len(first.train) == 45
+    other = loaded(train="t.jsonl", test_share=0.25, train_size=9, subsample=3, dev_share=0.2)
+    assert [r.source for r in other.test] == [r.source for r in first.test]
+    apart = {r.source for r in first.test}
+    assert not apart & {r.source for r in (*first.train, *other.train, *other.dev)}
+    assert all(len(r.targets) == 3 for r in first.test)
+    with pytest.raises(ConfigError, match=r"data\.test_share: got 0\.25 beside data\.test"):
+        loaded(train="t.jsonl", test="d.jsonl", test_share=0.25)
+    with pytest.raises(ConfigError, match=r"data\.test_share: .* a path in data\.train to share"):
+        loaded(dev="d.jsonl", test_share=0.25)
+
+
 def test_fingerprint_follows_the_content_and_not_its_place(folder, tmp_path):
     base = loaded(train="t.jsonl", dev="d.jsonl")
     elsewhere = tmp_path / "other.jsonl"

@@ -10,13 +10,14 @@ from softprompt.config import (
     RegressionSettings,
     SpanSettings,
     TaggingSettings,
+    parse_run,
 )
 from softprompt.config.tasks import TASKS
 from softprompt.data.records import LabelledText, TaggedWords
 from softprompt.errors import ConfigError
 from softprompt.tasks.cloze import ClozeTask
 from softprompt.tasks.probing import ProbingTask
-from softprompt.tasks.registry import build_task, labels_of, reading_tasks
+from softprompt.tasks.registry import build_task, labels_of, reading_tasks, template_of
 from support.reading import bert, gpt2
 
 TEXTS = [LabelledText("1", "a", "yes"), LabelledText("2", "b", "no"), LabelledText("3", "c", "yes")]
@@ -59,3 +60,57 @@ def test_every_task_of_the_settings_can_be_built():
     words = ClozeSettings(verbalizer={"a": "the", "b": "is"})
     assert type(build_task(gpt2(), words, labels=("a", "b"))) is ClozeTask
     assert type(build_task(gpt2(), ProbingSettings())) is ProbingTask
+
+
+def run_of(task, method):
+    raw = {"data": {"format": "trex"}, "training": {"steps": 1}, "task": task, "method": method}
+    return parse_run(raw)
+
+
+FACTS = [LabelledText("1", "France", "Paris", tags={"relation": "P36"})]
+SOFT, MANUAL = "[soft] {subject} [blank]", "The capital of {subject} is [blank]"
+
+
+@pytest.mark.parametrize(
+    ("task", "method", "template"),
+    [
+        ({"template": MANUAL}, {"name": "fine_tuning"}, MANUAL),
+        ({"template": "manual"}, {"name": "null_prompt"}, MANUAL),
+        ({}, {"name": "p_tuning", "template": SOFT}, SOFT),
+        ({"template": SOFT}, {"name": "p_tuning", "template": SOFT}, SOFT),
+        ({}, {"name": "null_prompt", "template": ["subject"]}, "{subject} [blank]"),
+        ({}, {"name": "fine_tuning"}, None),
+    ],
+)
+def test_the_template_is_the_methods_or_the_tasks(task, method, template):
+    assert template_of(run_of({"name": "probing", **task}, method), FACTS, causal=True) == template
+
+
+@pytest.mark.parametrize(
+    ("task", "method", "message"),
+    [
+        ({"template": MANUAL}, {"name": "p_tuning", "template": SOFT}, "leave one of the two out"),
+        ({"template": "manual"}, {"name": "p_tuning", "template": SOFT}, "leave one of the two out"),
+        ({}, {"name": "p_tuning", "template": 3}, "3, a count of slots; expected a template"),
+    ],
+)
+def test_two_templates_or_none_are_refused(task, method, message):
+    with pytest.raises(ConfigError, match=message):
+        template_of(run_of({"name": "probing", **task}, method), FACTS, causal=True)
+
+
+def test_one_manual_pattern_needs_one_relation():
+    other = LabelledText("2", "Turing", "logic", tags={"relation": "P101"})
+    with pytest.raises(ConfigError, match="'manual' for records of 2 relations"):
+        template_of(
+            run_of({"name": "probing", "template": "manual"}, {"name": "fine_tuning"}),
+            [*FACTS, other],
+            causal=True,
+        )
+
+
+def test_labels_of_words_follow_the_verbalizer():
+    words = {"yes": "Yes", "no": "No"}
+    assert labels_of(ClozeSettings(verbalizer=words), ("no", "yes"), TEXTS) == ("yes", "no")
+    assert labels_of(ClozeSettings(verbalizer="null"), ("no", "yes"), TEXTS) == ("no", "yes")
+    assert labels_of(ClozeSettings(verbalizer="null"), None, TEXTS) == ("no", "yes")

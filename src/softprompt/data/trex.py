@@ -70,8 +70,6 @@ def read_trex(path: Path) -> list[LabelledText]:
         subject, target = (
             words(field(item, name, where), name, where).strip() for name in ("sub_label", "obj_label")
         )
-        if not subject or not target:
-            raise DataError(where, "an empty subject or object", "both")
         tags = {"relation": path.stem}
         records.append(LabelledText(f"{path.name}:{line}", subject, target, None, tags))
     return records

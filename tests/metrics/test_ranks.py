@@ -1,0 +1,26 @@
+"""Scores of ranks, by hand."""
+
+import pytest
+
+from softprompt.errors import ConfigError, DataError
+from softprompt.metrics import score_ranks
+
+
+def test_precision_and_reciprocal_rank_by_hand():
+    values = score_ranks(["p_at_1", "p_at_10", "mrr"], [1, 10, 11, 2]).values
+    assert values == pytest.approx({"p_at_1": 25, "p_at_10": 75, "mrr": 25 * (1 + 1 / 10 + 1 / 11 + 1 / 2)})
+    assert list(score_ranks(["mrr"], [1]).values) == ["mrr"]
+
+
+@pytest.mark.parametrize(
+    ("ranks", "message"),
+    [([], "no ranks"), ([1, None], r"outputs\[1\]: got rank None"), ([0], r"outputs\[0\]: got rank 0")],
+)
+def test_what_cannot_be_scored_is_refused(ranks, message):
+    with pytest.raises(DataError, match=message):
+        score_ranks(["mrr"], ranks)
+
+
+def test_metrics_of_other_tasks_are_refused():
+    with pytest.raises(ConfigError, match="accuracy"):
+        score_ranks(["accuracy"], [1])
