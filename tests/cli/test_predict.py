@@ -72,7 +72,7 @@ def test_predictions_are_those_of_the_run(softprompt, readers, kind):
         (
             "pair",
             ["a", "--choice", "b"],
-            "--choice: got it for task 'classification'; expected it for choice only",
+            "--choice: got it for task 'classification'; expected it for choice, cloze only",
         ),
         ("choice", ["a", "--choice", "b"], "--choice: got 1 of them; expected at least 2"),
         ("choice", ["a"], "--choice: got 0 of them"),

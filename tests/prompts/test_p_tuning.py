@@ -203,7 +203,7 @@ def test_settings_build_it_with_the_tasks_template(llama):
         (3, {"dropout": 1.0}, r"prompt\.dropout: got 1\.0"),
         (3, {"initialization": "examples:2"}, r"got 'examples:2'; expected 'random', 'vocabulary'"),
         (3, {"initialization": "magic"}, r"prompt\.initialization: got 'magic'"),
-        (3, {"tune": "biases"}, r"prompt\.tune: got 'biases'; expected 'all', 'bitfit'"),
+        (3, {"tune": "prejudices"}, r"prompt\.tune: got 'prejudices'; expected 'all', 'bitfit'"),
     ],
 )
 def test_what_cannot_be_is_refused(llama, template, options, message):

@@ -37,7 +37,7 @@ class RunPrompt(FakePrompt):
 
     def __init__(self):
         super().__init__()
-        self.card = Card(length=3, positions="shifted", sites={"decoder": [0]}, head=None)
+        self.card = Card(length=3, positions="shifted", sites={"decoder": [0]}, head=None, inserts=None)
 
     def bake(self):
         return self

@@ -74,9 +74,8 @@ def predict(
     told = [] if card.task else [f"task.name={name}"]
     settings = places.stored_settings(card, backbone, [*told, *(overrides or [])])
     if settings.task.name != name:
-        raise ConfigError(
-            "task.name", f"'{settings.task.name}' for a prompt made for another", f"'{name}'", "leave it out"
-        )
+        of = f"a prompt for {name}" if card.head is None else f"a {card.head.kind} head"
+        raise ConfigError("task.name", f"'{settings.task.name}' for {of}", f"'{name}'", "leave it out")
     record = record_of(settings, text, second, choice)
 
     from softprompt.tasks.probing import ProbingTask
