@@ -189,4 +189,3 @@ def test_every_run_of_a_ready_study_is_valid(path):
     grid = load_grid(path)
     assert grid.settings.name == path.stem
     assert len([run for cell in grid.all_cells for run in cell.possible]) > 1
-    )
