@@ -122,9 +122,13 @@ def test_a_short_run_has_defaults():
             "decoding.batch_size; leave it out",
         ),
         (
-            changed(method={"name": "null_prompt"}),
-            "method.name: got 'null_prompt' for task 'generation', which writes no template into the input; "
-            "expected it for cloze and probing; use softprompt.null_prompt from Python",
+            changed(method={"name": "null_prompt"}, task={"name": "choice"}),
+            "method.name: got 'null_prompt' for task 'choice', which writes no template into the input; "
+            "expected it for generation, cloze, probing; use softprompt.null_prompt from Python",
+        ),
+        (
+            changed(task={"separator": " ->", "template": "{source} [soft] [blank]"}),
+            "task.separator: got it beside a template; expected one of the two; write it into the template",
         ),
         (
             changed(training={"steps": 1, "head_learning_rate": 0.1}),
@@ -132,7 +136,7 @@ def test_a_short_run_has_defaults():
         ),
         (
             changed(training={"steps": 1, "decay": 0.9}),
-            "training: training.decay: got 0.9 with schedule 'linear'; expected it only with schedule "
+            "training.decay: got 0.9 with schedule 'linear'; expected it only with schedule "
             "'exponential'; leave it out",
         ),
         (

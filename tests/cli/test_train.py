@@ -1,5 +1,8 @@
+import json
+
 import pytest
 
+from cli.conftest import recipe_of
 from softprompt.training import loop
 
 
@@ -56,3 +59,21 @@ def test_interrupted_before_the_run_began_says_so(softprompt, recipe, monkeypatc
     assert result.code == 130
     assert "before the first checkpoint" in result.err
     assert result.err.strip().endswith(f"go on with: softprompt train {recipe}")
+
+
+def test_an_infix_trains_and_generates(softprompt, tmp_path, tiny_folder):
+    """Prefix-Tuning's ablation: slots between source and target."""
+    method = {"name": "p_tuning", "template": "{source} [soft*3] [blank]"}
+    path = recipe_of(tmp_path, tiny_folder, method=method)
+    ended = softprompt("train", path)
+    assert ended.code == 0, ended.err
+    run = tmp_path / "runs" / "small"
+    assert "before:" not in (run / "samples.txt").read_text(encoding="utf-8")
+    said = softprompt("generate", run, "name : Mill 1")
+    assert said.code == 0, said.err
+    again = softprompt("evaluate", run)
+    assert again.code == 0, again.err
+    scores = [
+        json.loads((run / name).read_text())["scores"] for name in ("result.json", "evaluation-test.json")
+    ]
+    assert scores[0] == scores[1]

@@ -64,6 +64,7 @@ class FakeTask:
     n_cut = 2
     head = None
     answers_bare = True
+    template = None
     resolved: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, backbone: FakeBackbone, hook: Callable[[], None] = lambda: None) -> None:

@@ -79,6 +79,9 @@ def _explain(item: Any, path: str, known: Sequence[str]) -> str:
         return problem(path, repr(item["input"]), f"one of {wanted}", nearest(str(item["input"]), names))
     if kind == "value_error":
         message = str(item["ctx"]["error"])
+        last = path.rpartition(".")[2]
+        if path and message.startswith(f"{last}."):  # it names its section itself
+            return path + message.removeprefix(last)
         return problem(path, do=message) if path else message
     return problem(path, repr(item["input"]), item["msg"][0].lower() + item["msg"][1:])
 

@@ -28,7 +28,10 @@ class BackboneSettings(Settings):
 
 
 BLANKS = ("cloze", "probing")
-"""The tasks that fill a template's blank."""
+"""The tasks whose answer is a word in a template's blank."""
+
+TEMPLATES = ("generation", *BLANKS)
+"""The tasks that may write a template around a record."""
 
 Column = str | Annotated[int, Field(strict=True, ge=0)]
 """A column by its name, or by its number from 0 (labelled_tsv without a header only)."""
@@ -190,11 +193,11 @@ class RunSettings(Settings):
     def _fitting_the_task(self) -> "RunSettings":
         task = self.task.name
         method = self.method.name
-        if method in ("p_tuning", "null_prompt") and task not in BLANKS:
+        if method in ("p_tuning", "null_prompt") and task not in TEMPLATES:
             got = f"'{method}' for task '{task}', which writes no template into the input"
             do = f"use softprompt.{method} from Python"
-            raise ValueError(problem("method.name", got, f"it for {' and '.join(BLANKS)}", do))
-        if method == "in_context" and task not in ("generation", *BLANKS):
+            raise ValueError(problem("method.name", got, f"it for {', '.join(TEMPLATES)}", do))
+        if method == "in_context" and task not in TEMPLATES:
             got = f"'in_context' for task '{task}', whose answer a trained head gives"
             raise ValueError(problem("method.name", got, "another method", "e.g. head_only"))
         known = METRICS_BY_TASK[task]

@@ -14,10 +14,20 @@ class GenerationSettings(Settings):
     name: Literal["generation"] = "generation"
     separator: str | None = None
     """Text between source and target; None is the tokenizer's BOS, as in the paper."""
+    template: str | None = None
+    """Words and slots around `{source}`, with the target in the blank, in place of the separator (decoders):
+    `{source} [soft*10] [blank]` is Prefix-Tuning's infix."""
     max_source_tokens: int = Field(default=512, ge=1)
     """Longer sources are cut at the end, and counted in the log."""
     max_target_tokens: int = Field(default=256, ge=1)
     """Longer targets are cut at the end, and counted in the log (training only)."""
+
+    @model_validator(mode="after")
+    def _one_between(self) -> "GenerationSettings":
+        if self.template is not None and self.separator is not None:
+            where, got = "task.separator", "it beside a template"
+            raise ValueError(problem(where, got, "one of the two", "write it into the template"))
+        return self
 
 
 class _TextSettings(Settings):

@@ -5,6 +5,7 @@ from typing import Any
 
 from softprompt.config import GenerationSettings
 from softprompt.errors import BackboneError, ConfigError
+from softprompt.text import Template
 
 
 class PairForm(ABC):
@@ -25,6 +26,11 @@ class PairForm(ABC):
     @abstractmethod
     def context(self, source: str) -> list[int]:
         """What the backbone has read when it starts to write."""
+
+    @property
+    def longest_context(self) -> int:
+        """More tokens `context` never gives."""
+        return self._settings.max_source_tokens + len(self.context(""))
 
     @abstractmethod
     def target(self, text: str) -> list[int]:
@@ -87,6 +93,43 @@ class DecoderForm(PairForm):
         # Some tokenizers put a space before every text themselves; a second one would be a token more.
         twice = self._tokenizer.decode(self._ids("a") * 2, clean_up_tokenization_spaces=False)
         return "" if " " in twice.strip() else " "
+
+
+class TemplateForm(DecoderForm):
+    """`template with the source · target · end`: the target stands in the template's blank.
+
+    Source: the infix of Prefix-Tuning (2101.00190) §7.3, trained vectors between source and target, is
+    `{source} [soft*10] [blank]`. What is too long is the source.
+    """
+
+    def __init__(self, tokenizer: Any, settings: GenerationSettings, name: str):
+        assert settings.template is not None
+        self.template = Template.parse(settings.template, "task.template")
+        self.template.check(tokenizer, causal=True, where="task.template")
+        super().__init__(tokenizer, settings, name)
+
+    def context(self, source: str) -> list[int]:
+        """The template around the source."""
+        filled = self.template.encode(
+            self._tokenizer,
+            {"source": source},
+            self._settings.max_source_tokens,
+            causal=True,
+            where="task.template",
+        )
+        self.n_cut += filled.n_cut > 0
+        return list(filled.ids)
+
+    @property
+    def longest_context(self) -> int:
+        """The settings' limit: here it holds for everything together."""
+        return self._settings.max_source_tokens
+
+    def _separator_ids(self) -> list[int]:
+        return []
+
+    def _leading_text(self) -> str:
+        return super()._leading_text() if self.template.spaced else ""
 
 
 class EncoderDecoderForm(PairForm):

@@ -12,8 +12,9 @@ from softprompt.data.records import Record
 from softprompt.errors import BackboneError, ConfigError, DataError
 from softprompt.tasks.batching import longest_first, pad
 from softprompt.tasks.decoding import check_decoding, generate_arguments, newline_tokens, seeded
-from softprompt.tasks.encoding import DecoderForm, EncoderDecoderForm
+from softprompt.tasks.encoding import DecoderForm, EncoderDecoderForm, PairForm, TemplateForm
 from softprompt.tasks.task import IGNORED, Example, ScoreRow, drawn
+from softprompt.text import Template
 
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
@@ -43,7 +44,12 @@ class GenerationTask:
         self.settings = settings
         self.decoding = decoding
         self._is_encoder_decoder = backbone.spec.is_encoder_decoder
-        form = EncoderDecoderForm if self._is_encoder_decoder else DecoderForm
+        form: type[PairForm] = EncoderDecoderForm if self._is_encoder_decoder else DecoderForm
+        if settings.template is not None:
+            if self._is_encoder_decoder:
+                got = f"it for {backbone.spec.name}, an encoder-decoder"
+                raise ConfigError("task.template", got, "a decoder", "leave it out")
+            form = TemplateForm
         self._form = form(backbone.tokenizer, settings, backbone.spec.name)
         padding: Any = backbone.tokenizer.pad_token_id
         # Padding is masked everywhere, so any token will do for a tokenizer that has none.
@@ -51,7 +57,16 @@ class GenerationTask:
 
     head = None
     """No head: the backbone's own vocabulary is the answer."""
-    answers_bare = True
+
+    @property
+    def template(self) -> Template | None:
+        """What stands around the source, if anything does."""
+        return self._form.template if isinstance(self._form, TemplateForm) else None
+
+    @property
+    def answers_bare(self) -> bool:
+        """Whether the untouched backbone can be asked: it fills no slots."""
+        return self.template is None or not self.template.n_slots
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -211,7 +226,7 @@ class GenerationTask:
             return
         # A form of its own, so that this look ahead leaves no trace in `n_cut`.
         form = type(self._form)(self.backbone.tokenizer, self.settings, self.backbone.spec.name)
-        most_read = self.settings.max_source_tokens + len(form.context(""))
+        most_read = form.longest_context
         most_written = self.settings.max_target_tokens + len(form.target(""))
         most_written = most_written if training else self.decoding.max_new_tokens
         # Whatever the texts are, they fit; nothing needs to be tokenised to know it.

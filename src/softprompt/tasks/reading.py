@@ -128,6 +128,7 @@ class ReadingTask(ABC):
         pooling = getattr(self.settings, "pooling", None)
         return head(self.kind, self.labels, pooling=pooling, dropout=self.settings.head_dropout)
 
+    template = None
     answers_bare = False
     """Without a trained head there is no answer."""
 

@@ -9,6 +9,7 @@ import torch
 
 from softprompt.errors import DataError
 from softprompt.store.card import HeadCard
+from softprompt.text import Template
 
 IGNORED = -100
 """The label of a position that no loss is taken at."""
@@ -91,6 +92,11 @@ class Task(Protocol):
     @property
     def head(self) -> HeadCard | None:
         """The head that reads the answer off the backbone's states; None where none does."""
+        ...
+
+    @property
+    def template(self) -> Template | None:
+        """What stands around the record's texts; None where nothing is written."""
         ...
 
     @property

@@ -5,15 +5,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from softprompt.config import RunSettings
-from softprompt.config.settings import BLANKS
 from softprompt.data import Splits
 from softprompt.data import load as load_splits
 from softprompt.data.readers import FORMATS
 from softprompt.errors import ConfigError, DataError
-from softprompt.tasks.blank import BlankTask
 from softprompt.tasks.cloze import ClozeTask
 from softprompt.tasks.registry import build_task, labels_of, template_of
 from softprompt.tasks.task import Task
+from softprompt.text import Template
 from softprompt.training.processes import Processes
 
 if TYPE_CHECKING:
@@ -68,10 +67,10 @@ def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | 
     kind, _, count = getattr(settings.method, "initialization", "").partition(":")
     if kind == "examples" and count.strip().isdigit():
         examples = task.demonstrations(splits.train, int(count), seed)
-    template = str(task.template) if isinstance(task, BlankTask) else None
+    template = None if task.template is None else str(task.template)
     prompt = build(backbone, settings.method, seed, examples, task.head, template).to(backbone.device)
-    if isinstance(task, BlankTask):
-        prompt = _made_for(prompt, task)
+    if task.template is not None:
+        prompt = _made_for(prompt, task.template)
     _check_trained(settings, prompt)
     unread = sorted(set(prompt.card.sites) - {"encoder"})
     if task.head is not None and backbone.spec.is_encoder_decoder and unread:
@@ -89,7 +88,7 @@ def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | 
 
 def with_template(settings: RunSettings, records: Sequence[Any], backbone: "Backbone") -> RunSettings:
     """The settings with the run's one template in the task's place, if the task has templates."""
-    if settings.task.name not in BLANKS:
+    if "template" not in type(settings.task).model_fields:
         return settings
     template = template_of(settings, records, backbone.is_causal)
     if template is None:
@@ -114,21 +113,21 @@ def _usable(task: Task, splits: Splits) -> tuple[Splits, dict[str, int]]:
     return Splits(kept["train"], kept["dev"], kept["test"], splits.fingerprint), left_out
 
 
-def _made_for(prompt: "Prompt", task: BlankTask) -> "Prompt":
+def _made_for(prompt: "Prompt", template: Template) -> "Prompt":
     """The prompt, which now says what template it is made for.
 
     Raises:
         ConfigError: slots that it does not fill.
     """
     fills = prompt.length if prompt.card.slots == "in_place" else 0
-    if task.template.n_slots != fills:
+    if template.n_slots != fills:
         raise ConfigError(
             "task.template",
-            f"{task.template.n_slots} slots, and a {prompt.card.method} prompt that fills {fills}",
+            f"{template.n_slots} slots, and a {prompt.card.method} prompt that fills {fills}",
             "a template whose slots the method fills",
             "use method.name=p_tuning, or leave [soft] out",
         )
-    return prompt.describe(template=str(task.template))
+    return prompt.describe(template=str(template))
 
 
 def _check_trained(settings: RunSettings, prompt: "Prompt") -> None:
