@@ -29,7 +29,7 @@ def run_folder(path, values, fingerprint="f", **changes):
         "name": path.name,
         "parts": parts,
         "versions": {"torch": "2"},
-        "hardware": {"cores": 2},
+        "hardware": "x86_64, 2 cores",
         **changes,
     }
     (path / "result.json").write_text(json.dumps(facts), encoding="utf-8")

@@ -148,3 +148,11 @@ def test_nothing_done_is_no_picture_and_an_old_one_goes(tmp_path):
     assert not (result.grid.folder / "study.png").exists()
     text = as_markdown(result, COMMAND)
     assert "| 1 | not run | - | - |" in text and "one run each" in text and "Hardware" not in text
+
+
+def test_rows_that_tune_the_backbone_are_named(tmp_path):
+    frozen = {"name": "frozen", "set": {"method.length": 1}}
+    whole = {"name": "whole", "set": {"method": {"name": "fine_tuning"}}}
+    beside = {"name": "beside", "set": {"method.length": 2, "method.tune": "last:1"}}
+    result = read_results(load_grid(write_study(tmp_path, rows=[frozen, whole, beside])))
+    assert "- The backbone is not frozen in: whole (all), beside (last:1)\n" in as_markdown(result, COMMAND)

@@ -139,7 +139,6 @@ def as_markdown(runs: Sequence[Parts], metric: str, command: str) -> str:
     """The three tables, with what made them."""
     label = LABELS[metric]
     n, records = len(runs[0].parts), sum(f["counts"]["test_records"] for f in runs[0].parts.values())
-    hardware = dict(runs[0].facts["hardware"])
     versions = ", ".join(f"{key} {value}" for key, value in runs[0].facts["versions"].items())
     out = runs[0].count("left_out_records")
     notes = [
@@ -150,7 +149,7 @@ def as_markdown(runs: Sequence[Parts], metric: str, command: str) -> str:
             if out
             else []
         ),
-        f"Hardware: {', '.join(f'{key} {value}' for key, value in hardware.items())}",
+        f"Hardware: {'; '.join(dict.fromkeys(run.facts['hardware'] for run in runs))}",
         f"Versions: {versions}",
     ]
     sections = [

@@ -136,6 +136,11 @@ def _notes(result: StudyResult, command: str) -> list[str]:
     values = "mean ± sample standard deviation over the seeds" if counted > 1 else "one run each"
     notes.append(f"Test scores, {values}; the best complete cell of a column is bold")
     notes += _notes_of_choices(result)
+    tuned = _tuned(result)
+    if tuned:
+        notes.append(
+            f"The backbone is not frozen in: {', '.join(f'{row} ({what})' for row, what in tuned.items())}"
+        )
     bases = dict.fromkeys(cell.cell.base for cell in result.all_cells)
     notes.append(f"Recipes: {', '.join(f'`{base}`' for base in bases)}")
     if grid.settings.set:
@@ -174,6 +179,17 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
         f"No chance level for {column or 'the rows'}: {why}" for column, why in result.no_chance.items()
     ]
     return notes
+
+
+def _tuned(result: StudyResult) -> dict[str, str]:
+    """The rows that train tensors of the backbone itself, and which: never to be taken for frozen ones."""
+    found: dict[str, list[str]] = {}
+    for cell in result.all_cells:
+        for run in cell.cell.possible:
+            tune = getattr(run.settings.method, "tune", None)
+            if tune not in (None, "none", *found.get(cell.cell.row, [])):
+                found.setdefault(cell.cell.row, []).append(tune)
+    return {row: ", ".join(several) for row, several in found.items()}
 
 
 def _versions(run: RunResult) -> str:
