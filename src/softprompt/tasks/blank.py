@@ -12,8 +12,8 @@ from softprompt.config import BlankSettings
 from softprompt.data.records import LabelledText
 from softprompt.errors import BackboneError, ConfigError
 from softprompt.store.card import HeadCard
-from softprompt.tasks.batching import longest_first
-from softprompt.tasks.inputs import Row, collate
+from softprompt.tasks.inputs import collate
+from softprompt.tasks.rows import RowsExample, check_rows_fit, in_batches
 from softprompt.tasks.task import ScoreRow, drawn
 from softprompt.text import Template
 
@@ -25,12 +25,10 @@ _BETWEEN = "\n"
 
 
 @dataclass(frozen=True)
-class BlankExample:
-    """One record in a template, in token ids.
+class BlankExample(RowsExample):
+    """One record in a template, in token ids; several rows where words of several lengths may fill the blank.
 
     Args:
-        id: the record it comes from.
-        rows: what is read; several where words of different lengths may fill the blank.
         places: for each row, the positions whose outputs predict the word's tokens.
         words: words that may fill the blank: the row that predicts each, and its tokens.
         sizes: how many of the words stand for each answer, in order.
@@ -38,24 +36,12 @@ class BlankExample:
         reduction: from the words of an answer to its score.
     """
 
-    id: str
-    rows: tuple[Row, ...]
-    places: tuple[tuple[int, ...], ...]
+    places: tuple[tuple[int, ...], ...] = ()
     words: tuple[tuple[int, tuple[int, ...]], ...] = ()
     sizes: tuple[int, ...] = ()
     target: int | None = None
     reduction: str = "mean"
     n_targets: int = 1
-
-    @property
-    def length(self) -> int:
-        """Tokens, to batch by."""
-        return sum(len(row.ids) for row in self.rows)
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of the batch that it takes."""
-        return len(self.rows)
 
 
 class BlankTask(ABC):
@@ -171,13 +157,7 @@ class BlankTask(ABC):
             seed: not used: nothing is drawn.
         """
         examples = [self._asked(record) for record in records]
-        answers: list[Any] = [None] * len(records)
-        for batch in longest_first([example.length for example in examples], self._batch_size):
-            for i, answer in zip(batch, self._answers([examples[i] for i in batch]), strict=True):
-                answers[i] = answer
-            if progress is not None:
-                progress(len(batch))
-        return answers
+        return in_batches(examples, self._batch_size, self._answers, progress)
 
     def _asked(self, record: Any) -> BlankExample:
         """A record to answer."""
@@ -229,19 +209,10 @@ class BlankTask(ABC):
         Raises:
             ConfigError: the longest does not fit.
         """
-        limit = self.backbone.spec.max_positions
-        if limit is None or prompt_positions + self.settings.max_tokens <= limit:
-            return
-        for record in records:
-            rows = self._example(record, labelled=False, counted=False).rows
-            longest = max(len(row.ids) for row in rows)
-            if prompt_positions + longest > limit:
-                raise ConfigError(
-                    f"record {record.id}",
-                    f"{prompt_positions} prompt positions and {longest} tokens",
-                    f"at most {limit} positions ({self.backbone.spec.name} has no more)",
-                    "lower task.max_tokens or the prompt's length, or set method.positions=unshifted",
-                )
+        check_rows_fit(
+            self.backbone, self.settings.max_tokens, prompt_positions, records,
+            lambda record: self._example(record, labelled=False, counted=False).rows,
+        )  # fmt: skip
 
     def _filled(self, record: Any, n_blanks: int, behind: int = 0, counted: bool = True) -> Any:
         """The template with a record's fields; `behind` tokens of room are left for what follows."""

@@ -11,8 +11,8 @@ from torch import Tensor
 from softprompt.config import ReadingSettings
 from softprompt.errors import ConfigError, DataError, PromptError
 from softprompt.store.card import HeadCard
-from softprompt.tasks.batching import longest_first
-from softprompt.tasks.inputs import Row, RowForm, collate
+from softprompt.tasks.inputs import RowForm, collate
+from softprompt.tasks.rows import RowsExample, check_rows_fit, in_batches
 from softprompt.tasks.task import ScoreRow, drawn
 
 if TYPE_CHECKING:
@@ -21,32 +21,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ReadingExample:
+class ReadingExample(RowsExample):
     """One record in token ids: what is read, in one row or several, and what is wanted.
 
     Args:
-        id: the record it comes from.
-        rows: what is read.
         labels: what is wanted, as the task has it; empty where it is unknown.
         n_targets: how many losses are summed.
         facts: what the task needs to turn outputs into an answer.
     """
 
-    id: str
-    rows: tuple[Row, ...]
-    labels: tuple[Any, ...]
+    labels: tuple[Any, ...] = ()
     n_targets: int = 1
     facts: Any = None
-
-    @property
-    def length(self) -> int:
-        """Tokens, to batch by."""
-        return sum(len(row.ids) for row in self.rows)
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of the batch that it takes."""
-        return len(self.rows)
 
 
 @dataclass(frozen=True)
@@ -217,17 +203,17 @@ class ReadingTask(ABC):
             seed: not used: nothing is drawn.
         """
         examples = [self._example(record, self._form, labelled=False) for record in records]
-        answers: list[Any] = [None] * len(records)
-        for batch in longest_first([example.length for example in examples], self._batch_size):
-            some = [examples[i] for i in batch]
+
+        def answer(some: list[ReadingExample]) -> list[Any]:
+            answers: list[Any] = [None] * len(some)
             for group in read(self.backbone, some):
                 self.check_head(group.prompt)
                 found = self._answers(group.outputs, [some[i] for i in group.members])
-                for i, answer in zip(group.members, found, strict=True):
-                    answers[batch[i]] = answer
-            if progress is not None:
-                progress(len(batch))
-        return answers
+                for i, one in zip(group.members, found, strict=True):
+                    answers[i] = one
+            return answers
+
+        return in_batches(examples, self._batch_size, answer, progress)
 
     def demonstrations(self, records: Sequence[Any], k: int, seed: int) -> list[list[int]]:
         """Token ids of `k` records drawn by `seed`, as the backbone reads them.
@@ -294,19 +280,11 @@ class ReadingTask(ABC):
         Raises:
             ConfigError: the longest does not fit.
         """
-        limit = self.backbone.spec.max_positions
-        if limit is None or prompt_positions + self.settings.max_tokens <= limit:
-            return
         form = self._new_form()
-        for record in records:
-            longest = max(len(row.ids) for row in self._example(record, form, labelled=False).rows)
-            if prompt_positions + longest > limit:
-                raise ConfigError(
-                    f"record {record.id}",
-                    f"{prompt_positions} prompt positions and {longest} tokens",
-                    f"at most {limit} positions ({self.backbone.spec.name} has no more)",
-                    "lower task.max_tokens or the prompt's length, or set method.positions=unshifted",
-                )
+        check_rows_fit(
+            self.backbone, self.settings.max_tokens, prompt_positions, records,
+            lambda record: self._example(record, form, labelled=False).rows,
+        )  # fmt: skip
 
     def _index(self, label: str | None, where: str) -> int:
         if label is None:
