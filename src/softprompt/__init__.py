@@ -16,6 +16,7 @@ _PUBLIC = {
     "p_tuning_v2": "softprompt.prompts.methods",
     "p_tuning": "softprompt.prompts.cloze",
     "null_prompt": "softprompt.prompts.cloze",
+    "visual_prompt_tuning": "softprompt.prompts.visual",
     "fine_tuning": "softprompt.prompts.methods",
     "head_only": "softprompt.prompts.methods",
     "head": "softprompt.prompts.heads",
@@ -37,6 +38,7 @@ __all__ = [
     "p_tuning_v2",
     "prefix_tuning",
     "prompt_tuning",
+    "visual_prompt_tuning",
 ]
 
 
@@ -57,3 +59,4 @@ if TYPE_CHECKING:
     from softprompt.prompts.heads import head
     from softprompt.prompts.methods import fine_tuning, head_only, p_tuning_v2, prefix_tuning, prompt_tuning
     from softprompt.prompts.prompt import Prompt, load_prompt
+    from softprompt.prompts.visual import visual_prompt_tuning

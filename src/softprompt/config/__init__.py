@@ -11,6 +11,7 @@ from softprompt.config.methods import (
     PromptTuningSettings,
     PTuningSettings,
     PTuningV2Settings,
+    VisualPromptTuningSettings,
 )
 from softprompt.config.metrics import METRICS, METRICS_BY_TASK
 from softprompt.config.mixture import MixtureSettings, PartSettings
@@ -61,6 +62,7 @@ __all__ = [
     "TaggingSettings",
     "TaskSettings",
     "TrainingSettings",
+    "VisualPromptTuningSettings",
     "apply_override",
     "load_recipe",
     "load_run",

@@ -120,6 +120,26 @@ class NullPromptSettings(Settings):
     """Which of the backbone's tensors are trained: `all`, `bitfit`, `layernorm`, `head`, `last:k`, `none`."""
 
 
+class VisualPromptTuningSettings(Settings):
+    name: Literal["visual_prompt_tuning"] = "visual_prompt_tuning"
+    length: int | None = Field(default=None, ge=1)
+    """Tokens per layer, patches, extra channels, or pixels of a border; None is 50 (channels, border: 5)."""
+    depth: Literal["deep", "shallow"] | None = None
+    """Own vectors before every layer, or before the first alone; None is deep (of pixels: shallow)."""
+    location: Literal["prepend", "add", "add-shared", "pixel-prepend", "pixel-pad", "channel"] = "prepend"
+    """Where the prompt enters."""
+    layers: str | list[int] = "all"
+    """Of a deep prompt: `all`, `first:k`, `last:k` or a list of layer numbers."""
+    project: int | None = Field(default=None, ge=1)
+    """Width of what is trained, before a linear map; None is none."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on the prompt itself while training (0.1 in the paper's deep runs)."""
+    pool: Literal["cls", "image", "prompt", "mean"] | None = None
+    """What the head reads; None is the class token, or the patches where there is none."""
+    tune: Tune | None = None
+    """Backbone tensors trained beside the prompt; None is none."""
+
+
 class FineTuningSettings(Settings):
     name: Literal["fine_tuning"] = "fine_tuning"
     tune: Tune = "all"
@@ -136,6 +156,7 @@ METHODS: dict[str, type[Settings]] = {
     "p_tuning_v2": PTuningV2Settings,
     "p_tuning": PTuningSettings,
     "null_prompt": NullPromptSettings,
+    "visual_prompt_tuning": VisualPromptTuningSettings,
     "fine_tuning": FineTuningSettings,
     "head_only": HeadOnlySettings,
 }
@@ -147,6 +168,7 @@ MethodSettings = (
     | PTuningV2Settings
     | PTuningSettings
     | NullPromptSettings
+    | VisualPromptTuningSettings
     | FineTuningSettings
     | HeadOnlySettings
 )
