@@ -17,6 +17,7 @@ _PUBLIC = {
     "p_tuning": "softprompt.prompts.cloze",
     "null_prompt": "softprompt.prompts.cloze",
     "in_context": "softprompt.prompts.in_context",
+    "visual_prompt_tuning": "softprompt.prompts.visual",
     "fine_tuning": "softprompt.prompts.methods",
     "head_only": "softprompt.prompts.methods",
     "adapter": "softprompt.prompts.adapters",
@@ -43,6 +44,7 @@ __all__ = [
     "p_tuning_v2",
     "prefix_tuning",
     "prompt_tuning",
+    "visual_prompt_tuning",
 ]
 
 
@@ -65,3 +67,4 @@ if TYPE_CHECKING:
     from softprompt.prompts.in_context import in_context
     from softprompt.prompts.methods import fine_tuning, head_only, p_tuning_v2, prefix_tuning, prompt_tuning
     from softprompt.prompts.prompt import Prompt, load_prompt
+    from softprompt.prompts.visual import visual_prompt_tuning

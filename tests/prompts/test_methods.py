@@ -9,6 +9,7 @@ from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts import methods
 from support.prompts import pad, random_prefix
 from support.tiny import ids, tiny_backbone
+from support.tiny_vision import tiny_vision
 
 
 @pytest.fixture(scope="module")
@@ -222,17 +223,18 @@ def test_fine_tuning_begins_at_the_backbone_and_trains_what_it_says():
 
 
 def test_every_method_is_built_with_the_settings_head():
-    backbone = tiny_backbone("bert")
-    head = softprompt.head("value")
     for name, settings in METHODS.items():
         template = {
             "p_tuning": "{text} [soft*2] [blank]",
             "null_prompt": "{text} [blank]",
             "in_context": "{text} [blank]",
         }.get(name)
+        visual = name == "visual_prompt_tuning"
+        backbone = tiny_vision("vit") if visual else tiny_backbone("bert")
+        head = softprompt.head("picture", ["a", "b"]) if visual else softprompt.head("value")
         prompt = methods.build(backbone, settings(), 3, [[5, 6]] * 4, head, template)
         assert prompt.card.method == name
-        assert prompt.card.head is not None and prompt.card.head.kind == "value"
+        assert prompt.card.head is not None and prompt.card.head.kind == head.kind
 
 
 def test_a_text_needs_a_tokenizer(llama):

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from softprompt.backbones.checks import check_prompt, prompt_of_row
-from softprompt.backbones.describe import describe, word_embeddings
+from softprompt.backbones.describe import describe, input_weight
+from softprompt.backbones.glance import native_size, reads_pictures, unmasked
 from softprompt.backbones.layers import find_layers
+from softprompt.backbones.pixels import PixelForm
 from softprompt.backbones.placing import stands_in_text
 from softprompt.backbones.positions import PositionHook
 from softprompt.backbones.session import Session
@@ -19,10 +21,14 @@ from softprompt.backbones.sites import find_attentions, find_stack, observe
 from softprompt.backbones.slots import SlotHook, refuse_slots
 from softprompt.backbones.training_mode import training_mode
 from softprompt.backbones.tuned import absent_biases, tuned_tensors
+from softprompt.backbones.vision import Vision
+from softprompt.backbones.visual_parts import VisualParts, lower
 from softprompt.errors import BackboneError
+from softprompt.prompts.heads import CLASS, PATCH, PROMPT, SPECIAL
 from softprompt.prompts.inserts import LayerLinears
 from softprompt.prompts.placements import AttentionShape, KeyValues, SlotEmbeddings
 from softprompt.prompts.prompt import Prompt
+from softprompt.prompts.visual_placements import PictureFacts
 from softprompt.store.card import BackboneCard
 
 
@@ -33,13 +39,28 @@ class Backbone:
         model: a live transformers model; its parameters are frozen here.
         tokenizer: its tokenizer; without one, texts cannot be used, token ids can.
         name: for cards and messages.
+        pixels: how pictures become pixels; without it, pictures cannot be used, pixels can.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, name: str):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None,
+        name: str,
+        pixels: PixelForm | None = None,
+    ):
         self.model = model.requires_grad_(False).eval()
         self._tokenizer = tokenizer
-        self.spec = describe(model, name)
-        self._sites = find_attentions(model)
+        self._pixels = pixels
+        size = None if pixels is None else pixels.size
+        self.spec = describe(model, name, size)
+        self._sites = find_attentions(model, size)
+        self.vision: Vision | None = None
+        """What a model that reads pictures is made of; None where texts are read."""
+        if reads_pictures(model):
+            self.vision = Vision(model, self._sites, size or native_size(model))
+        self.deep_as_tokens = False
+        """Run deep visual prompts as tokens, the paper's own formulation, for comparisons."""
         self._session: Session | None = None
         self._bare = False
 
@@ -58,13 +79,45 @@ class Backbone:
         return self._tokenizer
 
     @property
+    def pixels(self) -> PixelForm:
+        """How pictures become pixels; BackboneError if that is not known."""
+        if self._pixels is None:
+            raise BackboneError(
+                "backbone.processor",
+                "none",
+                "an image processor",
+                "pass processor=... to load_backbone, or put preprocessor_config.json beside the weights",
+            )
+        return self._pixels
+
+    @property
+    def pictures(self) -> PictureFacts | None:
+        """What a prompt needs to know of a model that reads pictures; None where texts are read."""
+        vision, form = self.vision, self._pixels
+        if vision is None:
+            return None
+        channels = vision.conv.in_channels
+        return PictureFacts(
+            vision.size[0],
+            vision.size[1],
+            channels,
+            vision.patch[0],
+            tuple(layer.n_tokens for layer in vision.layers),
+            tuple(layer.width for layer in vision.layers),
+            vision.n_special,
+            (0.0,) * channels if form is None else form.mean,
+            (1.0,) * channels if form is None else form.std,
+            vision.conv_tensors,
+        )
+
+    @property
     def card(self) -> BackboneCard:
         """Name and fingerprint, as stored with a prompt."""
         return self.spec.card
 
     @property
     def hidden(self) -> int:
-        """Width of the input embeddings."""
+        """Width of the input embeddings, or of the first layer's tokens."""
         return self.spec.hidden
 
     @property
@@ -75,12 +128,12 @@ class Backbone:
     @property
     def device(self) -> torch.device:
         """Where the input embeddings lie."""
-        return word_embeddings(self.model).device
+        return input_weight(self.model).device
 
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the input embeddings, in which the model computes."""
-        return word_embeddings(self.model).dtype
+        return input_weight(self.model).dtype
 
     @property
     def attentions(self) -> dict[tuple[str, int], AttentionShape]:
@@ -134,6 +187,7 @@ class Backbone:
 
     def sample_tokens(self, n: int, generator: torch.Generator) -> list[int]:
         """Random tokens of the vocabulary, special ones left out (repeats only if n is larger)."""
+        self._needs_texts("vocabulary")
         special = set(self._tokenizer.all_special_ids) if self._tokenizer is not None else set()
         ordinary = [i for i in range(min(self.spec.vocab, self._n_tokens())) if i not in special]
         order = torch.randperm(len(ordinary), generator=generator).tolist()
@@ -142,6 +196,7 @@ class Backbone:
     @torch.no_grad()
     def embed(self, ids: Sequence[int]) -> Tensor:
         """Input vectors of tokens, `[slot, hidden]`."""
+        self._needs_texts("tokens")
         return self.model.get_input_embeddings()(torch.tensor(ids, device=self.device)).clone()
 
     @torch.no_grad()
@@ -150,6 +205,7 @@ class Backbone:
 
         An encoder-decoder reads the same tokens in its encoder and in its decoder.
         """
+        self._needs_texts("tokens")
         self._fits(len(ids))
         row = torch.tensor([list(ids)], device=self.device)
         inputs = {"input_ids": row}
@@ -210,7 +266,7 @@ class Backbone:
         self._one_at_a_time()
         session = Session(
             self.model, self._sites, self._stacks, self.spec.max_positions, self.spec.first_position,
-            self.spec.name, prompts, rows, self._lower, self.dtype,
+            self.spec.name, prompts, rows, self._lower, self.dtype, self.vision, self.deep_as_tokens,
         )  # fmt: skip
         self._session = session
         try:
@@ -240,19 +296,49 @@ class Backbone:
             "active_rows", "a call outside `with backbone.prompted(...)`", "one inside", "enter it first"
         )
 
+    def look(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+        """The last states of pictures under the active prompts, with the kind of every token.
+
+        Args:
+            pixel_values: `[batch, channel, height, width]`, as `pixels` makes them.
+
+        Returns:
+            States, `[batch, seq, hidden]`, in the model's precision and behind its last norm: the picture's
+            own tokens, and behind them what the last layer made of the prompts' tokens where a head reads
+            that; and kinds, `[seq]` for every row `[batch, seq]`, see `softprompt.prompts.heads`.
+
+        Raises:
+            BackboneError: the backbone reads texts.
+        """
+        vision = self._needs_pictures()
+        options = vision.options(pixel_values)
+        with unmasked(self.model):
+            output = self.model.base_model(pixel_values=pixel_values.to(self.device, self.dtype), **options)
+        states = vision.finished(output.last_hidden_state)
+        kinds = [CLASS] * min(vision.n_special, 1) + [SPECIAL] * (vision.n_special - 1)
+        kinds += [PATCH] * (states.shape[1] - vision.n_special)
+        own = None if self._session is None else self._session.own_states
+        if own is not None:
+            states = torch.cat([states, own], dim=1)
+            kinds += [PROMPT] * own.shape[1]
+        return states, torch.tensor(kinds, device=states.device).expand(len(states), -1)
+
     def read(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The last hidden states of a text, under the active prompts, without any of the model's own heads.
+        """The last hidden states, under the active prompts, without any of the model's own heads.
 
         An encoder-decoder reads with its encoder alone.
 
         Args:
             inputs: of the text: `input_ids` or `inputs_embeds`, `attention_mask`, and what else the family
-                takes (`token_type_ids`).
+                takes (`token_type_ids`); of pictures: `pixel_values`.
 
         Returns:
-            `[batch, seq, hidden]` in the model's precision, where seq is the text's own length: prompts take
-            no places in it.
+            `[batch, seq, hidden]` in the model's precision, where seq is the text's own length, or the number
+            of a picture's own tokens: prompts take no places in it.
         """
+        if self.vision is not None:
+            states, kinds = self.look(inputs["pixel_values"])
+            return states[:, : int((kinds[0] != PROMPT).sum())]
         self._refuse_slots(inputs)
         with self._counted():
             if self.spec.is_encoder_decoder:
@@ -379,9 +465,12 @@ class Backbone:
             for handle in handles:
                 handle.remove()
 
-    def _lower(self, prompt: Prompt) -> tuple[KeyValues, ...] | SlotEmbeddings:
+    def _lower(self, prompt: Prompt) -> tuple[KeyValues, ...] | SlotEmbeddings | VisualParts:
         """A placement as key/values where that is exact: soft tokens before a decoder go through it once."""
-        placed = prompt()
+        if prompt.card.placement == "image":
+            assert self.vision is not None
+            return lower(prompt, self.vision, self.deep_as_tokens)
+        placed: Any = prompt()
         encodes = any(a.site == "encoder" for a in self._sites)
         if isinstance(placed, tuple) or encodes or stands_in_text(prompt):
             return placed
@@ -391,6 +480,8 @@ class Backbone:
     @cached_property
     def _stacks(self) -> dict[str, nn.Module]:
         """For `encoder` and `decoder`, the module that takes that text."""
+        if self.vision is not None:
+            return {}
         sites = {a.site for a in self._sites}
         return {
             site: find_stack(self.model, [a for a in self._sites if a.site == site])
@@ -404,8 +495,23 @@ class Backbone:
 
     def _attentions_for(self, prompt: Prompt) -> dict[tuple[str, int], AttentionShape]:
         """What is there for a prompt; one without vectors asks for nothing."""
-        placed = prompt.card.sites or prompt.card.placement == "slot_embeddings"
+        placed = prompt.card.sites or prompt.card.placement in ("slot_embeddings", "image")
         return self.attentions if placed else {}
+
+    def _needs_texts(self, what: str) -> None:
+        if self.vision is not None:
+            raise BackboneError(
+                "prompt.initialization",
+                f"{what} on {self.spec.name}, which reads pictures",
+                "'random', 'zero', 'prompt: FOLDER' or a prompt",
+            )
+
+    def _needs_pictures(self) -> Vision:
+        if self.vision is None:
+            raise BackboneError(
+                "backbone", f"{self.spec.name}, which reads texts", "one that reads pictures", "use read"
+            )
+        return self.vision
 
     @property
     def _decodes(self) -> bool:

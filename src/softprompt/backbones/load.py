@@ -6,11 +6,13 @@ from typing import Any
 import torch
 from transformers import (
     AutoConfig,
+    AutoImageProcessor,
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -18,10 +20,13 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    MODEL_MAPPING,
 )
 
 from softprompt.backbones import bundled
 from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.glance import reads_pictures
+from softprompt.backbones.pixels import PixelForm
 from softprompt.backbones.quiet import without_bars
 from softprompt.errors import BackboneError, nearest
 
@@ -33,6 +38,7 @@ def load_backbone(
     device: str | torch.device | None = None,
     *,
     attention: str | None = None,
+    processor: Any = None,
 ) -> Backbone:
     """A frozen backbone.
 
@@ -45,6 +51,9 @@ def load_backbone(
             arithmetic for it (there it is 5 to 20 times slower).
         device: a torch device; None takes CUDA or MPS where there is one (a live model stays).
         attention: `sdpa` or `eager`; None keeps the model's default.
+        processor: for a model that reads pictures: transformers' image processor, or its settings as a
+            mapping; None takes what lies beside the weights. Of a model with two towers (CLIP, SigLIP) the
+            one that reads pictures is taken.
 
     Raises:
         BackboneError: it cannot be found, read or used.
@@ -52,11 +61,13 @@ def load_backbone(
     if isinstance(name_or_path_or_model, PreTrainedModel):
         model = name_or_path_or_model
         name = model.config.name_or_path or type(model).__name__
+        model = getattr(model, "vision_model", model) if _two_towers(model.config) else model
         if attention is not None:
             model.set_attn_implementation(attention)
         if dtype is not None:
             model.to(_dtype(dtype))  # type: ignore[arg-type]
-        return Backbone(model if device is None else model.to(device), tokenizer, name)  # type: ignore[arg-type]
+        model = model if device is None else model.to(device)  # type: ignore[arg-type]
+        return Backbone(model, tokenizer, name, _form(processor))
     name = str(name_or_path_or_model)
     source = _source(name)
     device = device or _best_device()
@@ -66,8 +77,16 @@ def load_backbone(
     try:
         config = AutoConfig.from_pretrained(source)
         with without_bars():
-            model = _kind(config).from_pretrained(source, config=config, **options)
-        tokenizer = tokenizer or AutoTokenizer.from_pretrained(source)
+            if _two_towers(config):
+                config = config.vision_config
+                tower: Any = MODEL_MAPPING[type(config)]
+                model = tower.from_pretrained(source, config=config, **options)
+            else:
+                model = _kind(config).from_pretrained(source, config=config, **options)
+        if reads_pictures(model):
+            processor = processor or _processor(source)
+        else:
+            tokenizer = tokenizer or AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         hint = nearest(name, bundled.BUNDLED)
         raise BackboneError(
@@ -79,7 +98,7 @@ def load_backbone(
     on_cpu = torch.device(device).type == "cpu"
     if dtype is None and on_cpu and model.dtype != torch.float32 and not fast_bf16():
         model = model.float()
-    return Backbone(model.to(device), tokenizer, name)
+    return Backbone(model.to(device), tokenizer, name, _form(processor))
 
 
 def fast_bf16() -> bool:
@@ -94,6 +113,28 @@ def _source(name: str) -> str:
     if name in bundled.BUNDLED:
         return str(bundled.folder(name) or bundled.pull(name))
     return name
+
+
+def _two_towers(config: PreTrainedConfig) -> bool:
+    """Whether a model reads pictures and texts side by side, each with a tower of its own."""
+    return (
+        all(hasattr(config, f"{kind}_config") for kind in ("vision", "text"))
+        and type(config) in MODEL_MAPPING
+    )
+
+
+def _processor(source: str) -> Any:
+    """The image processor beside the weights; None where there is none, since pixels can do without."""
+    try:
+        return AutoImageProcessor.from_pretrained(source, backend="pil")
+    except OSError:
+        return None
+
+
+def _form(processor: Any) -> PixelForm | None:
+    if processor is None or isinstance(processor, PixelForm):
+        return processor
+    return PixelForm.of(getattr(processor, "image_processor", processor))
 
 
 def _kind(config: Any) -> Any:

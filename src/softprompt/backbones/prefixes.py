@@ -11,6 +11,7 @@ from softprompt.backbones.positions import relative_columns
 from softprompt.backbones.prefix_attention import attend_with_prefix
 from softprompt.backbones.sites import AttentionSite
 from softprompt.backbones.tables import Tables
+from softprompt.backbones.visual_parts import VisualTables
 from softprompt.errors import BackboneError
 
 
@@ -20,6 +21,7 @@ class Lowered:
 
     tables: Tables
     weights: dict[str, Tensor]
+    visual: VisualTables = field(default_factory=VisualTables)
     widened: dict[Any, Any] = field(default_factory=dict)
     """Masks that were widened for this batch, since all layers share them."""
 

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from softprompt.backbones.attention import put
 from softprompt.backbones.front import SoftFront
+from softprompt.backbones.glance import unmasked
 from softprompt.backbones.inserted import Inserted
 from softprompt.backbones.placing import has_slots, occupied, reaches, shift, stands_in_text
 from softprompt.backbones.positions import PositionHook, bias_owner
@@ -18,12 +19,16 @@ from softprompt.backbones.routing import routed
 from softprompt.backbones.sites import AttentionSite
 from softprompt.backbones.slots import SlotHook
 from softprompt.backbones.tables import make_tables
+from softprompt.backbones.vision import Vision
+from softprompt.backbones.visual_hooks import VisualHooks, plan_of
+from softprompt.backbones.visual_parts import VisualParts, VisualTables, prefix_layers, tabulate, token_layers
 from softprompt.backbones.weights import Weights
+from softprompt.backbones.windows import WindowTokens
 from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts.placements import KeyValues, SlotEmbeddings
 from softprompt.prompts.prompt import Prompt
 
-Lower = Callable[[Prompt], tuple[KeyValues, ...] | SlotEmbeddings]
+Lower = Callable[[Prompt], tuple[KeyValues, ...] | SlotEmbeddings | VisualParts]
 
 
 class Session:
@@ -40,6 +45,8 @@ class Session:
         rows: for each batch row, which prompt; None when one prompt serves all rows.
         lower: makes a prompt's placement into key/values where that is exact.
         dtype: the backbone's precision.
+        vision: the model where it reads pictures.
+        as_tokens: run deep visual prompts as tokens.
     """
 
     def __init__(
@@ -54,6 +61,8 @@ class Session:
         rows: Sequence[int] | None,
         lower: Lower,
         dtype: torch.dtype,
+        vision: Vision | None = None,
+        as_tokens: bool = False,
     ):
         self.model = model
         self.stacks = stacks
@@ -91,6 +100,14 @@ class Session:
             )
             for site, stack in stacks.items()
         }
+        self.vision, self.as_tokens = vision, as_tokens
+        self.visual: VisualHooks | None = None
+        self.windows: WindowTokens | None = None
+        if vision is not None:
+            plan = plan_of([self._plan(prompt) for prompt in self._used()])
+            self.visual = VisualHooks(vision, plan, self.rows_for, self._tables)
+            if vision.windowed and plan is not None:
+                self.windows = WindowTokens(vision, plan, self.rows_for, self._tables)
         self.weights = Weights(model, self._trained_weights(), name)
         self.inserted = Inserted(model, prompts, rows, self.active_rows, name)
         self.depths: list[Depths] = []
@@ -111,6 +128,8 @@ class Session:
     def _enter(self) -> None:
         undo = self._undo
         undo.enter_context(routed(self.model))
+        if self.visual is not None:
+            undo.enter_context(unmasked(self.model))
         for slots in self.slots:  # first, so that the others see embeddings
             self._add(*slots.install())
         if self.front is not None:
@@ -122,15 +141,22 @@ class Session:
             undo.callback(put, module, None)
             if isinstance(interception, Depths):
                 self.depths.append(interception)
+        for module, interception in self._beside():
+            put(module, interception)
+            undo.callback(put, module, None)
         undo.callback(self.weights.lift)
         self._add(*self.inserted.install())
+        if self.visual is not None:
+            self._add(*self.visual.install(self._added()))
+        if self.windows is not None:
+            self._add(*self.windows.install())
         # A call may begin at the model, at its base or at its encoder (as `generate` does).
         for module in {self.model, self.model.base_model, *self.stacks.values()}:
             self._add(
                 module.register_forward_pre_hook(self._begin, prepend=True),
                 module.register_forward_hook(self._end, always_call=True),
             )
-        for stack in self.stacks.values():
+        for stack in self.stacks.values() or [self.model.base_model]:
             self._add(stack.register_forward_hook(self._guard))
         self._wrap_generate()
 
@@ -190,11 +216,14 @@ class Session:
             self.front.set([v if has_slots(m) else None for v, m in zip(vectors, self.prompts, strict=True)])
         for slots in self.slots:
             slots.set([v if stands_in_text(m) else None for v, m in zip(vectors, self.prompts, strict=True)])
-        placed = [() if isinstance(entry, SlotEmbeddings) else entry for entry in lowered]
-        self.current = Lowered(make_tables(placed, self.dtype), weights)
+        placed = [_key_values(entry) for entry in lowered]
+        parts = [entry if isinstance(entry, VisualParts) else VisualParts() for entry in lowered]
+        used = [parts[self.prompts.index(prompt)] for prompt in self._used()]
+        visual = VisualTables() if self.vision is None else tabulate(parts, used)
+        self.current = Lowered(make_tables(placed, self.dtype), weights, visual)
         self._version = None if learning or dropping else version
 
-    def _lower_alone(self, prompt: Prompt) -> tuple[KeyValues, ...] | SlotEmbeddings:
+    def _lower_alone(self, prompt: Prompt) -> tuple[KeyValues, ...] | SlotEmbeddings | VisualParts:
         with self.inserted.alone(prompt):
             return self.lower(prompt)
 
@@ -251,7 +280,8 @@ class Session:
         """Which prompt each row of a batch has; None when one prompt serves all."""
         if self.rows is None or len(self.rows) == batch:
             return self.rows
-        if self.generating and batch % len(self.rows) == 0:
+        windowed = self.vision is not None and self.vision.windowed  # windows follow picture by picture
+        if (self.generating or windowed) and batch % len(self.rows) == 0:
             return self.rows.repeat_interleave(batch // len(self.rows))
         raise PromptError(
             "prompted.rows", f"{len(self.rows)} rows for a batch of {batch}", "one row per batch row"
@@ -280,7 +310,11 @@ class Session:
 
     def _prefix(self, target: AttentionSite) -> Prefix | None:
         """What stands on an attention, or None where no prompt reaches it."""
-        if not any(reaches(prompt, target, self.front is not None) for prompt in self.prompts):
+        if self.vision is not None:
+            there = any(target.layer in self._prefixed(prompt) for prompt in self.prompts)
+        else:
+            there = any(reaches(prompt, target, self.front is not None) for prompt in self.prompts)
+        if not there:
             return None
         shifted = [prompt is not None and prompt.card.positions == "shifted" for prompt in self.prompts]
         at = self.positions.get(target.site)  # none for cross-attention, which has no positions
@@ -289,6 +323,43 @@ class Session:
             target, owner, torch.tensor(shifted), self._now, self.rows_for,
             lambda: None if at is None else at.text_positions,
         )  # fmt: skip
+
+    def _prefixed(self, prompt: Prompt | None) -> Sequence[int]:
+        """The layers of a model that reads pictures where a prompt is key/values."""
+        assert self.vision is not None
+        if prompt is None:
+            return ()
+        own = prefix_layers(prompt, len(self.vision.layers), self.as_tokens)
+        return own or prompt.card.sites.get("encoder", [])
+
+    def _plan(self, prompt: Prompt | None) -> Any:
+        assert self.vision is not None
+        return None if prompt is None else token_layers(prompt, len(self.vision.layers), self.as_tokens)
+
+    def _used(self) -> list[Prompt | None]:
+        """The prompts that rows have."""
+        if self.rows is None:
+            return [self.prompts[0]]
+        return [self.prompts[i] for i in sorted(set(self.rows.tolist()))]
+
+    def _added(self) -> list[int]:
+        """Layers before which a prompt adds to the tokens."""
+        cards = [prompt.card for prompt in self.prompts if prompt is not None]
+        return sorted({i for c in cards if c.location in ("add", "add-shared") for i in c.layers})
+
+    def _beside(self) -> list[tuple[nn.Module, Any]]:
+        """What stands on attentions that have a visual prompt's tokens among their own."""
+        hooks = self.windows or self.visual
+        return [] if hooks is None else list(hooks.interceptions().items())
+
+    def _tables(self) -> VisualTables:
+        return self._now().visual
+
+    @property
+    def own_states(self) -> Tensor | None:
+        """What the last layer made of the prompts' own tokens, where a head reads it."""
+        hooks = self.windows or self.visual
+        return None if hooks is None or hooks.plan is None or not hooks.plan.kept else hooks.own_states
 
     def _columns_before(self) -> int:
         """Soft tokens in the input of the current pass."""
@@ -314,3 +385,9 @@ class Session:
                 "give its rows a batch of their own",
             )
         return tuned[0].weights
+
+
+def _key_values(entry: Any) -> tuple[KeyValues, ...]:
+    if isinstance(entry, VisualParts):
+        return entry.key_values
+    return () if isinstance(entry, SlotEmbeddings) else entry

@@ -30,13 +30,15 @@ class AttentionSite:
 
 
 @torch.no_grad()
-def find_attentions(model: PreTrainedModel) -> list[AttentionSite]:
+def find_attentions(model: PreTrainedModel, size: tuple[int, int] | None = None) -> list[AttentionSite]:
     """Every attention that can be reached, in the order of its calls, by one pass over a few tokens.
+
+    Of a model that reads pictures, over one of some size (None: its own).
 
     Models that compute attention on their own in a way that is not known here give an empty list.
     """
     with routed(model), recording(model) as recorder:
-        probe(model)
+        probe(model, size)
     found: dict[str, list[tuple[nn.Module, AttentionShape]]] = {}
     for call in recorder.calls:
         shape = AttentionShape(call.key.shape[1], call.key.shape[3], call.value.shape[3])

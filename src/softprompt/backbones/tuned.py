@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from softprompt.backbones.glance import final_norms, reads_pictures, unread_modules
 from softprompt.backbones.layers import is_linear, layer_around
 from softprompt.backbones.sites import AttentionSite
 from softprompt.config.methods import TUNE_FORMS, is_tune
@@ -27,7 +28,8 @@ def tuned_tensors(
         name: of the backbone, for errors.
         tune: `all`; `bitfit`, biases of linear layers and norms; `biases`, the same and those that
             linear layers do not have (Llama's), from zero; `layernorm`, weights and biases of norms;
-            `head`, what turns states into words; `last:k`, the last k layers of each stack; or `none`.
+            `head`, what turns states into words; `last:k`, the last k layers of each stack (and, of a model
+            that reads pictures, its last norm, as VPT's Partial-k has it); or `none`.
         lm_head: whether states are turned into words; if not, what does it is left out.
 
     Returns:
@@ -39,12 +41,14 @@ def tuned_tensors(
     """
     if not is_tune(tune):
         raise PromptError("prompt.tune", repr(tune), TUNE_FORMS)
-    head = head_modules(model)
+    pictures = reads_pictures(model)
+    head = unread_modules(model) if pictures else head_modules(model)
+    lm_head = lm_head and not pictures
     kind, _, count = tune.partition(":")
     if kind == "none":
         return ()
     if kind == "head":
-        if not head:
+        if not head or pictures:
             raise PromptError(
                 "prompt.tune", f"'head' on {name}, which has no vocabulary head", "another choice"
             )
@@ -55,6 +59,8 @@ def tuned_tensors(
             )  # fmt: skip
         return tuple(_named(model, lambda module, _: module in head, head))
     layers = _last_layers(model, attentions, int(count), name) if kind == "last" else set()
+    if layers and pictures:
+        layers |= final_norms(model)
     chooses: dict[str, _Chooses] = {
         "all": lambda module, _: True,
         "bitfit": _is_bias,

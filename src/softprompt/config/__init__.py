@@ -14,6 +14,7 @@ from softprompt.config.methods import (
     PromptTuningSettings,
     PTuningSettings,
     PTuningV2Settings,
+    VisualPromptTuningSettings,
 )
 from softprompt.config.metrics import METRICS, METRICS_BY_TASK
 from softprompt.config.mixture import MixtureSettings, PartSettings
@@ -73,6 +74,7 @@ __all__ = [
     "TaggingSettings",
     "TaskSettings",
     "TrainingSettings",
+    "VisualPromptTuningSettings",
     "apply_override",
     "load_recipe",
     "load_run",

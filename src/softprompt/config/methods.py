@@ -129,6 +129,26 @@ class InContextSettings(Settings):
     """Examples that would make the whole longer are left out."""
 
 
+class VisualPromptTuningSettings(Settings):
+    name: Literal["visual_prompt_tuning"] = "visual_prompt_tuning"
+    length: int | None = Field(default=None, ge=1)
+    """Tokens per layer, patches, extra channels, or pixels of a border; None is 50 (channels, border: 5)."""
+    depth: Literal["deep", "shallow"] | None = None
+    """Own vectors before every layer, or before the first alone; None is deep (of pixels: shallow)."""
+    location: Literal["prepend", "add", "add-shared", "pixel-prepend", "pixel-pad", "channel"] = "prepend"
+    """Where the prompt enters."""
+    layers: str | list[int] = "all"
+    """Of a deep prompt: `all`, `first:k`, `last:k` or a list of layer numbers."""
+    project: int | None = Field(default=None, ge=1)
+    """Width of what is trained, before a linear map; None is none."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on the prompt itself while training (0.1 in the paper's deep runs)."""
+    pool: Literal["cls", "image", "prompt", "mean"] | None = None
+    """What the head reads; None is the class token, or the patches where there is none."""
+    tune: Tune | None = None
+    """Backbone tensors trained beside the prompt; None is none."""
+
+
 class FineTuningSettings(Settings):
     name: Literal["fine_tuning"] = "fine_tuning"
     tune: Tune = "all"
@@ -173,6 +193,7 @@ METHODS: dict[str, type[Settings]] = {
     "p_tuning": PTuningSettings,
     "null_prompt": NullPromptSettings,
     "in_context": InContextSettings,
+    "visual_prompt_tuning": VisualPromptTuningSettings,
     "fine_tuning": FineTuningSettings,
     "head_only": HeadOnlySettings,
     "adapter": AdapterSettings,
@@ -187,6 +208,7 @@ MethodSettings = (
     | PTuningSettings
     | NullPromptSettings
     | InContextSettings
+    | VisualPromptTuningSettings
     | FineTuningSettings
     | HeadOnlySettings
     | AdapterSettings

@@ -159,9 +159,31 @@ def assemble_bare(
     return _with_head(Prompt(card, (), {}, weights=weights, inserts=modules), backbone, head, seed)
 
 
-def new_head(backbone: Observable, head: HeadCard, seed: int) -> Head:
-    """A head of its own random numbers for this backbone."""
-    card = resolve_pooling(head, [site for site, _ in backbone.attentions])
+def needs_texts(backbone: Observable, method: str, do: str) -> None:
+    """Refuse a method that stands in texts on a backbone that reads pictures.
+
+    Raises:
+        PromptError: it does.
+    """
+    if backbone.pictures is not None:
+        got = f"{backbone.card.name}, which reads pictures"
+        raise PromptError(method, got, "a backbone that reads texts", do)
+
+
+def new_head(backbone: Observable, head: HeadCard, seed: int, own_outputs: bool = False) -> Head:
+    """A head of its own random numbers for this backbone.
+
+    Args:
+        own_outputs: whether the prompt is tokens that a head can read.
+    """
+    facts = backbone.pictures
+    sites = [] if facts is not None else [site for site, _ in backbone.attentions]
+    card = resolve_pooling(head, sites, None if facts is None else facts.has_class)
+    if facts is not None and card.pooling == "prompt" and not own_outputs:
+        raise PromptError(
+            "head.pooling", "'prompt' for a prompt that is no tokens", "'cls', 'image' or 'mean'",
+            "use visual_prompt_tuning(location='prepend')",
+        )  # fmt: skip
     # A generator of its own, so that the head is the same whatever prompt stands beside it.
     return empty_head(card, backbone, torch.Generator().manual_seed(seed))
 

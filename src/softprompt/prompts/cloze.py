@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import nn
 
 from softprompt.errors import PromptError
-from softprompt.prompts.assemble import Network, assemble, assemble_bare, tuned_weights
+from softprompt.prompts.assemble import Network, assemble, assemble_bare, needs_texts, tuned_weights
 from softprompt.prompts.placements import SlotShape
 from softprompt.prompts.prompt import Observable, Prompt
 from softprompt.prompts.reparameterize import LSTM, MLP
@@ -66,6 +66,7 @@ def p_tuning(
         PromptError: no slot, or an encoder, start or choice that cannot be.
         ConfigError: a template that does not follow the language.
     """
+    needs_texts(backbone, "p_tuning", "use visual_prompt_tuning")
     parsed = None if isinstance(template, int) else _parsed(template, "p_tuning.template")
     n_slots = parsed.n_slots if parsed is not None else int(template)  # type: ignore[arg-type]
     if isinstance(template, bool) or n_slots < 1:
@@ -112,6 +113,7 @@ def null_prompt(
         PromptError: a template with slots, or a choice that the backbone does not have.
         ConfigError: a template that does not follow the language.
     """
+    needs_texts(backbone, "null_prompt", "use fine_tuning")
     if isinstance(template, Sequence) and not isinstance(template, str):
         from softprompt.text.template import null_template
 

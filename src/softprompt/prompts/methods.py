@@ -4,7 +4,7 @@ placement x reparameterisation x initialisation x layers.
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -17,6 +17,7 @@ from softprompt.prompts.assemble import (
     assemble,
     assemble_bare,
     chosen_sites,
+    needs_texts,
     network,
     tuned_weights,
 )
@@ -24,6 +25,7 @@ from softprompt.prompts.cloze import null_prompt, p_tuning
 from softprompt.prompts.in_context import in_context
 from softprompt.prompts.placements import SlotShape, key_value_shapes
 from softprompt.prompts.prompt import Observable, Prompt
+from softprompt.prompts.visual import visual_prompt_tuning
 from softprompt.store.card import HeadCard
 
 
@@ -36,7 +38,7 @@ def prefix_tuning(
     reparameterization: Reparameterization = "mlp",
     width: int = 512,
     depth: int = 1,
-    initialization: str | Prompt = "vocabulary",
+    initialization: str | Prompt | None = None,
     positions: Positions = None,
     dropout: float = 0.0,
     tune: str | None = None,
@@ -59,7 +61,8 @@ def prefix_tuning(
         width: hidden width of the MLP (512 in the paper, 800 for summaries).
         depth: hidden layers of the MLP (1 in the paper).
         initialization: `examples:k`, `text: ...`, `vocabulary`, `random`, `zero`, `prompt: FOLDER` or
-            a prompt. `random` is N(0, 1), as the official code's; with the MLP, the MLP's own output.
+            a prompt. `random` is N(0, 1), as the official code's; with the MLP, the MLP's own output. None is
+            `vocabulary`, and `random` on a backbone that reads pictures.
         positions: `shifted` lets the text's positions start behind the prefix, `unshifted` at 0. None
             is the paper's: shifted for decoders, unshifted for encoder-decoders.
         dropout: on the prefix while training (0 in the paper).
@@ -72,7 +75,9 @@ def prefix_tuning(
         PromptError: a layer, site or form that is not there.
     """
     shapes = key_value_shapes(backbone.attentions, chosen_sites(backbone, sites), layers)
-    default = "unshifted" if any(site == "cross" for site, _ in backbone.attentions) else "shifted"
+    if initialization is None:
+        initialization = "vocabulary" if backbone.pictures is None else "random"
+    default = _positions(backbone)
     return assemble(
         "prefix_tuning", backbone, shapes, length, 10, network(backbone, reparameterization, width, depth),
         initialization, 1.0, positions, default, dropout, examples, tune, head, seed,
@@ -119,6 +124,7 @@ def prompt_tuning(
     Raises:
         PromptError: a form or length that cannot be.
     """
+    needs_texts(backbone, "prompt_tuning", "use visual_prompt_tuning(depth='shallow')")
     there = {site for site, _ in backbone.attentions}
     if "cross" in there and positions == "unshifted":
         raise PromptError(
@@ -185,10 +191,9 @@ def p_tuning_v2(
     if sites is None:
         sites = ["encoder"] if "encoder" in there else ["decoder"]
     shapes = key_value_shapes(backbone.attentions, chosen_sites(backbone, sites), layers)
-    default = "unshifted" if "cross" in there else "shifted"
     return assemble(
         "p_tuning_v2", backbone, shapes, length, 20, network(backbone, reparameterization, width, depth),
-        initialization, 0.02, positions, default, dropout, examples, tune, head, seed,
+        initialization, 0.02, positions, _positions(backbone), dropout, examples, tune, head, seed,
     )  # fmt: skip
 
 
@@ -237,6 +242,12 @@ def head_only(backbone: Observable, *, head: HeadCard | None = None, seed: int =
     return assemble_bare("head_only", backbone, {}, head, seed)
 
 
+def _positions(backbone: Observable) -> Literal["shifted", "unshifted"]:
+    """The papers' own: decoders and encoders count the prompt; encoder-decoders and pictures do not."""
+    cross = any(site == "cross" for site, _ in backbone.attentions)
+    return "unshifted" if cross or backbone.pictures is not None else "shifted"
+
+
 METHODS: dict[str, Callable[..., Prompt]] = {
     "prefix_tuning": prefix_tuning,
     "prompt_tuning": prompt_tuning,
@@ -244,6 +255,7 @@ METHODS: dict[str, Callable[..., Prompt]] = {
     "p_tuning": p_tuning,
     "null_prompt": null_prompt,
     "in_context": in_context,
+    "visual_prompt_tuning": visual_prompt_tuning,
     "fine_tuning": fine_tuning,
     "head_only": head_only,
     "adapter": adapter,

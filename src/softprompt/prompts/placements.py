@@ -54,6 +54,7 @@ class SlotEmbeddings:
 
 
 Placement = tuple[KeyValues, ...] | SlotEmbeddings
+"""Of a prompt for texts; `visual_placements` has those for pictures, a tuple of blocks too."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class KeyValueShape:
     @property
     def name(self) -> str:
         """Names the block in files: the site and its layers."""
-        return f"{self.site}.{_ranges(self.layers)}"
+        return f"{self.site}.{layer_ranges(self.layers)}"
 
     @property
     def width(self) -> int:
@@ -159,7 +160,8 @@ def key_value_shapes(
     return shapes
 
 
-def _ranges(layers: tuple[int, ...]) -> str:
+def layer_ranges(layers: tuple[int, ...]) -> str:
+    """Layer numbers as text, runs shortened: `0-3+7`."""
     parts: list[list[int]] = []
     for layer in layers:
         if parts and layer == parts[-1][-1] + 1:

@@ -13,12 +13,19 @@ from softprompt.prompts.inserts import Insert, LayerLinears, make_inserts
 from softprompt.prompts.placements import (
     AttentionShape,
     KeyValues,
+    KeyValueShape,
     Placement,
     Shape,
     SlotShape,
     key_value_shapes,
 )
 from softprompt.prompts.reparameterize import Direct
+from softprompt.prompts.visual_placements import (
+    PictureFacts,
+    VisualPlacement,
+    VisualShape,
+    visual_shapes,
+)
 from softprompt.store import files
 from softprompt.store.card import BackboneCard, PromptCard
 
@@ -58,6 +65,11 @@ class Observable(Protocol):
     @property
     def layers(self) -> Sequence[LayerLinears]:
         """Every layer, and the linear layers in it."""
+        ...
+
+    @property
+    def pictures(self) -> PictureFacts | None:
+        """What it reads, if that is pictures."""
         ...
 
     def frozen_tensors(self) -> Mapping[str, Tensor]:
@@ -104,7 +116,7 @@ class Prompt(nn.Module):
     def __init__(
         self,
         card: PromptCard,
-        shapes: Sequence[Shape],
+        shapes: Sequence[Shape | VisualShape],
         blocks: Mapping[str, nn.Module],
         dropout: float = 0.0,
         head: Head | None = None,
@@ -126,8 +138,11 @@ class Prompt(nn.Module):
         )
         self._inserts = nn.ModuleList(inserts)
 
-    def forward(self) -> Placement:
-        """The placement: key/values for each block, or the slot embeddings; empty where there is none."""
+    def forward(self) -> Placement | tuple[VisualPlacement, ...]:
+        """The placement: key/values for each block, or the slot embeddings; empty where there is none.
+
+        Of a prompt for pictures, its blocks (`visual_placements`).
+        """
         placed = [
             shape.unflatten(self.dropout(block()))
             for shape, block in zip(self.shapes, self.blocks, strict=True)
@@ -162,13 +177,17 @@ class Prompt(nn.Module):
         """Numbers in the prompt file."""
         beside = [*self._weights, *self._inserts.parameters()]
         beside += self.head.parameters() if self.head is not None else ()
-        return sum(self.length * shape.width for shape in self.shapes) + sum(p.numel() for p in beside)
+        vectors = sum(_rows(shape, self.length) * shape.width for shape in self.shapes)
+        return vectors + sum(p.numel() for p in beside)
 
     @torch.no_grad()
     def tensors(self) -> dict[str, Tensor]:
         """The baked tensors by name, as the file holds them."""
         named: dict[str, Tensor] = {}
         for shape, block in zip(self.shapes, self.blocks, strict=True):
+            if not isinstance(shape, KeyValueShape | SlotShape):
+                named |= shape.tensors(block())
+                continue
             placed = shape.unflatten(block())
             if isinstance(placed, KeyValues):
                 named[f"{shape.name}.keys"] = placed.keys
@@ -247,7 +266,22 @@ def load_prompt(folder: Path | str, backbone: Observable, *, any_backbone: bool 
     return Prompt(card, shapes, blocks, head=head, weights=weights, inserts=inserts).eval()
 
 
-def _shapes(card: PromptCard, backbone: Observable, where: str) -> list[Shape]:
+def _rows(shape: Shape | VisualShape, length: int) -> int:
+    """Flat vectors of a block."""
+    own = getattr(shape, "rows", None)
+    return length if own is None else own
+
+
+def _shapes(card: PromptCard, backbone: Observable, where: str) -> Sequence[Shape | VisualShape]:
+    if card.placement == "image":
+        facts = backbone.pictures
+        if facts is None:
+            raise PromptError(f"{where}: placement", "a prompt for pictures", "a backbone that reads them")
+        missing = [layer for layer in card.layers if layer >= len(facts.tokens)]
+        if missing:
+            raise PromptError(f"{where}: layers", f"layer {missing[0]}", f"layers of {backbone.card.name}")
+        location = card.location or "prepend"
+        return visual_shapes(facts, location, card.layers, card.length, card.depth == "shallow")
     if card.placement == "slot_embeddings":
         return [SlotShape(backbone.hidden)]
     shapes: list[Shape] = []
@@ -258,7 +292,10 @@ def _shapes(card: PromptCard, backbone: Observable, where: str) -> list[Shape]:
     return shapes
 
 
-def _flat(shape: Shape, tensors: dict[str, Tensor], length: int, where: str) -> Tensor:
+def _flat(shape: Shape | VisualShape, tensors: dict[str, Tensor], length: int, where: str) -> Tensor:
+    if not isinstance(shape, KeyValueShape | SlotShape):
+        sizes = shape.sizes(length)
+        return shape.flatten({name: _take(tensors, name, size, where) for name, size in sizes.items()})
     if isinstance(shape, SlotShape):
         return _take(tensors, shape.name, (length, shape.hidden), where)
     a, n = shape.attention, len(shape.layers)

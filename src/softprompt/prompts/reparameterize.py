@@ -68,6 +68,37 @@ class MLP(nn.Module):
         return flat if self.start is None else self.start + flat
 
 
+class Projection(nn.Module):
+    """Vectors of another width through one linear map, the same for every layer.
+
+    Source: visual prompt tuning (arXiv 2203.12119), `PROJECT` of its code: Kaiming's normal numbers by
+    fan-out, a bias of 0, and the vectors uniform within a bound.
+
+    Args:
+        length: prompt vectors.
+        n_layers: of each vector.
+        width: of what is trained.
+        out: of what comes out, per layer.
+        bound: of the vectors' uniform start.
+        generator: source of the random numbers.
+    """
+
+    def __init__(
+        self, length: int, n_layers: int, width: int, out: int, bound: float, generator: torch.Generator
+    ):
+        super().__init__()
+        self.embedding = nn.Parameter(torch.empty(length, n_layers, width))
+        self.weight = nn.Parameter(torch.empty(out, width))
+        self.bias = nn.Parameter(torch.zeros(out))
+        with torch.no_grad():
+            self.embedding.uniform_(-bound, bound, generator=generator)
+            self.weight.normal_(0, (2 / out) ** 0.5, generator=generator)
+
+    def forward(self) -> Float[Tensor, "prompt out"]:
+        """The vectors, layer after layer."""
+        return nn.functional.linear(self.embedding, self.weight, self.bias).flatten(1)
+
+
 class LSTM(nn.Module):
     """Vectors through a bidirectional LSTM and a small network: h = start + MLP(BiLSTM(E)).
 

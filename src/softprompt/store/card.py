@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 FORMAT_VERSION = 3
 """1: prompts alone. 2: also heads, backbone tensors in place of the frozen ones, and slots in the text.
-3: also heads of labels that words stand for, and modules beside linear layers (adapters, LoRA)."""
+3: also heads of labels that words stand for, modules beside linear layers (adapters, LoRA), prompts for
+pictures and heads with hidden layers."""
 
 
 class BackboneCard(BaseModel):
@@ -27,13 +28,15 @@ class HeadCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["sequence", "token", "span", "choice", "value", "calibration", "soft"]
-    """One label per text, one per token, start and end, a score per choice, or a number per text; of labels
-    that words stand for, an affine map of their scores, or a vector for each."""
+    kind: Literal["sequence", "token", "span", "choice", "value", "calibration", "soft", "picture"]
+    """One label per text, one per token, start and end, a score per choice, a number per text; of labels
+    that words stand for, an affine map of their scores, or a vector for each; or one label per picture."""
     labels: tuple[str, ...] = ()
-    """In the order of the outputs (`sequence`, `token`, `calibration` and `soft` only)."""
-    pooling: Literal["first", "last", "mean"] | None = None
-    """Which state of a text is read; None where every token is."""
+    """In the order of the outputs; none for `span`, `choice` and `value`."""
+    pooling: Literal["first", "last", "mean", "cls", "image", "prompt"] | None = None
+    """Which state of a text or picture is read; None where every token is."""
+    hidden_layers: int = 0
+    """Layers between the state and the outputs (`picture` only)."""
     dropout: float = 0.0
     """On the states, while training."""
     words: tuple[tuple[int, ...], ...] = ()
@@ -85,9 +88,10 @@ class PromptCard(BaseModel):
 
     format_version: int = FORMAT_VERSION
     method: str
-    placement: Literal["key_values", "slot_embeddings", "none"]
+    placement: Literal["key_values", "slot_embeddings", "image", "none"]
     length: int
-    """Vectors of the prompt, in tokens; 0 where there are none."""
+    """Vectors of the prompt, in tokens (of a visual prompt also patches, channels, or pixels of a border); 0
+    where there are none."""
     slots: Literal["front", "in_place"] = "front"
     """Where soft tokens stand: before the text, or wherever the text says -(k + 1) for the k-th."""
     template: str | None = None
@@ -96,6 +100,12 @@ class PromptCard(BaseModel):
     """Whether the text's positions start behind the prompt (`shifted`) or at 0."""
     sites: dict[str, list[int]] = {}
     """Layers by site (`encoder`, `decoder`, `cross`); empty for soft tokens."""
+    location: Literal["prepend", "add", "add-shared", "pixel-prepend", "pixel-pad", "channel"] | None = None
+    """Where a visual prompt enters."""
+    depth: Literal["deep", "shallow"] | None = None
+    """Whether a visual prompt enters at every one of its layers, or at the first alone."""
+    layers: list[int] = []
+    """Before which layers a visual prompt stands."""
     weights: tuple[str, ...] = ()
     """Backbone tensors that the file holds, to stand in place of the frozen ones."""
     tune: str | None = None
