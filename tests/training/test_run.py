@@ -94,8 +94,8 @@ def test_the_folder_of_a_run(tmp_path, parts):
     folder = result.folder
     assert folder == tmp_path / "one"
     assert sorted(p.name for p in folder.iterdir()) == [
-        "asked.yaml", "checkpoints", "curves.png", "curves.svg", "log.jsonl", "outputs.jsonl", "prompt", "result.json",
-        "samples.txt", "settings.yaml",
+        "asked.yaml", "checkpoints", "curves.png", "curves.svg", "log.jsonl", "outputs.jsonl", "prompt",
+        "result.json", "samples.txt", "settings.yaml",
     ]  # fmt: skip
     assert [p.name for p in (folder / "checkpoints").iterdir()] == ["step-00000012"]
     lines = log(folder)
