@@ -80,7 +80,8 @@ def test_csv_has_a_line_per_run(named):
     assert lines[0] == {
         "row": "a|b", "column": "x", "seed": "0", "state": "done", "metric": "bleu", "value": "10.0",
         "test_bleu": "10.0", "test_ter": "50.0", "test_bleu@seen": "0.0", "test_ter@seen": "0.0",
-        "steps": "10", "seconds": "61.5", "trained_parameters": "1000", "stored_parameters": "12", "folder": "a-b--x--seed-0", "error": "",
+        "steps": "10", "seconds": "61.5", "trained_parameters": "1000", "stored_parameters": "12",
+        "folder": "a-b--x--seed-0", "error": "",
     }  # fmt: skip
     assert lines[2]["metric"] == "ter" and lines[2]["value"] == "50.0"
     assert lines[-2]["state"] == "unfinished" and lines[-2]["value"] == ""
