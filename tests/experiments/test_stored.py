@@ -132,7 +132,7 @@ def test_choices_are_read_from_the_table(tmp_path):
             for run in option.folds:
                 folder = finish(run.settings, {})
                 folder.append({"kind": "evaluation", "step": 1, "bleu": 5.0 + i})
-                facts = folder.finished()
+                facts = folder.finished() or {}
                 folder.result.write_text(json.dumps({**facts, "scores": []}), encoding="utf-8")
     for run in grid.cells[0].options[1].runs:
         finish(run.settings, {"bleu": 7.0, "ter": 1.0})
