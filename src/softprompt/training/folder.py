@@ -97,10 +97,22 @@ class RunFolder:
                 return
 
     def finished(self) -> dict[str, Any] | None:
-        """The result of a run that ended, or None."""
+        """The result of a run that ended, or None.
+
+        Raises:
+            TrainingError: the file is broken.
+        """
         if not self.result.exists():
             return None
-        return json.loads(self.result.read_text(encoding="utf-8"))
+        try:
+            facts = json.loads(self.result.read_text(encoding="utf-8"))
+        except ValueError as error:
+            facts = error
+        if not isinstance(facts, dict):
+            got = f"broken JSON ({facts})" if isinstance(facts, ValueError) else "no JSON object"
+            do = "put its copy back, or remove it and resume the run from its checkpoint"
+            raise TrainingError(self.result.as_posix(), got, "what the run wrote at its end", do)
+        return facts
 
     def _compare(self, ours: Mapping[str, Any], asked: Mapping[str, Any] | None = None) -> None:
         """Refuse settings that are neither the resolved ones of this folder nor those asked for."""
@@ -122,7 +134,13 @@ class RunFolder:
 
 def _differing(stored: Path, ours: Mapping[str, Any]) -> list[str]:
     """Where settings differ from stored ones."""
-    theirs = flat_mapping(yaml.safe_load(stored.read_text(encoding="utf-8")) or {})
+    try:
+        read = yaml.safe_load(stored.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, ValueError):
+        read = None
+    if not isinstance(read, dict):
+        raise TrainingError(stored.as_posix(), "broken YAML", "what the run wrote at its start")
+    theirs = flat_mapping(read)
     return [
         f"{key} ({theirs.get(key)} there, {value} now)"
         for key, value in sorted(ours.items())
