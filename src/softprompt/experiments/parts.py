@@ -195,7 +195,7 @@ def _label(run: Parts, metric: str) -> str:
     if metric != DEVELOPMENT:
         return LABELS[metric]
     by = run.picked_by
-    return f"development {LABELS[by] if by in LABELS else by}"
+    return f"development {LABELS.get(by, by)}"
 
 
 def _higher_is_better(run: Parts, metric: str) -> bool:
