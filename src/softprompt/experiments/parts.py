@@ -194,7 +194,7 @@ def check_picked_alike(runs: Sequence[Parts]) -> None:
 def _label(run: Parts, metric: str) -> str:
     if metric != DEVELOPMENT:
         return LABELS[metric]
-    by = run.picked_by
+    by = run.picked_by or "value"
     return f"development {LABELS.get(by, by)}"
 
 
