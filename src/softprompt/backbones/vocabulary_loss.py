@@ -12,7 +12,7 @@ from softprompt.backbones.describe import probe
 from softprompt.backbones.glance import reads_pictures
 
 CHUNK_BYTES = 32 * 2**20
-"""Float32 logits that are held at once (`benchmarks/vocabulary_head.py` compares sizes)."""
+"""Float32 logits that are held at once."""
 
 
 @dataclass(frozen=True)
