@@ -73,7 +73,8 @@ def candidates(model: PreTrainedModel) -> list[Finish]:
     ):
         number = getattr(config, name, None)
         if isinstance(number, float | int) and number:
-            found.append(Finish(**{field: number}))
+            step: dict[str, Any] = {field: number}
+            found.append(Finish(**step))
     bias = getattr(model, "final_logits_bias", None)
     if isinstance(bias, Tensor):
         found.append(Finish(bias=bias))
