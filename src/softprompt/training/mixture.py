@@ -21,6 +21,7 @@ from softprompt.training.disk import write_atomically, writing
 from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
 from softprompt.training.facts import hardware, versions
 from softprompt.training.folder import RunFolder, claim
+from softprompt.training.memory import returned_after
 from softprompt.training.plots import draw_curves
 from softprompt.training.processes import Processes
 from softprompt.training.progress import RunProgress, clock
@@ -49,6 +50,7 @@ class MixtureResult:
         return self.facts["parts"]
 
 
+@returned_after
 def run_mixture(
     settings: MixtureSettings,
     resume: bool = False,
