@@ -14,8 +14,8 @@ T = TypeVar("T")
 def returned_after(run: Callable[P, T]) -> Callable[P, T]:
     """A function after which nothing that it made is held, but for what it returns.
 
-    A run's parts know each other, and Python's collector counts objects rather than bytes: it would leave a finished
-    run's optimizer in memory until many more runs had ended.
+    A run's parts know each other, and Python's collector counts objects rather than bytes: it would leave a
+    finished run's optimizer in memory until many more runs had ended.
     """
 
     @wraps(run)
