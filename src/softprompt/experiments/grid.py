@@ -199,10 +199,15 @@ class _Expansion:
         path = Path(os.path.normpath(place)).as_posix()
         if path not in self._recipes:
             try:
-                self._recipes[path] = read_mapping(Path(path))
+                raw = read_mapping(Path(path))
             except ConfigError as error:
                 self._note(name, str(error))
                 return None
+            if "parts" in raw or "each" in raw:
+                do = "train such recipes one by one, then: softprompt compare"
+                self._note(name, problem("base", f"{path}, a run over several tasks", "one of one task", do))
+                return None
+            self._recipes[path] = raw
         return path
 
     def _of_column(self, i: int, column: Variant | None, kind: str) -> dict[str, Any]:

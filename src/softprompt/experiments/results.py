@@ -1,16 +1,15 @@
 """What has become of a study's runs, read from their folders alone."""
 
-import json
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from softprompt.errors import SoftpromptError
+from softprompt.errors import SoftpromptError, TrainingError
 from softprompt.experiments.cells import Cell, Grid, Run
 from softprompt.experiments.chance import majority
 from softprompt.experiments.choosing import chosen, fold_score
-from softprompt.experiments.runner import check_folders, failure_of
+from softprompt.experiments.folders import check_folders, read_failure
 from softprompt.metrics import HIGHER_IS_BETTER
 from softprompt.training.folder import RunFolder
 
@@ -117,6 +116,11 @@ class StudyResult:
         return sum(cell.cell.n_runs + len(list(cell.cell.folds)) for cell in self.all_cells)
 
     @property
+    def missing(self) -> list[RunResult]:
+        """The runs that are neither done nor failed."""
+        return [run for run in self.runs if run.state not in ("done", "failed")]
+
+    @property
     def failed(self) -> list[RunResult]:
         """The runs that failed."""
         return [run for run in self.runs if run.state == "failed"]
@@ -147,14 +151,19 @@ def read_results(grid: Grid) -> StudyResult:
     """
     check_folders(grid)
     grid = chosen(grid)
-    cells, references = ([_read(grid, cell) for cell in some] for some in (grid.cells, grid.references))
-    return StudyResult(grid, tuple(cells), tuple(references), *_chance(grid))
+    return StudyResult(grid, *_cells(grid), *_chance(grid))
 
 
 def overall(facts: Mapping[str, Any]) -> dict[str, float]:
     """The scores of all test records in what a `result.json` says; empty without any."""
     groups = facts.get("scores", [])
     return next((dict(group["values"]) for group in groups if group["group"] == "all"), {})
+
+
+def _cells(grid: Grid) -> tuple[tuple[CellResult, ...], tuple[CellResult, ...]]:
+    """The cells and the references, as far as their runs have come."""
+    cells, references = ([_read(grid, cell) for cell in some] for some in (grid.cells, grid.references))
+    return tuple(cells), tuple(references)
 
 
 def _read(grid: Grid, cell: Cell) -> CellResult:
@@ -182,20 +191,26 @@ def _chance(grid: Grid) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]
     return {column: {cell.metric: asked} for column, cell in first.items()}, {}
 
 
+def failed_runs(grid: Grid) -> list[RunResult]:
+    """The runs that failed, those on folds first."""
+    return StudyResult(grid, *_cells(chosen(grid))).failed
+
+
 def _read_fold(grid: Grid, run: Run) -> RunResult:
-    choose, facts = grid.settings.choose, RunFolder(run.settings.folder).finished()
+    choose = grid.settings.choose
     value = fold_score(run, choose.score) if choose is not None else None
-    if facts is None:
-        return _not_done(grid, run)
+    facts = _facts(grid, run)
+    if isinstance(facts, RunResult):
+        return facts
     if value is None:
-        return RunResult(run, "failed", error="its log has no evaluation of the fold; remove its folder")
+        return RunResult(run, "failed", error="its log has no evaluation of the fold")
     return RunResult(run, "done", value, facts)
 
 
 def _read_run(grid: Grid, cell: Cell, run: Run) -> RunResult:
-    facts = RunFolder(run.settings.folder).finished()
-    if facts is None:
-        return _not_done(grid, run)
+    facts = _facts(grid, run)
+    if isinstance(facts, RunResult):
+        return facts
     value = overall(facts).get(cell.metric)
     if value is not None:
         return RunResult(run, "done", float(value), facts)
@@ -204,8 +219,39 @@ def _read_run(grid: Grid, cell: Cell, run: Run) -> RunResult:
     return RunResult(run, "failed", error=f"it has no {cell.metric} on the test set: {why}")
 
 
-def _not_done(grid: Grid, run: Run) -> RunResult:
-    folder, failure = RunFolder(run.settings.folder), failure_of(grid, run)
-    if failure.exists():
-        return RunResult(run, "failed", error=json.loads(failure.read_text(encoding="utf-8"))["error"])
+def _facts(grid: Grid, run: Run) -> Mapping[str, Any] | RunResult:
+    """What the result of a run says; or what became of it where it says nothing of use."""
+    folder = RunFolder(run.settings.folder)
+    try:
+        facts = folder.finished()
+    except TrainingError as error:
+        return RunResult(run, "failed", error=str(error))
+    if facts is not None:
+        wrong = _unusable(facts)
+        where = folder.result.as_posix()
+        return facts if not wrong else RunResult(run, "failed", error=f"{where}: got no usable {wrong}")
+    error = read_failure(grid, run)
+    if error is not None:
+        return RunResult(run, "failed", error=error)
     return RunResult(run, "unfinished" if folder.settings.exists() else "not run")
+
+
+def _unusable(facts: Mapping[str, Any]) -> str:
+    """The first thing that reports need and that a result does not say; empty where it says all."""
+    groups = [group for group in facts["scores"] if isinstance(group, dict)]
+    scores = [
+        value
+        for group in groups
+        if isinstance(group.get("values"), dict)
+        for value in group["values"].values()
+    ]
+    whole = all({"group", "values", "notes"} <= set(group) for group in groups)
+    if len(groups) < len(facts["scores"]) or not whole or not all(isinstance(s, int | float) for s in scores):
+        return "scores"
+    counts, seconds = facts["counts"], facts.get("seconds")
+    if not all(isinstance(counts.get(f"{kind}_parameters"), int) for kind in ("trained", "stored")):
+        return "counts"
+    if not isinstance(seconds, dict) or not isinstance(seconds.get("training"), int | float):
+        return "seconds"
+    kinds = {"versions": dict, "hardware": str}
+    return next((key for key, kind in kinds.items() if not isinstance(facts.get(key), kind)), "")

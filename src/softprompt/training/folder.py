@@ -17,6 +17,18 @@ from softprompt.training.processes import Processes
 _FREE = {"name", "output", "backbone.device"}
 
 
+_FACTS = {"name": str, "steps": int, "best": dict, "scores": list, "counts": dict}
+"""What the result of a run of one task, or of one task of several, says, and as what."""
+
+_FACTS_OF_SEVERAL = {"name": str, "parts": dict}
+"""The same of a run over several tasks."""
+
+
+def _whole(path: Path) -> bool:
+    """Not what a killed process left of a file that it was writing."""
+    return not (path.name.startswith(".") and path.name.endswith(".writing"))
+
+
 class RunFolder:
     """Settings, log, checkpoints, curves, outputs, samples, result and prompt of one run.
 
@@ -40,7 +52,7 @@ class RunFolder:
         Raises:
             TrainingError: another or a finished run is there; or, to resume, none or a different one.
         """
-        if not resume and self.path.exists() and any(self.path.iterdir()):
+        if not resume and self.path.exists() and any(map(_whole, self.path.iterdir())):
             state = "a finished run" if self.result.exists() else "a run that did not finish"
             raise TrainingError(
                 str(self.path),
@@ -88,17 +100,49 @@ class RunFolder:
                 return
 
     def finished(self) -> dict[str, Any] | None:
-        """The result of a run that ended, or None."""
+        """The result of a run that ended, or None.
+
+        Raises:
+            TrainingError: the file is damaged, or is no result.
+        """
         if not self.result.exists():
             return None
-        return json.loads(self.result.read_text(encoding="utf-8"))
+        try:
+            facts = json.loads(self.result.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as error:
+            raise self._no_result(f"a damaged file ({error})") from None
+        if not isinstance(facts, dict):
+            raise self._no_result(f"a {type(facts).__name__}")
+        wrong = [
+            f"{key} ({'missing' if key not in facts else type(facts[key]).__name__})"
+            for key, kind in (_FACTS_OF_SEVERAL if "parts" in facts else _FACTS).items()
+            if not isinstance(facts.get(key), kind)
+        ]
+        if wrong:
+            raise self._no_result(f"a file that lacks what a result says: {', '.join(wrong)}")
+        return facts
+
+    def _no_result(self, got: str) -> TrainingError:
+        do = "move it away, and resume the run from its last checkpoint"
+        return TrainingError(self.result.as_posix(), got, "the result of a run", do)
+
+    def _stored(self) -> dict[str, Any]:
+        """The settings that the run began with."""
+        try:
+            stored = yaml.safe_load(self.settings.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, ValueError) as error:
+            stored = f"invalid YAML ({' '.join(str(error).split())})"
+        if isinstance(stored, dict):
+            return stored
+        got = stored if isinstance(stored, str) else f"a {type(stored).__name__}"
+        raise TrainingError(str(self.settings), got, "the settings of a run", "start the run anew elsewhere")
 
     def _compare(self, ours: Mapping[str, Any]) -> None:
         if not self.settings.exists():
             raise TrainingError(
                 str(self.path), "no settings.yaml", "a run to resume", "leave out resume to start one"
             )
-        theirs = flat_mapping(yaml.safe_load(self.settings.read_text(encoding="utf-8")) or {})
+        theirs = flat_mapping(self._stored())
         differing = [
             f"{key} ({theirs.get(key)} there, {value} now)"
             for key, value in sorted(ours.items())
