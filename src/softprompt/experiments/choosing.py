@@ -22,7 +22,7 @@ def fold_score(run: Run, score: Literal["last", "best"]) -> float | None:
     try:
         if folder.finished() is None:
             return None
-    except TrainingError:  # a damaged result is told of as a failed run
+    except TrainingError:  # the report names it
         return None
     found: float | None = None
     for line in folder.lines():

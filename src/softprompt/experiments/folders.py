@@ -46,4 +46,4 @@ def read_failure(grid: Grid, run: Run) -> str | None:
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["error"])
     except (OSError, ValueError, KeyError, TypeError):
-        return f"its error is lost: {path.as_posix()} is damaged"
+        return f"{path.as_posix()} cannot be read, so nobody knows why"

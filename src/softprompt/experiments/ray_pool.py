@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import softprompt
 from softprompt.errors import ConfigError
 from softprompt.experiments.cells import Run
 from softprompt.experiments.execution import Outcome
@@ -17,7 +18,7 @@ from softprompt.experiments.pool import WORKER, Worker, n_cores
 ATTEMPTS = 3
 """How often a run is begun whose worker is lost; nodes come and go, and a run resumes at its checkpoint."""
 
-_ENVIRONMENT = ("SOFTPROMPT_DATA", "SOFTPROMPT_HOME", "PYTHONPATH")
+_PASSED_ON = ("SOFTPROMPT_DATA", "SOFTPROMPT_HOME")
 
 
 def check_ray() -> None:
@@ -83,12 +84,14 @@ class RayPool:
 
     def _actor(self, i: int) -> Any:
         """A worker somewhere on the cluster; `run` and `close` may be called at the same time."""
-        options = {"num_cpus": self._cpus, "num_gpus": self._gpus, "max_concurrency": 2}
+        options = {
+            "num_cpus": self._cpus,
+            "num_gpus": self._gpus,
+            "max_concurrency": 2,
+            "runtime_env": {"env_vars": _environment()},
+        }
         make = self._ray.remote(**options)(_Remote)
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        return make.remote(
-            self._command, self._cpus, self._logs / f"worker-{i + 1}.log", Path.cwd(), environment
-        )
+        return make.remote(self._command, self._cpus, self._logs / f"worker-{i + 1}.log", Path.cwd())
 
     def _stop(self, actors: Sequence[Any], promises: Sequence[Any]) -> None:
         """Let every run in progress leave its checkpoint, then let the workers go."""
@@ -104,11 +107,8 @@ class RayPool:
 class _Remote:
     """What runs on a node: the near end of one worker process."""
 
-    def __init__(
-        self, command: Sequence[str], threads: int, log: Path, folder: Path, environment: dict[str, str]
-    ) -> None:
+    def __init__(self, command: Sequence[str], threads: int, log: Path, folder: Path) -> None:
         os.chdir(folder)  # relative paths in settings mean what they mean to the caller
-        os.environ.update(environment)
         self._worker = Worker(command, threads, log)
 
     def run(self, run: Run) -> Outcome:
@@ -116,6 +116,14 @@ class _Remote:
 
     def close(self) -> None:
         self._worker.close()
+
+
+def _environment() -> dict[str, str]:
+    """What a node must know to find this package, the data and the backbones."""
+    here = str(Path(softprompt.__file__).parents[1])
+    paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {"PYTHONPATH": os.pathsep.join(paths), **passed_on}
 
 
 def _portable(run: Run) -> Run:

@@ -65,6 +65,7 @@ def _of_run(
         "kind": kind,
         "candidate": candidate or None,
         "seed": run.run.seed,
+        "subsample": settings.data.subsample,
         "run": settings.name,
         "state": run.state,
         "error": run.error or None,
@@ -102,7 +103,7 @@ def _scores(run: RunResult, kind: str) -> list[dict[str, Any]]:
 
 
 def _score(group: str, metric: str, value: float | None) -> dict[str, Any]:
-    better = HIGHER_IS_BETTER[metric] if metric != "loss" else False
+    better = metric != "loss" and HIGHER_IS_BETTER[metric]
     return {
         "group": group,
         "metric": metric,

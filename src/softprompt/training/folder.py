@@ -109,33 +109,32 @@ class RunFolder:
             return None
         try:
             facts = json.loads(self.result.read_text(encoding="utf-8"))
-        except (ValueError, OSError) as error:
-            raise self._no_result(f"a damaged file ({error})") from None
+        except ValueError as error:
+            raise self._broken(f"broken JSON ({error})") from None
         if not isinstance(facts, dict):
-            raise self._no_result(f"a {type(facts).__name__}")
+            raise self._broken("no JSON object")
         wrong = [
-            f"{key} ({'missing' if key not in facts else type(facts[key]).__name__})"
+            key
             for key, kind in (_FACTS_OF_SEVERAL if "parts" in facts else _FACTS).items()
             if not isinstance(facts.get(key), kind)
         ]
         if wrong:
-            raise self._no_result(f"a file that lacks what a result says: {', '.join(wrong)}")
+            raise self._broken(f"nothing of use as {', '.join(wrong)}")
         return facts
 
-    def _no_result(self, got: str) -> TrainingError:
-        do = "move it away, and resume the run from its last checkpoint"
-        return TrainingError(self.result.as_posix(), got, "the result of a run", do)
+    def _broken(self, got: str) -> TrainingError:
+        do = "put its copy back, or remove it and resume the run from its checkpoint"
+        return TrainingError(self.result.as_posix(), got, "what the run wrote at its end", do)
 
     def _stored(self) -> dict[str, Any]:
         """The settings that the run began with."""
         try:
             stored = yaml.safe_load(self.settings.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError) as error:
-            stored = f"invalid YAML ({' '.join(str(error).split())})"
-        if isinstance(stored, dict):
-            return stored
-        got = stored if isinstance(stored, str) else f"a {type(stored).__name__}"
-        raise TrainingError(str(self.settings), got, "the settings of a run", "start the run anew elsewhere")
+        except (yaml.YAMLError, ValueError):
+            stored = None
+        if not isinstance(stored, dict):
+            raise TrainingError(self.settings.as_posix(), "broken YAML", "what the run wrote at its start")
+        return stored
 
     def _compare(self, ours: Mapping[str, Any]) -> None:
         if not self.settings.exists():
