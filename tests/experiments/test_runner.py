@@ -244,7 +244,7 @@ def run(settings, resume=False, console=None, backbone=None):
     with open({log!r}, "a") as file:
         file.write(f"{{settings.name}} {{resume}}\\n")
     folder = RunFolder(settings.folder)
-    folder.begin(settings, resume)
+    folder.begin(settings, settings, resume)
     if settings.name == "2--seed-0" and not resume:
         time.sleep(600)
     folder.result.write_text(json.dumps(facts_of(settings, {{"bleu": 1.0}})))
