@@ -88,7 +88,7 @@ class FakeRun:
             facts["scores"] = []
             for step, value in enumerate(self.evaluations(settings)):
                 folder.append({"kind": "evaluation", "step": step, settings.training.select: value})
-        (folder.prompt).mkdir()
-        (folder.checkpoints.folder / "step-1").mkdir(parents=True)
+        folder.prompt.mkdir(exist_ok=True)
+        (folder.checkpoints.folder / "step-1").mkdir(parents=True, exist_ok=True)
         folder.result.write_text(json.dumps(facts), encoding="utf-8")
         return RunResult(settings.folder, facts)
