@@ -88,17 +88,35 @@ class RunFolder:
                 return
 
     def finished(self) -> dict[str, Any] | None:
-        """The result of a run that ended, or None."""
+        """The result of a run that ended, or None.
+
+        Raises:
+            TrainingError: the file is broken.
+        """
         if not self.result.exists():
             return None
-        return json.loads(self.result.read_text(encoding="utf-8"))
+        try:
+            facts = json.loads(self.result.read_text(encoding="utf-8"))
+        except ValueError as error:
+            facts = error
+        if not isinstance(facts, dict):
+            got = f"broken JSON ({facts})" if isinstance(facts, ValueError) else "no JSON object"
+            do = "put its copy back, or remove it and resume the run from its checkpoint"
+            raise TrainingError(self.result.as_posix(), got, "what the run wrote at its end", do)
+        return facts
 
     def _compare(self, ours: Mapping[str, Any]) -> None:
         if not self.settings.exists():
             raise TrainingError(
                 str(self.path), "no settings.yaml", "a run to resume", "leave out resume to start one"
             )
-        theirs = flat_mapping(yaml.safe_load(self.settings.read_text(encoding="utf-8")) or {})
+        try:
+            read = yaml.safe_load(self.settings.read_text(encoding="utf-8")) or {}
+        except (yaml.YAMLError, ValueError):
+            read = None
+        if not isinstance(read, dict):
+            raise TrainingError(self.settings.as_posix(), "broken YAML", "what the run wrote at its start")
+        theirs = flat_mapping(read)
         differing = [
             f"{key} ({theirs.get(key)} there, {value} now)"
             for key, value in sorted(ours.items())
