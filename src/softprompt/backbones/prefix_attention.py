@@ -63,7 +63,8 @@ def attend_with_prefix(
             # Eager functions add their mask.
             made = torch.zeros_like(made, dtype=query.dtype).masked_fill(~made, torch.finfo(query.dtype).min)
         widened[wide] = (made, mask)
-    keys, values = _before(prefix_keys, key), _before(prefix_values, value)
+    keys = torch.cat([prefix_keys.to(key).expand(batch, -1, -1, -1), key], dim=2)
+    values = torch.cat([prefix_values.to(value).expand(batch, -1, -1, -1), value], dim=2)
     mask = widened[wide][0]
     group = query.shape[1] // keys.shape[1]
     if not ours or group == 1:
@@ -73,15 +74,6 @@ def attend_with_prefix(
             widened["grouped", wide] = mask.repeat(1, 1, group, 1)
         mask = widened["grouped", wide]
     return _grouped(query, keys, values, mask, group, dropout, scale), None
-
-
-def _before(prefix: Tensor, real: Tensor) -> Tensor:
-    """A prompt's columns before the real ones, `[batch, kv_head, prompt + keys, dim]`.
-
-    In memory the heads of a column lie side by side, as projections leave them: whole columns are copied.
-    """
-    columns = prefix.to(real).expand(len(real), -1, -1, -1).transpose(1, 2)
-    return torch.cat([columns, real.transpose(1, 2)], dim=1).transpose(1, 2)
 
 
 def _grouped(
