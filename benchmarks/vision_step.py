@@ -4,8 +4,8 @@
 
 One process runs this project (deep prompts as key/values) and the paper's formulation (prompt tokens through
 every layer, written plainly below) in turn on the same backbone, pictures, prompts and head, and compares
-medians, of the seconds that pass and of those that the processor works, which other work on the machine changes
-little; both give the same logits and gradients, which is printed too. The last line is JSON; `--save`
+medians, of the seconds that pass and of those that the processor works, which other work on the machine
+changes little; both give the same logits and gradients, which is printed too. The last line is JSON; `--save`
 also writes it to benchmarks/results/.
 """
 

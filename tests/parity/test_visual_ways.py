@@ -1,6 +1,10 @@
-"""Every location, depth and pooling on every family of pictures: by hand, or refused with a reason."""
+"""Every location, depth and pooling on every family of pictures: by hand, or refused with a reason.
+
+`PYTHONPATH=tests python tests/parity/test_visual_ways.py` prints the table in docs/compatibility.md.
+"""
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +19,12 @@ LOCATIONS = ("prepend", "add", "add-shared", "pixel-prepend", "pixel-pad", "chan
 DEPTHS = ("deep", "shallow")
 POOLS = ("cls", "image", "prompt", "mean")
 LABELS = ["a", "b", "c"]
+NAMES = {
+    "vit": "ViT", "deit": "DeiT", "dinov2": "DINOv2", "dinov2_registers": "DINOv2 with registers",
+    "beit": "BEiT", "mae": "MAE", "clip": "CLIP, its vision tower", "siglip": "SigLIP, its vision tower",
+    "swin": "Swin",
+}  # fmt: skip
+FILE = Path(__file__).parents[2] / "docs" / "compatibility.md"
 
 
 def refused(family, location, depth, pool):
@@ -120,3 +130,24 @@ def test_every_way(family, location):
     assert same == (0 if location.endswith("prepend") else sum(
         refused(family, location, depth, "mean") is None for depth in DEPTHS
     ))  # fmt: skip
+
+
+def table():
+    """The families as the docs have them."""
+    lines = ["| family | tokens beside the patches | attention sees | a head reads |", "|---|---|---|---|"]
+    for family in VISION:
+        vision = tiny_vision(family).vision
+        others = f", {vision.n_special - 1} more" if vision.n_special > 1 else ""
+        special = f"class{others}" if vision.n_special else "none"
+        sees = "windows" if vision.windowed else "all tokens"
+        pools = ", ".join(x for x in POOLS if refused(family, "prepend", "deep", x) is None)
+        lines.append(f"| {NAMES[family]} | {special} | {sees} | {pools} |")
+    return lines
+
+
+def test_the_table_in_the_docs_is_this_one():
+    assert "\n".join(table()) in FILE.read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    print("\n".join(table()))
