@@ -113,9 +113,11 @@ def test_every_way(family, location):
             for parameter in prompt._weights:
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
             prompt.head.weight.mul_(20)
-        theirs = prompt.head.outputs(read(*by_hand(backbone, prompt, x), pool, backbone.vision.n_special))
+        head = prompt.head
+        assert head is not None
+        theirs = head.outputs(read(*by_hand(backbone, prompt, x), pool, backbone.vision.n_special))
         with backbone.prompted(prompt):
-            ours = prompt.head(*backbone.look(x))
+            ours = head(*backbone.look(x))
         close(ours, theirs)
         gradients = [
             torch.autograd.grad(y.square().sum(), list(prompt.blocks.parameters())) for y in (ours, theirs)
