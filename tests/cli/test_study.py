@@ -42,8 +42,7 @@ def test_a_study_its_report_and_the_report_again(softprompt, file):
         "study.csv",
         "study.md",
         "study.png",
-        "results.csv",
-        "results.parquet",
+        "study.parquet",
         "1--seed-0/prompt/prompt.json",
     ):
         assert (folder / name).stat().st_size > 0

@@ -164,14 +164,14 @@ def test_a_damaged_result_is_a_failed_run_and_on_request_it_goes_on(grid, fake_r
     ("change", "what"),
     [(lambda facts: facts.pop("scores"), "scores"),
      (lambda facts: facts.update(scores=[{"group": "all"}]), "scores"),
-     (lambda facts: facts.update(scores=[{"group": "all", "notes": [], "values": {"bleu": "high"}}]), "scores"),
+     (lambda facts: facts["scores"][1].update(values={"bleu": "high"}), "scores"),
      (lambda facts: facts["counts"].clear(), "counts"),
      (lambda facts: facts.update(seconds=3), "seconds"),
      (lambda facts: facts.pop("versions"), "versions")],
 )  # fmt: skip
 def test_a_result_of_another_shape_is_told_of(grid, fake_run, change, what):
     run_study(grid)
-    path = RunFolder(list(grid.runs)[0].settings.folder).result
+    path = RunFolder(next(iter(grid.runs)).settings.folder).result
     facts = json.loads(path.read_text(encoding="utf-8"))
     change(facts)
     path.write_text(json.dumps(facts), encoding="utf-8")
@@ -182,8 +182,9 @@ def test_a_result_of_another_shape_is_told_of(grid, fake_run, change, what):
 
 
 def test_what_a_kill_left_of_a_file_is_no_other_run(grid, fake_run):
-    folder = list(grid.runs)[0].settings.folder
+    folder = next(iter(grid.runs)).settings.folder
     folder.mkdir(parents=True)
+    (folder / "asked.yaml").write_text("name: 1--seed-0\n", encoding="utf-8")
     (folder / ".settings.yaml.writing").write_text("name: 1--se", encoding="utf-8")
     run_study(grid)
     assert len(fake_run.calls) == 6
@@ -225,7 +226,7 @@ def test_several_at_a_time_have_a_bar_on_a_terminal(grid):
     with StudyProgress(console, grid, jobs=2) as progress:
         for run in list(grid.runs)[:2]:
             progress.begin(run)
-        progress.end(list(grid.runs)[0], Outcome())
+        progress.end(next(iter(grid.runs)), Outcome())
         assert progress._bar is not None
         progress._bar.refresh()
         assert "1/6 runs" in out.getvalue()

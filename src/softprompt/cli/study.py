@@ -55,7 +55,6 @@ def study(
     from softprompt.experiments.report import write_numbers, write_report
     from softprompt.experiments.results import read_results
     from softprompt.experiments.runner import run_study
-    from softprompt.experiments.table import write_table
 
     console = Console()
     grid = load_grid(file, overrides or [], output)
@@ -72,10 +71,7 @@ def study(
             interrupted = True
     result = read_results(grid)
     folder = write_report(result, again)
-    note = write_table(result)
     _print(console, result)
-    if note:
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
     console.print(f"study folder: {folder}", markup=False, highlight=False, soft_wrap=True)
     if interrupted:
         typer.echo(f"\ninterrupted; go on with: {again}", err=True)

@@ -52,24 +52,30 @@ class RayPool:
         self, runs: Sequence[Run], begun: Callable[[Run], None]
     ) -> Generator[tuple[Run, Outcome], None, None]:
         """As `Engine.run`; a run whose worker is lost goes on with a new one."""
+        from ray.exceptions import RayError
+
         ray = self._ray
         waiting = [(run, 1) for run in runs]
         idle = [self._actor(i) for i in range(self._n)]
         at_work: dict[Any, tuple[Any, Run, int]] = {}  # by what Ray promises: actor, run, attempt
+        over: list[tuple[Run, Outcome]] = []
         try:
-            while waiting or at_work:
+            while waiting or at_work or over:
                 while waiting and idle:
                     actor, (run, attempt) = idle.pop(0), waiting.pop(0)
                     if attempt == 1:
                         begun(run)
                     at_work[actor.run.remote(_portable(run))] = (actor, run, attempt)
+                # Only now, so that no worker waits for what is done with an outcome.
+                while over:
+                    yield over.pop(0)
                 # Waiting without an end would not hear Ctrl-C everywhere.
-                ended, _ = ray.wait(list(at_work), timeout=0.5)
+                ended, _ = ray.wait(list(at_work), timeout=0.5) if at_work else ([], [])
                 for promise in ended:
                     actor, run, attempt = at_work.pop(promise)
                     try:
                         outcome = ray.get(promise)
-                    except ray.exceptions.RayError as error:
+                    except RayError as error:
                         idle.append(self._actor(self._n + len(runs) * attempt))
                         if attempt < ATTEMPTS:
                             waiting.insert(0, (run, attempt + 1))
@@ -78,7 +84,7 @@ class RayPool:
                         outcome = Outcome(f"its worker was lost {attempt} times; the last time: {first}")
                     else:
                         idle.append(actor)
-                    yield run, outcome
+                    over.append((run, outcome))
         finally:
             self._stop([*idle, *(actor for actor, _, _ in at_work.values())], list(at_work))
 

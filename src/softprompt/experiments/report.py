@@ -1,16 +1,17 @@
-"""A study's report: `study.json`, `study.csv`, `study.md` and, along an axis, `study.png`."""
+"""A study's report: `study.json`, `.csv`, `.parquet`, `.md` and, along an axis, `study.png`."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from softprompt.experiments import comparisons
-from softprompt.experiments.exports import as_csv, as_json
+from softprompt.experiments.exports import as_json
 from softprompt.experiments.measures import label
 from softprompt.experiments.numbers import mean_and_std
 from softprompt.experiments.plot import draw_study
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
 from softprompt.experiments.statistics import ALPHA
+from softprompt.experiments.table import write_table
 from softprompt.training.disk import write_atomically, writing
 from softprompt.training.progress import clock
 
@@ -33,7 +34,7 @@ def write_report(result: StudyResult, command: str) -> Path:
         if not picture:
             (folder / "study.png").unlink(missing_ok=True)
         write_numbers(result, command)
-        write_atomically(folder / "study.csv", as_csv(result))
+        write_table(result)
         write_atomically(folder / "study.md", as_markdown(result, command, "study.png" if picture else ""))
     return folder
 
