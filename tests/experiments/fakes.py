@@ -38,7 +38,7 @@ def facts_of(settings, values, notes=()) -> dict[str, Any]:
 def begin(settings) -> RunFolder:
     """The folder of a run that has begun."""
     folder = RunFolder(settings.folder)
-    folder.begin(settings, resume=False)
+    folder.begin(settings, settings, resume=False)
     return folder
 
 
