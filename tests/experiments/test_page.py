@@ -3,9 +3,6 @@
 import json
 import re
 import shlex
-import shutil
-import subprocess
-from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -18,6 +15,7 @@ from softprompt.experiments.reporting.page import page
 from softprompt.experiments.reporting.page_parts import listed
 from softprompt.experiments.reporting.source import Source
 from softprompt.experiments.results import read_results
+from support.browser import Browser, missing
 
 NASTY = '<script>alert("x")</script> & <b>'
 ROWS = [
@@ -159,95 +157,91 @@ def test_a_list_with_an_odd_backtick_stays_a_text():
 
 # -- in a browser --------------------------------------------------------------------------------------
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+MEASURED = """(() => {
+  const root = document.documentElement, found = {width: innerWidth, scroll: root.scrollWidth};
+  found.figures = [...document.querySelectorAll("figure svg")].map((svg) => {
+    const box = svg.getBoundingClientRect();
+    return [box.left, box.right, box.width, box.height];
+  });
+  document.querySelectorAll("details").forEach((one) => { one.open = true; });
+  found.opened = root.scrollWidth;
+  return found;
+})()"""
 
-FIRST = """<script>
-window.problems = [];
-addEventListener("error", (event) => problems.push(event.message));
-addEventListener("securitypolicyviolation", (event) => problems.push("policy: " + event.blockedURI));
-</script>"""
-
-LAST = """<script>
-addEventListener("load", () => {
-  const root = document.documentElement, button = document.getElementById("theme");
-  const look = () => ({
+LOOK = """(() => {
+  const button = document.getElementById("theme");
+  return {
     ground: getComputedStyle(document.body).backgroundColor,
     letters: getComputedStyle(document.querySelector('figure svg g[id*="text_"] g')).fill,
     pressed: button.getAttribute("aria-pressed"), says: button.textContent,
-  });
-  const found = {
-    width: innerWidth, scroll: root.scrollWidth, requests: performance.getEntriesByType("resource").length,
-    figures: [...document.querySelectorAll("figure svg")].map((svg) => {
-      const box = svg.getBoundingClientRect();
-      return [box.left, box.right, box.width, box.height];
-    }),
-    button: button.getBoundingClientRect().width > 0, looks: [look()],
+    seen: button.getBoundingClientRect().width > 0,
   };
-  button.click();
-  found.looks.push(look());
-  button.click();
-  found.looks.push(look());
-  document.querySelectorAll("details").forEach((one) => { one.open = true; });
-  found.opened = root.scrollWidth;
-  found.problems = window.problems;
-  const out = document.createElement("pre");
-  out.id = "measured";
-  out.textContent = JSON.stringify(found);
-  document.body.append(out);
-});
-</script>"""
+})()"""
 
-
-def measured(folder, text, *options, width=1280, hash=""):
-    """What a headless browser makes of the page, with a script of ours before and after the page's own."""
-    path = folder / "report.html"
-    path.write_text(text.replace("<head>", "<head>" + FIRST).replace("</body>", LAST + "</body>"), "utf-8")
-    command = [
-        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={folder / 'browser'}", "--enable-logging=stderr", f"--window-size={width},900",
-        *options, "--dump-dom", path.as_uri() + hash,
-    ]  # fmt: skip
-    made = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    found = re.search(r'<pre id="measured">(.*?)</pre>', made.stdout, re.DOTALL)
-    assert found, made.stderr[-2000:]
-    console = re.findall(r"CONSOLE.*", made.stderr)
-    return {**json.loads(unescape(found[1])), "console": console}
+CLICK = 'document.getElementById("theme").click()'
 
 
 def rgb(color):
     return "rgb({}, {}, {})".format(*(int(color[i : i + 2], 16) for i in (1, 3, 5)))
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no chromium: the page is only read, not opened")
+def look(palette, pressed, says):
+    return {
+        "ground": rgb(palette.ground), "letters": rgb(palette.ink), "pressed": pressed, "says": says,
+        "seen": True,
+    }  # fmt: skip
+
+
+AS_LIGHT, AS_DARK = look(LIGHT, "false", "Dark"), look(DARK, "true", "Light")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    opened = Browser(tmp_path_factory.mktemp("browser"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def address(text, tmp_path_factory):
+    path = tmp_path_factory.mktemp("opened") / "report.html"
+    path.write_text(text, encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.mark.skipif(bool(missing()), reason=f"the page is only read, not opened: {missing()}")
 class TestBrowser:
     @pytest.mark.parametrize("width", [1280, 390])
-    def test_nothing_sticks_out_and_every_figure_is_seen(self, report, text, tmp_path, width):
-        found = measured(tmp_path, text, width=width)
-        assert found["problems"] == found["console"] == [] and found["requests"] == 0
+    def test_nothing_sticks_out_and_every_figure_is_seen(self, report, browser, address, width):
+        page = browser.open(address, width)
+        found = page.evaluate(MEASURED)
+        assert page.said == [] and [a for a in page.asked if not a.startswith("data:,")] == [address]
         assert found["width"] == width and found["scroll"] <= width and found["opened"] <= width
         assert len(found["figures"]) == len(report.figures) == 3
         for left, right, across, height in found["figures"]:
             assert left >= 0 and right <= width and across > min(width, 500) * 0.8 and height > 100
 
-    def test_the_button_turns_the_page_and_its_figures_dark_and_back(self, text, tmp_path):
-        found = measured(tmp_path, text)
-        light, dark, again = found["looks"]
-        assert found["button"] and light == again
-        assert light == {
-            "ground": rgb(LIGHT.ground), "letters": rgb(LIGHT.ink), "pressed": "false", "says": "Dark",
-        }  # fmt: skip
-        assert dark == {
-            "ground": rgb(DARK.ground), "letters": rgb(DARK.ink), "pressed": "true", "says": "Light",
-        }  # fmt: skip
+    def test_the_button_turns_the_page_and_its_figures_dark_and_back(self, browser, address):
+        page = browser.open(address, 1280)
+        assert page.evaluate(LOOK) == AS_LIGHT
+        page.evaluate(CLICK)
+        assert page.evaluate(LOOK) == AS_DARK
+        page.evaluate(CLICK)
+        assert page.evaluate(LOOK) == AS_LIGHT
 
-    def test_the_theme_of_the_address_and_of_the_system(self, text, tmp_path):
-        assert measured(tmp_path, text, hash="#dark")["looks"][0]["ground"] == rgb(DARK.ground)
-        found = measured(tmp_path, text, "--blink-settings=preferredColorScheme=0")["looks"]
-        assert [look["ground"] for look in found[:2]] == [rgb(DARK.ground), rgb(LIGHT.ground)]
-        assert found[0]["letters"] == rgb(DARK.ink)
+    def test_the_theme_of_the_address_and_of_the_system(self, browser, address):
+        assert browser.open(f"{address}#dark", 1280).evaluate(LOOK) == AS_DARK
+        assert browser.open(f"{address}#light", 1280, dark=True).evaluate(LOOK) == AS_LIGHT
+        page = browser.open(address, 1280, dark=True)
+        assert page.evaluate(LOOK) == AS_DARK
+        page.evaluate(CLICK)
+        assert page.evaluate(LOOK) == AS_LIGHT
 
-    def test_the_test_would_see_a_mistake(self, text, tmp_path):
-        wide = text.replace("<main>", '<main><p style="width: 99rem">x</p><script>nobody();</script>')
-        found = measured(tmp_path, wide, width=390)
-        assert found["scroll"] > 390 and found["console"] and "nobody" in found["problems"][0]
+    def test_the_test_would_see_a_mistake(self, browser, text, tmp_path):
+        bad = '<p style="width: 99rem">x</p><script>nobody();</script><img src="https://example.org/a.png">'
+        path = tmp_path / "report.html"
+        path.write_text(text.replace("<main>", f"<main>{bad}"), encoding="utf-8")
+        page = browser.open(path.as_uri(), 390)
+        assert page.evaluate(MEASURED)["scroll"] > 390
+        assert any("nobody" in line for line in page.said)
+        assert any("example.org" in line for line in [*page.said, *page.asked])  # the policy forbids it
