@@ -9,10 +9,13 @@ from typing import Any
 from softprompt.config import RunSettings, apply_override, parse_run, read_mapping
 from softprompt.data.splits import check as check_data
 from softprompt.errors import ConfigError, problem
-from softprompt.experiments.cells import Cell, Grid, Option, Run
+from softprompt.experiments.cells import Cell, Grid, Option, Plan, Run
 from softprompt.experiments.chance import no_majority
 from softprompt.experiments.keys import filled, put, slug
+from softprompt.experiments.measures import GROUPS, group_of, metric_of
+from softprompt.experiments.published import unshown
 from softprompt.experiments.settings import (
+    SUBSAMPLE,
     Candidate,
     StudySettings,
     Variant,
@@ -25,7 +28,7 @@ def load_grid(path: Path | str, overrides: Sequence[str] = (), output: Path | No
     """Read a study file and check every run that it asks for.
 
     Args:
-        overrides: `key=value` for all runs; `name`, `seeds` and `metric` are the study's own.
+        overrides: `key=value` for all runs; `name`, `seeds`, `subsamples` and `metric` are the study's own.
         output: folder for the study's folder, instead of the file's.
 
     Raises:
@@ -37,12 +40,31 @@ def load_grid(path: Path | str, overrides: Sequence[str] = (), output: Path | No
     return _Expansion(study, path, of_runs, folder).grid()
 
 
+def planned_grid(study: StudySettings, plan: Plan, folder: Path) -> Grid:
+    """The grid that a plan was written for, without the study file and the recipes.
+
+    Args:
+        folder: the study's folder, wherever it lies now.
+
+    Raises:
+        ConfigError: what this version refuses in it.
+    """
+    return _Expansion(study, Path(plan.file), plan.overrides, folder, plan.recipes).grid()
+
+
 class _Expansion:
     """Makes the cells of one study, gathering mistakes on the way."""
 
-    def __init__(self, study: StudySettings, path: Path, overrides: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self,
+        study: StudySettings,
+        path: Path,
+        overrides: Sequence[str],
+        folder: Path,
+        recipes: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self._study, self._path, self._overrides, self._folder = study, path, overrides, folder
-        self._recipes: dict[str, dict[str, Any]] = {}
+        self._recipes: dict[str, Mapping[str, Any]] = dict(recipes or {})
         self._mistakes: dict[str, list[str]] = {}  # each with the cells that it is in
 
     def grid(self) -> Grid:
@@ -56,6 +78,9 @@ class _Expansion:
         ]
         found = [cell for cell in (*cells, *references) if cell is not None]
         self._check_together(found)
+        shown = {(cell.row, cell.column): cell.metrics for cell in found}
+        for mistake in [] if self._mistakes else unshown(study.published, shown):
+            self._note(study.name, mistake)
         if study.chance is True:
             self._check_chance([cell for cell in cells if cell is not None])
         if self._mistakes:
@@ -67,6 +92,7 @@ class _Expansion:
             tuple(column.name if column else "" for column in columns),
             tuple(cell for cell in cells if cell is not None),
             tuple(cell for cell in references if cell is not None),
+            Plan(self._path.as_posix(), tuple(self._overrides), self._recipes),
         )
 
     def _rows(self) -> list[Variant]:
@@ -101,7 +127,7 @@ class _Expansion:
             return None
         metrics = self._metrics(first.settings, column)
         self._check_metrics(name, "show" if column and column.show else "metric", metrics, first.settings)
-        by = (self._study.choose.metric or metrics[0]) if self._study.choose and options else ""
+        by = (self._study.choose.metric or metric_of(metrics[0])) if self._study.choose and options else ""
         return Cell(row.name, column.name if column else "", base, changes, metrics, runs, tuple(options), by)
 
     def _candidates(self, row: Variant) -> Sequence[Candidate]:
@@ -112,17 +138,25 @@ class _Expansion:
         return choose.candidates if row.candidates is None else row.candidates
 
     def _runs(self, name: str, base: str, changes: Mapping[str, Any], stem: str) -> tuple[Run, ...]:
-        """A run per seed; none where there is a mistake."""
+        """A run per subsample and seed; none where there is a mistake."""
         study, runs = self._study, []
-        for seed in study.seeds if study.seeds is not None else [None]:
-            seeds = {} if seed is None else dict.fromkeys(study.seed_keys, seed)
-            settings = self._settings(name, base, {**changes, **seeds})
-            if settings is None:
-                return ()
-            self._check_data(name, settings)
-            seed = settings.training.seed if seed is None else seed
-            place = {"name": f"{stem}--seed-{seed}", "output": self._folder}
-            runs.append(Run(f"{name}, seed {seed}", seed, settings.model_copy(update=place)))
+        for subsample in study.subsamples if study.subsamples is not None else [None]:
+            draw = {} if subsample is None else {SUBSAMPLE: subsample}
+            for seed in study.seeds if study.seeds is not None else [None]:
+                seeds = {} if seed is None else dict.fromkeys(study.seed_keys, seed)
+                settings = self._settings(name, base, {**changes, **draw, **seeds})
+                if settings is None:
+                    return ()
+                self._check_data(name, settings)
+                seed = settings.training.seed if seed is None else seed
+                of_draw = "" if subsample is None else f"--subsample-{subsample}"
+                place = {"name": f"{stem}{of_draw}--seed-{seed}", "output": self._folder}
+                label = (
+                    f"{name}, seed {seed}"
+                    if subsample is None
+                    else (f"{name}, subsample {subsample}, seed {seed}")
+                )
+                runs.append(Run(label, seed, settings.model_copy(update=place)))
         return tuple(runs)
 
     def _option(
@@ -152,7 +186,7 @@ class _Expansion:
         )
         if settings is None:
             return ()
-        data, by = settings.data, choose.metric or self._metrics(settings, column)[0]
+        data, by = settings.data, choose.metric or metric_of(self._metrics(settings, column)[0])
         if data.folds is not None:
             got = f"{data.folds} beside choose"
             self._note(name, problem("data.folds", got, "none: choose says how many", "leave it out"))
@@ -184,8 +218,10 @@ class _Expansion:
 
     def _check_metrics(self, name: str, where: str, shown: Sequence[str], settings: RunSettings) -> None:
         for metric in shown:
-            if metric not in settings.metrics:
-                known = f"one of the metrics of the run ({', '.join(settings.metrics)})"
+            known = f"one of the metrics of the run ({', '.join(settings.metrics)})"
+            if metric_of(metric) in settings.metrics and group_of(metric) not in ("all", *GROUPS):
+                known = " or ".join(f"{metric_of(metric)}@{group}" for group in GROUPS)
+            if metric_of(metric) not in settings.metrics or group_of(metric) not in ("all", *GROUPS):
                 self._note(name, problem(where, repr(metric) if metric else "nothing", known))
 
     def _base(self, name: str, row: Variant, column: Variant | None) -> str | None:
@@ -199,10 +235,15 @@ class _Expansion:
         path = Path(os.path.normpath(place)).as_posix()
         if path not in self._recipes:
             try:
-                self._recipes[path] = read_mapping(Path(path))
+                raw = read_mapping(Path(path))
             except ConfigError as error:
                 self._note(name, str(error))
                 return None
+            if "parts" in raw or "each" in raw:
+                do = "train such recipes one by one, then: softprompt compare"
+                self._note(name, problem("base", f"{path}, a run over several tasks", "one of one task", do))
+                return None
+            self._recipes[path] = raw
         return path
 
     def _of_column(self, i: int, column: Variant | None, kind: str) -> dict[str, Any]:
@@ -223,7 +264,8 @@ class _Expansion:
         candidates: Sequence[Candidate],
     ) -> None:
         """Nothing that tells cells apart may be overwritten, or two cells would be the same run."""
-        seeds = self._study.seed_keys if self._study.seeds is not None or candidates else []
+        seeds = [*self._study.seed_keys] if self._study.seeds is not None or candidates else []
+        seeds += [SUBSAMPLE] if self._study.subsamples is not None else []
         overrides = [override.partition("=")[0].strip() for override in self._overrides]
         of_candidates = dict.fromkeys(key for candidate in candidates for key in candidate.set)
         layers = {
@@ -244,7 +286,7 @@ class _Expansion:
                 self._note(name, problem(key, "set for a run", "none: the study names its runs' folders"))
 
     def _settings(self, name: str, base: str, changes: Mapping[str, Any]) -> RunSettings | None:
-        raw = copy.deepcopy(self._recipes[base])
+        raw = copy.deepcopy(dict(self._recipes[base]))
         try:
             for key, value in changes.items():
                 put(raw, key, copy.deepcopy(value))

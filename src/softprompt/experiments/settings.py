@@ -11,12 +11,20 @@ from softprompt.config import apply_override, read_mapping
 from softprompt.config.base import Settings
 from softprompt.config.mistakes import explain_all
 from softprompt.errors import ConfigError, nearest, problem
+from softprompt.experiments.published import Published, misplaced
 
 PLACEHOLDER = "{value}"
 """Stands, in what a column sets, for the value of the row."""
 
+FigureKind = Literal["curve", "box", "bars", "parameters", "learning"]
+"""A measure along the axis; box plots over the seeds; bars of means; a measure against stored parameters;
+development scores over the steps."""
+
+SUBSAMPLE = "data.subsample"
+"""The setting that `subsamples` sets."""
+
 # Of the study itself; every other key of --set is a setting of the runs.
-_OF_THE_STUDY = ("name", "seeds", "metric")
+_OF_THE_STUDY = ("name", "seeds", "subsamples", "metric")
 
 
 class Candidate(Settings):
@@ -37,8 +45,8 @@ class Variant(Settings):
     """What a row chooses from, in place of the study's candidates; `[]` is nothing to choose (rows and
     references, with `choose` only)."""
     show: list[str] | None = None
-    """Test metrics shown side by side; the best and the wins go by the first. None is the study's metric
-    (columns only)."""
+    """Test metrics shown side by side, `bleu@unseen` for one group of the records; the best and the wins go
+    by the first. None is the study's metric (columns only)."""
 
 
 class Vary(Settings):
@@ -98,6 +106,8 @@ class StudySettings(Settings):
     """Levels to compare with: rows of their own without a column, horizontal lines in the plot."""
     seeds: list[int] | None = None
     """Each cell is run once per seed; None is the recipe's own seed."""
+    subsamples: list[int] | None = None
+    """Draws of the data (`data.subsample`); every seed is run on each of them. None is the recipe's own."""
     seed_keys: list[str] = Field(default=["training.seed"], min_length=1)
     """Keys that take the seed, e.g. also `data.subsample`."""
     metric: str | None = None
@@ -111,6 +121,10 @@ class StudySettings(Settings):
     chance: bool | float | dict[str, float] = False
     """A row to compare with: true computes it from the test records (always their most frequent label); a
     number, or numbers by column, are shown as they are."""
+    published: list[Published] = Field(default=[])
+    """Figures of the paper, shown beside ours in the report."""
+    figures: list[FigureKind] | None = None
+    """Which figures the report draws; None is those that the study's shape asks for."""
     keep: Literal["results", "prompts", "all"] = "all"
     """What stays of a run that has ended: `all` is its prompt and its last checkpoint, `prompts` the prompt,
     `results` neither; logs, outputs and results always stay."""
@@ -120,7 +134,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> tuple[StudySettings
     """Read a study file.
 
     Args:
-        overrides: `key=value`; `name`, `seeds` and `metric` change the study.
+        overrides: `key=value`; `name`, `seeds`, `subsamples` and `metric` change the study.
 
     Returns:
         The study, and the overrides that are for its runs.
@@ -168,6 +182,13 @@ def _contradictions(study: StudySettings) -> list[str]:
         if not study.seeds:
             lines.append(problem("seeds", "none", "at least one", "or leave seeds out"))
         lines += _repeated("seeds", study.seeds)
+    if study.subsamples is not None:
+        if not study.subsamples:
+            lines.append(problem("subsamples", "none", "at least one", "or leave subsamples out"))
+        lines += _repeated("subsamples", study.subsamples)
+        if SUBSAMPLE in study.seed_keys:
+            got = f"subsamples, and {SUBSAMPLE} in seed_keys"
+            lines.append(problem("subsamples", got, "one of them", "leave one out"))
     if study.vary is not None:
         lines += _about_vary(study.vary, study.columns)
     elif any(PLACEHOLDER in str(variant.set) for variant in study.columns):
@@ -175,7 +196,7 @@ def _contradictions(study: StudySettings) -> list[str]:
     for variant in (*study.rows, *study.references):
         if PLACEHOLDER in str(variant.set):
             lines.append(problem(variant.name, PLACEHOLDER, f"{PLACEHOLDER} in columns only"))
-    return [*lines, *_about_choosing(study), *_about_comparing(study)]
+    return [*lines, *_about_choosing(study), *_about_comparing(study), *_about_reporting(study)]
 
 
 def _about_choosing(study: StudySettings) -> list[str]:
@@ -211,7 +232,7 @@ def _about_comparing(study: StudySettings) -> list[str]:
     for name in ("wins", "paired"):
         if getattr(study, name) and n_rows < 2:
             lines.append(problem(name, f"true with {n_rows} rows", "at least two to compare"))
-    if study.wins and len(study.seeds or [0]) < 2:
+    if study.wins and len(study.seeds or [0]) * len(study.subsamples or [0]) < 2:
         lines.append(problem("wins", "true with one seed", "at least two seeds to test over", "give seeds"))
     if study.paired and len(study.columns) < 2:
         got = f"true with {len(study.columns)} columns"
@@ -233,6 +254,20 @@ def _about_comparing(study: StudySettings) -> list[str]:
             lines += _repeated(where, column.show)
             if not column.show:
                 lines.append(problem(where, "none", "at least one metric, or leave it out"))
+    return lines
+
+
+def _about_reporting(study: StudySettings) -> list[str]:
+    rows = [*study.rows, *study.references] if study.vary is None else list(study.references)
+    names = [variant.name for variant in rows]
+    if study.vary is not None:
+        whole = (v for v in study.vary.values if not isinstance(v, dict) or set(v) == {"label", "value"})
+        names += [labelled(value)[0] for value in whole]
+    lines = misplaced(study.published, names, [column.name for column in study.columns])
+    figures = study.figures or []
+    lines += _repeated("figures", figures)
+    if "curve" in figures and study.vary is None:
+        lines.append(problem("figures", "curve with rows", "vary, whose values are the axis", "leave it out"))
     return lines
 
 

@@ -17,6 +17,18 @@ from softprompt.training.processes import Processes
 _FREE = ("name", "output", "backbone.device", "training.trunk_cache")
 
 
+_FACTS = {"name": str, "steps": int, "best": dict, "scores": list, "counts": dict}
+"""What the result of a run of one task, or of one task of several, says, and as what."""
+
+_FACTS_OF_SEVERAL = {"name": str, "parts": dict}
+"""The same of a run over several tasks."""
+
+
+def _counts(path: Path) -> bool:
+    """Not what a process left that was killed before its run began: half a file, or what was asked for."""
+    return not (path.name == "asked.yaml" or (path.name.startswith(".") and path.name.endswith(".writing")))
+
+
 class RunFolder:
     """Settings, log, checkpoints, curves, outputs, samples, result and prompt of one run.
 
@@ -27,6 +39,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.settings = path / "settings.yaml"
+        self.asked = path / "asked.yaml"
         self.log = path / "log.jsonl"
         self.result = path / "result.json"
         self.outputs = path / "outputs.jsonl"
@@ -41,7 +54,7 @@ class RunFolder:
         Raises:
             TrainingError: another or a finished run is there; or, to resume, none or a different one.
         """
-        if not resume and self.path.exists() and any(self.path.iterdir()):
+        if not resume and self.path.exists() and any(map(_counts, self.path.iterdir())):
             state = "a finished run" if self.result.exists() else "a run that did not finish"
             raise TrainingError(
                 str(self.path),
@@ -54,17 +67,25 @@ class RunFolder:
         if resume:
             # What is left to be resolved in the new settings may still turn out the same.
             given = {key: value for key, value in flat(settings).items() if value is not None}
-            self._compare(given)
+            self._compare(given, asked=flat(settings))
 
-    def begin(self, resolved: Settings, resume: bool) -> None:
-        """Write the resolved settings, or check them against those of the run to resume."""
+    def begin(self, asked: Settings, resolved: Settings, resume: bool) -> None:
+        """Write the settings, or check them against those of the run to resume.
+
+        Args:
+            asked: as the user wrote them, by which `check` knows the run again: a pattern's name, say, is
+                gone from the resolved ones.
+            resolved: with nothing left open.
+            resume: whether the folder holds the run already.
+        """
         if resume:
             self._compare(flat(resolved))
             return
         with writing(self.path, "nothing was trained yet"):
             self.path.mkdir(parents=True, exist_ok=True)
-            text = yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-            write_atomically(self.settings, text)
+            write_atomically(self.asked, _yaml(asked))
+            # Last, because a folder with it is a run.
+            write_atomically(self.settings, _yaml(resolved))
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Add one line to the log."""
@@ -89,29 +110,64 @@ class RunFolder:
                 return
 
     def finished(self) -> dict[str, Any] | None:
-        """The result of a run that ended, or None."""
+        """The result of a run that ended, or None.
+
+        Raises:
+            TrainingError: the file is damaged, or is no result.
+        """
         if not self.result.exists():
             return None
-        return json.loads(self.result.read_text(encoding="utf-8"))
+        try:
+            facts = json.loads(self.result.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise self._broken(f"broken JSON ({error})") from None
+        if not isinstance(facts, dict):
+            raise self._broken("no JSON object")
+        wrong = [
+            key
+            for key, kind in (_FACTS_OF_SEVERAL if "parts" in facts else _FACTS).items()
+            if not isinstance(facts.get(key), kind)
+        ]
+        if wrong:
+            raise self._broken(f"nothing of use as {', '.join(wrong)}")
+        return facts
 
-    def _compare(self, ours: Mapping[str, Any]) -> None:
+    def _broken(self, got: str) -> TrainingError:
+        do = "put its copy back, or remove it and resume the run from its checkpoint"
+        return TrainingError(self.result.as_posix(), got, "what the run wrote at its end", do)
+
+    def _compare(self, ours: Mapping[str, Any], asked: Mapping[str, Any] | None = None) -> None:
+        """Refuse settings that are neither the resolved ones of this folder nor those asked for."""
         if not self.settings.exists():
             raise TrainingError(
                 str(self.path), "no settings.yaml", "a run to resume", "leave out resume to start one"
             )
-        theirs = flat_mapping(yaml.safe_load(self.settings.read_text(encoding="utf-8")) or {})
-        differing = [
-            f"{key} ({theirs.get(key)} there, {value} now)"
-            for key, value in sorted(ours.items())
-            if not f"{key}.".startswith(tuple(f"{free}." for free in _FREE)) and theirs.get(key) != value
-        ]
-        if differing:
+        found = [_differing(self.settings, ours)]
+        if asked is not None and self.asked.exists():
+            found.append(_differing(self.asked, asked))
+        if all(found):
             raise TrainingError(
                 str(self.path),
-                f"other settings: {', '.join(differing)}",
+                f"other settings: {', '.join(min(found, key=len))}",
                 "those that the run began with",
                 "put them back, or give this run another name",
             )
+
+
+def _differing(stored: Path, ours: Mapping[str, Any]) -> list[str]:
+    """Where settings differ from stored ones."""
+    try:
+        read = yaml.safe_load(stored.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, ValueError):
+        read = None
+    if not isinstance(read, dict):
+        raise TrainingError(stored.as_posix(), "broken YAML", "what the run wrote at its start")
+    theirs = flat_mapping(read)
+    return [
+        f"{key} ({theirs.get(key)} there, {value} now)"
+        for key, value in sorted(ours.items())
+        if not f"{key}.".startswith(tuple(f"{free}." for free in _FREE)) and theirs.get(key) != value
+    ]
 
 
 def claim(settings: Any, resume: bool, processes: Processes) -> tuple[RunFolder, dict[str, Any] | None]:
@@ -130,6 +186,10 @@ def claim(settings: Any, resume: bool, processes: Processes) -> tuple[RunFolder,
         folder.check(settings, resume)
     processes.wait()
     return folder, folder.finished() if resume else None
+
+
+def _yaml(settings: Settings) -> str:
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def flat(settings: Settings) -> dict[str, Any]:

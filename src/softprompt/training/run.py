@@ -18,6 +18,7 @@ from softprompt.training.evaluation import Scored, generate_and_score, mean_loss
 from softprompt.training.facts import hardware, versions
 from softprompt.training.folder import RunFolder, claim
 from softprompt.training.loop import Loop
+from softprompt.training.outputs import output_lines
 from softprompt.training.plots import draw_curves
 from softprompt.training.processes import Processes
 from softprompt.training.progress import RunProgress, clock
@@ -76,7 +77,7 @@ def run(
         if backbone is None:
             progress.say(f"loading {settings.backbone.name}")
         parts = assemble(settings, processes, backbone)
-        running = _Run(parts, folder, processes, progress)
+        running = _Run(settings, parts, folder, processes, progress)
         facts = running.go(resume, started)
     return RunResult(folder.path, facts)
 
@@ -85,8 +86,14 @@ class _Run:
     """The parts of a run while it lasts."""
 
     def __init__(
-        self, parts: Assembly, folder: RunFolder, processes: Processes, progress: RunProgress
+        self,
+        asked: RunSettings,
+        parts: Assembly,
+        folder: RunFolder,
+        processes: Processes,
+        progress: RunProgress,
     ) -> None:
+        self._asked = asked
         self._parts, self._folder, self._processes, self._progress = parts, folder, processes, progress
         self._examples: list[Any] = [parts.task.encode(record) for record in parts.splits.train]
         self._dev_examples: list[Any] = [parts.task.encode(r) for r in pairs(parts.splits.dev)]
@@ -128,7 +135,7 @@ class _Run:
         settings, folder = self._settings, self._folder
         checkpoint = folder.checkpoints.newest() if resume else None
         if self._processes.is_main:
-            folder.begin(settings, resume)
+            folder.begin(self._asked, settings, resume)
             for damaged in folder.checkpoints.damaged:
                 self._progress.say(f"passed over a damaged checkpoint: {damaged}")
         if checkpoint is not None:
@@ -255,9 +262,7 @@ class _Run:
             draw_curves(list(folder.lines()), folder.path, self._settings.training.select)
             write_atomically(folder.samples, samples)
             if tested is not None:
-                rows = zip(parts.splits.test, tested.outputs, strict=True)
-                lines = [json.dumps({"id": r.id, "source": r.source, "output": o}) + "\n" for r, o in rows]
-                write_atomically(folder.outputs, "".join(lines))
+                write_atomically(folder.outputs, output_lines(parts.splits.test, tested.outputs))
             folder.checkpoints.prune(1)
             # Last, because it is what says that the run has ended.
             write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")
