@@ -13,6 +13,7 @@ from softprompt.config.base import Settings
 from softprompt.config.methods import MethodSettings, PrefixTuningSettings
 from softprompt.config.metrics import METRICS_BY_TASK
 from softprompt.config.tasks import GenerationSettings, TaskSettings
+from softprompt.config.trunk import TrunkCacheSettings
 from softprompt.errors import nearest, problem
 
 
@@ -141,6 +142,9 @@ class TrainingSettings(Settings):
     backbone_dropout: bool = False
     """Whether the frozen backbone's own dropout is on while training."""
     gradient_checkpointing: bool = False
+    trunk_cache: TrunkCacheSettings | None = None
+    """Keep what the layers below the first prompted one make of each input, see docs/trunk.md; None computes
+    it in every step."""
     evaluate_every: int | None = Field(default=None, ge=1)
     """Steps between evaluations on the development set; None is once per epoch."""
     select: str = "loss"
@@ -156,6 +160,14 @@ class TrainingSettings(Settings):
         if self.schedule != "exponential" and self.decay != type(self).model_fields["decay"].default:
             where, got = "training.decay", f"{self.decay} with schedule '{self.schedule}'"
             raise ValueError(problem(where, got, "it only with schedule 'exponential'", "leave it out"))
+        return self
+
+    @model_validator(mode="after")
+    def _trunk_is_fixed(self) -> "TrainingSettings":
+        if self.trunk_cache is not None and self.backbone_dropout:
+            got = "it with training.backbone_dropout: the layers below then give something else in every step"
+            do = "set training.backbone_dropout=false, or leave the cache out"
+            raise ValueError(problem("training.trunk_cache", got, do=do))
         return self
 
     @model_validator(mode="after")

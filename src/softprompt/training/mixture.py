@@ -28,6 +28,7 @@ from softprompt.training.processes import Processes
 from softprompt.training.progress import RunProgress, clock
 from softprompt.training.run import metric_values
 from softprompt.training.together import PromptSet, SeparateLoop, SharedLoop
+from softprompt.training.trunk import RunTrunk
 
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
@@ -147,11 +148,14 @@ class _MixtureRun:
             log=folder.append if processes.is_main else lambda line: None,
             progress=progress,
         )
+        prompts = [part.prompt for part in self._parts.values()]
+        self._trunk = RunTrunk(settings.training, backbone, prompts, folder.trunk, progress)
 
     def go(self, resume: bool, started: float) -> dict[str, Any]:
         """Train, test every part, write; returns what `result.json` says."""
         self._begin(resume)
-        state = self._loop.run()
+        with self._trunk:
+            state = self._loop.run()
         self._progress.say(f"trained {state.step} steps in {clock(state.seconds)}")
         parts = {name: self._finish(name, part) for name, part in self._parts.items()}
         facts: dict[str, Any] = {
@@ -165,6 +169,7 @@ class _MixtureRun:
                 "training": round(state.seconds, 2),
                 "last_sitting": round(time.perf_counter() - started, 2),
             },
+            **self._trunk.facts,
             "versions": versions(),
             "hardware": hardware(self._backbone.device, self._processes.count),
         }
