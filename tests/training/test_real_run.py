@@ -1,6 +1,7 @@
 """Whole runs with real parts: a tiny random backbone in a folder, generated data, a real prompt."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from softprompt.config import parse_run
 from softprompt.prompts.prompt import load_prompt
 from softprompt.tasks.generation import GenerationTask
 from softprompt.training.run import run
+from support.launch import launch
 from support.tokenizer import byte_level
 
 
@@ -122,3 +124,38 @@ def test_the_loss_falls_and_checkpointed_activations_change_nothing(folder, tmp_
     other = run(settings(folder, tmp_path, "checkpointed", gradient_checkpointing=True, **changes))
     for name, tensor in tensors(other.folder).items():
         torch.testing.assert_close(tensor, tensors(one.folder)[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_budget_of_tokens_gives_the_same_prompt(folder, tmp_path):
+    changes = {"backbone_dropout": False, "steps": 4, "accumulation": 1}
+    one = run(settings(folder, tmp_path, "plain", **changes))
+    other = run(settings(folder, tmp_path, "budget", max_tokens_per_pass=60, **changes))
+    for name, tensor in tensors(other.folder).items():
+        torch.testing.assert_close(tensor, tensors(one.folder)[name], rtol=1e-4, atol=1e-5)
+
+
+WORKER = """
+import sys
+import torch
+torch.set_num_threads(1)
+from softprompt.config import parse_run
+from softprompt.training.run import run
+import json, pathlib
+run(parse_run(json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))))
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_give_the_prompt_of_one(folder, tmp_path):
+    if not torch.distributed.is_available():
+        pytest.skip("this torch has no torch.distributed")
+    changes = {"backbone_dropout": False, "accumulation": 1, "batch_size": 5, "max_tokens_per_pass": 90}
+    alone = run(settings(folder, tmp_path, "alone", **changes))
+    recipe = tmp_path / "run.json"
+    both = settings(folder, tmp_path, "both", **changes).model_dump(mode="json")
+    both["backbone"]["device"] = None  # the launcher's
+    recipe.write_text(json.dumps(both), encoding="utf-8")
+    launch([sys.executable, "-c", WORKER, str(recipe)])
+    expected = tensors(alone.folder)
+    for name, tensor in tensors(tmp_path / "both").items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-4, atol=1e-5)

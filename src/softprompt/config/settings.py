@@ -141,6 +141,9 @@ class TrainingSettings(Settings):
     backbone_dropout: bool = False
     """Whether the frozen backbone's own dropout is on while training."""
     gradient_checkpointing: bool = False
+    max_tokens_per_pass: int | None = Field(default=None, ge=1)
+    """Tokens computed at once, padding counted; a step is cut into passes of similar lengths, and the result
+    is the same. None computes a step as `accumulation` says."""
     evaluate_every: int | None = Field(default=None, ge=1)
     """Steps between evaluations on the development set; None is once per epoch."""
     select: str = "loss"
@@ -156,6 +159,13 @@ class TrainingSettings(Settings):
         if self.schedule != "exponential" and self.decay != type(self).model_fields["decay"].default:
             where, got = "training.decay", f"{self.decay} with schedule '{self.schedule}'"
             raise ValueError(problem(where, got, "it only with schedule 'exponential'", "leave it out"))
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_of_cutting(self) -> "TrainingSettings":
+        if self.max_tokens_per_pass is not None and self.accumulation != 1:
+            where, got = "training.accumulation", f"{self.accumulation} beside max_tokens_per_pass"
+            raise ValueError(problem(where, got, "one of the two", "leave one out"))
         return self
 
     @model_validator(mode="after")
