@@ -4,8 +4,8 @@
 
 The end of a step of SmolLM2-135M on an E2E batch: states of 16 rows of 64 tokens, half of them labelled, to
 losses and gradients, (a) through logits of every position, as transformers does by itself, (b) through those
-of labelled positions, (c) in chunks. Peak memory above the start in a process for each. The last line is JSON;
-`--save` also writes it to benchmarks/results/.
+of labelled positions, (c) in chunks. Peak memory above the start in a process for each. The last
+line is JSON; `--save` also writes it to benchmarks/results/.
 """
 
 import argparse

@@ -5,10 +5,10 @@
 
 PEFT trains its prefix once from its default initialisation (20 random vectors) and once from its own
 initialisation from text, the text being two training pairs. Ours begins from the same two pairs
-(`initialization="examples:2"`) and stops where it is at or below both. All have one learning rate (1e-2, falling
-linearly over the three epochs), batches of 16 and AdamW; PEFT's batches are shuffled, ours are by length.
-Clocks count training steps, not evaluations. Each part leaves its file in benchmarks/results/ with `--save`; the
-last line is JSON.
+(`initialization="examples:2"`) and stops where it is at or below both. All have one learning rate (1e-2,
+falling linearly over the three epochs), batches of 16 and AdamW; PEFT's batches are shuffled, ours are by
+length. Clocks count training steps, not evaluations. Each part leaves its file in benchmarks/results/ with
+`--save`; the last line is JSON.
 """
 
 import argparse
