@@ -1,6 +1,6 @@
 """Draw the kept results of cost_curves.py and wall_time.py.
 
-    python benchmarks/figures.py        writes docs/results/performance-*.png from benchmarks/results/
+python benchmarks/figures.py        writes docs/results/performance-*.png from benchmarks/results/
 """
 
 import json
@@ -24,9 +24,7 @@ STYLES = {"softprompt": "o-", "peft": "s--", "bare": "^:"}
 
 def kept(question: str) -> list[dict[str, Any]]:
     """The kept results of a question."""
-    return [
-        json.loads(p.read_text(encoding="utf-8")) for p in sorted(RESULTS.glob(f"{question}-cpu*.json"))
-    ]
+    return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(RESULTS.glob(f"{question}-cpu*.json"))]
 
 
 def cost_curves() -> Figure:
@@ -51,7 +49,11 @@ def wall_time() -> Figure:
     panel = figure.subplots()
     (mine,) = kept("wall_time-ours")
     panel.plot(
-        [p["seconds"] for p in mine["curve"]], [p["loss"] for p in mine["curve"]], "o-", ms=4, label="softprompt"
+        [p["seconds"] for p in mine["curve"]],
+        [p["loss"] for p in mine["curve"]],
+        "o-",
+        ms=4,
+        label="softprompt",
     )
     for who, marker in (("peft-random", "s"), ("peft-text", "^")):
         (theirs,) = kept(f"wall_time-{who}")

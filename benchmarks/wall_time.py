@@ -1,4 +1,4 @@
-"""How long until the development loss that PEFT's prefix reaches after three epochs on 400 E2E pairs?
+"""How long until the development loss that PEFT's prefix reaches after its epochs on 400 E2E pairs?
 
     python benchmarks/wall_time.py                                    everything, one after another
     python benchmarks/wall_time.py --who peft-random|peft-text|ours   one at a time, `ours` last
@@ -6,7 +6,7 @@
 PEFT trains its prefix once from its default initialisation (20 random vectors) and once from its own
 initialisation from text, the text being two training pairs. Ours begins from the same two pairs
 (`initialization="examples:2"`) and stops where it is at or below both. All have one learning rate (1e-2,
-falling linearly over the three epochs), batches of 16 and AdamW; PEFT's batches are shuffled, ours are by
+falling linearly over the epochs), batches of 16 and AdamW; PEFT's batches are shuffled, ours are by
 length. Clocks count training steps, not evaluations. Each part leaves its file in benchmarks/results/ with
 `--save`; the last line is JSON.
 """
@@ -29,8 +29,7 @@ from softprompt.tasks.generation import GenerationTask
 from softprompt.tasks.task import Example
 from softprompt.training.batches import plan
 
-PAIRS, DEV, EPOCHS, RATE, SEED = 400, 100, 3, 1e-2, 0
-STEPS = EPOCHS * PAIRS // BATCH
+PAIRS, DEV, RATE, SEED = 400, 100, 1e-2, 0
 EVERY = 5
 """Steps between our evaluations."""
 
@@ -40,7 +39,8 @@ TARGETS = {"peft-random": "<= 0.1", "peft-text": "<= 0.65"}
 class Setting:
     """The backbone and the pairs of everybody."""
 
-    def __init__(self, dtype: str) -> None:
+    def __init__(self, dtype: str, epochs: int) -> None:
+        self.epochs, self.n_steps = epochs, epochs * PAIRS // BATCH
         self.backbone: Backbone = smollm2(dtype)
         self.task: GenerationTask = generation(self.backbone)
         data = DataSettings(format="e2e", train=Path("e2e/devset.csv"), train_size=PAIRS + DEV)
@@ -54,11 +54,10 @@ class Setting:
         """The development pairs in batches."""
         return [self.dev[i : i + BATCH] for i in range(0, DEV, BATCH)]
 
-
-def lower(optimizer: torch.optim.Optimizer, step: int) -> None:
-    """The linear schedule."""
-    for group in optimizer.param_groups:
-        group["lr"] = RATE * (1 - step / STEPS)
+    def lower(self, optimizer: torch.optim.Optimizer, step: int) -> None:
+        """The linear schedule."""
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * (1 - step / self.n_steps)
 
 
 def theirs(setting: Setting, from_text: bool) -> dict[str, Any]:
@@ -83,12 +82,12 @@ def theirs(setting: Setting, from_text: bool) -> dict[str, Any]:
         sums = [float(model(**padded(b, pad)).loss) * sum(e.n_targets for e in b) for b in setting.chunks()]
         return sum(sums) / sum(e.n_targets for e in setting.dev)
 
-    batches = [b for epoch in range(EPOCHS) for b in shuffled(PAIRS, epoch)]
+    batches = [b for epoch in range(setting.epochs) for b in shuffled(PAIRS, epoch)]
     first, seconds = loss(), 0.0
     model.train()
     for step, batch in enumerate(batches):
         start = time.perf_counter()
-        lower(optimizer, step)
+        setting.lower(optimizer, step)
         model(**padded([setting.train[i] for i in batch], pad)).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -96,6 +95,7 @@ def theirs(setting: Setting, from_text: bool) -> dict[str, Any]:
         seconds += time.perf_counter() - start
     return {
         "length": length,
+        "epochs": setting.epochs,
         "steps": len(batches),
         "seconds": seconds,
         "first_loss": first,
@@ -116,9 +116,9 @@ def ours(setting: Setting, until: float) -> dict[str, Any]:
     )
     seconds = time.perf_counter() - start  # reading the examples is part of the price
     optimizer = optimizer_of(prompt.parameters(), RATE)
-    settings = TrainingSettings(epochs=EPOCHS, batch_size=BATCH, seed=SEED)
+    settings = TrainingSettings(epochs=setting.epochs, batch_size=BATCH, seed=SEED)
     lengths = [example.length for example in setting.train]
-    batches = [b for epoch in range(EPOCHS) for b in plan(lengths, settings, epoch)]
+    batches = [b for epoch in range(setting.epochs) for b in plan(lengths, settings, epoch)]
 
     @torch.no_grad()
     def loss() -> float:
@@ -131,7 +131,7 @@ def ours(setting: Setting, until: float) -> dict[str, Any]:
         if curve[-1]["loss"] <= until:
             break
         start = time.perf_counter()
-        lower(optimizer, step)
+        setting.lower(optimizer, step)
         batch = [setting.train[i] for i in indices]
         with backbone.prompted(prompt):
             (task.loss(batch) / sum(e.n_targets for e in batch)).backward()
@@ -156,10 +156,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--who", choices=["peft-random", "peft-text", "ours"])
     parser.add_argument("--save", action="store_true", help="write the JSON to benchmarks/results/")
     options = parser.parse_args()
-    setting = Setting(options.dtype)
+    setting = Setting(options.dtype, options.epochs)
     reached: dict[str, dict[str, Any]] = {}
     for who in TARGETS:
         if options.who in (None, who):
