@@ -29,6 +29,7 @@ def main() -> None:
     )
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--curve", choices=CURVES, nargs="*", default=list(CURVES))
+    parser.add_argument("--at", type=int, nargs="*", help="these points alone")
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each contender")
     parser.add_argument("--save", action="store_true", help="write the JSON to benchmarks/results/")
     options = parser.parse_args()
@@ -38,7 +39,7 @@ def main() -> None:
     for curve in options.curve:
         method, points = CURVES[curve]
         found = []
-        for point in points:
+        for point in options.at or points:
             length = point if curve in ("prefix_length", "soft_tokens") else LENGTH
             batch = {"batch": point, "text": TEXT_BATCH}.get(curve, BATCH)
             rows = made_up(backbone, batch, point if curve == "text" else TEXT)

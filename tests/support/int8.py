@@ -37,7 +37,7 @@ class Int8Weight(torch.Tensor):
         raise NotImplementedError(f"{func} on Int8Weight")
 
 
-def quantise(model: nn.Module, head: bool = False) -> nn.Module:
+def quantise(model: Any, head: bool = False) -> Any:
     """Turn the weights of linear layers to eight bits, in place; the vocabulary matrix if asked for."""
     for name, module in model.named_modules():
         if type(module) is nn.Linear and (head or "lm_head" not in name):
@@ -49,7 +49,7 @@ def quantise(model: nn.Module, head: bool = False) -> nn.Module:
     return model
 
 
-def dequantised(model: nn.Module) -> nn.Module:
+def dequantised(model: Any) -> Any:
     """Put plain tensors back, with what the eight bits mean."""
     for module in model.modules():
         if type(module) is nn.Linear and isinstance(module.weight, Int8Weight):
