@@ -145,6 +145,9 @@ class TrainingSettings(Settings):
     trunk_cache: TrunkCacheSettings | None = None
     """Keep what the layers below the first prompted one make of each input, see docs/trunk.md; None computes
     it in every step."""
+    max_tokens_per_pass: int | None = Field(default=None, ge=1)
+    """Tokens computed at once, padding counted; a step is cut into passes of similar lengths, and the result
+    is the same. None computes a step as `accumulation` says."""
     evaluate_every: int | None = Field(default=None, ge=1)
     """Steps between evaluations on the development set; None is once per epoch."""
     select: str = "loss"
@@ -168,6 +171,13 @@ class TrainingSettings(Settings):
             got = "it with training.backbone_dropout: the layers below then give something else in every step"
             do = "set training.backbone_dropout=false, or leave the cache out"
             raise ValueError(problem("training.trunk_cache", got, do=do))
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_of_cutting(self) -> "TrainingSettings":
+        if self.max_tokens_per_pass is not None and self.accumulation != 1:
+            where, got = "training.accumulation", f"{self.accumulation} beside max_tokens_per_pass"
+            raise ValueError(problem(where, got, "one of the two", "leave one out"))
         return self
 
     @model_validator(mode="after")
