@@ -208,13 +208,13 @@ def test_folds_of_texts_with_several_references(write):
         ),
         (
             {"format": "e2e", "train_per_class": 4},
-            "data.train_per_class: got 4 for e2e, whose records have no label; expected texts with labels; "
-            "give data.train_size instead",
+            "data.train_per_class: got 4 for e2e, whose records have no label; expected texts or "
+            "pictures with labels; give data.train_size instead",
         ),
         (
             {"format": "copa", "dev": "x", "dev_per_class": 4},
-            "data.dev_per_class: got 4 for copa, whose records have no label; expected texts with labels; "
-            "give data.dev_size instead",
+            "data.dev_per_class: got 4 for copa, whose records have no label; expected texts or "
+            "pictures with labels; give data.dev_size instead",
         ),
         (
             {"dev_per_class": 4},

@@ -25,6 +25,9 @@ class BackboneSettings(Settings):
     """A torch device; None takes the best one that is there."""
     attention: Literal["sdpa", "eager"] | None = None
     """Attention kernel; None keeps the model's own default."""
+    image_size: int | None = Field(default=None, ge=1)
+    """Side of the pictures in pixels, for models that fit their positions to it; None is the image
+    processor's own. Fewer pixels are fewer tokens."""
 
 
 BLANKS = ("cloze", "probing")
@@ -43,12 +46,13 @@ class DataSettings(Settings):
         "e2e", "webnlg", "dart", "scitldr", "jsonl", "csv", "restaurants",
         "boolq", "cb", "copa", "multirc", "rte", "wic", "wsc", "sst2", "trec", "trec_fine", "trex",
         "conll", "squad", "labelled_jsonl", "labelled_csv", "labelled_tsv", "datasets",
+        "image_folder", "datasets_images",
     ]
     # fmt: on
     """How the files are read; `restaurants` is generated (synthetic) and reads no file."""
     train: Path | None = None
-    """File or folder, relative to the data folder (`SOFTPROMPT_DATA`) unless absolute; for `datasets`
-    `name:split` or `name:configuration:split`, e.g. `nyu-mll/glue:rte:train`."""
+    """File or folder, relative to the data folder (`SOFTPROMPT_DATA`) unless absolute; for `datasets` and
+    `datasets_images` `name:split` or `name:configuration:split`, e.g. `nyu-mll/glue:rte:train`."""
     dev: Path | None = None
     test: Path | None = None
     source: str = "source"
@@ -60,7 +64,9 @@ class DataSettings(Settings):
     second: Column | None = None
     """Column of the second text of a pair (same formats); None where there is one text."""
     label: Column | None = "label"
-    """Column of the label or number (same formats); None where nothing is labelled."""
+    """Column of the label or number (same formats, and datasets_images); None where nothing is labelled."""
+    image: str = "image"
+    """Column of the pictures (datasets_images only)."""
     word_column: int = 0
     """Place of the words in a line, from 0; negative counts from the end (conll only)."""
     tag_column: int | None = -1
@@ -188,6 +194,18 @@ class RunSettings(Settings):
             name = task.get("name", "generation") if isinstance(task, dict) else task.name
             return {**raw, "metrics": list(METRICS_BY_TASK.get(name, ("bleu",))[:1])}
         return raw
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_start(cls, raw: Any) -> Any:
+        """A prefix begins at examples, of which only texts can be made."""
+        task, method = (
+            (raw.get(name) for name in ("task", "method")) if isinstance(raw, dict) else (None, None)
+        )
+        pictures = isinstance(task, dict) and task.get("name") == "image_classification"
+        if not pictures or not isinstance(method, dict) or method.get("name") != "prefix_tuning":
+            return raw
+        return {**raw, "method": {"initialization": "random", **method}}
 
     @model_validator(mode="after")
     def _fitting_the_task(self) -> "RunSettings":

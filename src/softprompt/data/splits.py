@@ -10,7 +10,7 @@ from typing import Any
 from softprompt.config import DataSettings
 from softprompt.data.hub import saved
 from softprompt.data.readers import FORMATS, misfits, read
-from softprompt.data.records import AnyRecord, LabelledText, Record, pairs
+from softprompt.data.records import LABELLED, AnyRecord, LabelledPicture, Record, pairs
 from softprompt.data.root import data_root
 from softprompt.data.sampling import draw, draw_per_class, folds, keep_seen, merge, set_aside
 from softprompt.errors import ConfigError, problem
@@ -101,6 +101,8 @@ def fingerprint(train: Sequence[AnyRecord], dev: Sequence[AnyRecord], test: Sequ
 def _content(record: Any) -> list[Any]:
     if isinstance(record, Record):  # without its kind, as it has been since the first stored prompts
         return [record.source, record.targets]
+    if isinstance(record, LabelledPicture):
+        return [type(record).__name__, {"digest": record.digest, "label": record.label}]
     said = {name: value for name, value in asdict(record).items() if name not in ("id", "tags")}
     return [type(record).__name__, said]
 
@@ -188,10 +190,10 @@ def _per_class(settings: DataSettings, has: Sequence[str]) -> Iterator[str]:
     """What is wrong with the sizes per class, a line each."""
     k_train, k_dev = settings.train_per_class, settings.dev_per_class
     for name, k in (("train_per_class", k_train), ("dev_per_class", k_dev)):
-        if k is not None and FORMATS[settings.format].record is not LabelledText:
+        if k is not None and FORMATS[settings.format].record not in LABELLED:
             got = f"{k} for {settings.format}, whose records have no label"
             size = f"data.{name.removesuffix('_per_class')}_size"
-            yield problem(f"data.{name}", got, "texts with labels", f"give {size} instead")
+            yield problem(f"data.{name}", got, "texts or pictures with labels", f"give {size} instead")
     if k_train is not None:
         if settings.train_size is not None:
             got = f"{k_train} beside data.train_size"

@@ -326,4 +326,6 @@ class _MixtureRun:
                 rows = zip(part.splits.test, tested.outputs, strict=True)
                 lines = [json.dumps({"id": r.id, "source": r.source, "output": o}) + "\n" for r, o in rows]
                 write_atomically(folder.outputs, "".join(lines))
+                for name, content in part.task.artefacts(part.splits.test, tested.outputs).items():
+                    write_atomically(folder.path / name, content)
             write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")

@@ -252,6 +252,8 @@ class _Run:
                 rows = zip(parts.splits.test, tested.outputs, strict=True)
                 lines = [json.dumps({"id": r.id, "source": r.source, "output": o}) + "\n" for r, o in rows]
                 write_atomically(folder.outputs, "".join(lines))
+                for name, content in parts.task.artefacts(parts.splits.test, tested.outputs).items():
+                    write_atomically(folder.path / name, content)
             folder.checkpoints.prune(1)
             # Last, because it is what says that the run has ended.
             write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")
