@@ -109,6 +109,21 @@ def test_every_way_trains_and_its_folder_says_the_same_again(softprompt, folder,
     assert before == (way in ("null", "null-words", "manual", "in-context", "prefix", "all"))
 
 
+def test_a_run_by_a_named_pattern_is_known_again(softprompt, folder):
+    named = {"null": "{text} [blank]", "manual": "{text} It was [blank]"}
+    path = recipe(folder, "named", task={**TASK, "template": "manual", "patterns": named})
+    assert softprompt("train", path).code == 0
+    kept = result_of(folder / "runs" / "named")
+    again = softprompt("train", path, "--resume")
+    assert again.code == 0, again.err
+    assert result_of(folder / "runs" / "named") == kept
+    # Its resolved settings mean the same run, another pattern another one.
+    other = softprompt("train", path, "--resume", "--set", "task.template=null")
+    assert other.code != 0 and "task.template" in other.err
+    resolved = folder / "runs" / "named" / "settings.yaml"
+    assert softprompt("train", resolved, "--resume").code == 0
+
+
 def test_the_untouched_backbone_is_measured_too(softprompt, folder):
     path = recipe(folder, "bare")
     manual = recipe(folder, "bare-manual", **WAYS["manual"])

@@ -19,6 +19,7 @@ BASE: dict[str, Any] = {
 
 def facts_of(settings, values, notes=()) -> dict[str, Any]:
     """What a run's `result.json` says, as far as studies read it."""
+    length = getattr(settings.method, "length", None) or 1
     return {
         "name": settings.name,
         "steps": settings.training.steps,
@@ -27,7 +28,7 @@ def facts_of(settings, values, notes=()) -> dict[str, Any]:
             {"group": "seen", "values": dict.fromkeys(values, 0.0), "notes": []},
             {"group": "all", "values": dict(values), "notes": list(notes)},
         ],
-        "counts": {"trained_parameters": 1000 * settings.method.length, "stored_parameters": 12},
+        "counts": {"trained_parameters": 1000 * length, "stored_parameters": 12},
         "seconds": {"training": 61.5, "last_sitting": 70.0},
         "versions": {"softprompt": "0.1.0", "torch": "2.6"},
         "hardware": "x86_64, 2 cores, 1 threads",
@@ -37,7 +38,7 @@ def facts_of(settings, values, notes=()) -> dict[str, Any]:
 def begin(settings) -> RunFolder:
     """The folder of a run that has begun."""
     folder = RunFolder(settings.folder)
-    folder.begin(settings, resume=False)
+    folder.begin(settings, settings, resume=False)
     return folder
 
 

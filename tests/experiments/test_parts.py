@@ -13,14 +13,17 @@ from softprompt.experiments.statistics import paired_t, wilcoxon
 A, B = [10.0, 20.0, 30.0, 40.0], [12.0, 25.0, 29.0, 50.0]
 
 
-def run_folder(path, values, fingerprint="f", **changes):
+def run_folder(path, values, fingerprint="f", bare=False, tested=True, **changes):
     parts = {
         f"P{i}": {
-            "scores": [{"group": "all", "values": {"p_at_1": value, "mrr": value + 1}, "notes": []}],
+            "scores": [{"group": "all", "values": {"p_at_1": value, "mrr": value + 1}, "notes": []}]
+            if tested
+            else [],
             "counts": {
                 "trained_parameters": 5, "stored_parameters": 2, "test_records": 7, "left_out_records": 1,
             },
             "data_fingerprint": f"{fingerprint}{i}",
+            "best": {"metric": "loss", "step": 3, "value": None if bare else 50 - value},
         }
         for i, value in enumerate(values)
     }  # fmt: skip
@@ -44,13 +47,32 @@ def runs(tmp_path):
 
 def test_tables_are_means_pairs_and_parts(runs):
     assert means_table(runs)[1:] == [
-        ["a", f"{statistics.fmean(A):.2f}", f"{statistics.fmean(A) + 1:.2f}", "20", "8"],
-        ["b", f"{statistics.fmean(B):.2f}", f"{statistics.fmean(B) + 1:.2f}", "20", "8"],
+        ["a", f"{statistics.fmean(A):.2f}", f"{statistics.fmean(A) + 1:.2f}", "25.00", "20", "8"],
+        ["b", f"{statistics.fmean(B):.2f}", f"{statistics.fmean(B) + 1:.2f}", "21.00", "20", "8"],
     ]
     (line,) = pairs_table(runs, "p_at_1")[1:]
     tests = [f"{paired_t(B, A):.4f}", f"{wilcoxon(B, A):.4f}"]
     assert line == ["b", "a", "+4.00", "3", "1", *tests]
     assert parts_table(runs, "mrr")[2] == ["P1", "7", "21.00", "26.00"]
+
+
+def test_runs_without_test_sets_are_paired_by_what_picked_their_best_steps(tmp_path, runs, capsys):
+    folders = [str(run_folder(tmp_path / f"{n}-dev", v, tested=False)) for n, v in (("a", A), ("b", B))]
+    found = [read_parts(folder) for folder in map(type(tmp_path), folders)]
+    assert means_table(found)[0][1] == "development loss"
+    # Less loss is better: b comes first.
+    (line,) = pairs_table(found, "development")[1:]
+    assert line[:5] == ["b-dev", "a-dev", "+4.00", "3", "1"]
+    assert pairs_table(runs, "development")[1][2:] == line[2:]
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", *folders])
+    assert ended.value.code == 0 and "development loss" in capsys.readouterr().out
+    bare = read_parts(run_folder(tmp_path / "bare", A, bare=True))
+    assert means_table([runs[0], bare])[0][-3] != "development loss"
+    with pytest.raises(ConfigError, match="'development' of runs that picked by a: loss, bare: none"):
+        pairs_table([runs[0], bare], "development")
+    with pytest.raises(ConfigError, match="'development' for bare"):
+        bare.values("development")
 
 
 def test_what_cannot_be_paired_is_refused(runs, tmp_path):
@@ -77,7 +99,7 @@ def test_the_command_writes_what_it_prints(tmp_path, capsys):
         main(["compare", *folders, "--name", "manual", "--name", "soft", "--output", str(out)])
     assert ended.value.code == 0
     text = out.read_text(encoding="utf-8")
-    assert "| soft | 29.00 | 30.00 | 20 | 8 |" in text and "| soft | manual | +4.00 | 3 | 1 |" in text
+    assert "| soft | 29.00 | 30.00 | 21.00 | 20 | 8 |" in text and "| soft | manual | +4.00 | 3 | 1 |" in text
     assert "vocabulary: 4 records" in text and "--metric p_at_1 --name manual --name soft" in text
     kept = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
     assert kept["soft"]["p_at_1"]["P3"] == 50.0

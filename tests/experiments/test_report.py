@@ -54,7 +54,7 @@ def test_markdown(named, tmp_path):
         "|  | x BLEU | y TER (lower is better) | trained parameters | stored parameters |",
         "| --- | ---: | ---: | ---: | ---: |",
         "| a\\|b | **15.00 ± 7.07** | 50.00 ± 0.00 | 1,000 | 12 |",
-        "| c | 12.35 ± 0.00 | failed | 2,000 | 12 |",
+        "| c | 12.34 ± 0.00 | failed | 2,000 | 12 |",
         "",
         f"- Command: `{COMMAND}`",
         "- Test scores, mean ± sample standard deviation over the seeds; the best complete cell of a column "
@@ -79,8 +79,9 @@ def test_csv_has_a_line_per_run(named):
     assert "\r" not in text and len(lines) == 8
     assert lines[0] == {
         "row": "a|b", "column": "x", "seed": "0", "state": "done", "metric": "bleu", "value": "10.0",
-        "test_bleu": "10.0", "test_ter": "50.0", "steps": "10", "seconds": "61.5",
-        "trained_parameters": "1000", "stored_parameters": "12", "folder": "a-b--x--seed-0", "error": "",
+        "test_bleu": "10.0", "test_ter": "50.0", "test_bleu@seen": "0.0", "test_ter@seen": "0.0",
+        "steps": "10", "seconds": "61.5", "trained_parameters": "1000", "stored_parameters": "12",
+        "folder": "a-b--x--seed-0", "error": "",
     }  # fmt: skip
     assert lines[2]["metric"] == "ter" and lines[2]["value"] == "50.0"
     assert lines[-2]["state"] == "unfinished" and lines[-2]["value"] == ""

@@ -100,7 +100,7 @@ def test_each_part_has_a_run_folder_whose_prompt_scores_as_it_says(tmp_path, pro
     result = run_mixture(settings, backbone=backbone)
     assert result.folder == tmp_path / "several"
     assert sorted(path.name for path in result.folder.iterdir()) == [
-        "checkpoints", "curves.png", "curves.svg", "kind", "log.jsonl", "mood", "result.json",
+        "asked.yaml", "checkpoints", "curves.png", "curves.svg", "kind", "log.jsonl", "mood", "result.json",
         "settings.yaml", "size",
     ]  # fmt: skip
     assert content(result.folder) == result.facts

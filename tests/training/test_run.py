@@ -94,8 +94,8 @@ def test_the_folder_of_a_run(tmp_path, parts):
     folder = result.folder
     assert folder == tmp_path / "one"
     assert sorted(p.name for p in folder.iterdir()) == [
-        "checkpoints", "curves.png", "curves.svg", "log.jsonl", "outputs.jsonl", "prompt", "result.json",
-        "samples.txt", "settings.yaml",
+        "asked.yaml", "checkpoints", "curves.png", "curves.svg", "log.jsonl", "outputs.jsonl", "prompt",
+        "result.json", "samples.txt", "settings.yaml",
     ]  # fmt: skip
     assert [p.name for p in (folder / "checkpoints").iterdir()] == ["step-00000012"]
     lines = log(folder)
@@ -217,6 +217,24 @@ def test_a_run_killed_before_its_first_checkpoint_resumes_from_the_start(tmp_pat
     again = run(settings(tmp_path), resume=True)
     assert again.facts["best"] == first.facts["best"]
     assert [line["step"] for line in log(first.folder) if line["kind"] == "step"] == list(range(1, 13))
+
+
+def test_without_checkpoints_a_stopped_run_begins_again_and_ends_the_same(tmp_path, parts):
+    whole = run(settings(tmp_path / "whole", checkpoint_every=None))
+    assert not list((whole.folder / "checkpoints").glob("*"))
+    calls = iter(range(100))
+
+    def stop():
+        if next(calls) == 6:
+            raise KeyboardInterrupt
+
+    parts.hook = stop
+    with pytest.raises(KeyboardInterrupt):
+        run(settings(tmp_path / "stopped", checkpoint_every=None))
+    parts.hook = lambda: None
+    again = run(settings(tmp_path / "stopped", checkpoint_every=None), resume=True)
+    assert again.facts["best"] == whole.facts["best"]
+    assert [line["step"] for line in log(again.folder) if line["kind"] == "step"] == list(range(1, 13))
 
 
 def test_folders_that_hold_something_are_refused(tmp_path, parts):

@@ -23,6 +23,7 @@ from softprompt.backbones.training_mode import training_mode
 from softprompt.backbones.tuned import absent_biases, tuned_tensors
 from softprompt.backbones.vision import Vision
 from softprompt.backbones.visual_parts import VisualParts, lower
+from softprompt.backbones.vocabulary_loss import chunkable, cross_entropy, finish_of
 from softprompt.errors import BackboneError
 from softprompt.prompts.heads import CLASS, PATCH, PROMPT, SPECIAL
 from softprompt.prompts.inserts import LayerLinears
@@ -55,6 +56,7 @@ class Backbone:
         size = None if pixels is None else pixels.size
         self.spec = describe(model, name, size)
         self._sites = find_attentions(model, size)
+        self._finish = finish_of(model)
         self.vision: Vision | None = None
         """What a model that reads pictures is made of; None where texts are read."""
         if reads_pictures(model):
@@ -366,6 +368,30 @@ class Backbone:
         with self._choosing(inputs, labelled) as options:
             return self.model(**inputs, **options).logits[0]
 
+    def labelled_losses(self, inputs: Mapping[str, Tensor], labelled: Tensor, wanted: Tensor) -> Tensor:
+        """Negative log-likelihoods at chosen positions, without ever holding all their logits.
+
+        Where a family does something unknown to its logits, or the vocabulary matrix learns, they are
+        taken from `labelled_logits`; the numbers are the same.
+
+        Args:
+            inputs: as in `labelled_logits`.
+            labelled: as in `labelled_logits`.
+            wanted: the token at each of them, `[labelled]`, in row-major order.
+
+        Returns:
+            `[labelled]`, float32, differentiable.
+
+        Raises:
+            BackboneError: an encoder without a vocabulary head.
+        """
+        matrix: Any = self.vocabulary_matrix
+        if self._finish is None or not chunkable(matrix):
+            logits = self.labelled_logits(inputs, labelled).float()
+            return nn.functional.cross_entropy(logits, wanted.to(logits.device), reduction="none")
+        states = self.labelled_states(inputs, labelled)
+        return cross_entropy(states, matrix, wanted.to(states.device), self._finish)
+
     def labelled_states(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
         """What the vocabulary matrix reads at chosen positions: `labelled_logits` before the last layer.
 
@@ -377,9 +403,14 @@ class Backbone:
             BackboneError: an encoder without a vocabulary head.
         """
         kept: list[Tensor] = []
+
+        def keep(matrix: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor]:
+            kept.append(args[0])
+            return (args[0][:, :0],)  # the logits of no position
+
         with self._choosing(inputs, labelled) as options:
             # Registered last, it sees what the choice has left.
-            handle = self.vocabulary_matrix.register_forward_pre_hook(lambda _, args: kept.append(args[0]))
+            handle = self.vocabulary_matrix.register_forward_pre_hook(keep)
             try:
                 self.model(**inputs, **options)
             finally:

@@ -171,24 +171,31 @@ def _longest(model: PreTrainedModel, seen: _Seen) -> int | None:
     return longest if longest is not None and longest > 0 else None  # XLNet says -1
 
 
-def probe(model: PreTrainedModel, size: tuple[int, int] | None = None) -> Any:
-    """The base model's output on two tokens (three in an encoder that has a decoder), or on a picture."""
+def probe(model: PreTrainedModel, size: tuple[int, int] | None = None, *, whole: bool = False) -> Any:
+    """The base model's output on two tokens (three in an encoder that has a decoder), or on a picture.
+
+    Args:
+        model: the model.
+        size: of the picture, see `describe`.
+        whole: run the whole model, with its vocabulary head (texts only).
+    """
     if reads_pictures(model):
         return glance(model, size)
     # Not the padding token, which some families give a position of its own.
     token = 0 if model.config.get_text_config().pad_token_id != 0 else 1
     device = word_embeddings(model).device
     training = model.training
+    module = model if whole else model.base_model
     model.eval()
     try:
         if model.config.is_encoder_decoder:
-            return model.base_model(
+            return module(
                 input_ids=torch.full((1, ENCODER_LEN), token, device=device),
                 attention_mask=torch.ones(1, ENCODER_LEN, dtype=torch.long, device=device),
                 decoder_input_ids=torch.full((1, DECODER_LEN), token, device=device),
                 use_cache=False,
             )
         ids = torch.full((1, DECODER_LEN), token, device=device)
-        return model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids))
+        return module(input_ids=ids, attention_mask=torch.ones_like(ids))
     finally:
         model.train(training)

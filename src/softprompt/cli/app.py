@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from softprompt.cli import backbones, compare, demo, evaluate, generate, inspect, predict, study, train
+from softprompt.cli import (
+    backbones,
+    compare,
+    demo,
+    evaluate,
+    generate,
+    inspect,
+    predict,
+    report,
+    study,
+    train,
+)
 from softprompt.cli.options import epilog
 from softprompt.errors import ConfigError, SoftpromptError
 
@@ -21,6 +32,7 @@ app = typer.Typer(
 app.command("demo", epilog=epilog(demo.EXAMPLES))(demo.demo)
 app.command("train", epilog=epilog(train.EXAMPLES))(train.train)
 app.command("study", epilog=epilog(study.EXAMPLES))(study.study)
+app.command("report", epilog=epilog(report.EXAMPLES))(report.report)
 app.command("compare", epilog=epilog(compare.EXAMPLES))(compare.compare)
 app.command("evaluate", epilog=epilog(evaluate.EXAMPLES))(evaluate.evaluate)
 app.command("generate", epilog=epilog(generate.EXAMPLES))(generate.generate)

@@ -20,7 +20,11 @@ def compare(
     ],
     metric: Annotated[
         str | None,
-        typer.Option(help="Paired by this one; the first of the runs if not given.", show_default=False),
+        typer.Option(
+            help="Paired by this one; if not given, the first of the runs. `development`: what their best "
+            "steps were picked by.",
+            show_default=False,
+        ),
     ] = None,
     name: Annotated[
         list[str] | None,
@@ -47,7 +51,8 @@ def compare(
     if len({run.name for run in found}) < len(found):
         raise ConfigError("compare", "two runs of one name", "names that differ", "give --name for each run")
     tables.check_alike(found)
-    chosen = metric or found[0].metrics[0]
+    # Runs without test sets still have what they were picked by.
+    chosen = metric or next(iter(found[0].metrics), tables.DEVELOPMENT)
     console = Console()
     for rows in (tables.means_table(found), tables.pairs_table(found, chosen)):
         head, *lines = rows

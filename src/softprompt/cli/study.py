@@ -45,7 +45,7 @@ def study(
 
     from softprompt.errors import TrainingError
     from softprompt.experiments.grid import load_grid
-    from softprompt.experiments.report import write_report
+    from softprompt.experiments.report import write_numbers, write_report
     from softprompt.experiments.results import read_results
     from softprompt.experiments.runner import run_study
 
@@ -56,6 +56,8 @@ def study(
     again = _command(file, overrides or [], jobs, output)
     interrupted = False
     if not report_only:
+        # From here on the folder says what study it is, also where a kill leaves no report.
+        write_numbers(read_results(grid), again)
         try:
             run_study(grid, jobs, console)
         except KeyboardInterrupt:

@@ -153,8 +153,8 @@ class TrainingSettings(Settings):
     """Development metric that picks the best checkpoint: `loss`, or one of `metrics`."""
     patience: int | None = Field(default=None, ge=1)
     """Evaluations without improvement before stopping; None never stops early."""
-    checkpoint_every: int = Field(default=50, ge=1)
-    """Steps between checkpoints."""
+    checkpoint_every: int | None = Field(default=50, ge=1)
+    """Steps between checkpoints; None makes none, and a run that was stopped begins again."""
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")

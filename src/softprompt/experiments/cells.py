@@ -89,6 +89,21 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What a grid was made from, so that its numbers can be read where the study file is not.
+
+    Args:
+        file: the study file, as the command named it.
+        overrides: those of the command line that are for the runs.
+        recipes: the base recipes, by their paths.
+    """
+
+    file: str
+    overrides: tuple[str, ...]
+    recipes: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
 class Grid:
     """A study with nothing left to decide but what its cells choose by cross-validation.
 
@@ -96,6 +111,7 @@ class Grid:
         folder: where the runs' folders and the report lie.
         cells: row by row.
         references: one per reference, without a column.
+        plan: what it was made from.
     """
 
     settings: StudySettings
@@ -104,6 +120,7 @@ class Grid:
     columns: tuple[str, ...]
     cells: tuple[Cell, ...]
     references: tuple[Cell, ...]
+    plan: Plan
 
     @property
     def all_cells(self) -> tuple[Cell, ...]:

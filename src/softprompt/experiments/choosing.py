@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+from softprompt.errors import TrainingError
 from softprompt.experiments.cells import Cell, Grid, Run
 from softprompt.training.evaluation import better
 from softprompt.training.folder import RunFolder
@@ -18,7 +19,10 @@ def fold_score(run: Run, score: Literal["last", "best"]) -> float | None:
         score: the last evaluation, or the best one.
     """
     folder, metric = RunFolder(run.settings.folder), run.settings.training.select
-    if folder.finished() is None:
+    try:
+        if folder.finished() is None:
+            return None
+    except TrainingError:  # the report names it
         return None
     found: float | None = None
     for line in folder.lines():

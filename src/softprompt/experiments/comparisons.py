@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from softprompt.experiments.measures import higher_is_better
 from softprompt.experiments.results import CellResult, StudyResult
 from softprompt.experiments.statistics import ALPHA, Wins, count_wins, paired_t, wilcoxon
-from softprompt.metrics import HIGHER_IS_BETTER
 
 Table = list[list[str]]
 
@@ -118,7 +118,7 @@ def _pair(result: StudyResult, wins: dict[str, Wins], row: str, rival: str) -> P
 
 def _turned(cell: CellResult, values: Sequence[float]) -> list[float]:
     """The values so that more is better."""
-    return [value if HIGHER_IS_BETTER[cell.cell.metric] else -value for value in values]
+    return [value if higher_is_better(cell.cell.metric) else -value for value in values]
 
 
 def _shown(pair: Pair) -> str:

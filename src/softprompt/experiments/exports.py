@@ -3,12 +3,16 @@
 import csv
 import io
 import statistics
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from softprompt.experiments import comparisons
+from softprompt.experiments.cells import Grid
 from softprompt.experiments.choosing import mean_score
-from softprompt.experiments.results import CellResult, RunResult, StudyResult, overall
-from softprompt.metrics import HIGHER_IS_BETTER
+from softprompt.experiments.curves import curve_of
+from softprompt.experiments.measures import higher_is_better, scores_of
+from softprompt.experiments.results import CellResult, RunResult, StudyResult
 
 
 def as_json(result: StudyResult, command: str) -> dict[str, Any]:
@@ -26,13 +30,15 @@ def as_json(result: StudyResult, command: str) -> dict[str, Any]:
         "references": [_cell_json(result, cell) for cell in result.references],
         "chance": {column: dict(level) for column, level in result.chance.items()},
         **comparisons.as_json(result),
+        "plan": _plan_json(grid),
     }
 
 
 def as_csv(result: StudyResult) -> str:
     """A line per run."""
     text = io.StringIO()
-    metrics = list(dict.fromkeys(m for run in result.runs for m in run.run.settings.metrics))
+    metrics = dict.fromkeys(m for run in result.runs for m in run.run.settings.metrics)
+    metrics |= dict.fromkeys(m for run in result.runs for m in scores_of(run.facts))
     facts = ["steps", "seconds", "trained_parameters", "stored_parameters", "folder", "error"]
     head = ["row", "column", "seed", "state", "metric", "value", *(f"test_{m}" for m in metrics), *facts]
     writer = csv.DictWriter(text, head, restval="", lineterminator="\n")
@@ -40,12 +46,33 @@ def as_csv(result: StudyResult) -> str:
     for cell in result.all_cells:
         for run in cell.runs:
             line = _run_json(run)
-            scores = {f"test_{m}": value for m, value in overall(run.facts).items()}
+            scores = {f"test_{m}": value for m, value in scores_of(run.facts).items()}
             kept = {key: line[key] for key in ("seed", "state", "value", *facts) if line.get(key) is not None}
             writer.writerow(
                 {"row": cell.cell.row, "column": cell.cell.column, "metric": cell.cell.metric} | scores | kept
             )
     return text.getvalue()
+
+
+def _plan_json(grid: Grid) -> dict[str, Any]:
+    """What the study was made from; `stored.planned` reads it."""
+    plan = grid.plan
+    settings = _plain(grid.settings.model_dump(exclude_unset=True))
+    return {
+        "file": plan.file,
+        "overrides": list(plan.overrides),
+        "study": settings,
+        "recipes": {path: _plain(recipe) for path, recipe in plan.recipes.items()},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON values, paths as every system reads them."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value.as_posix() if isinstance(value, PurePath) else value
 
 
 def _cell_json(result: StudyResult, cell: CellResult) -> dict[str, Any]:
@@ -55,7 +82,7 @@ def _cell_json(result: StudyResult, cell: CellResult) -> dict[str, Any]:
         "base": cell.cell.base,
         "changes": dict(cell.cell.changes),
         "metric": cell.cell.metric,
-        "higher_is_better": HIGHER_IS_BETTER[cell.cell.metric],
+        "higher_is_better": higher_is_better(cell.cell.metric),
         "mean": cell.mean,
         "std": cell.std,
         "n": len(cell.values),
@@ -120,4 +147,7 @@ def _run_json(run: RunResult) -> dict[str, Any]:
             "versions": facts["versions"],
             "hardware": facts["hardware"],
         }
+    curve = curve_of(run)
+    if curve.points:
+        found["curve"] = {"metric": curve.metric, "points": [list(point) for point in curve.points]}
     return found

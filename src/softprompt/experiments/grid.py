@@ -9,9 +9,11 @@ from typing import Any
 from softprompt.config import RunSettings, apply_override, parse_run, read_mapping
 from softprompt.data.splits import check as check_data
 from softprompt.errors import ConfigError, problem
-from softprompt.experiments.cells import Cell, Grid, Option, Run
+from softprompt.experiments.cells import Cell, Grid, Option, Plan, Run
 from softprompt.experiments.chance import no_majority
 from softprompt.experiments.keys import filled, put, slug
+from softprompt.experiments.measures import GROUPS, group_of, metric_of
+from softprompt.experiments.published import unshown
 from softprompt.experiments.settings import (
     Candidate,
     StudySettings,
@@ -37,12 +39,31 @@ def load_grid(path: Path | str, overrides: Sequence[str] = (), output: Path | No
     return _Expansion(study, path, of_runs, folder).grid()
 
 
+def planned_grid(study: StudySettings, plan: Plan, folder: Path) -> Grid:
+    """The grid that a plan was written for, without the study file and the recipes.
+
+    Args:
+        folder: the study's folder, wherever it lies now.
+
+    Raises:
+        ConfigError: what this version refuses in it.
+    """
+    return _Expansion(study, Path(plan.file), plan.overrides, folder, plan.recipes).grid()
+
+
 class _Expansion:
     """Makes the cells of one study, gathering mistakes on the way."""
 
-    def __init__(self, study: StudySettings, path: Path, overrides: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self,
+        study: StudySettings,
+        path: Path,
+        overrides: Sequence[str],
+        folder: Path,
+        recipes: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self._study, self._path, self._overrides, self._folder = study, path, overrides, folder
-        self._recipes: dict[str, dict[str, Any]] = {}
+        self._recipes: dict[str, Mapping[str, Any]] = dict(recipes or {})
         self._mistakes: dict[str, list[str]] = {}  # each with the cells that it is in
 
     def grid(self) -> Grid:
@@ -56,6 +77,9 @@ class _Expansion:
         ]
         found = [cell for cell in (*cells, *references) if cell is not None]
         self._check_together(found)
+        shown = {(cell.row, cell.column): cell.metrics for cell in found}
+        for mistake in [] if self._mistakes else unshown(study.published, shown):
+            self._note(study.name, mistake)
         if study.chance is True:
             self._check_chance([cell for cell in cells if cell is not None])
         if self._mistakes:
@@ -67,6 +91,7 @@ class _Expansion:
             tuple(column.name if column else "" for column in columns),
             tuple(cell for cell in cells if cell is not None),
             tuple(cell for cell in references if cell is not None),
+            Plan(self._path.as_posix(), tuple(self._overrides), self._recipes),
         )
 
     def _rows(self) -> list[Variant]:
@@ -101,7 +126,7 @@ class _Expansion:
             return None
         metrics = self._metrics(first.settings, column)
         self._check_metrics(name, "show" if column and column.show else "metric", metrics, first.settings)
-        by = (self._study.choose.metric or metrics[0]) if self._study.choose and options else ""
+        by = (self._study.choose.metric or metric_of(metrics[0])) if self._study.choose and options else ""
         return Cell(row.name, column.name if column else "", base, changes, metrics, runs, tuple(options), by)
 
     def _candidates(self, row: Variant) -> Sequence[Candidate]:
@@ -152,7 +177,7 @@ class _Expansion:
         )
         if settings is None:
             return ()
-        data, by = settings.data, choose.metric or self._metrics(settings, column)[0]
+        data, by = settings.data, choose.metric or metric_of(self._metrics(settings, column)[0])
         if data.folds is not None:
             got = f"{data.folds} beside choose"
             self._note(name, problem("data.folds", got, "none: choose says how many", "leave it out"))
@@ -184,8 +209,10 @@ class _Expansion:
 
     def _check_metrics(self, name: str, where: str, shown: Sequence[str], settings: RunSettings) -> None:
         for metric in shown:
-            if metric not in settings.metrics:
-                known = f"one of the metrics of the run ({', '.join(settings.metrics)})"
+            known = f"one of the metrics of the run ({', '.join(settings.metrics)})"
+            if metric_of(metric) in settings.metrics and group_of(metric) not in ("all", *GROUPS):
+                known = " or ".join(f"{metric_of(metric)}@{group}" for group in GROUPS)
+            if metric_of(metric) not in settings.metrics or group_of(metric) not in ("all", *GROUPS):
                 self._note(name, problem(where, repr(metric) if metric else "nothing", known))
 
     def _base(self, name: str, row: Variant, column: Variant | None) -> str | None:
@@ -244,7 +271,7 @@ class _Expansion:
                 self._note(name, problem(key, "set for a run", "none: the study names its runs' folders"))
 
     def _settings(self, name: str, base: str, changes: Mapping[str, Any]) -> RunSettings | None:
-        raw = copy.deepcopy(self._recipes[base])
+        raw = copy.deepcopy(dict(self._recipes[base]))
         try:
             for key, value in changes.items():
                 put(raw, key, copy.deepcopy(value))

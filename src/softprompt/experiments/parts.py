@@ -15,6 +15,9 @@ from softprompt.training.folder import RunFolder
 
 Table = list[list[str]]
 
+DEVELOPMENT = "development"
+"""In place of a test metric: the value on the development set that the best step was picked by."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -31,11 +34,16 @@ class Parts:
     facts: dict[str, Any]
 
     def values(self, metric: str) -> list[float]:
-        """The metric of every part, in order.
+        """The metric of every part, in order; `development` is the value that its best step was picked by.
 
         Raises:
             ConfigError: a part does not have it.
         """
+        if metric == DEVELOPMENT:
+            picked = [facts["best"]["value"] for facts in self.parts.values()]
+            if None in picked:
+                raise ConfigError("--metric", f"'{metric}' for {self.name}", "a run with development sets")
+            return [float(value) for value in picked]
         found = []
         for part, facts in self.parts.items():
             rows = [row["values"] for row in facts["scores"] if row["group"] == "all"]
@@ -48,6 +56,13 @@ class Parts:
     def count(self, name: str) -> int:
         """One of the counts, summed over the parts."""
         return sum(facts["counts"].get(name, 0) for facts in self.parts.values())
+
+    @property
+    def picked_by(self) -> str | None:
+        """What picked the best step of every part: `loss` or a metric; None without development sets."""
+        picked = {facts["best"]["metric"] for facts in self.parts.values()}
+        values = [facts["best"]["value"] for facts in self.parts.values()]
+        return picked.pop() if len(picked) == 1 and None not in values else None
 
     @property
     def metrics(self) -> list[str]:
@@ -95,7 +110,10 @@ def check_alike(runs: Sequence[Parts]) -> None:
 def means_table(runs: Sequence[Parts]) -> Table:
     """A head and a line per run: the mean of each metric over the parts, and the numbers that it took."""
     metrics = [name for name in runs[0].metrics if all(name in run.metrics for run in runs)]
-    lines = [["", *(LABELS[name] for name in metrics), "trained parameters", "stored parameters"]]
+    if len({run.picked_by for run in runs}) == 1 and runs[0].picked_by:
+        metrics = [*metrics, DEVELOPMENT]
+    heads = [_label(runs[0], name) for name in metrics]
+    lines = [["", *heads, "trained parameters", "stored parameters"]]
     for run in runs:
         means = [f"{statistics.fmean(run.values(name)):.2f}" for name in metrics]
         counts = [f"{run.count(f'{kind}_parameters'):,}" for kind in ("trained", "stored")]
@@ -106,7 +124,9 @@ def means_table(runs: Sequence[Parts]) -> Table:
 def pairs_table(runs: Sequence[Parts], metric: str) -> Table:
     """A head and a line per pair of runs, the better one first."""
     lines = [["", "against", "mean difference", "better in", "worse in", "paired t-test p", "Wilcoxon p"]]
-    sign = 1 if HIGHER_IS_BETTER[metric] else -1
+    if metric == DEVELOPMENT:
+        check_picked_alike(runs)
+    sign = 1 if _higher_is_better(runs[0], metric) else -1
     for i, run in enumerate(runs):
         for rival in runs[i + 1 :]:
             ours, theirs = ([sign * value for value in one.values(metric)] for one in (run, rival))
@@ -137,7 +157,7 @@ def parts_table(runs: Sequence[Parts], metric: str) -> Table:
 
 def as_markdown(runs: Sequence[Parts], metric: str, command: str) -> str:
     """The three tables, with what made them."""
-    label = LABELS[metric]
+    label = _label(runs[0], metric)
     n, records = len(runs[0].parts), sum(f["counts"]["test_records"] for f in runs[0].parts.values())
     versions = ", ".join(f"{key} {value}" for key, value in runs[0].facts["versions"].items())
     out = runs[0].count("left_out_records")
@@ -163,10 +183,32 @@ def as_markdown(runs: Sequence[Parts], metric: str, command: str) -> str:
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
 
 
+def check_picked_alike(runs: Sequence[Parts]) -> None:
+    """Raises ConfigError where runs have no development value, or ones of different kinds."""
+    picked = {run.name: run.picked_by for run in runs}
+    if len(set(picked.values())) > 1 or None in picked.values():
+        got = ", ".join(f"{name}: {by or 'none'}" for name, by in picked.items())
+        raise ConfigError("--metric", f"'{DEVELOPMENT}' of runs that picked by {got}", "one for all")
+
+
+def _label(run: Parts, metric: str) -> str:
+    if metric != DEVELOPMENT:
+        return LABELS[metric]
+    by = run.picked_by or "value"
+    return f"development {LABELS.get(by, by)}"
+
+
+def _higher_is_better(run: Parts, metric: str) -> bool:
+    return HIGHER_IS_BETTER.get(run.picked_by or "" if metric == DEVELOPMENT else metric, False)
+
+
 def as_json(runs: Sequence[Parts]) -> str:
     """Every metric of every part of every run."""
     found = {
-        run.name: {metric: dict(zip(run.parts, run.values(metric), strict=True)) for metric in run.metrics}
+        run.name: {
+            metric: dict(zip(run.parts, run.values(metric), strict=True))
+            for metric in (*run.metrics, *([DEVELOPMENT] if run.picked_by else []))
+        }
         for run in runs
     }
     return json.dumps(found, indent=1) + "\n"

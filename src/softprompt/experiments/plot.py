@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from softprompt.experiments.measures import label
 from softprompt.experiments.results import CellResult, StudyResult
-from softprompt.metrics import HIGHER_IS_BETTER, LABELS
 
 
 def draw_study(result: StudyResult, path: Path) -> bool:
@@ -55,5 +55,4 @@ def _draw_column(panel, color: str, name: str, cells: list[CellResult]) -> None:
 
 def _metrics(result: StudyResult) -> str:
     names = dict.fromkeys(cell.cell.metric for cell in result.cells)
-    shown = [LABELS[name] + ("" if HIGHER_IS_BETTER[name] else " (lower is better)") for name in names]
-    return f"test {' or '.join(shown)}"
+    return f"test {' or '.join(map(label, names))}"

@@ -1,16 +1,16 @@
 """A study's report: `study.json`, `study.csv`, `study.md` and, along an axis, `study.png`."""
 
 import json
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 from softprompt.experiments import comparisons
 from softprompt.experiments.exports import as_csv, as_json
+from softprompt.experiments.measures import label
+from softprompt.experiments.numbers import mean_and_std
 from softprompt.experiments.plot import draw_study
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
 from softprompt.experiments.statistics import ALPHA
-from softprompt.metrics import HIGHER_IS_BETTER, LABELS
 from softprompt.training.disk import write_atomically, writing
 from softprompt.training.progress import clock
 
@@ -32,10 +32,18 @@ def write_report(result: StudyResult, command: str) -> Path:
         picture = draw_study(result, folder / "study.png")
         if not picture:
             (folder / "study.png").unlink(missing_ok=True)
-        write_atomically(folder / "study.json", json.dumps(as_json(result, command), indent=1) + "\n")
+        write_numbers(result, command)
         write_atomically(folder / "study.csv", as_csv(result))
         write_atomically(folder / "study.md", as_markdown(result, command, "study.png" if picture else ""))
     return folder
+
+
+def write_numbers(result: StudyResult, command: str) -> None:
+    """Write `study.json` alone, with what is there so far."""
+    folder = result.grid.folder
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "study.json", json.dumps(as_json(result, command), indent=1) + "\n")
 
 
 def table(result: StudyResult, bold: str = "**{}**", several_lines: bool = False) -> Table:
@@ -75,17 +83,10 @@ def shown_cell(cell: CellResult) -> str:
     if cell.mean is None:
         choosing = " (choosing)" if not cell.runs and cell.state != "not run" else ""
         return f"{cell.state}{choosing}{of}"
-    shown = " / ".join(_mean_and_std(cell.values_of(metric)) for metric in cell.cell.metrics) + of
+    shown = " / ".join(mean_and_std(cell.values_of(metric), metric) for metric in cell.cell.metrics) + of
     if cell.complete:
         return shown
     return f"{shown} ({len(cell.values)} of {len(cell.runs)}, {cell.state})"
-
-
-def _mean_and_std(values: Sequence[float]) -> str:
-    if not values:
-        return "-"
-    shown = f"{statistics.fmean(values):.2f}"
-    return shown if len(values) < 2 else f"{shown} ± {statistics.stdev(values):.2f}"
 
 
 def _shown_chance(result: StudyResult, column: str) -> str:
@@ -116,7 +117,10 @@ def as_markdown(result: StudyResult, command: str, picture: str = "") -> str:
     if picture:
         parts.append(f"\n![{result.grid.settings.name}]({picture})")
     parts.append("")
-    parts += [f"- {line}" for line in _notes(result, command)]
+    counted = max((cell.cell.n_runs for cell in result.all_cells), default=0)
+    values = "mean ± sample standard deviation over the seeds" if counted > 1 else "one run each"
+    reading = f"Test scores, {values}; the best complete cell of a column is bold"
+    parts += [f"- {line}" for line in (f"Command: `{command}`", reading, *notes(result))]
     if result.failed:
         parts.append("\nFailed:\n")
         parts += [f"- {run.run.label}: {' '.join(run.error.split())}" for run in result.failed]
@@ -129,13 +133,10 @@ def _markdown(lines: Table) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in ruled)
 
 
-def _notes(result: StudyResult, command: str) -> list[str]:
+def notes(result: StudyResult) -> list[str]:
+    """What is needed to make the study again, and to know what it says."""
     grid, done = result.grid, [run for run in result.runs if run.state == "done"]
-    counted = max((cell.cell.n_runs for cell in result.all_cells), default=0)
-    notes = [f"Command: `{command}`"]
-    values = "mean ± sample standard deviation over the seeds" if counted > 1 else "one run each"
-    notes.append(f"Test scores, {values}; the best complete cell of a column is bold")
-    notes += _notes_of_choices(result)
+    notes = _notes_of_choices(result)
     tuned = _tuned(result)
     if tuned:
         notes.append(
@@ -153,9 +154,12 @@ def _notes(result: StudyResult, command: str) -> list[str]:
     if done:
         seconds = sum(run.facts["seconds"]["training"] for run in done)
         notes.append(f"Training time of all runs together: {clock(seconds)}")
-        notes.append(f"Hardware: {'; '.join(dict.fromkeys(run.facts['hardware'] for run in done))}")
-        packages = dict.fromkeys(_versions(run) for run in done)
-        notes.append(f"Versions: {'; '.join(packages)}")
+        for name, found in (
+            ("Hardware", dict.fromkeys(run.facts["hardware"] for run in done)),
+            ("Versions", dict.fromkeys(map(_versions, done))),
+        ):
+            if known := [one for one in found if one]:
+                notes.append(f"{name}: {'; '.join(known)}")
     return notes
 
 
@@ -163,7 +167,7 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
     """How candidates were chosen, what counts as a win, and what chance is."""
     settings, notes = result.grid.settings, []
     if (choose := settings.choose) is not None:
-        by = ", ".join(dict.fromkeys(_label(cell.cell.by) for cell in result.all_cells if cell.cell.by))
+        by = ", ".join(dict.fromkeys(label(cell.cell.by) for cell in result.all_cells if cell.cell.by))
         notes.append(
             f"In brackets what each cell chose by {choose.folds}-fold cross-validation on its training and "
             f"development records: the best mean {by} of the {choose.score} evaluation, seed {choose.seed}"
@@ -199,13 +203,8 @@ def _versions(run: RunResult) -> str:
 def _head(result: StudyResult, column: str, between: str) -> str:
     """A column's name and its metric, e.g. `RTE accuracy`."""
     metrics = next(cell.cell.metrics for cell in result.column(column))
-    labels = " / ".join(map(_label, metrics))
+    labels = " / ".join(map(label, metrics))
     return f"{column}{between}{labels}" if column else labels
-
-
-def _label(metric: str) -> str:
-    """A metric as people read it; also the development loss."""
-    return LABELS.get(metric, metric) + ("" if HIGHER_IS_BETTER.get(metric) else " (lower is better)")
 
 
 def _counts(cells: Sequence[CellResult]) -> list[str]:

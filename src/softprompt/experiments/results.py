@@ -4,14 +4,16 @@ import json
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
-from softprompt.errors import SoftpromptError
+from softprompt.errors import SoftpromptError, TrainingError
 from softprompt.experiments.cells import Cell, Grid, Run
 from softprompt.experiments.chance import majority
 from softprompt.experiments.choosing import chosen, fold_score
+from softprompt.experiments.measures import higher_is_better, scores_of
+from softprompt.experiments.numbers import cut
 from softprompt.experiments.runner import check_folders, failure_of
-from softprompt.metrics import HIGHER_IS_BETTER
 from softprompt.training.folder import RunFolder
 
 State = Literal["done", "failed", "unfinished", "not run"]
@@ -25,6 +27,7 @@ class RunResult:
         value: the cell's metric on the test set; None unless the run is done.
         facts: what its `result.json` says; empty unless the run is done.
         error: why it failed.
+        stored: whether a results table says so, and not its folder.
     """
 
     run: Run
@@ -32,6 +35,7 @@ class RunResult:
     value: float | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
+    stored: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ class CellResult:
         return [run.value for run in self.runs if run.value is not None]
 
     def values_of(self, metric: str) -> list[float]:
-        """Any test metric, of every run that is done and has it."""
-        found = [overall(run.facts).get(metric) for run in self.runs if run.state == "done"]
+        """Any measure on the test set, of every run that is done and has it."""
+        found = [scores_of(run.facts).get(metric) for run in self.runs if run.state == "done"]
         return [value for value in found if value is not None]
 
     @property
@@ -129,42 +133,50 @@ class StudyResult:
         """The cells of a column, from top to bottom."""
         return [cell for cell in self.cells if cell.cell.column == name]
 
-    def is_best(self, cell: CellResult) -> bool:
-        """Whether no complete cell of its column has a better mean, as far as two decimals show."""
-        rivals = [other for other in self.column(cell.cell.column) if other.complete]
-        if cell not in rivals or len(rivals) < 2:
-            return False
-        best = max if HIGHER_IS_BETTER[cell.cell.metric] else min
-        means = [round(other.mean, 2) for other in rivals if other.mean is not None]
-        return cell.mean is not None and round(cell.mean, 2) == best(means)
+    def is_best(self, cell: CellResult, measure: str | None = None) -> bool:
+        """Whether no complete cell of its column has a better mean, as far as two decimals show.
+
+        Args:
+            measure: None is the one that compares cells.
+        """
+        measure = measure or cell.cell.metric
+        means = {
+            other.cell.row: float(cut(statistics.fmean(values), measure))
+            for other in self.column(cell.cell.column)
+            if other.complete and (values := other.values_of(measure))
+        }
+        best = max if higher_is_better(measure) else min
+        return len(means) > 1 and means.get(cell.cell.row) == best(means.values())
 
 
-def read_results(grid: Grid) -> StudyResult:
+def read_results(grid: Grid, strict: bool = True) -> StudyResult:
     """Gather what the runs left; nothing is run.
+
+    Args:
+        strict: refuse a folder that holds a run with other settings; else such a run counts as failed.
 
     Raises:
         TrainingError: a run's folder holds a run with other settings.
     """
-    check_folders(grid)
+    if strict:
+        check_folders(grid)
     grid = chosen(grid)
     cells, references = ([_read(grid, cell) for cell in some] for some in (grid.cells, grid.references))
-    return StudyResult(grid, tuple(cells), tuple(references), *_chance(grid))
+    return StudyResult(grid, tuple(cells), tuple(references), *levels(grid))
 
 
-def overall(facts: Mapping[str, Any]) -> dict[str, float]:
-    """The scores of all test records in what a `result.json` says; empty without any."""
-    groups = facts.get("scores", [])
-    return next((dict(group["values"]) for group in groups if group["group"] == "all"), {})
+def judged(run: Run, metric: str, facts: Mapping[str, Any]) -> RunResult:
+    """A run that has ended, with its score; failed where it has none in this metric."""
+    value = scores_of(facts).get(metric)
+    if value is not None:
+        return RunResult(run, "done", float(value), facts)
+    notes = "; ".join(note for group in facts["scores"] for note in group["notes"])
+    why = notes or ("no test set" if not facts["scores"] else "no note says why")
+    return RunResult(run, "failed", error=f"it has no {metric} on the test set: {why}")
 
 
-def _read(grid: Grid, cell: Cell) -> CellResult:
-    runs = tuple(_read_run(grid, cell, run) for run in cell.runs)
-    folds = tuple(tuple(_read_fold(grid, run) for run in option.folds) for option in cell.options)
-    return CellResult(cell, runs, folds)
-
-
-def _chance(grid: Grid) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
-    """The levels of the columns, and why some are not known."""
+def levels(grid: Grid) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
+    """The chance levels of the columns, and why some are not known."""
     asked = grid.settings.chance
     first = {column: next(c for c in grid.cells if c.column == column) for column in grid.columns}
     if asked is False:
@@ -182,30 +194,41 @@ def _chance(grid: Grid) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]
     return {column: {cell.metric: asked} for column, cell in first.items()}, {}
 
 
-def _read_fold(grid: Grid, run: Run) -> RunResult:
-    choose, facts = grid.settings.choose, RunFolder(run.settings.folder).finished()
-    value = fold_score(run, choose.score) if choose is not None else None
-    if facts is None:
-        return _not_done(grid, run)
+def _read(grid: Grid, cell: Cell) -> CellResult:
+    runs = tuple(_read_run(grid, cell, run) for run in cell.runs)
+    folds = tuple(tuple(_read_run(grid, cell, run) for run in option.folds) for option in cell.options)
+    return CellResult(cell, runs, folds)
+
+
+def _read_run(grid: Grid, cell: Cell, run: Run) -> RunResult:
+    """A run of a cell, or one on a fold of it."""
+    choose, folder = grid.settings.choose, RunFolder(run.settings.folder)
+    try:
+        facts = folder.finished()
+        if folder.settings.is_file():
+            folder.check(run.settings, resume=True)
+        if facts is None:
+            return _not_done(grid, run)
+        if choose is None or run.settings.data.folds is None:
+            return judged(run, cell.metric, facts)
+        value = fold_score(run, choose.score)
+    except TrainingError as error:
+        return RunResult(run, "failed", error=str(error))
     if value is None:
         return RunResult(run, "failed", error="its log has no evaluation of the fold; remove its folder")
     return RunResult(run, "done", value, facts)
 
 
-def _read_run(grid: Grid, cell: Cell, run: Run) -> RunResult:
-    facts = RunFolder(run.settings.folder).finished()
-    if facts is None:
-        return _not_done(grid, run)
-    value = overall(facts).get(cell.metric)
-    if value is not None:
-        return RunResult(run, "done", float(value), facts)
-    notes = "; ".join(note for group in facts["scores"] for note in group["notes"])
-    why = notes or ("no test set" if not facts["scores"] else "no note says why")
-    return RunResult(run, "failed", error=f"it has no {cell.metric} on the test set: {why}")
-
-
 def _not_done(grid: Grid, run: Run) -> RunResult:
     folder, failure = RunFolder(run.settings.folder), failure_of(grid, run)
     if failure.exists():
-        return RunResult(run, "failed", error=json.loads(failure.read_text(encoding="utf-8"))["error"])
+        return RunResult(run, "failed", error=_why(failure))
     return RunResult(run, "unfinished" if folder.settings.exists() else "not run")
+
+
+def _why(failure: Path) -> str:
+    """The error that a run left."""
+    try:
+        return str(json.loads(failure.read_text(encoding="utf-8"))["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"{failure.as_posix()} cannot be read, so nobody knows why; the study tries it again"

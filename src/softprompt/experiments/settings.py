@@ -11,9 +11,14 @@ from softprompt.config import apply_override, read_mapping
 from softprompt.config.base import Settings
 from softprompt.config.mistakes import explain_all
 from softprompt.errors import ConfigError, nearest, problem
+from softprompt.experiments.published import Published, misplaced
 
 PLACEHOLDER = "{value}"
 """Stands, in what a column sets, for the value of the row."""
+
+FigureKind = Literal["curve", "box", "bars", "parameters", "learning"]
+"""A measure along the axis; box plots over the seeds; bars of means; a measure against stored parameters;
+development scores over the steps."""
 
 # Of the study itself; every other key of --set is a setting of the runs.
 _OF_THE_STUDY = ("name", "seeds", "metric")
@@ -37,8 +42,8 @@ class Variant(Settings):
     """What a row chooses from, in place of the study's candidates; `[]` is nothing to choose (rows and
     references, with `choose` only)."""
     show: list[str] | None = None
-    """Test metrics shown side by side; the best and the wins go by the first. None is the study's metric
-    (columns only)."""
+    """Test metrics shown side by side, `bleu@unseen` for one group of the records; the best and the wins go
+    by the first. None is the study's metric (columns only)."""
 
 
 class Vary(Settings):
@@ -111,6 +116,10 @@ class StudySettings(Settings):
     chance: bool | float | dict[str, float] = False
     """A row to compare with: true computes it from the test records (always their most frequent label); a
     number, or numbers by column, are shown as they are."""
+    published: list[Published] = Field(default=[])
+    """Figures of the paper, shown beside ours in the report."""
+    figures: list[FigureKind] | None = None
+    """Which figures the report draws; None is those that the study's shape asks for."""
     keep: Literal["results", "prompts", "all"] = "all"
     """What stays of a run that has ended: `all` is its prompt and its last checkpoint, `prompts` the prompt,
     `results` neither; logs, outputs and results always stay."""
@@ -175,7 +184,7 @@ def _contradictions(study: StudySettings) -> list[str]:
     for variant in (*study.rows, *study.references):
         if PLACEHOLDER in str(variant.set):
             lines.append(problem(variant.name, PLACEHOLDER, f"{PLACEHOLDER} in columns only"))
-    return [*lines, *_about_choosing(study), *_about_comparing(study)]
+    return [*lines, *_about_choosing(study), *_about_comparing(study), *_about_reporting(study)]
 
 
 def _about_choosing(study: StudySettings) -> list[str]:
@@ -233,6 +242,20 @@ def _about_comparing(study: StudySettings) -> list[str]:
             lines += _repeated(where, column.show)
             if not column.show:
                 lines.append(problem(where, "none", "at least one metric, or leave it out"))
+    return lines
+
+
+def _about_reporting(study: StudySettings) -> list[str]:
+    rows = [*study.rows, *study.references] if study.vary is None else list(study.references)
+    names = [variant.name for variant in rows]
+    if study.vary is not None:
+        whole = (v for v in study.vary.values if not isinstance(v, dict) or set(v) == {"label", "value"})
+        names += [labelled(value)[0] for value in whole]
+    lines = misplaced(study.published, names, [column.name for column in study.columns])
+    figures = study.figures or []
+    lines += _repeated("figures", figures)
+    if "curve" in figures and study.vary is None:
+        lines.append(problem("figures", "curve with rows", "vary, whose values are the axis", "leave it out"))
     return lines
 
 

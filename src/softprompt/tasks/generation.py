@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 
 from softprompt.config import DecodingSettings, GenerationSettings
 from softprompt.data.records import Record
@@ -125,9 +124,8 @@ class GenerationTask:
             labelled = torch.zeros_like(labels, dtype=torch.bool)
             # The output at a position predicts the token behind it.
             labelled[:, :-1] = labels[:, 1:] != IGNORED
-        logits = self.backbone.labelled_logits(inputs, labelled)
         wanted = labels != IGNORED
-        by_token = F.cross_entropy(logits.float(), labels[wanted], reduction="none")
+        by_token = self.backbone.labelled_losses(inputs, labelled, labels[wanted])
         owner = torch.arange(len(examples), device=device)[:, None].expand_as(labels)[wanted]
         return by_token.new_zeros(len(examples)).index_add(0, owner, by_token)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from softprompt.config import ProbingSettings
@@ -126,8 +125,7 @@ class ProbingTask(BlankTask):
     def losses(self, examples: Sequence[BlankExample]) -> Tensor:
         """Negative log-likelihood of each object among all tokens, `[example]`; differentiable."""
         targets = torch.tensor([example.target for example in examples], device=self.backbone.device)
-        logits = self.backbone.labelled_logits(*self._inputs(examples))
-        return F.cross_entropy(logits.float(), targets, reduction="none")
+        return self.backbone.labelled_losses(*self._inputs(examples), targets)
 
     def predict(self, records: Sequence[Any], progress: Any = None, seed: int = 0) -> list[Any]:
         """For each record the best words, and the rank of its object where that is known.

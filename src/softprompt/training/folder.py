@@ -27,6 +27,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.settings = path / "settings.yaml"
+        self.asked = path / "asked.yaml"
         self.log = path / "log.jsonl"
         self.result = path / "result.json"
         self.outputs = path / "outputs.jsonl"
@@ -53,17 +54,25 @@ class RunFolder:
         if resume:
             # What is left to be resolved in the new settings may still turn out the same.
             given = {key: value for key, value in flat(settings).items() if value is not None}
-            self._compare(given)
+            self._compare(given, asked=flat(settings))
 
-    def begin(self, resolved: Settings, resume: bool) -> None:
-        """Write the resolved settings, or check them against those of the run to resume."""
+    def begin(self, asked: Settings, resolved: Settings, resume: bool) -> None:
+        """Write the settings, or check them against those of the run to resume.
+
+        Args:
+            asked: as the user wrote them, by which `check` knows the run again: a pattern's name, say, is
+                gone from the resolved ones.
+            resolved: with nothing left open.
+            resume: whether the folder holds the run already.
+        """
         if resume:
             self._compare(flat(resolved))
             return
         with writing(self.path, "nothing was trained yet"):
             self.path.mkdir(parents=True, exist_ok=True)
-            text = yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-            write_atomically(self.settings, text)
+            write_atomically(self.asked, _yaml(asked))
+            # Last, because a folder with it is a run.
+            write_atomically(self.settings, _yaml(resolved))
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Add one line to the log."""
@@ -88,29 +97,55 @@ class RunFolder:
                 return
 
     def finished(self) -> dict[str, Any] | None:
-        """The result of a run that ended, or None."""
+        """The result of a run that ended, or None.
+
+        Raises:
+            TrainingError: the file is broken.
+        """
         if not self.result.exists():
             return None
-        return json.loads(self.result.read_text(encoding="utf-8"))
+        try:
+            facts = json.loads(self.result.read_text(encoding="utf-8"))
+        except ValueError as error:
+            facts = error
+        if not isinstance(facts, dict):
+            got = f"broken JSON ({facts})" if isinstance(facts, ValueError) else "no JSON object"
+            do = "put its copy back, or remove it and resume the run from its checkpoint"
+            raise TrainingError(self.result.as_posix(), got, "what the run wrote at its end", do)
+        return facts
 
-    def _compare(self, ours: Mapping[str, Any]) -> None:
+    def _compare(self, ours: Mapping[str, Any], asked: Mapping[str, Any] | None = None) -> None:
+        """Refuse settings that are neither the resolved ones of this folder nor those asked for."""
         if not self.settings.exists():
             raise TrainingError(
                 str(self.path), "no settings.yaml", "a run to resume", "leave out resume to start one"
             )
-        theirs = flat_mapping(yaml.safe_load(self.settings.read_text(encoding="utf-8")) or {})
-        differing = [
-            f"{key} ({theirs.get(key)} there, {value} now)"
-            for key, value in sorted(ours.items())
-            if key not in _FREE and theirs.get(key) != value
-        ]
-        if differing:
+        found = [_differing(self.settings, ours)]
+        if asked is not None and self.asked.exists():
+            found.append(_differing(self.asked, asked))
+        if all(found):
             raise TrainingError(
                 str(self.path),
-                f"other settings: {', '.join(differing)}",
+                f"other settings: {', '.join(min(found, key=len))}",
                 "those that the run began with",
                 "put them back, or give this run another name",
             )
+
+
+def _differing(stored: Path, ours: Mapping[str, Any]) -> list[str]:
+    """Where settings differ from stored ones."""
+    try:
+        read = yaml.safe_load(stored.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, ValueError):
+        read = None
+    if not isinstance(read, dict):
+        raise TrainingError(stored.as_posix(), "broken YAML", "what the run wrote at its start")
+    theirs = flat_mapping(read)
+    return [
+        f"{key} ({theirs.get(key)} there, {value} now)"
+        for key, value in sorted(ours.items())
+        if key not in _FREE and theirs.get(key) != value
+    ]
 
 
 def claim(settings: Any, resume: bool, processes: Processes) -> tuple[RunFolder, dict[str, Any] | None]:
@@ -129,6 +164,10 @@ def claim(settings: Any, resume: bool, processes: Processes) -> tuple[RunFolder,
         folder.check(settings, resume)
     processes.wait()
     return folder, folder.finished() if resume else None
+
+
+def _yaml(settings: Settings) -> str:
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def flat(settings: Settings) -> dict[str, Any]:

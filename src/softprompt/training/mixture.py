@@ -178,7 +178,7 @@ class _MixtureRun:
         folder = self._folder
         checkpoint = folder.checkpoints.newest() if resume else None
         if self._processes.is_main:
-            folder.begin(self._resolved(), resume)
+            folder.begin(self._settings, self._resolved(), resume)
             for damaged in folder.checkpoints.damaged:
                 self._progress.say(f"passed over a damaged checkpoint: {damaged}")
         if checkpoint is not None:

@@ -75,7 +75,7 @@ def run(
         if backbone is None:
             progress.say(f"loading {settings.backbone.name}")
         parts = assemble(settings, processes, backbone)
-        running = _Run(parts, folder, processes, progress)
+        running = _Run(settings, parts, folder, processes, progress)
         facts = running.go(resume, started)
     return RunResult(folder.path, facts)
 
@@ -84,8 +84,14 @@ class _Run:
     """The parts of a run while it lasts."""
 
     def __init__(
-        self, parts: Assembly, folder: RunFolder, processes: Processes, progress: RunProgress
+        self,
+        asked: RunSettings,
+        parts: Assembly,
+        folder: RunFolder,
+        processes: Processes,
+        progress: RunProgress,
     ) -> None:
+        self._asked = asked
         self._parts, self._folder, self._processes, self._progress = parts, folder, processes, progress
         self._examples: list[Any] = [parts.task.encode(record) for record in parts.splits.train]
         self._dev_examples: list[Any] = [parts.task.encode(r) for r in pairs(parts.splits.dev)]
@@ -123,7 +129,7 @@ class _Run:
         settings, folder = self._settings, self._folder
         checkpoint = folder.checkpoints.newest() if resume else None
         if self._processes.is_main:
-            folder.begin(settings, resume)
+            folder.begin(self._asked, settings, resume)
             for damaged in folder.checkpoints.damaged:
                 self._progress.say(f"passed over a damaged checkpoint: {damaged}")
         if checkpoint is not None:

@@ -1,0 +1,1 @@
+"""A study's report: tables, figures, one page, and what the methods said."""

@@ -1,0 +1,105 @@
+"""Where a report's numbers come from: a study file, a study's folder, or a results table."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from softprompt.errors import ConfigError, TrainingError
+from softprompt.experiments.grid import load_grid
+from softprompt.experiments.results import StudyResult, read_results
+from softprompt.experiments.stored import KINDS, planned, read_stored, stored_results
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a report is made from.
+
+    Args:
+        command: the command line that makes the study.
+        unasked: runs of a results table that the study does not ask for.
+    """
+
+    result: StudyResult
+    command: str
+    unasked: tuple[str, ...] = ()
+
+
+def read_source(study: Path, overrides: Sequence[str] = (), table: Path | None = None) -> Source:
+    """Read a study from its file, its folder or its `study.json`.
+
+    Args:
+        study: the YAML file, the folder that the study left, or a `study.json` anywhere.
+        overrides: those that the study was run with; for a YAML file only.
+        table: takes the runs from this results table instead of the run folders.
+
+    Raises:
+        ConfigError: mistakes in the study file, or options that do not go together.
+        TrainingError: nothing is there, or what is there is broken.
+    """
+    if study.suffix in (".yaml", ".yml"):
+        return _of_file(study, overrides, table)
+    if overrides:
+        raise ConfigError(
+            "--set", f"{overrides[0]} beside {study}", "it with a study file; what was run has its settings"
+        )
+    if study.suffix in KINDS:
+        if table is not None:
+            raise ConfigError("--from", f"{table} beside {study}", "one results table")
+        if study.suffix != ".json":
+            raise ConfigError(
+                str(study), "a table without its study", "the study file or its folder",
+                f"softprompt report FILE --from {study.as_posix()}",
+            )  # fmt: skip
+        return _of_table(study, study.parent, study)
+    if not study.is_dir():
+        raise TrainingError(
+            str(study), "nothing there", "a study file, or the folder of a study that was run"
+        )
+    return _of_folder(study, table)
+
+
+def _of_file(path: Path, overrides: Sequence[str], table: Path | None) -> Source:
+    grid = load_grid(path, overrides)
+    words = ["softprompt", "study", path.as_posix()]
+    for override in overrides:
+        words += ["--set", override]
+    if table is not None:
+        stored = read_stored(table)
+        result, unasked = stored_results(grid, stored)
+        return Source(result, str(stored.facts.get("command") or shlex.join(words)), unasked)
+    if not grid.folder.is_dir():
+        raise TrainingError(
+            str(grid.folder), "no such folder", "a study that was run",
+            "run it first, or name a results table with --from",
+        )  # fmt: skip
+    return Source(read_results(grid, strict=False), _command(grid.folder) or shlex.join(words))
+
+
+def _command(folder: Path) -> str:
+    """The command that the study left; empty where there is none, or none that can be read."""
+    try:
+        return str(read_stored(folder / "study.json").facts.get("command", ""))
+    except TrainingError:
+        return ""
+
+
+def _of_folder(folder: Path, table: Path | None) -> Source:
+    kept = folder / "study.json"
+    if not kept.is_file():
+        raise TrainingError(
+            str(folder), "no study.json", "the folder of a study",
+            "name its study file instead: softprompt report FILE",
+        )  # fmt: skip
+    if table is not None:
+        return _of_table(kept, folder, table)
+    stored = read_stored(kept)
+    result = read_results(planned(stored, folder), strict=False)
+    return Source(result, str(stored.facts.get("command", "")))
+
+
+def _of_table(plan: Path, folder: Path, table: Path) -> Source:
+    kept = read_stored(plan)
+    stored = kept if table == plan else read_stored(table)
+    result, unasked = stored_results(planned(kept, folder), stored)
+    return Source(result, str(kept.facts.get("command", "")), unasked)

@@ -1,0 +1,253 @@
+"""A study read back from what it left: the grid from `study.json`, the runs from a results table."""
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from softprompt.config.mistakes import explain_all
+from softprompt.errors import ConfigError, TrainingError
+from softprompt.experiments.cells import Cell, Grid, Plan, Run
+from softprompt.experiments.grid import planned_grid
+from softprompt.experiments.results import CellResult, RunResult, StudyResult, judged, levels
+from softprompt.experiments.settings import StudySettings
+
+KINDS = (".json", ".csv", ".parquet")
+"""Endings of results tables."""
+
+_STATES = ("done", "failed", "unfinished", "not run")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A results table.
+
+    Args:
+        path: its file.
+        runs: what it says of each run, by the name of the run's folder.
+        facts: all of a `study.json`; empty for other tables.
+    """
+
+    path: Path
+    runs: Mapping[str, Mapping[str, Any]]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_stored(path: Path) -> Stored:
+    """A `study.json`, or a table with a line per run as CSV or Parquet.
+
+    Raises:
+        TrainingError: the file is missing or broken, or is no results table.
+    """
+    if path.suffix not in KINDS:
+        raise TrainingError(str(path), f"a file of kind '{path.suffix}'", f"one of {', '.join(KINDS)}")
+    if not path.is_file():
+        raise TrainingError(str(path), "no such file", "a results table of a study")
+    if path.suffix == ".json":
+        facts = _read_json(path)
+        return Stored(path, _by_folder(path, _of_json(path, facts)), facts)
+    lines = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
+    return Stored(path, _by_folder(path, [_from_line(path, i, line) for i, line in enumerate(lines)]))
+
+
+def planned(stored: Stored, folder: Path) -> Grid:
+    """The grid that a `study.json` was written for.
+
+    Args:
+        folder: the study's folder.
+
+    Raises:
+        TrainingError: the table holds no plan.
+        ConfigError: what this version refuses in it.
+    """
+    plan = stored.facts.get("plan")
+    if not isinstance(plan, dict):
+        raise TrainingError(
+            str(stored.path), "a results table without its study", "a study.json of this version",
+            f"name the study file: softprompt report FILE --from {stored.path.as_posix()}",
+        )  # fmt: skip
+    try:
+        settings = StudySettings.model_validate(plan["study"])
+        made = Plan(str(plan["file"]), tuple(plan["overrides"]), dict(plan["recipes"]))
+    except ValidationError as error:
+        lines = explain_all(error.errors(), StudySettings)
+        raise ConfigError.several([f"{stored.path}: plan: {line}" for line in lines]) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingError(str(stored.path), f"a broken plan ({error!r})", "what a study wrote") from None
+    return planned_grid(settings, made, folder)
+
+
+def stored_results(grid: Grid, stored: Stored) -> tuple[StudyResult, tuple[str, ...]]:
+    """A study's results from a table alone; no run folder is looked at.
+
+    Returns:
+        The results, and the runs of the table that the study does not ask for.
+    """
+    cells = tuple(_read(grid, cell, stored) for cell in grid.cells)
+    references = tuple(_read(grid, cell, stored) for cell in grid.references)
+    chance, missing = levels(grid) if "chance" not in stored.facts else (stored.facts["chance"], {})
+    whole = replace(
+        grid, cells=tuple(cell.cell for cell in cells), references=tuple(cell.cell for cell in references)
+    )
+    result = StudyResult(whole, cells, references, chance, missing)
+    asked = {run.run.settings.name for run in result.runs}
+    return result, tuple(
+        name for name, run in stored.runs.items() if name not in asked and run["state"] != "not run"
+    )
+
+
+def _read(grid: Grid, cell: Cell, stored: Stored) -> CellResult:
+    for option in cell.options:
+        if not cell.chosen and any(run.settings.name in stored.runs for run in option.runs):
+            changes = {**cell.changes, **option.changes}
+            cell = replace(cell, runs=option.runs, changes=changes, chosen=option.name)
+    runs = tuple(_run(cell, run, stored) for run in cell.runs)
+    folds = tuple(tuple(_run(cell, run, stored) for run in option.folds) for option in cell.options)
+    return CellResult(cell, runs, folds)
+
+
+def _run(cell: Cell, run: Run, stored: Stored) -> RunResult:
+    line = stored.runs.get(run.settings.name)
+    if line is None:
+        return RunResult(run, "not run", stored=True)
+    if line["state"] != "done":
+        return RunResult(run, line["state"], error=str(line.get("error") or ""), stored=True)
+    if run.settings.data.folds is not None:
+        return RunResult(run, "done", line["value"], line["facts"], stored=True)
+    return replace(judged(run, cell.metric, line["facts"]), stored=True)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _broken(path, f"broken JSON ({error})") from None
+    if not isinstance(facts, dict) or not isinstance(facts.get("cells"), list):
+        raise _broken(path, "JSON without cells")
+    return facts
+
+
+def _of_json(path: Path, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    try:
+        lines = []
+        for cell in (*facts["cells"], *facts.get("references", [])):
+            lines += cell["runs"]
+            for candidate in cell.get("choice", {}).get("candidates", []):
+                lines += candidate["runs"]
+        return [_checked(path, line["folder"], _of_run(line)) for line in lines]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise _broken(path, f"a cell or run without what it should have ({error!r})") from None
+
+
+def _of_run(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A run of `study.json` as `result.json` would say it."""
+    found: dict[str, Any] = {key: line.get(key) for key in ("folder", "state", "error", "value")}
+    if line["state"] == "done":
+        found["facts"] = {
+            "scores": line["scores"],
+            "best": line["best"],
+            "steps": line["steps"],
+            "seconds": {"training": line["seconds"]},
+            "counts": {name: line[name] for name in ("trained_parameters", "stored_parameters")},
+            "versions": line["versions"],
+            "hardware": line["hardware"],
+            "curve": line.get("curve", {"metric": line["best"]["metric"], "points": []}),
+        }
+    return found
+
+
+def _read_csv(path: Path) -> list[dict[str, Any]]:
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            lines: list[dict[str, Any]] = [dict(line) for line in reader]
+    except (ValueError, csv.Error) as error:
+        raise _broken(path, f"broken CSV ({error})") from None
+    _check_head(path, reader.fieldnames or [])
+    if any(None in line or None in line.values() for line in lines):
+        raise _broken(path, "a line with more or fewer fields than the head")
+    return lines
+
+
+def _read_parquet(path: Path) -> list[dict[str, Any]]:
+    try:
+        import pyarrow.parquet as parquet
+        from pyarrow.lib import ArrowException
+    except ImportError:
+        raise TrainingError(
+            str(path), "no pyarrow installed", "the library that reads Parquet", "pip install pyarrow"
+        ) from None
+    try:
+        table = parquet.read_table(path)
+    except (ArrowException, OSError) as error:
+        raise _broken(path, f"broken Parquet ({str(error).splitlines()[0]})") from None
+    _check_head(path, table.column_names)
+    return table.to_pylist()
+
+
+def _check_head(path: Path, head: Sequence[str]) -> None:
+    lacking = [name for name in ("folder", "state", "value") if name not in head]
+    if lacking:
+        raise _broken(path, f"no column {', '.join(lacking)}")
+
+
+def _from_line(path: Path, i: int, line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of a table as `result.json` would say it; a table has no curves."""
+
+    def number(name: str) -> Any:
+        value = line.get(name)
+        if value in (None, ""):
+            return None
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise _broken(path, f"{value!r} as {name} in line {i + 1}") from None
+
+    found = {"folder": line["folder"], "state": line["state"], "error": line.get("error") or ""}
+    found["value"] = number("value")
+    groups: dict[str, dict[str, float]] = {}
+    for name in line:
+        if name.startswith("test_") and (value := number(name)) is not None:
+            metric, _, group = name.removeprefix("test_").partition("@")
+            groups.setdefault(group or "all", {})[metric] = value
+    counts = {name: int(number(name) or 0) for name in ("trained_parameters", "stored_parameters")}
+    found["facts"] = {
+        "scores": [{"group": group, "values": values, "notes": []} for group, values in groups.items()],
+        "steps": int(number("steps") or 0),
+        "seconds": {"training": number("seconds") or 0.0},
+        "counts": counts,
+        "versions": {},
+        "hardware": line.get("hardware") or "",
+        "curve": {"metric": "loss", "points": []},
+    }
+    return _checked(path, str(line["folder"]), found)
+
+
+def _checked(path: Path, folder: str, line: dict[str, Any]) -> dict[str, Any]:
+    if line["state"] not in _STATES:
+        raise _broken(path, f"{line['state']!r} as the state of {folder}")
+    if line["state"] == "done":
+        values = [v for row in line["facts"]["scores"] for v in row["values"].values()]
+        if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):
+            raise _broken(path, f"a score of {folder} that is no finite number")
+    return line
+
+
+def _by_folder(path: Path, lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        if line["folder"] in found:
+            raise _broken(path, f"{line['folder']} more than once")
+        found[str(line["folder"])] = line
+    return found
+
+
+def _broken(path: Path, got: str) -> TrainingError:
+    return TrainingError(
+        str(path), got, "a results table as a study writes it", "make it again from the run folders"
+    )
