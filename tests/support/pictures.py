@@ -39,14 +39,14 @@ def hash_of(colour: str, i: int) -> int:
     return list(COLOURS).index(colour) * 1000 + i
 
 
-def picture_recipe(folder: Path, backbone: Path, **changes: Any) -> Path:
+def picture_recipe(folder: Path, model: Path, **changes: Any) -> Path:
     """A recipe for a run of a few steps on pictures, which lie beside it."""
     for place, (split, n) in enumerate((("train", 4), ("dev", 2), ("test", 3))):
         picture_folder(folder / split, n, first=place * 100)
     settings = {
         "name": "pictures",
         "output": str(folder / "runs"),
-        "backbone": {"name": str(backbone), "device": "cpu"},
+        "backbone": {"name": str(model), "device": "cpu"},
         "method": {"name": "visual_prompt_tuning", "length": 3},
         "data": {
             "format": "image_folder",

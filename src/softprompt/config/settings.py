@@ -137,7 +137,12 @@ class TrainingSettings(Settings):
     decay: float = Field(default=0.95, gt=0, le=1)
     """Factor per epoch of the exponential schedule (0.95 in P-Tuning v2's tagging and span tasks)."""
     warmup_steps: int = Field(default=0, ge=0)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """`sgd` is visual prompt tuning's for prompts and heads."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Of SGD."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """Of everything that is trained; SGD's is part of the gradient."""
     clip_norm: float | None = Field(default=1.0, gt=0)
     """Largest gradient norm; None does not clip."""
     loss: Literal["token_mean", "sequence_sum"] = "token_mean"
@@ -162,6 +167,9 @@ class TrainingSettings(Settings):
         if self.schedule != "exponential" and self.decay != type(self).model_fields["decay"].default:
             where, got = "training.decay", f"{self.decay} with schedule '{self.schedule}'"
             raise ValueError(problem(where, got, "it only with schedule 'exponential'", "leave it out"))
+        if self.optimizer != "sgd" and self.momentum != type(self).model_fields["momentum"].default:
+            where, got = "training.momentum", f"{self.momentum} with optimizer '{self.optimizer}'"
+            raise ValueError(problem(where, got, "it only with optimizer 'sgd'", "leave it out"))
         return self
 
     @model_validator(mode="after")
