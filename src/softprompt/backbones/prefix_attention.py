@@ -1,11 +1,13 @@
 """Attention with a prompt's keys and values before the real ones."""
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from softprompt.backbones.attention import AttentionCall
+from softprompt.backbones.quick_backward import attend, pays
 
 
 def attend_with_prefix(
@@ -69,11 +71,15 @@ def attend_with_prefix(
     group = query.shape[1] // keys.shape[1]
     if not ours or group == 1:
         return call.stock(call.module, query, keys, values, mask, is_causal=False, **kwargs)
+    packed_mask = None
     if mask is not None:
         if ("grouped", wide) not in widened:
             widened["grouped", wide] = mask.repeat(1, 1, group, 1)
-        mask = widened["grouped", wide]
-    return _grouped(query, keys, values, mask, group, dropout, scale), None
+        packed_mask = widened["grouped", wide]
+    if pays(query, keys, values, mask, dropout):
+        forward = partial(_grouped, mask=packed_mask, group=group, dropout=dropout, scale=scale)
+        return attend(forward, query, keys, values, mask, False, scale), None
+    return _grouped(query, keys, values, packed_mask, group, dropout, scale), None
 
 
 def _grouped(
