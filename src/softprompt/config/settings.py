@@ -94,6 +94,8 @@ class DataSettings(Settings):
     """Cross-validation: training and development records are joined and cut into so many folds."""
     fold: int | None = Field(default=None, ge=0)
     """Which fold, from 0, is the development set; the others are trained on."""
+    join_dev: bool = False
+    """Whether development records are trained on too, which leaves none to choose by (VTAB's last runs)."""
     extrapolation: Literal["seen"] | None = None
     """`seen` keeps only the categories marked seen for training (WebNLG's seen -> unseen split)."""
 

@@ -46,7 +46,7 @@ def load(settings: DataSettings) -> Splits:
 
     Per class, training follows the subsample, and so do development records that come from what it
     left; those of a development file do not. `folds` come after all draws: training and development
-    records are joined, and the chosen fold is the development set.
+    records are joined, and the chosen fold is the development set. `join_dev` comes last.
 
     Raises:
         ConfigError: settings that contradict each other, all of them at once.
@@ -76,6 +76,8 @@ def load(settings: DataSettings) -> Splits:
         train = [pair for pair, fold in zip(joined, fold_of, strict=True) if fold != settings.fold]
         dev = [pair for pair, fold in zip(joined, fold_of, strict=True) if fold == settings.fold]
         dev = merge(dev) if FORMATS[settings.format].record is Record else dev
+    if settings.join_dev:
+        train, dev = [*train, *pairs(dev)], []
     return Splits(train, dev, test, fingerprint(train, dev, test))
 
 
@@ -223,3 +225,8 @@ def _folds(settings: DataSettings, has: Sequence[str]) -> Iterator[str]:
             yield problem("data.fold", settings.fold, f"0 to {settings.folds - 1}, the folds counted from 0")
         if "train" not in has:
             yield problem("data.folds", settings.folds, "a path in data.train to cut", "give it")
+    if settings.join_dev:
+        if settings.folds is not None:
+            yield problem("data.join_dev", "it beside data.folds", "one of the two", "drop one")
+        elif not (settings.dev_share or settings.dev_per_class or "dev" in has):
+            yield problem("data.join_dev", "it without development records", "some to join", "leave it out")

@@ -209,7 +209,7 @@ def _read_run(grid: Grid, cell: Cell, run: Run) -> RunResult:
             folder.check(run.settings, resume=True)
         if facts is None:
             return _not_done(grid, run)
-        if choose is None or run.settings.data.folds is None:
+        if choose is None or not run.of_choice:
             return judged(run, cell.metric, facts)
         value = fold_score(run, choose.score)
     except TrainingError as error:
