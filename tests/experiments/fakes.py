@@ -61,7 +61,7 @@ def write_study(folder, base=BASE, **study):
 class FakeRun:
     """Stands in for `training.run.run`: bleu is 10 x length + seed; `fails` holds errors by run.
 
-    A run that is there to choose by logs the evaluations that `evaluations` gives for its settings, and has no test scores.
+    A run to choose by logs the evaluations that `evaluations` gives for its settings; it has no test scores.
     """
 
     def __init__(self) -> None:

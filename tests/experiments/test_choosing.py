@@ -376,8 +376,8 @@ def candidates(*sets):
         ),
         (
             {"choose": {**CHOOSE, "folds": None}, "set": {"data.dev": None}},
-            "a, short (and 3 more): data.dev: got none; expected development records, by which candidates are "
-            "chosen; give some, or choose.folds",
+            "a, short (and 3 more): data.dev: got none; expected development records, by which candidates "
+            "are chosen; give some, or choose.folds",
         ),
         (
             {"choose": {**CHOOSE, "folds": 1}},

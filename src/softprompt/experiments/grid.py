@@ -169,7 +169,7 @@ class _Expansion:
     def _folds(
         self, name: str, base: str, changes: Mapping[str, Any], stem: str, column: Variant | None
     ) -> tuple[Run, ...]:
-        """A run per fold, or one with the development set; without a test set. None where there is a mistake."""
+        """A run per fold, or one with the development set; no test sets. None where there is a mistake."""
         choose = self._study.choose
         assert choose is not None
         by_dev = {"data.join_dev": False} if choose.folds is None else {}

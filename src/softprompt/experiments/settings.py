@@ -56,7 +56,7 @@ class Vary(Settings):
 
 
 class Choose(Settings):
-    """How every cell chooses among candidates before its runs: by cross-validation, or by the development set.
+    """How every cell chooses among candidates before its runs: by folds, or by the development set.
 
     Each candidate is trained once per fold, without a test set; the best mean over the folds wins, the
     first listed of equals. The cell's runs then have the winner's changes, and all training and
