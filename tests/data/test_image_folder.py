@@ -1,6 +1,7 @@
 """Pictures in folders as records: labels, names, draws, and what is refused."""
 
 import shutil
+from typing import Any
 
 import pytest
 
@@ -69,11 +70,11 @@ def test_what_is_no_folder_of_classes_is_refused(folder, tmp_path):
 
 
 def test_draws_per_class_and_folds(folder):
-    splits = load(settings(train=folder, train_per_class=2, dev_per_class=1))
+    splits: Any = load(settings(train=folder, train_per_class=2, dev_per_class=1))
     assert [record.label for record in splits.train] == ["blue"] * 2 + ["green"] * 2 + ["red"] * 2
     assert [record.label for record in splits.dev] == ["blue", "green", "red"]
     assert not {record.digest for record in splits.train} & {record.digest for record in splits.dev}
-    cut = [load(settings(train=folder, folds=4, fold=i)).dev for i in range(4)]
+    cut: Any = [load(settings(train=folder, folds=4, fold=i)).dev for i in range(4)]
     assert all([record.label for record in fold] == ["blue", "green", "red"] for fold in cut)
     assert len({record.digest for fold in cut for record in fold}) == 12
     shared = load(settings(train=folder, dev_share=0.25, test_share=0.25))
@@ -83,7 +84,7 @@ def test_draws_per_class_and_folds(folder):
 def test_one_picture_under_two_names_stays_on_one_side(folder):
     shutil.copy(folder / "red" / "000.png", folder / "red" / "copy.png")
     for i in range(3):
-        splits = load(settings(train=folder, folds=3, fold=i))
+        splits: Any = load(settings(train=folder, folds=3, fold=i))
         assert not {record.digest for record in splits.train} & {record.digest for record in splits.dev}
 
 

@@ -1,5 +1,7 @@
 """Visual prompts are what the paper says: equalities on tiny random models of every family."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -401,7 +403,7 @@ def test_adapters_begin_as_the_backbone_and_all_of_them_learns(family):
     """The paper's code starts both projections at zero, from where no gradient ever comes."""
     backbone, x = tiny_vision(family), pixels()
     head = softprompt.head("picture", LABELS)
-    prompt = softprompt.adapter(backbone, width=16, placement="pfeiffer", head=head)
+    prompt: Any = softprompt.adapter(backbone, width=16, placement="pfeiffer", head=head)
     with torch.no_grad():
         prompt.head.weight.mul_(20)
     with backbone.prompted(None):

@@ -1,6 +1,7 @@
 """Image classification: what is read is what the processor makes, and nothing stops half-way."""
 
 import hashlib
+from typing import Any
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ def records(tmp_path_factory):
 def test_loss_and_answers_are_those_of_pictures_read_by_hand(family, records):
     backbone = tiny_vision(family)
     task = task_of(backbone)
-    prompt = prompt_of(backbone, task)
+    prompt: Any = prompt_of(backbone, task)
     logits = []
     for record in records:
         pixels = backbone.pixels.pixels(decode(record.load(), record.source))

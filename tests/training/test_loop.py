@@ -485,7 +485,8 @@ def test_sgd_is_the_sum_by_hand(tmp_path):
     trained = {name: p for name, p in reader.prompt.named_parameters() if p.requires_grad}
     values = {name: p.detach().clone().double() for name, p in trained.items()}
     velocities = {name: torch.zeros_like(value) for name, value in values.items()}
-    step = reader.loop._optimizer.step
+    optimizer: Any = reader.loop._optimizer
+    step = optimizer.step
 
     def by_hand(*args):
         for name, p in trained.items():
@@ -493,7 +494,7 @@ def test_sgd_is_the_sum_by_hand(tmp_path):
             values[name] = values[name] - (0.01 if "head" in name else 0.05) * velocities[name]
         return step(*args)
 
-    reader.loop._optimizer.step = by_hand
+    optimizer.step = by_hand
     reader.loop.run()
     kept = newest(tmp_path).tensors
     for name, value in values.items():
