@@ -129,7 +129,12 @@ def test_another_size_than_the_models_own():
 
 # -- pixels --------------------------------------------------------------------------------------------------
 
+_OWN = ("ViT", "DeiT", "Beit", "CLIP", "Siglip", "Bit", "Blip", "ChineseCLIP", "Pvt", "MobileNetV2")
 _FORMS = [
+    *(
+        {"image_processor_type": f"{name}ImageProcessor", "image_mean": None, "image_std": None}
+        for name in _OWN
+    ),
     {"image_processor_type": "ViTImageProcessor", "size": 20},
     {"image_processor_type": "ViTImageProcessor", "size": {"height": 20, "width": 24}, "resample": 3},
     {"image_processor_type": "CLIPImageProcessor", "size": 20, "crop_size": 16},
@@ -149,6 +154,8 @@ _FORMS = [
     {"image_processor_type": "DeiTImageProcessor", "size": 19, "crop_size": 20},
     {"image_processor_type": "ViTImageProcessor", "size": 20, "do_normalize": False},
     {"image_processor_type": "ViTImageProcessor", "size": 20, "do_rescale": False},
+    {"image_processor_type": "ViTImageProcessor", "size": 20, "rescale_factor": 1 / 127.5},
+    *({"image_processor_type": "ViTImageProcessor", "size": 20, "resample": i} for i in range(6)),
 ]
 
 
@@ -156,6 +163,7 @@ _FORMS = [
 @pytest.mark.parametrize("size", [(37, 23), (23, 37), (20, 20), (5, 9)])
 def test_pixels_are_those_of_transformers_own_processor(settings, size, tmp_path):
     settings = {"image_mean": [0.4, 0.5, 0.6], "image_std": [0.2, 0.25, 0.3], **settings}
+    settings = {name: value for name, value in settings.items() if value is not None}  # else the class's own
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
     processor = AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))
@@ -178,3 +186,27 @@ def test_pixels_are_those_of_transformers_own_processor(settings, size, tmp_path
 def test_forms_that_are_not_followed_are_refused(settings, message):
     with pytest.raises(BackboneError, match=message):
         PixelForm.of({"image_mean": [0.5] * 3, "image_std": [0.5] * 3, **settings})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("ConvNext", {"do_center_crop": True, "crop_size": {"height": 20, "width": 20}}),  # crop_pct
+        ("EfficientNet", {}),  # an offset, and twice normalised
+        ("Levit", {}),  # resizes to 256 / 224 of its size
+        ("Perceiver", {}),  # crops before it resizes
+        ("PoolFormer", {}),
+        ("DPT", {"do_center_crop": True, "crop_size": {"height": 20, "width": 20}}),  # never crops
+        ("VideoMAE", {}),  # takes films
+        ("ImageGPT", {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}),
+    ],
+)
+def test_processors_with_steps_of_their_own_are_refused(name, settings, tmp_path):
+    settings = {"image_processor_type": f"{name}ImageProcessor", **settings}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
+    processor = AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
+    with pytest.raises(BackboneError, match=f"{name}ImageProcessorPil, which (does something|takes no)"):
+        PixelForm.of(processor)
+    tiny_vision_model("vit").save_pretrained(tmp_path)
+    with pytest.raises(BackboneError, match=f"{name}ImageProcessorPil"):
+        softprompt.load_backbone(tmp_path, device="cpu")

@@ -50,7 +50,8 @@ class PixelForm:
             processor: of transformers, or its settings as a mapping.
 
         Raises:
-            BackboneError: settings that are missing or of an unknown form.
+            BackboneError: settings that are missing or of an unknown form, or a processor that does something
+                else than they say.
         """
         settings = dict(processor if isinstance(processor, Mapping) else processor.to_dict())
         for name in _UNKNOWN:
@@ -85,6 +86,8 @@ class PixelForm:
                 "settings that leave pictures of different sizes",
                 "a size with height and width, or a crop_size",
             )
+        if getattr(processor, "backend", None) == "pil":
+            _try(processor, form)
         return form
 
     @property
@@ -156,6 +159,27 @@ def centre_crop(picture: Image.Image, height: int, width: int) -> Image.Image:
     # Rounded as transformers does it; Pillow fills what lies outside with black.
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     return picture.crop((left, top, left + width, top + height))
+
+
+def _try(processor: Any, form: PixelForm) -> None:
+    """Refuse a processor with steps of its own: those that no setting tells of show in the pixels."""
+    noise = torch.randint(0, 256, (61, 40, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    picture = Image.frombytes("RGB", (40, 61), noise.numpy().tobytes())
+    try:
+        theirs = torch.as_tensor(processor(picture)["pixel_values"][0]).float()
+    except Exception as error:  # whatever a processor of something else leads to
+        said = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        found = f"{type(processor).__name__}, which takes no picture alone ({said[0]})"
+        raise BackboneError("backbone.processor", found, "a processor of pictures") from None
+    ours = form.pixels(picture)
+    if ours.shape == theirs.shape and torch.allclose(ours, theirs, atol=1e-4):
+        return
+    raise BackboneError(
+        "backbone.processor",
+        f"{type(processor).__name__}, which does something else than {', '.join(_KNOWN)} say",
+        "a processor that does these steps alone (ViT's, DeiT's, BEiT's, CLIP's, SigLIP's, Bit's)",
+        "pass processor={...}, its settings as a mapping, to have them followed as they are",
+    )
 
 
 def _size(size: Any, name: str) -> tuple[int, int] | int:
