@@ -332,4 +332,6 @@ class _MixtureRun:
             write_atomically(folder.settings, text)
             if tested is not None:
                 write_atomically(folder.outputs, output_lines(part.splits.test, tested.outputs))
+                for name, content in part.task.artefacts(part.splits.test, tested.outputs).items():
+                    write_atomically(folder.path / name, content)
             write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")

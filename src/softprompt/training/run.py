@@ -265,6 +265,8 @@ class _Run:
             write_atomically(folder.samples, samples)
             if tested is not None:
                 write_atomically(folder.outputs, output_lines(parts.splits.test, tested.outputs))
+                for name, content in parts.task.artefacts(parts.splits.test, tested.outputs).items():
+                    write_atomically(folder.path / name, content)
             folder.checkpoints.prune(1)
             # Last, because it is what says that the run has ended.
             write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")
