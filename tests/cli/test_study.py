@@ -37,7 +37,14 @@ def test_a_study_its_report_and_the_report_again(softprompt, file):
     assert "run 3/3: soft tokens (reference), seed 0" in result.out
     assert result.out.count("loading") == 0 and f"study folder: {folder}" in result.out
     assert "TER" in result.out and "soft tokens (reference)" in result.out
-    for name in ("study.json", "study.csv", "study.md", "study.png", "1--seed-0/prompt/prompt.json"):
+    for name in (
+        "study.json",
+        "study.csv",
+        "study.md",
+        "study.png",
+        "study.parquet",
+        "1--seed-0/prompt/prompt.json",
+    ):
         assert (folder / name).stat().st_size > 0
     facts = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     assert [cell["n"] for cell in facts["cells"]] == [1, 1]
@@ -127,7 +134,7 @@ def test_a_failed_run_is_code_1_and_in_the_table(softprompt, file):
     file.write_text(yaml.safe_dump(raw), encoding="utf-8")
     result = softprompt("study", file)
     assert result.code == 1
-    assert "1 of 3 runs failed" in result.err and f"softprompt study {file}" in result.err
+    assert "1 of 3 runs failed" in result.err and f"softprompt study {file} --retry-failed" in result.err
     assert "failed: 300, seed 0: " in result.out
     assert softprompt("study", file, "--report-only").code == 0
 

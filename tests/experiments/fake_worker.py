@@ -1,4 +1,5 @@
-"""A worker that trains nothing: bleu is the length; a length of 2 dies, 3 waits until it is told to stop."""
+"""A worker that trains nothing: a length of 2 dies, 3 waits until it is told to stop, 4 fails, and 9 waits
+until its parent is killed, and is done the next time."""
 
 import json
 import os
@@ -17,6 +18,14 @@ for job in sys.stdin:
         Path(settings["output"], "begun").touch()
         sys.stdin.read()
         outcome["interrupted"] = True
+    killed = Path(settings["output"], "killed")
+    if length == 9 and not killed.exists():
+        print("waits", file=sys.stderr, flush=True)
+        killed.parent.mkdir(parents=True, exist_ok=True)
+        killed.with_name(".waits").write_text(str(os.getppid()))
+        killed.with_name(".waits").rename(killed.with_name("waits"))
+        sys.stdin.read()
+        break
     note = {"threads": os.environ["OMP_NUM_THREADS"], "pid": os.getpid()}
     print(json.dumps({"name": settings["name"], **note}), file=sys.stderr, flush=True)
     print(json.dumps(outcome), flush=True)

@@ -17,7 +17,7 @@ BASE: dict[str, Any] = {
 }
 
 
-def facts_of(settings, values, notes=()) -> dict[str, Any]:
+def facts_of(settings, values, notes=(), stored=12) -> dict[str, Any]:
     """What a run's `result.json` says, as far as studies read it."""
     length = getattr(settings.method, "length", None) or 1
     return {
@@ -28,7 +28,7 @@ def facts_of(settings, values, notes=()) -> dict[str, Any]:
             {"group": "seen", "values": dict.fromkeys(values, 0.0), "notes": []},
             {"group": "all", "values": dict(values), "notes": list(notes)},
         ],
-        "counts": {"trained_parameters": 1000 * length, "stored_parameters": 12},
+        "counts": {"trained_parameters": 1000 * length, "stored_parameters": stored},
         "seconds": {"training": 61.5, "last_sitting": 70.0},
         "versions": {"softprompt": "0.1.0", "torch": "2.6"},
         "hardware": "x86_64, 2 cores, 1 threads",
@@ -42,10 +42,10 @@ def begin(settings) -> RunFolder:
     return folder
 
 
-def finish(settings, values, notes=()) -> RunFolder:
+def finish(settings, values, notes=(), stored=12) -> RunFolder:
     """The folder of a run that has ended with these test scores."""
     folder = begin(settings)
-    folder.result.write_text(json.dumps(facts_of(settings, values, notes)), encoding="utf-8")
+    folder.result.write_text(json.dumps(facts_of(settings, values, notes, stored)), encoding="utf-8")
     return folder
 
 
@@ -88,7 +88,7 @@ class FakeRun:
             facts["scores"] = []
             for step, value in enumerate(self.evaluations(settings)):
                 folder.append({"kind": "evaluation", "step": step, settings.training.select: value})
-        (folder.prompt).mkdir()
-        (folder.checkpoints.folder / "step-1").mkdir(parents=True)
+        folder.prompt.mkdir(exist_ok=True)
+        (folder.checkpoints.folder / "step-1").mkdir(parents=True, exist_ok=True)
         folder.result.write_text(json.dumps(facts), encoding="utf-8")
         return RunResult(settings.folder, facts)

@@ -12,10 +12,11 @@ from softprompt.data import load
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.experiments.choosing import pick
 from softprompt.experiments.exports import as_json
+from softprompt.experiments.folders import failure_of
 from softprompt.experiments.grid import load_grid
 from softprompt.experiments.report import as_markdown, shown_cell
 from softprompt.experiments.results import read_results
-from softprompt.experiments.runner import failure_of, run_study
+from softprompt.experiments.runner import run_study
 from softprompt.training.folder import RunFolder
 
 DATA = {"format": "e2e", "train": "train.csv", "dev": "dev.csv", "test": "test.csv", "test_size": 9}
@@ -161,7 +162,7 @@ def test_the_metric_says_which_way_is_up(tmp_path, fake_run, metric, chosen):
     assert [cell.cell.chosen for cell in read_results(grid).cells] == [chosen] * 2
 
 
-def test_a_fold_that_fails_costs_its_cell_only_and_is_tried_again(tmp_path, fake_run):
+def test_a_fold_that_fails_costs_its_cell_only_and_is_tried_again_on_request(tmp_path, fake_run):
     grid = grid_of(tmp_path)
     fake_run.fails = {"a--long--fold-1": TrainingError("loss", "nan", "a number")}
     run_study(grid)
@@ -172,6 +173,8 @@ def test_a_fold_that_fails_costs_its_cell_only_and_is_tried_again(tmp_path, fake
     assert "- Runs: 9 of 12 are done" in as_markdown(result, "")
     fake_run.fails = {}
     run_study(grid)
+    assert len(fake_run.calls) == 10  # only when it is asked for
+    run_study(grid, retry_failed=True)
     assert fake_run.calls[10:] == [
         ("a--long--fold-1", True), ("a--long--seed-0", False), ("a--long--seed-1", False),
     ]  # fmt: skip

@@ -87,7 +87,9 @@ def test_what_cannot_be_paired_is_refused(runs, tmp_path):
     with pytest.raises(TrainingError, match="no finished run"):
         read_parts(tmp_path / "nothing")
     single = run_folder(tmp_path / "e", A)
-    (single / "result.json").write_text(json.dumps({"name": "e", "scores": []}), encoding="utf-8")
+    (single / "result.json").write_text(
+        json.dumps({"name": "e", "steps": 1, "best": {}, "scores": [], "counts": {}}), encoding="utf-8"
+    )
     with pytest.raises(TrainingError, match="a run of one task"):
         read_parts(single)
 

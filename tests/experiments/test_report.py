@@ -1,16 +1,14 @@
 """The report's texts, from made-up runs."""
 
-import csv
-import io
 import json
 
 import pytest
 
 from experiments.fakes import begin, finish, write_study
+from softprompt.experiments.folders import failure_of
 from softprompt.experiments.grid import load_grid
-from softprompt.experiments.report import as_csv, as_markdown, write_report
+from softprompt.experiments.report import as_markdown, write_report
 from softprompt.experiments.results import read_results
-from softprompt.experiments.runner import failure_of
 
 COMMAND = "softprompt study study.yaml"
 
@@ -71,21 +69,6 @@ def test_markdown(named, tmp_path):
         "",
         "- c, y, seed 1: loss: got nan second line",
     ]
-
-
-def test_csv_has_a_line_per_run(named):
-    text = as_csv(named)
-    lines = list(csv.DictReader(io.StringIO(text)))
-    assert "\r" not in text and len(lines) == 8
-    assert lines[0] == {
-        "row": "a|b", "column": "x", "seed": "0", "state": "done", "metric": "bleu", "value": "10.0",
-        "test_bleu": "10.0", "test_ter": "50.0", "test_bleu@seen": "0.0", "test_ter@seen": "0.0",
-        "steps": "10", "seconds": "61.5", "trained_parameters": "1000", "stored_parameters": "12",
-        "folder": "a-b--x--seed-0", "error": "",
-    }  # fmt: skip
-    assert lines[2]["metric"] == "ter" and lines[2]["value"] == "50.0"
-    assert lines[-2]["state"] == "unfinished" and lines[-2]["value"] == ""
-    assert lines[-1]["error"] == "loss: got nan\nsecond line"
 
 
 def test_json_has_every_run_with_its_facts(named, tmp_path):

@@ -10,6 +10,7 @@ import yaml
 from experiments.fakes import begin, finish, write_study
 from softprompt.config import load_recipe
 from softprompt.errors import ConfigError
+from softprompt.experiments.folders import failure_of
 from softprompt.experiments.grid import load_grid
 from softprompt.experiments.reporting import latex, markdown
 from softprompt.experiments.reporting.commands import in_yaml, repeating
@@ -18,7 +19,6 @@ from softprompt.experiments.reporting.source import Source
 from softprompt.experiments.reporting.tables import tables
 from softprompt.experiments.reporting.writing import as_markdown, write
 from softprompt.experiments.results import read_results
-from softprompt.experiments.runner import failure_of
 
 ROWS = [
     {"name": "full & whole", "set": {"method": {"name": "fine_tuning"}}},
@@ -133,8 +133,8 @@ def test_a_folder_of_other_settings_is_named_not_counted(tmp_path):
     grid = study_of(tmp_path, rows=ROWS[1:], columns=[], published=[], seeds=None)
     (run,) = grid.runs
     finish(run.settings.model_copy(update={"metrics": ["bleu"]}), {"bleu": 1.0})
-    (gap,) = compose(Source(read_results(grid, strict=False), ""), "").gaps
-    assert "other settings: metrics" in gap
+    gap, no_figure = compose(Source(read_results(grid, strict=False), ""), "").gaps
+    assert "other settings: metrics" in gap and no_figure == "No figure 'bars': no run is done"
 
 
 def test_the_command_of_a_run_gives_its_settings(tmp_path):
@@ -216,4 +216,6 @@ def test_an_unfinished_run_is_named(tmp_path):
     grid = study_of(tmp_path, rows=ROWS[1:], columns=[], published=[], seeds=[5])
     (run,) = grid.runs
     begin(run.settings)
-    assert compose(Source(read_results(grid), ""), "").gaps == ("prefix_0.1%: seed 5 unfinished",)
+    assert compose(Source(read_results(grid), ""), "").gaps == (
+        "prefix_0.1%: seed 5 unfinished", "No figure 'bars': no run is done",
+    )  # fmt: skip

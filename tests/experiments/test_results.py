@@ -7,9 +7,9 @@ import pytest
 
 from experiments.fakes import begin, finish, write_study
 from softprompt.errors import TrainingError
+from softprompt.experiments.folders import failure_of
 from softprompt.experiments.grid import load_grid
 from softprompt.experiments.results import read_results
-from softprompt.experiments.runner import failure_of
 
 ROWS = [{"name": name, "set": {"method.length": length}} for name, length in (("a", 1), ("b", 2), ("c", 3))]
 

@@ -45,7 +45,8 @@ def report(
 ) -> None:
     """Write a study's report again, from what is there: nothing is run.
 
-    Tables in Markdown and LaTeX. What the study still lacks is named; the same numbers give the same bytes.
+    One page that opens from disk, figures as SVG and PNG, tables in Markdown and LaTeX. What the study still
+    lacks is named; the same numbers give the same bytes.
     """
     from rich.console import Console
 

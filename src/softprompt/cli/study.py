@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -30,6 +30,13 @@ def study(
     jobs: Annotated[
         int, typer.Option(min=1, help="Runs at a time, each in a process with its share of the cores.")
     ] = 1,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="Where runs are run: this machine, or the workers of a Ray cluster."),
+    ] = "local",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try runs again that failed before.")
+    ] = False,
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Run nothing; report what is there.")
     ] = False,
@@ -39,7 +46,7 @@ def study(
 ) -> None:
     """Run what a study still lacks, and report it: a table, its numbers, and a plot.
 
-    Stop it at any time; the same command goes on.
+    Stop it at any time; the same command goes on. Runs that failed are left out until --retry-failed.
     """
     from rich.console import Console
 
@@ -53,13 +60,13 @@ def study(
     grid = load_grid(file, overrides or [], output)
     if report_only and not grid.folder.is_dir():
         raise TrainingError(str(grid.folder), "no such folder", "a study that was run", "run it first")
-    again = _command(file, overrides or [], jobs, output)
+    again = _command(file, overrides or [], jobs, engine, output)
     interrupted = False
     if not report_only:
         # From here on the folder says what study it is, also where a kill leaves no report.
         write_numbers(read_results(grid), again)
         try:
-            run_study(grid, jobs, console)
+            run_study(grid, jobs, console, engine, retry_failed)
         except KeyboardInterrupt:
             interrupted = True
     result = read_results(grid)
@@ -70,8 +77,9 @@ def study(
         typer.echo(f"\ninterrupted; go on with: {again}", err=True)
         raise typer.Exit(130)
     if result.failed and not report_only:
+        retry = f"{again} --retry-failed"
         typer.echo(
-            f"{len(result.failed)} of {result.n_runs} runs failed; try them again with: {again}", err=True
+            f"{len(result.failed)} of {result.n_runs} runs failed; try them again with: {retry}", err=True
         )
         raise typer.Exit(1)
 
@@ -97,12 +105,14 @@ def _stars(lines: list[list[str]]) -> bool:
     return any(cell.endswith("*") for line in lines for cell in line)
 
 
-def _command(file: Path, overrides: list[str], jobs: int, output: Path | None) -> str:
+def _command(file: Path, overrides: list[str], jobs: int, engine: str, output: Path | None) -> str:
     words = ["softprompt", "study", file.as_posix()]
     for override in overrides:
         words += ["--set", override]
     if jobs > 1:
         words += ["--jobs", str(jobs)]
+    if engine != "local":
+        words += ["--engine", engine]
     if output is not None:
         words += ["--output", str(output)]
     return shlex.join(words)

@@ -1,14 +1,19 @@
 """One run of a study after another in this process, with one backbone kept loaded."""
 
 import traceback
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
+from filelock import FileLock
 from rich.console import Console
 
 from softprompt.config import RunSettings
 from softprompt.config.settings import BackboneSettings
 from softprompt.errors import SoftpromptError
+from softprompt.experiments.cells import Run
+from softprompt.training.disk import writing
 from softprompt.training.folder import RunFolder
 from softprompt.training.run import run
 
@@ -31,6 +36,35 @@ class Outcome:
     interrupted: bool = False
 
 
+class Engine(Protocol):
+    """Where the runs of a study are run: here one by one, in local processes, or on a Ray cluster."""
+
+    def run(
+        self, runs: Sequence[Run], begun: Callable[[Run], None]
+    ) -> Generator[tuple[Run, Outcome], None, None]:
+        """Outcomes as they come; closing the generator stops every run at a checkpoint.
+
+        Args:
+            begun: called when a run begins, from any thread.
+        """
+        ...
+
+
+class InTurn:
+    """The engine of one run at a time, in this process."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._executor, self._console = Executor(), console
+
+    def run(
+        self, runs: Sequence[Run], begun: Callable[[Run], None]
+    ) -> Generator[tuple[Run, Outcome], None, None]:
+        """As `Engine.run`."""
+        for one in runs:
+            begun(one)
+            yield one, self._executor.run(one.settings, self._console)
+
+
 class Executor:
     """Runs settings one after another; a run that fails tells so and takes nothing with it."""
 
@@ -45,9 +79,11 @@ class Executor:
             KeyboardInterrupt: on Ctrl-C or SIGTERM; while training, after a checkpoint.
         """
         try:
-            resume = RunFolder(settings.folder).settings.is_file()
-            backbone = self._loaded(settings.backbone)
-            run(settings, resume=resume, console=console, backbone=backbone)
+            # A worker of a study that was killed may still be leaving its checkpoint there.
+            with alone(settings.folder):
+                resume = RunFolder(settings.folder).settings.is_file()
+                backbone = self._loaded(settings.backbone)
+                run(settings, resume=resume, console=console, backbone=backbone)
             outcome = Outcome()
         except SoftpromptError as error:
             outcome = Outcome(str(error))
@@ -73,6 +109,19 @@ class Executor:
 
     def _drop(self) -> None:
         self._backbone = self._settings = None
+
+
+def alone(folder: Path, wait: bool = True) -> FileLock:
+    """A lock that the system gives up when its process ends, however it ends.
+
+    Args:
+        folder: what nobody else may work on; the lock is a file beside it.
+        wait: until another process has left it; False raises filelock.Timeout.
+    """
+    lock = folder.parent / "locks" / f"{folder.name}.lock"
+    with writing(lock.parent):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(lock, timeout=-1 if wait else 0)
 
 
 def _changed(backbone: "Backbone") -> bool:

@@ -1,7 +1,5 @@
-"""A study's numbers for other programs: `study.json` and `study.csv`."""
+"""A study's numbers for other programs: `study.json`."""
 
-import csv
-import io
 import statistics
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -11,7 +9,7 @@ from softprompt.experiments import comparisons
 from softprompt.experiments.cells import Grid
 from softprompt.experiments.choosing import mean_score
 from softprompt.experiments.curves import curve_of
-from softprompt.experiments.measures import higher_is_better, scores_of
+from softprompt.experiments.measures import higher_is_better
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
 
 
@@ -26,32 +24,13 @@ def as_json(result: StudyResult, command: str) -> dict[str, Any]:
         "columns": list(grid.columns),
         "seeds": grid.settings.seeds,
         "seed_keys": grid.settings.seed_keys,
+        "subsamples": grid.settings.subsamples,
         "cells": [_cell_json(result, cell) for cell in result.cells],
         "references": [_cell_json(result, cell) for cell in result.references],
         "chance": {column: dict(level) for column, level in result.chance.items()},
         **comparisons.as_json(result),
         "plan": _plan_json(grid),
     }
-
-
-def as_csv(result: StudyResult) -> str:
-    """A line per run."""
-    text = io.StringIO()
-    metrics = dict.fromkeys(m for run in result.runs for m in run.run.settings.metrics)
-    metrics |= dict.fromkeys(m for run in result.runs for m in scores_of(run.facts))
-    facts = ["steps", "seconds", "trained_parameters", "stored_parameters", "folder", "error"]
-    head = ["row", "column", "seed", "state", "metric", "value", *(f"test_{m}" for m in metrics), *facts]
-    writer = csv.DictWriter(text, head, restval="", lineterminator="\n")
-    writer.writeheader()
-    for cell in result.all_cells:
-        for run in cell.runs:
-            line = _run_json(run)
-            scores = {f"test_{m}": value for m, value in scores_of(run.facts).items()}
-            kept = {key: line[key] for key in ("seed", "state", "value", *facts) if line.get(key) is not None}
-            writer.writerow(
-                {"row": cell.cell.row, "column": cell.cell.column, "metric": cell.cell.metric} | scores | kept
-            )
-    return text.getvalue()
 
 
 def _plan_json(grid: Grid) -> dict[str, Any]:
@@ -130,6 +109,7 @@ def _run_json(run: RunResult) -> dict[str, Any]:
     facts = run.facts
     found = {
         "seed": run.run.seed,
+        "subsample": run.run.settings.data.subsample,
         "folder": run.run.settings.name,
         "state": run.state,
         "value": run.value,

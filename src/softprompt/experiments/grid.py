@@ -15,6 +15,7 @@ from softprompt.experiments.keys import filled, put, slug
 from softprompt.experiments.measures import GROUPS, group_of, metric_of
 from softprompt.experiments.published import unshown
 from softprompt.experiments.settings import (
+    SUBSAMPLE,
     Candidate,
     StudySettings,
     Variant,
@@ -27,7 +28,7 @@ def load_grid(path: Path | str, overrides: Sequence[str] = (), output: Path | No
     """Read a study file and check every run that it asks for.
 
     Args:
-        overrides: `key=value` for all runs; `name`, `seeds` and `metric` are the study's own.
+        overrides: `key=value` for all runs; `name`, `seeds`, `subsamples` and `metric` are the study's own.
         output: folder for the study's folder, instead of the file's.
 
     Raises:
@@ -137,17 +138,25 @@ class _Expansion:
         return choose.candidates if row.candidates is None else row.candidates
 
     def _runs(self, name: str, base: str, changes: Mapping[str, Any], stem: str) -> tuple[Run, ...]:
-        """A run per seed; none where there is a mistake."""
+        """A run per subsample and seed; none where there is a mistake."""
         study, runs = self._study, []
-        for seed in study.seeds if study.seeds is not None else [None]:
-            seeds = {} if seed is None else dict.fromkeys(study.seed_keys, seed)
-            settings = self._settings(name, base, {**changes, **seeds})
-            if settings is None:
-                return ()
-            self._check_data(name, settings)
-            seed = settings.training.seed if seed is None else seed
-            place = {"name": f"{stem}--seed-{seed}", "output": self._folder}
-            runs.append(Run(f"{name}, seed {seed}", seed, settings.model_copy(update=place)))
+        for subsample in study.subsamples if study.subsamples is not None else [None]:
+            draw = {} if subsample is None else {SUBSAMPLE: subsample}
+            for seed in study.seeds if study.seeds is not None else [None]:
+                seeds = {} if seed is None else dict.fromkeys(study.seed_keys, seed)
+                settings = self._settings(name, base, {**changes, **draw, **seeds})
+                if settings is None:
+                    return ()
+                self._check_data(name, settings)
+                seed = settings.training.seed if seed is None else seed
+                of_draw = "" if subsample is None else f"--subsample-{subsample}"
+                place = {"name": f"{stem}{of_draw}--seed-{seed}", "output": self._folder}
+                label = (
+                    f"{name}, seed {seed}"
+                    if subsample is None
+                    else (f"{name}, subsample {subsample}, seed {seed}")
+                )
+                runs.append(Run(label, seed, settings.model_copy(update=place)))
         return tuple(runs)
 
     def _option(
@@ -226,10 +235,15 @@ class _Expansion:
         path = Path(os.path.normpath(place)).as_posix()
         if path not in self._recipes:
             try:
-                self._recipes[path] = read_mapping(Path(path))
+                raw = read_mapping(Path(path))
             except ConfigError as error:
                 self._note(name, str(error))
                 return None
+            if "parts" in raw or "each" in raw:
+                do = "train such recipes one by one, then: softprompt compare"
+                self._note(name, problem("base", f"{path}, a run over several tasks", "one of one task", do))
+                return None
+            self._recipes[path] = raw
         return path
 
     def _of_column(self, i: int, column: Variant | None, kind: str) -> dict[str, Any]:
@@ -250,7 +264,8 @@ class _Expansion:
         candidates: Sequence[Candidate],
     ) -> None:
         """Nothing that tells cells apart may be overwritten, or two cells would be the same run."""
-        seeds = self._study.seed_keys if self._study.seeds is not None or candidates else []
+        seeds = [*self._study.seed_keys] if self._study.seeds is not None or candidates else []
+        seeds += [SUBSAMPLE] if self._study.subsamples is not None else []
         overrides = [override.partition("=")[0].strip() for override in self._overrides]
         of_candidates = dict.fromkeys(key for candidate in candidates for key in candidate.set)
         layers = {

@@ -27,7 +27,7 @@ def n_cores() -> int:
 
 
 class Pool:
-    """Workers that share the cores of this machine.
+    """The engine of several local processes, which share the cores of this machine.
 
     Args:
         n: how many.
@@ -37,21 +37,17 @@ class Pool:
 
     def __init__(self, n: int, logs: Path, command: Sequence[str] = WORKER) -> None:
         threads = max(1, n_cores() // n)
-        self._workers = [_Worker(command, threads, logs / f"worker-{i + 1}.log") for i in range(n)]
+        self._workers = [Worker(command, threads, logs / f"worker-{i + 1}.log") for i in range(n)]
 
     def run(self, runs: Sequence[Run], begun: Callable[[Run], None]) -> Generator[tuple[Run, Outcome]]:
-        """Outcomes as they come; closing the generator stops every run at a checkpoint.
-
-        Args:
-            begun: called when a run begins, from the thread of its worker.
-        """
+        """As `Engine.run`; `begun` is called from the thread of the run's worker."""
         waiting: queue.SimpleQueue[Run] = queue.SimpleQueue()
         for run in runs:
             waiting.put(run)
         ended: queue.SimpleQueue[tuple[Run, Outcome]] = queue.SimpleQueue()
         stop = threading.Event()
 
-        def work(worker: _Worker) -> None:
+        def work(worker: Worker) -> None:
             while not stop.is_set():
                 try:
                     run = waiting.get_nowait()
@@ -97,8 +93,14 @@ def _next(ended: "queue.SimpleQueue[tuple[Run, Outcome]]") -> tuple[Run, Outcome
             continue
 
 
-class _Worker:
-    """The near end of a worker process; it starts with its first run, and anew after a crash."""
+class Worker:
+    """The near end of a worker process; it starts with its first run, and anew after a crash.
+
+    Args:
+        command: what the process is.
+        threads: how many it may use.
+        log: file for what it prints.
+    """
 
     def __init__(self, command: Sequence[str], threads: int, log: Path) -> None:
         self._command, self._threads, self._log = command, threads, log

@@ -1,16 +1,17 @@
-"""A study's report: `study.json`, `study.csv`, `study.md` and, along an axis, `study.png`."""
+"""A study's report: `study.json`, `.csv`, `.parquet`, `.md` and, along an axis, `study.png`."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from softprompt.experiments import comparisons
-from softprompt.experiments.exports import as_csv, as_json
+from softprompt.experiments.exports import as_json
 from softprompt.experiments.measures import label
 from softprompt.experiments.numbers import mean_and_std
 from softprompt.experiments.plot import draw_study
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
 from softprompt.experiments.statistics import ALPHA
+from softprompt.experiments.table import write_table
 from softprompt.training.disk import write_atomically, writing
 from softprompt.training.progress import clock
 
@@ -33,7 +34,7 @@ def write_report(result: StudyResult, command: str) -> Path:
         if not picture:
             (folder / "study.png").unlink(missing_ok=True)
         write_numbers(result, command)
-        write_atomically(folder / "study.csv", as_csv(result))
+        write_table(result)
         write_atomically(folder / "study.md", as_markdown(result, command, "study.png" if picture else ""))
     return folder
 
@@ -149,6 +150,8 @@ def notes(result: StudyResult) -> list[str]:
     possible = (run for cell in result.all_cells for run in cell.cell.possible)
     seeds = dict.fromkeys(str(run.seed) for run in possible)
     notes.append(f"Seeds: {', '.join(seeds)} ({', '.join(grid.settings.seed_keys)})")
+    if grid.settings.subsamples is not None:
+        notes.append(f"Subsamples: {', '.join(map(str, grid.settings.subsamples))}, each with every seed")
     if len(done) < result.n_runs:
         notes.append(f"Runs: {len(done)} of {result.n_runs} are done")
     if done:

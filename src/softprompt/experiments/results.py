@@ -1,19 +1,17 @@
 """What has become of a study's runs, read from their folders alone."""
 
-import json
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from softprompt.errors import SoftpromptError, TrainingError
 from softprompt.experiments.cells import Cell, Grid, Run
 from softprompt.experiments.chance import majority
 from softprompt.experiments.choosing import chosen, fold_score
+from softprompt.experiments.folders import check_folders, read_failure
 from softprompt.experiments.measures import higher_is_better, scores_of
 from softprompt.experiments.numbers import cut
-from softprompt.experiments.runner import check_folders, failure_of
 from softprompt.training.folder import RunFolder
 
 State = Literal["done", "failed", "unfinished", "not run"]
@@ -165,6 +163,13 @@ def read_results(grid: Grid, strict: bool = True) -> StudyResult:
     return StudyResult(grid, tuple(cells), tuple(references), *levels(grid))
 
 
+def failed_runs(grid: Grid) -> list[RunResult]:
+    """The runs that failed, those on folds first."""
+    grid = chosen(grid)
+    cells, references = ([_read(grid, cell) for cell in some] for some in (grid.cells, grid.references))
+    return StudyResult(grid, tuple(cells), tuple(references)).failed
+
+
 def judged(run: Run, metric: str, facts: Mapping[str, Any]) -> RunResult:
     """A run that has ended, with its score; failed where it has none in this metric."""
     value = scores_of(facts).get(metric)
@@ -209,6 +214,9 @@ def _read_run(grid: Grid, cell: Cell, run: Run) -> RunResult:
             folder.check(run.settings, resume=True)
         if facts is None:
             return _not_done(grid, run)
+        if wrong := _unusable(facts):
+            got = f"nothing of use as {wrong}"
+            raise TrainingError(folder.result.as_posix(), got, "what the run wrote at its end")
         if choose is None or run.settings.data.folds is None:
             return judged(run, cell.metric, facts)
         value = fold_score(run, choose.score)
@@ -220,15 +228,28 @@ def _read_run(grid: Grid, cell: Cell, run: Run) -> RunResult:
 
 
 def _not_done(grid: Grid, run: Run) -> RunResult:
-    folder, failure = RunFolder(run.settings.folder), failure_of(grid, run)
-    if failure.exists():
-        return RunResult(run, "failed", error=_why(failure))
-    return RunResult(run, "unfinished" if folder.settings.exists() else "not run")
+    error = read_failure(grid, run)
+    if error is not None:
+        return RunResult(run, "failed", error=error)
+    return RunResult(run, "unfinished" if RunFolder(run.settings.folder).settings.exists() else "not run")
 
 
-def _why(failure: Path) -> str:
-    """The error that a run left."""
-    try:
-        return str(json.loads(failure.read_text(encoding="utf-8"))["error"])
-    except (ValueError, KeyError, TypeError):
-        return f"{failure.as_posix()} cannot be read, so nobody knows why; the study tries it again"
+def _unusable(facts: Mapping[str, Any]) -> str:
+    """The first thing that reports need and that a result does not say; empty where it says all."""
+    if not all(map(_is_group, facts["scores"])):
+        return "scores"
+    counts, seconds = facts["counts"], facts.get("seconds")
+    if not all(isinstance(counts.get(f"{kind}_parameters"), int) for kind in ("trained", "stored")):
+        return "counts"
+    if not isinstance(seconds, dict) or not isinstance(seconds.get("training"), int | float):
+        return "seconds"
+    kinds = {"versions": dict, "hardware": str}
+    return next((key for key, kind in kinds.items() if not isinstance(facts.get(key), kind)), "")
+
+
+def _is_group(group: Any) -> bool:
+    """Whether it is the scores of a group of test records."""
+    if not isinstance(group, dict) or not {"group", "values", "notes"} <= set(group):
+        return False
+    values = group["values"]
+    return isinstance(values, dict) and all(isinstance(value, int | float) for value in values.values())

@@ -20,8 +20,11 @@ FigureKind = Literal["curve", "box", "bars", "parameters", "learning"]
 """A measure along the axis; box plots over the seeds; bars of means; a measure against stored parameters;
 development scores over the steps."""
 
+SUBSAMPLE = "data.subsample"
+"""The setting that `subsamples` sets."""
+
 # Of the study itself; every other key of --set is a setting of the runs.
-_OF_THE_STUDY = ("name", "seeds", "metric")
+_OF_THE_STUDY = ("name", "seeds", "subsamples", "metric")
 
 
 class Candidate(Settings):
@@ -103,6 +106,8 @@ class StudySettings(Settings):
     """Levels to compare with: rows of their own without a column, horizontal lines in the plot."""
     seeds: list[int] | None = None
     """Each cell is run once per seed; None is the recipe's own seed."""
+    subsamples: list[int] | None = None
+    """Draws of the data (`data.subsample`); every seed is run on each of them. None is the recipe's own."""
     seed_keys: list[str] = Field(default=["training.seed"], min_length=1)
     """Keys that take the seed, e.g. also `data.subsample`."""
     metric: str | None = None
@@ -129,7 +134,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> tuple[StudySettings
     """Read a study file.
 
     Args:
-        overrides: `key=value`; `name`, `seeds` and `metric` change the study.
+        overrides: `key=value`; `name`, `seeds`, `subsamples` and `metric` change the study.
 
     Returns:
         The study, and the overrides that are for its runs.
@@ -177,6 +182,13 @@ def _contradictions(study: StudySettings) -> list[str]:
         if not study.seeds:
             lines.append(problem("seeds", "none", "at least one", "or leave seeds out"))
         lines += _repeated("seeds", study.seeds)
+    if study.subsamples is not None:
+        if not study.subsamples:
+            lines.append(problem("subsamples", "none", "at least one", "or leave subsamples out"))
+        lines += _repeated("subsamples", study.subsamples)
+        if SUBSAMPLE in study.seed_keys:
+            got = f"subsamples, and {SUBSAMPLE} in seed_keys"
+            lines.append(problem("subsamples", got, "one of them", "leave one out"))
     if study.vary is not None:
         lines += _about_vary(study.vary, study.columns)
     elif any(PLACEHOLDER in str(variant.set) for variant in study.columns):
@@ -220,7 +232,7 @@ def _about_comparing(study: StudySettings) -> list[str]:
     for name in ("wins", "paired"):
         if getattr(study, name) and n_rows < 2:
             lines.append(problem(name, f"true with {n_rows} rows", "at least two to compare"))
-    if study.wins and len(study.seeds or [0]) < 2:
+    if study.wins and len(study.seeds or [0]) * len(study.subsamples or [0]) < 2:
         lines.append(problem("wins", "true with one seed", "at least two seeds to test over", "give seeds"))
     if study.paired and len(study.columns) < 2:
         got = f"true with {len(study.columns)} columns"

@@ -2,7 +2,10 @@
 
 import os
 import platform
+import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
 
@@ -19,7 +22,24 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
+    if (found_commit := commit()) is not None:
+        found["commit"] = found_commit
     return found
+
+
+@cache
+def commit(package: Path = Path(softprompt.__file__).parent) -> str | None:
+    """The commit that this code is of, with `-dirty` where files differ; None where it is no checkout."""
+    if not (package.parents[1] / ".git").exists():  # not of some other repository that it was installed in
+        return None
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=10"]
+    try:
+        done = subprocess.run(
+            command, cwd=package, capture_output=True, encoding="utf-8", timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def hardware(device: torch.device, n_processes: int) -> str:

@@ -17,6 +17,18 @@ from softprompt.training.processes import Processes
 _FREE = {"name", "output", "backbone.device"}
 
 
+_FACTS = {"name": str, "steps": int, "best": dict, "scores": list, "counts": dict}
+"""What the result of a run of one task, or of one task of several, says, and as what."""
+
+_FACTS_OF_SEVERAL = {"name": str, "parts": dict}
+"""The same of a run over several tasks."""
+
+
+def _counts(path: Path) -> bool:
+    """Not what a process left that was killed before its run began: half a file, or what was asked for."""
+    return not (path.name == "asked.yaml" or (path.name.startswith(".") and path.name.endswith(".writing")))
+
+
 class RunFolder:
     """Settings, log, checkpoints, curves, outputs, samples, result and prompt of one run.
 
@@ -41,7 +53,7 @@ class RunFolder:
         Raises:
             TrainingError: another or a finished run is there; or, to resume, none or a different one.
         """
-        if not resume and self.path.exists() and any(self.path.iterdir()):
+        if not resume and self.path.exists() and any(map(_counts, self.path.iterdir())):
             state = "a finished run" if self.result.exists() else "a run that did not finish"
             raise TrainingError(
                 str(self.path),
@@ -100,19 +112,28 @@ class RunFolder:
         """The result of a run that ended, or None.
 
         Raises:
-            TrainingError: the file is broken.
+            TrainingError: the file is damaged, or is no result.
         """
         if not self.result.exists():
             return None
         try:
             facts = json.loads(self.result.read_text(encoding="utf-8"))
         except ValueError as error:
-            facts = error
+            raise self._broken(f"broken JSON ({error})") from None
         if not isinstance(facts, dict):
-            got = f"broken JSON ({facts})" if isinstance(facts, ValueError) else "no JSON object"
-            do = "put its copy back, or remove it and resume the run from its checkpoint"
-            raise TrainingError(self.result.as_posix(), got, "what the run wrote at its end", do)
+            raise self._broken("no JSON object")
+        wrong = [
+            key
+            for key, kind in (_FACTS_OF_SEVERAL if "parts" in facts else _FACTS).items()
+            if not isinstance(facts.get(key), kind)
+        ]
+        if wrong:
+            raise self._broken(f"nothing of use as {', '.join(wrong)}")
         return facts
+
+    def _broken(self, got: str) -> TrainingError:
+        do = "put its copy back, or remove it and resume the run from its checkpoint"
+        return TrainingError(self.result.as_posix(), got, "what the run wrote at its end", do)
 
     def _compare(self, ours: Mapping[str, Any], asked: Mapping[str, Any] | None = None) -> None:
         """Refuse settings that are neither the resolved ones of this folder nor those asked for."""

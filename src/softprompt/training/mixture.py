@@ -21,6 +21,7 @@ from softprompt.training.disk import write_atomically, writing
 from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
 from softprompt.training.facts import hardware, versions
 from softprompt.training.folder import RunFolder, claim
+from softprompt.training.outputs import output_lines
 from softprompt.training.plots import draw_curves
 from softprompt.training.processes import Processes
 from softprompt.training.progress import RunProgress, clock
@@ -323,7 +324,5 @@ class _MixtureRun:
             text = yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
             write_atomically(folder.settings, text)
             if tested is not None:
-                rows = zip(part.splits.test, tested.outputs, strict=True)
-                lines = [json.dumps({"id": r.id, "source": r.source, "output": o}) + "\n" for r, o in rows]
-                write_atomically(folder.outputs, "".join(lines))
+                write_atomically(folder.outputs, output_lines(part.splits.test, tested.outputs))
             write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")

@@ -18,6 +18,7 @@ from softprompt.training.evaluation import Scored, generate_and_score, mean_loss
 from softprompt.training.facts import hardware, versions
 from softprompt.training.folder import RunFolder, claim
 from softprompt.training.loop import Loop
+from softprompt.training.outputs import output_lines
 from softprompt.training.plots import draw_curves
 from softprompt.training.processes import Processes
 from softprompt.training.progress import RunProgress, clock
@@ -255,9 +256,7 @@ class _Run:
             draw_curves(list(folder.lines()), folder.path, self._settings.training.select)
             write_atomically(folder.samples, samples)
             if tested is not None:
-                rows = zip(parts.splits.test, tested.outputs, strict=True)
-                lines = [json.dumps({"id": r.id, "source": r.source, "output": o}) + "\n" for r, o in rows]
-                write_atomically(folder.outputs, "".join(lines))
+                write_atomically(folder.outputs, output_lines(parts.splits.test, tested.outputs))
             folder.checkpoints.prune(1)
             # Last, because it is what says that the run has ended.
             write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from softprompt.experiments.cells import Cell, Grid, Run
+from softprompt.experiments.settings import SUBSAMPLE
 
 
 def repeating(grid: Grid, cell: Cell, run: Run) -> str:
@@ -14,6 +15,8 @@ def repeating(grid: Grid, cell: Cell, run: Run) -> str:
     changes = {**cell.changes, "name": run.settings.name}
     if grid.settings.seeds is not None:
         changes |= dict.fromkeys(grid.settings.seed_keys, run.seed)
+    if grid.settings.subsamples is not None:
+        changes[SUBSAMPLE] = run.settings.data.subsample
     for key, value in changes.items():
         words += ["--set", f"{key}={in_yaml(value)}"]
     for override in grid.plan.overrides:

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from softprompt.experiments.report import notes
+from softprompt.experiments.reporting.canvas import Figure
+from softprompt.experiments.reporting.examples import Examples, examples
+from softprompt.experiments.reporting.figures import figures
 from softprompt.experiments.reporting.gaps import gaps
 from softprompt.experiments.reporting.source import Source
 from softprompt.experiments.reporting.tables import Table, tables
@@ -18,6 +21,8 @@ class Report:
         command: the command line that makes this report.
         study_command: the one that makes the study.
         gaps: what is missing, a line per cell.
+        examples: what the rows said, where run folders keep it.
+        figures: as far as there is something to draw.
         notes: what is needed to make it again.
     """
 
@@ -26,6 +31,8 @@ class Report:
     study_command: str
     tables: tuple[Table, ...]
     gaps: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    examples: tuple[Examples, ...]
     notes: tuple[str, ...]
 
     @property
@@ -47,7 +54,17 @@ def compose(source: Source, command: str) -> Report:
         lacking.append(
             f"The results table has runs that the study does not ask for, and they are left out: {names}"
         )
-    return Report(result, command, source.command, tables(result), tuple(lacking), tuple(notes(result)))
+    drawn, undrawn = figures(result)
+    return Report(
+        result=result,
+        command=command,
+        study_command=source.command,
+        tables=tables(result),
+        gaps=(*lacking, *undrawn),
+        figures=drawn,
+        examples=examples(result),
+        notes=tuple(notes(result)),
+    )
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from softprompt.experiments.reporting import latex, markdown
 from softprompt.experiments.reporting.contents import Report
-from softprompt.training.disk import write_atomically, writing
+from softprompt.experiments.reporting.page import page
+from softprompt.training.disk import write_atomically, write_synced, writing
 
 
 def write(report: Report, folder: Path) -> list[Path]:
@@ -15,15 +16,21 @@ def write(report: Report, folder: Path) -> list[Path]:
     """
     texts = {
         "report.md": as_markdown(report),
+        "report.html": page(report),
         "report.tex": latex.document(report.title, report.tables),
         **{f"tables/{table.name}.tex": latex.table_environment(table) for table in report.tables},
     }
+    for figure in report.figures:
+        texts[f"figures/{figure.name}.svg"] = figure.svg
+        texts[f"figures/{figure.name}-dark.svg"] = figure.dark
     with writing(folder):
+        for part in (folder, folder / "tables", folder / "figures"):
+            part.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, text)
-    return [folder / "report.md", folder / "report.tex"]
+            write_atomically(folder / name, text)
+        for figure in report.figures:
+            write_synced(folder / "figures" / f"{figure.name}.png", figure.png)
+    return [folder / "report.html", folder / "report.md", folder / "report.tex"]
 
 
 def as_markdown(report: Report) -> str:
@@ -35,6 +42,11 @@ def as_markdown(report: Report) -> str:
         title = "Results" if table.name == "results" else table.caption
         body = [*markdown.table_lines(table), "", *markdown.bullets(table.notes)]
         lines += markdown.section(title, body)
+    for figure in report.figures:
+        picture = f"![{figure.alt}](figures/{figure.name}.svg)"
+        lines += markdown.section(
+            figure.title, [picture, "", figure.caption] if figure.caption else [picture]
+        )
     commands = [f"Study: `{report.study_command}`", f"Report: `{report.command}`"]
     lines += markdown.section("How it was made", markdown.bullets([*commands, *report.notes]))
     return "\n".join(lines).rstrip("\n") + "\n"

@@ -1,0 +1,49 @@
+"""What lies in a study's folder beside its report: runs, errors of failed ones, and locks."""
+
+import json
+from pathlib import Path
+
+from softprompt.errors import TrainingError
+from softprompt.experiments.cells import Grid, Run
+from softprompt.experiments.execution import Outcome
+from softprompt.training.disk import write_atomically, writing
+from softprompt.training.folder import RunFolder
+
+
+def check_folders(grid: Grid) -> None:
+    """Raises TrainingError, a line for each run whose folder holds a run with other settings."""
+    mistakes = []
+    for run in (*grid.folds, *(run for cell in grid.all_cells for run in cell.possible)):
+        folder = RunFolder(run.settings.folder)
+        if folder.path.exists():
+            try:
+                folder.check(run.settings, resume=folder.settings.is_file())
+            except TrainingError as error:
+                mistakes.append(f"{run.label}: {error}, or remove that folder")
+    if mistakes:
+        raise TrainingError.several(mistakes)
+
+
+def failure_of(grid: Grid, run: Run) -> Path:
+    """Where the error of a run that failed is kept."""
+    return grid.folder / "failed" / f"{run.settings.name}.json"
+
+
+def write_failure(grid: Grid, run: Run, outcome: Outcome) -> None:
+    """Keep the error of a run, for tables and for whoever looks for its cause."""
+    path = failure_of(grid, run)
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"error": outcome.error, "trace": outcome.trace}, indent=1)
+        write_atomically(path, text + "\n")
+
+
+def read_failure(grid: Grid, run: Run) -> str | None:
+    """The error of a run that failed; None where none is kept."""
+    path = failure_of(grid, run)
+    if not path.exists():
+        return None
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["error"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{path.as_posix()} cannot be read, so nobody knows why"

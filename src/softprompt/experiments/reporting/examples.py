@@ -1,0 +1,167 @@
+"""What the methods of a study said, side by side: texts, or the answers on which they differ."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from softprompt.experiments.results import CellResult, RunResult, StudyResult
+from softprompt.training.folder import RunFolder
+
+_N_TEXTS = 6
+_N_ANSWERS = 10
+_LONGEST = 700
+"""Letters of a source that are shown."""
+
+_WITHOUT = ("regression",)
+"""Tasks whose outputs are numbers, of which no two runs have the same."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one row said.
+
+    Args:
+        right: whether it is a reference; None for free text, or where the references are not known.
+    """
+
+    row: str
+    text: str
+    right: bool | None
+
+
+@dataclass(frozen=True)
+class Example:
+    """One test record with what every row said of it."""
+
+    id: str
+    source: str
+    references: tuple[str, ...]
+    said: tuple[Said, ...]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples of one column.
+
+    Args:
+        what: how they were chosen.
+        lacking: rows without outputs, and why.
+    """
+
+    column: str
+    what: str
+    examples: tuple[Example, ...]
+    lacking: tuple[str, ...]
+
+
+def examples(result: StudyResult) -> tuple[Examples, ...]:
+    """For each column records that every row has outputs for; columns without any are left out."""
+    found = []
+    for column in result.grid.columns:
+        cells = result.column(column)
+        if not any(_task(cell) in _WITHOUT for cell in cells):
+            of_column = _of_column(column, cells)
+            if of_column is not None:
+                found.append(of_column)
+    return tuple(found)
+
+
+def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
+    lacking: list[str] = []
+    outputs: dict[str, dict[str, Any]] = {}
+    runs = _one_seed(cells)
+    for cell, run in runs:
+        row = cell.cell.row
+        if run is None:
+            lacking.append(f"{row}: no run is done")
+            continue
+        lines, why = _read(run)
+        if lines:
+            outputs[row] = lines
+        else:
+            lacking.append(f"{row}: {why}")
+    if not outputs:
+        return None
+    shared = [key for key in next(iter(outputs.values())) if all(key in lines for lines in outputs.values())]
+    seeds = list(dict.fromkeys(run.run.seed for _, run in runs if run is not None))
+    seed = f"seed {seeds[0]}" if len(seeds) == 1 else "the first run of each that is done"
+    if any(_task(cell) == "generation" for cell in cells):
+        chosen = _spread(shared, _N_TEXTS)
+        what = f"{len(chosen)} of {len(shared)} test records, evenly spread; {seed}"
+        kind = False
+    else:
+        differing = [key for key in shared if len({_text(lines[key]) for lines in outputs.values()}) > 1]
+        chosen = _spread(differing, _N_ANSWERS)
+        what = f"The rows differ on {len(differing)} of {len(shared)} test records"
+        what += f", {len(chosen)} of them evenly spread; {seed}" if differing else f"; {seed}"
+        kind = True
+    return Examples(column, what, tuple(_example(key, outputs, kind) for key in chosen), tuple(lacking))
+
+
+def _one_seed(cells: Sequence[CellResult]) -> list[tuple[CellResult, RunResult | None]]:
+    """A run for each cell: of the first seed that all of them have done, else the first that each has."""
+    done = [{run.run.seed: run for run in cell.runs if run.state == "done"} for cell in cells]
+    with_any = [runs for runs in done if runs]
+    shared = [seed for seed in next(iter(with_any), {}) if all(seed in runs for runs in with_any)]
+    chosen: list[tuple[CellResult, RunResult | None]] = []
+    for cell, runs in zip(cells, done, strict=True):
+        chosen.append((cell, runs[shared[0]] if runs and shared else next(iter(runs.values()), None)))
+    return chosen
+
+
+def _read(run: RunResult) -> tuple[dict[str, Any], str]:
+    """The outputs of a run by the record's id, or why there are none."""
+    if run.stored:
+        return {}, "a results table keeps no outputs"
+    path = RunFolder(run.run.settings.folder).outputs
+    if not path.is_file():
+        return {}, f"no {path.name} in its folder"
+    found: dict[str, Any] = {}
+    try:
+        for text in path.read_text(encoding="utf-8").splitlines():
+            line = json.loads(text)
+            kept = {key: line[key] for key in ("source", "output")}
+            found.setdefault(str(line["id"]), kept | {"references": line.get("references", ())})
+    except (ValueError, KeyError, TypeError) as error:
+        return {}, f"its {path.name} is broken ({error!r})"
+    return found, "no test records"
+
+
+def _example(key: str, outputs: Mapping[str, Mapping[str, Any]], judged: bool) -> Example:
+    first = next(iter(outputs.values()))[key]
+    references = tuple(str(text) for text in first["references"])
+    said = []
+    for row, lines in outputs.items():
+        text = _text(lines[key])
+        said.append(Said(row, text, text in references if judged and references else None))
+    return Example(key, _short(str(first["source"])), references, tuple(said))
+
+
+def _text(line: Mapping[str, Any]) -> str:
+    """An output as people read it: of ranked words the best, of a choice its words, of tags all of them."""
+    output = line["output"]
+    if isinstance(output, dict):
+        return str(next(iter(output.get("words", ())), ""))
+    if isinstance(output, list):
+        return " ".join(map(str, output))
+    if isinstance(output, int):
+        # The source of a choice is the text and its endings, as `data.records.Choices` writes it.
+        endings = str(line["source"]).rpartition(" | ")[2].split(" / ")
+        return endings[output] if 0 <= output < len(endings) else str(output)
+    return str(output)
+
+
+def _spread(keys: Sequence[str], n: int) -> list[str]:
+    """So many of them, at even distances."""
+    if len(keys) <= n:
+        return list(keys)
+    return [keys[i * len(keys) // n] for i in range(n)]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST].rstrip()} …"
+
+
+def _task(cell: CellResult) -> str:
+    return next(cell.cell.possible).settings.task.name

@@ -1,0 +1,83 @@
+"""The same runs on a real local Ray: two workers, and one of them killed half-way."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from experiments.fakes import write_study
+from softprompt.errors import ConfigError
+from softprompt.experiments.grid import load_grid
+
+WORKER = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
+
+
+@pytest.fixture(scope="module")
+def ray():
+    ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'softprompt[ray]'")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        yield ray
+        ray.shutdown()
+
+
+def runs_of(tmp_path, lengths):
+    return list(load_grid(write_study(tmp_path, vary={"key": "method.length", "values": lengths})).runs)
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own, of several Python versions
+def test_a_killed_worker_costs_nothing(ray, tmp_path):
+    """A length of 9 waits for its first worker to be killed; the next one finishes it."""
+    from softprompt.experiments.ray_pool import RayPool
+
+    runs, begun = runs_of(tmp_path, [9, 1, 4, 5]), []
+    pool = RayPool(2, tmp_path / "logs", WORKER)
+    waits = runs[0].settings.output / "waits"
+
+    def kill():
+        until = time.monotonic() + 60
+        while not waits.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        pid = int(waits.read_text())
+        waits.rename(waits.with_name("killed"))
+        os.kill(pid, signal.SIGKILL)
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    outcomes = {run.label: outcome.error for run, outcome in pool.run(runs, begun.append)}
+    killing.join()
+    assert outcomes == {run.label: "length 4" if run is runs[2] else "" for run in runs}
+    assert sorted(run.label for run in begun) == sorted(run.label for run in runs)
+    # two processes were asked for it, and one of them answered
+    printed = "".join(log.read_text() for log in (tmp_path / "logs").glob("*.log"))
+    assert printed.count('"9--seed-0"') == 1 and printed.count("waits") == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_closing_stops_the_runs_at_a_checkpoint(ray, tmp_path):
+    from softprompt.experiments.ray_pool import RayPool
+
+    runs = runs_of(tmp_path, [1, 3, 5])
+    pool = RayPool(1, tmp_path / "logs", WORKER)
+    with closing(pool.run(runs, lambda run: None)) as ended:
+        assert next(ended)[0] is runs[0]
+        until = time.monotonic() + 30
+        while not (runs[1].settings.output / "begun").exists():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    printed = (tmp_path / "logs" / "worker-1.log").read_text()
+    assert '"3--seed-0"' in printed and '"5--seed-0"' not in printed
+
+
+def test_without_ray_the_engine_says_what_to_install(monkeypatch):
+    import softprompt.experiments.ray_pool as ray_pool
+
+    monkeypatch.setattr(ray_pool, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r'pip install "softprompt\[ray\]"'):
+        ray_pool.check_ray()
