@@ -36,6 +36,7 @@ def test_features_are_what_the_head_reads(pool):
     backbone, x = tiny_vision("vit"), pixels(7)
     prompt = prompt_for(backbone, pool=pool)
     view = looking.view(backbone, prompt, "deep", x, shown=2, batch_size=3)
+    assert prompt.head is not None
     with backbone.prompted(prompt), torch.no_grad():
         close(prompt.head.outputs(view.features), prompt.head(*backbone.look(x)))
         gaze = class_attention(backbone, x[:2])
