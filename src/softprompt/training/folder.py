@@ -13,8 +13,8 @@ from softprompt.training.checkpoint import Checkpoints
 from softprompt.training.disk import write_atomically, writing
 from softprompt.training.processes import Processes
 
-# Where a run lies and what it runs on change nothing that it computes.
-_FREE = {"name", "output", "backbone.device"}
+# Where a run lies, what it runs on and who is told of it change nothing that it computes.
+_FREE = {"name", "output", "backbone.device", "training.trackers"}
 
 
 _FACTS = {"name": str, "steps": int, "best": dict, "scores": list, "counts": dict}
