@@ -169,6 +169,8 @@ class TrainingSettings(Settings):
     """Evaluations without improvement before stopping; None never stops early."""
     checkpoint_every: int | None = Field(default=50, ge=1)
     """Steps between checkpoints; None makes none, and a run that was stopped begins again."""
+    trackers: list[Literal["tensorboard", "wandb"]] = Field(default=[])
+    """Where the run's numbers also go."""
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
