@@ -131,6 +131,24 @@ def test_accumulation_changes_nothing_but_rounding(tmp_path, loss, accumulation)
 
 
 @pytest.mark.parametrize("loss", ["token_mean", "sequence_sum"])
+@pytest.mark.parametrize("budget", [1, 20, 10_000])
+def test_a_budget_of_tokens_changes_nothing_but_rounding(tmp_path, loss, budget):
+    whole = Setup(tmp_path / "1", loss=loss, dropout=0)
+    whole.loop.run()
+    in_passes = Setup(tmp_path / "2", loss=loss, dropout=0, max_tokens_per_pass=budget)
+    sizes = []
+    stock = in_passes.task.loss
+    in_passes.task.loss = lambda examples: sizes.append([e.length for e in examples]) or stock(examples)
+    in_passes.loop.run()
+    trained = [lengths for lengths in sizes if len(lengths) * max(lengths) > budget]
+    assert all(len(lengths) == 1 for lengths in trained)
+    for name, tensor in whole.tensors().items():
+        torch.testing.assert_close(in_passes.tensors()[name], tensor, rtol=1e-5, atol=1e-6)
+    for one, other in zip(whole.steps(), in_passes.steps(), strict=True):
+        assert one == pytest.approx(other, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["token_mean", "sequence_sum"])
 def test_a_step_is_plain_adamw_on_the_mean_of_the_whole_batch(tmp_path, loss):
     changes = {"loss": loss, "dropout": 0, "steps": 1, "batch_size": 18, "clip_norm": 0.1}
     setup = Setup(tmp_path, accumulation=5, dev=False, weight_decay=0.1, **changes)

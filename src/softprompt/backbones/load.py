@@ -26,6 +26,7 @@ from transformers.models.auto.modeling_auto import (
 from softprompt.backbones import bundled
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.glance import native_size, patch_conv, reads_pictures
+from softprompt.backbones.held import check_held, is_packed
 from softprompt.backbones.pixels import PixelForm
 from softprompt.backbones.quiet import without_bars
 from softprompt.errors import BackboneError, nearest
@@ -65,6 +66,7 @@ def load_backbone(
         model = name_or_path_or_model
         name = model.config.name_or_path or type(model).__name__
         model = getattr(model, "vision_model", model) if _two_towers(model.config) else model
+        check_held(model, dtype, device)
         if attention is not None:
             model.set_attn_implementation(attention)
         if dtype is not None:
@@ -98,6 +100,9 @@ def load_backbone(
             f"a bundled name ({', '.join(bundled.BUNDLED)}), a checkpoint folder, or a hub id",
             hint,
         ) from error
+    check_held(model, None, None)
+    if any(map(is_packed, model.parameters())):  # a checkpoint that was saved quantised
+        return Backbone(model, tokenizer, name, _form(processor))
     on_cpu = torch.device(device).type == "cpu"
     if dtype is None and on_cpu and model.dtype != torch.float32 and not fast_bf16():
         model = model.float()

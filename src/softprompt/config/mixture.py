@@ -23,7 +23,7 @@ from softprompt.errors import problem
 _OWN = ("data", "task", "metrics")
 """What a part says for itself; everything else is the whole run's."""
 
-_TAKEN = ("checkpoints",)
+_TAKEN = ("checkpoints", "trunk")
 """Folders that a run keeps beside those of its parts."""
 
 

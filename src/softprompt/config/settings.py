@@ -13,6 +13,7 @@ from softprompt.config.base import Settings
 from softprompt.config.methods import MethodSettings, PrefixTuningSettings
 from softprompt.config.metrics import METRICS_BY_TASK
 from softprompt.config.tasks import GenerationSettings, TaskSettings
+from softprompt.config.trunk import TrunkCacheSettings
 from softprompt.errors import nearest, problem
 
 
@@ -154,6 +155,12 @@ class TrainingSettings(Settings):
     backbone_dropout: bool = False
     """Whether the frozen backbone's own dropout is on while training."""
     gradient_checkpointing: bool = False
+    trunk_cache: TrunkCacheSettings | None = None
+    """Keep what the layers below the first prompted one make of each input, see docs/trunk.md; None computes
+    it in every step."""
+    max_tokens_per_pass: int | None = Field(default=None, ge=1)
+    """Tokens computed at once, padding counted; a step is cut into passes of similar lengths, and the result
+    is the same. None computes a step as `accumulation` says."""
     evaluate_every: int | None = Field(default=None, ge=1)
     """Steps between evaluations on the development set; None is once per epoch."""
     select: str = "loss"
@@ -162,6 +169,8 @@ class TrainingSettings(Settings):
     """Evaluations without improvement before stopping; None never stops early."""
     checkpoint_every: int | None = Field(default=50, ge=1)
     """Steps between checkpoints; None makes none, and a run that was stopped begins again."""
+    trackers: list[Literal["tensorboard", "wandb"]] = Field(default=[])
+    """Where the run's numbers also go."""
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
@@ -172,6 +181,21 @@ class TrainingSettings(Settings):
         if self.optimizer != "sgd" and self.momentum != type(self).model_fields["momentum"].default:
             where, got = "training.momentum", f"{self.momentum} with optimizer '{self.optimizer}'"
             raise ValueError(problem(where, got, "it only with optimizer 'sgd'", "leave it out"))
+        return self
+
+    @model_validator(mode="after")
+    def _trunk_is_fixed(self) -> "TrainingSettings":
+        if self.trunk_cache is not None and self.backbone_dropout:
+            got = "it with training.backbone_dropout: the layers below then give something else in every step"
+            do = "set training.backbone_dropout=false, or leave the cache out"
+            raise ValueError(problem("training.trunk_cache", got, do=do))
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_of_cutting(self) -> "TrainingSettings":
+        if self.max_tokens_per_pass is not None and self.accumulation != 1:
+            where, got = "training.accumulation", f"{self.accumulation} beside max_tokens_per_pass"
+            raise ValueError(problem(where, got, "one of the two", "leave one out"))
         return self
 
     @model_validator(mode="after")

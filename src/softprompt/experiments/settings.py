@@ -126,7 +126,7 @@ class StudySettings(Settings):
     """A row to compare with: true computes it from the test records (always their most frequent label); a
     number, or numbers by column, are shown as they are."""
     published: list[Published] = Field(default=[])
-    """Figures of the paper, shown beside ours in the report."""
+    """Figures of the paper, shown beside ours in the report; or `FILE#NAME`, a list in another file."""
     figures: list[FigureKind] | None = None
     """Which figures the report draws; None is those that the study's shape asks for."""
     keep: Literal["results", "prompts", "all"] = "all"
@@ -150,6 +150,8 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> tuple[StudySettings
     for override in overrides:
         if _key(override) in _OF_THE_STUDY:
             apply_override(raw, override)
+    if isinstance(raw.get("published"), str):
+        raw["published"] = _elsewhere(path, raw["published"])
     try:
         settings = StudySettings.model_validate(raw)
     except ValidationError as error:
@@ -159,6 +161,16 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> tuple[StudySettings
     if found:
         raise ConfigError.several([f"{path}: {line}" for line in found])
     return settings, [override for override in overrides if _key(override) not in _OF_THE_STUDY]
+
+
+def _elsewhere(path: Path, address: str) -> Any:
+    """The published figures that a study file takes from another, by `FILE#NAME`."""
+    file, _, name = address.partition("#")
+    found = read_mapping(path.parent / file) if file else {}
+    if name not in found:
+        expected = f"FILE#NAME, with one of {', '.join(found) or 'its names'}"
+        raise ConfigError(f"{path}: published", repr(address), expected, nearest(name, list(found)))
+    return found[name]
 
 
 def labelled(value: Any) -> tuple[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from softprompt.config import TrainingSettings
 from softprompt.errors import TrainingError
 from softprompt.tasks.task import AnyExample, Task
-from softprompt.training.batches import parts, plan, share, steps_per_epoch
+from softprompt.training.batches import parts, plan, share, steps_per_epoch, within
 from softprompt.training.checkpoint import Checkpoint, Checkpoints
 from softprompt.training.evaluation import better
 from softprompt.training.interrupt import Interrupt
@@ -210,7 +210,7 @@ class Loop:
         trained = list(self._trained.values())
         loss = torch.zeros((), device=self._backbone.device)
         mine = share(batch, self._processes.rank, self._processes.count)
-        for part in parts(mine, self._settings.accumulation):
+        for part in self._passes(mine):
             if interrupt.requested:
                 break
             with self._prompted(part):
@@ -226,6 +226,13 @@ class Loop:
                 parameter.grad = gradient.to(parameter.dtype)
         # Per token whatever is minimised, so that it compares with the development loss.
         return float(loss) / sum(self._examples[i].n_targets for i in batch), bool(stop)
+
+    def _passes(self, mine: Sequence[int]) -> list[list[int]]:
+        """What of a step is computed at once."""
+        budget = self._settings.max_tokens_per_pass
+        if budget is None:
+            return parts(mine, self._settings.accumulation)
+        return within(mine, self._lengths, budget)
 
     def _prompted(self, part: Sequence[int]) -> AbstractContextManager[Any]:
         """The context in which these examples are read."""
