@@ -59,11 +59,14 @@ class Vary(Settings):
 
 
 class Choose(Settings):
-    """How every cell chooses among candidates by cross-validation, before its runs.
+    """How every cell chooses among candidates before its runs: by folds, or by the development set.
 
     Each candidate is trained once per fold, without a test set; the best mean over the folds wins, the
     first listed of equals. The cell's runs then have the winner's changes, and all training and
-    development records. Of the runs on folds nothing is kept but logs and results.
+    development records. Of the runs on folds nothing is kept but logs and results. Without folds
+    a candidate is trained once on the training set; a cell's runs whose settings have `data.join_dev` then
+    train on both sets, and the runs that choose do not. With that, rates and weight decays as candidates,
+    and the smaller rates first, it is VTAB's protocol (2203.12119, section 4.1).
 
     Source: null prompts (2106.13353): 4-fold cross-validation per configuration, then training anew
     under every seed. Deviations: the paper's code scores each fold by its best epoch on that very fold,
@@ -71,7 +74,8 @@ class Choose(Settings):
     contiguous slices, see `softprompt.data.sampling.folds`.
     """
 
-    folds: int = Field(default=4, ge=2)
+    folds: int | None = Field(default=4, ge=2)
+    """None trains a candidate once, and the development set as it is tells how well."""
     candidates: list[Candidate] = Field(default=[])
     """For all rows that name none themselves."""
     metric: str | None = None

@@ -29,6 +29,7 @@ from softprompt.training.progress import RunProgress, clock
 from softprompt.training.run import metric_values
 from softprompt.training.together import PromptSet, SeparateLoop, SharedLoop
 from softprompt.training.trackers import Trackers, check_trackers
+from softprompt.training.trunk import RunTrunk
 
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
@@ -152,11 +153,14 @@ class _MixtureRun:
             log=self._log if processes.is_main else lambda line: None,
             progress=progress,
         )
+        prompts = [part.prompt for part in self._parts.values()]
+        self._trunk = RunTrunk(settings.training, backbone, prompts, folder.trunk, progress)
 
     def go(self, resume: bool, started: float) -> dict[str, Any]:
         """Train, test every part, write; returns what `result.json` says."""
         self._begin(resume)
-        state = self._loop.run()
+        with self._trunk:
+            state = self._loop.run()
         self._progress.say(f"trained {state.step} steps in {clock(state.seconds)}")
         parts = {name: self._finish(name, part) for name, part in self._parts.items()}
         for name, said in parts.items():
@@ -172,6 +176,7 @@ class _MixtureRun:
                 "training": round(state.seconds, 2),
                 "last_sitting": round(time.perf_counter() - started, 2),
             },
+            **self._trunk.facts,
             "versions": versions(),
             "hardware": hardware(self._backbone.device, self._processes.count),
         }
@@ -339,4 +344,6 @@ class _MixtureRun:
             write_atomically(folder.settings, text)
             if tested is not None:
                 write_atomically(folder.outputs, output_lines(part.splits.test, tested.outputs))
+                for name, content in part.task.artefacts(part.splits.test, tested.outputs).items():
+                    write_atomically(folder.path / name, content)
             write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")

@@ -24,6 +24,7 @@ from softprompt.training.plots import draw_curves
 from softprompt.training.processes import Processes
 from softprompt.training.progress import RunProgress, clock
 from softprompt.training.trackers import Trackers, check_trackers
+from softprompt.training.trunk import RunTrunk
 
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
@@ -116,6 +117,9 @@ class _Run:
             progress=progress,
         )
         self._settings = resolve(parts, self._loop.steps_per_epoch)
+        self._trunk = RunTrunk(
+            parts.settings.training, parts.backbone, [parts.prompt], folder.trunk, progress
+        )
         if parts.left_out:
             counts = ", ".join(f"{n} of {name}" for name, n in parts.left_out.items())
             progress.say(f"left out, because their answer is outside the vocabulary: {counts}")
@@ -123,7 +127,8 @@ class _Run:
     def go(self, resume: bool, started: float) -> dict[str, Any]:
         """Train, test, and write the folder; returns what `result.json` says."""
         self._begin(resume)
-        state = self._loop.run()
+        with self._trunk:
+            state = self._loop.run()
         self._progress.say(f"trained {state.step} steps in {clock(state.seconds)}")
         tested = self._test()
         samples = self._samples(tested)
@@ -250,6 +255,7 @@ class _Run:
             "scores": tested.rows if tested is not None else [],
             "counts": self._counts(),
             "seconds": {"training": round(state.seconds, 2), "last_sitting": round(total_s, 2)},
+            **self._trunk.facts,
             "backbone": backbone.card.model_dump(),
             "data_fingerprint": self._parts.splits.fingerprint,
             "versions": versions(),
@@ -270,6 +276,8 @@ class _Run:
             write_atomically(folder.samples, samples)
             if tested is not None:
                 write_atomically(folder.outputs, output_lines(parts.splits.test, tested.outputs))
+                for name, content in parts.task.artefacts(parts.splits.test, tested.outputs).items():
+                    write_atomically(folder.path / name, content)
             folder.checkpoints.prune(1)
             # Last, because it is what says that the run has ended.
             write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")
