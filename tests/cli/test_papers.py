@@ -14,7 +14,7 @@ from softprompt.experiments.grid import load_grid
 from softprompt.experiments.papers import Protocol, chosen, folder, papers
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["prefix-tuning", "p-tuning", "p-tuning-v2", "null-prompts"]
+NAMES = ["prefix-tuning", "p-tuning", "p-tuning-v2", "vpt", "null-prompts"]
 PROTOCOLS = [
     pytest.param(one, id=f"{name}-{scale}-{one.name}")
     for name, paper in papers().items()
