@@ -63,8 +63,10 @@ def tensors(folder: Path, backbone: Any) -> dict[str, torch.Tensor]:
 def test_a_run_ends_as_without(tmp_path, store, method):
     backbone = reader("bert")
     chosen: dict[str, Any] = {
-        "prefix": METHOD, "head": {"name": "head_only"}, "adapter": {"name": "adapter", "width": 4, "layers": "last:1"},
-    }[method]  # fmt: skip
+        "prefix": METHOD,
+        "head": {"name": "head_only"},
+        "adapter": {"name": "adapter", "width": 4, "layers": "last:1"},
+    }[method]
     plain = run(settings(tmp_path, "plain", chosen), backbone=backbone)
     told = io.StringIO()
     result = run(
@@ -76,7 +78,7 @@ def test_a_run_ends_as_without(tmp_path, store, method):
     assert result.scores == plain.scores
     assert "trunk_cache" not in plain.facts
     facts = result.facts["trunk_cache"]
-    # Training and development texts are the same six; everything else of 6 epochs and 7 evaluations was found.
+    # Training and development share six texts; the rest of 6 epochs and 7 evaluations was found.
     assert (facts["rows_computed"], facts["rows_found"]) == (6, 6 * 6 + 7 * 4 - 6)
     assert (facts["kept_rows"], facts["rows_not_kept"]) == (6, 0)
     assert facts["layers"] == 3
@@ -181,7 +183,9 @@ def test_several_prompts_in_one_batch(tmp_path, prompts):
             {
                 "name": name, "output": str(tmp_path / "runs"), "prompts": prompts, "parts": parts,
                 "backbone": {"name": "tiny", "dtype": "float32", "device": "cpu"}, "method": METHOD,
-                "training": {"steps": 8, "batch_size": 3, "learning_rate": 0.05, "evaluate_every": 4, **training},
+                "training": {
+                    "steps": 8, "batch_size": 3, "learning_rate": 0.05, "evaluate_every": 4, **training
+                },
             }
         )  # fmt: skip
 
