@@ -11,16 +11,13 @@ process for each. The last line is JSON; `--save` also writes it to benchmarks/r
 import argparse
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-import torch
-from training_step import BATCH, Step, examples, peak_bytes, peer, ratio, shuffled, versions
+from common import BATCH, Step, examples, finish, peak_bytes, peer, shuffled, smollm2, step_of
 
 import softprompt
 from softprompt.backbones.backbone import Backbone
@@ -44,33 +41,27 @@ def prefix(backbone: Backbone, layers: str) -> Prompt:
     return prompt
 
 
-def step_of(backbone: Backbone, task: GenerationTask, prompt: Prompt, cache: TrunkCache | None) -> Step:
-    """A training step, through the cache if there is one."""
-    optimizer = torch.optim.AdamW(prompt.parameters(), lr=1e-3, weight_decay=0.0)
-
-    def plain(batch: list[Example]) -> None:
-        with backbone.prompted(prompt):
-            loss = task.loss(batch) / sum(example.n_targets for example in batch)
-            loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    def cached(batch: list[Example]) -> None:
-        assert cache is not None
-        with backbone.cached(cache):
-            plain(batch)
-
-    return plain if cache is None else cached
+def ratio(seconds: dict[str, list[float]], top: str, bottom: str) -> float:
+    """Ratio of medians."""
+    return statistics.median(seconds[top]) / statistics.median(seconds[bottom])
 
 
 def contender(who: str, backbone: Backbone, task: GenerationTask) -> tuple[Step, TrunkCache | None]:
     """One of `WHO`, and its cache."""
     if who.startswith("peft"):
-        return peer(backbone, backbone.tokenizer.pad_token_id or 0, "prefix"), None
+        return peer(backbone, "prefix", 20), None
     n_layers = len(backbone.sites)
     prompt = prefix(backbone, "all" if who.endswith("all layers") else f"last:{n_layers // 3}")
     cache = TrunkCache(backbone, [prompt], MemoryStates(2 * 10**9)) if who.endswith("cached") else None
-    return step_of(backbone, task, prompt, cache), cache
+    plain = step_of(backbone, task, prompt)
+    if cache is None:
+        return plain, None
+
+    def cached(batch: list[Example]) -> None:
+        with backbone.cached(cache):
+            plain(batch)
+
+    return cached, cache
 
 
 def epoch(encoded: list[Example], seed: int) -> list[list[Example]]:
@@ -95,7 +86,7 @@ def take_turns(
 
 def child(who: str, dtype: str, n: int) -> None:
     """Two epochs of one contender; prints the peak memory of this process."""
-    backbone = softprompt.load_backbone("smollm2-135m", dtype=dtype, device="cpu")
+    backbone = smollm2(dtype)
     task, encoded = examples(backbone, n)
     step, _ = contender(who, backbone, task)
     for seed in (0, 1):
@@ -129,7 +120,7 @@ def main() -> None:
         child(options.child, options.dtype, options.examples)
         return
 
-    backbone = softprompt.load_backbone("smollm2-135m", dtype=options.dtype, device="cpu")
+    backbone = smollm2(options.dtype)
     task, encoded = examples(backbone, options.examples)
     random.Random(0).shuffle(encoded)
     made = {who: contender(who, backbone, task) for who in WHO}
@@ -150,16 +141,16 @@ def main() -> None:
     seconds, cpu = take_turns(steps, batches)
     assert cache.counts.computed == n_whole, "the timed epochs were to find every row"
     medians = {who: statistics.median(times) for who, times in seconds.items()}
-    peaks = {} if options.no_memory else {who: peak_of(who, options) for who in WHO}
-
     head = f"prefix 20, batch {BATCH}"
-    print(f"{head:<26} {'s/step':>8} {'examples/s':>11} {'x PEFT':>7} {'CPU x':>7} {'peak MB':>8}")
+    print(f"{head:<26} {'s/step':>8} {'examples/s':>11} {'x PEFT':>7} {'CPU x':>7}")
     for who in WHO:
-        peak = f"{peaks[who] / 1e6:8,.0f}" if peaks else f"{'-':>8}"
         faster = f"{ratio(seconds, WHO[0], who):7.2f} {ratio(cpu, WHO[0], who):7.2f}"
-        print(f"{who:<26} {medians[who]:8.3f} {BATCH / medians[who]:11.1f} {faster} {peak}")
+        print(f"{who:<26} {medians[who]:8.3f} {BATCH / medians[who]:11.1f} {faster}", flush=True)
     speedup = ratio(seconds, WHO[0], WHO[-1])
-    print(f"examples/s of the cached last third / PEFT's: {speedup:.2f}   target {TARGET}")
+    print(f"examples/s of the cached last third / PEFT's: {speedup:.2f}   target {TARGET}", flush=True)
+    peaks = {} if options.no_memory else {who: peak_of(who, options) for who in WHO}
+    for who, peak in peaks.items():
+        print(f"{who:<26} {peak / 1e6:8,.0f} MB at most")
     result = {
         "ratio": round(speedup, 3),
         "ratios_to_peft": {who: round(ratio(seconds, WHO[0], who), 3) for who in WHO},
@@ -176,20 +167,11 @@ def main() -> None:
             "rows": cache.states.n_rows,
             "bytes": cache.states.n_bytes,
         },
-        "dtype": options.dtype,
         "examples": n_whole,
         "memory_examples": options.memory_examples,
-        "load_before": round(os.getloadavg()[2], 2) if hasattr(os, "getloadavg") else None,
-        "threads": torch.get_num_threads(),
-        "machine": platform.machine(),
-        "versions": versions(),
+        "load": round(os.getloadavg()[2], 2) if hasattr(os, "getloadavg") else None,
     }
-    if options.save:
-        hardware = f"cpu{torch.get_num_threads()}-torch{torch.__version__.split('+')[0]}"
-        path = Path(__file__).parent / "results" / f"trunk_cache-{hardware}-{options.dtype}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result))
+    finish("trunk_cache", result, options.dtype, options.save)
 
 
 if __name__ == "__main__":

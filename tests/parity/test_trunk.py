@@ -14,7 +14,7 @@ from softprompt.backbones.states import DiskStates, MemoryStates, States
 from softprompt.backbones.trunk_cache import TrunkCache
 from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts.prompt import Prompt
-from softprompt.tasks.reading import read
+from softprompt.tasks.headed import read
 from support.prompts import bare_prompt, close, disturb, pad, random_prefix, soft_tokens, text_for
 from support.questions import CASES, WRITING, prompt_for, reader
 from support.tiny import DECODERS, ENCODERS, ids, tiny_backbone

@@ -135,10 +135,15 @@ def test_what_is_not_known_goes_the_models_own_way(small_chunks):
     compare(backbone, random_prefix(backbone))
 
 
-def test_a_matrix_that_learns_goes_the_models_own_way(small_chunks):
+@pytest.mark.parametrize("name", ["lm_head.weight", "lm_head.bias"])
+def test_a_matrix_that_learns_has_gradients_in_the_first_pass_too(name, small_chunks):
     backbone = tiny_backbone("llama")
-    weight = backbone.model.lm_head.weight.detach().clone()
-    prompt = bare_prompt(backbone, {"lm_head.weight": weight})
+    prompt = bare_prompt(backbone, {name: backbone.frozen_tensors()[name].detach().clone()})
+    inputs, labelled, wanted = asked(backbone)
+    with backbone.prompted(prompt):
+        losses = backbone.labelled_losses(inputs, labelled, wanted)
+        (gradient,) = torch.autograd.grad(losses.sum(), list(prompt.parameters()))
+    assert gradient.abs().max() > 0
     compare(backbone, prompt)
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from softprompt.config import TrainingSettings
-from softprompt.training.batches import parts, plan, share, steps_per_epoch
+from softprompt.training.batches import parts, plan, share, steps_per_epoch, within
 
 LENGTHS = [(7 * i) % 53 + 1 for i in range(203)]
 
@@ -54,3 +54,15 @@ def test_parts_and_shares_cover_a_batch_and_leave_none_empty():
     shares = [share(batch, rank, 3) for rank in range(3)]
     assert sorted(i for one in shares for i in one) == batch
     assert share([1], 1, 2) == []
+
+
+@pytest.mark.parametrize("budget", [1, 60, 200, 10**6])
+def test_passes_within_a_budget_have_each_example_once_and_similar_lengths(budget):
+    batch = list(range(5, 69))
+    passes = within(batch, LENGTHS, budget)
+    assert sorted(i for one in passes for i in one) == batch
+    assert all(len(one) * max(LENGTHS[i] for i in one) <= budget or len(one) == 1 for one in passes)
+    ends = [LENGTHS[i] for one in passes for i in (one[0], one[-1])]
+    assert ends == sorted(ends)
+    assert len(passes) == {1: 64, 10**6: 1}.get(budget, len(passes))
+    assert within([], LENGTHS, budget) == []

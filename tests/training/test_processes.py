@@ -1,9 +1,6 @@
 """Two processes (gloo, on the CPU) give the numbers of one."""
 
 import json
-import os
-import socket
-import subprocess
 import sys
 
 import pytest
@@ -11,6 +8,7 @@ import torch
 
 from softprompt.errors import ConfigError
 from softprompt.training.processes import Processes
+from support.launch import launch
 from training.test_loop import Setup
 
 # 18 pairs in batches of 4: the last batch of 2 and an accumulation of 2 leave empty parts too.
@@ -39,25 +37,7 @@ torch.distributed.destroy_process_group()
 def test_two_processes_equal_one(tmp_path):
     if not torch.distributed.is_available():
         pytest.skip("this torch has no torch.distributed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {
-        "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-        "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path),
-    }  # fmt: skip
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(tmp_path)],
-            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    for worker in workers:
-        _, errors = worker.communicate(timeout=120)
-        assert worker.returncode == 0, errors
+    launch([sys.executable, "-c", WORKER, str(tmp_path)])
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     alone = Setup(tmp_path / "alone", dropout=0, batch_size=17)

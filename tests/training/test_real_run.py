@@ -1,6 +1,7 @@
 """Whole runs with real parts: a tiny random backbone in a folder, generated data, a real prompt."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from softprompt.config import parse_run
 from softprompt.prompts.prompt import load_prompt
 from softprompt.tasks.generation import GenerationTask
 from softprompt.training.run import run
+from support.launch import launch
 from support.tokenizer import byte_level
 
 
@@ -41,23 +43,24 @@ def folder(request, tmp_path_factory):
 
 
 METHODS: dict[str, dict[str, Any]] = {
-    "prefix_tuning": {"initialization": "examples:1", "width": 8, "dropout": 0.1},
+    "prefix_tuning": {"initialization": "examples:1", "width": 8},
     "adapter": {"reduction": 8},
-    "lora": {"rank": 2, "dropout": 0.1},
+    "lora": {"rank": 2},
 }
 
 
-def settings(folder, tmp_path, name, method="prefix_tuning", **changes):
+def settings(folder, tmp_path, name, method="prefix_tuning", dropout=0.1, **changes):
     training = {
         "steps": 8, "batch_size": 4, "accumulation": 2, "learning_rate": 0.03, "checkpoint_every": 3,
         "backbone_dropout": True,
     }  # fmt: skip
+    dropping = {} if method == "adapter" else {"dropout": dropout}
     return parse_run(
         {
             "name": name,
             "output": str(tmp_path),
             "backbone": {"name": str(folder), "device": "cpu"},
-            "method": {"name": method, **METHODS[method]},
+            "method": {"name": method, **METHODS[method], **dropping},
             "data": {"format": "restaurants", "train_size": 14, "dev_size": 3, "test_size": 3},
             "decoding": {"strategy": "greedy", "max_new_tokens": 6},
             "training": {**training, **changes},
@@ -122,3 +125,41 @@ def test_the_loss_falls_and_checkpointed_activations_change_nothing(folder, tmp_
     other = run(settings(folder, tmp_path, "checkpointed", gradient_checkpointing=True, **changes))
     for name, tensor in tensors(other.folder).items():
         torch.testing.assert_close(tensor, tensors(one.folder)[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_budget_of_tokens_gives_the_same_prompt(folder, tmp_path):
+    changes = {"backbone_dropout": False, "steps": 4, "accumulation": 1, "dropout": 0.0}
+    one = run(settings(folder, tmp_path, "plain", **changes))
+    other = run(settings(folder, tmp_path, "budget", max_tokens_per_pass=60, **changes))
+    for name, tensor in tensors(other.folder).items():
+        torch.testing.assert_close(tensor, tensors(one.folder)[name], rtol=1e-4, atol=1e-5)
+
+
+WORKER = """
+import sys
+import torch
+torch.set_num_threads(1)
+from softprompt.config import parse_run
+from softprompt.training.run import run
+import json, pathlib
+run(parse_run(json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))))
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_give_the_prompt_of_one(folder, tmp_path):
+    if not torch.distributed.is_available():
+        pytest.skip("this torch has no torch.distributed")
+    changes = {
+        "backbone_dropout": False, "dropout": 0.0, "accumulation": 1, "batch_size": 5, "steps": 4,
+        "max_tokens_per_pass": 90,
+    }  # fmt: skip
+    alone = run(settings(folder, tmp_path, "alone", **changes))
+    recipe = tmp_path / "run.json"
+    both = settings(folder, tmp_path, "both", **changes).model_dump(mode="json")
+    both["backbone"]["device"] = None  # the launcher's
+    recipe.write_text(json.dumps(both), encoding="utf-8")
+    launch([sys.executable, "-c", WORKER, str(recipe)])
+    expected = tensors(alone.folder)
+    for name, tensor in tensors(tmp_path / "both").items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-4, atol=1e-5)

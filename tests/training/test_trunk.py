@@ -66,7 +66,7 @@ def test_a_run_ends_as_without(tmp_path, store, method):
         "prefix": METHOD,
         "head": {"name": "head_only"},
         "adapter": {"name": "adapter", "width": 4, "layers": "last:1"},
-    }[method]
+    }[method]  # fmt: skip
     plain = run(settings(tmp_path, "plain", chosen), backbone=backbone)
     told = io.StringIO()
     result = run(
@@ -78,7 +78,7 @@ def test_a_run_ends_as_without(tmp_path, store, method):
     assert result.scores == plain.scores
     assert "trunk_cache" not in plain.facts
     facts = result.facts["trunk_cache"]
-    # Training and development share six texts; the rest of 6 epochs and 7 evaluations was found.
+    # Training and development texts are the same six; all else of 6 epochs and 7 evaluations was found.
     assert (facts["rows_computed"], facts["rows_found"]) == (6, 6 * 6 + 7 * 4 - 6)
     assert (facts["kept_rows"], facts["rows_not_kept"]) == (6, 0)
     assert facts["layers"] == 3

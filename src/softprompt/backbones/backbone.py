@@ -24,7 +24,7 @@ from softprompt.backbones.trunk_cache import TrunkCache
 from softprompt.backbones.tuned import absent_biases, tuned_tensors
 from softprompt.backbones.vision import Vision
 from softprompt.backbones.visual_parts import VisualParts, lower
-from softprompt.backbones.vocabulary_loss import chunkable, cross_entropy, finish_of
+from softprompt.backbones.vocabulary_loss import cross_entropy, finish_of, is_alone, is_frozen
 from softprompt.errors import BackboneError
 from softprompt.prompts.heads import CLASS, PATCH, PROMPT, SPECIAL
 from softprompt.prompts.inserts import LayerLinears
@@ -412,11 +412,16 @@ class Backbone:
             BackboneError: an encoder without a vocabulary head.
         """
         matrix: Any = self.vocabulary_matrix
-        if self._finish is None or not chunkable(matrix):
-            logits = self.labelled_logits(inputs, labelled).float()
-            return nn.functional.cross_entropy(logits, wanted.to(logits.device), reduction="none")
-        states = self.labelled_states(inputs, labelled)
-        return cross_entropy(states, matrix, wanted.to(states.device), self._finish)
+        if self._finish is None or not is_alone(matrix):
+            logits = self.labelled_logits(inputs, labelled)
+        else:
+            states = self.labelled_states(inputs, labelled)
+            # Only now: what a prompt lays over the matrix lies there since the pass.
+            if is_frozen(matrix):
+                states = states.to(matrix.weight.device)
+                return cross_entropy(states, matrix, wanted.to(states.device), self._finish)
+            logits = self._finish(matrix(states))
+        return nn.functional.cross_entropy(logits.float(), wanted.to(logits.device), reduction="none")
 
     def labelled_states(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
         """What the vocabulary matrix reads at chosen positions: `labelled_logits` before the last layer.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.glance import glance, patch_conv, reads_pictures
+from softprompt.backbones.held import numbers
 from softprompt.store.card import BackboneCard
 
 # Different lengths tell self- from cross-attention by the sizes of queries and keys.
@@ -114,16 +115,15 @@ def fingerprint(model: PreTrainedModel) -> str:
 
     Names, shapes and about a thousand evenly spaced numbers of every tensor go in, rounded to bfloat16:
     fast for large models, and any fine-tuning changes it. Poolers are left out: `read` never uses them,
-    and checkpoints without one get a random one at every load.
+    and checkpoints without one get a random one at every load. Quantised weights are another model: their
+    numbers are what they mean, not what they were made from.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.base_model.named_parameters(), key=lambda item: item[0]):
         if name.startswith("pooler."):
             continue
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        if tensor.device.type == "meta":  # offloaded: only its shape is known
-            continue
-        flat = tensor.detach().flatten()
+        flat = numbers(tensor)
         sample = flat[:: max(1, flat.numel() // _SAMPLES)].to("cpu")
         if sample.is_floating_point():
             sample = sample.to(torch.bfloat16).view(torch.int16)

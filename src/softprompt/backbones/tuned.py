@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.glance import final_norms, reads_pictures, unread_modules
+from softprompt.backbones.held import float_dtype, is_packed
 from softprompt.backbones.layers import is_linear, layer_around
 from softprompt.backbones.sites import AttentionSite
 from softprompt.config.methods import TUNE_FORMS, is_tune
@@ -76,6 +78,15 @@ def tuned_tensors(
         names += absent_biases(model, () if lm_head else head)
     if not names:
         raise PromptError("prompt.tune", f"'{tune}' on {name}, which has none", "'all' or another choice")
+    packed = {key for key, weight in model.named_parameters(remove_duplicate=False) if is_packed(weight)}
+    found = sorted(packed.intersection(names))
+    if found:
+        raise PromptError(
+            "prompt.tune",
+            f"'{tune}', which means {found[0]}, a quantised tensor",
+            "a choice of plain tensors",
+            "load the backbone without quantisation, or tune 'biases'",
+        )
     return tuple(names)
 
 
@@ -86,9 +97,9 @@ def absent_biases(model: PreTrainedModel, without: Iterable[nn.Module] = ()) -> 
         model: the model.
         without: modules that are left out.
     """
-    without = set(without)
+    without, dtype = set(without), float_dtype(model)
     return {
-        f"{path}.bias": module.weight.new_zeros(module.out_features)
+        f"{path}.bias": torch.zeros(module.out_features, dtype=dtype, device=module.weight.device)
         for path, module in model.named_modules()
         if isinstance(module, nn.Linear) and module.bias is None and module not in without
     }
@@ -127,7 +138,9 @@ def _named(model: nn.Module, chooses: _Chooses, alone: Iterable[nn.Module] = ())
 
 
 def _is_bias(module: nn.Module, attribute: str) -> bool:
-    return attribute == "bias" and (is_linear(module) or _is_norm(module))
+    # A picture's patches go through a convolution, which is a linear layer on each of them.
+    linear = is_linear(module) or isinstance(module, nn.Conv2d)
+    return attribute == "bias" and (linear or _is_norm(module))
 
 
 def _is_norm(module: nn.Module) -> bool:

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from softprompt.backbones.describe import probe
 from softprompt.backbones.glance import reads_pictures
+from softprompt.backbones.held import is_packed
 
 CHUNK_BYTES = 32 * 2**20
 """Float32 logits that are held at once."""
@@ -102,13 +103,16 @@ def finish_of(model: PreTrainedModel) -> Finish | None:
     return None
 
 
-def chunkable(matrix: Any) -> bool:
-    """Whether a vocabulary matrix is, now, a frozen linear map with nothing put on it."""
-    if matrix._forward_hooks or matrix._forward_pre_hooks:
+def is_alone(matrix: Any) -> bool:
+    """Whether nothing is put on a vocabulary matrix that would have to run with it."""
+    if matrix._forward_hooks or matrix._forward_pre_hooks or is_packed(matrix.weight):
         return False
-    # Tensors that a prompt has laid over the matrix's own are found here too, and they learn.
-    learns = matrix.weight.requires_grad or (matrix.bias is not None and matrix.bias.requires_grad)
-    return not learns and not torch.is_autocast_enabled(matrix.weight.device.type)
+    return not torch.is_autocast_enabled(matrix.weight.device.type)
+
+
+def is_frozen(matrix: Any) -> bool:
+    """Whether a vocabulary matrix learns nothing; what a prompt has laid over its own tensors does."""
+    return not any(t is not None and t.requires_grad for t in (matrix.weight, matrix.bias))
 
 
 def cross_entropy(
@@ -122,7 +126,7 @@ def cross_entropy(
 
     Args:
         states: `[row, hidden]`.
-        matrix: frozen, see `chunkable`.
+        matrix: frozen, with nothing put on it.
         wanted: token ids, `[row]`.
         finish: what follows the matrix in this family.
         chunk_bytes: float32 logits held at once; None is `CHUNK_BYTES`.

@@ -8,6 +8,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from softprompt.backbones.backbone import Backbone
     from softprompt.config import RunSettings
     from softprompt.data.records import AnyRecord
 
@@ -43,9 +44,10 @@ def demo(
         "Scores on it say nothing about a method.",
         soft_wrap=True,
     )
-    before = _before(settings, console)
+    backbone = _backbone(settings, console)
+    before = _before(settings, backbone, console)
     try:
-        result = run(settings, console=console)
+        result = run(settings, console=console, backbone=backbone)
     except KeyboardInterrupt:
         typer.echo(
             f"\ninterrupted; what there is lies in {settings.folder}; start again with: softprompt demo",
@@ -64,24 +66,30 @@ def _free_name(output: Path) -> str:
     return name
 
 
-def _before(settings: "RunSettings", console: "Console") -> "tuple[list[AnyRecord], list[str], float]":
-    """The untouched backbone's outputs on the test records, and their BLEU."""
+def _backbone(settings: "RunSettings", console: "Console") -> "Backbone":
+    """The backbone, fetched and loaded once for everything."""
     from softprompt.backbones.bundled import NAMES, pull
-    from softprompt.backbones.load import load_backbone
+    from softprompt.training.assemble import load
+    from softprompt.training.processes import Processes
+
+    name = settings.backbone.name
+    if name in NAMES:
+        pull(name, progress=lambda message: console.print(f"{name}: {message}", highlight=False))
+    return load(settings, Processes(settings.backbone.device).device)
+
+
+def _before(
+    settings: "RunSettings", backbone: "Backbone", console: "Console"
+) -> "tuple[list[AnyRecord], list[str], float]":
+    """The untouched backbone's outputs on the test records, and their BLEU."""
     from softprompt.data import load
     from softprompt.tasks.registry import build_task
     from softprompt.training.evaluation import generate_and_score
     from softprompt.training.processes import Processes
     from softprompt.training.progress import RunProgress
 
-    frozen = settings.backbone
-    if frozen.name in NAMES:
-        pull(
-            frozen.name, progress=lambda message: console.print(f"{frozen.name}: {message}", highlight=False)
-        )
     records = load(settings.data).test
-    processes = Processes(frozen.device)
-    backbone = load_backbone(frozen.name, dtype=frozen.dtype, device=processes.device)
+    processes = Processes(settings.backbone.device)
     task = build_task(backbone, settings.task, settings.decoding)
     with RunProgress(console) as progress, progress.counter("before training", len(records)) as counter:
         scored = generate_and_score(

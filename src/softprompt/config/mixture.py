@@ -27,7 +27,10 @@ _TAKEN = ("checkpoints", "trunk")
 """Folders that a run keeps beside those of its parts."""
 
 
-_KINDS = {"generation": "generation", "cloze": "label words", "probing": "probing"}
+_KINDS = {
+    "generation": "generation", "cloze": "label words", "probing": "probing",
+    "image_classification": "pictures",
+}  # fmt: skip
 """What may share a batch, by task; all others are tasks with heads."""
 
 

@@ -52,6 +52,26 @@ def share(batch: Sequence[int], rank: int, n_processes: int) -> list[int]:
     return list(batch[rank::n_processes])
 
 
+def within(batch: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """The batch cut into passes of similar lengths, each within a budget of tokens.
+
+    Args:
+        batch: indices of examples.
+        lengths: tokens of each example.
+        budget: tokens of a pass, padding counted: rows times the longest. A longer example is a pass alone.
+
+    Returns:
+        Each example exactly once, the shortest first.
+    """
+    passes: list[list[int]] = []
+    for index in sorted(batch, key=lambda i: lengths[i]):
+        if passes and (len(passes[-1]) + 1) * lengths[index] <= budget:
+            passes[-1].append(index)
+        else:
+            passes.append([index])
+    return passes
+
+
 def parts(batch: Sequence[int], n_parts: int) -> list[list[int]]:
     """The batch cut into at most `n_parts` runs of neighbours, none empty, sizes within one."""
     n_parts = min(n_parts, len(batch))

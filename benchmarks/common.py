@@ -1,0 +1,254 @@
+"""What the benchmarks share: the same E2E batches, a step of each contender, clocks, memory, results."""
+
+import json
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import softprompt
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import DataSettings, DecodingSettings, GenerationSettings
+from softprompt.data import load
+from softprompt.prompts.prompt import Prompt
+from softprompt.tasks.generation import GenerationTask
+from softprompt.tasks.task import IGNORED, Example
+
+BATCH = 16
+RESULTS = Path(__file__).parent / "results"
+Step = Callable[[list[Example]], Any]
+
+
+def smollm2(dtype: str = "bfloat16") -> Backbone:
+    """The backbone of most questions, on CPU."""
+    return softprompt.load_backbone("smollm2-135m", dtype=dtype, device="cpu")
+
+
+def examples(backbone: Backbone, n: int) -> tuple[GenerationTask, list[Example]]:
+    """The first n of the shuffled E2E development pairs, encoded by the generation task."""
+    data = DataSettings(format="e2e", train=Path("e2e/devset.csv"), train_size=n)
+    task = generation(backbone)
+    return task, [task.encode(record) for record in load(data).train]
+
+
+def generation(backbone: Backbone) -> GenerationTask:
+    """The generation task as it is by default."""
+    return GenerationTask(backbone, GenerationSettings(), DecodingSettings())
+
+
+def made_up(backbone: Backbone, batch: int, seq: int, seed: int = 0) -> list[Example]:
+    """Rows of random tokens, all of one length; the second half of each is wanted."""
+    rows = []
+    for i in range(batch):
+        ids = tuple(backbone.sample_tokens(seq, torch.Generator().manual_seed(1000 * seed + i)))
+        labels = (IGNORED,) * (seq // 2) + ids[seq // 2 :]
+        rows.append(Example(str(i), ids, labels, seq, seq - seq // 2))
+    return rows
+
+
+def padded(batch: list[Example], pad: int) -> dict[str, Tensor]:
+    """A right-padded batch with labels, as transformers' collators make it."""
+    longest = max(len(example.input_ids) for example in batch)
+
+    def rows(values: list[list[int]], fill: int) -> Tensor:
+        return torch.tensor([row + [fill] * (longest - len(row)) for row in values])
+
+    ids = [list(example.input_ids) for example in batch]
+    return {
+        "input_ids": rows(ids, pad),
+        "attention_mask": rows([[1] * len(row) for row in ids], 0),
+        "labels": rows([list(example.labels) for example in batch], IGNORED),
+    }
+
+
+def prompt_of(backbone: Backbone, method: str, length: int) -> Prompt:
+    """A prompt of ours: a prefix without reparameterisation, soft tokens, or soft tokens through an MLP."""
+    if method == "prefix":
+        prompt = softprompt.prefix_tuning(
+            backbone, length, reparameterization=None, initialization="random", positions="shifted"
+        )
+        prompt.blocks[0].flat.data.mul_(0.02)
+        return prompt
+    if method == "tokens":
+        return softprompt.prompt_tuning(backbone, length)
+    # As wide and as deep as PEFT's encoder: two hidden layers of the backbone's width.
+    return softprompt.prompt_tuning(
+        backbone, length, reparameterization="mlp", width=backbone.hidden, depth=2, initialization="random"
+    )
+
+
+def optimizer_of(parameters: Any, rate: float = 1e-3) -> torch.optim.Optimizer:
+    """AdamW, the same for everybody."""
+    return torch.optim.AdamW(
+        [p for p in parameters if p.requires_grad], lr=rate, weight_decay=0.0, fused=True
+    )
+
+
+def ours(backbone: Backbone, task: GenerationTask, method: str, length: int, rate: float = 1e-3) -> Step:
+    """A step of this project."""
+    return step_of(backbone, task, prompt_of(backbone, method, length), rate)
+
+
+def step_of(backbone: Backbone, task: GenerationTask, prompt: Prompt, rate: float = 1e-3) -> Step:
+    """A step that trains one prompt."""
+    optimizer = optimizer_of(prompt.parameters(), rate)
+
+    def step(batch: list[Example]) -> None:
+        with backbone.prompted(prompt):
+            loss = task.loss(batch) / sum(example.n_targets for example in batch)
+            loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def bare(backbone: Backbone, task: GenerationTask) -> Step:
+    """The backbone's own step without any prompt: forward, and backward down to its input vectors."""
+    embeddings = backbone.model.get_input_embeddings()
+
+    def leaf(module: torch.nn.Module, args: object, output: Tensor) -> Tensor:
+        return output.detach().requires_grad_()
+
+    def step(batch: list[Example]) -> None:
+        handle = embeddings.register_forward_hook(leaf)
+        try:
+            (task.loss(batch) / sum(example.n_targets for example in batch)).backward()
+        finally:
+            handle.remove()
+
+    return step
+
+
+def peft_model(backbone: Backbone, method: str, length: int) -> Any:
+    """PEFT's model of a method, as its documentation shows it; the backbone's modules are shared."""
+    import peft
+
+    kinds = {
+        "prefix": peft.PrefixTuningConfig,
+        "tokens": peft.PromptTuningConfig,
+        "p_tuning": peft.PromptEncoderConfig,
+    }
+    more = {"encoder_hidden_size": backbone.hidden} if method == "p_tuning" else {}
+    model = peft.get_peft_model(
+        backbone.model, kinds[method](task_type="CAUSAL_LM", num_virtual_tokens=length, **more)
+    )
+    model.train()
+    return model
+
+
+def peer(backbone: Backbone, method: str, length: int, rate: float = 1e-3, model: Any = None) -> Step:
+    """A step of PEFT's."""
+    model = model or peft_model(backbone, method, length)
+    pad = backbone.tokenizer.pad_token_id or 0
+    optimizer = optimizer_of(model.parameters(), rate)
+
+    def step(batch: list[Example]) -> None:
+        model(**padded(batch, pad)).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def shuffled(n: int, seed: int, size: int = BATCH) -> list[list[int]]:
+    """Whole batches in random order, what a plain data loader gives."""
+    order = list(range(n))
+    random.Random(seed).shuffle(order)
+    return [order[i : i + size] for i in range(0, n - n % size, size)]
+
+
+def timed(step: Step, batch: list[Example]) -> float:
+    """Seconds of one step."""
+    start = time.perf_counter()
+    step(batch)
+    return time.perf_counter() - start
+
+
+def alternate(
+    steps: Mapping[str, Step], batches: Mapping[str, Sequence[list[Example]]], warmup: int
+) -> dict[str, list[float]]:
+    """Seconds of every step, the contenders taking turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for i in range(min(map(len, batches.values()))):
+        for name, step in steps.items():
+            took = timed(step, batches[name][i])
+            if i >= warmup:
+                seconds[name].append(took)
+    return seconds
+
+
+def medians(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """The median step of each contender."""
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def peak_bytes() -> int:
+    """Peak resident memory of this process."""
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
+    if sys.platform == "linux":
+        # Not getrusage: its figure outlives exec, so a child would report its parent's peak.
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def in_a_process_of_its_own(file: str, *arguments: str) -> Any:
+    """What a benchmark prints as its last line when it is run again with other arguments."""
+    done = subprocess.run([sys.executable, file, *arguments], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def matrix_rate(dtype: torch.dtype) -> float:
+    """Multiplications and additions per second of this machine, at the sizes of the backbone's layers."""
+    rows, weight = torch.ones(1024, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype)
+    seconds = []
+    for _ in range(20):
+        start = time.perf_counter()
+        torch.nn.functional.linear(rows, weight)
+        seconds.append(time.perf_counter() - start)
+    return 2 * 1024 * 576 * 1536 / statistics.median(seconds[5:])
+
+
+def copy_rate() -> float:
+    """Bytes per second that this machine copies, far beyond its caches."""
+    source = torch.ones(64 * 2**20, dtype=torch.uint8)
+    target = torch.empty_like(source)
+    seconds = []
+    for _ in range(8):
+        start = time.perf_counter()
+        target.copy_(source)
+        seconds.append(time.perf_counter() - start)
+    return len(source) / statistics.median(seconds[2:])
+
+
+def versions() -> dict[str, str]:
+    """Of what was measured."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("torch", "transformers", "peft")}
+
+
+def finish(question: str, result: dict[str, Any], dtype: str, save: bool) -> None:
+    """Print the result as the last line, with what it was measured on; keep it if asked to."""
+    threads = torch.get_num_threads()
+    facts = {"dtype": dtype, "threads": threads, "machine": platform.machine(), "versions": versions()}
+    result = {**result, **facts}
+    if save:
+        name = f"{question}-cpu{threads}-torch{torch.__version__.split('+')[0]}-{dtype}.json"
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / name).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result))

@@ -1,0 +1,186 @@
+"""How long until the development loss that PEFT's prefix reaches after its epochs on 400 E2E pairs?
+
+    python benchmarks/wall_time.py                                    everything, one after another
+    python benchmarks/wall_time.py --who peft-random|peft-text|ours   one at a time, `ours` last
+
+PEFT trains its prefix once from its default initialisation (20 random vectors) and once from its own
+initialisation from text, the text being two training pairs. Ours begins from the same two pairs
+(`initialization="examples:2"`) and stops where it is at or below both. All have one learning rate (1e-2,
+falling linearly over the epochs), batches of 16 and AdamW; PEFT's batches are shuffled, ours are by
+length. Clocks count training steps, not evaluations. Each part leaves its file in benchmarks/results/ with
+`--save`; the last line is JSON.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+from common import BATCH, RESULTS, finish, generation, optimizer_of, padded, peft_model, shuffled, smollm2
+
+import softprompt
+from softprompt.backbones.backbone import Backbone
+from softprompt.config import DataSettings, TrainingSettings
+from softprompt.data import load
+from softprompt.tasks.generation import GenerationTask
+from softprompt.tasks.task import Example
+from softprompt.training.batches import plan
+
+PAIRS, DEV, RATE, SEED = 400, 100, 1e-2, 0
+EVERY = 5
+"""Steps between our evaluations."""
+
+TARGETS = {"peft-random": "<= 0.1", "peft-text": "<= 0.65"}
+
+
+class Setting:
+    """The backbone and the pairs of everybody."""
+
+    def __init__(self, dtype: str, epochs: int) -> None:
+        self.epochs, self.n_steps = epochs, epochs * PAIRS // BATCH
+        self.backbone: Backbone = smollm2(dtype)
+        self.task: GenerationTask = generation(self.backbone)
+        data = DataSettings(format="e2e", train=Path("e2e/devset.csv"), train_size=PAIRS + DEV)
+        records = load(data).train
+        self.demonstrations = self.task.demonstrations(records[:PAIRS], 2, SEED)
+        encoded = [self.task.encode(record) for record in records]
+        self.train: list[Example] = encoded[:PAIRS]
+        self.dev: list[Example] = encoded[PAIRS:]
+
+    def chunks(self) -> list[list[Example]]:
+        """The development pairs in batches."""
+        return [self.dev[i : i + BATCH] for i in range(0, DEV, BATCH)]
+
+    def lower(self, optimizer: torch.optim.Optimizer, step: int) -> None:
+        """The linear schedule."""
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * (1 - step / self.n_steps)
+
+
+def theirs(setting: Setting, from_text: bool) -> dict[str, Any]:
+    """PEFT's prefix, three epochs."""
+    backbone = setting.backbone
+    length, tokenizer = 20, backbone.tokenizer
+    text = tokenizer.decode([i for ids in setting.demonstrations for i in ids]) if from_text else ""
+    if from_text:
+        length = len(tokenizer(text)["input_ids"])
+    torch.manual_seed(SEED)
+    model = peft_model(backbone, "prefix", length)
+    if from_text:
+        peft.initialize_kv_prefix_from_text(
+            model, tokenizer, text=text, num_virtual_tokens=length, use_chat_template=False
+        )
+    optimizer = optimizer_of(model.parameters(), RATE)
+    pad = tokenizer.pad_token_id or 0
+
+    @torch.no_grad()
+    def loss() -> float:
+        model.eval()
+        sums = [float(model(**padded(b, pad)).loss) * sum(e.n_targets for e in b) for b in setting.chunks()]
+        return sum(sums) / sum(e.n_targets for e in setting.dev)
+
+    batches = [b for epoch in range(setting.epochs) for b in shuffled(PAIRS, epoch)]
+    first, seconds = loss(), 0.0
+    model.train()
+    for step, batch in enumerate(batches):
+        start = time.perf_counter()
+        setting.lower(optimizer, step)
+        model(**padded([setting.train[i] for i in batch], pad)).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds += time.perf_counter() - start
+    return {
+        "length": length,
+        "epochs": setting.epochs,
+        "steps": len(batches),
+        "seconds": seconds,
+        "first_loss": first,
+        "loss": loss(),
+    }
+
+
+def ours(setting: Setting, until: float) -> dict[str, Any]:
+    """Our prefix, until the development loss is low enough."""
+    backbone, task = setting.backbone, setting.task
+    start = time.perf_counter()
+    prompt = softprompt.prefix_tuning(
+        backbone,
+        reparameterization=None,
+        initialization="examples:2",
+        examples=setting.demonstrations,
+        seed=SEED,
+    )
+    seconds = time.perf_counter() - start  # reading the examples is part of the price
+    optimizer = optimizer_of(prompt.parameters(), RATE)
+    settings = TrainingSettings(epochs=setting.epochs, batch_size=BATCH, seed=SEED)
+    lengths = [example.length for example in setting.train]
+    batches = [b for epoch in range(setting.epochs) for b in plan(lengths, settings, epoch)]
+
+    @torch.no_grad()
+    def loss() -> float:
+        with backbone.prompted(prompt):
+            total = sum(float(task.loss(batch)) for batch in setting.chunks())
+        return total / sum(e.n_targets for e in setting.dev)
+
+    curve = [{"step": 0, "seconds": seconds, "loss": loss()}]
+    for step, indices in enumerate(batches):
+        if curve[-1]["loss"] <= until:
+            break
+        start = time.perf_counter()
+        setting.lower(optimizer, step)
+        batch = [setting.train[i] for i in indices]
+        with backbone.prompted(prompt):
+            (task.loss(batch) / sum(e.n_targets for e in batch)).backward()
+        torch.nn.utils.clip_grad_norm_(prompt.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds += time.perf_counter() - start
+        if (step + 1) % EVERY == 0 or step + 1 == len(batches):
+            curve.append({"step": step + 1, "seconds": seconds, "loss": loss()})
+    return {"length": prompt.length, "curve": curve}
+
+
+def stored(who: str) -> dict[str, Any]:
+    """What an earlier part found."""
+    (path,) = RESULTS.glob(f"wall_time-{who}-*.json")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    """Train, print the table, print one JSON line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--who", choices=["peft-random", "peft-text", "ours"])
+    parser.add_argument("--save", action="store_true", help="write the JSON to benchmarks/results/")
+    options = parser.parse_args()
+    setting = Setting(options.dtype, options.epochs)
+    reached: dict[str, dict[str, Any]] = {}
+    for who in TARGETS:
+        if options.who in (None, who):
+            reached[who] = theirs(setting, who == "peft-text")
+            print(f"{who}: {reached[who]}", flush=True)
+            finish(f"wall_time-{who}", reached[who], options.dtype, options.save)
+        elif options.who == "ours":
+            reached[who] = stored(who)
+    if options.who in (None, "ours"):
+        found = ours(setting, min(part["loss"] for part in reached.values()))
+        print(f"{'until the loss of':<18} {'loss':>7} {'theirs s':>9} {'ours s':>8} {'ratio':>7}   target")
+        ratios = {}
+        for who, part in reached.items():
+            there = next((p for p in found["curve"] if p["loss"] <= part["loss"]), None)
+            ratios[who] = None if there is None else round(there["seconds"] / part["seconds"], 4)
+            mine = "-" if there is None else f"{there['seconds']:.1f}"
+            shown = f"{mine:>8} {ratios[who] or '-':>7}"
+            print(f"{who:<18} {part['loss']:7.4f} {part['seconds']:9.1f} {shown}   {TARGETS[who]}")
+        finish("wall_time-ours", {**found, "ratios": ratios}, options.dtype, options.save)
+
+
+if __name__ == "__main__":
+    main()
