@@ -133,6 +133,7 @@ def test_several_tokens_are_the_product_of_conditional_probabilities_by_hand(fam
     words = {"bad": "terrible bad film", "good": ["great good", "good"]}
     task = cloze(backbone, verbalizer=words)
     example = task.encode(RECORDS[0])
+    assert len(example.rows) == 2  # "good" begins no row of its own: it is read off another's
     base = list(backbone.tokenizer(f"{RECORDS[0].text} It was")["input_ids"])
     with torch.no_grad(), backbone.prompted(None):
         (scores,) = task.scores([example])

@@ -1,6 +1,7 @@
 """A whole run with a fake backbone: its folder, refusing, resuming and the result."""
 
 import errno
+import gc
 import io
 import json
 import platform
@@ -20,6 +21,7 @@ from softprompt.training import assemble as assemble_module
 from softprompt.training import disk
 from softprompt.training import run as run_module
 from softprompt.training.assemble import Assembly, check_splits
+from softprompt.training.loop import Loop
 from softprompt.training.processes import Processes
 from softprompt.training.run import run
 from training.fakes import FakeBackbone, FakePrompt, FakeTask, records
@@ -217,6 +219,16 @@ def test_a_run_killed_before_its_first_checkpoint_resumes_from_the_start(tmp_pat
     again = run(settings(tmp_path), resume=True)
     assert again.facts["best"] == first.facts["best"]
     assert [line["step"] for line in log(first.folder) if line["kind"] == "step"] == list(range(1, 13))
+
+
+def test_an_ended_run_leaves_nothing_in_memory(tmp_path, parts):
+    gc.disable()  # as long as Python's own rule would let a few large tensors lie
+    try:
+        run(settings(tmp_path))
+        held = [o for o in gc.get_objects() if issubclass(type(o), (Loop, torch.optim.Optimizer))]
+    finally:
+        gc.enable()
+    assert held == []
 
 
 def test_without_checkpoints_a_stopped_run_begins_again_and_ends_the_same(tmp_path, parts):

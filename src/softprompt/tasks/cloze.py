@@ -1,6 +1,6 @@
 """A label by the word that fills a blank, or the choice that does."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -196,13 +196,16 @@ class ClozeTask(BlankTask):
         return rows, tuple(one.blanks for one in filled), [lengths.index(len(word)) for word in words]
 
     def _causal_rows(self, record: Any, words: Sequence[tuple[int, ...]], counted: bool) -> Any:
-        """One row for all words of one token; each longer one is fed in behind the text, but for its end."""
+        """A row for each way that longer words begin, fed in behind the text, each word but for its end."""
         filled = self._filled(record, 1, max(map(len, words)) - 1, counted)
         (last,) = filled.blanks
-        starts = list(dict.fromkeys(word[:-1] for word in words))
+        # Nothing sees what follows it, so a row also answers for every word that needs less of it.
+        begun = {word[:-1] for word in words}
+        starts = [a for a in dict.fromkeys(w[:-1] for w in words) if not _continued(a, begun)]
         rows = tuple(Row((*filled.ids, *start), segments_of(filled, len(start))) for start in starts)
         places = tuple(tuple(range(last, last + len(start) + 1)) for start in starts)
-        return rows, places, [starts.index(word[:-1]) for word in words]
+        owners = [next(i for i, a in enumerate(starts) if a[: len(w) - 1] == w[:-1]) for w in words]
+        return rows, places, owners
 
     def _target(self, record: Any, where: str) -> int:
         if isinstance(record, Choices):
@@ -301,6 +304,10 @@ class ClozeTask(BlankTask):
         references, said = [str(record.label) for record in records], [str(output) for output in outputs]
         result = score_labels(list(metrics), said, references, list(labels), None)
         return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]
+
+
+def _continued(start: tuple[int, ...], starts: Collection[tuple[int, ...]]) -> bool:
+    return any(len(other) > len(start) and other[: len(start)] == start for other in starts)
 
 
 def _reduced(words: Tensor, example: BlankExample) -> Tensor:

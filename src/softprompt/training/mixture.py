@@ -21,6 +21,7 @@ from softprompt.training.disk import write_atomically, writing
 from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
 from softprompt.training.facts import hardware, versions
 from softprompt.training.folder import RunFolder, claim
+from softprompt.training.memory import returned_after
 from softprompt.training.outputs import output_lines
 from softprompt.training.plots import draw_curves
 from softprompt.training.processes import Processes
@@ -50,6 +51,7 @@ class MixtureResult:
         return self.facts["parts"]
 
 
+@returned_after
 def run_mixture(
     settings: MixtureSettings,
     resume: bool = False,

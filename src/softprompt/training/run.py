@@ -18,6 +18,7 @@ from softprompt.training.evaluation import Scored, generate_and_score, mean_loss
 from softprompt.training.facts import hardware, versions
 from softprompt.training.folder import RunFolder, claim
 from softprompt.training.loop import Loop
+from softprompt.training.memory import returned_after
 from softprompt.training.outputs import output_lines
 from softprompt.training.plots import draw_curves
 from softprompt.training.processes import Processes
@@ -48,6 +49,7 @@ class RunResult:
         return self.facts["scores"]
 
 
+@returned_after
 def run(
     settings: RunSettings,
     resume: bool = False,
