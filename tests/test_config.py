@@ -67,8 +67,8 @@ def test_a_short_run_has_defaults():
             changed(data={"format": "e2"}),
             "data.format: got 'e2'; expected one of 'e2e', 'webnlg', 'dart', 'scitldr', 'jsonl', 'csv', "
             "'restaurants', 'boolq', 'cb', 'copa', 'multirc', 'rte', 'wic', 'wsc', 'sst2', "
-            "'trec', 'trec_fine', 'trex', 'conll', 'squad', 'labelled_jsonl', 'labelled_csv', 'labelled_tsv' "
-            "or 'datasets'; "
+            "'trec', 'trec_fine', 'trex', 'conll', 'squad', 'labelled_jsonl', 'labelled_csv', "
+            "'labelled_tsv', 'datasets', 'image_folder' or 'datasets_images'; "
             "did you mean 'e2e'?",
         ),
         (
@@ -110,7 +110,8 @@ def test_a_short_run_has_defaults():
         (
             changed(task={"name": "taging"}),
             "task.name: got 'taging'; expected one of 'generation', 'classification', 'tagging', 'choice', "
-            "'spans', 'regression', 'cloze', 'probing'; did you mean 'tagging'?",
+            "'spans', 'regression', 'cloze', 'probing', "
+            "'image_classification'; did you mean 'tagging'?",
         ),
         (
             changed(task={"name": "spans", "strid": 3}),

@@ -167,6 +167,15 @@ def test_each_fold_once_is_development_and_the_test_set_stays(files):
     assert loaded(**settings, fold=1, subsample=1).dev != parts[1].dev
 
 
+def test_development_records_can_be_trained_on_too(files):
+    settings = {"dev": "dev.csv", "test": "test.csv", "train_per_class": 5, "dev_per_class": 2}
+    apart, joined = loaded(**settings), loaded(**settings, join_dev=True)
+    assert joined.train == [*apart.train, *apart.dev] and joined.dev == [] and joined.test == apart.test
+    assert joined.fingerprint != apart.fingerprint
+    shared = loaded(dev_share=0.25, join_dev=True)
+    assert sorted(texts(shared.train)) == sorted(texts(loaded().train)) and shared.dev == []
+
+
 def test_a_test_share_stays_out_of_every_draw(files):
     settings = {"test_share": 0.2, "train_per_class": 4, "dev_per_class": 2}
     first = loaded(**settings)
@@ -208,13 +217,13 @@ def test_folds_of_texts_with_several_references(write):
         ),
         (
             {"format": "e2e", "train_per_class": 4},
-            "data.train_per_class: got 4 for e2e, whose records have no label; expected texts with labels; "
-            "give data.train_size instead",
+            "data.train_per_class: got 4 for e2e, whose records have no label; expected texts or "
+            "pictures with labels; give data.train_size instead",
         ),
         (
             {"format": "copa", "dev": "x", "dev_per_class": 4},
-            "data.dev_per_class: got 4 for copa, whose records have no label; expected texts with labels; "
-            "give data.dev_size instead",
+            "data.dev_per_class: got 4 for copa, whose records have no label; expected texts or "
+            "pictures with labels; give data.dev_size instead",
         ),
         (
             {"dev_per_class": 4},
@@ -238,6 +247,14 @@ def test_folds_of_texts_with_several_references(write):
             {"format": "multirc", "folds": 4, "fold": 0},
             "data.folds: got 4 for multirc, whose records are scored in groups; "
             "expected every record; leave it out, or give a smaller file",
+        ),
+        (
+            {"join_dev": True},
+            "data.join_dev: got it without development records; expected some to join; leave it out",
+        ),
+        (
+            {"dev": "x", "join_dev": True, "folds": 4, "fold": 0},
+            "data.join_dev: got it beside data.folds; expected one of the two; drop one",
         ),
         (
             {"folds": 4},

@@ -1,5 +1,6 @@
 """Data sets of the hub: against a stand-in for its package, and against the package where it is installed."""
 
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -11,6 +12,7 @@ from softprompt.config import DataSettings
 from softprompt.data import LabelledText, load, read
 from softprompt.data.hub import saved
 from softprompt.errors import ConfigError, DataError
+from support.pictures import encoded, picture
 
 needs_package = pytest.mark.skipif(
     importlib.util.find_spec("datasets") is None, reason='needs the package datasets: pip install -e ".[hub]"'
@@ -178,3 +180,41 @@ def test_what_the_package_saved(tmp_path, monkeypatch):
         read("datasets", tmp_path / "mine:dev")
     with pytest.raises(DataError, match=r"train:train: got no split 'train'; .*; splits here: None"):
         read("datasets", tmp_path / "mine" / "train:train")
+
+
+@needs_package
+def test_pictures_that_the_package_saved(tmp_path, monkeypatch):
+    datasets = importlib.import_module("datasets")
+    files = [encoded(picture((200, 60, 40), seed)) for seed in range(3)]
+    (tmp_path / "one.png").write_bytes(files[2])
+    features = datasets.Features(
+        {
+            "img": datasets.Image(),
+            "label": datasets.ClassLabel(names=["no", "yes"]),
+            "text": datasets.Value("string"),
+        }
+    )
+    cells = [{"bytes": files[0], "path": None}, {"bytes": files[1], "path": "b.png"},
+             {"bytes": None, "path": str(tmp_path / "one.png")}]  # fmt: skip
+    columns = {"img": cells, "label": [1, 0, 1], "text": ["a", "b", "c"]}
+    rows = datasets.Dataset.from_dict(columns, features=features)
+    rows.cast_column("img", datasets.Image(decode=False)).cast_column("img", datasets.Image())
+    datasets.DatasetDict({"train": rows}).save_to_disk(tmp_path / "mine")
+    monkeypatch.setenv("SOFTPROMPT_DATA", str(tmp_path))
+    data = {"format": "datasets_images", "train": "mine:train", "image": "img", "train_per_class": 1}
+    splits = load(DataSettings.model_validate(data))
+    assert sorted(record.targets for record in splits.train) == [("no",), ("yes",)]
+    records = read("datasets_images", tmp_path / "mine:train", image="img")
+    assert [record.load() for record in records] == files
+    assert [record.label for record in records] == ["yes", "no", "yes"]
+    assert records[1].digest == hashlib.sha256(files[1]).hexdigest()
+    unlabelled = read("datasets_images", tmp_path / "mine:train", image="img", label=None)
+    assert all(record.label is None for record in unlabelled)
+    with pytest.raises(DataError, match=r"got 'text' with Value; expected a column of pictures"):
+        read("datasets_images", tmp_path / "mine:train", image="text")
+    with pytest.raises(DataError, match=r"no column 'image'"):
+        read("datasets_images", tmp_path / "mine:train")
+    none = datasets.Dataset.from_dict({"img": [None]}, features=datasets.Features({"img": datasets.Image()}))
+    datasets.DatasetDict({"train": none}).save_to_disk(tmp_path / "none")
+    with pytest.raises(DataError, match="row 0: got no picture"):
+        read("datasets_images", tmp_path / "none:train", image="img", label=None)

@@ -7,7 +7,8 @@ from softprompt.config import DataSettings
 from softprompt.data import FORMATS, read
 from softprompt.errors import ConfigError, DataError
 
-FILES = [name for name in FORMATS if name not in ("webnlg", "restaurants", "datasets")]
+NO_FILES = ("webnlg", "restaurants", "datasets", "image_folder", "datasets_images")
+FILES = [name for name in FORMATS if name not in NO_FILES]
 
 
 def test_every_format_of_the_settings_has_a_reader():
@@ -96,7 +97,7 @@ def test_header_alone_is_no_data(write, format, header):
         (
             {"format": "rte", "text": "premise", "label": None},
             r"data\.text: got 'premise' for rte; .*\n.*data\.label: got None for rte; expected a setting of "
-            r"labelled_jsonl, labelled_csv, labelled_tsv and datasets only",
+            r"labelled_jsonl, labelled_csv, labelled_tsv, datasets and datasets_images only",
         ),
         (
             {"format": "squad", "word_column": 1, "tagging": "iob1"},

@@ -61,7 +61,7 @@ def write_study(folder, base=BASE, **study):
 class FakeRun:
     """Stands in for `training.run.run`: bleu is 10 x length + seed; `fails` holds errors by run.
 
-    A run on a fold logs the evaluations that `evaluations` gives for its settings, and has no test scores.
+    A run to choose by logs the evaluations that `evaluations` gives for its settings; it has no test scores.
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class FakeRun:
             settings, {"bleu": 10.0 * settings.method.length + settings.training.seed, "ter": 5.0}
         )
         folder = RunFolder(settings.folder)
-        if settings.data.folds is not None:
+        if settings.output.name == "folds":
             facts["scores"] = []
             for step, value in enumerate(self.evaluations(settings)):
                 folder.append({"kind": "evaluation", "step": step, settings.training.select: value})

@@ -105,6 +105,37 @@ def test_a_row_may_choose_among_its_own_candidates_or_not_at_all(tmp_path):
     ]  # fmt: skip
 
 
+def test_without_folds_the_development_set_chooses_and_is_then_trained_on(tmp_path, fake_run):
+    """VTAB's protocol: the last evaluation on the development set, then both sets and the last prompt."""
+    changes = {"data.join_dev": True, "training.select": "loss"}
+    grid = grid_of(tmp_path, choose={"folds": None, "candidates": LENGTHS}, set=changes)
+    choosing = list(grid.folds)
+    assert [run.settings.name for run in choosing] == [
+        "a--short--dev", "a--long--dev", "b--short--dev", "b--long--dev",
+    ]  # fmt: skip
+    assert choosing[0].label == "a, short, to choose"
+    for run in choosing:
+        data = run.settings.data
+        assert run.of_choice and run.settings.training.select == "bleu"
+        assert (data.test, data.folds, data.join_dev, str(data.dev)) == (None, None, False, "dev.csv")
+    # the last evaluation counts, and of equals the first listed
+    fake_run.evaluations = lambda settings: (
+        [50.0 - settings.method.length, float(settings.method.length)]
+        if settings.training.learning_rate < 0.1
+        else [7.0]
+    )
+    run_study(grid)
+    result = read_results(grid)
+    assert [cell.cell.chosen for cell in result.cells] == ["long", "short"]
+    for run in result.cells[0].cell.runs:
+        assert not run.of_choice and run.settings.data.join_dev and run.settings.training.select == "loss"
+    note = (
+        "- In brackets what each cell chose by its development records: the best BLEU of the last evaluation"
+    )
+    assert f"{note}, seed 0" in as_markdown(result, "").splitlines()
+    assert as_json(result, "")["cells"][0]["choice"]["folds"] is None
+
+
 # -- the choice --------------------------------------------------------------------------------------
 
 
@@ -345,6 +376,11 @@ def candidates(*sets):
             {"set": {"data.folds": 3, "data.fold": 0}},
             "a, short (and 3 more): data.folds: got 3 beside choose; "
             "expected none: choose says how many; leave it out",
+        ),
+        (
+            {"choose": {**CHOOSE, "folds": None}, "set": {"data.dev": None}},
+            "a, short (and 3 more): data.dev: got none; expected development records, by which candidates "
+            "are chosen; give some, or choose.folds",
         ),
         (
             {"choose": {**CHOOSE, "folds": 1}},

@@ -231,6 +231,19 @@ def test_many_rows_and_columns_do_not_overlap(tmp_path, sheets):
             assert all(above.y0 >= below.y1 - 0.5 for above, below in zip(boxes, boxes[1:]))  # noqa: B905
 
 
+@pytest.mark.parametrize("length", [4, 13, 20, 26, 40])
+def test_a_legend_stays_within_its_figure(tmp_path, sheets, length):
+    columns = [
+        {"name": f"{i} {'nmo' * length}"[:length], "set": {"training.learning_rate": i + 1}} for i in range(6)
+    ]
+    assert draw_curve(study(tmp_path, [1.0] * 24, vary=SIZES, columns=columns)) is not None
+    sheet = sheets[0]
+    sheet.canvas.draw()
+    (under,), width = sheet.legends, sheet.bbox.width
+    box = under.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= width and box.y1 <= sheet.axes[0].get_window_extent().y0
+
+
 def test_colours_can_be_exchanged_and_told_apart():
     for palette in (LIGHT, DARK):
         colors = list(palette.named().values())

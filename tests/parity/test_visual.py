@@ -1,5 +1,7 @@
 """Visual prompts are what the paper says: equalities on tiny random models of every family."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -379,3 +381,40 @@ def test_layers_below_the_prompt_are_bit_identical():
         backbone.read({"pixel_values": x})
     handle.remove()
     assert torch.equal(*seen)
+
+
+@ALL
+def test_the_papers_counts_and_start(family):
+    """L p d + (d + 1) C parameters, and vectors within sqrt(6 / (3 patch^2 + d))."""
+    backbone, n_labels = tiny_vision(family), len(LABELS)
+    prompt = softprompt.visual_prompt_tuning(backbone, 40, head=softprompt.head("picture", LABELS))
+    widths, facts = backbone.pictures.widths, backbone.pictures
+    if family != "swin":
+        assert set(widths) == {backbone.hidden}
+    expected = 40 * sum(widths) + (backbone.state_size + 1) * n_labels
+    assert prompt.n_trained_parameters == prompt.n_stored_parameters == expected
+    for block in prompt():
+        bound = (6 / (3 * facts.patch**2 + block.vectors.shape[-1])) ** 0.5
+        assert 0.95 * bound < block.vectors.abs().max() <= bound
+
+
+@ALL
+def test_adapters_begin_as_the_backbone_and_all_of_them_learns(family):
+    """The paper's code starts both projections at zero, from where no gradient ever comes."""
+    backbone, x = tiny_vision(family), pixels()
+    head = softprompt.head("picture", LABELS)
+    prompt: Any = softprompt.adapter(backbone, width=16, placement="pfeiffer", head=head)
+    with torch.no_grad():
+        prompt.head.weight.mul_(20)
+    with backbone.prompted(None):
+        plain = backbone.look(x)
+    with torch.no_grad():
+        close(logits_of(backbone, prompt, x), prompt.head(*plain))
+    before = {name: p.detach().clone() for name, p in prompt.named_parameters()}
+    optimizer = torch.optim.SGD(prompt.parameters(), lr=1.0)
+    for _ in range(2):
+        optimizer.zero_grad()
+        logits_of(backbone, prompt, x).square().sum().backward(inputs=list(prompt.parameters()))
+        optimizer.step()
+    still = [name for name, p in prompt.named_parameters() if torch.equal(p, before[name])]
+    assert not still

@@ -17,8 +17,9 @@ from softprompt.data.records import LabelledText, TaggedWords
 from softprompt.errors import ConfigError
 from softprompt.tasks.cloze import ClozeTask
 from softprompt.tasks.probing import ProbingTask
-from softprompt.tasks.registry import build_task, labels_of, reading_tasks, template_of
+from softprompt.tasks.registry import build_task, labels_of, tasks_with_heads, template_of
 from support.reading import bert, gpt2
+from support.tiny_vision import tiny_vision
 
 TEXTS = [LabelledText("1", "a", "yes"), LabelledText("2", "b", "no"), LabelledText("3", "c", "yes")]
 SENTENCES = [
@@ -52,9 +53,10 @@ def test_records_of_another_kind_are_named_before_their_labels_are_looked_for():
 
 
 def test_every_task_of_the_settings_can_be_built():
-    assert {"generation", "cloze", "probing", *reading_tasks()} == set(TASKS)
-    for name, kind in reading_tasks().items():
-        task = build_task(bert(), TASKS[name](), labels=("a", "b"))
+    assert {"generation", "cloze", "probing", *tasks_with_heads()} == set(TASKS)
+    for name, kind in tasks_with_heads().items():
+        backbone = tiny_vision("vit") if name == "image_classification" else bert()
+        task = build_task(backbone, TASKS[name](), labels=("a", "b"))
         assert type(task) is kind
     assert build_task(gpt2(), GenerationSettings(separator=" ")).head is None
     words = ClozeSettings(verbalizer={"a": "the", "b": "is"})

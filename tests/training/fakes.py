@@ -103,6 +103,9 @@ class FakeTask:
     def demonstrations(self, records: Sequence[Record], k: int, seed: int) -> list[list[int]]:
         return [[1, 2] for _ in range(k)]
 
+    def artefacts(self, records: Sequence[Record], outputs: Sequence[str]) -> dict[str, str | bytes]:
+        return {"outputs.txt": "\n".join(outputs), "counts.bin": bytes([len(records)])}
+
     def score(
         self, records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]
     ) -> list[dict[str, Any]]:

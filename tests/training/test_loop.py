@@ -493,6 +493,60 @@ def test_a_head_alone_is_one_group_and_no_other_parameter(tmp_path):
     assert moved == pytest.approx(0.01, rel=1e-2)
 
 
+def test_sgd_is_the_sum_by_hand(tmp_path):
+    """Velocity 0.8 v + (gradient + decay x value); the value moves by the rate of its group times it."""
+    changes: dict[str, Any] = {
+        "optimizer": "sgd", "momentum": 0.8, "weight_decay": 0.1, "schedule": "constant", "clip_norm": None,
+        "head_learning_rate": 0.01, "learning_rate": 0.05, "steps": 3,
+    }  # fmt: skip
+    reader = Reader(tmp_path, "p_tuning_v2", **changes)
+    trained = {name: p for name, p in reader.prompt.named_parameters() if p.requires_grad}
+    values = {name: p.detach().clone().double() for name, p in trained.items()}
+    velocities = {name: torch.zeros_like(value) for name, value in values.items()}
+    optimizer: Any = reader.loop._optimizer
+    step = optimizer.step
+
+    def by_hand(*args):
+        for name, p in trained.items():
+            velocities[name] = 0.8 * velocities[name] + p.grad.double() + 0.1 * values[name]
+            values[name] = values[name] - (0.01 if "head" in name else 0.05) * velocities[name]
+        return step(*args)
+
+    optimizer.step = by_hand
+    reader.loop.run()
+    kept = newest(tmp_path).tensors
+    for name, value in values.items():
+        assert torch.allclose(kept["prompt"][name].double(), value, atol=1e-6)
+        assert torch.allclose(
+            kept["optimizer"][f"{name}/momentum_buffer"], velocities[name].float(), atol=1e-5
+        )
+
+
+@pytest.mark.parametrize(("before", "after"), [("adamw", "sgd"), ("sgd", "adamw")])
+def test_a_checkpoint_of_another_optimizer_is_refused(tmp_path, before, after):
+    Setup(tmp_path, optimizer=before).loop.run()
+    with pytest.raises(TrainingError, match="tensors"):
+        Setup(tmp_path, optimizer=after).resume(tmp_path)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_resumed_sgd_equals_uninterrupted(tmp_path, momentum):
+    sgd: dict[str, Any] = {"optimizer": "sgd", "momentum": momentum, "weight_decay": 0.01}
+    whole = Setup(tmp_path / "whole", **sgd)
+    whole.loop.run()
+    stopped = Setup(tmp_path / "cut", hook=Stop(7, raise_interrupt), **sgd)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.loop.run()
+    resumed = Setup(tmp_path / "cut", **sgd)
+    resumed.resume(tmp_path / "cut")
+    assert same(resumed.tensors(), whole.tensors())
+
+
+def test_momentum_without_sgd_is_refused():
+    with pytest.raises(ValueError, match=r"momentum: got 0\.5 with optimizer 'adamw'"):
+        settings(momentum=0.5)
+
+
 @pytest.mark.parametrize("method", ["p_tuning_v2", "fine_tuning", "head_only", "adapter", "lora"])
 @pytest.mark.parametrize("at", [3, 8, 13])
 def test_with_a_head_resumed_equals_uninterrupted_too(tmp_path, method, at):

@@ -96,9 +96,12 @@ def test_the_folder_of_a_run(tmp_path, parts):
     folder = result.folder
     assert folder == tmp_path / "one"
     assert sorted(p.name for p in folder.iterdir()) == [
-        "asked.yaml", "checkpoints", "curves.png", "curves.svg", "log.jsonl", "outputs.jsonl", "prompt",
-        "result.json", "samples.txt", "settings.yaml",
+        "asked.yaml", "checkpoints", "counts.bin", "curves.png", "curves.svg", "log.jsonl", "outputs.jsonl",
+        "outputs.txt", "prompt", "result.json", "samples.txt", "settings.yaml",
     ]  # fmt: skip
+    # what the task leaves beside its scores, texts and bytes
+    assert (folder / "counts.bin").read_bytes() == bytes([4])
+    assert len((folder / "outputs.txt").read_text(encoding="utf-8").splitlines()) == 4
     assert [p.name for p in (folder / "checkpoints").iterdir()] == ["step-00000012"]
     lines = log(folder)
     assert lines[0] == {

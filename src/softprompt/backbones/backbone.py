@@ -1,7 +1,7 @@
 """The frozen model and the one way in: `prompted`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -17,9 +17,10 @@ from softprompt.backbones.pixels import PixelForm
 from softprompt.backbones.placing import stands_in_text
 from softprompt.backbones.positions import PositionHook
 from softprompt.backbones.session import Session
-from softprompt.backbones.sites import find_attentions, find_stack, observe
+from softprompt.backbones.sites import AttentionSite, find_attentions, find_stack, observe
 from softprompt.backbones.slots import SlotHook, refuse_slots
 from softprompt.backbones.training_mode import training_mode
+from softprompt.backbones.trunk_cache import TrunkCache
 from softprompt.backbones.tuned import absent_biases, tuned_tensors
 from softprompt.backbones.vision import Vision
 from softprompt.backbones.visual_parts import VisualParts, lower
@@ -65,6 +66,7 @@ class Backbone:
         """Run deep visual prompts as tokens, the paper's own formulation, for comparisons."""
         self._session: Session | None = None
         self._bare = False
+        self._trunk: TrunkCache | None = None
 
     # -- facts -----------------------------------------------------------------------------------
 
@@ -153,6 +155,11 @@ class Backbone:
         return {(a.site, a.layer): a.shape for a in self._sites}
 
     @property
+    def sites(self) -> Sequence[AttentionSite]:
+        """Every attention that can be reached, with its module."""
+        return self._sites
+
+    @property
     def layers(self) -> tuple[LayerLinears, ...]:
         """Every layer with a self-attention, and the linear layers in it.
 
@@ -236,9 +243,26 @@ class Backbone:
         for prompt in several:
             if prompt is not None:
                 check_prompt(prompt, self.spec, self._attentions_for(prompt))
+        if self._trunk is not None:
+            self._trunk.check(several)
         if all(prompt is None for prompt in several):
             return self._unprompted()
         return self._active(several, index)
+
+    @contextmanager
+    def cached(self, cache: TrunkCache) -> Iterator[None]:
+        """Within this context, `read`, `look` and labelled logits and states under prompts use a trunk cache.
+
+        Raises:
+            BackboneError: another cache is in use.
+        """
+        if self._trunk is not None:
+            raise BackboneError("cached", "a second cache inside the first", "one at a time")
+        self._trunk = cache
+        try:
+            yield
+        finally:
+            self._trunk = None
 
     @contextmanager
     def _unprompted(self) -> Iterator["Backbone"]:
@@ -313,9 +337,10 @@ class Backbone:
             BackboneError: the backbone reads texts.
         """
         vision = self._needs_pictures()
+        inputs = {"pixel_values": pixel_values.to(self.device, self.dtype)}
         options = vision.options(pixel_values)
-        with unmasked(self.model):
-            output = self.model.base_model(pixel_values=pixel_values.to(self.device, self.dtype), **options)
+        with unmasked(self.model), self._above(inputs, options):
+            output = self.model.base_model(**inputs, **options)
         states = vision.finished(output.last_hidden_state)
         kinds = [CLASS] * min(vision.n_special, 1) + [SPECIAL] * (vision.n_special - 1)
         kinds += [PATCH] * (states.shape[1] - vision.n_special)
@@ -349,7 +374,8 @@ class Backbone:
                     output = self._session.front.cut(output)
                 return output.last_hidden_state
             options = {"use_cache": False} if self._decodes else {}
-            return self.model.base_model(**inputs, **options).last_hidden_state
+            with self._above(inputs, options):
+                return self.model.base_model(**inputs, **options).last_hidden_state
 
     def labelled_logits(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
         """Vocabulary logits at chosen positions only; the head never sees the others.
@@ -466,19 +492,29 @@ class Backbone:
         """While entered, the vocabulary head sees chosen positions only, as one row."""
         matrix = self.vocabulary_matrix
         self._refuse_slots(inputs)
-        if self._decodes:
-            handle = matrix.register_forward_pre_hook(lambda _, args: (args[0][labelled][None],))
-            options: dict[str, Any] = {"use_cache": False}
-        else:
-            # A masked model's head has layers before its matrix: choose where states leave the base.
-            handle = self.model.base_model.register_forward_hook(
-                lambda _, args, output: _with_states(output, output[0][labelled][None])
-            )
-            options = {}
-        try:
-            yield options
-        finally:
-            handle.remove()
+        options = {"use_cache": False} if self._decodes else {}
+        with self._above(inputs, options):
+            if self._decodes:
+                handle = matrix.register_forward_pre_hook(lambda _, args: (args[0][labelled][None],))
+            else:
+                # A masked model's head has layers before its matrix: choose where states leave the base.
+                handle = self.model.base_model.register_forward_hook(
+                    lambda _, args, output: _with_states(output, output[0][labelled][None])
+                )
+            try:
+                yield options
+            finally:
+                handle.remove()
+
+    def _above(
+        self, inputs: Mapping[str, Tensor], options: Mapping[str, Any]
+    ) -> AbstractContextManager[None]:
+        """While entered, a pass over these inputs starts where the trunk cache, if there is one, ends."""
+        if self._trunk is None or self._session is None:
+            return nullcontext()
+        return self._trunk.serving(
+            self._session, inputs, lambda some: self.model.base_model(**some, **options)
+        )
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

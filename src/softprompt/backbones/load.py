@@ -25,7 +25,7 @@ from transformers.models.auto.modeling_auto import (
 
 from softprompt.backbones import bundled
 from softprompt.backbones.backbone import Backbone
-from softprompt.backbones.glance import reads_pictures
+from softprompt.backbones.glance import native_size, patch_conv, reads_pictures
 from softprompt.backbones.held import check_held, is_packed
 from softprompt.backbones.pixels import PixelForm
 from softprompt.backbones.quiet import without_bars
@@ -40,6 +40,7 @@ def load_backbone(
     *,
     attention: str | None = None,
     processor: Any = None,
+    image_size: int | None = None,
 ) -> Backbone:
     """A frozen backbone.
 
@@ -55,6 +56,8 @@ def load_backbone(
         processor: for a model that reads pictures: transformers' image processor, or its settings as a
             mapping; None takes what lies beside the weights. Of a model with two towers (CLIP, SigLIP) the
             one that reads pictures is taken.
+        image_size: height and width in pixels at which it reads pictures, a multiple of its patches; None is
+            what the processor says. Fewer pixels are fewer tokens; the model fits its positions to them.
 
     Raises:
         BackboneError: it cannot be found, read or used.
@@ -69,7 +72,7 @@ def load_backbone(
         if dtype is not None:
             model.to(_dtype(dtype))  # type: ignore[arg-type]
         model = model if device is None else model.to(device)  # type: ignore[arg-type]
-        return Backbone(model, tokenizer, name, _form(processor))
+        return _frozen(model, tokenizer, name, _form(processor), image_size)
     name = str(name_or_path_or_model)
     source = _source(name)
     device = device or _best_device()
@@ -103,7 +106,30 @@ def load_backbone(
     on_cpu = torch.device(device).type == "cpu"
     if dtype is None and on_cpu and model.dtype != torch.float32 and not fast_bf16():
         model = model.float()
-    return Backbone(model.to(device), tokenizer, name, _form(processor))
+    return _frozen(model.to(device), tokenizer, name, _form(processor), image_size)
+
+
+def _frozen(
+    model: Any, tokenizer: Any, name: str, form: PixelForm | None, image_size: int | None
+) -> Backbone:
+    """The backbone, which reads pictures of this size where one is asked for."""
+    if image_size is None:
+        return Backbone(model, tokenizer, name, form)
+    if not reads_pictures(model):
+        raise BackboneError("backbone.image_size", f"{image_size} for {name}, which reads texts", "none")
+    if form is None:
+        do = "pass processor=... to load_backbone"
+        raise BackboneError("backbone.image_size", f"{image_size} without a processor", "a processor", do)
+    patch, own = patch_conv(model).kernel_size[0], native_size(model)
+    if image_size % patch:
+        near = f"a multiple of {patch}, the side of its patches"
+        raise BackboneError("backbone.image_size", f"{image_size} for {name}", near)
+    try:
+        return Backbone(model, tokenizer, name, form.at(image_size))
+    except (ValueError, RuntimeError) as error:  # where positions or windows are not fitted
+        said = " ".join(str(error).split())
+        expected = f"{own[0]}, which it was made for, or another size that it takes"
+        raise BackboneError("backbone.image_size", f"{image_size} for {name} ({said})", expected) from None
 
 
 def fast_bf16() -> bool:

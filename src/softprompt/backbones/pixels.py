@@ -4,7 +4,7 @@ The processor's settings are followed here with Pillow and torch alone; torchvis
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -97,31 +97,61 @@ class PixelForm:
         assert isinstance(size, tuple)
         return size
 
+    def at(self, side: int) -> "PixelForm":
+        """The same form for squares of another size; what a crop leaves away stays in proportion.
+
+        Args:
+            side: height and width of what comes out, in pixels.
+        """
+        if self.crop is None:
+            return replace(self, resize=(side, side))
+        resize = self.resize
+        if isinstance(resize, tuple):
+            resize = (round(resize[0] * side / self.crop[0]), round(resize[1] * side / self.crop[1]))
+        elif resize is not None:
+            resize = round(resize * side / min(self.crop))
+        return replace(self, resize=resize, crop=(side, side))
+
+    def resized_size(self, picture: Image.Image) -> tuple[int, int]:
+        """Height and width that the picture is resized to, before a crop."""
+        if self.resize is None:
+            return picture.height, picture.width
+        if isinstance(self.resize, tuple):
+            return self.resize
+        short, long = sorted(picture.size)
+        longer = max(1, int(self.resize * long / short))
+        return (self.resize, longer) if picture.width >= picture.height else (longer, self.resize)
+
     def resized(self, picture: Image.Image) -> Image.Image:
         """The picture at the size that the form resizes to, before a crop."""
         if self.resize is None:
             return picture
-        if isinstance(self.resize, tuple):
-            height, width = self.resize
-        else:
-            short, long = sorted(picture.size)
-            longer = max(1, int(self.resize * long / short))
-            height, width = (
-                (self.resize, longer) if picture.width >= picture.height else (longer, self.resize)
-            )
+        height, width = self.resized_size(picture)
         return picture.resize((width, height), resample=self.resample)
+
+    def framed(self, picture: Image.Image) -> Image.Image:
+        """The picture at the size that the backbone reads."""
+        picture = self.resized(picture)
+        return picture if self.crop is None else centre_crop(picture, *self.crop)
 
     def pixels(self, picture: Image.Image) -> Tensor:
         """What the backbone reads of an RGB picture, `[channel, height, width]`."""
-        picture = self.resized(picture)
-        return self.normalised(picture if self.crop is None else centre_crop(picture, *self.crop))
+        return self.normalised(self.framed(picture))
 
     def normalised(self, picture: Image.Image) -> Tensor:
         """The pixels of a picture of the right size, scaled and normalised, `[channel, height, width]`."""
-        raw = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-        image = raw.view(picture.height, picture.width, 3).permute(2, 0, 1)
+        return self.scaled(raw_pixels(picture))
+
+    def scaled(self, raw: Tensor) -> Tensor:
+        """8-bit values, `[..., channel, height, width]`, as numbers that the backbone reads."""
         mean, std = (torch.tensor(values)[:, None, None] for values in (self.mean, self.std))
-        return (image.float() * self.scale - mean) / std
+        return (raw.float() * self.scale - mean) / std
+
+
+def raw_pixels(picture: Image.Image) -> Tensor:
+    """The 8-bit values of an RGB picture, `[channel, height, width]`."""
+    raw = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    return raw.view(picture.height, picture.width, 3).permute(2, 0, 1)
 
 
 def centre_crop(picture: Image.Image, height: int, width: int) -> Image.Image:

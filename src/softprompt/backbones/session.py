@@ -1,7 +1,7 @@
 """The time during which prompts are active in a model: what is put on it, and its exact undoing."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -233,6 +233,21 @@ class Session:
         for hook in self.positions.values():
             hook.paused = paused
 
+    @contextmanager
+    def below(self, rows: Tensor) -> Iterator[None]:
+        """Some rows of the batch run through layers below every prompt, which ask for positions alone."""
+        whole = self.rows
+        self.rows = None if whole is None else whole[rows]
+        self.paused = True
+        if self.visual is not None:
+            self.visual.paused = True
+        try:
+            yield
+        finally:
+            self.rows, self.paused = whole, False
+            if self.visual is not None:
+                self.visual.paused = False
+
     def _guard(self, stack: nn.Module, args: Any, output: Any) -> None:
         """Make gradient checkpointing exact, or refuse it.
 
@@ -298,6 +313,11 @@ class Session:
             for prompt, index in zip(self.prompts, indices, strict=True)
             if len(index)
         ]
+
+    def text_shifts(self, batch: int) -> Tensor:
+        """By how much the positions of each row's text are moved, `[batch]`; of a model with one text."""
+        shifts = next(iter(self.positions.values())).shifts(batch)
+        return shifts.expand(batch)
 
     def _by_row(self, per_prompt: Tensor) -> Callable[[int], Tensor]:
         def pick(batch: int) -> Tensor:

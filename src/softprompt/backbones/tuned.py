@@ -138,7 +138,9 @@ def _named(model: nn.Module, chooses: _Chooses, alone: Iterable[nn.Module] = ())
 
 
 def _is_bias(module: nn.Module, attribute: str) -> bool:
-    return attribute == "bias" and (is_linear(module) or _is_norm(module))
+    # A picture's patches go through a convolution, which is a linear layer on each of them.
+    linear = is_linear(module) or isinstance(module, nn.Conv2d)
+    return attribute == "bias" and (linear or _is_norm(module))
 
 
 def _is_norm(module: nn.Module) -> bool:

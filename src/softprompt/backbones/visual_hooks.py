@@ -40,6 +40,8 @@ class VisualHooks:
         """What the last layer made of the prompts' tokens, normed, `[batch, prompt, hidden]`."""
         self._signature = inspect.signature(vision.base.forward)
         self._n_own = 0
+        self.paused = False
+        """Whether pixels pass as they are, since only layers below every prompt run."""
 
     def install(self, added: Sequence[int]) -> list[Any]:
         """Register the hooks; returns their handles.
@@ -79,9 +81,9 @@ class VisualHooks:
         bound = self._signature.bind_partial(*args, **kwargs).arguments
         given = {**bound.pop("kwargs", {}), **bound}
         pixels = given.get("pixel_values")
-        tables = self.now()
-        if pixels is None:
+        if pixels is None or self.paused:
             return None
+        tables = self.now()
         self._n_own = 0 if self.plan is None else tables.tokens[self.plan.layers[0]].shape[-2]
         if tables.border is None:
             return None
@@ -98,7 +100,7 @@ class VisualHooks:
         return (), given
 
     def _channels(self, conv: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-        extra = self.now().channels
+        extra = None if self.paused else self.now().channels
         if extra is None:
             return None
         if extra.shape[-2:] != output.shape[-2:]:

@@ -12,6 +12,7 @@ from softprompt.cli import (
     evaluate,
     generate,
     inspect,
+    papers,
     predict,
     report,
     study,
@@ -39,6 +40,7 @@ app.command("generate", epilog=epilog(generate.EXAMPLES))(generate.generate)
 app.command("predict", epilog=epilog(predict.EXAMPLES))(predict.predict)
 app.command("inspect", epilog=epilog(inspect.EXAMPLES))(inspect.inspect)
 app.add_typer(backbones.app, name="backbones")
+app.add_typer(papers.app, name="papers")
 
 
 def _version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -123,7 +124,8 @@ def evaluate(
         "data_fingerprint": fingerprint,
     }
     folder = output or place.output
-    _write(folder, name, facts, records, scored.outputs)
+    artefacts = task.artefacts(records, scored.outputs)
+    _write(folder, name, facts, records, scored.outputs, artefacts)
     console.print(
         f"kept in {folder / f'evaluation-{name}.json'}", highlight=False, markup=False, soft_wrap=True
     )
@@ -197,17 +199,15 @@ def _frozen(
     records: list["AnyRecord"],
     train: list["AnyRecord"],
 ) -> tuple["Backbone", "Task"]:
-    from softprompt.backbones.load import load_backbone
     from softprompt.config.settings import BLANKS
     from softprompt.data.readers import FORMATS
     from softprompt.store.files import read_card
     from softprompt.tasks.registry import build_task, labels_of
-    from softprompt.training.assemble import with_template
+    from softprompt.training.assemble import load, with_template
 
-    frozen = settings.backbone
     # The labels, and their order, are those of the head; others in the settings are refused below.
     head = None if prompt is None else read_card(prompt).head
-    backbone = load_backbone(frozen.name, dtype=frozen.dtype, device=device, attention=frozen.attention)
+    backbone = load(settings, device)
     form = FORMATS[settings.data.format]
     if settings.task.name in BLANKS:
         labels = labels_of(settings.task, form.labels, train or records)
@@ -230,11 +230,11 @@ def _system(
     from softprompt.prompts.methods import prefix_tuning
     from softprompt.prompts.prompt import load_prompt
     from softprompt.tasks.cloze import ClozeTask
-    from softprompt.tasks.reading import ReadingTask
+    from softprompt.tasks.headed import HeadTask
 
     if folder is not None:
         prompt = load_prompt(folder, backbone).to(backbone.device)
-        if isinstance(task, ReadingTask | ClozeTask):
+        if isinstance(task, HeadTask | ClozeTask):
             task.check_head(prompt)
         elif prompt.head is not None:
             raise ConfigError(
@@ -260,7 +260,12 @@ def _system(
 
 
 def _write(
-    folder: Path, name: str, facts: dict[str, object], records: list["AnyRecord"], outputs: list[str]
+    folder: Path,
+    name: str,
+    facts: dict[str, object],
+    records: list["AnyRecord"],
+    outputs: list[Any],
+    artefacts: Mapping[str, str | bytes],
 ) -> None:
     from softprompt.training.disk import write_atomically, writing
     from softprompt.training.facts import versions
@@ -282,4 +287,6 @@ def _write(
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / f"outputs-{name}.jsonl", "".join(f"{line}\n" for line in lines))
         text = json.dumps({**facts, "versions": versions()}, indent=1)
+        for file, content in artefacts.items():
+            write_atomically(folder / f"{Path(file).stem}-{name}{Path(file).suffix}", content)
         write_atomically(folder / f"evaluation-{name}.json", text + "\n")

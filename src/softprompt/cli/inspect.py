@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from softprompt.backbones.backbone import Backbone
     from softprompt.prompts.prompt import Prompt
-    from softprompt.store.card import InsertsCard, PromptCard
+    from softprompt.store.card import HeadCard, InsertsCard, PromptCard
 
 EXAMPLES = (("Example, after `softprompt demo`", "softprompt inspect runs/demo"),)
 
@@ -47,7 +47,8 @@ def inspect(
         from softprompt.backbones.load import load_backbone
         from softprompt.prompts.prompt import load_prompt
 
-        frozen = load_backbone(backbone or card.backbone.name)
+        stored = card.training.get("backbone", {})
+        frozen = load_backbone(backbone or card.backbone.name, image_size=stored.get("image_size"))
         prompt = load_prompt(folder, frozen)
         spec = frozen.spec
         _print_size(console, n_bytes, prompt.n_stored_parameters, spec.n_parameters, spec.name, spec.n_bytes)
@@ -68,11 +69,12 @@ def _print_card(console: "Console", card: "PromptCard") -> None:
         "method": card.method,
         "placement": card.placement,
         "length": f"{card.length} vectors" if card.length else "",
-        "positions": card.positions if card.length else "",
+        "location": f"{card.location}, {card.depth}, layers {_ranges(card.layers)}" if card.location else "",
+        "positions": card.positions if card.length and not card.location else "",
         "layers": "; ".join(f"{site} {_ranges(layers)}" for site, layers in card.sites.items()),
         "head": ""
         if card.head is None
-        else f"{card.head.kind}, {', '.join(card.head.labels) or 'no labels'}",
+        else f"{card.head.kind}, {', '.join(card.head.labels) or 'no labels'}{_read(card.head)}",
         "backbone tensors": f"{len(card.weights)} in place of the backbone's own" if card.weights else "",
         "inserted": "" if card.inserts is None else _inserted(card.inserts),
         "trained through": card.reparameterization or "",
@@ -88,6 +90,12 @@ def _print_card(console: "Console", card: "PromptCard") -> None:
         if value:
             table.add_row(key, value)
     console.print(table, highlight=False, markup=False)
+
+
+def _read(head: "HeadCard") -> str:
+    """What a head reads, and through how many layers, where that is not one for its kind."""
+    pooling = f"; reads {head.pooling}" if head.pooling else ""
+    return pooling + (f"; {head.hidden_layers} hidden layers" if head.hidden_layers else "")
 
 
 def _inserted(inserts: "InsertsCard") -> str:

@@ -124,11 +124,10 @@ def _check_prompt(run: Path) -> None:
 
 def load(folder: Path, settings: RunSettings) -> "tuple[Backbone, Prompt]":
     """A stored prompt on its backbone, as the settings say."""
-    from softprompt.backbones.load import load_backbone
     from softprompt.prompts.prompt import load_prompt
+    from softprompt.training import assemble
 
-    wanted = settings.backbone
-    frozen = load_backbone(wanted.name, dtype=wanted.dtype, attention=wanted.attention, device=wanted.device)
+    frozen = assemble.load(settings, settings.backbone.device)
     return frozen, load_prompt(folder, frozen).to(frozen.device)
 
 

@@ -1,4 +1,4 @@
-"""softprompt predict: a label, a number, tags or an answer under a stored prompt with a head."""
+"""softprompt predict: what a stored prompt with a head says of a text, or of pictures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,10 @@ EXAMPLES = (
         "Tags, after training recipes/wnut17-p-tuning-v2.yaml",
         'softprompt predict runs/wnut17-p-tuning-v2 "we fly to Lisbon tomorrow"',
     ),
+    (
+        "Pictures, after training recipes/cifar10-vpt-deep.yaml",
+        "softprompt predict runs/cifar10-vpt-deep one.jpg two.png",
+    ),
 )
 
 TASK_OF_HEAD = {
@@ -29,6 +33,7 @@ TASK_OF_HEAD = {
     "value": "regression",
     "calibration": "cloze",
     "soft": "cloze",
+    "picture": "image_classification",
 }
 
 
@@ -36,10 +41,12 @@ def predict(
     prompt_folder: Annotated[
         Path, typer.Argument(help="A prompt folder, or the folder of a run.", show_default=False)
     ],
-    text: Annotated[
-        str,
+    texts: Annotated[
+        list[str],
         typer.Argument(
-            help="The text (for tags: words, spaces between them; for answers: the question).",
+            metavar="TEXT",
+            help="The text (for tags: words, spaces between them; for answers: the question), or files of "
+            "pictures.",
             show_default=False,
         ),
     ],
@@ -56,7 +63,7 @@ def predict(
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Say what a stored prompt makes of a text: its head, or the word in its template's blank."""
+    """Say what a stored prompt makes of a text, or of pictures: by its head, or in its template's blank."""
     from softprompt.cli import places
     from softprompt.config.settings import BLANKS
     from softprompt.errors import ConfigError, PromptError
@@ -76,7 +83,7 @@ def predict(
     if settings.task.name != name:
         of = f"a prompt for {name}" if card.head is None else f"a {card.head.kind} head"
         raise ConfigError("task.name", f"'{settings.task.name}' for {of}", f"'{name}'", "leave it out")
-    record = record_of(settings, text, second, choice)
+    records = records_of(settings, texts, second, choice)
 
     from softprompt.tasks.probing import ProbingTask
     from softprompt.tasks.registry import build_task
@@ -87,11 +94,15 @@ def predict(
     task: Any = build_task(frozen, settings.task, settings.decoding, labels)
     if not isinstance(task, ProbingTask):
         task.check_head(prompt)
-    task.check([record], labelled=False)
-    task.check_positions([record], places.positions_of(card), training=False)
+    task.check(records, labelled=False)
+    task.check_positions(records, places.positions_of(card), training=False)
     with frozen.prompted(prompt):
-        (answer,) = task.predict([record])
-    if settings.task.name == "tagging":
+        answers = task.predict(records)
+    record, answer = records[0], answers[0]
+    if settings.task.name == "image_classification":
+        for path, found in zip(texts, answers, strict=True):
+            typer.echo(f"{path}\t{found['labels'][0]}\t{found['probabilities'][0]:.4f}")
+    elif settings.task.name == "tagging":
         for word, tag in zip(record.words, answer, strict=True):
             typer.echo(f"{word}\t{tag}")
     elif settings.task.name == "probing":
@@ -104,12 +115,15 @@ def predict(
         typer.echo("note: the text was too long for the task's settings and cut", err=True)
 
 
-def record_of(settings: "RunSettings", text: str, second: str | None, choices: list[str] | None) -> Any:
-    """The record that the options describe, of the kind that the task reads.
+def records_of(
+    settings: "RunSettings", texts: list[str], second: str | None, choices: list[str] | None
+) -> list[Any]:
+    """The record that the options describe, of the kind that the task reads; of pictures, one for each file.
 
     Raises:
         ConfigError: an option that the task does not take, or one that it needs and is not there.
     """
+    from softprompt.data.image_folder import picture_record
     from softprompt.data.records import Choices, LabelledText, Question, TaggedWords
     from softprompt.errors import ConfigError
 
@@ -122,14 +136,20 @@ def record_of(settings: "RunSettings", text: str, second: str | None, choices: l
             raise ConfigError(
                 option, f"it for task '{task}'", f"it for {', '.join(tasks)} only", "leave it out"
             )
+    if task == "image_classification":
+        return [picture_record(Path(text), text) for text in texts]
+    if len(texts) > 1:
+        got = f"{len(texts)} texts for task '{task}'"
+        raise ConfigError("TEXT", got, "one", "put it into quotation marks")
+    text = texts[0]
     if task == "tagging":
-        return TaggedWords("text", tuple(text.split()))
+        return [TaggedWords("text", tuple(text.split()))]
     if task == "choice" or (task == "cloze" and choices):
         if not choices or len(choices) < 2:
             raise ConfigError("--choice", f"{len(choices or [])} of them", "at least 2", "repeat the option")
-        return Choices("text", text, tuple(choices))
+        return [Choices("text", text, tuple(choices))]
     if task == "spans":
         if second is None:
             raise ConfigError("--second", "nothing", "the context that holds the answer")
-        return Question("text", text, second, answered=False)
-    return LabelledText("text", text, second=second)
+        return [Question("text", text, second, answered=False)]
+    return [LabelledText("text", text, second=second)]

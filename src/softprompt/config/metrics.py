@@ -8,6 +8,7 @@ METRICS_BY_TASK: dict[str, tuple[str, ...]] = {
     "choice": ("accuracy",),
     "regression": ("pearson", "spearman", "rmse"),
     "cloze": ("accuracy", "f1", "macro_f1", "mcc"),
+    "image_classification": ("accuracy", "top5_accuracy", "class_accuracy", "macro_f1"),
     "probing": ("p_at_1", "p_at_10", "mrr"),
 }
 """The first of a task is its default. `rouge_l` is E2E's, `rougeL` is rouge-score's."""

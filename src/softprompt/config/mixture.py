@@ -23,11 +23,14 @@ from softprompt.errors import problem
 _OWN = ("data", "task", "metrics")
 """What a part says for itself; everything else is the whole run's."""
 
-_TAKEN = ("checkpoints",)
+_TAKEN = ("checkpoints", "trunk")
 """Folders that a run keeps beside those of its parts."""
 
 
-_KINDS = {"generation": "generation", "cloze": "label words", "probing": "probing"}
+_KINDS = {
+    "generation": "generation", "cloze": "label words", "probing": "probing",
+    "image_classification": "pictures",
+}  # fmt: skip
 """What may share a batch, by task; all others are tasks with heads."""
 
 

@@ -13,6 +13,7 @@ from softprompt.config.base import Settings
 from softprompt.config.methods import MethodSettings, PrefixTuningSettings
 from softprompt.config.metrics import METRICS_BY_TASK
 from softprompt.config.tasks import GenerationSettings, TaskSettings
+from softprompt.config.trunk import TrunkCacheSettings
 from softprompt.errors import nearest, problem
 
 
@@ -25,6 +26,9 @@ class BackboneSettings(Settings):
     """A torch device; None takes the best one that is there."""
     attention: Literal["sdpa", "eager"] | None = None
     """Attention kernel; None keeps the model's own default."""
+    image_size: int | None = Field(default=None, ge=1)
+    """Side of the pictures in pixels, for models that fit their positions to it; None is the image
+    processor's own. Fewer pixels are fewer tokens."""
 
 
 BLANKS = ("cloze", "probing")
@@ -43,12 +47,13 @@ class DataSettings(Settings):
         "e2e", "webnlg", "dart", "scitldr", "jsonl", "csv", "restaurants",
         "boolq", "cb", "copa", "multirc", "rte", "wic", "wsc", "sst2", "trec", "trec_fine", "trex",
         "conll", "squad", "labelled_jsonl", "labelled_csv", "labelled_tsv", "datasets",
+        "image_folder", "datasets_images",
     ]
     # fmt: on
     """How the files are read; `restaurants` is generated (synthetic) and reads no file."""
     train: Path | None = None
-    """File or folder, relative to the data folder (`SOFTPROMPT_DATA`) unless absolute; for `datasets`
-    `name:split` or `name:configuration:split`, e.g. `nyu-mll/glue:rte:train`."""
+    """File or folder, relative to the data folder (`SOFTPROMPT_DATA`) unless absolute; for `datasets` and
+    `datasets_images` `name:split` or `name:configuration:split`, e.g. `nyu-mll/glue:rte:train`."""
     dev: Path | None = None
     test: Path | None = None
     source: str = "source"
@@ -60,7 +65,9 @@ class DataSettings(Settings):
     second: Column | None = None
     """Column of the second text of a pair (same formats); None where there is one text."""
     label: Column | None = "label"
-    """Column of the label or number (same formats); None where nothing is labelled."""
+    """Column of the label or number (same formats, and datasets_images); None where nothing is labelled."""
+    image: str = "image"
+    """Column of the pictures (datasets_images only)."""
     word_column: int = 0
     """Place of the words in a line, from 0; negative counts from the end (conll only)."""
     tag_column: int | None = -1
@@ -88,6 +95,8 @@ class DataSettings(Settings):
     """Cross-validation: training and development records are joined and cut into so many folds."""
     fold: int | None = Field(default=None, ge=0)
     """Which fold, from 0, is the development set; the others are trained on."""
+    join_dev: bool = False
+    """Whether development records are trained on too, which leaves none to choose by (VTAB's last runs)."""
     extrapolation: Literal["seen"] | None = None
     """`seen` keeps only the categories marked seen for training (WebNLG's seen -> unseen split)."""
 
@@ -131,7 +140,12 @@ class TrainingSettings(Settings):
     decay: float = Field(default=0.95, gt=0, le=1)
     """Factor per epoch of the exponential schedule (0.95 in P-Tuning v2's tagging and span tasks)."""
     warmup_steps: int = Field(default=0, ge=0)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """`sgd` is visual prompt tuning's for prompts and heads."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Of SGD."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """Of everything that is trained; SGD's is part of the gradient."""
     clip_norm: float | None = Field(default=1.0, gt=0)
     """Largest gradient norm; None does not clip."""
     loss: Literal["token_mean", "sequence_sum"] = "token_mean"
@@ -141,6 +155,9 @@ class TrainingSettings(Settings):
     backbone_dropout: bool = False
     """Whether the frozen backbone's own dropout is on while training."""
     gradient_checkpointing: bool = False
+    trunk_cache: TrunkCacheSettings | None = None
+    """Keep what the layers below the first prompted one make of each input, see docs/trunk.md; None computes
+    it in every step."""
     max_tokens_per_pass: int | None = Field(default=None, ge=1)
     """Tokens computed at once, padding counted; a step is cut into passes of similar lengths, and the result
     is the same. None computes a step as `accumulation` says."""
@@ -152,6 +169,8 @@ class TrainingSettings(Settings):
     """Evaluations without improvement before stopping; None never stops early."""
     checkpoint_every: int | None = Field(default=50, ge=1)
     """Steps between checkpoints; None makes none, and a run that was stopped begins again."""
+    trackers: list[Literal["tensorboard", "wandb"]] = Field(default=[])
+    """Where the run's numbers also go."""
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
@@ -159,6 +178,17 @@ class TrainingSettings(Settings):
         if self.schedule != "exponential" and self.decay != type(self).model_fields["decay"].default:
             where, got = "training.decay", f"{self.decay} with schedule '{self.schedule}'"
             raise ValueError(problem(where, got, "it only with schedule 'exponential'", "leave it out"))
+        if self.optimizer != "sgd" and self.momentum != type(self).model_fields["momentum"].default:
+            where, got = "training.momentum", f"{self.momentum} with optimizer '{self.optimizer}'"
+            raise ValueError(problem(where, got, "it only with optimizer 'sgd'", "leave it out"))
+        return self
+
+    @model_validator(mode="after")
+    def _trunk_is_fixed(self) -> "TrainingSettings":
+        if self.trunk_cache is not None and self.backbone_dropout:
+            got = "it with training.backbone_dropout: the layers below then give something else in every step"
+            do = "set training.backbone_dropout=false, or leave the cache out"
+            raise ValueError(problem("training.trunk_cache", got, do=do))
         return self
 
     @model_validator(mode="after")
@@ -198,6 +228,18 @@ class RunSettings(Settings):
             name = task.get("name", "generation") if isinstance(task, dict) else task.name
             return {**raw, "metrics": list(METRICS_BY_TASK.get(name, ("bleu",))[:1])}
         return raw
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_start(cls, raw: Any) -> Any:
+        """A prefix begins at examples, of which only texts can be made."""
+        task, method = (
+            (raw.get(name) for name in ("task", "method")) if isinstance(raw, dict) else (None, None)
+        )
+        pictures = isinstance(task, dict) and task.get("name") == "image_classification"
+        if not pictures or not isinstance(method, dict) or method.get("name") != "prefix_tuning":
+            return raw
+        return {**raw, "method": {"initialization": "random", **method}}
 
     @model_validator(mode="after")
     def _fitting_the_task(self) -> "RunSettings":

@@ -69,6 +69,33 @@ class TaggingSettings(Settings):
     """Dropout before the head while training."""
 
 
+class ImageClassificationSettings(Settings):
+    name: Literal["image_classification"] = "image_classification"
+    labels: list[str] | None = Field(default=None, min_length=2)
+    """Every label, in the order of the head's outputs; None takes those of the training data."""
+    pooling: Literal["cls", "image", "prompt", "mean"] | None = None
+    """What the head reads; None is the class token, or the patches where there is none."""
+    hidden_layers: int = Field(default=0, ge=0)
+    """Of the head; 0 is linear (the paper's MLP-k baseline has k)."""
+    head_dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Dropout before each of the head's layers while training; None is 0, and 0.1 with hidden layers."""
+    resize: int | None = Field(default=None, ge=1)
+    """Side of the square that pictures are resized to before a crop of the backbone's size; None is what the
+    backbone's own processor does."""
+    augment: tuple[Literal["crop", "flip"], ...] = ()
+    """What changes at random while training: the place of the crop, and left and right. Nothing in VTAB's
+    protocol; both in FGVC's, with `resize` 256 for pictures of 224."""
+    keep_gb: float = Field(default=4.0, ge=0)
+    """Decoded and resized pictures are kept in memory up to so many gigabytes; others are decoded anew in
+    every epoch."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "ImageClassificationSettings":
+        if len(set(self.augment)) < len(self.augment):
+            raise ValueError(problem("task.augment", list(self.augment), "each kind once"))
+        return self
+
+
 class SpanSettings(Settings):
     name: Literal["spans"] = "spans"
     max_tokens: int = Field(default=384, ge=8)
@@ -148,13 +175,14 @@ TASKS: dict[str, type[Settings]] = {
     "regression": RegressionSettings,
     "cloze": ClozeSettings,
     "probing": ProbingSettings,
+    "image_classification": ImageClassificationSettings,
 }
 """Every task by the name that settings use."""
 
 ReadingSettings = (
     ClassificationSettings | RegressionSettings | ChoiceSettings | TaggingSettings | SpanSettings
 )
-"""The tasks whose answer is read off hidden states by a head."""
+"""The tasks whose answer to a text is read off hidden states by a head."""
 
 BlankSettings = ClozeSettings | ProbingSettings
 """The tasks whose answer is a word in a template's blank."""
@@ -173,7 +201,8 @@ TaskSettings = Annotated[
     | SpanSettings
     | RegressionSettings
     | ClozeSettings
-    | ProbingSettings,
+    | ProbingSettings
+    | ImageClassificationSettings,
     Field(discriminator="name"),
     BeforeValidator(_named),
 ]

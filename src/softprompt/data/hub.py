@@ -1,13 +1,16 @@
 """Any data set of the Hugging Face hub, or saved by its `datasets` package, with named columns."""
 
+import hashlib
 import importlib
 import re
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from softprompt.data.files import words
 from softprompt.data.labelled import label_text
-from softprompt.data.records import LabelledText
+from softprompt.data.records import LabelledPicture, LabelledText
 from softprompt.errors import ConfigError, DataError, nearest
 
 # a split may be a slice, which holds a colon of its own: train[:100]
@@ -33,22 +36,46 @@ def read_hub(path: Path, text: str, second: str | None, label: str | None) -> li
             or column; a row with an empty text or a label of the wrong kind.
     """
     name = path.as_posix()
-    rows = _rows(name)
-    columns = [column for column in (text, second, label) if column is not None]
-    for column in columns:
-        if column not in rows.column_names:
-            hint = nearest(column, rows.column_names) or f"columns here: {', '.join(rows.column_names)}"
-            raise DataError(name, f"no column '{column}'", "a column of that name", hint)
-    # Other columns may hold pictures or sound, which would be decoded.
-    rows = rows.select_columns(columns)
-    classes = getattr(rows.features[label], "names", None) if label is not None else None
-    unlabelled = label is None or (bool(classes) and all(value == -1 for value in rows[label]))
+    rows = _columns(name, [column for column in (text, second, label) if column is not None])
+    classes, unlabelled = _classes(rows, label)
     records = []
     for number, row in enumerate(rows):
         where = f"{name}, row {number}"
         texts = [words(row[column], column, where) for column in (text, second) if column is not None]
         value = None if unlabelled else _label(row[label], label or "", classes, where)
         records.append(LabelledText(f"{name}:{number}", texts[0], value, texts[1] if second else None))
+    return records
+
+
+def read_hub_images(path: Path, image: str, label: str | None) -> list[LabelledPicture]:
+    """One record per row with a picture; labels as `read_hub` has them.
+
+    Pictures are decoded when they are needed, from the files that the data set holds.
+
+    Args:
+        path: as in `read_hub`.
+        image: column of the pictures.
+        label: column of the label; None leaves records unlabelled.
+
+    Raises:
+        ConfigError: as `read_hub`.
+        DataError: as `read_hub`; a column that holds no pictures, or a row without one.
+    """
+    name = path.as_posix()
+    rows = _columns(name, [column for column in (image, label) if column is not None])
+    kind = importlib.import_module("datasets").Image
+    if not isinstance(rows.features[image], kind):
+        got = f"'{image}' with {type(rows.features[image]).__name__}"
+        raise DataError(name, got, "a column of pictures (the package's feature Image)", "name another")
+    classes, unlabelled = _classes(rows, label)
+    rows = rows.cast_column(image, kind(decode=False))
+    records = []
+    for number, row in enumerate(rows):
+        where = f"{name}, row {number}"
+        digest = hashlib.sha256(_file_of(row[image], where)).hexdigest()
+        value = None if unlabelled else _label(row[label], label or "", classes, where)
+        load = partial(_file_in, rows, number, image, where)
+        records.append(LabelledPicture(where, f"{name}:{number}", digest, load, value))
     return records
 
 
@@ -59,6 +86,38 @@ def saved(path: Path) -> bool:
     return match is not None and any(
         (folder / name).is_file() for name in ("dataset_dict.json", "state.json")
     )
+
+
+def _file_in(rows: Any, number: int, image: str, where: str) -> bytes:
+    return _file_of(rows[number][image], where)
+
+
+def _file_of(value: dict[str, Any] | None, where: str) -> bytes:
+    """The file of a picture, which stands in the row or is named there."""
+    if value and value.get("bytes"):
+        return value["bytes"]
+    if value and value.get("path"):
+        try:
+            return Path(value["path"]).read_bytes()
+        except OSError as error:
+            raise DataError(where, f"{value['path']} ({error.strerror})", "a picture's file") from None
+    raise DataError(where, "no picture", "one in every row", "choose another column, or filter the rows")
+
+
+def _columns(name: str, columns: Sequence[str]) -> Any:
+    """The rows of a data set with these columns alone: others may hold pictures, which would be decoded."""
+    rows = _rows(name)
+    for column in columns:
+        if column not in rows.column_names:
+            hint = nearest(column, rows.column_names) or f"columns here: {', '.join(rows.column_names)}"
+            raise DataError(name, f"no column '{column}'", "a column of that name", hint)
+    return rows.select_columns(list(columns))
+
+
+def _classes(rows: Any, label: str | None) -> tuple[list[str] | None, bool]:
+    """The names of a column's classes, if it has any, and whether no row has a label."""
+    classes = getattr(rows.features[label], "names", None) if label is not None else None
+    return classes, label is None or (bool(classes) and all(value == -1 for value in rows[label]))
 
 
 def _label(value: object, label: str, classes: list[str] | None, where: str) -> str:

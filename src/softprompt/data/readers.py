@@ -10,9 +10,10 @@ from softprompt.data.columns import read_csv, read_jsonl
 from softprompt.data.conll import read_conll
 from softprompt.data.dart import read_dart
 from softprompt.data.e2e import read_e2e
-from softprompt.data.hub import read_hub
+from softprompt.data.hub import read_hub, read_hub_images
+from softprompt.data.image_folder import read_image_folder
 from softprompt.data.labelled import read_labelled_csv, read_labelled_jsonl, read_labelled_tsv
-from softprompt.data.records import Choices, LabelledText, Question, Record, TaggedWords
+from softprompt.data.records import Choices, LabelledPicture, LabelledText, Question, Record, TaggedWords
 from softprompt.data.restaurants import read_restaurants
 from softprompt.data.scitldr import read_scitldr
 from softprompt.data.sentences import (
@@ -43,7 +44,8 @@ from softprompt.errors import ConfigError, DataError, nearest, problem
 _GENERATED = ("source", "target")
 _LABELLED = ("text", "second", "label")
 _TAGGED = ("word_column", "tag_column", "tagging")
-_OPTIONS = (*_GENERATED, *_LABELLED, *_TAGGED)
+_PICTURED = ("image", "label")
+_OPTIONS = (*_GENERATED, *_LABELLED, *_TAGGED, "image")
 _DEFAULTS = {name: DataSettings.model_fields[name].default for name in _OPTIONS}
 
 
@@ -129,6 +131,12 @@ FORMATS = {
     "datasets": Format(
         read_hub, "the name of a data set and its split", LabelledText, takes=_LABELLED, named=True
     ),
+    "image_folder": Format(
+        read_image_folder, "a folder of pictures, in a folder for each class", LabelledPicture
+    ),
+    "datasets_images": Format(
+        read_hub_images, "the name of a data set and its split", LabelledPicture, takes=_PICTURED, named=True
+    ),
 }
 """The formats that `data.format` takes; a new one is a file beside this one and a row here."""
 
@@ -145,22 +153,24 @@ def read(
     word_column: int = 0,
     tag_column: int | None = -1,
     tagging: str = "bio",
+    image: str = "image",
     split: str | None = None,
 ) -> list[Any]:
     """The records of one file or folder, in file order; `FORMATS[format].record` is their class.
 
     Args:
         format: a key of `FORMATS`.
-        path: the file or folder, from the working directory; none for `restaurants`; for `datasets`
-            `name:split` or `name:configuration:split`.
+        path: the file or folder, from the working directory; none for `restaurants`; for `datasets` and
+            `datasets_images` `name:split` or `name:configuration:split`.
         source: name of the source column (jsonl and csv only).
         target: name of the target column (jsonl and csv only).
         text: column of the text (labelled_jsonl, labelled_csv, labelled_tsv and datasets only).
         second: column of the second text of a pair (same formats); None where there is one text.
-        label: column of the label (same formats); None where there are none.
+        label: column of the label (same formats, and datasets_images); None where there are none.
         word_column: place of the words in a line (conll only).
         tag_column: place of the tags in a line (conll only); None where there are none.
         tagging: `bio` or `iob1` (conll only).
+        image: column of the pictures (datasets_images only).
         split: `train`, `dev` or `test` (restaurants only).
 
     Raises:
@@ -172,7 +182,7 @@ def read(
             "data.format", repr(format), f"one of {', '.join(FORMATS)}", nearest(format, FORMATS)
         )
     form = FORMATS[format]
-    given = (source, target, text, second, label, word_column, tag_column, tagging)
+    given = (source, target, text, second, label, word_column, tag_column, tagging, image)
     options: dict[str, Any] = dict(zip(_OPTIONS, given, strict=True))
     if found := misfits(format, options):
         raise ConfigError.several(found)
@@ -201,7 +211,8 @@ def misfits(format: str, options: Mapping[str, Any]) -> list[str]:
 
     Args:
         format: a key of `FORMATS`.
-        options: `source`, `target`, `text`, `second`, `label`, `word_column`, `tag_column`, `tagging`.
+        options: `source`, `target`, `text`, `second`, `label`, `word_column`, `tag_column`, `tagging` and
+            `image`.
     """
     form, found = FORMATS[format], []
     for name in _OPTIONS:

@@ -1,6 +1,6 @@
 """The forms that readers give: one class per kind of question, plain values only."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -65,6 +65,30 @@ class LabelledText:
     def source(self) -> str:
         """The text, or both."""
         return self.text if self.second is None else f"{self.text} | {self.second}"
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The label."""
+        return () if self.label is None else (self.label,)
+
+
+@dataclass(frozen=True)
+class LabelledPicture:
+    """One picture with its label.
+
+    Args:
+        source: its name, as a person knows it.
+        digest: SHA-256 (hex) of its file, by which one picture is known under several names.
+        load: gives the bytes of its file, which are not kept.
+        label: None where it is unknown.
+    """
+
+    id: str
+    source: str
+    digest: str
+    load: Callable[[], bytes] = field(repr=False, compare=False)
+    label: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -157,6 +181,15 @@ class Question:
         if not self.answered:
             return ()
         return tuple(answer.text for answer in self.answers) or ("",)
+
+
+LABELLED = (LabelledText, LabelledPicture)
+"""The kinds of records with one label each."""
+
+
+def content_of(record: AnyRecord) -> str:
+    """What tells whether two records ask about the same thing: a text, or what a picture's file holds."""
+    return record.digest if isinstance(record, LabelledPicture) else record.source
 
 
 def pairs(records: Iterable[AnyRecord]) -> list[Any]:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from softprompt.data.records import AnyRecord, Record
+from softprompt.data.records import AnyRecord, Record, content_of
 from softprompt.errors import DataError
 
 Kind = TypeVar("Kind", bound=AnyRecord)
@@ -54,10 +54,10 @@ def draw_per_class(
     Raises:
         DataError: a record without a label, or fewer of a class than asked for.
     """
-    taken = {record.source for record in without}
+    taken = {content_of(record) for record in without}
     by_label: dict[str, list[int]] = {label: [] for label in sorted(map(_label, records))}
     for place in _by_luck(len(records), f"{stream} {seed}"):
-        if records[place].source not in taken:
+        if content_of(records[place]) not in taken:
             by_label[_label(records[place])].append(place)
     for label, places in by_label.items():
         if len(places) < k:
@@ -90,7 +90,7 @@ def folds(records: Sequence[AnyRecord], n: int, seed: int, where: str = "data.fo
     """
     by_source: dict[str, list[int]] = {}
     for place in _by_luck(len(records), f"fold {seed}"):
-        by_source.setdefault(records[place].source, []).append(place)
+        by_source.setdefault(content_of(records[place]), []).append(place)
     if len(by_source) < n:
         expected = f"at most {len(by_source)}, the different texts to train and choose by"
         raise DataError(where, n, expected, "ask for fewer")
@@ -145,7 +145,7 @@ def set_aside(
     luck = _by_luck(len(pairs), f"{stream} {subsample}")
     by_source: dict[str, list[int]] = {}
     for place in luck:
-        by_source.setdefault(pairs[place].source, []).append(place)
+        by_source.setdefault(content_of(pairs[place]), []).append(place)
     dev: set[int] = set()
     for places in by_source.values():
         if len(dev) + len(places) <= room:

@@ -10,7 +10,7 @@ from typing import Any
 from softprompt.config import DataSettings
 from softprompt.data.hub import saved
 from softprompt.data.readers import FORMATS, misfits, read
-from softprompt.data.records import AnyRecord, LabelledText, Record, pairs
+from softprompt.data.records import LABELLED, AnyRecord, LabelledPicture, Record, pairs
 from softprompt.data.root import data_root
 from softprompt.data.sampling import draw, draw_per_class, folds, keep_seen, merge, set_aside
 from softprompt.errors import ConfigError, problem
@@ -46,7 +46,7 @@ def load(settings: DataSettings) -> Splits:
 
     Per class, training follows the subsample, and so do development records that come from what it
     left; those of a development file do not. `folds` come after all draws: training and development
-    records are joined, and the chosen fold is the development set.
+    records are joined, and the chosen fold is the development set. `join_dev` comes last.
 
     Raises:
         ConfigError: settings that contradict each other, all of them at once.
@@ -76,6 +76,8 @@ def load(settings: DataSettings) -> Splits:
         train = [pair for pair, fold in zip(joined, fold_of, strict=True) if fold != settings.fold]
         dev = [pair for pair, fold in zip(joined, fold_of, strict=True) if fold == settings.fold]
         dev = merge(dev) if FORMATS[settings.format].record is Record else dev
+    if settings.join_dev:
+        train, dev = [*train, *pairs(dev)], []
     return Splits(train, dev, test, fingerprint(train, dev, test))
 
 
@@ -101,6 +103,8 @@ def fingerprint(train: Sequence[AnyRecord], dev: Sequence[AnyRecord], test: Sequ
 def _content(record: Any) -> list[Any]:
     if isinstance(record, Record):  # without its kind, as it has been since the first stored prompts
         return [record.source, record.targets]
+    if isinstance(record, LabelledPicture):
+        return [type(record).__name__, {"digest": record.digest, "label": record.label}]
     said = {name: value for name, value in asdict(record).items() if name not in ("id", "tags")}
     return [type(record).__name__, said]
 
@@ -188,10 +192,10 @@ def _per_class(settings: DataSettings, has: Sequence[str]) -> Iterator[str]:
     """What is wrong with the sizes per class, a line each."""
     k_train, k_dev = settings.train_per_class, settings.dev_per_class
     for name, k in (("train_per_class", k_train), ("dev_per_class", k_dev)):
-        if k is not None and FORMATS[settings.format].record is not LabelledText:
+        if k is not None and FORMATS[settings.format].record not in LABELLED:
             got = f"{k} for {settings.format}, whose records have no label"
             size = f"data.{name.removesuffix('_per_class')}_size"
-            yield problem(f"data.{name}", got, "texts with labels", f"give {size} instead")
+            yield problem(f"data.{name}", got, "texts or pictures with labels", f"give {size} instead")
     if k_train is not None:
         if settings.train_size is not None:
             got = f"{k_train} beside data.train_size"
@@ -221,3 +225,8 @@ def _folds(settings: DataSettings, has: Sequence[str]) -> Iterator[str]:
             yield problem("data.fold", settings.fold, f"0 to {settings.folds - 1}, the folds counted from 0")
         if "train" not in has:
             yield problem("data.folds", settings.folds, "a path in data.train to cut", "give it")
+    if settings.join_dev:
+        if settings.folds is not None:
+            yield problem("data.join_dev", "it beside data.folds", "one of the two", "drop one")
+        elif not (settings.dev_share or settings.dev_per_class or "dev" in has):
+            yield problem("data.join_dev", "it without development records", "some to join", "leave it out")

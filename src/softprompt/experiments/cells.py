@@ -15,11 +15,13 @@ class Run:
 
     Args:
         label: row, column and seed, as messages name it.
+        of_choice: whether it is there to choose a candidate by, and has no test set.
     """
 
     label: str
     seed: int
     settings: RunSettings
+    of_choice: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Option:
 
     Args:
         changes: what it changes in the cell, by dotted key.
-        folds: one run per fold, without a test set.
+        folds: one run per fold, or one with the development set as it is; without a test set.
         runs: the cell's runs, should this one be chosen.
     """
 

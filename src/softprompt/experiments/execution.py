@@ -102,7 +102,11 @@ class Executor:
             self._drop()  # first, so that two are never held at once
             device = Processes(settings.device).device
             self._backbone = load_backbone(
-                settings.name, dtype=settings.dtype, device=device, attention=settings.attention
+                settings.name,
+                dtype=settings.dtype,
+                device=device,
+                attention=settings.attention,
+                image_size=settings.image_size,
             )
             self._settings = settings
         return self._backbone

@@ -178,11 +178,12 @@ class _Expansion:
     def _folds(
         self, name: str, base: str, changes: Mapping[str, Any], stem: str, column: Variant | None
     ) -> tuple[Run, ...]:
-        """A run per fold, without a test set; none where there is a mistake."""
+        """A run per fold, or one with the development set; no test sets. None where there is a mistake."""
         choose = self._study.choose
         assert choose is not None
+        by_dev = {"data.join_dev": False} if choose.folds is None else {}
         settings = self._settings(
-            name, base, {**changes, **dict.fromkeys(self._study.seed_keys, choose.seed)}
+            name, base, {**changes, **by_dev, **dict.fromkeys(self._study.seed_keys, choose.seed)}
         )
         if settings is None:
             return ()
@@ -190,23 +191,26 @@ class _Expansion:
         if data.folds is not None:
             got = f"{data.folds} beside choose"
             self._note(name, problem("data.folds", got, "none: choose says how many", "leave it out"))
+        if choose.folds is None and not (data.dev or data.dev_share or data.dev_per_class):
+            expected = "development records, by which candidates are chosen"
+            self._note(name, problem("data.dev", "none", expected, "give some, or choose.folds"))
         if by not in ("loss", *settings.metrics):
             expected = f"loss or a metric of the run ({', '.join(settings.metrics)})"
             self._note(name, problem("choose.metric", repr(by), expected))
         training = settings.training.model_copy(update={"select": by})
         runs = []
-        for fold in range(choose.folds):
+        for fold in range(choose.folds or 1):
             # Nothing that is chosen may have seen the test set, also where it is a share or generated.
             none = {"test": None, "test_size": None if data.test is not None else 0}
-            cut = {**none, "folds": choose.folds, "fold": fold}
+            cut = none if choose.folds is None else {**none, "folds": choose.folds, "fold": fold}
             of_fold = {
-                "name": f"{stem}--fold-{fold}",
+                "name": f"{stem}--fold-{fold}" if choose.folds else f"{stem}--dev",
                 "output": self._folder / "folds",
                 "data": data.model_copy(update=cut),
                 "training": training,
             }
-            label = f"{name}, fold {fold + 1} of {choose.folds}"
-            runs.append(Run(label, choose.seed, settings.model_copy(update=of_fold)))
+            label = f"{name}, fold {fold + 1} of {choose.folds}" if choose.folds else f"{name}, to choose"
+            runs.append(Run(label, choose.seed, settings.model_copy(update=of_fold), of_choice=True))
         self._check_data(name, runs[0].settings)
         return tuple(runs)
 

@@ -174,6 +174,9 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
         notes.append(
             f"In brackets what each cell chose by {choose.folds}-fold cross-validation on its training and "
             f"development records: the best mean {by} of the {choose.score} evaluation, seed {choose.seed}"
+            if choose.folds
+            else f"In brackets what each cell chose by its development records: the best {by} of the "
+            f"{choose.score} evaluation, seed {choose.seed}"
         )
     if settings.wins:
         notes.append(

@@ -217,7 +217,7 @@ def _read_run(grid: Grid, cell: Cell, run: Run) -> RunResult:
         if wrong := _unusable(facts):
             got = f"nothing of use as {wrong}"
             raise TrainingError(folder.result.as_posix(), got, "what the run wrote at its end")
-        if choose is None or run.settings.data.folds is None:
+        if choose is None or not run.of_choice:
             return judged(run, cell.metric, facts)
         value = fold_score(run, choose.score)
     except TrainingError as error:

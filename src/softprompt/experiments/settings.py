@@ -59,11 +59,14 @@ class Vary(Settings):
 
 
 class Choose(Settings):
-    """How every cell chooses among candidates by cross-validation, before its runs.
+    """How every cell chooses among candidates before its runs: by folds, or by the development set.
 
     Each candidate is trained once per fold, without a test set; the best mean over the folds wins, the
     first listed of equals. The cell's runs then have the winner's changes, and all training and
-    development records. Of the runs on folds nothing is kept but logs and results.
+    development records. Of the runs on folds nothing is kept but logs and results. Without folds
+    a candidate is trained once on the training set; a cell's runs whose settings have `data.join_dev` then
+    train on both sets, and the runs that choose do not. With that, rates and weight decays as candidates,
+    and the smaller rates first, it is VTAB's protocol (2203.12119, section 4.1).
 
     Source: null prompts (2106.13353): 4-fold cross-validation per configuration, then training anew
     under every seed. Deviations: the paper's code scores each fold by its best epoch on that very fold,
@@ -71,7 +74,8 @@ class Choose(Settings):
     contiguous slices, see `softprompt.data.sampling.folds`.
     """
 
-    folds: int = Field(default=4, ge=2)
+    folds: int | None = Field(default=4, ge=2)
+    """None trains a candidate once, and the development set as it is tells how well."""
     candidates: list[Candidate] = Field(default=[])
     """For all rows that name none themselves."""
     metric: str | None = None
@@ -122,7 +126,7 @@ class StudySettings(Settings):
     """A row to compare with: true computes it from the test records (always their most frequent label); a
     number, or numbers by column, are shown as they are."""
     published: list[Published] = Field(default=[])
-    """Figures of the paper, shown beside ours in the report."""
+    """Figures of the paper, shown beside ours in the report; or `FILE#NAME`, a list in another file."""
     figures: list[FigureKind] | None = None
     """Which figures the report draws; None is those that the study's shape asks for."""
     keep: Literal["results", "prompts", "all"] = "all"
@@ -146,6 +150,8 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> tuple[StudySettings
     for override in overrides:
         if _key(override) in _OF_THE_STUDY:
             apply_override(raw, override)
+    if isinstance(raw.get("published"), str):
+        raw["published"] = _elsewhere(path, raw["published"])
     try:
         settings = StudySettings.model_validate(raw)
     except ValidationError as error:
@@ -155,6 +161,16 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> tuple[StudySettings
     if found:
         raise ConfigError.several([f"{path}: {line}" for line in found])
     return settings, [override for override in overrides if _key(override) not in _OF_THE_STUDY]
+
+
+def _elsewhere(path: Path, address: str) -> Any:
+    """The published figures that a study file takes from another, by `FILE#NAME`."""
+    file, _, name = address.partition("#")
+    found = read_mapping(path.parent / file) if file else {}
+    if name not in found:
+        expected = f"FILE#NAME, with one of {', '.join(found) or 'its names'}"
+        raise ConfigError(f"{path}: published", repr(address), expected, nearest(name, list(found)))
+    return found[name]
 
 
 def labelled(value: Any) -> tuple[str, Any]:

@@ -117,7 +117,7 @@ def _run(cell: Cell, run: Run, stored: Stored) -> RunResult:
         return RunResult(run, "not run", stored=True)
     if line["state"] != "done":
         return RunResult(run, line["state"], error=str(line.get("error") or ""), stored=True)
-    if run.settings.data.folds is not None:
+    if run.of_choice:
         return RunResult(run, "done", line["value"], line["facts"], stored=True)
     return replace(judged(run, cell.metric, line["facts"]), stored=True)
 

@@ -3,6 +3,7 @@
 from softprompt.metrics.answers import score_answers
 from softprompt.metrics.entities import score_entities
 from softprompt.metrics.labels import score_labels
+from softprompt.metrics.ranked import score_ranked
 from softprompt.metrics.ranks import score_ranks
 from softprompt.metrics.scores import HIGHER_IS_BETTER, LABELS, Scores, score
 from softprompt.metrics.values import score_values
@@ -15,6 +16,7 @@ __all__ = [
     "score_answers",
     "score_entities",
     "score_labels",
+    "score_ranked",
     "score_ranks",
     "score_values",
 ]

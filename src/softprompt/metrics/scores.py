@@ -36,6 +36,8 @@ LABELS: dict[str, str] = {
     "p_at_1": "P@1",
     "p_at_10": "P@10",
     "mrr": "MRR",
+    "top5_accuracy": "top-5 accuracy",
+    "class_accuracy": "mean class accuracy",
 }
 """Column heads for tables."""
 

@@ -104,6 +104,10 @@ class BlankTask(ABC):
     def _answers(self, examples: Sequence[BlankExample]) -> list[Any]:
         """One answer per example."""
 
+    def artefacts(self, records: Sequence[Any], outputs: Sequence[Any]) -> Mapping[str, str | bytes]:
+        """No files beside the scores."""
+        return {}
+
     @abstractmethod
     def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
         """Score the answers."""

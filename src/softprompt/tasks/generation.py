@@ -1,6 +1,6 @@
 """Generation: a source text in, a target text out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -177,6 +177,10 @@ class GenerationTask:
             self._form.context(record.source) + self._form.target(draw.choice(record.targets))
             for record in chosen
         ]
+
+    def artefacts(self, records: Sequence[Any], outputs: Sequence[Any]) -> Mapping[str, str | bytes]:
+        """No files beside the scores."""
+        return {}
 
     def score(
         self, records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]

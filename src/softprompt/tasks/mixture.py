@@ -8,7 +8,7 @@ import torch
 
 from softprompt.tasks.blank import BlankTask
 from softprompt.tasks.generation import GenerationTask
-from softprompt.tasks.reading import read
+from softprompt.tasks.headed import read
 
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone

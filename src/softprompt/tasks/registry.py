@@ -14,7 +14,7 @@ from softprompt.config import (
 from softprompt.data.records import LabelledText
 from softprompt.data.trex import pattern
 from softprompt.errors import ConfigError
-from softprompt.tasks.reading import ReadingTask
+from softprompt.tasks.headed import HeadTask
 from softprompt.tasks.task import Task
 from softprompt.text import null_template
 
@@ -52,14 +52,15 @@ def build_task(
         return ClozeTask(backbone, settings, labels, fields, decoding.batch_size)
     if isinstance(settings, ProbingSettings):
         return ProbingTask(backbone, settings, decoding.batch_size)
-    kinds = reading_tasks()
+    kinds = tasks_with_heads()
     return kinds[settings.name](backbone, settings, labels, decoding.batch_size)
 
 
-def reading_tasks() -> dict[str, type[ReadingTask]]:
+def tasks_with_heads() -> dict[str, type[HeadTask]]:
     """The tasks with a head, by name."""
     from softprompt.tasks.choice import ChoiceTask
     from softprompt.tasks.classification import ClassificationTask, RegressionTask
+    from softprompt.tasks.images import ImageClassificationTask
     from softprompt.tasks.spans import SpanTask
     from softprompt.tasks.tagging import TaggingTask
 
@@ -69,6 +70,7 @@ def reading_tasks() -> dict[str, type[ReadingTask]]:
         "choice": ChoiceTask,
         "tagging": TaggingTask,
         "spans": SpanTask,
+        "image_classification": ImageClassificationTask,
     }
 
 
@@ -85,11 +87,11 @@ def labels_of(settings: Any, declared: Sequence[str] | None, train: Iterable[Any
     """
     if settings.name == "cloze":
         return _of_cloze(settings, declared, list(train))
-    if settings.name not in ("classification", "tagging"):
+    if settings.name not in ("classification", "tagging", "image_classification"):
         return ()
     train = list(train)
     # Before labels are looked for where there cannot be any.
-    reading_tasks()[settings.name].check_kind(settings.name, train)
+    tasks_with_heads()[settings.name].check_kind(settings.name, train)
     if settings.labels is not None:
         return tuple(settings.labels)
     if settings.name == "tagging":

@@ -1,7 +1,7 @@
 """What training asks of a task, and the two small things that pass between them."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict
 
@@ -138,6 +138,10 @@ class Task(Protocol):
 
     def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
         """One row of scores per group of records."""
+        ...
+
+    def artefacts(self, records: Sequence[Any], outputs: Sequence[Any]) -> Mapping[str, str | bytes]:
+        """Files that say more than scores do, by name; runs and evaluations keep them beside the outputs."""
         ...
 
     def check(self, records: Sequence[Any], labelled: bool = True) -> None:

@@ -146,7 +146,13 @@ def load(settings: RunSettings, device: str | None) -> "Backbone":
     from softprompt.backbones.load import load_backbone
 
     frozen = settings.backbone
-    return load_backbone(frozen.name, dtype=frozen.dtype, device=device, attention=frozen.attention)
+    return load_backbone(
+        frozen.name,
+        dtype=frozen.dtype,
+        device=device,
+        attention=frozen.attention,
+        image_size=frozen.image_size,
+    )
 
 
 def check_splits(settings: RunSettings, splits: Splits) -> None:

@@ -34,11 +34,11 @@ def write_synced(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; texts in UTF-8."""
     temporary = path.with_name(f".{path.name}.writing")
     try:
-        write_synced(temporary, text.encode("utf-8"))
+        write_synced(temporary, content.encode("utf-8") if isinstance(content, str) else content)
         os.replace(temporary, path)
     except OSError:
         temporary.unlink(missing_ok=True)

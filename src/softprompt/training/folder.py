@@ -13,8 +13,8 @@ from softprompt.training.checkpoint import Checkpoints
 from softprompt.training.disk import write_atomically, writing
 from softprompt.training.processes import Processes
 
-# Where a run lies and what it runs on change nothing that it computes.
-_FREE = {"name", "output", "backbone.device"}
+# Where a run lies and runs, who is told of it and what it keeps of its trunk change nothing that it computes.
+_FREE = ("name", "output", "backbone.device", "training.trackers", "training.trunk_cache")
 
 
 _FACTS = {"name": str, "steps": int, "best": dict, "scores": list, "counts": dict}
@@ -45,6 +45,7 @@ class RunFolder:
         self.outputs = path / "outputs.jsonl"
         self.samples = path / "samples.txt"
         self.prompt = path / "prompt"
+        self.trunk = path / "trunk"
         self.checkpoints = Checkpoints(path / "checkpoints")
 
     def check(self, settings: Settings, resume: bool) -> None:
@@ -165,7 +166,7 @@ def _differing(stored: Path, ours: Mapping[str, Any]) -> list[str]:
     return [
         f"{key} ({theirs.get(key)} there, {value} now)"
         for key, value in sorted(ours.items())
-        if key not in _FREE and theirs.get(key) != value
+        if not f"{key}.".startswith(tuple(f"{free}." for free in _FREE)) and theirs.get(key) != value
     ]
 
 

@@ -1,4 +1,4 @@
-"""The one training loop: AdamW on the prompt's parameters, the backbone frozen."""
+"""The one training loop: an optimizer on the prompt's parameters, the backbone frozen."""
 
 import hashlib
 import math
@@ -20,6 +20,7 @@ from softprompt.training.batches import parts, plan, share, steps_per_epoch, wit
 from softprompt.training.checkpoint import Checkpoint, Checkpoints
 from softprompt.training.evaluation import better
 from softprompt.training.interrupt import Interrupt
+from softprompt.training.optimizer import build_optimizer, load_state, state_tensors
 from softprompt.training.processes import Processes
 from softprompt.training.progress import Counter, RunProgress
 from softprompt.training.schedule import check_warmup, learning_rate
@@ -96,9 +97,7 @@ class Loop:
         self._trained = {name: p for name, p in prompt.named_parameters() if p.requires_grad}
         # An optimizer of nothing is refused; a dummy never steps, because there are no steps then.
         groups = self._groups() or [{"params": [nn.Parameter(torch.zeros(0))], "share": 1.0}]
-        # One pass over the memory instead of ten; elsewhere torch's own choice is as fast.
-        fused = backbone.device.type == "cpu" or None
-        self._optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=fused)
+        self._optimizer = build_optimizer(groups, settings, backbone.device)
         self._lengths = [example.length for example in examples]
         self._best: dict[str, Tensor] = {}
         self._saved = -1
@@ -120,7 +119,7 @@ class Loop:
             )
         try:
             self._prompt.load_state_dict(dict(checkpoint.tensors["prompt"]))
-            self._load_optimizer(checkpoint.tensors["optimizer"])
+            load_state(self._optimizer, self._trained, checkpoint.tensors["optimizer"])
         except (RuntimeError, KeyError) as error:
             raise TrainingError(
                 "the checkpoint's tensors",
@@ -314,27 +313,11 @@ class Loop:
     def _save(self) -> None:
         if not self._processes.is_main or self._saved == self.state.step:
             return
-        optimizer = {
-            f"{name}/{key}": value
-            for name, parameter in self._trained.items()
-            for key, value in self._optimizer.state.get(parameter, {}).items()
-        }
+        optimizer = state_tensors(self._optimizer, self._trained)
         tensors = {"prompt": self._prompt.state_dict(), "optimizer": optimizer, "best": self._best}
         state = {**asdict(self.state), "examples": self._fingerprint}
         self._checkpoints.save(Checkpoint(self.state.step, tensors, state))
         self._saved = self.state.step
-
-    def _load_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
-        for name, parameter in self._trained.items():
-            # Before the first step there is none, and never where no gradient came.
-            if f"{name}/step" not in tensors:
-                continue
-            self._optimizer.state[parameter] = {
-                # AdamW keeps its step counter on the CPU.
-                "step": tensors[f"{name}/step"],
-                "exp_avg": tensors[f"{name}/exp_avg"].to(parameter.device),
-                "exp_avg_sq": tensors[f"{name}/exp_avg_sq"].to(parameter.device),
-            }
 
     @cached_property
     def _fingerprint(self) -> str:

@@ -20,7 +20,7 @@ from softprompt.training.assemble import Assembly, assemble, resolve
 from softprompt.training.disk import write_atomically, writing
 from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
 from softprompt.training.facts import hardware, versions
-from softprompt.training.folder import RunFolder, claim
+from softprompt.training.folder import RunFolder, claim, flat
 from softprompt.training.memory import returned_after
 from softprompt.training.outputs import output_lines
 from softprompt.training.plots import draw_curves
@@ -28,6 +28,8 @@ from softprompt.training.processes import Processes
 from softprompt.training.progress import RunProgress, clock
 from softprompt.training.run import metric_values
 from softprompt.training.together import PromptSet, SeparateLoop, SharedLoop
+from softprompt.training.trackers import Trackers, check_trackers
+from softprompt.training.trunk import RunTrunk
 
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
@@ -71,6 +73,7 @@ def run_mixture(
         KeyboardInterrupt: on Ctrl-C or SIGTERM; while training, after a checkpoint.
     """
     started = time.perf_counter()
+    check_trackers(settings.training.trackers)
     processes = Processes(settings.backbone.device)
     folder, ended = claim(settings, resume, processes)
     if ended is not None:
@@ -85,7 +88,8 @@ def run_mixture(
             backbone = parts[name].backbone
         _check_development(parts)
         running = _MixtureRun(settings, parts, folder, processes, progress)
-        return MixtureResult(folder.path, running.go(resume, started))
+        with running.trackers:
+            return MixtureResult(folder.path, running.go(resume, started))
 
 
 @contextmanager
@@ -120,6 +124,8 @@ class _MixtureRun:
         progress: RunProgress,
     ) -> None:
         self._settings, self._parts, self._folder = settings, parts, folder
+        names = settings.training.trackers if processes.is_main else []
+        self.trackers = Trackers(names, settings.name, folder.path)
         self._processes, self._progress = processes, progress
         self._backbone = backbone = next(iter(parts.values())).backbone
         if settings.prompts == "shared":
@@ -144,16 +150,21 @@ class _MixtureRun:
             folder.checkpoints,
             processes,
             evaluate=self._evaluate if all(self._dev.values()) else None,
-            log=folder.append if processes.is_main else lambda line: None,
+            log=self._log if processes.is_main else lambda line: None,
             progress=progress,
         )
+        prompts = [part.prompt for part in self._parts.values()]
+        self._trunk = RunTrunk(settings.training, backbone, prompts, folder.trunk, progress)
 
     def go(self, resume: bool, started: float) -> dict[str, Any]:
         """Train, test every part, write; returns what `result.json` says."""
         self._begin(resume)
-        state = self._loop.run()
+        with self._trunk:
+            state = self._loop.run()
         self._progress.say(f"trained {state.step} steps in {clock(state.seconds)}")
         parts = {name: self._finish(name, part) for name, part in self._parts.items()}
+        for name, said in parts.items():
+            self.trackers.scores(said["scores"], state.step, name)
         facts: dict[str, Any] = {
             "name": self._settings.name,
             "prompts": self._settings.prompts,
@@ -165,6 +176,7 @@ class _MixtureRun:
                 "training": round(state.seconds, 2),
                 "last_sitting": round(time.perf_counter() - started, 2),
             },
+            **self._trunk.facts,
             "versions": versions(),
             "hardware": hardware(self._backbone.device, self._processes.count),
         }
@@ -192,6 +204,11 @@ class _MixtureRun:
         folder.rewind(self._loop.state.step, self._loop.state.evaluated)
         if not any(folder.lines()):
             folder.append({"kind": "start", "step": 0, "steps": self._loop.n_steps})
+        self.trackers.begin(flat(self._settings), self._loop.state.step)
+
+    def _log(self, line: Mapping[str, Any]) -> None:
+        self._folder.append(line)
+        self.trackers.line(line)
 
     def _resolved(self) -> MixtureSettings:
         """The settings with the choices that hold for all parts filled in."""
@@ -327,4 +344,6 @@ class _MixtureRun:
             write_atomically(folder.settings, text)
             if tested is not None:
                 write_atomically(folder.outputs, output_lines(part.splits.test, tested.outputs))
+                for name, content in part.task.artefacts(part.splits.test, tested.outputs).items():
+                    write_atomically(folder.path / name, content)
             write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")

@@ -16,13 +16,15 @@ from softprompt.training.assemble import Assembly, assemble, resolve
 from softprompt.training.disk import write_atomically, writing
 from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
 from softprompt.training.facts import hardware, versions
-from softprompt.training.folder import RunFolder, claim
+from softprompt.training.folder import RunFolder, claim, flat
 from softprompt.training.loop import Loop
 from softprompt.training.memory import returned_after
 from softprompt.training.outputs import output_lines
 from softprompt.training.plots import draw_curves
 from softprompt.training.processes import Processes
 from softprompt.training.progress import RunProgress, clock
+from softprompt.training.trackers import Trackers, check_trackers
+from softprompt.training.trunk import RunTrunk
 
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
@@ -70,6 +72,7 @@ def run(
         KeyboardInterrupt: on Ctrl-C or SIGTERM; while training, after a checkpoint.
     """
     started = time.perf_counter()
+    check_trackers(settings.training.trackers)
     processes = Processes(settings.backbone.device)
     folder, ended = claim(settings, resume, processes)
     if ended is not None:
@@ -79,7 +82,8 @@ def run(
             progress.say(f"loading {settings.backbone.name}")
         parts = assemble(settings, processes, backbone)
         running = _Run(settings, parts, folder, processes, progress)
-        facts = running.go(resume, started)
+        with running.trackers:
+            facts = running.go(resume, started)
     return RunResult(folder.path, facts)
 
 
@@ -96,6 +100,8 @@ class _Run:
     ) -> None:
         self._asked = asked
         self._parts, self._folder, self._processes, self._progress = parts, folder, processes, progress
+        names = asked.training.trackers if processes.is_main else []
+        self.trackers = Trackers(names, asked.name, folder.path)
         self._examples: list[Any] = [parts.task.encode(record) for record in parts.splits.train]
         self._dev_examples: list[Any] = [parts.task.encode(r) for r in pairs(parts.splits.dev)]
         self._loop = Loop(
@@ -107,10 +113,13 @@ class _Run:
             folder.checkpoints,
             processes,
             evaluate=self._evaluate if parts.splits.dev else None,
-            log=folder.append if processes.is_main else lambda line: None,
+            log=self._log if processes.is_main else lambda line: None,
             progress=progress,
         )
         self._settings = resolve(parts, self._loop.steps_per_epoch)
+        self._trunk = RunTrunk(
+            parts.settings.training, parts.backbone, [parts.prompt], folder.trunk, progress
+        )
         if parts.left_out:
             counts = ", ".join(f"{n} of {name}" for name, n in parts.left_out.items())
             progress.say(f"left out, because their answer is outside the vocabulary: {counts}")
@@ -118,12 +127,14 @@ class _Run:
     def go(self, resume: bool, started: float) -> dict[str, Any]:
         """Train, test, and write the folder; returns what `result.json` says."""
         self._begin(resume)
-        state = self._loop.run()
+        with self._trunk:
+            state = self._loop.run()
         self._progress.say(f"trained {state.step} steps in {clock(state.seconds)}")
         tested = self._test()
         samples = self._samples(tested)
         facts = self._facts(tested, time.perf_counter() - started)
         if self._processes.is_main:
+            self.trackers.scores(facts["scores"], state.step)
             self._write(facts, tested, samples)
         self._processes.wait()
         return facts
@@ -143,6 +154,11 @@ class _Run:
         folder.rewind(self._loop.state.step, self._loop.state.evaluated)
         if not any(folder.lines()):
             folder.append({"kind": "start", "step": 0, "steps": self._loop.n_steps, **self._counts()})
+        self.trackers.begin(flat(settings), self._loop.state.step)
+
+    def _log(self, line: Mapping[str, Any]) -> None:
+        self._folder.append(line)
+        self.trackers.line(line)
 
     def _evaluate(self, prompt: "Prompt", check: Callable[[], None]) -> dict[str, float]:
         parts, settings = self._parts, self._settings.training
@@ -239,6 +255,7 @@ class _Run:
             "scores": tested.rows if tested is not None else [],
             "counts": self._counts(),
             "seconds": {"training": round(state.seconds, 2), "last_sitting": round(total_s, 2)},
+            **self._trunk.facts,
             "backbone": backbone.card.model_dump(),
             "data_fingerprint": self._parts.splits.fingerprint,
             "versions": versions(),
@@ -259,6 +276,8 @@ class _Run:
             write_atomically(folder.samples, samples)
             if tested is not None:
                 write_atomically(folder.outputs, output_lines(parts.splits.test, tested.outputs))
+                for name, content in parts.task.artefacts(parts.splits.test, tested.outputs).items():
+                    write_atomically(folder.path / name, content)
             folder.checkpoints.prune(1)
             # Last, because it is what says that the run has ended.
             write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")

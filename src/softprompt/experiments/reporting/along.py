@@ -54,7 +54,7 @@ def draw_curve(result: StudyResult) -> Figure | None:
             if is_log:
                 panel.set_xscale("log")
             panel.minorticks_off()
-            panel.set_xticks(*_ticks(at, grid.rows, is_log, 40 // min(len(measures), 2)))
+            panel.set_xticks(*_ticks(at, grid.rows, is_log, 36 // min(len(measures), 2)))
             panel.set_xlabel(grid.axis)
             panel.set_ylabel(label(measure))
         canvas.legend(sheet, list(handles.values()), list(handles))

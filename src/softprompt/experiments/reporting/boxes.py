@@ -46,9 +46,8 @@ def draw_bars(result: StudyResult) -> Figure | None:
     if not any(cell.values for cell in result.cells):
         return None
     several = any(len(cell.values) > 1 for cell in result.cells)
-    caption = "Means over the runs of a cell" + (
-        ", with one standard deviation; dots are single runs." if several else "."
-    )
+    spread = "Means over the runs of a cell, with one standard deviation; dots are single runs."
+    caption = spread if several else "One run each."
     return _by_rows(result, "bars", "by row", caption, _bar, from_zero=True)
 
 
@@ -59,7 +58,7 @@ def _by_rows(
     cells = [
         [*result.column(column), *(result.references if len(columns) == 1 else ())] for column in columns
     ]
-    names = [canvas.wrapped(cell.cell.row) for cell in cells[0]]
+    names = [canvas.wrapped(cell.cell.row, 22 if len(columns) > 1 else 30) for cell in cells[0]]
     n_lines = sum(name.count("\n") + 1 for name in names)
 
     def draw(sheet: Any) -> None:
@@ -85,7 +84,7 @@ def _by_rows(
     if any(result.chance.values()):
         caption += " The dotted line is chance."
     alt = f"{title} for {len(names)} rows" + (f" in {len(columns)} columns" if len(columns) > 1 else "")
-    height = (0.55 + 0.17 * max(n_lines, 1.6 * len(names))) * -(-len(columns) // 2) + 0.3
+    height = (0.6 + 0.19 * max(n_lines, 1.6 * len(names))) * -(-len(columns) // 2) + 0.3
     return canvas.drawn(
         name, title, caption, f"{alt}. The numbers are in the table of results.", height, draw
     )

@@ -9,12 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from softprompt.experiments.measures import label
 
 WIDTH = 5.0
 """Of a figure, in inches; the letters stay readable when it is scaled to a column of 3.3."""
 
 _DPI = 200
+
+_LEGEND = 9.5
+"""Size of a legend's letters, in points."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ def _drawing() -> Iterator[None]:
 
     settings: dict[Any, Any] = {
         **matplotlib.rcParamsDefault,
-        "font.size": 9.0, "axes.titlesize": 9.5, "legend.fontsize": 8.5,
+        "font.size": 10.0, "axes.titlesize": 10.5, "legend.fontsize": _LEGEND,
         "text.color": LIGHT.ink, "axes.labelcolor": LIGHT.ink, "axes.titlecolor": LIGHT.ink,
         "axes.edgecolor": LIGHT.muted, "xtick.color": LIGHT.muted, "ytick.color": LIGHT.muted,
         "xtick.labelcolor": LIGHT.ink, "ytick.labelcolor": LIGHT.ink,
@@ -177,7 +182,7 @@ def panels(sheet: Any, n: int, titles: Sequence[str], share_rows: bool) -> list[
         panel.set_visible(False)
     for panel, title in zip(flat, titles, strict=False):
         if title:
-            panel.set_title(wrapped(title, 60 // across))
+            panel.set_title(wrapped(title, 54 // across))
     return flat[:n]
 
 
@@ -185,8 +190,7 @@ def legend(sheet: Any, handles: Sequence[Any], names: Sequence[str]) -> None:
     """One legend under all panels, where nothing is drawn; none for a single series without a name."""
     kept = [(handle, name) for handle, name in zip(handles, names, strict=True) if name]
     if kept:
-        longest = max(len(name) for _, name in kept)
-        columns = max(1, min(len(kept), 3, 60 // (longest + 6)))
+        columns = _legend_columns([name for _, name in kept])
         sheet.legend(*zip(*kept, strict=True), loc="outside lower center", ncols=columns)
 
 
@@ -195,5 +199,19 @@ def legend_height(names: Sequence[str]) -> float:
     kept = [name for name in names if name]
     if not kept:
         return 0.0
-    columns = max(1, min(len(kept), 3, 60 // (max(map(len, kept)) + 6)))
-    return 0.15 + 0.19 * -(-len(kept) // columns)
+    return 0.15 + 0.21 * -(-len(kept) // _legend_columns(kept))
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    """As many columns as fit beside each other, up to three."""
+    with _drawing():
+        from matplotlib.textpath import TextPath
+
+        widths = [TextPath((0, 0), name, size=_LEGEND).get_extents().width for name in names]
+    beside = 4.8 * _LEGEND  # the mark, and the space around it
+    for n in (3, 2):
+        # The legend splits its entries into columns in the same way.
+        columns = [max(some) + beside for some in np.array_split(widths, n) if len(some)]
+        if len(columns) == n and sum(columns) <= 72 * WIDTH:
+            return n
+    return 1

@@ -46,11 +46,13 @@ class Examples:
 
     Args:
         what: how they were chosen.
+        answers: whether rows gave answers, which several may share, and not texts of their own.
         lacking: rows without outputs, and why.
     """
 
     column: str
     what: str
+    answers: bool
     examples: tuple[Example, ...]
     lacking: tuple[str, ...]
 
@@ -89,14 +91,15 @@ def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
     if any(_task(cell) == "generation" for cell in cells):
         chosen = _spread(shared, _N_TEXTS)
         what = f"{len(chosen)} of {len(shared)} test records, evenly spread; {seed}"
-        kind = False
+        answers = False
     else:
         differing = [key for key in shared if len({_text(lines[key]) for lines in outputs.values()}) > 1]
         chosen = _spread(differing, _N_ANSWERS)
         what = f"The rows differ on {len(differing)} of {len(shared)} test records"
         what += f", {len(chosen)} of them evenly spread; {seed}" if differing else f"; {seed}"
-        kind = True
-    return Examples(column, what, tuple(_example(key, outputs, kind) for key in chosen), tuple(lacking))
+        answers = True
+    found = tuple(_example(key, outputs, answers) for key in chosen)
+    return Examples(column, what, answers, found, tuple(lacking))
 
 
 def _one_seed(cells: Sequence[CellResult]) -> list[tuple[CellResult, RunResult | None]]:

@@ -1,6 +1,7 @@
 """A report as Markdown."""
 
 from collections.abc import Sequence
+from html import escape
 
 from softprompt.experiments.reporting.tables import Entry, Table
 
@@ -21,6 +22,12 @@ def section(title: str, lines: Sequence[str]) -> list[str]:
 def bullets(notes: Sequence[str]) -> list[str]:
     """A list; line breaks within a note become spaces."""
     return [f"- {' '.join(note.split())}" for note in notes]
+
+
+def picture(light: str, dark: str, alt: str) -> str:
+    """A picture in two files, of which the reader's theme picks one."""
+    source = f'<source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+    return f'<picture>{source}<img alt="{escape(alt)}" src="{light}"></picture>'
 
 
 def _entry(entry: Entry) -> str:

@@ -56,7 +56,8 @@ def page(report: Report) -> str:
 def _sections(report: Report) -> Iterable[tuple[str, str, str]]:
     first, *others = report.tables
     yield "results", "Results", table_html(first)
-    yield "figures", "Figures", "\n".join(map(_figure, report.figures))
+    figures = "\n".join(map(_figure, report.figures))
+    yield "figures", "Figures", f'<div class="figures">{figures}</div>' if figures else ""
     yield "comparisons", "Comparisons", "\n".join(map(table_html, others))
     yield "outputs", "What the rows said", said_html(report.examples)
     yield "settings", "Settings", settings_html(report)

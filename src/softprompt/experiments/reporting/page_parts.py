@@ -34,9 +34,10 @@ def scrolling(table: str, name: str) -> str:
 
 def table_html(table: Table) -> str:
     """A table with its heads, names of rows, and notes."""
-    title = "Table of results" if table.name == "results" else table.caption
+    # The page's own heading says it for the first table.
+    title, look = (table.caption, "") if table.name != "results" else ("Results", ' class="hidden-text"')
     rows = "\n".join(f"<tr>{_row(line)}</tr>" for line in table.lines)
-    head, caption = f"<thead>{_head(table)}</thead>", f"<caption>{escape(title)}</caption>"
+    head, caption = f"<thead>{_head(table)}</thead>", f"<caption{look}>{escape(title)}</caption>"
     whole = f"<table>{caption}\n{head}\n<tbody>\n{rows}\n</tbody></table>"
     return f"{scrolling(whole, title)}\n{listed(table.notes)}"
 

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from softprompt.experiments.measures import label, scores_of
-from softprompt.experiments.numbers import cut
+from softprompt.experiments.numbers import cut, mean_and_std
 from softprompt.experiments.reporting.commands import in_yaml, repeating
 from softprompt.experiments.reporting.contents import Report
 from softprompt.experiments.reporting.page_parts import code, fold, scrolling
@@ -28,7 +28,8 @@ def settings_html(report: Report) -> str:
 def runs_html(report: Report) -> str:
     """A fold for each cell: its runs with state, scores, own settings and command."""
     shared = _shared(report.result)
-    return "\n".join(_cell(report, cell, shared) for cell in report.result.all_cells if cell.runs)
+    cells = "\n".join(_cell(report, cell, shared) for cell in report.result.all_cells if cell.runs)
+    return f'<div class="folds">{cells}</div>' if cells else ""
 
 
 def _cell(report: Report, cell: CellResult, shared: Mapping[str, Any]) -> str:
@@ -38,7 +39,8 @@ def _cell(report: Report, cell: CellResult, shared: Mapping[str, Any]) -> str:
     chosen = f", chose {cell.cell.chosen}" if cell.cell.chosen else ""
     done = sum(run.state == "done" for run in cell.runs)
     runs = "\n".join(_run(report, cell, run, shared) for run in cell.runs)
-    return fold(f"{name}: {done} of {cell.cell.n_runs} runs{chosen}", runs)
+    shown = f", {mean_and_std(cell.values, cell.cell.metric)}" if cell.values else ""
+    return fold(f"{name}: {done} of {cell.cell.n_runs} runs{shown}{chosen}", runs)
 
 
 def _run(report: Report, cell: CellResult, run: RunResult, shared: Mapping[str, Any]) -> str:

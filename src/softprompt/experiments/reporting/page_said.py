@@ -8,36 +8,57 @@ from softprompt.experiments.reporting.page_parts import listed
 
 
 def said_html(found: Sequence[Examples]) -> str:
-    """For each column its examples: the source, what is wanted, and what each row said, side by side."""
+    """For each column its examples: the source, what is wanted, and what the rows said.
+
+    Texts stand side by side, an answer beside the rows that gave it.
+    """
     return "\n".join(map(_column, found))
 
 
 def _column(one: Examples) -> str:
     head = f"<h3>{escape(one.column)}</h3>" if one.column else ""
     lacking = listed([f"Left out, {line}" for line in one.lacking])
-    texts = "\n".join(map(_example, one.examples))
-    return f'{head}<p class="muted">{escape(one.what)}.</p>{lacking}{texts}'
+    shown = "\n".join(_example(example, one.answers) for example in one.examples)
+    return f'{head}<p class="muted">{escape(one.what)}.</p>{lacking}{shown}'
 
 
-def _example(example: Example) -> str:
-    wanted = "".join(f"<dd>{escape(text) or '(nothing)'}</dd>" for text in example.references)
-    gold = f'<div class="gold"><dt>{_wanted(example)}</dt>{wanted}</div>' if wanted else ""
-    said = "".join(map(_said, example.said))
+def _example(example: Example, answers: bool) -> str:
+    said = _answers(example) if answers else _texts(example)
     return (
         f'<div class="example"><h4>{escape(example.id)}</h4><p class="source">{escape(example.source)}</p>'
-        f'<dl class="said">{gold}{said}</dl></div>'
+        f"{said}</div>"
     )
 
 
-def _wanted(example: Example) -> str:
-    judged = any(said.right is not None for said in example.said)
-    if judged:
-        return "right"
-    return "reference" if len(example.references) == 1 else "references"
+def _texts(example: Example) -> str:
+    wanted = "".join(f"<dd>{_shown(text)}</dd>" for text in example.references)
+    name = "reference" if len(example.references) == 1 else "references"
+    gold = f'<div class="gold"><dt>{name}</dt>{wanted}</div>' if wanted else ""
+    said = "".join(
+        f"<div><dt>{escape(one.row)}</dt><dd>{_shown(one.text)}</dd></div>" for one in example.said
+    )
+    return f'<dl class="said">{gold}{said}</dl>'
 
 
-def _said(said: Said) -> str:
-    judged = {True: ("right", "right: "), False: ("wrong", "wrong: "), None: ("", "")}[said.right]
-    look = f' class="{judged[0]}"' if judged[0] else ""
-    spoken = f'<span class="hidden-text">{judged[1]}</span>' if judged[1] else ""
-    return f"<div><dt>{escape(said.row)}</dt><dd{look}>{spoken}{escape(said.text) or '(nothing)'}</dd></div>"
+def _answers(example: Example) -> str:
+    """Each answer with its rows, the right ones first; a right one that no row gave is shown too."""
+    given: dict[str, list[Said]] = {}
+    for one in sorted(example.said, key=lambda one: not one.right):
+        given.setdefault(one.text, []).append(one)
+    lines = []
+    if not any(text in given for text in example.references):
+        lines += [_answer(text, True, "no row") for text in example.references[:1]]
+    for text, some in given.items():
+        lines.append(_answer(text, some[0].right, ", ".join(one.row for one in some)))
+    return f'<dl class="answers">{"".join(lines)}</dl>'
+
+
+def _answer(text: str, right: bool | None, rows: str) -> str:
+    look, spoken = {True: ("right", "right: "), False: ("wrong", "wrong: "), None: ("", "")}[right]
+    mark = f'<span class="hidden-text">{spoken}</span>' if spoken else ""
+    of = f' class="{look}"' if look else ""
+    return f"<div><dt{of}>{mark}{_shown(text)}</dt><dd>{escape(rows)}</dd></div>"
+
+
+def _shown(text: str) -> str:
+    return escape(text) or "(nothing)"

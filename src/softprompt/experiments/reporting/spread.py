@@ -52,11 +52,8 @@ def draw_parameters(result: StudyResult) -> Figure | None:
     measures = dict.fromkeys(cell.cell.metric for cell in result.cells)
     title = f"{canvas.named(measures)} against stored parameters"
     several = any(len(cell.values) > 1 for cell in result.cells)
-    caption = (
-        "Means of the cells"
-        + (", with lines from the worst to the best run" if several else "")
-        + "; the horizontal axis is logarithmic. A row that stores nothing is left out."
-    )
+    what = "Means of the cells, with lines from the worst to the best run" if several else "One run each"
+    caption = f"{what}; the horizontal axis is logarithmic. A row that stores nothing is left out."
     what = "rows" if by_row else grid.axis
     height = 2.5 * -(-len(of_column) // 2) + canvas.legend_height(names)
     alt = f"Points of {title} for {what}: {', '.join(names)}. The numbers are in the table of results."

@@ -43,10 +43,10 @@ def as_markdown(report: Report) -> str:
         body = [*markdown.table_lines(table), "", *markdown.bullets(table.notes)]
         lines += markdown.section(title, body)
     for figure in report.figures:
-        picture = f"![{figure.alt}](figures/{figure.name}.svg)"
-        lines += markdown.section(
-            figure.title, [picture, "", figure.caption] if figure.caption else [picture]
+        picture = markdown.picture(
+            f"figures/{figure.name}.svg", f"figures/{figure.name}-dark.svg", figure.alt
         )
+        lines += markdown.section(figure.title, [picture, "", figure.caption][: 3 if figure.caption else 1])
     commands = [f"Study: `{report.study_command}`", f"Report: `{report.command}`"]
     lines += markdown.section("How it was made", markdown.bullets([*commands, *report.notes]))
     return "\n".join(lines).rstrip("\n") + "\n"

@@ -1,0 +1,54 @@
+"""Pictures as they are read: decoded and resized once, and kept as long as there is room."""
+
+from collections.abc import Callable
+
+from PIL import Image
+from torch import Tensor
+
+from softprompt.backbones.pixels import raw_pixels
+from softprompt.data.decode import decode
+from softprompt.data.records import LabelledPicture
+from softprompt.errors import DataError
+
+# Resizing a sliver by its shorter side would give a picture of any length.
+_MOST_PIXELS = 64_000_000
+
+
+class Gallery:
+    """Decoded pictures by what their files hold.
+
+    Args:
+        prepare: what is done with a picture before it is kept.
+        size_of: the height and width that `prepare` will come to on the way, from those of the picture.
+        limit: bytes to keep; what does not fit is decoded at every call.
+    """
+
+    def __init__(
+        self,
+        prepare: Callable[[Image.Image], Image.Image],
+        size_of: Callable[[Image.Image], tuple[int, int]],
+        limit: float,
+    ):
+        self._prepare, self._size_of, self._limit = prepare, size_of, limit
+        self._kept: dict[str, Tensor] = {}
+        self._n_bytes = 0
+
+    def __call__(self, record: LabelledPicture) -> Tensor:
+        """Its 8-bit values, `[channel, height, width]`.
+
+        Raises:
+            DataError: it cannot be decoded, or is far too long and thin to be resized.
+        """
+        kept = self._kept.get(record.digest)
+        if kept is not None:
+            return kept
+        picture = decode(record.load(), f"picture {record.source}")
+        height, width = self._size_of(picture)
+        if height * width > _MOST_PIXELS:
+            got = f"{picture.width} x {picture.height} pixels, which resized become {width} x {height}"
+            raise DataError(f"picture {record.source}", got, "a picture less long and thin", "crop it")
+        values = raw_pixels(self._prepare(picture))
+        if self._n_bytes + values.numel() <= self._limit:
+            self._kept[record.digest] = values
+            self._n_bytes += values.numel()
+        return values

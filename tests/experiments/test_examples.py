@@ -1,0 +1,132 @@
+"""What the rows said: which records are shown, and what is said of rows without outputs."""
+
+import json
+
+import pytest
+
+from experiments.fakes import BASE, finish, write_study
+from softprompt.experiments.grid import load_grid
+from softprompt.experiments.reporting.examples import examples
+from softprompt.experiments.reporting.page_said import said_html
+from softprompt.experiments.results import read_results
+
+ROWS = [{"name": name, "set": {"method.length": i + 1}} for i, name in enumerate(("a", "b", "c"))]
+CLASSES = {
+    **BASE, "data": {"format": "sst2", "test": "test.tsv"}, "metrics": ["accuracy"],
+    "task": {"name": "classification", "labels": ["no", "yes"]},
+    "method": {"name": "p_tuning_v2", "length": 5},
+}  # fmt: skip
+CHOICES = {**CLASSES, "data": {"format": "copa", "test": "val.jsonl"}, "task": {"name": "choice"}}
+NUMBERS = {
+    **CLASSES, "data": {"format": "csv", "test": "test.csv"}, "metrics": ["pearson"],
+    "task": {"name": "regression"},
+}  # fmt: skip
+
+
+def study(tmp_path, outputs, base=BASE, seeds=(0,), n=12, references=("yes",), source="source {i}"):
+    """A study in which `outputs(row, seed, i)` is said of record i; None is a run that is not there."""
+    grid = load_grid(write_study(tmp_path, base=base, rows=ROWS, seeds=list(seeds)))
+    for cell in grid.cells:
+        for run in cell.runs:
+            said = [outputs(cell.row, run.seed, i) for i in range(n)]
+            if None in said:
+                continue
+            lines = [
+                {"id": f"r{i}", "source": source.format(i=i), "references": list(references), "output": text}
+                for i, text in enumerate(said)
+            ]
+            folder = finish(run.settings, dict.fromkeys(base["metrics"], 1.0))
+            folder.outputs.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return read_results(grid)
+
+
+def test_of_texts_a_few_records_evenly_spread(tmp_path):
+    (found,) = examples(study(tmp_path, lambda row, seed, i: f"{row} of {i}", references=("x", "y")))
+    assert [example.id for example in found.examples] == ["r0", "r2", "r4", "r6", "r8", "r10"]
+    assert found.what == "6 of 12 test records, evenly spread; seed 0" and not found.answers
+    first = found.examples[0]
+    assert first.references == ("x", "y") and first.source == "source 0"
+    assert [(said.row, said.text, said.right) for said in first.said] == [
+        ("a", "a of 0", None), ("b", "b of 0", None), ("c", "c of 0", None),
+    ]  # fmt: skip
+    page = said_html([found])
+    assert page.count("<dt>references</dt>") == 6 and "<dd>b of 10</dd>" in page
+
+
+def test_of_answers_those_on_which_rows_differ(tmp_path):
+    def outputs(row, seed, i):
+        return "no" if row == "b" and i % 6 == 5 else "yes"
+
+    (found,) = examples(study(tmp_path, outputs, CLASSES))
+    assert found.what == "The rows differ on 2 of 12 test records, 2 of them evenly spread; seed 0"
+    assert [example.id for example in found.examples] == ["r5", "r11"] and found.answers
+    assert [said.right for said in found.examples[0].said] == [True, False, True]
+    page = said_html([found])
+    yes = '<dt class="right"><span class="hidden-text">right: </span>yes</dt><dd>a, c</dd>'
+    no = '<dt class="wrong"><span class="hidden-text">wrong: </span>no</dt><dd>b</dd>'
+    assert page.count(f"<div>{yes}</div><div>{no}</div>") == 2
+
+
+def test_a_right_answer_that_no_row_gave_is_shown_first(tmp_path):
+    result = study(tmp_path, lambda row, seed, i: row, CLASSES, n=1, references=("<d>",))
+    page = said_html(examples(result))
+    assert page.index("&lt;d&gt;</dt><dd>no row</dd>") < page.index("a</dt><dd>a</dd>")
+    assert page.count("wrong: ") == 3
+
+
+def test_without_references_nothing_is_called_right_or_wrong(tmp_path):
+    (found,) = examples(study(tmp_path, lambda row, seed, i: row, CLASSES, n=1, references=()))
+    assert {said.right for said in found.examples[0].said} == {None}
+    page = said_html([found])
+    assert "right" not in page and "wrong" not in page and "<dt>a</dt><dd>a</dd>" in page
+
+
+def test_rows_that_agree_have_nothing_to_show(tmp_path):
+    (found,) = examples(study(tmp_path, lambda row, seed, i: "yes", CLASSES))
+    assert found.examples == () and found.what == "The rows differ on 0 of 12 test records; seed 0"
+
+
+def test_a_choice_is_shown_by_its_words(tmp_path):
+    result = study(
+        tmp_path, lambda row, seed, i: int(row == "c"), CHOICES, n=1, references=("it broke",),
+        source="Why | it rained / it broke",
+    )  # fmt: skip
+    ((example,),) = [found.examples for found in examples(result)]
+    assert [(said.text, said.right) for said in example.said] == [
+        ("it rained", False), ("it rained", False), ("it broke", True),
+    ]  # fmt: skip
+
+
+def test_numbers_are_not_compared(tmp_path):
+    assert examples(study(tmp_path, lambda row, seed, i: i + 0.5, NUMBERS)) == ()
+
+
+def test_one_seed_that_all_rows_have(tmp_path):
+    def outputs(row, seed, i):
+        return None if (row, seed) in {("a", 0), ("b", 2)} else f"{row} {seed}"
+
+    (found,) = examples(study(tmp_path, outputs, seeds=(0, 1, 2)))
+    assert [said.text for said in found.examples[0].said] == ["a 1", "b 1", "c 1"] and "seed 1" in found.what
+
+
+def test_rows_without_outputs_are_named(tmp_path):
+    result = study(tmp_path, lambda row, seed, i: None if row == "a" else f"{row} {i}")
+    (b,) = result.at("b", "").runs
+    outputs = b.run.settings.folder / "outputs.jsonl"
+    kept = outputs.read_text(encoding="utf-8")
+    outputs.write_text(kept + '{"id": "r99", "sour', encoding="utf-8")
+    (found,) = examples(result)
+    assert [said.row for said in found.examples[0].said] == ["c"]
+    assert found.lacking[0] == "a: no run is done"
+    assert found.lacking[1].startswith("b: its outputs.jsonl is broken (")
+    outputs.unlink()
+    assert examples(result)[0].lacking[1] == "b: no outputs.jsonl in its folder"
+    assert "Left out, b: no outputs.jsonl in its folder" in said_html(examples(result))
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", '{"id": "r0"}', "null"])
+def test_a_line_that_is_no_record_is_broken_not_a_crash(tmp_path, line):
+    result = study(tmp_path, lambda row, seed, i: f"{row} {i}")
+    (a,) = result.at("a", "").runs
+    (a.run.settings.folder / "outputs.jsonl").write_text(line + "\n", encoding="utf-8")
+    assert examples(result)[0].lacking[0].startswith("a: its outputs.jsonl is broken (")

@@ -1,0 +1,266 @@
+"""Runs with a trunk cache: the same prompt as without, facts of it, resuming, refusals."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from softprompt.config import MixtureSettings, RunSettings, parse_run
+from softprompt.errors import ConfigError
+from softprompt.prompts.prompt import load_prompt
+from softprompt.training import loop as loop_module
+from softprompt.training.mixture import run_mixture
+from softprompt.training.run import run
+from support.prompts import close
+from support.questions import reader
+
+TEXTS = [
+    "the mill",
+    "blue food is in the city",
+    "is it",
+    "a very long text of the mill",
+    "food",
+    "in the city",
+]
+METHOD = {"name": "p_tuning_v2", "length": 3, "layers": "last:1"}
+
+
+def lines(folder: Path, name: str, rows: list[dict[str, Any]]) -> str:
+    path = folder / name
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def settings(
+    folder: Path, name: str = "run", method: dict[str, Any] | None = None, **training: Any
+) -> RunSettings:
+    """Six epochs over six labelled texts, with a development set of four."""
+    rows = [{"text": text, "label": "ab"[i % 2]} for i, text in enumerate(TEXTS)]
+    files = {"train": lines(folder, "train.jsonl", rows), "dev": lines(folder, "dev.jsonl", rows[1:5])}
+    files["test"] = lines(folder, "test.jsonl", rows[2:4])
+    return parse_run(
+        {
+            "name": name, "output": str(folder / "runs"),
+            "backbone": {"name": "tiny", "dtype": "float32", "device": "cpu"},
+            "method": method or METHOD,
+            "data": {"format": "labelled_jsonl", **files},
+            "task": {"name": "classification", "head_dropout": 0.0},
+            "training": {"epochs": 6, "batch_size": 3, "learning_rate": 0.05, **training},
+        }
+    )  # fmt: skip
+
+
+def tensors(folder: Path, backbone: Any) -> dict[str, torch.Tensor]:
+    return load_prompt(folder / "prompt", backbone).tensors()
+
+
+@pytest.mark.parametrize("store", ["memory", "disk"])
+@pytest.mark.parametrize("method", ["prefix", "head", "adapter"])
+def test_a_run_ends_as_without(tmp_path, store, method):
+    backbone = reader("bert")
+    chosen: dict[str, Any] = {
+        "prefix": METHOD,
+        "head": {"name": "head_only"},
+        "adapter": {"name": "adapter", "width": 4, "layers": "last:1"},
+    }[method]  # fmt: skip
+    plain = run(settings(tmp_path, "plain", chosen), backbone=backbone)
+    told = io.StringIO()
+    result = run(
+        settings(tmp_path, "cached", chosen, trunk_cache={"store": store, "limit": "1 MB"}),
+        backbone=backbone, console=Console(file=told, width=200),
+    )  # fmt: skip
+    for key, tensor in tensors(plain.folder, backbone).items():
+        close(tensors(result.folder, backbone)[key], tensor, 1e-3)
+    assert result.scores == plain.scores
+    assert "trunk_cache" not in plain.facts
+    facts = result.facts["trunk_cache"]
+    # Training and development texts are the same six; all else of 6 epochs and 7 evaluations was found.
+    assert (facts["rows_computed"], facts["rows_found"]) == (6, 6 * 6 + 7 * 4 - 6)
+    assert (facts["kept_rows"], facts["rows_not_kept"]) == (6, 0)
+    assert facts["layers"] == 3
+    assert facts["layers_below"] == (3 if method == "head" else 2)
+    assert facts["limit_bytes"] == 1_000_000
+    assert facts["store"] == store
+    assert 0 < facts["kept_bytes"] < 10_000
+    assert "trunk cache: layers below" in told.getvalue()
+    assert f"{facts['rows_found']} of {6 * 6 + 7 * 4} rows were found" in told.getvalue()
+    assert not (result.folder / "trunk").exists()
+    assert json.loads((result.folder / "result.json").read_text("utf-8"))["trunk_cache"] == facts
+    assert (
+        load_prompt(result.folder / "prompt", backbone).card.training["training"]["trunk_cache"]["store"]
+        == store
+    )
+
+
+def test_selection_by_a_metric_reads_the_development_set_from_the_cache(tmp_path):
+    backbone = reader("bert")
+    chosen = settings(tmp_path, select="accuracy", trunk_cache={"store": "memory"})
+    assert run(chosen, backbone=backbone).facts["trunk_cache"]["rows_computed"] == 6
+
+
+def test_the_limit_is_said_once_and_counted(tmp_path):
+    backbone = reader("bert")
+    told = io.StringIO()
+    chosen = settings(tmp_path, trunk_cache={"store": "memory", "limit": "1.5 kB"})
+    facts = run(chosen, backbone=backbone, console=Console(file=told, width=200)).facts["trunk_cache"]
+    assert told.getvalue().count("trunk cache: full") == 1
+    assert 0 < facts["kept_rows"] < 6
+    assert facts["kept_bytes"] <= 1500
+    assert facts["rows_not_kept"] > 0
+    assert facts["rows_computed"] == facts["kept_rows"] + facts["rows_not_kept"]
+
+
+def test_a_folder_of_its_own_is_kept_and_serves_the_next_run(tmp_path):
+    backbone = reader("bert")
+    cache = {"store": "disk", "limit": "1 MB", "folder": str(tmp_path / "shared")}
+    one = run(settings(tmp_path, "one", trunk_cache=cache), backbone=backbone)
+    two = run(settings(tmp_path, "two", trunk_cache=cache), backbone=backbone)
+    assert one.facts["trunk_cache"]["rows_computed"] == 6
+    assert two.facts["trunk_cache"]["rows_computed"] == 0
+    assert two.facts["trunk_cache"]["seconds_saved"] is None  # nothing was computed to compare with
+    ours, theirs = tensors(two.folder, backbone), tensors(one.folder, backbone)
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+@pytest.mark.parametrize("store", ["memory", "disk"])
+def test_interrupted_and_resumed_is_uninterrupted(tmp_path, monkeypatch, store):
+    backbone = reader("bert")
+    cache = {"store": store, "limit": "1 MB"}
+    whole = run(settings(tmp_path, "whole", trunk_cache=cache), backbone=backbone)
+    step = loop_module.Loop._step
+
+    def interrupted(self: Any, *arguments: Any) -> None:
+        if self.state.step == 5:
+            raise KeyboardInterrupt
+        step(self, *arguments)
+
+    monkeypatch.setattr(loop_module.Loop, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings(tmp_path, "cut", trunk_cache=cache), backbone=backbone)
+    monkeypatch.undo()
+    assert (tmp_path / "runs" / "cut" / "trunk").exists() == (store == "disk")
+    cut = run(settings(tmp_path, "cut", trunk_cache=cache), resume=True, backbone=backbone)
+    assert cut.facts["trunk_cache"]["rows_computed"] == (0 if store == "disk" else 6)
+    for key, tensor in tensors(whole.folder, backbone).items():
+        # From the disk come the very states that the first sitting computed; memory computes them again.
+        if store == "disk":
+            assert torch.equal(tensors(cut.folder, backbone)[key], tensor)
+        close(tensors(cut.folder, backbone)[key], tensor, 1e-3)
+    assert not (cut.folder / "trunk").exists()
+
+
+def test_a_run_may_go_on_with_another_cache_or_none(tmp_path, monkeypatch):
+    backbone = reader("bert")
+
+    def stop(self: Any, *arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop_module.Loop, "_step", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings(tmp_path, trunk_cache={"store": "memory"}), backbone=backbone)
+    monkeypatch.undo()
+    assert "trunk_cache" not in run(settings(tmp_path), resume=True, backbone=backbone).facts
+
+
+@pytest.mark.parametrize("prompts", ["separate", "shared"])
+def test_several_prompts_in_one_batch(tmp_path, prompts):
+    backbone = reader("bert")
+    parts = {}
+    for i, part in enumerate(("one", "two")):
+        rows = [{"text": text, "label": "ab"[(i + j) % 2]} for j, text in enumerate(TEXTS[i : i + 5])]
+        files = {split: lines(tmp_path, f"{part}-{split}.jsonl", rows) for split in ("train", "dev")}
+        parts[part] = {
+            "data": {"format": "labelled_jsonl", **files},
+            "task": {"name": "classification", "head_dropout": 0.0},
+        }
+
+    def mixture(name: str, **training: Any) -> MixtureSettings:
+        return MixtureSettings.model_validate(
+            {
+                "name": name, "output": str(tmp_path / "runs"), "prompts": prompts, "parts": parts,
+                "backbone": {"name": "tiny", "dtype": "float32", "device": "cpu"}, "method": METHOD,
+                "training": {
+                    "steps": 8, "batch_size": 3, "learning_rate": 0.05, "evaluate_every": 4, **training
+                },
+            }
+        )  # fmt: skip
+
+    plain = run_mixture(mixture("plain"), backbone=backbone)
+    result = run_mixture(mixture("cached", trunk_cache={"store": "memory"}), backbone=backbone)
+    for part in parts:
+        ours, theirs = (tensors(r.folder / part, backbone) for r in (result, plain))
+        for key, tensor in theirs.items():
+            close(ours[key], tensor, 2e-3)
+    assert result.facts["trunk_cache"]["rows_computed"] == 6  # texts, whichever part they are of
+    assert result.facts["trunk_cache"]["layers_below"] == 2
+
+
+# -- refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "method", "reason"),
+    [
+        ("bert", {"name": "p_tuning_v2", "length": 3}, "key/values in layer 0"),
+        ("bert", {"name": "prompt_tuning", "length": 3}, "soft tokens before the text"),
+        ("bert", {"name": "fine_tuning", "tune": "all"}, "a tuned tensor"),
+        (
+            "bert",
+            {"name": "p_tuning_v2", "length": 3, "layers": "last:1", "tune": "bitfit"},
+            "a tuned tensor",
+        ),
+        ("albert", METHOD, "share one module"),
+        ("t5", METHOD, "an encoder-decoder"),
+    ],
+)
+def test_what_has_no_trunk_is_refused_before_anything_is_written(tmp_path, family, method, reason):
+    if method["name"] == "p_tuning_v2" and family == "t5":
+        method = {**method, "sites": ["encoder"]}
+    with pytest.raises(ConfigError, match=rf"training\.trunk_cache: got .*{reason}"):
+        run(settings(tmp_path, method=method, trunk_cache={"store": "memory"}), backbone=reader(family))
+    assert not (tmp_path / "runs" / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone_dropout": True, "trunk_cache": {"store": "memory"}}, r"with training\.backbone_dropout"),
+        ({"trunk_cache": {"store": "gpu"}}, r"training\.trunk_cache\.store"),
+        ({"trunk_cache": {}}, r"training\.trunk_cache\.store"),
+        ({"trunk_cache": {"store": "memory", "limit": "much"}}, "a number above 0 with a unit"),
+        ({"trunk_cache": {"store": "memory", "limit": "5"}}, "a number above 0 with a unit"),
+        ({"trunk_cache": {"store": "memory", "limit": 5}}, "a number above 0 with a unit"),
+        ({"trunk_cache": {"store": "memory", "limit": "0 GB"}}, "a number above 0 with a unit"),
+        ({"trunk_cache": {"store": "memory", "limit": "-1 GB"}}, "a number above 0 with a unit"),
+        ({"trunk_cache": {"store": "memory", "folder": "here"}}, "it only with store 'disk'"),
+        ({"trunk_cache": {"store": "memory", "size": "1 GB"}}, r"trunk_cache\.size"),
+    ],
+)
+def test_settings_that_cannot_be(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        settings(tmp_path, **changes)
+
+
+def test_limits_are_read_with_their_units():
+    from softprompt.config.trunk import TrunkCacheSettings
+
+    for text, n in (
+        ("2 GB", 2 * 10**9),
+        ("2GiB", 2 * 2**30),
+        ("1.5 MB", 1_500_000),
+        ("7 b", 7),
+        ("3kB", 3000),
+    ):
+        assert TrunkCacheSettings(store="memory", limit=text).limit_bytes == n
+
+
+def test_a_folder_of_other_files_is_refused(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("", encoding="utf-8")
+    cache = {"store": "disk", "folder": str(tmp_path / "mine")}
+    with pytest.raises(ConfigError, match=r"training\.trunk_cache: .*mine.*thesis\.tex"):
+        run(settings(tmp_path, trunk_cache=cache), backbone=reader("bert"))
