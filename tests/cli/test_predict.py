@@ -140,8 +140,9 @@ def test_inspect_shows_the_head(softprompt, readers, kind):
     result = softprompt("inspect", readers / "runs" / kind)
     assert result.code == 0
     expected = {
-        "pair": "sequence, no, yes", "single": "sequence, no, yes", "regression": "value, no labels",
-        "tagging": "token, O, B-x, B-y, I-x", "choice": "choice, no labels", "spans": "span, no labels",
+        "pair": "sequence, no, yes; reads first", "single": "sequence, no, yes; reads mean",
+        "regression": "value, no labels; reads first", "choice": "choice, no labels; reads first",
+        "tagging": "token, O, B-x, B-y, I-x", "spans": "span, no labels",
     }  # fmt: skip
     (line,) = [line for line in result.out.splitlines() if line.strip().startswith("head")]
     assert line.split(maxsplit=1)[1].strip() == expected[kind]

@@ -39,6 +39,7 @@ def test_every_task_has_metrics_and_shared_ones_come_once() -> None:
         "regression": "pearson",
         "cloze": "accuracy",
         "probing": "p_at_1",
+        "image_classification": "accuracy",
     }
 
 

@@ -93,7 +93,7 @@ def _print_card(console: "Console", card: "PromptCard") -> None:
 
 
 def _read(head: "HeadCard") -> str:
-    """What a head reads, and through how many layers, where that is not one for its kind."""
+    """Which state a head reads, where it reads one of a row, and its hidden layers, where it has some."""
     pooling = f"; reads {head.pooling}" if head.pooling else ""
     return pooling + (f"; {head.hidden_layers} hidden layers" if head.hidden_layers else "")
 
