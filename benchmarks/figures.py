@@ -28,15 +28,16 @@ def kept(question: str) -> list[dict[str, Any]]:
 
 
 def cost_curves() -> Figure:
-    """Seconds of a step against each of the things that grow."""
-    figure = Figure(figsize=(8, 6), layout="constrained")
-    panels = figure.subplots(2, 2).ravel()
-    for panel, (curve, (label, beside)) in zip(panels, CURVES.items(), strict=True):
-        for result in kept(f"cost_curves-{curve}")[:1]:
-            at = [point["at"] for point in result["found"]]
-            for name, style in STYLES.items():
-                seconds = [point["seconds"][name] for point in result["found"]]
-                panel.plot(at, seconds, style, ms=4, label=NAMES[name])
+    """Seconds of a step against each of the things that grow, as far as they are kept."""
+    there = {curve: found[0] for curve in CURVES if (found := kept(f"cost_curves-{curve}"))}
+    figure = Figure(figsize=(4.5 * len(there), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(there), squeeze=False)[0]
+    for panel, (curve, result) in zip(panels, there.items(), strict=True):
+        label, beside = CURVES[curve]
+        at = [point["at"] for point in result["found"]]
+        for name, style in STYLES.items():
+            seconds = [point["seconds"][name] for point in result["found"]]
+            panel.plot(at, seconds, style, ms=4, label=NAMES[name])
         panel.set(xlabel=label, ylabel="seconds of a step", title=beside, ylim=(0, None))
         panel.grid(alpha=0.3)
     panels[0].legend()
@@ -58,7 +59,7 @@ def wall_time() -> Figure:
     for who, marker in (("peft-random", "s"), ("peft-text", "^")):
         (theirs,) = kept(f"wall_time-{who}")
         ends = [0.0, theirs["seconds"]], [theirs["first_loss"], theirs["loss"]]
-        panel.plot(*ends, marker + ":", ms=6, label=f"{who}: start and end of three epochs")
+        panel.plot(*ends, marker + ":", ms=6, label=f"{who}: start and end")
     panel.set(xlabel="seconds of training steps", ylabel="development loss", yscale="log")
     panel.grid(alpha=0.3)
     panel.legend()
