@@ -3,6 +3,7 @@
 `python tests/parity/test_encoder_table.py` prints the table.
 """
 
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -80,14 +81,14 @@ def _checkpointing(backbone: Backbone) -> str:
 
 def test_the_table_covers_every_family():
     assert set(_NAMES) == set(FAMILIES) == {*DECODERS, *ENCODER_DECODERS, *ENCODERS}
-    lines = [text for text in _FILE.read_text().splitlines() if text.startswith("|")]
-    start = lines.index(HEADER[0])
-    assert len(lines[start:]) == len(HEADER) + len(FAMILIES)
+    lines = _FILE.read_text(encoding="utf-8").splitlines()
+    table = [*takewhile(lambda text: text.startswith("|"), lines[lines.index(HEADER[0]) :])]
+    assert len(table) == len(HEADER) + len(FAMILIES)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_table_says_what_the_family_does(family):
-    assert line(family) in _FILE.read_text().splitlines()
+    assert line(family) in _FILE.read_text(encoding="utf-8").splitlines()
 
 
 if __name__ == "__main__":
