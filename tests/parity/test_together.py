@@ -48,7 +48,7 @@ def interleaved(by_part: dict[str, list[Any]]) -> list[PartExample]:
 def gradients(prompt: Prompt) -> dict[str, Tensor]:
     found = {name: p.grad for name, p in prompt.named_parameters()}
     for name, grad in found.items():
-        # A choice, of an answer or of a span's ends, is made by differences, which one bias for all does not change.
+        # A choice, be it of a span's ends, is made by differences, which one bias for all does not change.
         compared = prompt.head is not None and prompt.head.card.kind in ("choice", "span")
         silent = name == "head.bias" and compared
         assert grad is not None and (silent or grad.abs().max() > 0), name
