@@ -3,10 +3,10 @@
     python benchmarks/vision_step.py
 
 One process runs this project (deep prompts as key/values) and the paper's formulation (prompt tokens through
-every layer, written plainly below) in turn on the same backbone, pictures, prompts and head, and compares
-medians, of the seconds that pass and of those that the processor works, which other work on the machine
-changes little; both give the same logits and gradients, which is printed too. Then prompts in the last quarter
-of the layers, with the trunk cache after its first epoch, beside prompts in all. The last line is JSON;
+every layer, written plainly below) in turn on the same backbone, pictures, prompts and head. It compares
+medians of the seconds that pass and of those that the processor works, which other work on the machine
+changes little, and prints how far logits and gradients are apart. Then prompts in the last quarter of the
+layers, with the trunk cache after its first epoch, take turns with prompts in all. The last line is JSON;
 `--save` also writes it to benchmarks/results/.
 """
 
@@ -262,8 +262,8 @@ def main() -> None:
     trunk = shortened(backbone, options.lengths[-1], options.batch, options.steps)
     clock, processor = (trunk["step_rate_over_all_layers"][kind] for kind in ("clock", "processor"))
     print(
-        f"last {trunk['last']} of {trunk['layers']} layers, cached, {trunk['length']} prompts: {clock:.2f}x all "
-        f"layers on the clock, {processor:.2f}x of the processor, target >= {TRUNK_TARGET}, "
+        f"last {trunk['last']} of {trunk['layers']} layers, cached, {trunk['length']} prompts: {clock:.2f}x "
+        f"all layers on the clock, {processor:.2f}x of the processor, target >= {TRUNK_TARGET}, "
         f"logits {trunk['largest_difference_of_logits']:.1e}"
     )
     result = {
