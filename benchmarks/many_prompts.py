@@ -10,15 +10,13 @@ JSON; `--save` also writes it to benchmarks/results/.
 """
 
 import argparse
-import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
+from common import finish
 from torch import nn
 
 import softprompt
@@ -170,31 +168,8 @@ def main() -> None:
                 target = "<= 1.05" if measured == "gradients" else ""
                 line = f"{name:<14} {seq:>4} {measured:<10} {1e3 * one:8.1f} {1e3 * many:8.1f}"
                 print(f"{line} {many / one:6.3f} {fastest:8.3f}   {target}", flush=True)
-    result = {
-        "rows": ROWS,
-        "prompts": ROWS,
-        "length": LENGTH,
-        "steps": options.steps,
-        "found": found,
-        "dtype": options.dtype,
-        "threads": torch.get_num_threads(),
-        "machine": platform.machine(),
-        "versions": versions(),
-    }
-    if options.save:
-        hardware = f"cpu{torch.get_num_threads()}-torch{torch.__version__.split('+')[0]}"
-        name = f"many_prompts-{'-'.join(options.backbone)}-{hardware}-{options.dtype}.json"
-        path = Path(__file__).parent / "results" / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result))
-
-
-def versions() -> dict[str, str]:
-    """Of what was measured."""
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("torch", "transformers")}
+    result = {"rows": ROWS, "prompts": ROWS, "length": LENGTH, "steps": options.steps, "found": found}
+    finish(f"many_prompts-{'-'.join(options.backbone)}", result, options.dtype, options.save)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,10 @@ layers, with the trunk cache after its first epoch, take turns with prompts in a
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 # Threads that wait for others would otherwise count as work.
@@ -25,6 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 import torch.nn.functional as F
+from common import finish
 from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
 
@@ -266,29 +264,8 @@ def main() -> None:
         f"all layers on the clock, {processor:.2f}x of the processor, target >= {TRUNK_TARGET}, "
         f"logits {trunk['largest_difference_of_logits']:.1e}"
     )
-    result = {
-        "found": found,
-        "trunk": trunk,
-        "dtype": "float32",
-        "steps": options.steps,
-        "threads": torch.get_num_threads(),
-        "machine": platform.machine(),
-        "versions": versions(),
-    }
-    if options.save:
-        hardware = f"cpu{torch.get_num_threads()}-torch{torch.__version__.split('+')[0]}"
-        name = f"vision_step-{options.backbone}-{hardware}-float32.json"
-        path = Path(__file__).parent / "results" / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result))
-
-
-def versions() -> dict[str, str]:
-    """Of what was measured."""
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("torch", "transformers")}
+    result = {"found": found, "trunk": trunk, "steps": options.steps}
+    finish(f"vision_step-{options.backbone}", result, "float32", options.save)
 
 
 if __name__ == "__main__":
