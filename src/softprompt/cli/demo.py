@@ -75,7 +75,7 @@ def _backbone(settings: "RunSettings", console: "Console") -> "Backbone":
     name = settings.backbone.name
     if name in NAMES:
         pull(name, progress=lambda message: console.print(f"{name}: {message}", highlight=False))
-    return load(settings, Processes(settings.backbone.device).device)
+    return load(settings.backbone, Processes(settings.backbone.device).device)
 
 
 def _before(

@@ -207,7 +207,7 @@ def _frozen(
 
     # The labels, and their order, are those of the head; others in the settings are refused below.
     head = None if prompt is None else read_card(prompt).head
-    backbone = load(settings, device)
+    backbone = load(settings.backbone, device)
     form = FORMATS[settings.data.format]
     if settings.task.name in BLANKS:
         labels = labels_of(settings.task, form.labels, train or records)

@@ -61,7 +61,7 @@ def look(
         raise ConfigError(
             "--per-class", f"{len(chosen)} pictures", f"more than {looking.NEIGHBOURS}", "raise it"
         )
-    backbone = load(settings, settings.backbone.device)
+    backbone = load(settings.backbone, settings.backbone.device)
     names = ["no prompt", *(place.settings.name for place in found)]
     prompts = [load_prompt(str(place.prompt), backbone).to(backbone.device) for place in found]
     task: Any = build_task(backbone, settings.task, settings.decoding, _labels(prompts[0]))

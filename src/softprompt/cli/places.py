@@ -127,7 +127,7 @@ def load(folder: Path, settings: RunSettings) -> "tuple[Backbone, Prompt]":
     from softprompt.prompts.prompt import load_prompt
     from softprompt.training import assemble
 
-    frozen = assemble.load(settings, settings.backbone.device)
+    frozen = assemble.load(settings.backbone, settings.backbone.device)
     return frozen, load_prompt(folder, frozen).to(frozen.device)
 
 

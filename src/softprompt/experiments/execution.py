@@ -95,19 +95,12 @@ class Executor:
         return outcome
 
     def _loaded(self, settings: BackboneSettings) -> "Backbone":
-        from softprompt.backbones.load import load_backbone
+        from softprompt.training.assemble import load
         from softprompt.training.processes import Processes
 
         if self._backbone is None or self._settings != settings:
             self._drop()  # first, so that two are never held at once
-            device = Processes(settings.device).device
-            self._backbone = load_backbone(
-                settings.name,
-                dtype=settings.dtype,
-                device=device,
-                attention=settings.attention,
-                image_size=settings.image_size,
-            )
+            self._backbone = load(settings, Processes(settings.device).device)
             self._settings = settings
         return self._backbone
 

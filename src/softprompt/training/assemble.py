@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from softprompt.config import RunSettings
+from softprompt.config.settings import BackboneSettings
 from softprompt.data import Splits
 from softprompt.data import load as load_splits
 from softprompt.data.readers import FORMATS
@@ -50,7 +51,7 @@ def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | 
     check_splits(settings, splits)
     form = FORMATS[settings.data.format]
     labels = labels_of(settings.task, form.labels, splits.train)
-    backbone = backbone or load(settings, processes.device)
+    backbone = backbone or load(settings.backbone, processes.device)
     records = [*splits.train, *splits.dev, *splits.test]
     settings = with_template(settings, records, backbone)
     task = build_task(backbone, settings.task, settings.decoding, labels, form.fields)
@@ -141,11 +142,10 @@ def _check_trained(settings: RunSettings, prompt: "Prompt") -> None:
         )
 
 
-def load(settings: RunSettings, device: str | None) -> "Backbone":
+def load(frozen: BackboneSettings, device: Any) -> "Backbone":
     """The backbone that the settings name."""
     from softprompt.backbones.load import load_backbone
 
-    frozen = settings.backbone
     return load_backbone(
         frozen.name,
         dtype=frozen.dtype,

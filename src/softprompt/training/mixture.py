@@ -22,7 +22,7 @@ from softprompt.training.evaluation import Scored, generate_and_score, mean_loss
 from softprompt.training.facts import hardware, versions
 from softprompt.training.folder import RunFolder, claim, flat
 from softprompt.training.memory import returned_after
-from softprompt.training.outputs import output_lines
+from softprompt.training.outputs import write_outputs
 from softprompt.training.plots import draw_curves
 from softprompt.training.processes import Processes
 from softprompt.training.progress import RunProgress, clock
@@ -343,7 +343,5 @@ class _MixtureRun:
             text = yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
             write_atomically(folder.settings, text)
             if tested is not None:
-                write_atomically(folder.outputs, output_lines(part.splits.test, tested.outputs))
-                for name, content in part.task.artefacts(part.splits.test, tested.outputs).items():
-                    write_atomically(folder.path / name, content)
+                write_outputs(folder, part.task, part.splits.test, tested.outputs)
             write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")

@@ -5,6 +5,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from softprompt.data.records import AnyRecord
+from softprompt.tasks.task import Task
+from softprompt.training.disk import write_atomically
+from softprompt.training.folder import RunFolder
+
+
+def write_outputs(
+    folder: RunFolder, task: Task, records: Sequence[AnyRecord], outputs: Sequence[Any]
+) -> None:
+    """The outputs, and beside them what the task has to say of them."""
+    write_atomically(folder.outputs, output_lines(records, outputs))
+    for name, content in task.artefacts(records, outputs).items():
+        write_atomically(folder.path / name, content)
 
 
 def output_lines(records: Sequence[AnyRecord], outputs: Sequence[Any]) -> str:

@@ -19,7 +19,7 @@ from softprompt.training.facts import hardware, versions
 from softprompt.training.folder import RunFolder, claim, flat
 from softprompt.training.loop import Loop
 from softprompt.training.memory import returned_after
-from softprompt.training.outputs import output_lines
+from softprompt.training.outputs import write_outputs
 from softprompt.training.plots import draw_curves
 from softprompt.training.processes import Processes
 from softprompt.training.progress import RunProgress, clock
@@ -275,9 +275,7 @@ class _Run:
             draw_curves(list(folder.lines()), folder.path, self._settings.training.select)
             write_atomically(folder.samples, samples)
             if tested is not None:
-                write_atomically(folder.outputs, output_lines(parts.splits.test, tested.outputs))
-                for name, content in parts.task.artefacts(parts.splits.test, tested.outputs).items():
-                    write_atomically(folder.path / name, content)
+                write_outputs(folder, parts.task, parts.splits.test, tested.outputs)
             folder.checkpoints.prune(1)
             # Last, because it is what says that the run has ended.
             write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")
