@@ -18,6 +18,7 @@ from transformers import (
 )
 
 import softprompt
+from softprompt.backbones import load
 from softprompt.backbones.pixels import PixelForm
 from softprompt.errors import BackboneError
 from support.prompts import close
@@ -70,6 +71,14 @@ def test_folders(family, tmp_path):
     assert loaded.pixels == live.pixels
     assert loaded.card.fingerprint == live.card.fingerprint
     assert loaded.spec.family == live.spec.family
+
+
+def test_a_folder_of_quantised_weights_reads_pictures_of_the_size_asked_for_too(tmp_path, monkeypatch):
+    tiny_vision_model("vit").save_pretrained(tmp_path)
+    settings = {"image_processor_type": "ViTImageProcessor", **PROCESSOR}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
+    monkeypatch.setattr(load, "is_packed", lambda weight: True)
+    assert softprompt.load_backbone(tmp_path, device="cpu", image_size=24).pixels.size == (24, 24)
 
 
 _TOWERS = {

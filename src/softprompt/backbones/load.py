@@ -101,12 +101,12 @@ def load_backbone(
             hint,
         ) from error
     check_held(model, None, None)
-    if any(map(is_packed, model.parameters())):  # a checkpoint that was saved quantised
-        return Backbone(model, tokenizer, name, _form(processor))
-    on_cpu = torch.device(device).type == "cpu"
-    if dtype is None and on_cpu and model.dtype != torch.float32 and not fast_bf16():
-        model = model.float()
-    return _frozen(model.to(device), tokenizer, name, _form(processor), image_size)
+    if not any(map(is_packed, model.parameters())):  # a checkpoint that was saved quantised stays as it is
+        on_cpu = torch.device(device).type == "cpu"
+        if dtype is None and on_cpu and model.dtype != torch.float32 and not fast_bf16():
+            model = model.float()
+        model = model.to(device)
+    return _frozen(model, tokenizer, name, _form(processor), image_size)
 
 
 def _frozen(
