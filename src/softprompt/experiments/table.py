@@ -25,13 +25,12 @@ def write_table(result: StudyResult) -> None:
     folder, lines = result.grid.folder, table_lines(result)
     keys = list(lines[0]) if lines else list(_ALWAYS)
     columns = {key: _of_one_kind([line[key] for line in lines]) for key in keys}
-    path = folder / "study.parquet"
-    temporary = path.with_name(f".{path.name}.writing")
+    buffer = io.BytesIO()
+    parquet.write_table(pyarrow.table(_typed(columns)), buffer)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "study.csv", _as_csv(keys, lines))
-        parquet.write_table(pyarrow.table(_typed(columns)), temporary)
-        temporary.replace(path)
+        write_atomically(folder / "study.parquet", buffer.getvalue())
 
 
 def table_lines(result: StudyResult) -> list[dict[str, Any]]:
