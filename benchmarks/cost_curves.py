@@ -9,7 +9,7 @@ Of every curve one thing grows while the others stay (prompt 20, batch 8, text 6
 
 import argparse
 
-from common import alternate, bare, finish, generation, made_up, medians, ours, peer, smollm2
+from common import add_place, alternate, backbone_at, bare, finish, generation, made_up, medians, ours, peer
 
 CURVES = {
     "prefix_length": ("prefix", (1, 20, 100, 200, 400)),
@@ -27,13 +27,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dtype", default="bfloat16")
+    add_place(parser)
     parser.add_argument("--curve", choices=CURVES, nargs="*", default=list(CURVES))
     parser.add_argument("--at", type=int, nargs="*", help="these points alone")
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each contender")
     parser.add_argument("--save", action="store_true", help="write the JSON to benchmarks/results/")
     options = parser.parse_args()
-    backbone = smollm2(options.dtype)
+    backbone = backbone_at(options)
     task = generation(backbone)
     print(f"{'curve':<14} {'at':>5} {'ours ms':>9} {'PEFT ms':>9} {'bare ms':>9} {'PEFT / ours':>12}")
     for curve in options.curve:
@@ -53,7 +53,8 @@ def main() -> None:
             cells = " ".join(f"{1e3 * times[name]:9.1f}" for name in steps)
             print(f"{curve:<14} {point:>5} {cells} {times['peft'] / times['softprompt']:12.2f}", flush=True)
         result = {"curve": curve, "method": method, "steps": options.steps, "found": found}
-        finish(f"cost_curves-{curve}", result, options.dtype, options.save)
+        of = "" if options.backbone == "smollm2-135m" else f"-{options.backbone}"
+        finish(f"cost_curves{of}-{curve}", result, options.dtype, options.save, options.device)
 
 
 if __name__ == "__main__":

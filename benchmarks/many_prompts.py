@@ -11,12 +11,12 @@ JSON; `--save` also writes it to benchmarks/results/.
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from common import finish
+from common import BACKBONES, finish, settled
 from torch import nn
 
 import softprompt
@@ -113,10 +113,10 @@ def alternate(steps: dict[str, Callable[[], None]], n: int, warmup: int = 3) -> 
     for i in range(n + warmup):
         order = list(steps) if i % 2 == 0 else list(steps)[::-1]
         for name in order:
-            start = time.perf_counter()
+            start = settled()
             steps[name]()
             if i >= warmup:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(settled() - start)
     return seconds
 
 
@@ -125,10 +125,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--backbone", nargs="*", default=["minilm-l6"], choices=["minilm-l6", "smollm2-135m"])
+    parser.add_argument("--backbone", nargs="*", default=["minilm-l6"], choices=["minilm-l6", *BACKBONES])
     parser.add_argument("--seq", nargs="*", type=int, default=[64, 128], help="tokens of each row")
     parser.add_argument("--steps", type=int, default=40, help="timed steps of each contender")
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda where a GPU is there")
     parser.add_argument("--alone", action="store_true", help="also the rows one after another")
     parser.add_argument("--save", action="store_true", help="write the JSON to benchmarks/results/")
     options = parser.parse_args()
@@ -137,7 +138,8 @@ def main() -> None:
     print(f"{columns} {'ratio':>6} {'fastest':>8}   target")
     found: list[dict[str, Any]] = []
     for name in options.backbone:
-        backbone = softprompt.load_backbone(name, dtype=options.dtype, device="cpu")
+        load = BACKBONES.get(name, partial(softprompt.load_backbone, name))
+        backbone = load(dtype=options.dtype, device=options.device)
         build = classification if name == "minilm-l6" else generation
         for seq in options.seq:
             task, examples, prompts = build(backbone, seq)
@@ -169,7 +171,8 @@ def main() -> None:
                 line = f"{name:<14} {seq:>4} {measured:<10} {1e3 * one:8.1f} {1e3 * many:8.1f}"
                 print(f"{line} {many / one:6.3f} {fastest:8.3f}   {target}", flush=True)
     result = {"rows": ROWS, "prompts": ROWS, "length": LENGTH, "steps": options.steps, "found": found}
-    finish(f"many_prompts-{'-'.join(options.backbone)}", result, options.dtype, options.save)
+    question = f"many_prompts-{'-'.join(options.backbone)}"
+    finish(question, result, options.dtype, options.save, options.device)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """How fast is a training step, and how much memory does it take, beside PEFT?
 
     python benchmarks/training_step.py
+    python benchmarks/training_step.py --backbone llama-1b --device cuda     (a GPU, 1.1 billion numbers)
 
-One process runs this project and PEFT in turn on the same backbone (SmolLM2-135M), the same E2E batches and
+One process runs this project and PEFT in turn on the same backbone, the same E2E batches and
 the same precision, and compares medians; peak memory is measured in a process for each. `--only` asks some
 of the questions alone. The last line is JSON; `--save` also writes it to benchmarks/results/.
 """
@@ -13,7 +14,9 @@ from typing import Any
 
 from common import (
     BATCH,
+    add_place,
     alternate,
+    backbone_at,
     bare,
     examples,
     finish,
@@ -22,8 +25,8 @@ from common import (
     ours,
     peak_bytes,
     peer,
+    same_place,
     shuffled,
-    smollm2,
 )
 
 from softprompt.config import TrainingSettings
@@ -40,9 +43,9 @@ MEMORY = {"prefix": "<= 0.75", "tokens": "<= 0.55"}
 QUESTIONS = (*AGAINST_BARE, *AGAINST_PEFT, "own", "memory")
 
 
-def memory_child(who: str, method: str, dtype: str) -> None:
+def memory_child(who: str, method: str, place: argparse.Namespace) -> None:
     """Run a few steps of one contender and print the peak memory of this process."""
-    backbone = smollm2(dtype)
+    backbone = backbone_at(place)
     task, encoded = examples(backbone, 1000)
     length = AGAINST_PEFT[method][1]
     step = peer(backbone, method, length) if who == "peft" else ours(backbone, task, method, length)
@@ -56,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dtype", default="bfloat16")
+    add_place(parser)
     parser.add_argument("--steps", type=int, default=12, help="timed steps of each contender")
     parser.add_argument(
         "--own-batches", type=int, default=1000, help="time about this many of them, evenly spaced by length"
@@ -66,10 +69,10 @@ def main() -> None:
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        memory_child(*options.child, options.dtype)
+        memory_child(*options.child, options)
         return
 
-    backbone = smollm2(options.dtype)
+    backbone = backbone_at(options)
     task, encoded = examples(backbone, 1000)
     plain = [[encoded[i] for i in batch] for batch in shuffled(len(encoded), 0)]
     same = plain[: options.steps + WARMUP]
@@ -114,7 +117,7 @@ def main() -> None:
     if "memory" in options.only:
         for method, target in MEMORY.items():
             peaks = {
-                who: in_a_process_of_its_own(__file__, "--child", who, method, "--dtype", options.dtype)[
+                who: in_a_process_of_its_own(__file__, "--child", who, method, *same_place(options))[
                     "peak_bytes"
                 ]
                 for who in ("softprompt", "peft")
@@ -125,7 +128,8 @@ def main() -> None:
 
     part = "" if options.only == list(QUESTIONS) else "-" + "-".join(options.only)
     result = {"ratios": ratios, "detail": detail, "steps": options.steps}
-    finish(f"training_step{part}", result, options.dtype, options.save)
+    of = "" if options.backbone == "smollm2-135m" else f"-{options.backbone}"
+    finish(f"training_step{of}{part}", result, options.dtype, options.save, options.device)
 
 
 if __name__ == "__main__":

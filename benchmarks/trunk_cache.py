@@ -2,7 +2,7 @@
 
     python benchmarks/trunk_cache.py
 
-One process trains in turn, on the same backbone (SmolLM2-135M) and the same E2E pairs, PEFT's prefix in all
+One process trains in turn, on the same backbone and the same E2E pairs, PEFT's prefix in all
 layers and this project's prefix in the last third, with the trunk cache and without, and compares medians.
 The first epoch fills the cache and is not timed; its cost is told beside. Peak memory is measured in a
 process for each. The last line is JSON; `--save` also writes it to benchmarks/results/.
@@ -17,7 +17,20 @@ import subprocess
 import sys
 import time
 
-from common import BATCH, Step, examples, finish, peak_bytes, peer, shuffled, smollm2, step_of
+from common import (
+    BATCH,
+    Step,
+    add_place,
+    backbone_at,
+    examples,
+    finish,
+    peak_bytes,
+    peer,
+    same_place,
+    settled,
+    shuffled,
+    step_of,
+)
 
 import softprompt
 from softprompt.backbones.backbone import Backbone
@@ -77,17 +90,17 @@ def take_turns(
     cpu: dict[str, list[float]] = {who: [] for who in steps}
     for batch in batches:
         for who, step in steps.items():
-            start, start_cpu = time.perf_counter(), time.process_time()
+            start, start_cpu = settled(), time.process_time()
             step(batch)
-            clock[who].append(time.perf_counter() - start)
+            clock[who].append(settled() - start)
             cpu[who].append(time.process_time() - start_cpu)
     return clock, cpu
 
 
-def child(who: str, dtype: str, n: int) -> None:
+def child(who: str, place: argparse.Namespace) -> None:
     """Two epochs of one contender; prints the peak memory of this process."""
-    backbone = smollm2(dtype)
-    task, encoded = examples(backbone, n)
+    backbone = backbone_at(place)
+    task, encoded = examples(backbone, place.examples)
     step, _ = contender(who, backbone, task)
     for seed in (0, 1):
         for batch in epoch(encoded, seed):
@@ -97,7 +110,7 @@ def child(who: str, dtype: str, n: int) -> None:
 
 def peak_of(who: str, options: argparse.Namespace) -> int:
     """Peak memory of one contender in a process of its own."""
-    command = [sys.executable, __file__, "--child", who, "--dtype", options.dtype]
+    command = [sys.executable, __file__, "--child", who, *same_place(options)]
     command += ["--examples", str(options.memory_examples)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])["peak_bytes"]
@@ -108,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dtype", default="bfloat16")
+    add_place(parser)
     parser.add_argument("--examples", type=int, default=192, help="E2E pairs")
     parser.add_argument("--epochs", type=int, default=1, help="timed epochs after the first")
     parser.add_argument("--memory-examples", type=int, default=48, help="E2E pairs of the memory runs")
@@ -117,10 +130,10 @@ def main() -> None:
     parser.add_argument("--child", choices=WHO, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(options.child, options.dtype, options.examples)
+        child(options.child, options)
         return
 
-    backbone = smollm2(options.dtype)
+    backbone = backbone_at(options)
     task, encoded = examples(backbone, options.examples)
     random.Random(0).shuffle(encoded)
     made = {who: contender(who, backbone, task) for who in WHO}
@@ -130,10 +143,10 @@ def main() -> None:
     n_whole = len(encoded) - len(encoded) % BATCH
     encoded = encoded[:n_whole]  # so that every epoch sees the same pairs
 
-    started = time.perf_counter()
+    started = settled()
     for batch in epoch(encoded, 0):
         steps["last third, cached"](batch)
-    first_s = time.perf_counter() - started
+    first_s = settled() - started
     for who in WHO[:-1]:
         steps[who](epoch(encoded, 0)[0])
 
@@ -171,7 +184,8 @@ def main() -> None:
         "memory_examples": options.memory_examples,
         "load": round(os.getloadavg()[2], 2) if hasattr(os, "getloadavg") else None,
     }
-    finish("trunk_cache", result, options.dtype, options.save)
+    of = "" if options.backbone == "smollm2-135m" else f"-{options.backbone}"
+    finish(f"trunk_cache{of}", result, options.dtype, options.save, options.device)
 
 
 if __name__ == "__main__":

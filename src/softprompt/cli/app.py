@@ -16,6 +16,7 @@ from softprompt.cli import (
     papers,
     predict,
     report,
+    rescore,
     study,
     train,
 )
@@ -35,6 +36,7 @@ app.command("demo", epilog=epilog(demo.EXAMPLES))(demo.demo)
 app.command("train", epilog=epilog(train.EXAMPLES))(train.train)
 app.command("study", epilog=epilog(study.EXAMPLES))(study.study)
 app.command("report", epilog=epilog(report.EXAMPLES))(report.report)
+app.command("rescore", epilog=epilog(rescore.EXAMPLES))(rescore.rescore)
 app.command("compare", epilog=epilog(compare.EXAMPLES))(compare.compare)
 app.command("evaluate", epilog=epilog(evaluate.EXAMPLES))(evaluate.evaluate)
 app.command("generate", epilog=epilog(generate.EXAMPLES))(generate.generate)

@@ -185,21 +185,8 @@ class GenerationTask:
     def score(
         self, records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]
     ) -> list[ScoreRow]:
-        """Score the outputs: rows `seen`, `unseen`, `all` where records say which they are, else `all`."""
-        from softprompt.metrics import score
-
-        groups: dict[str, list[int]] = {"seen": [], "unseen": []}
-        for i, record in enumerate(records):
-            if "seen" in record.tags:
-                groups.setdefault(record.tags["seen"], []).append(i)
-        groups["all"] = list(range(len(records)))
-        rows: list[ScoreRow] = []
-        for group, members in groups.items():
-            if members:
-                references = [list(records[i].targets) for i in members]
-                result = score(list(metrics), [outputs[i] for i in members], references)
-                rows.append({"group": group, "values": dict(result.values), "notes": list(result.notes)})
-        return rows
+        """As `score_texts`."""
+        return score_texts(records, outputs, metrics)
 
     def check(self, records: Sequence[Record], labelled: bool = True) -> None:
         """Raises ConfigError where the records are of another kind."""
@@ -266,3 +253,21 @@ class GenerationTask:
                 "use one that transformers loads for conditional generation",
             )
         return shift(labels=labels)
+
+
+def score_texts(records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]) -> list[ScoreRow]:
+    """Score generated texts: rows `seen`, `unseen`, `all` where records say which they are, else `all`."""
+    from softprompt.metrics import score
+
+    groups: dict[str, list[int]] = {"seen": [], "unseen": []}
+    for i, record in enumerate(records):
+        if "seen" in record.tags:
+            groups.setdefault(record.tags["seen"], []).append(i)
+    groups["all"] = list(range(len(records)))
+    rows: list[ScoreRow] = []
+    for group, members in groups.items():
+        if members:
+            references = [list(records[i].targets) for i in members]
+            result = score(list(metrics), [outputs[i] for i in members], references)
+            rows.append({"group": group, "values": dict(result.values), "notes": list(result.notes)})
+    return rows

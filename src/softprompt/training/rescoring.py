@@ -1,0 +1,98 @@
+"""Scores that a finished run lacks because a scorer's program was missing, from the texts that it kept."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from softprompt.config import RunSettings, load_run
+from softprompt.data import load as load_splits
+from softprompt.data.records import Record
+from softprompt.errors import ConfigError, DataError, TrainingError
+from softprompt.tasks.generation import score_texts
+from softprompt.tasks.task import ScoreRow
+from softprompt.training.disk import write_atomically
+from softprompt.training.facts import versions
+from softprompt.training.folder import RunFolder
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The folders of finished runs: this one, or those right under it, as a study leaves them.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    found = [folder, *sorted(path for path in folder.glob("*") if path.is_dir())]
+    found = [path for path in found if RunFolder(path).result.is_file()]
+    if not found:
+        got = "no finished run" if folder.is_dir() else "no such folder"
+        raise TrainingError(folder.as_posix(), got, "the folder of a finished run, or of a study")
+    return found
+
+
+def rescore(path: Path) -> list[str]:
+    """Add the metrics of the run's settings that its result lacks; returns their names.
+
+    Only generated texts are scored by programs that can be missing (METEOR and a tokenizer run in Java).
+    Scores that are there stay as they are; the result says what was added, and with which versions.
+
+    Args:
+        path: the folder of a finished run.
+
+    Raises:
+        ConfigError: the run's task does not generate.
+        TrainingError: its result or its outputs are damaged.
+        DataError: the test set is no longer the one that the outputs answer.
+    """
+    folder = RunFolder(path)
+    facts = folder.finished()
+    if facts is None:
+        raise TrainingError(path.as_posix(), "no result", "a finished run", "finish it first")
+    if "parts" in facts:
+        raise ConfigError(path.as_posix(), "a run over several tasks", "a run of the task 'generation'")
+    settings = load_run(folder.settings)
+    if settings.task.name != "generation":
+        got = f"task '{settings.task.name}', whose scores need no other program"
+        raise ConfigError(path.as_posix(), got, "a run of the task 'generation'")
+    rows: list[ScoreRow] = facts["scores"]
+    lacking = [name for name in settings.metrics if any(name not in row["values"] for row in rows)]
+    if not rows or not lacking:
+        return []
+    again = {row["group"]: row for row in _scored(settings, folder, lacking)}
+    if set(again) != {row["group"] for row in rows}:
+        raise DataError(
+            "data.test", f"groups {', '.join(again)}", "those of the result", f"look at {path.as_posix()}"
+        )
+    gained = [name for name in lacking if all(name in row["values"] for row in again.values())]
+    if gained:
+        facts["scores"] = [_joined(row, again[row["group"]], settings.metrics) for row in rows]
+        facts["rescored"] = {"metrics": gained, "versions": versions()}
+        write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")
+    return gained
+
+
+def _scored(settings: RunSettings, folder: RunFolder, metrics: Sequence[str]) -> list[ScoreRow]:
+    records = [record for record in load_splits(settings.data).test if isinstance(record, Record)]
+    try:
+        lines = [json.loads(line) for line in folder.outputs.read_text(encoding="utf-8").splitlines()]
+        kept = [(line["id"], list(line["references"]), str(line["output"])) for line in lines]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(folder.outputs.as_posix(), repr(error), "the outputs of the run") from None
+    if [(record.id, list(record.targets)) for record in records] != [(id_, said) for id_, said, _ in kept]:
+        raise DataError(
+            "data.test",
+            f"{len(records)} records that are not the {len(kept)} of {folder.outputs.as_posix()}",
+            "the records that the run answered",
+            "set SOFTPROMPT_DATA to the same data",
+        )
+    return score_texts(records, [output for _, _, output in kept], metrics)
+
+
+def _joined(old: ScoreRow, new: ScoreRow, metrics: Sequence[str]) -> Any:
+    """The row with what it lacked, in the order asked for; the notes are those of what is still missing."""
+    values = {**new["values"], **old["values"]}
+    return {
+        "group": old["group"],
+        "values": {name: values[name] for name in metrics if name in values},
+        "notes": new["notes"],
+    }
