@@ -17,6 +17,7 @@ from softprompt.backbones.pixels import PixelForm
 from softprompt.backbones.placing import stands_in_text
 from softprompt.backbones.positions import PositionHook
 from softprompt.backbones.session import Session
+from softprompt.backbones.sharded import shard
 from softprompt.backbones.sites import AttentionSite, find_attentions, find_stack, observe
 from softprompt.backbones.slots import SlotHook, refuse_slots
 from softprompt.backbones.training_mode import training_mode
@@ -62,11 +63,25 @@ class Backbone:
         """What a model that reads pictures is made of; None where texts are read."""
         if reads_pictures(model):
             self.vision = Vision(model, self._sites, size or native_size(model))
+        self.sharded = False
+        """Whether the layers are shared out over several processes, which then run the same passes."""
         self.deep_as_tokens = False
         """Run deep visual prompts as tokens, the paper's own formulation, for comparisons."""
         self._session: Session | None = None
         self._bare = False
         self._trunk: TrunkCache | None = None
+
+    def shard(self, device: str | torch.device) -> None:
+        """Keep this process's share of every layer only; `sharded.py` says what that asks of the processes.
+
+        Args:
+            device: this process's, where everything lies afterwards.
+
+        Raises:
+            BackboneError: one process, or a model that cannot be shared out.
+        """
+        shard(self.model, self._sites if self._sites else (), self.spec.name, device)
+        self.sharded = True
 
     # -- facts -----------------------------------------------------------------------------------
 

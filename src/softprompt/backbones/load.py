@@ -41,6 +41,7 @@ def load_backbone(
     attention: str | None = None,
     processor: Any = None,
     image_size: int | None = None,
+    shard: bool = False,
 ) -> Backbone:
     """A frozen backbone.
 
@@ -58,6 +59,8 @@ def load_backbone(
             one that reads pictures is taken.
         image_size: height and width in pixels at which it reads pictures, a multiple of its patches; None is
             what the processor says. Fewer pixels are fewer tokens; the model fits its positions to them.
+        shard: share the layers out over the processes of `torch.distributed`, which then must run the same
+            passes in the same order. Each loads everything into the processor's memory first.
 
     Raises:
         BackboneError: it cannot be found, read or used.
@@ -71,8 +74,9 @@ def load_backbone(
             model.set_attn_implementation(attention)
         if dtype is not None:
             model.to(_dtype(dtype))  # type: ignore[arg-type]
-        model = model if device is None else model.to(device)  # type: ignore[arg-type]
-        return _frozen(model, tokenizer, name, _form(processor), image_size)
+        where = model.device if device is None else device
+        model = model if device is None or shard else model.to(device)  # type: ignore[arg-type]
+        return _shared_out(_frozen(model, tokenizer, name, _form(processor), image_size), where, shard)
     name = str(name_or_path_or_model)
     source = _source(name)
     device = device or _best_device()
@@ -105,8 +109,15 @@ def load_backbone(
         on_cpu = torch.device(device).type == "cpu"
         if dtype is None and on_cpu and model.dtype != torch.float32 and not fast_bf16():
             model = model.float()
-        model = model.to(device)
-    return _frozen(model, tokenizer, name, _form(processor), image_size)
+        model = model if shard else model.to(device)
+    return _shared_out(_frozen(model, tokenizer, name, _form(processor), image_size), device, shard)
+
+
+def _shared_out(backbone: Backbone, device: str | torch.device, shard: bool) -> Backbone:
+    """The backbone, its layers shared out where that is asked for; it was described while it was whole."""
+    if shard:
+        backbone.shard(device)
+    return backbone
 
 
 def _frozen(
