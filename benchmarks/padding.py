@@ -2,9 +2,9 @@
 
     python benchmarks/padding.py
 
-Encodes training sets as runs do (the bundled backbones' tokenizers), plans their batches as runs do, and counts
-the places of all passes: nothing is computed. A pass pads its rows to the longest. The last line is JSON;
-`--save` also writes it to benchmarks/results/.
+Encodes training sets as runs do (the bundled backbones' tokenizers), plans their batches as runs do, and
+counts the places of all passes: nothing is computed. A pass pads its rows to the longest. The last line is
+JSON; `--save` also writes it to benchmarks/results/.
 """
 
 import argparse

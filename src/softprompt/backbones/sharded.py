@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.glance import reads_pictures
-from softprompt.backbones.held import LAYER_OF, is_packed
+from softprompt.backbones.held import LAYER_OF, is_packed, is_sharded
 from softprompt.backbones.layers import layer_around
 from softprompt.backbones.sites import AttentionSite
 from softprompt.errors import BackboneError
@@ -55,7 +55,8 @@ def shard(model: PreTrainedModel, attentions: Sequence[AttentionSite], name: str
 
 def n_kept(model: nn.Module) -> int:
     """How many of a model's numbers this process keeps."""
-    return sum((p.to_local() if hasattr(p, "to_local") else p).numel() for p in model.parameters())
+    parameters: Iterable[Any] = model.parameters()
+    return sum((p.to_local() if is_sharded(p) else p).numel() for p in parameters)
 
 
 def _layers(
