@@ -296,17 +296,22 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("torch", "transformers", "peft")}
 
 
+def hardware(device: str) -> str:
+    """As names of kept results say it: `cpu2` with two threads, or the GPU's name."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device).lower().replace(" ", "-")
+    return f"cpu{torch.get_num_threads()}" if device == "cpu" else device
+
+
 def finish(question: str, result: dict[str, Any], dtype: str, save: bool, device: str = "cpu") -> None:
     """Print the result as the last line, with what it was measured on; keep it if asked to."""
     threads = torch.get_num_threads()
     facts = {"dtype": dtype, "threads": threads, "machine": platform.machine(), "versions": versions()}
-    hardware = f"cpu{threads}"
-    if device != "cpu":
-        facts["device"] = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
-        hardware = facts["device"].lower().replace(" ", "-")
+    if device.startswith("cuda"):
+        facts["device"] = torch.cuda.get_device_name(device)
     result = {**result, **facts}
     if save:
-        name = f"{question}-{hardware}-torch{torch.__version__.split('+')[0]}-{dtype}.json"
+        name = f"{question}-{hardware(device)}-torch{torch.__version__.split('+')[0]}-{dtype}.json"
         folder = Path(os.environ.get("SOFTPROMPT_BENCHMARKS", RESULTS))
         folder.mkdir(exist_ok=True, parents=True)
         (folder / name).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

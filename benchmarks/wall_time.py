@@ -13,13 +13,24 @@ benchmarks/results/ with `--save`; the last line is JSON.
 
 import argparse
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import peft
 import torch
-from common import BATCH, RESULTS, finish, generation, optimizer_of, padded, peft_model, shuffled, smollm2
+from common import (
+    BATCH,
+    RESULTS,
+    finish,
+    generation,
+    hardware,
+    optimizer_of,
+    padded,
+    peft_model,
+    settled,
+    shuffled,
+    smollm2,
+)
 
 import softprompt
 from softprompt.backbones.backbone import Backbone
@@ -39,9 +50,9 @@ TARGETS = {"peft-random": "<= 0.1", "peft-text": "<= 0.65"}
 class Setting:
     """The backbone and the pairs of everybody."""
 
-    def __init__(self, dtype: str, epochs: int) -> None:
+    def __init__(self, dtype: str, device: str, epochs: int) -> None:
         self.epochs, self.n_steps = epochs, epochs * PAIRS // BATCH
-        self.backbone: Backbone = smollm2(dtype)
+        self.backbone: Backbone = smollm2(dtype, device)
         self.task: GenerationTask = generation(self.backbone)
         data = DataSettings(format="e2e", train=Path("e2e/devset.csv"), train_size=PAIRS + DEV)
         records = load(data).train
@@ -79,20 +90,23 @@ def theirs(setting: Setting, from_text: bool) -> dict[str, Any]:
     @torch.no_grad()
     def loss() -> float:
         model.eval()
-        sums = [float(model(**padded(b, pad)).loss) * sum(e.n_targets for e in b) for b in setting.chunks()]
+        sums = [
+            float(model(**padded(b, pad, backbone.device)).loss) * sum(e.n_targets for e in b)
+            for b in setting.chunks()
+        ]
         return sum(sums) / sum(e.n_targets for e in setting.dev)
 
     batches = [b for epoch in range(setting.epochs) for b in shuffled(PAIRS, epoch)]
     first, seconds = loss(), 0.0
     model.train()
     for step, batch in enumerate(batches):
-        start = time.perf_counter()
+        start = settled()
         setting.lower(optimizer, step)
-        model(**padded([setting.train[i] for i in batch], pad)).loss.backward()
+        model(**padded([setting.train[i] for i in batch], pad, backbone.device)).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        seconds += time.perf_counter() - start
+        seconds += settled() - start
     return {
         "length": length,
         "epochs": setting.epochs,
@@ -106,7 +120,7 @@ def theirs(setting: Setting, from_text: bool) -> dict[str, Any]:
 def ours(setting: Setting, until: float, by_length: bool) -> dict[str, Any]:
     """Our prefix, until the development loss is low enough."""
     backbone, task = setting.backbone, setting.task
-    start = time.perf_counter()
+    start = settled()
     prompt = softprompt.prefix_tuning(
         backbone,
         reparameterization=None,
@@ -114,7 +128,7 @@ def ours(setting: Setting, until: float, by_length: bool) -> dict[str, Any]:
         examples=setting.demonstrations,
         seed=SEED,
     )
-    seconds = time.perf_counter() - start  # reading the examples is part of the price
+    seconds = settled() - start  # reading the examples is part of the price
     optimizer = optimizer_of(prompt.parameters(), RATE)
     batches = [b for epoch in range(setting.epochs) for b in shuffled(PAIRS, epoch)]
     if by_length:
@@ -132,7 +146,7 @@ def ours(setting: Setting, until: float, by_length: bool) -> dict[str, Any]:
     for step, indices in enumerate(batches):
         if curve[-1]["loss"] <= until:
             break
-        start = time.perf_counter()
+        start = settled()
         setting.lower(optimizer, step)
         batch = [setting.train[i] for i in indices]
         with backbone.prompted(prompt):
@@ -140,15 +154,15 @@ def ours(setting: Setting, until: float, by_length: bool) -> dict[str, Any]:
         torch.nn.utils.clip_grad_norm_(prompt.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        seconds += time.perf_counter() - start
+        seconds += settled() - start
         if (step + 1) % EVERY == 0 or step + 1 == len(batches):
             curve.append({"step": step + 1, "seconds": seconds, "loss": loss()})
     return {"length": prompt.length, "curve": curve}
 
 
-def stored(who: str) -> dict[str, Any]:
-    """What an earlier part found."""
-    (path,) = RESULTS.glob(f"wall_time-{who}-*.json")
+def stored(who: str, device: str) -> dict[str, Any]:
+    """What an earlier part found on this hardware."""
+    (path,) = RESULTS.glob(f"wall_time-{who}-{hardware(device)}-*.json")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -158,20 +172,21 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda where a GPU is there")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--by-length", action="store_true", help="our own batches, not PEFT's")
     parser.add_argument("--who", choices=["peft-random", "peft-text", "ours"])
     parser.add_argument("--save", action="store_true", help="write the JSON to benchmarks/results/")
     options = parser.parse_args()
-    setting = Setting(options.dtype, options.epochs)
+    setting = Setting(options.dtype, options.device, options.epochs)
     reached: dict[str, dict[str, Any]] = {}
     for who in TARGETS:
         if options.who in (None, who):
             reached[who] = theirs(setting, who == "peft-text")
             print(f"{who}: {reached[who]}", flush=True)
-            finish(f"wall_time-{who}", reached[who], options.dtype, options.save)
+            finish(f"wall_time-{who}", reached[who], options.dtype, options.save, options.device)
         elif options.who == "ours":
-            reached[who] = stored(who)
+            reached[who] = stored(who, options.device)
     if options.who in (None, "ours"):
         until = min(part["loss"] for part in reached.values())
         found = ours(setting, until, options.by_length)
@@ -184,7 +199,7 @@ def main() -> None:
             shown = f"{mine:>8} {ratios[who] or '-':>7}"
             print(f"{who:<18} {part['loss']:7.4f} {part['seconds']:9.1f} {shown}   {TARGETS[who]}")
         name = "wall_time-ours" + ("-by-length" if options.by_length else "")
-        finish(name, {**found, "ratios": ratios}, options.dtype, options.save)
+        finish(name, {**found, "ratios": ratios}, options.dtype, options.save, options.device)
 
 
 if __name__ == "__main__":
