@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from softprompt.backbones.checks import check_prompt, prompt_of_row
 from softprompt.backbones.describe import describe, input_weight
 from softprompt.backbones.glance import native_size, reads_pictures, unmasked
+from softprompt.backbones.kernels import without_plans
 from softprompt.backbones.layers import find_layers
 from softprompt.backbones.pixels import PixelForm
 from softprompt.backbones.placing import stands_in_text
@@ -287,7 +288,8 @@ class Backbone:
         hooks = [SlotHook(stack, lambda _: None, [None]) for stack in self._stacks.values()]
         handles = [handle for hook in hooks for handle in hook.install()]
         try:
-            yield self
+            with without_plans(self.device):
+                yield self
         finally:
             self._bare = False
             for handle in handles:
@@ -311,7 +313,7 @@ class Backbone:
         )  # fmt: skip
         self._session = session
         try:
-            with session:
+            with session, without_plans(self.device):
                 yield self
         finally:
             self._session = None
