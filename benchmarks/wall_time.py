@@ -5,10 +5,10 @@
 
 PEFT trains its prefix once from its default initialisation (20 random vectors) and once from its own
 initialisation from text, the text being two training pairs. Ours begins from the same two pairs
-(`initialization="examples:2"`) and stops where it is at or below both. All have one learning rate (1e-2,
-falling linearly over the epochs), AdamW and the same shuffled batches of 16; `--by-length` gives ours batches
-of similar lengths instead. Clocks count training steps, not evaluations. Each part leaves its file in
-benchmarks/results/ with `--save`; the last line is JSON.
+(`initialization="examples:2"`) and stops where it is at or below both; `--examples 4` gives it four pairs, a
+longer prefix. All have one learning rate (1e-2, falling linearly over the epochs), AdamW and the same
+shuffled batches of 16; `--by-length` gives ours batches of similar lengths instead. Clocks count training
+steps, not evaluations. Each part leaves its file in benchmarks/results/ with `--save`; the last line is JSON.
 """
 
 import argparse
@@ -50,13 +50,14 @@ TARGETS = {"peft-random": "<= 0.1", "peft-text": "<= 0.65"}
 class Setting:
     """The backbone and the pairs of everybody."""
 
-    def __init__(self, dtype: str, device: str, epochs: int) -> None:
+    def __init__(self, dtype: str, device: str, epochs: int, n_examples: int) -> None:
         self.epochs, self.n_steps = epochs, epochs * PAIRS // BATCH
         self.backbone: Backbone = smollm2(dtype, device)
         self.task: GenerationTask = generation(self.backbone)
         data = DataSettings(format="e2e", train=Path("e2e/devset.csv"), train_size=PAIRS + DEV)
         records = load(data).train
         self.demonstrations = self.task.demonstrations(records[:PAIRS], 2, SEED)
+        self.ours = self.task.demonstrations(records[:PAIRS], n_examples, SEED)
         encoded = [self.task.encode(record) for record in records]
         self.train: list[Example] = encoded[:PAIRS]
         self.dev: list[Example] = encoded[PAIRS:]
@@ -124,8 +125,8 @@ def ours(setting: Setting, until: float, by_length: bool) -> dict[str, Any]:
     prompt = softprompt.prefix_tuning(
         backbone,
         reparameterization=None,
-        initialization="examples:2",
-        examples=setting.demonstrations,
+        initialization=f"examples:{len(setting.ours)}",
+        examples=setting.ours,
         seed=SEED,
     )
     seconds = settled() - start  # reading the examples is part of the price
@@ -174,11 +175,12 @@ def main() -> None:
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda where a GPU is there")
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--examples", type=int, default=2, help="pairs that ours begins from")
     parser.add_argument("--by-length", action="store_true", help="our own batches, not PEFT's")
     parser.add_argument("--who", choices=["peft-random", "peft-text", "ours"])
     parser.add_argument("--save", action="store_true", help="write the JSON to benchmarks/results/")
     options = parser.parse_args()
-    setting = Setting(options.dtype, options.device, options.epochs)
+    setting = Setting(options.dtype, options.device, options.epochs, options.examples)
     reached: dict[str, dict[str, Any]] = {}
     for who in TARGETS:
         if options.who in (None, who):
@@ -199,6 +201,7 @@ def main() -> None:
             shown = f"{mine:>8} {ratios[who] or '-':>7}"
             print(f"{who:<18} {part['loss']:7.4f} {part['seconds']:9.1f} {shown}   {TARGETS[who]}")
         name = "wall_time-ours" + ("-by-length" if options.by_length else "")
+        name += "" if options.examples == 2 else f"-examples{options.examples}"
         finish(name, {**found, "ratios": ratios}, options.dtype, options.save, options.device)
 
 
