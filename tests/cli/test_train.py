@@ -20,6 +20,14 @@ def test_output_moves_the_run_folder_and_the_table_has_all_metrics(softprompt, r
     assert f"run folder: {tmp_path / 'elsewhere' / 'moved'}" in result.out
 
 
+def test_of_several_processes_one_talks(softprompt, recipe, monkeypatch):
+    from softprompt.training.processes import Processes
+
+    monkeypatch.setattr(Processes, "is_main", False)
+    result = softprompt("train", recipe, "--set", "name=quiet")
+    assert (result.code, result.out) == (0, "")
+
+
 def test_a_second_run_in_the_same_folder_is_refused_and_resume_gives_its_result(softprompt, trained):
     result = softprompt("train", trained / "recipe.yaml")
     assert result.code == 1 and "a finished run" in result.err

@@ -58,6 +58,38 @@ def test_one_process_is_the_identity_and_starts_no_group():
     assert not (torch.distributed.is_available() and torch.distributed.is_initialized())
 
 
+@pytest.mark.parametrize("joined", [1, 2])
+def test_launched_processes_are_joined_without_a_gpu_too_or_refused(monkeypatch, joined):
+    import accelerate
+
+    given = {}
+
+    class Joined:
+        num_processes, process_index, device = joined, 0, torch.device("cpu")
+
+        def __init__(self, **options):
+            given.update(options)
+
+    monkeypatch.setattr(accelerate, "Accelerator", Joined)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    if joined == 2:
+        assert Processes().count == 2
+    else:
+        with pytest.raises(ConfigError) as caught:
+            Processes()
+        assert str(caught.value) == (
+            "the launcher: got 2 processes, of which accelerate joins 1; expected devices on which they can "
+            "work together; start one process, or set ACCELERATE_USE_CPU=true"
+        )
+    assert given == {"mixed_precision": "no", "cpu": True}
+    monkeypatch.delenv("RANK")
+    given.clear()
+    Processes()
+    assert given == {"mixed_precision": "no"}
+
+
 def test_a_device_that_contradicts_the_launcher_is_refused(monkeypatch):
     import accelerate
 

@@ -23,8 +23,9 @@ from support.tokenizer import byte_level, word_piece
 from training.test_loop import Setup
 
 WORKER = """
-import json, pathlib, sys
+import json, os, pathlib, sys
 import torch
+from rich.console import Console
 torch.set_num_threads(1)
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.sharded import n_kept
@@ -39,8 +40,9 @@ def shard(self, device):
     kept.append([whole, n_kept(self.model)])
 Backbone.shard = shard
 given = parse_run(json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")))
-run(given)
-rank = torch.distributed.get_rank()
+rank = int(os.environ["RANK"])
+with open(pathlib.Path(sys.argv[1]).with_suffix(f".{rank}.txt"), "w", encoding="utf-8") as said:
+    run(given, console=Console(file=said, width=200))
 pathlib.Path(sys.argv[1]).with_suffix(f".{rank}").write_text(json.dumps(kept))
 torch.distributed.destroy_process_group()
 """
@@ -111,6 +113,8 @@ def test_a_sharded_run_leaves_what_a_run_of_one_process_leaves(kind, tmp_path):
         backbone = load(alone.backbone, "cpu")
         layers = [m for m in backbone.model.modules() if isinstance(m, torch.nn.ModuleList)]
         inside = sum(p.numel() for layer in layers for p in layer.parameters())
+        told = f"layers shared out over 2 processes: this one keeps {kept:,} of {whole:,} numbers\n"
+        assert (told in recipe.with_suffix(f".{rank}.txt").read_text("utf-8")) is (rank == 0)
         assert whole == backbone.spec.n_parameters and abs(whole - kept - inside / 2) < 0.01 * inside
 
     expected = load_file(ours.folder / "prompt" / "prompt.safetensors")

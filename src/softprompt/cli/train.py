@@ -33,12 +33,15 @@ def train(
     from softprompt.cli.tables import print_parts, print_scores
     from softprompt.config import MixtureSettings, load_recipe
     from softprompt.training.mixture import run_mixture
+    from softprompt.training.processes import Processes
     from softprompt.training.run import run
 
     console = Console()
     settings = load_recipe(recipe, overrides or [])
     if output is not None:
         settings = settings.model_copy(update={"output": output})
+    # Of several processes one talks.
+    console.quiet = not Processes(settings.backbone.device).is_main
     try:
         if isinstance(settings, MixtureSettings):
             together = run_mixture(settings, resume=resume, console=console)

@@ -1,5 +1,6 @@
 """The processes of one run: one by default, several under `accelerate launch`."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,9 +30,19 @@ class Processes:
     def __init__(self, device: str | None = None) -> None:
         from accelerate import Accelerator
 
+        launched = int(os.environ["WORLD_SIZE"]) if "RANK" in os.environ and "WORLD_SIZE" in os.environ else 1
+        # Without a GPU accelerate joins processes only if it is told to use none.
+        options = {"cpu": True} if launched > 1 and not torch.accelerator.is_available() else {}
         # Precision is the backbone's own dtype; an accelerate config file must not change it.
-        self._accelerator = Accelerator(mixed_precision="no")
+        self._accelerator = Accelerator(mixed_precision="no", **options)
         self.count: int = self._accelerator.num_processes
+        if launched != self.count and launched > 1:
+            raise ConfigError(
+                "the launcher",
+                f"{launched} processes, of which accelerate joins {self.count}",
+                "devices on which they can work together",
+                "start one process, or set ACCELERATE_USE_CPU=true",
+            )
         self.rank: int = self._accelerator.process_index
         own = str(self._accelerator.device)
         kind = str(getattr(self._accelerator, "distributed_type", "")).rpartition(".")[2]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from softprompt.backbones.sharded import n_kept
 from softprompt.config import RunSettings
 from softprompt.data.records import AnyRecord, pairs
 from softprompt.tasks.task import ScoreRow
@@ -81,6 +82,12 @@ def run(
         if backbone is None:
             progress.say(f"loading {settings.backbone.name}")
         parts = assemble(settings, processes, backbone)
+        if parts.backbone.sharded:
+            kept, whole = n_kept(parts.backbone.model), parts.backbone.spec.n_parameters
+            progress.say(
+                f"layers shared out over {processes.count} processes: "
+                f"this one keeps {kept:,} of {whole:,} numbers"
+            )
         running = _Run(settings, parts, folder, processes, progress)
         with running.trackers:
             facts = running.go(resume, started)
