@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from softprompt.backbones.checks import check_prompt, prompt_of_row
+from softprompt.backbones.compiled import CompiledLayers
 from softprompt.backbones.describe import describe, input_weight
 from softprompt.backbones.glance import native_size, reads_pictures, unmasked
 from softprompt.backbones.layers import find_layers
@@ -42,6 +43,7 @@ class Backbone:
         tokenizer: its tokenizer; without one, texts cannot be used, token ids can.
         name: for cards and messages.
         pixels: how pictures become pixels; without it, pictures cannot be used, pixels can.
+        compile: whether its layers run through torch.compile inside `prompted`.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Backbone:
         tokenizer: PreTrainedTokenizerBase | None,
         name: str,
         pixels: PixelForm | None = None,
+        compile: bool = False,
     ):
         self.model = model.requires_grad_(False).eval()
         self._tokenizer = tokenizer
@@ -62,6 +65,10 @@ class Backbone:
         """What a model that reads pictures is made of; None where texts are read."""
         if reads_pictures(model):
             self.vision = Vision(model, self._sites, size or native_size(model))
+        self.compiled: CompiledLayers | None = None
+        """The layers as they run inside `prompted`; None where they run as they are."""
+        if compile:
+            self.compiled = CompiledLayers(model, self._sites, self.vision, size, name)
         self.deep_as_tokens = False
         """Run deep visual prompts as tokens, the paper's own formulation, for comparisons."""
         self._session: Session | None = None
@@ -272,7 +279,8 @@ class Backbone:
         hooks = [SlotHook(stack, lambda _: None, [None]) for stack in self._stacks.values()]
         handles = [handle for hook in hooks for handle in hook.install()]
         try:
-            yield self
+            with self._compiling():
+                yield self
         finally:
             self._bare = False
             for handle in handles:
@@ -296,10 +304,13 @@ class Backbone:
         )  # fmt: skip
         self._session = session
         try:
-            with session:
+            with session, self._compiling():
                 yield self
         finally:
             self._session = None
+
+    def _compiling(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.compiled is None else self.compiled.at_work()
 
     def active_rows(self, batch: int) -> list[tuple[Prompt | None, Tensor | None]]:
         """The prompts that are active now, in the order given, each with its rows of a batch.

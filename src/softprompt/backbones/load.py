@@ -41,6 +41,7 @@ def load_backbone(
     attention: str | None = None,
     processor: Any = None,
     image_size: int | None = None,
+    compile: bool = False,
 ) -> Backbone:
     """A frozen backbone.
 
@@ -72,7 +73,7 @@ def load_backbone(
         if dtype is not None:
             model.to(_dtype(dtype))  # type: ignore[arg-type]
         model = model if device is None else model.to(device)  # type: ignore[arg-type]
-        return _frozen(model, tokenizer, name, _form(processor), image_size)
+        return _frozen(model, tokenizer, name, _form(processor), image_size, compile)
     name = str(name_or_path_or_model)
     source = _source(name)
     device = device or _best_device()
@@ -106,15 +107,15 @@ def load_backbone(
         if dtype is None and on_cpu and model.dtype != torch.float32 and not fast_bf16():
             model = model.float()
         model = model.to(device)
-    return _frozen(model, tokenizer, name, _form(processor), image_size)
+    return _frozen(model, tokenizer, name, _form(processor), image_size, compile)
 
 
 def _frozen(
-    model: Any, tokenizer: Any, name: str, form: PixelForm | None, image_size: int | None
+    model: Any, tokenizer: Any, name: str, form: PixelForm | None, image_size: int | None, compile: bool
 ) -> Backbone:
     """The backbone, which reads pictures of this size where one is asked for."""
     if image_size is None:
-        return Backbone(model, tokenizer, name, form)
+        return Backbone(model, tokenizer, name, form, compile)
     if not reads_pictures(model):
         raise BackboneError("backbone.image_size", f"{image_size} for {name}, which reads texts", "none")
     if form is None:
@@ -125,7 +126,7 @@ def _frozen(
         near = f"a multiple of {patch}, the side of its patches"
         raise BackboneError("backbone.image_size", f"{image_size} for {name}", near)
     try:
-        return Backbone(model, tokenizer, name, form.at(image_size))
+        return Backbone(model, tokenizer, name, form.at(image_size), compile)
     except (ValueError, RuntimeError) as error:  # where positions or windows are not fitted
         said = " ".join(str(error).split())
         expected = f"{own[0]}, which it was made for, or another size that it takes"

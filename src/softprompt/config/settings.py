@@ -29,6 +29,8 @@ class BackboneSettings(Settings):
     image_size: int | None = Field(default=None, ge=1)
     """Side of the pictures in pixels, for models that fit their positions to it; None is the image
     processor's own. Fewer pixels are fewer tokens."""
+    compile: bool = False
+    """Run the frozen layers through torch.compile; the first passes take longer."""
 
 
 BLANKS = ("cloze", "probing")

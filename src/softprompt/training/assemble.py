@@ -152,6 +152,7 @@ def load(frozen: BackboneSettings, device: Any) -> "Backbone":
         device=device,
         attention=frozen.attention,
         image_size=frozen.image_size,
+        compile=frozen.compile,
     )
 
 
