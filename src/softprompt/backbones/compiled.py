@@ -1,8 +1,8 @@
 """A backbone's layers through torch.compile, one graph for all of them, and its exact undoing.
 
-Each layer is compiled on its own, by one compiled function that takes the layer as an argument, so layers of
-one kind share a graph. What differs between passes (which prompt, how many rows, how long) comes in as tensors
-with sizes left open; what would be a guard on Python state is looked up before the compiled part begins.
+Each layer is compiled on its own, by one compiled function that takes the layer as an argument, so layers
+of one kind share a graph. What differs between passes (which prompt, how many rows, how long) comes in as
+tensors with sizes left open; what would be a guard on Python state is looked up before the compiled part.
 """
 
 import itertools
@@ -30,7 +30,7 @@ from softprompt.backbones.vision import Vision
 from softprompt.errors import BackboneError
 
 LIMIT = 64
-"""Graphs of one backbone: with and without prompt, gradients, mask, for a batch of 1, for each kind of layer."""
+"""Graphs of one backbone: with and without prompt, gradients, mask, a batch of 1, for each kind of layer."""
 
 DEVICES = ("cpu", "cuda")
 """Where torch.compile's inductor makes code that was tried here."""
@@ -84,7 +84,7 @@ class CompiledLayers:
     def _through(self, runs: Callable[..., Any]) -> Iterator[None]:
         before = torch._dynamo.config.recompile_limit, shapes.use_duck_shape
         try:
-            # torch's own limit of 8 is meant for one shape of call, here it holds for all passes of a backbone.
+            # torch's own is 8, too few for all kinds of passes of a backbone.
             torch._dynamo.config.recompile_limit = LIMIT
             # Else a batch that happens to be as large as a head is compiled for that size alone.
             shapes.use_duck_shape = False
@@ -136,7 +136,7 @@ class _Compiled:
             return self.run(layer, args, kwargs)
         except FailOnRecompileLimitHit:
             # Slower, and not wrong, so hours of training are not thrown away.
-            message = f"{self.name}: {LIMIT} graphs of its layers are compiled; what would need another runs as it is"
+            message = f"{self.name}: {LIMIT} graphs are compiled; layers that need another run as they are"
             warnings.warn(message, stacklevel=2)
         except TorchDynamoException as error:
             raise _refused(self.name, f"a layer that torch.compile does not take: {_said(error)}") from error
