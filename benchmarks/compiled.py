@@ -38,6 +38,7 @@ from softprompt.tasks.task import Example
 
 WARMUP = 2
 LENGTH = 20
+CONTENDERS = ("softprompt", "bare")
 FEW = 4
 """Rows whose gradients are compared; float32 is slow where bfloat16 is fast."""
 
@@ -54,6 +55,21 @@ def loss_and_gradient(
     return float(loss.detach()), torch.cat(gradients).cpu()
 
 
+def compared(plain: Backbone, compiled: Backbone, batch: list[Example]) -> dict[str, Any]:
+    """Losses and gradients of a few rows both ways, beside float32's."""
+    answers = {
+        "plain": loss_and_gradient(plain, generation(plain), batch),
+        "compiled": loss_and_gradient(compiled, generation(compiled), batch),
+    }
+    plain.model.float()  # last, since both have this model
+    exact = loss_and_gradient(plain, generation(plain), batch)
+    apart = {name: float((g - exact[1]).norm() / exact[1].norm()) for name, (_, g) in answers.items()}
+    losses = {**{name: loss for name, (loss, _) in answers.items()}, "float32": exact[0]}
+    print("loss of a few rows:", ", ".join(f"{loss:.5f} {name}" for name, loss in losses.items()))
+    print("gradient from float32's, in norms:", ", ".join(f"{far:.3f} {name}" for name, far in apart.items()))
+    return {"loss": losses, "gradient_from_float32": apart}
+
+
 def main() -> None:
     """Measure, print the table, print one JSON line."""
     parser = argparse.ArgumentParser(
@@ -61,7 +77,7 @@ def main() -> None:
     )
     add_place(parser)
     parser.add_argument("--steps", type=int, default=12, help="timed steps of each contender")
-    parser.add_argument("--no-bare", action="store_true", help="leave the bare backbone out")
+    parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--save", action="store_true", help="write the JSON to benchmarks/results/")
     options = parser.parse_args()
 
@@ -72,60 +88,54 @@ def main() -> None:
     task, encoded = examples(plain, (options.steps + WARMUP + 1) * BATCH)
     own_task = generation(compiled)
     batches = [[encoded[i] for i in batch] for batch in shuffled(len(encoded), 0)]
+    within = bare(compiled, own_task)
 
-    compile_s: dict[str, float] = {}
-    steps: dict[str, Step] = {}
+    def bare_compiled(batch: list[Example]) -> None:
+        with compiled.prompted(None):
+            within(batch)
 
-    def ready(name: str, step: Step) -> None:
-        compile_s[name] = timed(step, batches[0])
-        steps[name] = step
-        print(f"{name:<24} first step {compile_s[name]:8.2f} s", flush=True)
-
-    ready("softprompt", step_of(plain, task, prompt_of(plain, "prefix", LENGTH)))
-    ready("softprompt, compiled", step_of(compiled, own_task, prompt_of(compiled, "prefix", LENGTH)))
-    if not options.no_bare:
-        ready("bare", bare(plain, task))
-        within = bare(compiled, own_task)
-
-        def bare_compiled(batch: list[Example]) -> None:
-            with compiled.prompted(None):
-                within(batch)
-
-        ready("bare, compiled", bare_compiled)
-
-    seconds = alternate(steps, dict.fromkeys(steps, batches[1:]), WARMUP)
-    found = medians(seconds)
-    print(f"\n{'contender':<24} {'median step, ms':>16} {'/ softprompt':>14}")
-    for name, median in found.items():
-        print(f"{name:<24} {1000 * median:16.1f} {median / found['softprompt']:14.3f}")
-    ratio = found["softprompt, compiled"] / found["softprompt"]
-    saved = found["softprompt"] - found["softprompt, compiled"]
-    extra = traced + compile_s["softprompt, compiled"] - found["softprompt, compiled"]
-    print(f"\ncompiled step / plain step {ratio:.3f}; compiling took {extra:.1f} s", end="")
-    print(f", won back after {extra / saved:.0f} steps" if saved > 0 else ", never won back")
-    few = batches[0][:FEW]
-    answers = {
-        "plain": loss_and_gradient(plain, task, few),
-        "compiled": loss_and_gradient(compiled, own_task, few),
+    pairs: dict[str, tuple[Step, Step]] = {
+        "softprompt": (
+            step_of(plain, task, prompt_of(plain, "prefix", LENGTH)),
+            step_of(compiled, own_task, prompt_of(compiled, "prefix", LENGTH)),
+        ),
+        "bare": (bare(plain, task), bare_compiled),
     }
-    plain.model.float()  # last, since both have this model
-    exact = loss_and_gradient(plain, task, few)
-    apart = {name: float((g - exact[1]).norm() / exact[1].norm()) for name, (_, g) in answers.items()}
-    losses = {**{name: loss for name, (loss, _) in answers.items()}, "float32": exact[0]}
-    print("loss of a few rows:", ", ".join(f"{loss:.5f} {name}" for name, loss in losses.items()))
-    print("gradient from float32's, in norms:", ", ".join(f"{far:.3f} {name}" for name, far in apart.items()))
+    steps: dict[str, Step] = {}
+    for name in options.only:
+        steps |= dict(zip((name, f"{name}, compiled"), pairs[name], strict=True))
+    first_s = {}
+    for name, step in steps.items():
+        first_s[name] = timed(step, batches[0])
+        print(f"{name:<24} first step {first_s[name]:8.2f} s", flush=True)
+
+    found = medians(alternate(steps, dict.fromkeys(steps, batches[1:]), WARMUP))
+    print(f"\n{'contender':<24} {'median step, ms':>16} {'compiled / plain':>18} {'compiling, s':>14}")
+    ratios: dict[str, float] = {}
+    compile_s: dict[str, float] = {}
+    for name in options.only:
+        before, after = found[name], found[f"{name}, compiled"]
+        ratios[f"{name}: compiled / plain"] = round(after / before, 3)
+        compile_s[name] = traced + first_s[f"{name}, compiled"] - after
+        print(f"{name:<24} {1000 * before:16.1f}")
+        print(
+            f"{name + ', compiled':<24} {1000 * after:16.1f} {after / before:18.3f} {compile_s[name]:14.1f}"
+        )
+        won = f"after {compile_s[name] / (before - after):.0f} steps" if after < before else "never"
+        print(f"compiling is won back {won}")
     lengths = [max(len(example.input_ids) for example in batch) for batch in batches[1 + WARMUP :]]
     detail: dict[str, Any] = {
         "step_s": found,
-        "first_step_s": compile_s,
+        "first_step_s": first_s,
         "trial_s": traced,
         "seq": {"least": min(lengths), "median": statistics.median(lengths), "most": max(lengths)},
-        "loss": losses,
-        "gradient_from_float32": apart,
     }
-    result = {"ratios": {"compiled / plain": round(ratio, 3)}, "compile_s": extra, "detail": detail}
+    if "softprompt" in options.only:
+        detail |= compared(plain, compiled, batches[0][:FEW])
+    part = "" if options.only == list(CONTENDERS) else "-" + "-".join(options.only)
+    result = {"ratios": ratios, "compile_s": compile_s, "detail": detail}
     result |= {"backbone": options.backbone, "batch": BATCH, "prefix": LENGTH, "steps": options.steps}
-    finish(f"compiled-{options.backbone}", result, options.dtype, options.save, options.device)
+    finish(f"compiled-{options.backbone}{part}", result, options.dtype, options.save, options.device)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from softprompt.backbones.routing import routed
 from softprompt.backbones.self_computed import computes_itself
 from softprompt.backbones.sites import AttentionSite
 from softprompt.backbones.vision import Vision
+from softprompt.backbones.visual_hooks import Unplaced
 from softprompt.errors import BackboneError
 
 LIMIT = 64
@@ -150,7 +151,7 @@ class _Compiled:
         return (
             not self.layer.training  # dropout would draw other numbers; checkpointing has a way of its own
             and not torch.compiler.is_compiling()
-            and all(s is None or isinstance(s, Prefix | Laid) for s in standing)
+            and all(s is None or isinstance(s, Prefix | Laid | Unplaced) for s in standing)
             and not any(isinstance(value, Cache) for value in (*args, *kwargs.values()))
             # dynamo does not look whether hooks came or went since it compiled
             and all(map(is_as_built, self.modules))
