@@ -243,7 +243,8 @@ def test_the_written_out_backward_pass_is_one_operation_of_the_graph(monkeypatch
     assert len(ran) == 2 * n > 0
     for a, b in zip(expected, got, strict=True):
         close(a, b)
-    names = [str(node.target) for graph in counter.graphs for node in graph.graph.nodes]
+    graphs = counter.graphs  # type: ignore[union-attr]
+    names = [str(node.target) for graph in graphs for node in graph.graph.nodes]
     assert any("softprompt.attention" in name for name in names)
 
 
@@ -332,8 +333,16 @@ def test_a_machine_without_a_compiler_is_refused(monkeypatch):
         load_backbone(tiny_model("llama"), compile=True)
 
 
+def test_layers_shared_out_are_refused():
+    backbone = tiny_backbone("llama")
+    backbone.sharded = True
+    with pytest.raises(BackboneError, match="backbone.compile: got .*shared out over processes"):
+        backbone.compile()
+
+
 def test_the_setting_is_off_by_default():
     assert not BackboneSettings().compile
+    assert BackboneSettings(compile=True).compile
     assert tiny_backbone("llama").compiled is None
 
 

@@ -26,6 +26,11 @@ def launch(command: Sequence[str], n: int = 2) -> None:
         )
         for rank in range(n)
     ]
-    for worker in workers:
-        _, errors = worker.communicate(timeout=300)
-        assert worker.returncode == 0, errors
+    try:
+        for worker in workers:
+            _, errors = worker.communicate(timeout=900)
+            assert worker.returncode == 0, errors
+    finally:
+        for worker in workers:  # one that fails leaves the other waiting
+            worker.kill()
+            worker.communicate()

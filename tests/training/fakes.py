@@ -34,6 +34,7 @@ class FakePrompt(nn.Module):
 class FakeBackbone:
     device = torch.device("cpu")
     dtype = torch.float32
+    sharded = False
 
     def __init__(self) -> None:
         self.model = nn.Embedding(32, HIDDEN)

@@ -13,11 +13,13 @@ from softprompt.backbones.checks import check_prompt, prompt_of_row
 from softprompt.backbones.compiled import CompiledLayers
 from softprompt.backbones.describe import describe, input_weight
 from softprompt.backbones.glance import native_size, reads_pictures, unmasked
+from softprompt.backbones.kernels import without_plans
 from softprompt.backbones.layers import find_layers
 from softprompt.backbones.pixels import PixelForm
 from softprompt.backbones.placing import stands_in_text
 from softprompt.backbones.positions import PositionHook
 from softprompt.backbones.session import Session
+from softprompt.backbones.sharded import shard
 from softprompt.backbones.sites import AttentionSite, find_attentions, find_stack, observe
 from softprompt.backbones.slots import SlotHook, refuse_slots
 from softprompt.backbones.training_mode import training_mode
@@ -43,7 +45,6 @@ class Backbone:
         tokenizer: its tokenizer; without one, texts cannot be used, token ids can.
         name: for cards and messages.
         pixels: how pictures become pixels; without it, pictures cannot be used, pixels can.
-        compile: whether its layers run through torch.compile inside `prompted`.
     """
 
     def __init__(
@@ -52,7 +53,6 @@ class Backbone:
         tokenizer: PreTrainedTokenizerBase | None,
         name: str,
         pixels: PixelForm | None = None,
-        compile: bool = False,
     ):
         self.model = model.requires_grad_(False).eval()
         self._tokenizer = tokenizer
@@ -66,14 +66,41 @@ class Backbone:
         if reads_pictures(model):
             self.vision = Vision(model, self._sites, size or native_size(model))
         self.compiled: CompiledLayers | None = None
-        """The layers as they run inside `prompted`; None where they run as they are."""
-        if compile:
-            self.compiled = CompiledLayers(model, self._sites, self.vision, size, name)
+        """The layers as they run compiled inside `prompted`; None where they run as they are."""
+        self.sharded = False
+        """Whether the layers are shared out over several processes, which then run the same passes."""
         self.deep_as_tokens = False
         """Run deep visual prompts as tokens, the paper's own formulation, for comparisons."""
         self._session: Session | None = None
         self._bare = False
         self._trunk: TrunkCache | None = None
+
+    def compile(self) -> None:
+        """Run the layers through torch.compile inside `prompted`; `compiled.py` says which run as they are.
+
+        Raises:
+            BackboneError: layers that cannot be compiled, or no compiler.
+        """
+        if self.sharded:
+            raise BackboneError(
+                "backbone.compile",
+                f"{self.spec.name} with layers shared out over processes",
+                "one of the two",
+            )
+        size = None if self.vision is None else self.vision.size
+        self.compiled = CompiledLayers(self.model, self._sites, self.vision, size, self.spec.name)
+
+    def shard(self, device: str | torch.device) -> None:
+        """Keep this process's share of every layer only; `sharded.py` says what that asks of the processes.
+
+        Args:
+            device: this process's, where everything lies afterwards.
+
+        Raises:
+            BackboneError: one process, or a model that cannot be shared out.
+        """
+        shard(self.model, self._sites if self._sites else (), self.spec.name, device)
+        self.sharded = True
 
     # -- facts -----------------------------------------------------------------------------------
 
@@ -279,7 +306,7 @@ class Backbone:
         hooks = [SlotHook(stack, lambda _: None, [None]) for stack in self._stacks.values()]
         handles = [handle for hook in hooks for handle in hook.install()]
         try:
-            with self._compiling():
+            with self._at_work():
                 yield self
         finally:
             self._bare = False
@@ -304,13 +331,16 @@ class Backbone:
         )  # fmt: skip
         self._session = session
         try:
-            with session, self._compiling():
+            with session, self._at_work():
                 yield self
         finally:
             self._session = None
 
-    def _compiling(self) -> AbstractContextManager[None]:
-        return nullcontext() if self.compiled is None else self.compiled.at_work()
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """The kernels and the layers that run while prompts can be active."""
+        with without_plans(self.device), nullcontext() if self.compiled is None else self.compiled.at_work():
+            yield
 
     def active_rows(self, batch: int) -> list[tuple[Prompt | None, Tensor | None]]:
         """The prompts that are active now, in the order given, each with its rows of a batch.

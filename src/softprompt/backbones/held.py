@@ -1,6 +1,8 @@
 """How a frozen model's weights are held: plain, quantised, spread over devices, or offloaded."""
 
+from collections.abc import Iterable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +10,18 @@ from transformers import PreTrainedModel
 
 from softprompt.errors import BackboneError
 
+LAYER_OF: "WeakKeyDictionary[nn.Module, Any]" = WeakKeyDictionary()
+"""The sharded layer around each attention, where layers are sharded."""
+
 
 def is_packed(weight: Tensor) -> bool:
     """Whether a parameter holds quantised (or sharded) numbers, which cannot be trained."""
     return type(weight) not in (Tensor, nn.Parameter) or not weight.is_floating_point()
+
+
+def is_sharded(weight: Tensor) -> bool:
+    """Whether a parameter holds a share of its numbers only."""
+    return type(weight).__name__ == "DTensor"
 
 
 def numbers(weight: Tensor) -> Tensor:
@@ -25,6 +35,9 @@ def numbers(weight: Tensor) -> Tensor:
 def check_held(model: PreTrainedModel, dtype: Any, device: Any) -> None:
     """Raises BackboneError where weights are out of reach, or a live model's cannot be moved or cast."""
     weights = list(model.parameters())
+    if any(map(is_sharded, weights)):
+        got = "a model whose weights are shared out already"
+        raise BackboneError("backbone", got, "a whole one", "pass shard=True with it")
     away = sum(weight.device.type == "meta" for weight in weights)
     if away:
         raise BackboneError(
@@ -54,3 +67,21 @@ def check_held(model: PreTrainedModel, dtype: Any, device: Any) -> None:
 def float_dtype(model: PreTrainedModel) -> torch.dtype:
     """The precision in which a model computes, whatever its weights are packed in."""
     return next(w.dtype for w in model.parameters() if not is_packed(w))
+
+
+def whole_in_backward(attention: nn.Module, tensors: Iterable[Tensor]) -> None:
+    """See to it that the layer around an attention is whole when gradients reach these of its tensors.
+
+    FSDP puts a layer together when gradients reach what the layer gave; keys and values that are taken out
+    of a layer bring gradients past that.
+    """
+    layer = LAYER_OF.get(attention)
+    if layer is None:
+        return
+
+    def gather(gradient: Tensor) -> None:
+        layer.unshard()
+
+    for tensor in tensors:
+        if tensor.requires_grad:
+            tensor.register_hook(gather)

@@ -41,6 +41,7 @@ def load_backbone(
     attention: str | None = None,
     processor: Any = None,
     image_size: int | None = None,
+    shard: bool = False,
     compile: bool = False,
 ) -> Backbone:
     """A frozen backbone.
@@ -59,6 +60,9 @@ def load_backbone(
             one that reads pictures is taken.
         image_size: height and width in pixels at which it reads pictures, a multiple of its patches; None is
             what the processor says. Fewer pixels are fewer tokens; the model fits its positions to them.
+        shard: share the layers out over the processes of `torch.distributed`, which then must run the same
+            passes in the same order. Each loads everything into the processor's memory first.
+        compile: run the layers through torch.compile inside `prompted`; the first passes take longer.
 
     Raises:
         BackboneError: it cannot be found, read or used.
@@ -72,8 +76,9 @@ def load_backbone(
             model.set_attn_implementation(attention)
         if dtype is not None:
             model.to(_dtype(dtype))  # type: ignore[arg-type]
-        model = model if device is None else model.to(device)  # type: ignore[arg-type]
-        return _frozen(model, tokenizer, name, _form(processor), image_size, compile)
+        where = model.device if device is None else device
+        model = model if device is None or shard else model.to(device)  # type: ignore[arg-type]
+        return _ready(_frozen(model, tokenizer, name, _form(processor), image_size), where, shard, compile)
     name = str(name_or_path_or_model)
     source = _source(name)
     device = device or _best_device()
@@ -106,16 +111,25 @@ def load_backbone(
         on_cpu = torch.device(device).type == "cpu"
         if dtype is None and on_cpu and model.dtype != torch.float32 and not fast_bf16():
             model = model.float()
-        model = model.to(device)
-    return _frozen(model, tokenizer, name, _form(processor), image_size, compile)
+        model = model if shard else model.to(device)
+    return _ready(_frozen(model, tokenizer, name, _form(processor), image_size), device, shard, compile)
+
+
+def _ready(backbone: Backbone, device: str | torch.device, shard: bool, compile: bool) -> Backbone:
+    """The backbone, its layers shared out or compiled where that is asked for; it was described whole."""
+    if shard:
+        backbone.shard(device)
+    if compile:
+        backbone.compile()
+    return backbone
 
 
 def _frozen(
-    model: Any, tokenizer: Any, name: str, form: PixelForm | None, image_size: int | None, compile: bool
+    model: Any, tokenizer: Any, name: str, form: PixelForm | None, image_size: int | None
 ) -> Backbone:
     """The backbone, which reads pictures of this size where one is asked for."""
     if image_size is None:
-        return Backbone(model, tokenizer, name, form, compile)
+        return Backbone(model, tokenizer, name, form)
     if not reads_pictures(model):
         raise BackboneError("backbone.image_size", f"{image_size} for {name}, which reads texts", "none")
     if form is None:
@@ -126,7 +140,7 @@ def _frozen(
         near = f"a multiple of {patch}, the side of its patches"
         raise BackboneError("backbone.image_size", f"{image_size} for {name}", near)
     try:
-        return Backbone(model, tokenizer, name, form.at(image_size), compile)
+        return Backbone(model, tokenizer, name, form.at(image_size))
     except (ValueError, RuntimeError) as error:  # where positions or windows are not fitted
         said = " ".join(str(error).split())
         expected = f"{own[0]}, which it was made for, or another size that it takes"

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from softprompt.backbones.attention import AttentionCall
 from softprompt.backbones.describe import ENCODER_LEN, probe
+from softprompt.backbones.held import whole_in_backward
 from softprompt.backbones.routing import recording, routed
 from softprompt.backbones.training_mode import without_checkpointing
 from softprompt.prompts.placements import AttentionShape, KeyValues
@@ -70,6 +71,7 @@ def observe(
         model.base_model(**inputs, **options)
     by_module: dict[int, list[AttentionCall]] = {}
     for call in recorder.calls:
+        whole_in_backward(call.module, (call.key, call.value))
         by_module.setdefault(id(call.module), []).append(call)
     # Attentions are listed in the order of their calls, so a shared module's calls are taken in turn.
     turns: dict[int, Iterator[AttentionCall]] = {m: iter(calls) for m, calls in by_module.items()}

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.glance import final_norms, reads_pictures, unread_modules
-from softprompt.backbones.held import float_dtype, is_packed
+from softprompt.backbones.held import float_dtype, is_packed, is_sharded
 from softprompt.backbones.layers import is_linear, layer_around
 from softprompt.backbones.sites import AttentionSite
 from softprompt.config.methods import TUNE_FORMS, is_tune
@@ -81,11 +81,13 @@ def tuned_tensors(
     packed = {key for key, weight in model.named_parameters(remove_duplicate=False) if is_packed(weight)}
     found = sorted(packed.intersection(names))
     if found:
+        sharded = is_sharded(dict(model.named_parameters(remove_duplicate=False))[found[0]])
+        kind, how = ("sharded", "shard") if sharded else ("quantised", "quantisation")
         raise PromptError(
             "prompt.tune",
-            f"'{tune}', which means {found[0]}, a quantised tensor",
+            f"'{tune}', which means {found[0]}, a {kind} tensor",
             "a choice of plain tensors",
-            "load the backbone without quantisation, or tune 'biases'",
+            f"load the backbone without {how}, or tune 'biases'",
         )
     return tuple(names)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from softprompt.backbones.held import is_packed, is_sharded
 from softprompt.backbones.tuned import absent_biases
 from softprompt.errors import PromptError
 
@@ -41,6 +42,10 @@ class Weights:
             if own[key].shape != tensor.shape:
                 shape = list(own[key].shape)
                 raise PromptError(f"prompt.weights: {key}", f"shape {list(tensor.shape)}", f"{shape}")
+            if is_packed(own[key]):
+                held = "sharded" if is_sharded(own[key]) else "quantised"
+                got, do = f"a {held} tensor of {name}", "load the backbone without that"
+                raise PromptError(f"prompt.weights: {key}", got, "a plain one to stand in place of", do)
             self.own[key] = own[key]
         if len({id(parameter) for parameter in self.own.values()}) < len(self.own):
             raise PromptError("prompt.weights", "two names of one shared parameter", "each parameter once")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from softprompt.data.records import AnyRecord
     from softprompt.prompts.prompt import Prompt
     from softprompt.tasks.task import Task
+    from softprompt.training.processes import Processes
 
 EXAMPLES = (
     ("Example, after training that recipe", "softprompt evaluate runs/e2e-lowdata-prefix"),
@@ -75,7 +76,7 @@ def evaluate(
     processes = Processes(settings.backbone.device)
     _check_baseline(settings, baseline)
     records, train, fingerprint = records_of(settings, split.value, limit)
-    backbone, task = _frozen(settings, processes.device, place.prompt, records, train)
+    backbone, task = _frozen(settings, processes, place.prompt, records, train)
     n_records = len(records)
     records = task.usable(records)
     if not records:
@@ -194,7 +195,7 @@ def _check_baseline(settings: "RunSettings", baseline: bool) -> None:
 
 def _frozen(
     settings: "RunSettings",
-    device: str,
+    processes: "Processes",
     prompt: Path | None,
     records: list["AnyRecord"],
     train: list["AnyRecord"],
@@ -207,7 +208,8 @@ def _frozen(
 
     # The labels, and their order, are those of the head; others in the settings are refused below.
     head = None if prompt is None else read_card(prompt).head
-    backbone = load(settings.backbone, device)
+    # What several processes have trained with, one can ask too, if it has room for the whole.
+    backbone = load(settings.backbone, processes.device, settings.backbone.shard and processes.count > 1)
     form = FORMATS[settings.data.format]
     if settings.task.name in BLANKS:
         labels = labels_of(settings.task, form.labels, train or records)

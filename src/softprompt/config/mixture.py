@@ -146,6 +146,9 @@ class MixtureSettings(Settings):
 
     def _of_training(self) -> Iterator[str]:
         training = self.training
+        if self.backbone.shard:
+            got = "it with several tasks: which prompts a process's rows have decides what it runs"
+            yield problem("backbone.shard", got, do="all processes must run the same; leave it out")
         if training.select not in ("loss", "metric"):
             do = "each part's first metric is meant by 'metric'"
             yield problem("training.select", repr(training.select), "'loss' or 'metric'", do)

@@ -29,6 +29,8 @@ class BackboneSettings(Settings):
     image_size: int | None = Field(default=None, ge=1)
     """Side of the pictures in pixels, for models that fit their positions to it; None is the image
     processor's own. Fewer pixels are fewer tokens."""
+    shard: bool = False
+    """Share every frozen layer out over the run's processes, each of which keeps a part of its numbers."""
     compile: bool = False
     """Run the frozen layers through torch.compile; the first passes take longer."""
 
@@ -280,6 +282,14 @@ class RunSettings(Settings):
         if headless and self.training.head_learning_rate is not None:
             where, got = "training.head_learning_rate", f"it for {task}, which has no head"
             raise ValueError(problem(where, got, do="leave it out"))
+        return self
+
+    @model_validator(mode="after")
+    def _sharded_passes_agree(self) -> "RunSettings":
+        if self.backbone.shard and self.training.trunk_cache is not None:
+            got = "it with backbone.shard: what a process has kept decides which layers it runs"
+            do = "all processes must run the same ones; leave one of the two out"
+            raise ValueError(problem("training.trunk_cache", got, do=do))
         return self
 
     @model_validator(mode="after")

@@ -51,7 +51,8 @@ def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | 
     check_splits(settings, splits)
     form = FORMATS[settings.data.format]
     labels = labels_of(settings.task, form.labels, splits.train)
-    backbone = backbone or load(settings.backbone, processes.device)
+    _check_shard(settings.backbone, processes, backbone)
+    backbone = backbone or load(settings.backbone, processes.device, settings.backbone.shard)
     records = [*splits.train, *splits.dev, *splits.test]
     settings = with_template(settings, records, backbone)
     task = build_task(backbone, settings.task, settings.decoding, labels, form.fields)
@@ -142,8 +143,30 @@ def _check_trained(settings: RunSettings, prompt: "Prompt") -> None:
         )
 
 
-def load(frozen: BackboneSettings, device: Any) -> "Backbone":
-    """The backbone that the settings name."""
+def _check_shard(frozen: BackboneSettings, processes: Processes, backbone: "Backbone | None") -> None:
+    """Raises ConfigError where layers are to be shared out and cannot be, or are and should not."""
+    if frozen.shard and processes.count == 1:
+        raise ConfigError(
+            "backbone.shard",
+            "true in one process",
+            "several to share the layers out to",
+            "start the run with `accelerate launch -m softprompt.cli.app train ...`, or leave shard out",
+        )
+    if backbone is not None and backbone.sharded != frozen.shard:
+        is_, not_ = ("", "not ") if backbone.sharded else ("not ", "")
+        got = f"{str(frozen.shard).lower()}, and a backbone that is {is_}shared out"
+        raise ConfigError("backbone.shard", got, f"one that is {not_}")
+
+
+def load(frozen: BackboneSettings, device: Any, shard: bool = False) -> "Backbone":
+    """The backbone that the settings name.
+
+    Args:
+        frozen: its settings; whether it is shared out says `shard` alone, since one process can load what
+            several have trained with.
+        device: this process's.
+        shard: share its layers out over the processes.
+    """
     from softprompt.backbones.load import load_backbone
 
     return load_backbone(
@@ -152,6 +175,7 @@ def load(frozen: BackboneSettings, device: Any) -> "Backbone":
         device=device,
         attention=frozen.attention,
         image_size=frozen.image_size,
+        shard=shard,
         compile=frozen.compile,
     )
 

@@ -52,6 +52,12 @@ def share(batch: Sequence[int], rank: int, n_processes: int) -> list[int]:
     return list(batch[rank::n_processes])
 
 
+def idle_passes(n_items: int, size: int, rank: int, n_processes: int) -> int:
+    """By how many passes of `size` one process's share of some items is behind that of the first process."""
+    first, own = (-(-len(range(r, n_items, n_processes)) // size) for r in (0, rank))
+    return first - own
+
+
 def within(batch: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
     """The batch cut into passes of similar lengths, each within a budget of tokens.
 

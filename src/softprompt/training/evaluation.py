@@ -12,7 +12,7 @@ from softprompt.data.records import AnyRecord
 from softprompt.errors import TrainingError
 from softprompt.metrics.scores import HIGHER_IS_BETTER
 from softprompt.tasks.task import AnyExample, ScoreRow, Task
-from softprompt.training.batches import share
+from softprompt.training.batches import idle_passes, share
 from softprompt.training.processes import Processes
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ def mean_loss(
             batch = [examples[i] for i in mine[start : start + batch_size]]
             total += float(task.loss(batch))
             n_targets += sum(example.n_targets for example in batch)
+        if backbone.sharded:  # every process helps the others through all of their passes
+            for _ in range(idle_passes(len(examples), batch_size, processes.rank, processes.count)):
+                task.loss(examples[:1])
     sums = torch.tensor([total, n_targets], dtype=torch.float32, device=backbone.device)
     if processes.count > 1:
         total, n_targets = processes.sum([sums])[0].tolist()
@@ -83,10 +86,12 @@ def generate_and_score(
         progress: called after every batch with the number of records in it (this process's).
     """
     mine = [records[i] for i in share(range(len(records)), processes.rank, processes.count)]
-    outputs: list[Any] = []
+    n_mine, outputs = len(mine), []
+    if backbone.sharded:  # as many as the others, so that all run the same passes
+        mine += records[: idle_passes(len(records), 1, processes.rank, processes.count)]
     if mine:
         with torch.no_grad(), evaluating(prompt), backbone.prompted(prompt):
-            outputs = task.predict(mine, progress=progress, seed=seed)
+            outputs = task.predict(mine, progress=progress, seed=seed)[:n_mine]
     outputs = processes.gather(outputs, len(records))
     return Scored(outputs, list(task.score(records, outputs, metrics)))
 

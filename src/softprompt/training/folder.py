@@ -14,7 +14,7 @@ from softprompt.training.disk import write_atomically, writing
 from softprompt.training.processes import Processes
 
 # Where a run lies and runs, who is told of it and what it keeps of its trunk change nothing that it computes.
-_FREE = ("name", "output", "backbone.device", "training.trackers", "training.trunk_cache")
+_FREE = ("name", "output", "backbone.device", "backbone.shard", "training.trackers", "training.trunk_cache")
 
 
 _FACTS = {"name": str, "steps": int, "best": dict, "scores": list, "counts": dict}

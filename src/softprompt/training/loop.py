@@ -209,15 +209,14 @@ class Loop:
         """The mean loss of a target token, and whether to stop; gradients are left in the parameters."""
         trained = list(self._trained.values())
         loss = torch.zeros((), device=self._backbone.device)
-        mine = share(batch, self._processes.rank, self._processes.count)
-        for part in self._passes(mine):
-            if interrupt.requested:
+        for part, counts in self._turns(batch):
+            if interrupt.requested and not self._backbone.sharded:
                 break
             with self._prompted(part):
                 part_loss, objective = self._objective(part, batch)
                 # Only the prompt's parameters ever receive a gradient.
-                objective.backward(inputs=trained)
-            loss += part_loss.detach()
+                (objective if counts else 0 * objective).backward(inputs=trained)
+            loss += part_loss.detach() if counts else 0
         stop = torch.tensor(float(interrupt.requested), device=self._backbone.device)
         if self._processes.count > 1:
             gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
@@ -226,6 +225,19 @@ class Loop:
                 parameter.grad = gradient.to(parameter.dtype)
         # Per token whatever is minimised, so that it compares with the development loss.
         return float(loss) / sum(self._examples[i].n_targets for i in batch), bool(stop)
+
+    def _turns(self, batch: Sequence[int]) -> list[tuple[list[int], bool]]:
+        """This process's passes of a step, and whether each counts.
+
+        Sharded layers are put together by all processes, so one with less to do runs along with the others.
+        """
+        rank, n = self._processes.rank, self._processes.count
+        passes = [(part, True) for part in self._passes(share(batch, rank, n))]
+        if not self._backbone.sharded:
+            return passes
+        most = max(len(self._passes(share(batch, other, n))) for other in range(n))
+        shortest = min(batch, key=lambda i: self._lengths[i])
+        return passes + [([shortest], False)] * (most - len(passes))
 
     def _passes(self, mine: Sequence[int]) -> list[list[int]]:
         """What of a step is computed at once."""

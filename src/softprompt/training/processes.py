@@ -8,6 +8,9 @@ from torch import Tensor
 
 from softprompt.errors import ConfigError
 
+_WRAPPING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
+"""What accelerate can be asked to do to models that are prepared by it; none is here."""
+
 
 class Processes:
     """Device choice, and the few things that several processes must agree on.
@@ -31,6 +34,14 @@ class Processes:
         self.count: int = self._accelerator.num_processes
         self.rank: int = self._accelerator.process_index
         own = str(self._accelerator.device)
+        kind = str(getattr(self._accelerator, "distributed_type", "")).rpartition(".")[2]
+        if kind in _WRAPPING:
+            raise ConfigError(
+                "accelerate launch",
+                f"{kind}, which wraps what is trained",
+                "plain processes: only the frozen layers are shared out, and the prompt stays whole",
+                "leave it out of the launch, and set backbone.shard=true",
+            )
         if self.count > 1 and device is not None and torch.device(device).type != torch.device(own).type:
             raise ConfigError(
                 "backbone.device",
