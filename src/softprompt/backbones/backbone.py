@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from softprompt.backbones.checks import check_prompt, prompt_of_row
+from softprompt.backbones.compiled import CompiledLayers
 from softprompt.backbones.describe import describe, input_weight
 from softprompt.backbones.glance import native_size, reads_pictures, unmasked
 from softprompt.backbones.kernels import without_plans
@@ -64,6 +65,8 @@ class Backbone:
         """What a model that reads pictures is made of; None where texts are read."""
         if reads_pictures(model):
             self.vision = Vision(model, self._sites, size or native_size(model))
+        self.compiled: CompiledLayers | None = None
+        """The layers as they run compiled inside `prompted`; None where they run as they are."""
         self.sharded = False
         """Whether the layers are shared out over several processes, which then run the same passes."""
         self.deep_as_tokens = False
@@ -71,6 +74,21 @@ class Backbone:
         self._session: Session | None = None
         self._bare = False
         self._trunk: TrunkCache | None = None
+
+    def compile(self) -> None:
+        """Run the layers through torch.compile inside `prompted`; `compiled.py` says which run as they are.
+
+        Raises:
+            BackboneError: layers that cannot be compiled, or no compiler.
+        """
+        if self.sharded:
+            raise BackboneError(
+                "backbone.compile",
+                f"{self.spec.name} with layers shared out over processes",
+                "one of the two",
+            )
+        size = None if self.vision is None else self.vision.size
+        self.compiled = CompiledLayers(self.model, self._sites, self.vision, size, self.spec.name)
 
     def shard(self, device: str | torch.device) -> None:
         """Keep this process's share of every layer only; `sharded.py` says what that asks of the processes.
@@ -288,7 +306,7 @@ class Backbone:
         hooks = [SlotHook(stack, lambda _: None, [None]) for stack in self._stacks.values()]
         handles = [handle for hook in hooks for handle in hook.install()]
         try:
-            with without_plans(self.device):
+            with self._at_work():
                 yield self
         finally:
             self._bare = False
@@ -313,10 +331,16 @@ class Backbone:
         )  # fmt: skip
         self._session = session
         try:
-            with session, without_plans(self.device):
+            with session, self._at_work():
                 yield self
         finally:
             self._session = None
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """The kernels and the layers that run while prompts can be active."""
+        with without_plans(self.device), nullcontext() if self.compiled is None else self.compiled.at_work():
+            yield
 
     def active_rows(self, batch: int) -> list[tuple[Prompt | None, Tensor | None]]:
         """The prompts that are active now, in the order given, each with its rows of a batch.

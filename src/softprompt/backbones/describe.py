@@ -171,13 +171,16 @@ def _longest(model: PreTrainedModel, seen: _Seen) -> int | None:
     return longest if longest is not None and longest > 0 else None  # XLNet says -1
 
 
-def probe(model: PreTrainedModel, size: tuple[int, int] | None = None, *, whole: bool = False) -> Any:
+def probe(
+    model: PreTrainedModel, size: tuple[int, int] | None = None, *, whole: bool = False, **options: Any
+) -> Any:
     """The base model's output on two tokens (three in an encoder that has a decoder), or on a picture.
 
     Args:
         model: the model.
         size: of the picture, see `describe`.
         whole: run the whole model, with its vocabulary head (texts only).
+        options: further arguments of a model with one text.
     """
     if reads_pictures(model):
         return glance(model, size)
@@ -196,6 +199,6 @@ def probe(model: PreTrainedModel, size: tuple[int, int] | None = None, *, whole:
                 use_cache=False,
             )
         ids = torch.full((1, DECODER_LEN), token, device=device)
-        return module(input_ids=ids, attention_mask=torch.ones_like(ids))
+        return module(input_ids=ids, attention_mask=torch.ones_like(ids), **options)
     finally:
         model.train(training)

@@ -16,7 +16,7 @@ def attend_with_prefix(
     prefix_values: Tensor,
     valid: Tensor | None,
     prefix_bias: Tensor | None,
-    widened: dict[Any, Any],
+    widened: dict[Any, Any] | None,
 ) -> tuple[Tensor, Tensor | None]:
     """The stock attention with keys and values put before the real ones.
 
@@ -26,7 +26,7 @@ def attend_with_prefix(
         prefix_values: `[batch or 1, kv_head, prompt, value_dim]`.
         valid: which prompt columns each row sees, `[batch, prompt]`; None is all.
         prefix_bias: the relative position bias of the prompt columns, where the family has one.
-        widened: masks already widened in this forward, since all layers share them.
+        widened: masks already widened in this forward, since all layers share them; None widens anew.
     """
     query, key, value, mask = call.query, call.key, call.value, call.mask
     batch, q_len = query.shape[0], query.shape[2]
@@ -57,28 +57,39 @@ def attend_with_prefix(
         shared = prefix_keys.to(key)[0], prefix_values.to(value)[0]
         return _decode(query * scale, key, value, mask, *shared), None
     n_prefix = prefix_keys.shape[2]
-    wide = (id(mask), id(valid), n_prefix, q_len, key.shape[2], causal)
-    if wide not in widened:
-        # The originals are kept beside, so that an id is not given to another tensor meanwhile.
+
+    def widen() -> Tensor | None:
         made = _widen(mask, valid, n_prefix, q_len, key, causal)
         if made is not None and made.dtype == torch.bool and mask is None and call.kernel == "eager":
             # Eager functions add their mask.
             made = torch.zeros_like(made, dtype=query.dtype).masked_fill(~made, torch.finfo(query.dtype).min)
-        widened[wide] = (made, mask)
+        return made
+
+    wide = None
+    if widened is None:
+        wider = widen()
+    else:
+        wide = (id(mask), id(valid), n_prefix, q_len, key.shape[2], causal)
+        if wide not in widened:
+            # The originals are kept beside, so that an id is not given to another tensor meanwhile.
+            widened[wide] = (widen(), mask)
+        wider = widened[wide][0]
     keys = torch.cat([prefix_keys.to(key).expand(batch, -1, -1, -1), key], dim=2)
     values = torch.cat([prefix_values.to(value).expand(batch, -1, -1, -1), value], dim=2)
-    mask = widened[wide][0]
     group = query.shape[1] // keys.shape[1]
     if not ours or group == 1:
-        return call.stock(call.module, query, keys, values, mask, is_causal=False, **kwargs)
+        return call.stock(call.module, query, keys, values, wider, is_causal=False, **kwargs)
     packed_mask = None
-    if mask is not None:
-        if ("grouped", wide) not in widened:
-            widened["grouped", wide] = mask.repeat(1, 1, group, 1)
-        packed_mask = widened["grouped", wide]
-    if pays(query, keys, values, mask, dropout):
+    if wider is not None:
+        if widened is None:
+            packed_mask = wider.repeat(1, 1, group, 1)
+        else:
+            if ("grouped", wide) not in widened:
+                widened["grouped", wide] = wider.repeat(1, 1, group, 1)
+            packed_mask = widened["grouped", wide]
+    if pays(query, keys, values, wider, dropout):
         forward = partial(_grouped, mask=packed_mask, group=group, dropout=dropout, scale=scale)
-        return attend(forward, query, keys, values, mask, False, scale), None
+        return attend(forward, query, keys, values, wider, False, scale), None
     return _grouped(query, keys, values, packed_mask, group, dropout, scale), None
 
 

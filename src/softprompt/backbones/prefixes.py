@@ -56,16 +56,46 @@ class Prefix:
 
     def __call__(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
         """The attention with this layer's prompts before it."""
-        now = self.now()
-        rows = self.rows_for(call.query.shape[0])
-        entry = now.tables.entry(self.where, rows)
+        laid = self.laid(call.query.shape[0], call.kwargs.get("position_bias") is not None)
+        return attend_with_prefix(call, laid.keys, laid.values, laid.valid, laid.bias, self.now().widened)
+
+    def laid(self, batch: int, biased: bool = True) -> "Laid":
+        """This layer's prompts as a batch needs them.
+
+        Args:
+            batch: rows of the batch.
+            biased: whether the attention adds relative position biases, where the family has them.
+        """
+        rows = self.rows_for(batch)
+        entry = self.now().tables.entry(self.where, rows)
         bias = None
-        if self.bias_owner is not None and call.kwargs.get("position_bias") is not None:
+        if biased and self.bias_owner is not None:
             shifted = self.shifted if rows is None else self.shifted[rows]
             at = self.text_positions()
             assert at is not None
             bias = relative_columns(self.bias_owner, entry.lengths, shifted, entry.keys.shape[2], at)
-        return attend_with_prefix(call, entry.keys, entry.values, entry.valid, bias, now.widened)
+        return Laid(entry.keys, entry.values, entry.valid, bias)
+
+
+@dataclass(frozen=True)
+class Laid:
+    """One attention's prompts in one pass: tensors and nothing to look up, so a layer can be compiled.
+
+    Args:
+        keys: `[batch or 1, kv_head, prompt, key_dim]`.
+        values: `[batch or 1, kv_head, prompt, value_dim]`.
+        valid: which columns are real, `[batch, prompt]`; None means all.
+        bias: relative position bias of the prompt columns, where the family has one.
+    """
+
+    keys: Tensor
+    values: Tensor
+    valid: Tensor | None
+    bias: Tensor | None
+
+    def __call__(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
+        """The attention with the prompts before it."""
+        return attend_with_prefix(call, self.keys, self.values, self.valid, self.bias, None)
 
 
 class Depths:

@@ -32,7 +32,7 @@ def pays(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout
         mask: boolean or additive, or none.
         dropout: share of weights dropped, which a second computation would draw anew.
     """
-    if query.device.type != "cpu" or query.dtype not in DTYPES or dropout or torch.compiler.is_compiling():
+    if query.device.type != "cpu" or query.dtype not in DTYPES or dropout:
         return False
     if not (torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)):
         return False
@@ -42,6 +42,8 @@ def pays(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout
         return False
     if query.shape[1] // key.shape[1] * query.shape[2] * key.shape[2] > LARGEST:
         return False
+    if torch.compiler.is_compiling():  # a graph cannot ask what a mask holds; `_gradients` does
+        return True
     # A row that sees nothing at all: what the stock kernel makes of it stays the stock kernel's business.
     return mask is None or mask.dtype != torch.bool or bool(mask.any(-1).all())
 
@@ -66,10 +68,9 @@ def attend(
         causal: whether, without a mask, query i sees the keys 0..i alone.
         scale: of the scores.
     """
-    if mask is None and causal:
-        shape = query.shape[2], key.shape[2]
-        mask = torch.ones(shape, dtype=torch.bool, device=query.device).tril()[None, None]
-    out = _Attention.apply(query, key, value, mask, scale, forward)
+    if torch.compiler.is_compiling():
+        return _compiled_attention(query, key, value, mask, causal, scale)
+    out = _Attention.apply(query, key, value, _or_causal(mask, causal, query, key), scale, forward)
     assert isinstance(out, Tensor)
     return out
 
@@ -93,33 +94,121 @@ class _Attention(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, by_out: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, mask = ctx.saved_tensors
-        batch, heads, q_len, _ = query.shape
-        kv_heads, n_keys = key.shape[1:3]
-        group = heads // kv_heads
-        added = None if mask is None else _additive(mask, query.dtype)[:, :, None]
-        # The heads of a group are further queries of their one key/value head.
-        packed = batch, kv_heads, group * q_len, -1
-        query, by_out = query.reshape(packed), by_out.transpose(1, 2).reshape(packed)
-        by_query, by_key, by_value = (t.new_empty(t.shape) for t in (query, key, value))
-        rows = max(1, CHUNK_BYTES // (heads * q_len * n_keys * query.element_size()))
-        for start in range(0, batch, rows):
-            part = slice(start, start + rows)
-            q, k, v, g = (t[part].flatten(0, 1) for t in (query, key, value, by_out))
-            scores = torch.bmm(q, k.transpose(1, 2))
-            if added is None:
-                scores.mul_(ctx.scale)
-            else:
-                seen = scores.view(-1, kv_heads, group, q_len, n_keys)
-                here = added if added.shape[0] == 1 else added[part]
-                torch.add(here, seen, alpha=ctx.scale, out=seen)
-            weights = scores.softmax(-1)
-            torch.bmm(weights.transpose(1, 2), g, out=by_value[part].flatten(0, 1))
-            by_weights = torch.bmm(g, v.transpose(1, 2))
-            by_scores = torch.ops.aten._softmax_backward_data(by_weights, weights, -1, weights.dtype)
-            torch.bmm(by_scores, k, out=by_query[part].flatten(0, 1))
-            torch.bmm(by_scores.transpose(1, 2), q, out=by_key[part].flatten(0, 1))
-        by_query = by_query.mul_(ctx.scale).view(batch, heads, q_len, -1)
-        return by_query, by_key.mul_(ctx.scale), by_value, None, None, None
+        return *_gradients(by_out, query, key, value, mask, ctx.scale), None, None, None
+
+
+_FORWARD = "(Tensor query, Tensor key, Tensor value, Tensor? mask, bool causal, float scale) -> Tensor"
+_BACKWARD = (
+    "(Tensor by_out, Tensor query, Tensor key, Tensor value, Tensor? mask, bool causal, float scale)"
+    " -> (Tensor, Tensor, Tensor)"
+)
+
+
+@torch.library.custom_op("softprompt::attention", mutates_args=(), schema=_FORWARD)
+def _compiled_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scale: float
+) -> Tensor:
+    """Stock attention as one operation of a compiled graph, which gives it the backward pass above.
+
+    The heads of a group become further queries of their one key/value head.
+    """
+    batch, heads, q_len, dim = query.shape
+    group = heads // key.shape[1]
+    if mask is None and causal and group > 1:
+        mask = _or_causal(None, True, query, key)
+    packed = query.reshape(batch, key.shape[1], group * q_len, dim)
+    if mask is not None and group > 1 and mask.shape[2] > 1:
+        mask = mask.repeat(1, 1, group, 1)
+    out = torch.nn.functional.scaled_dot_product_attention(
+        packed, key, value, attn_mask=mask, is_causal=causal and mask is None, scale=scale
+    )
+    return out.reshape(batch, heads, q_len, value.shape[-1]).transpose(1, 2).contiguous()
+
+
+@_compiled_attention.register_fake
+def _shape(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scale: float
+) -> Tensor:
+    return query.new_empty(query.shape[0], query.shape[2], query.shape[1], value.shape[-1])
+
+
+@torch.library.custom_op("softprompt::attention_backward", mutates_args=(), schema=_BACKWARD)
+def _compiled_backward(
+    by_out: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _gradients(by_out, query, key, value, _or_causal(mask, causal, query, key), scale)
+
+
+@_compiled_backward.register_fake
+def _shapes(
+    by_out: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, ctx.causal, ctx.scale = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _back(ctx: Any, by_out: Tensor) -> tuple[Tensor | None, ...]:
+    by = _compiled_backward(by_out, *ctx.saved_tensors, ctx.causal, ctx.scale)
+    return *by, None, None, None
+
+
+_compiled_attention.register_autograd(_back, setup_context=_keep)
+
+
+def _gradients(
+    by_out: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients by query, key and value, the weights computed again.
+
+    Args:
+        by_out: gradient by what attention gives, `[batch, seq, head, value_dim]`.
+        query: `[batch, head, seq, key_dim]`.
+        key: `[batch, kv_head, keys, key_dim]`.
+        value: `[batch, kv_head, keys, value_dim]`.
+        mask: boolean or additive, `[batch or 1, 1, seq or 1, keys]`; or none.
+        scale: of the scores.
+    """
+    batch, heads, q_len, _ = query.shape
+    kv_heads, n_keys = key.shape[1:3]
+    group = heads // kv_heads
+    by_out = by_out.transpose(1, 2)
+    if mask is not None and mask.dtype == torch.bool and not (some := mask.any(-1, keepdim=True)).all():
+        by_out = by_out * some  # what sees nothing is nothing, whatever it is made of
+    added = None if mask is None else _additive(mask, query.dtype)[:, :, None]
+    # The heads of a group are further queries of their one key/value head.
+    packed = batch, kv_heads, group * q_len, -1
+    query, by_out = query.reshape(packed), by_out.reshape(packed)
+    by_query, by_key, by_value = (t.new_empty(t.shape) for t in (query, key, value))
+    rows = max(1, CHUNK_BYTES // (heads * q_len * n_keys * query.element_size()))
+    for start in range(0, batch, rows):
+        part = slice(start, start + rows)
+        q, k, v, g = (t[part].flatten(0, 1) for t in (query, key, value, by_out))
+        scores = torch.bmm(q, k.transpose(1, 2))
+        if added is None:
+            scores.mul_(scale)
+        else:
+            seen = scores.view(-1, kv_heads, group, q_len, n_keys)
+            here = added if added.shape[0] == 1 else added[part]
+            torch.add(here, seen, alpha=scale, out=seen)
+        weights = scores.softmax(-1)
+        torch.bmm(weights.transpose(1, 2), g, out=by_value[part].flatten(0, 1))
+        by_weights = torch.bmm(g, v.transpose(1, 2))
+        by_scores = torch.ops.aten._softmax_backward_data(by_weights, weights, -1, weights.dtype)
+        torch.bmm(by_scores, k, out=by_query[part].flatten(0, 1))
+        torch.bmm(by_scores.transpose(1, 2), q, out=by_key[part].flatten(0, 1))
+    return by_query.mul_(scale).view(batch, heads, q_len, -1), by_key.mul_(scale), by_value
+
+
+def _or_causal(mask: Tensor | None, causal: bool, query: Tensor, key: Tensor) -> Tensor | None:
+    """The mask, or where there is none and attention is causal, the one that says so."""
+    if mask is not None or not causal:
+        return mask
+    shape = query.shape[2], key.shape[2]
+    return torch.ones(shape, dtype=torch.bool, device=query.device).tril()[None, None]
 
 
 def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:

@@ -40,6 +40,11 @@ def reachable(model: nn.Module) -> Iterator[None]:
                 module.__dict__["forward"] = old
 
 
+def computes_itself(model: nn.Module) -> bool:
+    """Whether any attention of the model is computed by its own forward."""
+    return any((type(m).__module__, type(m).__name__) in _FORWARDS for m in model.modules())
+
+
 class _Heeding:
     """The module's own forward, unless an interception stands on it."""
 

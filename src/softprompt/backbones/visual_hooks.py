@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -73,7 +74,7 @@ class VisualHooks:
         if plan is None or self.vision.windowed:
             return {}
         present = range(plan.layers[0], plan.last + 1)
-        return {self.vision.layers[i].attention: self._widen_bias for i in present}
+        return {self.vision.layers[i].attention: Unplaced(self.place) for i in present}
 
     # -- pixels ----------------------------------------------------------------------------------
 
@@ -158,21 +159,32 @@ class VisualHooks:
         start, end = self.place, self.place + self._n_own
         return torch.cat([tokens[:, :start], tokens[:, end:]], dim=1), tokens[:, start:end]
 
-    def _widen_bias(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
+    def _by_row(self, table: Tensor, batch: int) -> Tensor:
+        """`[prompt_id, ...]` by row, `[batch, ...]`."""
+        rows = self.rows_for(batch)
+        return table.expand(batch, *table.shape[1:]) if rows is None else table[rows.to(table.device)]
+
+
+@dataclass(frozen=True)
+class Unplaced:
+    """Relative biases of a picture, widened for tokens that have no place in it.
+
+    Args:
+        place: where the tokens stand.
+    """
+
+    place: int
+
+    def __call__(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
+        """The attention, in which the prompt is at no distance from anything."""
         mask, n_keys = call.mask, call.key.shape[2]
         if mask is None or mask.shape[-1] == n_keys:
             return call.as_usual()
         wide = mask.new_zeros(*mask.shape[:2], n_keys, n_keys)
         kept = [i for i in range(n_keys) if not self.place <= i < self.place + n_keys - mask.shape[-1]]
         index = torch.tensor(kept, device=mask.device)
-        # The prompt has no place in the picture, so it is at no distance from anything.
         wide[:, :, index[:, None], index] = mask
         return call.stock(call.module, call.query, call.key, call.value, wide, **call.kwargs)
-
-    def _by_row(self, table: Tensor, batch: int) -> Tensor:
-        """`[prompt_id, ...]` by row, `[batch, ...]`."""
-        rows = self.rows_for(batch)
-        return table.expand(batch, *table.shape[1:]) if rows is None else table[rows.to(table.device)]
 
 
 def plan_of(plans: Sequence[TokenPlan | None]) -> TokenPlan | None:

@@ -31,6 +31,8 @@ class BackboneSettings(Settings):
     processor's own. Fewer pixels are fewer tokens."""
     shard: bool = False
     """Share every frozen layer out over the run's processes, each of which keeps a part of its numbers."""
+    compile: bool = False
+    """Run the frozen layers through torch.compile; the first passes take longer."""
 
 
 BLANKS = ("cloze", "probing")
