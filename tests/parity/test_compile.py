@@ -336,7 +336,7 @@ def test_a_machine_without_a_compiler_is_refused(monkeypatch):
 def test_layers_shared_out_are_refused():
     backbone = tiny_backbone("llama")
     backbone.sharded = True
-    with pytest.raises(BackboneError, match="backbone.compile: got .*shared out over processes"):
+    with pytest.raises(BackboneError, match=r"backbone\.compile: got .*shared out over processes"):
         backbone.compile()
 
 

@@ -55,8 +55,11 @@ def shard(model: PreTrainedModel, attentions: Sequence[AttentionSite], name: str
 
 def n_kept(model: nn.Module) -> int:
     """How many of a model's numbers this process keeps."""
-    parameters: Iterable[Any] = model.parameters()
-    return sum((p.to_local() if is_sharded(p) else p).numel() for p in parameters)
+
+    def here(parameter: Any) -> Any:
+        return parameter.to_local() if is_sharded(parameter) else parameter
+
+    return sum(here(parameter).numel() for parameter in model.parameters())
 
 
 def _layers(

@@ -32,7 +32,9 @@ class Processes:
 
         launched = int(os.environ["WORLD_SIZE"]) if "RANK" in os.environ and "WORLD_SIZE" in os.environ else 1
         # Without a GPU accelerate joins processes only if it is told to use none.
-        options = {"cpu": True} if launched > 1 and not torch.accelerator.is_available() else {}
+        options: dict[str, Any] = {}
+        if launched > 1 and not torch.accelerator.is_available():
+            options["cpu"] = True
         # Precision is the backbone's own dtype; an accelerate config file must not change it.
         self._accelerator = Accelerator(mixed_precision="no", **options)
         self.count: int = self._accelerator.num_processes
