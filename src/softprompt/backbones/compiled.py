@@ -34,7 +34,7 @@ LIMIT = 64
 """Graphs of one backbone: with and without prompt, gradients, mask, a batch of 1, for each kind of layer."""
 
 DEVICES = ("cpu", "cuda")
-"""Where torch.compile's inductor makes code that was tried here."""
+"""Where inductor makes code; on a GPU nothing was tried yet."""
 
 _numbers = itertools.count()
 
