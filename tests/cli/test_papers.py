@@ -62,7 +62,7 @@ def test_list_and_show(softprompt):
     shown = softprompt("papers", "show", "prefix-tuning")
     assert shown.code == 0
     assert "softprompt papers run prefix-tuning --scale small" in shown.out
-    assert "prefix-length: prefix length (12 runs)" in shown.out
+    assert "prefix-length: prefix length (18 runs)" in shown.out
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ def fake_run(monkeypatch):
 
     fake = FakeRun()
 
-    def load_backbone(name, dtype=None, device=None, *, attention=None, image_size=None):
+    def load_backbone(
+        name, dtype=None, device=None, *, attention=None, image_size=None, shard=False, compile=False
+    ):
         model = SimpleNamespace(weights=name, parameters=lambda: iter(()))
         backbone = SimpleNamespace(model=model, spec=SimpleNamespace(fingerprint=name))
         fake.loaded.append(name)
