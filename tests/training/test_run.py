@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from rich.console import Console
 
 from softprompt.config import load_run, parse_run
@@ -294,6 +295,23 @@ def test_a_none_that_means_something_is_compared_too(tmp_path, parts):
     (tmp_path / "one" / "result.json").unlink()
     with pytest.raises(TrainingError, match=re.escape("training.clip_norm (1.0 there, None now)")):
         run(settings(tmp_path, clip_norm=None), resume=True)
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_a_setting_that_came_after_the_run_had_its_default_then(tmp_path, parts, now):
+    run(settings(tmp_path))
+    folder = tmp_path / "one"
+    for name in ("settings.yaml", "asked.yaml"):
+        stored = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
+        del stored["backbone"]["compile"]
+        (folder / name).write_text(yaml.safe_dump(stored), encoding="utf-8")
+    asked = settings(tmp_path)
+    asked = asked.model_copy(update={"backbone": asked.backbone.model_copy(update={"compile": now})})
+    if now:
+        with pytest.raises(TrainingError, match=re.escape("backbone.compile (False there, True now)")):
+            run(asked, resume=True)
+    else:
+        assert run(asked, resume=True).facts["steps"] == 12
 
 
 def test_a_moved_run_folder_resumes(tmp_path, parts):

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from softprompt.config.base import Settings
 from softprompt.errors import TrainingError
@@ -67,7 +69,7 @@ class RunFolder:
         if resume:
             # What is left to be resolved in the new settings may still turn out the same.
             given = {key: value for key, value in flat(settings).items() if value is not None}
-            self._compare(given, asked=flat(settings))
+            self._compare(type(settings), given, asked=flat(settings))
 
     def begin(self, asked: Settings, resolved: Settings, resume: bool) -> None:
         """Write the settings, or check them against those of the run to resume.
@@ -79,7 +81,7 @@ class RunFolder:
             resume: whether the folder holds the run already.
         """
         if resume:
-            self._compare(flat(resolved))
+            self._compare(type(resolved), flat(resolved))
             return
         with writing(self.path, "nothing was trained yet"):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -136,15 +138,17 @@ class RunFolder:
         do = "put its copy back, or remove it and resume the run from its checkpoint"
         return TrainingError(self.result.as_posix(), got, "what the run wrote at its end", do)
 
-    def _compare(self, ours: Mapping[str, Any], asked: Mapping[str, Any] | None = None) -> None:
+    def _compare(
+        self, kind: type[Settings], ours: Mapping[str, Any], asked: Mapping[str, Any] | None = None
+    ) -> None:
         """Refuse settings that are neither the resolved ones of this folder nor those asked for."""
         if not self.settings.exists():
             raise TrainingError(
                 str(self.path), "no settings.yaml", "a run to resume", "leave out resume to start one"
             )
-        found = [_differing(self.settings, ours)]
+        found = [_differing(self.settings, kind, ours)]
         if asked is not None and self.asked.exists():
-            found.append(_differing(self.asked, asked))
+            found.append(_differing(self.asked, kind, asked))
         if all(found):
             raise TrainingError(
                 str(self.path),
@@ -154,7 +158,7 @@ class RunFolder:
             )
 
 
-def _differing(stored: Path, ours: Mapping[str, Any]) -> list[str]:
+def _differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> list[str]:
     """Where settings differ from stored ones."""
     try:
         read = yaml.safe_load(stored.read_text(encoding="utf-8")) or {}
@@ -162,6 +166,9 @@ def _differing(stored: Path, ours: Mapping[str, Any]) -> list[str]:
         read = None
     if not isinstance(read, dict):
         raise TrainingError(stored.as_posix(), "broken YAML", "what the run wrote at its start")
+    # A setting that came after the run was begun had its default then.
+    with suppress(ValidationError):
+        read = kind.model_validate(read).model_dump(mode="json")
     theirs = flat_mapping(read)
     return [
         f"{key} ({theirs.get(key)} there, {value} now)"
