@@ -77,6 +77,11 @@ def same_place(place: argparse.Namespace) -> tuple[str, ...]:
     return ("--backbone", place.backbone, "--dtype", place.dtype, "--device", place.device)
 
 
+def question_of(name: str, place: argparse.Namespace, *parts: str) -> str:
+    """What a kept result is called: the benchmark, a backbone that is not the usual one, what part."""
+    return "-".join((name, *([] if place.backbone == "smollm2-135m" else [place.backbone]), *parts))
+
+
 def settled() -> float:
     """The clock, once all that was begun on a GPU has ended."""
     if torch.cuda.is_available():

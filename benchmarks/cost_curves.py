@@ -9,7 +9,19 @@ Of every curve one thing grows while the others stay (prompt 20, batch 8, text 6
 
 import argparse
 
-from common import add_place, alternate, backbone_at, bare, finish, generation, made_up, medians, ours, peer
+from common import (
+    add_place,
+    alternate,
+    backbone_at,
+    bare,
+    finish,
+    generation,
+    made_up,
+    medians,
+    ours,
+    peer,
+    question_of,
+)
 
 CURVES = {
     "prefix_length": ("prefix", (1, 20, 100, 200, 400)),
@@ -53,8 +65,9 @@ def main() -> None:
             cells = " ".join(f"{1e3 * times[name]:9.1f}" for name in steps)
             print(f"{curve:<14} {point:>5} {cells} {times['peft'] / times['softprompt']:12.2f}", flush=True)
         result = {"curve": curve, "method": method, "steps": options.steps, "found": found}
-        of = "" if options.backbone == "smollm2-135m" else f"-{options.backbone}"
-        finish(f"cost_curves{of}-{curve}", result, options.dtype, options.save, options.device)
+        finish(
+            question_of("cost_curves", options, curve), result, options.dtype, options.save, options.device
+        )
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from common import (
     ours,
     peak_bytes,
     peer,
+    question_of,
     same_place,
     shuffled,
 )
@@ -126,10 +127,9 @@ def main() -> None:
             title = AGAINST_PEFT[method][2]
             note(f"{title}: peak memory / PEFT's", peaks["softprompt"] / peaks["peft"], target)
 
-    part = "" if options.only == list(QUESTIONS) else "-" + "-".join(options.only)
+    part = [] if options.only == list(QUESTIONS) else options.only
     result = {"ratios": ratios, "detail": detail, "steps": options.steps}
-    of = "" if options.backbone == "smollm2-135m" else f"-{options.backbone}"
-    finish(f"training_step{of}{part}", result, options.dtype, options.save, options.device)
+    finish(question_of("training_step", options, *part), result, options.dtype, options.save, options.device)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ import json
 import os
 import random
 import statistics
-import subprocess
-import sys
 import time
 
 from common import (
@@ -24,8 +22,10 @@ from common import (
     backbone_at,
     examples,
     finish,
+    in_a_process_of_its_own,
     peak_bytes,
     peer,
+    question_of,
     same_place,
     settled,
     shuffled,
@@ -110,10 +110,8 @@ def child(who: str, place: argparse.Namespace) -> None:
 
 def peak_of(who: str, options: argparse.Namespace) -> int:
     """Peak memory of one contender in a process of its own."""
-    command = [sys.executable, __file__, "--child", who, *same_place(options)]
-    command += ["--examples", str(options.memory_examples)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])["peak_bytes"]
+    again = (*same_place(options), "--examples", str(options.memory_examples))
+    return in_a_process_of_its_own(__file__, "--child", who, *again)["peak_bytes"]
 
 
 def main() -> None:
@@ -184,8 +182,7 @@ def main() -> None:
         "memory_examples": options.memory_examples,
         "load": round(os.getloadavg()[2], 2) if hasattr(os, "getloadavg") else None,
     }
-    of = "" if options.backbone == "smollm2-135m" else f"-{options.backbone}"
-    finish(f"trunk_cache{of}", result, options.dtype, options.save, options.device)
+    finish(question_of("trunk_cache", options), result, options.dtype, options.save, options.device)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ class Backbone:
         Raises:
             BackboneError: one process, or a model that cannot be shared out.
         """
-        shard(self.model, self._sites if self._sites else (), self.spec.name, device)
+        shard(self.model, self._sites, self.spec.name, device)
         self.sharded = True
 
     # -- facts -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ tensors with sizes left open; what would be a guard on Python state is looked up
 import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FunctionType
 from typing import Any
 
@@ -21,7 +21,7 @@ from transformers import Cache, PreTrainedModel
 from softprompt.backbones.attention import put, standing_on
 from softprompt.backbones.describe import probe
 from softprompt.backbones.held import is_packed
-from softprompt.backbones.layers import layer_around
+from softprompt.backbones.layers import layers_around
 from softprompt.backbones.prefixes import Laid, Prefix
 from softprompt.backbones.routing import routed
 from softprompt.backbones.self_computed import computes_itself
@@ -75,11 +75,9 @@ class CompiledLayers:
         self._try_out(attentions, size)
         self._runs = _compiled(backend)
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self) -> AbstractContextManager[None]:
         """While entered, the layers run compiled; undone exactly."""
-        with self._through(self._runs):
-            yield
+        return self._through(self._runs)
 
     @contextmanager
     def _through(self, runs: Callable[..., Any]) -> Iterator[None]:
@@ -195,14 +193,11 @@ def _layers(
     if len(set(modules)) < len(modules):
         raise _refused(name, "layers that share one module", "layers of their own")
     found: dict[nn.Module, list[nn.Module]] = {}
-    for site in ("encoder", "decoder"):
-        there = [a.module for a in attentions if a.site == site]
-        for module in there:
-            layer = layer_around(model, module, {*there} - {module})
-            if layer is None:
-                raise _refused(name, "layers that stand in no list", "layers in a ModuleList")
-            inside = set(layer.modules())
-            found[layer] = [m for m in modules if m in inside]
+    for _, layer in layers_around(model, attentions):
+        if layer is None:
+            raise _refused(name, "layers that stand in no list", "layers in a ModuleList")
+        inside = set(layer.modules())
+        found[layer] = [m for m in modules if m in inside]
     if not all(is_as_built(module) for layer in found for module in layer.modules()):
         raise _refused(name, "hooks or forwards on its layers (a device map, a wrapper)", "layers as built")
     return found

@@ -1,6 +1,6 @@
 """Finding a model's layers and the linear layers in them, by running it once on a few tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -35,32 +35,34 @@ def find_layers(
     names = {module: path for path, module in model.named_modules()}
     ended = _run(model)
     layers = []
+    for attention, around in layers_around(model, attentions):
+        if around is None:
+            raise BackboneError(
+                "backbone", f"{name} ({model.config.model_type}), whose layers stand in no list",
+                "a model with its layers in a ModuleList",
+            )  # fmt: skip
+        inside = set(around.modules())
+        run = [module for module in ended if module in inside]
+        linear = [module for module in around.modules() if is_linear(module) and module in run]
+        sizes = {names[module]: widths(module) for module in linear}
+        after = run[run.index(attention.module) + 1 :]
+        following = next((names[module] for module in after if is_linear(module)), None)
+        last = next((names[module] for module in reversed(run) if is_linear(module)), None)
+        if following is None or last is None or following == last or sizes[following][1] != sizes[last][1]:
+            following = last = None
+        layers.append(LayerLinears(attention.site, attention.layer, sizes, following, last))
+    return tuple(layers)
+
+
+def layers_around(
+    model: nn.Module, attentions: Sequence[AttentionSite]
+) -> Iterator[tuple[AttentionSite, nn.Module | None]]:
+    """Every self-attention in the order of the layers, encoder first, and the layer around it, if any."""
     for site in ("encoder", "decoder"):
         there = sorted((a for a in attentions if a.site == site), key=lambda a: a.layer)
         modules = {a.module for a in there}
         for attention in there:
-            around = layer_around(model, attention.module, modules - {attention.module})
-            if around is None:
-                raise BackboneError(
-                    "backbone", f"{name} ({model.config.model_type}), whose layers stand in no list",
-                    "a model with its layers in a ModuleList",
-                )  # fmt: skip
-            inside = set(around.modules())
-            run = [module for module in ended if module in inside]
-            linear = [module for module in around.modules() if is_linear(module) and module in run]
-            sizes = {names[module]: widths(module) for module in linear}
-            after = run[run.index(attention.module) + 1 :]
-            following = next((names[module] for module in after if is_linear(module)), None)
-            last = next((names[module] for module in reversed(run) if is_linear(module)), None)
-            if (
-                following is None
-                or last is None
-                or following == last
-                or sizes[following][1] != sizes[last][1]
-            ):
-                following = last = None
-            layers.append(LayerLinears(site, attention.layer, sizes, following, last))
-    return tuple(layers)
+            yield attention, layer_around(model, attention.module, modules - {attention.module})
 
 
 def layer_around(model: nn.Module, attention: nn.Module, others: set[nn.Module]) -> nn.Module | None:

@@ -1,5 +1,6 @@
 """Attention with a prompt's keys and values before the real ones."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones.attention import AttentionCall
+from softprompt.backbones.grouped import grouped
 from softprompt.backbones.quick_backward import attend, pays
 
 
@@ -65,15 +67,9 @@ def attend_with_prefix(
             made = torch.zeros_like(made, dtype=query.dtype).masked_fill(~made, torch.finfo(query.dtype).min)
         return made
 
-    wide = None
-    if widened is None:
-        wider = widen()
-    else:
-        wide = (id(mask), id(valid), n_prefix, q_len, key.shape[2], causal)
-        if wide not in widened:
-            # The originals are kept beside, so that an id is not given to another tensor meanwhile.
-            widened[wide] = (widen(), mask)
-        wider = widened[wide][0]
+    # Nothing can be told apart by its id in a compiled layer.
+    wide = None if widened is None else (id(mask), id(valid), n_prefix, q_len, key.shape[2], causal)
+    wider = _once(widened, wide, widen, mask)
     keys = torch.cat([prefix_keys.to(key).expand(batch, -1, -1, -1), key], dim=2)
     values = torch.cat([prefix_values.to(value).expand(batch, -1, -1, -1), value], dim=2)
     group = query.shape[1] // keys.shape[1]
@@ -81,40 +77,29 @@ def attend_with_prefix(
         return call.stock(call.module, query, keys, values, wider, is_causal=False, **kwargs)
     packed_mask = None
     if wider is not None:
-        if widened is None:
-            packed_mask = wider.repeat(1, 1, group, 1)
-        else:
-            if ("grouped", wide) not in widened:
-                widened["grouped", wide] = wider.repeat(1, 1, group, 1)
-            packed_mask = widened["grouped", wide]
+        packed_mask = _once(widened, ("grouped", wide), lambda: wider.repeat(1, 1, group, 1), wider)
+    forward = partial(grouped, mask=packed_mask, dropout=dropout, scale=scale)
     if pays(query, keys, values, wider, dropout):
-        forward = partial(_grouped, mask=packed_mask, group=group, dropout=dropout, scale=scale)
         return attend(forward, query, keys, values, wider, False, scale), None
-    return _grouped(query, keys, values, packed_mask, group, dropout, scale), None
+    return forward(query, keys, values), None
 
 
-def _grouped(
-    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, group: int, dropout: float, scale: float
-) -> Tensor:
-    """Grouped-query attention without repeating keys and values for every head of a group.
-
-    The heads of a group become further queries of their one key/value head.
+def _once(
+    kept: dict[Any, Any] | None, key: Any, make: Callable[[], Tensor | None], source: Tensor | None
+) -> Tensor | None:
+    """What `make` gives, made once for all layers where there is a place to keep it.
 
     Args:
-        query: `[batch, head, seq, key_dim]`.
-        keys: `[batch, kv_head, keys, key_dim]`.
-        values: `[batch, kv_head, keys, value_dim]`.
-        mask: already repeated for the group, `[batch or 1, 1, group * seq, keys]`.
-
-    Returns:
-        `[batch, seq, head, value_dim]`, as the stock functions give it.
+        kept: the place, or None.
+        key: of what is kept.
+        make: makes it.
+        source: kept beside, so that an id in the key is not given to another tensor meanwhile.
     """
-    batch, heads, q_len, dim = query.shape
-    packed = query.reshape(batch, heads // group, group * q_len, dim)
-    out = torch.nn.functional.scaled_dot_product_attention(
-        packed, keys, values, attn_mask=mask, dropout_p=dropout, scale=scale
-    )
-    return out.reshape(batch, heads, q_len, values.shape[-1]).transpose(1, 2).contiguous()
+    if kept is None:
+        return make()
+    if key not in kept:
+        kept[key] = (make(), source)
+    return kept[key][0]
 
 
 def _decode(

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softprompt.backbones.grouped import grouped
+
 DTYPES = (torch.bfloat16,)
 """Precisions in which it was measured to be faster."""
 
@@ -108,21 +110,13 @@ _BACKWARD = (
 def _compiled_attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scale: float
 ) -> Tensor:
-    """Stock attention as one operation of a compiled graph, which gives it the backward pass above.
-
-    The heads of a group become further queries of their one key/value head.
-    """
-    batch, heads, q_len, dim = query.shape
-    group = heads // key.shape[1]
-    if mask is None and causal and group > 1:
-        mask = _or_causal(None, True, query, key)
-    packed = query.reshape(batch, key.shape[1], group * q_len, dim)
-    if mask is not None and group > 1 and mask.shape[2] > 1:
-        mask = mask.repeat(1, 1, group, 1)
-    out = torch.nn.functional.scaled_dot_product_attention(
-        packed, key, value, attn_mask=mask, is_causal=causal and mask is None, scale=scale
-    )
-    return out.reshape(batch, heads, q_len, value.shape[-1]).transpose(1, 2).contiguous()
+    """Stock attention as one operation of a compiled graph, which gives it the backward pass above."""
+    group = query.shape[1] // key.shape[1]
+    if group > 1:
+        mask = _or_causal(mask, causal, query, key)
+        if mask is not None and mask.shape[2] > 1:
+            mask = mask.repeat(1, 1, group, 1)
+    return grouped(query, key, value, mask, scale, causal=causal and mask is None)
 
 
 @_compiled_attention.register_fake

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from softprompt.backbones.glance import reads_pictures
 from softprompt.backbones.held import LAYER_OF, is_packed, is_sharded
-from softprompt.backbones.layers import layer_around
+from softprompt.backbones.layers import layers_around
 from softprompt.backbones.sites import AttentionSite
 from softprompt.errors import BackboneError
 
@@ -36,8 +36,8 @@ def shard(model: PreTrainedModel, attentions: Sequence[AttentionSite], name: str
     """
     layers = _layers(model, attentions, name)
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
 
+    fully_shard = _fully_shard()
     device = torch.device(device)
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     for layer in dict.fromkeys(layers.values()):
@@ -85,15 +85,12 @@ def _layers(
     if len({parameter.device for parameter in model.parameters()}) > 1:
         raise refuse("which is spread over several devices", "one device for each process")
     owners: dict[nn.Module, nn.Module] = {}
-    for site in ("encoder", "decoder"):
-        modules = [a.module for a in attentions if a.site == site]
-        if len(set(modules)) < len(modules):
+    for attention, layer in layers_around(model, attentions):
+        if attention.module in owners:
             raise refuse("whose layers share one module, which is as small as it gets", "layers of their own")
-        for module in modules:
-            layer = layer_around(model, module, {*modules} - {module})
-            if layer is None:
-                raise refuse("whose layers stand in no list", "layers in a ModuleList")
-            owners[module] = layer
+        if layer is None:
+            raise refuse("whose layers stand in no list", "layers in a ModuleList")
+        owners[attention.module] = layer
     if not owners:
         raise refuse("whose attentions, and so whose layers, are not known", "a family with known layers")
     shared = _shared(model, owners.values())

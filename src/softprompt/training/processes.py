@@ -30,7 +30,7 @@ class Processes:
     def __init__(self, device: str | None = None) -> None:
         from accelerate import Accelerator
 
-        launched = int(os.environ["WORLD_SIZE"]) if "RANK" in os.environ and "WORLD_SIZE" in os.environ else 1
+        launched = int(os.environ.get("WORLD_SIZE", 1)) if "RANK" in os.environ else 1
         # Without a GPU accelerate joins processes only if it is told to use none.
         options: dict[str, Any] = {}
         if launched > 1 and not torch.accelerator.is_available():
@@ -38,7 +38,7 @@ class Processes:
         # Precision is the backbone's own dtype; an accelerate config file must not change it.
         self._accelerator = Accelerator(mixed_precision="no", **options)
         self.count: int = self._accelerator.num_processes
-        if launched != self.count and launched > 1:
+        if launched > 1 and launched != self.count:
             raise ConfigError(
                 "the launcher",
                 f"{launched} processes, of which accelerate joins {self.count}",
