@@ -36,8 +36,8 @@ def test_a_short_run_has_defaults():
         ),
         (
             changed(method={"name": "prompt_tuning", "sites": ["decoder"]}),
-            "method.sites: got an unknown setting; known here: depth, dropout, initialization, length, name, "
-            "positions, reparameterization, tune, width",
+            "method.sites: got an unknown setting; known here: depth, draws, dropout, initialization, "
+            "length, name, positions, reparameterization, tune, width",
         ),
         (changed(method={"name": "prefix_tuning", "length": 0}), "method.length: got 0; expected at least 1"),
         (

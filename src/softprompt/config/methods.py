@@ -1,11 +1,12 @@
 """The settings of each method."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from softprompt.config.base import Settings
+from softprompt.errors import problem
 
 TUNE_FORMS = "'all', 'bitfit', 'biases', 'layernorm', 'head', 'last:k' or 'none'"
 """What `tune` can say."""
@@ -26,6 +27,13 @@ Tune = Annotated[str, AfterValidator(_known)]
 """Which of the backbone's own tensors are trained."""
 
 
+def _draws_examples(settings: Any) -> Any:
+    if settings.draws > 1 and not settings.initialization.startswith("examples:"):
+        got = f"{settings.draws} with initialization '{settings.initialization}'"
+        raise ValueError(problem("method.draws", got, "it only with 'examples:k'", "leave it out"))
+    return settings
+
+
 class PrefixTuningSettings(Settings):
     name: Literal["prefix_tuning"] = "prefix_tuning"
     length: int | None = Field(default=None, ge=1)
@@ -42,12 +50,16 @@ class PrefixTuningSettings(Settings):
     """Hidden layers of the reparameterisation."""
     initialization: str = "examples:4"
     """`examples:k`, `text: ...`, `vocabulary`, `random`, `zero` or `prompt: FOLDER`."""
+    draws: int = Field(default=1, ge=1)
+    """How often to draw `examples:k`; training begins from those with the lowest loss on 32 other records."""
     positions: Literal["shifted", "unshifted"] | None = None
     """Whether the text's positions start behind the prompt; None is the method's default."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the prompt itself while training (0 in the paper)."""
     tune: Tune | None = None
     """Backbone tensors trained beside the prompt; None is none."""
+
+    _draws = model_validator(mode="after")(_draws_examples)
 
 
 class PromptTuningSettings(Settings):
@@ -62,12 +74,16 @@ class PromptTuningSettings(Settings):
     """Hidden layers of the reparameterisation."""
     initialization: str = "vocabulary"
     """`examples:k`, `text: ...`, `vocabulary`, `random`, `zero` or `prompt: FOLDER`."""
+    draws: int = Field(default=1, ge=1)
+    """How often to draw `examples:k`; training begins from those with the lowest loss on 32 other records."""
     positions: Literal["shifted", "unshifted"] | None = None
     """Whether the text's positions start behind the prompt; None is the method's default."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the prompt itself while training."""
     tune: Tune | None = None
     """Backbone tensors trained beside the prompt; None is none."""
+
+    _draws = model_validator(mode="after")(_draws_examples)
 
 
 class PTuningV2Settings(Settings):

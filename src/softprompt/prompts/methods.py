@@ -285,7 +285,7 @@ def build(
     Raises:
         PromptError: a method that needs a template, and none is there.
     """
-    options: dict[str, Any] = settings.model_dump(exclude={"name"})
+    options: dict[str, Any] = settings.model_dump(exclude={"name", "draws"})  # draws chose the examples
     method = METHODS[settings.name]
     if "examples" in inspect.signature(method).parameters:
         options["examples"] = examples

@@ -14,6 +14,7 @@ from softprompt.tasks.cloze import ClozeTask
 from softprompt.tasks.registry import build_task, labels_of, template_of
 from softprompt.tasks.task import Task
 from softprompt.text import Template
+from softprompt.training.draws import best_start
 from softprompt.training.processes import Processes
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Assembly:
     settings: RunSettings
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Records of each set that the task could not ask about; empty where there are none."""
+    draw_losses: Sequence[float] = ()
+    """Loss of every draw of examples that the prompt could begin from; empty where there was one draw."""
 
 
 def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | None" = None) -> Assembly:
@@ -66,11 +69,21 @@ def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | 
             examples = task.demonstrations(splits.train, n, seed)
         elif isinstance(task, ClozeTask):
             task = task.demonstrated(splits.train, n, settings.method.max_tokens, seed)
-    kind, _, count = getattr(settings.method, "initialization", "").partition(":")
-    if kind == "examples" and count.strip().isdigit():
-        examples = task.demonstrations(splits.train, int(count), seed)
     template = None if task.template is None else str(task.template)
-    prompt = build(backbone, settings.method, seed, examples, task.head, template).to(backbone.device)
+
+    def built(examples: Sequence[Sequence[int]] | None) -> "Prompt":
+        prompt = build(backbone, settings.method, seed, examples, task.head, template)
+        return prompt.to(backbone.device)
+
+    n_draws, draw_losses = getattr(settings.method, "draws", 1), ()
+    kind, _, count = getattr(settings.method, "initialization", "").partition(":")
+    begins = int(count) if kind == "examples" and count.strip().isdigit() else 0
+    if begins and n_draws > 1:
+        size = settings.training.batch_size
+        chosen = best_start(backbone, task, splits.train, begins, n_draws, built, processes, seed, size)
+        prompt, draw_losses = chosen.prompt, chosen.losses
+    else:
+        prompt = built(task.demonstrations(splits.train, begins, seed) if begins else examples)
     if task.template is not None:
         prompt = _made_for(prompt, task.template)
     _check_trained(settings, prompt)
@@ -85,7 +98,7 @@ def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | 
     taken = prompt.length if prompt.card.positions == "shifted" else 0
     task.check_positions(splits.train, taken, training=True)
     task.check_positions([*splits.dev, *splits.test], taken, training=False)
-    return Assembly(backbone, task, prompt, splits, settings, left_out)
+    return Assembly(backbone, task, prompt, splits, settings, left_out, draw_losses)
 
 
 def with_template(settings: RunSettings, records: Sequence[Any], backbone: "Backbone") -> RunSettings:

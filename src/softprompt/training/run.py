@@ -127,6 +127,10 @@ class _Run:
         self._trunk = RunTrunk(
             parts.settings.training, parts.backbone, [parts.prompt], folder.trunk, progress
         )
+        if parts.draw_losses:
+            low, high = min(parts.draw_losses), max(parts.draw_losses)
+            n = len(parts.draw_losses)
+            progress.say(f"examples drawn {n} times: begins from a loss of {low:.3f} ({high:.3f} at worst)")
         if parts.left_out:
             counts = ", ".join(f"{n} of {name}" for name, n in parts.left_out.items())
             progress.say(f"left out, because their answer is outside the vocabulary: {counts}")
@@ -160,7 +164,10 @@ class _Run:
             return
         folder.rewind(self._loop.state.step, self._loop.state.evaluated)
         if not any(folder.lines()):
-            folder.append({"kind": "start", "step": 0, "steps": self._loop.n_steps, **self._counts()})
+            line = {"kind": "start", "step": 0, "steps": self._loop.n_steps, **self._counts()}
+            if self._parts.draw_losses:
+                line["draw_losses"] = list(self._parts.draw_losses)
+            folder.append(line)
         self.trackers.begin(flat(settings), self._loop.state.step)
 
     def _log(self, line: Mapping[str, Any]) -> None:

@@ -1,0 +1,78 @@
+"""Which training examples a prompt begins from: the best of several draws."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from softprompt.errors import ConfigError
+from softprompt.tasks.task import Task
+from softprompt.training.evaluation import mean_loss
+from softprompt.training.processes import Processes
+
+if TYPE_CHECKING:
+    from softprompt.backbones.backbone import Backbone
+    from softprompt.prompts.prompt import Prompt
+
+JUDGES = 32
+"""Training records that a draw is judged by; none of them is ever drawn."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The start with the lowest loss, and the loss of every draw."""
+
+    prompt: "Prompt"
+    losses: tuple[float, ...]
+
+
+def best_start(
+    backbone: "Backbone",
+    task: Task,
+    records: Sequence[Any],
+    n_examples: int,
+    n_draws: int,
+    build: Callable[[list[list[int]]], "Prompt"],
+    processes: Processes,
+    seed: int,
+    batch_size: int = 16,
+) -> Draws:
+    """Draw examples several times and keep the prompt that begins with the lowest loss.
+
+    Source: none of the papers. In-context learning varies by points with the examples that are read, and a
+    prefix that is these examples' keys and values begins where in-context learning stands.
+
+    Args:
+        records: of the training set. Up to `JUDGES` of them (a half, where there are fewer) judge; examples
+            are drawn from the others.
+        n_examples: examples of a draw.
+        n_draws: how many draws; each costs one pass over the judges, without gradients.
+        build: makes the prompt that begins from these examples' token ids.
+        seed: of the choice of judges and of the draws.
+
+    Raises:
+        ConfigError: the task reads a head off the states, which begins from random numbers.
+        DataError: too few records to draw from.
+        SoftpromptError: as `build` does, and where a draw is too long for the backbone.
+    """
+    if task.head is not None:
+        raise ConfigError(
+            "method.draws",
+            f"{n_draws}, for a task with a head",
+            "1: the losses of an untrained head say nothing of the examples",
+            "leave draws out",
+        )
+    order = random.Random(f"draws {seed}").sample(list(records), len(records))
+    n_judges = min(JUDGES, len(order) // 2)
+    judges, pool = order[:n_judges], order[n_judges:]
+    encoded = [task.encode(record) for record in judges]
+    best, losses = None, []
+    for draw in range(n_draws):
+        prompt = build(task.demonstrations(pool, n_examples, draw))
+        taken = prompt.length if prompt.card.positions == "shifted" else 0
+        task.check_positions(judges, taken, training=True)
+        losses.append(mean_loss(backbone, task, prompt, encoded, batch_size, processes))
+        if best is None or losses[-1] < min(losses[:-1]):
+            best = prompt
+    assert best is not None
+    return Draws(best, tuple(losses))
