@@ -92,6 +92,13 @@ def log(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+def test_what_the_bare_backbone_writes_is_not_asked_for_twice(tmp_path, parts):
+    result = run(settings(tmp_path), bare=["w", "x", "y", "z"])
+    samples = (result.folder / "samples.txt").read_text(encoding="utf-8")
+    assert [line[-1] for line in samples.splitlines() if line.startswith("before:")] == ["w", "x", "y", "z"]
+    assert "under none" not in samples and samples.count("under prompt") == 4
+
+
 def test_the_folder_of_a_run(tmp_path, parts):
     result = run(settings(tmp_path, select="bleu"))
     folder = result.folder

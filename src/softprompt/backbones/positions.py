@@ -135,13 +135,17 @@ def count_positions(mask: Any, past: int | Tensor, q_len: int, device: torch.dev
     return torch.arange(q_len, device=device)[None] + past
 
 
-def bias_owner(attention: nn.Module, stack: nn.Module) -> nn.Module | None:
-    """The module that holds T5's relative position bias which a self-attention uses, if any."""
-    for module in (attention, *stack.modules()):
-        # MPNet has a table of this name too, but prompt columns get no bias there (see `self_computed.py`).
-        if hasattr(module, "relative_attention_bias") and hasattr(module, "_relative_position_bucket"):
-            return module
-    return None
+def biased(module: nn.Module) -> bool:
+    """Whether a module holds T5's relative position bias.
+
+    MPNet has a table of this name too, but prompt columns get no bias there (see `self_computed.py`).
+    """
+    return hasattr(module, "relative_attention_bias") and hasattr(module, "_relative_position_bucket")
+
+
+def first_biased(stack: nn.Module) -> nn.Module | None:
+    """The module with T5's relative position bias which all layers of a stack share, if any."""
+    return next(filter(biased, stack.modules()), None)
 
 
 def relative_columns(

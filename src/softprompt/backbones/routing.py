@@ -1,6 +1,6 @@
 """Sending a model's attention calls through our function, and recording them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,13 +12,18 @@ from softprompt.errors import BackboneError
 
 
 @contextmanager
-def routed(model: nn.Module) -> Iterator[None]:
+def routed(model: nn.Module, modules: Sequence[nn.Module] | None = None) -> Iterator[None]:
     """While active, every attention call of the model can be intercepted; undone exactly.
+
+    Args:
+        model: the model.
+        modules: all of its modules, where they are listed already; walking them takes a while.
 
     Raises:
         BackboneError: the model uses a kernel that cannot take a prompt.
     """
-    configs = {id(c): c for m in model.modules() if (c := getattr(m, "config", None)) is not None}
+    modules = list(model.modules()) if modules is None else modules
+    configs = {id(c): c for m in modules if (c := getattr(m, "config", None)) is not None}
     before: list[tuple[Any, str]] = []
     for config in configs.values():
         kernel = getattr(config, "_attn_implementation_internal", None)
@@ -32,7 +37,7 @@ def routed(model: nn.Module) -> Iterator[None]:
     try:
         for config, kernel in before:
             config._attn_implementation_internal = PREFIX + kernel
-        with reachable(model):
+        with reachable(modules):
             yield
     finally:
         for config, kernel in before:

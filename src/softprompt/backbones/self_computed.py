@@ -6,7 +6,7 @@ elsewhere the module's own runs. Prompt columns get no relative bias.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,11 +20,11 @@ _MISSING = object()
 
 
 @contextmanager
-def reachable(model: nn.Module) -> Iterator[None]:
+def reachable(modules: Iterable[nn.Module]) -> Iterator[None]:
     """While active, modules that compute attention themselves heed what stands on them; undone exactly."""
     before: list[tuple[nn.Module, Any]] = []
     try:
-        for module in model.modules():
+        for module in modules:
             ours = _FORWARDS.get((type(module).__module__, type(module).__name__))
             old = module.__dict__.get("forward", _MISSING)
             if ours is None or isinstance(old, _Heeding):  # an outer call did it

@@ -13,7 +13,7 @@ from softprompt.backbones.front import SoftFront
 from softprompt.backbones.glance import unmasked
 from softprompt.backbones.inserted import Inserted
 from softprompt.backbones.placing import has_slots, occupied, reaches, shift, stands_in_text
-from softprompt.backbones.positions import PositionHook, bias_owner
+from softprompt.backbones.positions import PositionHook, biased, first_biased
 from softprompt.backbones.prefixes import Depths, Lowered, Prefix, standing
 from softprompt.backbones.routing import routed
 from softprompt.backbones.sites import AttentionSite
@@ -111,6 +111,8 @@ class Session:
         self.weights = Weights(model, self._trained_weights(), name)
         self.inserted = Inserted(model, prompts, rows, self.active_rows, name)
         self.depths: list[Depths] = []
+        self._shared_bias: dict[str, nn.Module | None] = {}
+        self._checkpointable: list[nn.Module] = []
 
     def __enter__(self) -> "Session":
         try:
@@ -127,7 +129,9 @@ class Session:
 
     def _enter(self) -> None:
         undo = self._undo
-        undo.enter_context(routed(self.model))
+        # One walk for everybody: a step opens a session, and on a GPU it would wait for many walks.
+        modules = list(self.model.modules())
+        undo.enter_context(routed(self.model, modules))
         if self.visual is not None:
             undo.enter_context(unmasked(self.model))
         for slots in self.slots:  # first, so that the others see embeddings
@@ -136,6 +140,9 @@ class Session:
             self._add(*self.front.install())
         for hook in self.positions.values():
             self._add(*hook.install())
+        if any(map(biased, modules)):
+            self._shared_bias = {site: first_biased(at.stack) for site, at in self.positions.items()}
+        self._checkpointable = [module for module in modules if hasattr(module, "gradient_checkpointing")]
         for module, interception in standing([(a, self._prefix(a)) for a in self.attentions]):
             put(module, interception)
             undo.callback(put, module, None)
@@ -254,7 +261,7 @@ class Session:
         Checkpointed layers run again inside `backward`; they must then find the prompts of their own
         forward pass.
         """
-        layers = [m for m in stack.modules() if getattr(m, "gradient_checkpointing", False) and m.training]
+        layers = [m for m in self._checkpointable if m.gradient_checkpointing and m.training]
         if self.paused or not layers or not torch.is_grad_enabled():
             return
         if self.depths:
@@ -338,7 +345,9 @@ class Session:
             return None
         shifted = [prompt is not None and prompt.card.positions == "shifted" for prompt in self.prompts]
         at = self.positions.get(target.site)  # none for cross-attention, which has no positions
-        owner = None if at is None else bias_owner(target.module, at.stack)
+        owner = None
+        if at is not None:
+            owner = target.module if biased(target.module) else self._shared_bias.get(target.site)
         return Prefix(
             target, owner, torch.tensor(shifted), self._now, self.rows_for,
             lambda: None if at is None else at.text_positions,

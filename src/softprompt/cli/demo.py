@@ -47,7 +47,7 @@ def demo(
     backbone = _backbone(settings, console)
     before = _before(settings, backbone, console)
     try:
-        result = run(settings, console=console, backbone=backbone)
+        result = run(settings, console=console, backbone=backbone, bare=before[1])
     except KeyboardInterrupt:
         typer.echo(
             f"\ninterrupted; what there is lies in {settings.folder}; start again with: softprompt demo",

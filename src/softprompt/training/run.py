@@ -58,6 +58,7 @@ def run(
     resume: bool = False,
     console: Console | None = None,
     backbone: "Backbone | None" = None,
+    bare: Sequence[Any] | None = None,
 ) -> RunResult:
     """Train a prompt as the settings say and leave a run folder.
 
@@ -66,6 +67,8 @@ def run(
             gives its result again.
         console: where progress is shown; None is silent.
         backbone: one already loaded as the settings say, to share among runs; None loads it.
+        bare: what the backbone without a prompt writes for every test record, where that is known already;
+            None asks it for the samples.
 
     Raises:
         TrainingError: the folder holds something else, the loss is no number, or the disk is full.
@@ -88,7 +91,7 @@ def run(
                 f"layers shared out over {processes.count} processes: "
                 f"this one keeps {kept:,} of {whole:,} numbers"
             )
-        running = _Run(settings, parts, folder, processes, progress)
+        running = _Run(settings, parts, folder, processes, progress, bare)
         with running.trackers:
             facts = running.go(resume, started)
     return RunResult(folder.path, facts)
@@ -104,8 +107,9 @@ class _Run:
         folder: RunFolder,
         processes: Processes,
         progress: RunProgress,
+        bare: Sequence[Any] | None,
     ) -> None:
-        self._asked = asked
+        self._asked, self._bare = asked, bare
         self._parts, self._folder, self._processes, self._progress = parts, folder, processes, progress
         names = asked.training.trackers if processes.is_main else []
         self.trackers = Trackers(names, asked.name, folder.path)
@@ -230,7 +234,10 @@ class _Run:
         chosen = range(0, len(records), max(1, len(records) // _N_SAMPLES))[:_N_SAMPLES]
         some = [records[i] for i in chosen]
         bare = self._parts.task.answers_bare
-        before = self._generate("bare backbone", None, some, []).outputs if bare else [None] * len(some)
+        if self._bare is not None and splits.test:
+            before = [self._bare[i] for i in chosen]
+        else:
+            before = self._generate("bare backbone", None, some, []).outputs if bare else [None] * len(some)
         if tested is not None:
             after = [tested.outputs[i] for i in chosen]
         else:
