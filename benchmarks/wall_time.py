@@ -134,14 +134,15 @@ def ours(setting: Setting, until: float, by_length: bool, n_draws: int = 1) -> d
             backbone, reparameterization=None, initialization=start, examples=examples, seed=SEED
         )
 
-    start = settled()
+    start, draw_losses = settled(), ()
     if n_draws == 1:
         prompt = build(setting.ours)
     else:
         processes = Processes(str(backbone.device))
-        prompt = best_start(
+        chosen = best_start(
             backbone, task, setting.records, n_examples, n_draws, build, processes, SEED, BATCH
-        ).prompt
+        )
+        prompt, draw_losses = chosen.prompt, chosen.losses
     seconds = settled() - start  # reading and choosing the examples is part of the price
     optimizer = optimizer_of(prompt.parameters(), RATE)
     batches = [b for epoch in range(setting.epochs) for b in shuffled(PAIRS, epoch)]
@@ -171,7 +172,7 @@ def ours(setting: Setting, until: float, by_length: bool, n_draws: int = 1) -> d
         seconds += settled() - start
         if (step + 1) % EVERY == 0 or step + 1 == len(batches):
             curve.append({"step": step + 1, "seconds": seconds, "loss": loss()})
-    return {"length": prompt.length, "curve": curve}
+    return {"length": prompt.length, "draw_losses": draw_losses, "curve": curve}
 
 
 def stored(who: str, device: str) -> dict[str, Any]:

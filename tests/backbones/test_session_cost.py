@@ -8,18 +8,15 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import softprompt
-from support.tokenizer import byte_level
 
 
 def visits(n_layers: int, monkeypatch: pytest.MonkeyPatch) -> int:
     """Modules that one step of a Llama with a prefix walks over."""
-    tokenizer = byte_level()
-    special: Any = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=n_layers,
-        num_attention_heads=2, num_key_value_heads=2, **special,
+        vocab_size=32, hidden_size=16, intermediate_size=16, num_hidden_layers=n_layers,
+        num_attention_heads=2, num_key_value_heads=2,
     )  # fmt: skip
-    backbone = softprompt.load_backbone(LlamaForCausalLM(config).eval(), tokenizer=tokenizer)
+    backbone = softprompt.load_backbone(LlamaForCausalLM(config).eval())
     prompt = softprompt.prefix_tuning(backbone, 3, reparameterization=None, initialization="random")
     n, stock = 0, nn.Module.named_modules
 

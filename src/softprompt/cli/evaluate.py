@@ -61,7 +61,7 @@ def evaluate(
     """Decode a set, print its scores, and keep them with the outputs."""
     from rich.console import Console
 
-    from softprompt.cli.places import locate, positions_of
+    from softprompt.cli.places import locate
     from softprompt.cli.tables import print_scores
     from softprompt.errors import ConfigError
     from softprompt.training.evaluation import generate_and_score
@@ -86,7 +86,7 @@ def evaluate(
     task.check(records)
     prompt = _system(backbone, task, place.prompt, demonstrations, train, settings)
 
-    task.check_positions(records, positions_of(prompt.card) if prompt is not None else 0, training=False)
+    task.check_positions(records, prompt.card.n_positions if prompt is not None else 0, training=False)
     started = time.perf_counter()
     with RunProgress(console if processes.is_main else None) as progress:
         n_mine = len(range(processes.rank, len(records), processes.count))

@@ -55,7 +55,7 @@ def generate(
 
     frozen, prompt = places.load(folder, settings)
     task = GenerationTask(frozen, settings.task, settings.decoding)
-    task.check_positions(records, places.positions_of(prompt.card), training=False)
+    task.check_positions(records, prompt.card.n_positions, training=False)
     with frozen.prompted(prompt):
         outputs = task.predict(records, seed=settings.training.seed)
     for output in outputs:

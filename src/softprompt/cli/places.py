@@ -129,8 +129,3 @@ def load(folder: Path, settings: RunSettings) -> "tuple[Backbone, Prompt]":
 
     frozen = assemble.load(settings.backbone, settings.backbone.device)
     return frozen, load_prompt(folder, frozen).to(frozen.device)
-
-
-def positions_of(card: "PromptCard") -> int:
-    """Positions that a prompt takes from the text."""
-    return card.length if card.positions == "shifted" else 0

@@ -95,7 +95,7 @@ def predict(
     if not isinstance(task, ProbingTask):
         task.check_head(prompt)
     task.check(records, labelled=False)
-    task.check_positions(records, places.positions_of(card), training=False)
+    task.check_positions(records, card.n_positions, training=False)
     with frozen.prompted(prompt):
         answers = task.predict(records)
     record, answer = records[0], answers[0]

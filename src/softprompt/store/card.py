@@ -127,3 +127,8 @@ class PromptCard(BaseModel):
     metrics: dict[str, float] = {}
     versions: dict[str, str] = {}
     """Library versions that wrote the file."""
+
+    @property
+    def n_positions(self) -> int:
+        """Positions that the prompt takes from the text."""
+        return self.length if self.positions == "shifted" else 0

@@ -95,7 +95,7 @@ def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | 
             f"'encoder' alone: the decoder of {backbone.spec.name} reads nothing in this task",
             "set method.sites=[encoder]",
         )
-    taken = prompt.length if prompt.card.positions == "shifted" else 0
+    taken = prompt.card.n_positions
     task.check_positions(splits.train, taken, training=True)
     task.check_positions([*splits.dev, *splits.test], taken, training=False)
     return Assembly(backbone, task, prompt, splits, settings, left_out, draw_losses)

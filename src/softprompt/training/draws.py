@@ -66,13 +66,14 @@ def best_start(
     n_judges = min(JUDGES, len(order) // 2)
     judges, pool = order[:n_judges], order[n_judges:]
     encoded = [task.encode(record) for record in judges]
-    best, losses = None, []
+    best: Prompt | None = None
+    losses: list[float] = []
     for draw in range(n_draws):
         prompt = build(task.demonstrations(pool, n_examples, draw))
-        taken = prompt.length if prompt.card.positions == "shifted" else 0
-        task.check_positions(judges, taken, training=True)
-        losses.append(mean_loss(backbone, task, prompt, encoded, batch_size, processes))
-        if best is None or losses[-1] < min(losses[:-1]):
+        task.check_positions(judges, prompt.card.n_positions, training=True)
+        loss = mean_loss(backbone, task, prompt, encoded, batch_size, processes)
+        if not losses or loss < min(losses):
             best = prompt
+        losses.append(loss)
     assert best is not None
     return Draws(best, tuple(losses))

@@ -234,10 +234,12 @@ class _Run:
         chosen = range(0, len(records), max(1, len(records) // _N_SAMPLES))[:_N_SAMPLES]
         some = [records[i] for i in chosen]
         bare = self._parts.task.answers_bare
-        if self._bare is not None and splits.test:
+        if not bare:
+            before = [None] * len(some)
+        elif self._bare is not None and splits.test:
             before = [self._bare[i] for i in chosen]
         else:
-            before = self._generate("bare backbone", None, some, []).outputs if bare else [None] * len(some)
+            before = self._generate("bare backbone", None, some, []).outputs
         if tested is not None:
             after = [tested.outputs[i] for i in chosen]
         else:
