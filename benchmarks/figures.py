@@ -19,6 +19,7 @@ CURVES = {
     "text": ("text: tokens of each row", "prefix 20, batch 4"),
 }
 NAMES = {"softprompt": "softprompt", "peft": "PEFT", "bare": "backbone without a prompt"}
+OURS = {"wall_time-ours": "softprompt", "wall_time-ours-draws8": "softprompt, best of 8 draws"}
 STYLES = {"softprompt": "o-", "peft": "s--", "bare": "^:"}
 
 
@@ -48,19 +49,18 @@ def wall_time() -> Figure:
     """Our development loss against seconds, and where PEFT's runs ended."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     panel = figure.subplots()
-    (mine,) = kept("wall_time-ours")
-    panel.plot(
-        [p["seconds"] for p in mine["curve"]],
-        [p["loss"] for p in mine["curve"]],
-        "o-",
-        ms=4,
-        label="softprompt",
-    )
+    for question, label in OURS.items():
+        for mine in kept(question):
+            seconds, losses = ([point[what] for point in mine["curve"]] for what in ("seconds", "loss"))
+            panel.plot(seconds, losses, "o-", ms=4, label=label)
     for who, marker in (("peft-random", "s"), ("peft-text", "^")):
         (theirs,) = kept(f"wall_time-{who}")
-        ends = [0.0, theirs["seconds"]], [theirs["first_loss"], theirs["loss"]]
-        panel.plot(*ends, marker + ":", ms=6, label=f"{who}: start and end")
-    panel.set(xlabel="seconds of training steps", ylabel="development loss", yscale="log")
+        label = f"{who}, after {theirs['epochs']} epochs"
+        (drawn,) = panel.plot(theirs["seconds"], theirs["loss"], marker, ms=7, label=label)
+        panel.axhline(theirs["loss"], ls=":", color=drawn.get_color())
+    panel.set(xlabel="seconds of training steps", ylabel="development loss", yscale="log", xlim=(-5, None))
+    panel.set_yticks(ticks := (1.3, 1.5, 2, 2.5, 3, 3.5), labels=map(str, ticks))
+    panel.minorticks_off()
     panel.grid(alpha=0.3)
     panel.legend()
     return figure
