@@ -13,6 +13,7 @@ import argparse
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from common import copy_rate, finish, medians
@@ -23,8 +24,18 @@ from softprompt.backbones import quick_backward
 
 HEADS, KV_HEADS, DIM, LAYERS = 9, 3, 64, 30
 GROUP, SCALE = HEADS // KV_HEADS, DIM**-0.5
-SIZES = ((16, 64, 20), (16, 64, 100), (328, 12, 5), (16, 128, 20), (16, 256, 20), (4, 512, 20))
-Way = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+SHORT = ((16, 64, 20), (16, 64, 100), (328, 12, 5), (16, 128, 20), (16, 256, 20), (4, 512, 20))
+SIZES = (*SHORT, (4, 1024, 20), (2, 2048, 20))
+
+
+class Mask(NamedTuple):
+    """What the queries see, `[batch, 1, seq, prompt + seq]`: as a boolean, and to be added to scores."""
+
+    seen: Tensor
+    added: Tensor
+
+
+Way = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Mask], Tensor]
 
 
 def copied(part: Tensor, own: Tensor) -> Tensor:
@@ -42,37 +53,37 @@ def unpacked(out: Tensor, query: Tensor) -> Tensor:
     return out.reshape(query.shape).transpose(1, 2).contiguous()
 
 
-def kernel(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+def kernel(query: Tensor, keys: Tensor, values: Tensor, mask: Mask) -> Tensor:
     """torch's fused attention."""
     out = F.scaled_dot_product_attention(
-        packed(query), keys, values, attn_mask=mask.repeat(1, 1, GROUP, 1), scale=SCALE
+        packed(query), keys, values, attn_mask=mask.seen.repeat(1, 1, GROUP, 1), scale=SCALE
     )
     return unpacked(out, query)
 
 
-def fused(query: Tensor, key: Tensor, value: Tensor, pk: Tensor, pv: Tensor, mask: Tensor) -> Tensor:
+def fused(query: Tensor, key: Tensor, value: Tensor, pk: Tensor, pv: Tensor, mask: Mask) -> Tensor:
     """Copies, torch's kernel both ways."""
     return kernel(query, copied(pk, key), copied(pv, value), mask)
 
 
-def written_out(query: Tensor, key: Tensor, value: Tensor, pk: Tensor, pv: Tensor, mask: Tensor) -> Tensor:
+def written_out(query: Tensor, key: Tensor, value: Tensor, pk: Tensor, pv: Tensor, mask: Mask) -> Tensor:
     """Copies, torch's kernel forward, our backward pass."""
     forward = partial(kernel, mask=mask)
-    return quick_backward.attend(forward, query, copied(pk, key), copied(pv, value), mask, False, SCALE)
+    return quick_backward.attend(forward, query, copied(pk, key), copied(pv, value), mask.seen, False, SCALE)
 
 
-def products(query: Tensor, key: Tensor, value: Tensor, pk: Tensor, pv: Tensor, mask: Tensor) -> Tensor:
+def products(query: Tensor, key: Tensor, value: Tensor, pk: Tensor, pv: Tensor, mask: Mask) -> Tensor:
     """Copies, one operation after another."""
     keys, values = copied(pk, key), copied(pv, value)
-    scores = packed(query * SCALE) @ keys.transpose(2, 3) + mask.repeat(1, 1, GROUP, 1)
+    scores = packed(query * SCALE) @ keys.transpose(2, 3) + mask.added.repeat(1, 1, GROUP, 1)
     return unpacked(scores.softmax(-1) @ values, query)
 
 
-def no_copy(query: Tensor, key: Tensor, value: Tensor, pk: Tensor, pv: Tensor, mask: Tensor) -> Tensor:
+def no_copy(query: Tensor, key: Tensor, value: Tensor, pk: Tensor, pv: Tensor, mask: Mask) -> Tensor:
     """All rows' queries against the one prefix, then one softmax over both parts."""
     batch, n_prefix = len(query), pk.shape[2]
     q = packed(query * SCALE)
-    own = q @ key.transpose(2, 3) + mask[..., n_prefix:].repeat(1, 1, GROUP, 1)
+    own = q @ key.transpose(2, 3) + mask.added[..., n_prefix:].repeat(1, 1, GROUP, 1)
     by_head = q.transpose(0, 1).reshape(KV_HEADS, -1, DIM)
     shared = (by_head @ pk[0].transpose(1, 2)).view(KV_HEADS, batch, -1, n_prefix).transpose(0, 1)
     weights = torch.cat([shared, own], -1).softmax(-1)
@@ -97,7 +108,7 @@ def once(way: Way, batch: int, seq: int, length: int, dtype: torch.dtype) -> flo
     tensors = [torch.randn(shape).to(dtype).requires_grad_() for shape in shapes]
     seen = torch.ones(seq, seq, dtype=torch.bool).tril()
     seen = torch.cat([torch.ones(seq, length, dtype=torch.bool), seen], -1).expand(batch, 1, -1, -1)
-    mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
+    mask = Mask(seen, torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min))
     start = time.perf_counter()
     out = way(*tensors, mask)
     took = time.perf_counter() - start

@@ -112,14 +112,50 @@ def test_checkpointed_layers(used, monkeypatch):
         assert compare(backbone, prompt, inputs, used, monkeypatch)
 
 
-@pytest.mark.parametrize("kind", ["none", "causal", "boolean", "additive"])
+@pytest.fixture
+def long(monkeypatch):
+    """Every row counts as long, in blocks of two queries; the keys that each block meets."""
+    met = []
+    blocks = quick_backward._blocks
+
+    def noted(*args):
+        met.append([seen for _, _, seen in blocks(*args)])
+        return blocks(*args)
+
+    monkeypatch.setattr(quick_backward, "_blocks", noted)
+    monkeypatch.setattr(quick_backward, "LARGEST", 0)
+    monkeypatch.setattr(quick_backward, "BLOCK", 2)
+    monkeypatch.setattr(quick_backward, "MUCH", 1.0)
+    return met
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("family", GENERATORS)
+def test_long_rows(family, side, used, long, monkeypatch):
+    backbone = tiny_backbone(family)
+    inputs = inputs_for(backbone, 3)
+    inputs |= pad([ids(1, 7)[0], ids(1, 3, 1)[0], ids(1, 5, 2)[0]], side)
+    n = compare(backbone, random_prefix(backbone, 4), inputs, used, monkeypatch)
+    assert n > 0 or family in STOCK
+    # Four prompt columns, and no text beyond the block.
+    assert any(seen[:2] == [6, 8] for seen in long) or family in STOCK
+
+
+@pytest.mark.parametrize("kind", ["none", "causal", "boolean", "additive", "keys"])
+def test_bare_function_in_blocks(kind, used, long):
+    test_bare_function(kind, used)
+    assert {"causal": [2, 4, 5], "none": [7, 7, 7]}.get(kind, long[-1]) == long[-1]
+
+
+@pytest.mark.parametrize("kind", ["none", "causal", "boolean", "additive", "keys"])
 def test_bare_function(kind, used):
     torch.manual_seed(0)
     query = torch.randn(2, 4, 5, 8, requires_grad=True)
     key, value = (torch.randn(2, 2, 7, n, requires_grad=True) for n in (8, 6))
     seen = torch.rand(2, 1, 5, 7) > 0.3
     seen[..., 0] = True
-    mask = {"boolean": seen, "additive": torch.zeros(2, 1, 5, 7).masked_fill(~seen, -1e30)}.get(kind)
+    added = torch.zeros(2, 1, 5, 7).masked_fill(~seen, -1e30)
+    mask = {"boolean": seen, "additive": added, "keys": seen[:, :, :1]}.get(kind)
     whole = torch.ones(5, 7, dtype=torch.bool).tril() if kind == "causal" else mask
 
     def stock(q, k, v):
@@ -152,8 +188,14 @@ def test_where_it_does_not_pay(monkeypatch):
     nothing = torch.ones(2, 1, 5, 5, dtype=torch.bool)
     nothing[1, 0, 2] = False
     assert not pays(*half, nothing, 0.0)
+    # Long rows: only with a mask that lets blocks leave out much.
     monkeypatch.setattr(quick_backward, "LARGEST", 24)
+    monkeypatch.setattr(quick_backward, "BLOCK", 1)
+    causal = torch.ones(1, 1, 5, 5, dtype=torch.bool).tril()
+    assert pays(*half, causal, 0.0)
     assert not pays(*half, None, 0.0)
+    assert not pays(*half, torch.ones(1, 1, 5, 5, dtype=torch.bool), 0.0)
+    assert not pays(*half, torch.zeros(1, 1, 5, 5), 0.0)
 
 
 def test_bfloat16_gradients_are_as_close_to_the_truth(monkeypatch):

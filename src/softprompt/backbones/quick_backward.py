@@ -3,7 +3,8 @@
 torch's fused kernel has a fast forward pass, but its backward pass works through every row and head on its
 own: for rows of a few dozen tokens it costs several times what a few batched matrix products cost
 (`benchmarks/attention.py`). So the forward pass stays the stock one, to the last bit, and the backward pass
-computes the weights again, a few rows at a time, and multiplies.
+computes the weights again, a few rows at a time, and multiplies. Long rows are cut into blocks of queries,
+each of which meets the keys up to the last that its mask shows it: half of a causal mask is never computed.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,13 @@ DTYPES = (torch.bfloat16,)
 """Precisions in which it was measured to be faster."""
 
 LARGEST = 2**20
-"""Scores of one row and key/value head beyond which the stock backward pass is as fast."""
+"""Scores of one row and key/value head beyond which the stock backward pass is as fast, if all are needed."""
+
+BLOCK = 256
+"""Queries that share the last key they see."""
+
+MUCH = 0.8
+"""Share of the scores of long rows that blocks may leave and still be faster than the stock backward pass."""
 
 CHUNK_BYTES = 2**20
 """Scores that are held at once, about what a core's own cache holds."""
@@ -42,10 +49,12 @@ def pays(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout
         return False
     if mask is not None and (mask.shape[1] != 1 or mask.requires_grad):
         return False
-    if query.shape[1] // key.shape[1] * query.shape[2] * key.shape[2] > LARGEST:
-        return False
+    q_len, n_keys = query.shape[2], key.shape[2]
+    long = _is_long(query, key)
     if torch.compiler.is_compiling():  # a graph cannot ask what a mask holds; `_gradients` does
-        return True
+        return not long
+    if long and sum((b - a) * n for a, b, n in _blocks(mask, q_len, n_keys)) > MUCH * q_len * n_keys:
+        return False
     # A row that sees nothing at all: what the stock kernel makes of it stays the stock kernel's business.
     return mask is None or mask.dtype != torch.bool or bool(mask.any(-1).all())
 
@@ -174,27 +183,109 @@ def _gradients(
         by_out = by_out * some  # what sees nothing is nothing, whatever it is made of
     added = None if mask is None else _additive(mask, query.dtype)[:, :, None]
     # The heads of a group are further queries of their one key/value head.
-    packed = batch, kv_heads, group * q_len, -1
-    query, by_out = query.reshape(packed), by_out.reshape(packed)
-    by_query, by_key, by_value = (t.new_empty(t.shape) for t in (query, key, value))
-    rows = max(1, CHUNK_BYTES // (heads * q_len * n_keys * query.element_size()))
-    for start in range(0, batch, rows):
-        part = slice(start, start + rows)
-        q, k, v, g = (t[part].flatten(0, 1) for t in (query, key, value, by_out))
-        scores = torch.bmm(q, k.transpose(1, 2))
-        if added is None:
-            scores.mul_(scale)
-        else:
-            seen = scores.view(-1, kv_heads, group, q_len, n_keys)
-            here = added if added.shape[0] == 1 else added[part]
-            torch.add(here, seen, alpha=scale, out=seen)
-        weights = scores.softmax(-1)
-        torch.bmm(weights.transpose(1, 2), g, out=by_value[part].flatten(0, 1))
-        by_weights = torch.bmm(g, v.transpose(1, 2))
-        by_scores = torch.ops.aten._softmax_backward_data(by_weights, weights, -1, weights.dtype)
-        torch.bmm(by_scores, k, out=by_query[part].flatten(0, 1))
-        torch.bmm(by_scores.transpose(1, 2), q, out=by_key[part].flatten(0, 1))
+    apart = batch, kv_heads, group, q_len, -1
+    query, by_out = query.reshape(apart), by_out.reshape(apart)
+    if _is_long(query, key):
+        by_query, by_key, by_value = _in_blocks(by_out, query, key, value, mask, added, scale)
+    else:
+        by_query, by_key, by_value = (t.new_empty(t.shape) for t in (query, key, value))
+        rows = max(1, CHUNK_BYTES // (heads * q_len * n_keys * query.element_size()))
+        for start in range(0, batch, rows):
+            part = slice(start, start + rows)
+            into = by_query[part], by_key[part], by_value[part]
+            here = added if added is None or added.shape[0] == 1 else added[part]
+            _multiply(by_out[part], query[part], key[part], value[part], here, scale, into)
     return by_query.mul_(scale).view(batch, heads, q_len, -1), by_key.mul_(scale), by_value
+
+
+def _multiply(
+    by_out: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    added: Tensor | None,
+    scale: float,
+    into: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    """The gradients of a few rows, those by query and key not yet times `scale`.
+
+    Args:
+        by_out: `[batch, kv_head, group, seq, value_dim]`.
+        query: `[batch, kv_head, group, seq, key_dim]`.
+        key: `[batch, kv_head, keys, key_dim]`.
+        value: `[batch, kv_head, keys, value_dim]`.
+        added: to the scores, `[batch or 1, 1, 1, seq or 1, keys]`; or none.
+        scale: of the scores.
+        into: contiguous tensors of the shapes of query, key and value, which are filled.
+    """
+    q, g = (t.flatten(2, 3).flatten(0, 1) for t in (query, by_out))
+    k, v = key.flatten(0, 1), value.flatten(0, 1)
+    by_query = into[0].flatten(2, 3).flatten(0, 1)
+    by_key, by_value = into[1].flatten(0, 1), into[2].flatten(0, 1)
+    scores = torch.bmm(q, k.transpose(1, 2))
+    if added is None:
+        scores.mul_(scale)
+    else:
+        by_head = scores.view(*query.shape[:4], -1)
+        torch.add(added, by_head, alpha=scale, out=by_head)
+    weights = scores.softmax(-1)
+    torch.bmm(weights.transpose(1, 2), g, out=by_value)
+    by_weights = torch.bmm(g, v.transpose(1, 2))
+    by_scores = torch.ops.aten._softmax_backward_data(by_weights, weights, -1, weights.dtype)
+    torch.bmm(by_scores, k, out=by_query)
+    torch.bmm(by_scores.transpose(1, 2), q, out=by_key)
+
+
+def _in_blocks(
+    by_out: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    added: Tensor | None,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of long rows, a block of queries with the keys it sees; arguments are `_multiply`'s."""
+    by_query = query.new_empty(query.shape)
+    # What blocks add up is rounded once, at the end.
+    by_key, by_value = (t.new_zeros(t.shape, dtype=torch.float32) for t in (key, value))
+    for first, end, seen in _blocks(mask, query.shape[3], key.shape[2]):
+        here = added if added is None or added.shape[3] == 1 else added[:, :, :, first:end]
+        for row in range(len(query)):
+            part = slice(row, row + 1)
+            q, g = query[part, :, :, first:end], by_out[part, :, :, first:end]
+            k, v = key[part, :, :seen], value[part, :, :seen]
+            of_row = None if here is None else (here if here.shape[0] == 1 else here[part])[..., :seen]
+            into = q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
+            _multiply(g, q, k, v, of_row, scale, into)
+            by_query[part, :, :, first:end] = into[0]
+            by_key[part, :, :seen] += into[1]
+            by_value[part, :, :seen] += into[2]
+    return by_query, by_key.to(key.dtype), by_value.to(value.dtype)
+
+
+def _is_long(query: Tensor, key: Tensor) -> bool:
+    """Whether a row and key/value head have more than `LARGEST` scores; groups may have an axis."""
+    return query.shape[1:-1].numel() // key.shape[1] * key.shape[2] > LARGEST
+
+
+def _blocks(mask: Tensor | None, q_len: int, n_keys: int) -> list[tuple[int, int, int]]:
+    """Blocks of queries: first, end, and how many keys, from the first on, some of them sees in some row.
+
+    Args:
+        mask: boolean or additive, `[batch or 1, 1, seq or 1, keys]`; or none.
+        q_len: seq.
+        n_keys: keys.
+    """
+    blocks = [(first, min(q_len, first + BLOCK), n_keys) for first in range(0, q_len, BLOCK)]
+    if mask is None or mask.dtype != torch.bool or mask.shape[2] == 1:
+        return blocks
+    shown = mask[:, 0].any(0)
+    last = [shown[first:end].any(0).nonzero() for first, end, _ in blocks]
+    return [
+        (first, end, int(columns[-1]) + 1 if len(columns) else n)
+        for (first, end, n), columns in zip(blocks, last, strict=True)
+    ]
 
 
 def _or_causal(mask: Tensor | None, causal: bool, query: Tensor, key: Tensor) -> Tensor | None:
