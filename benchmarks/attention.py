@@ -24,8 +24,11 @@ from softprompt.backbones import quick_backward
 
 HEADS, KV_HEADS, DIM, LAYERS = 9, 3, 64, 30
 GROUP, SCALE = HEADS // KV_HEADS, DIM**-0.5
-SHORT = ((16, 64, 20), (16, 64, 100), (328, 12, 5), (16, 128, 20), (16, 256, 20), (4, 512, 20))
-SIZES = (*SHORT, (4, 1024, 20), (2, 2048, 20))
+SIZES = (
+    *((16, 64, 20), (16, 64, 100), (328, 12, 5), (16, 128, 20), (16, 256, 20)),
+    *((4, 512, 20), (4, 1024, 20), (2, 2048, 20)),
+)
+"""Batch, text and prefix."""
 
 
 class Mask(NamedTuple):

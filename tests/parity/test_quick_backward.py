@@ -144,7 +144,10 @@ def test_long_rows(family, side, used, long, monkeypatch):
 @pytest.mark.parametrize("kind", ["none", "causal", "boolean", "additive", "keys"])
 def test_bare_function_in_blocks(kind, used, long):
     test_bare_function(kind, used)
-    assert {"causal": [2, 4, 5], "none": [7, 7, 7]}.get(kind, long[-1]) == long[-1]
+    if kind == "boolean":
+        assert max(long[-1]) <= 7
+    else:
+        assert long[-1] == ([2, 4, 5] if kind == "causal" else [7, 7, 7])
 
 
 @pytest.mark.parametrize("kind", ["none", "causal", "boolean", "additive", "keys"])

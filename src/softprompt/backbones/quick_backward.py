@@ -181,11 +181,14 @@ def _gradients(
     by_out = by_out.transpose(1, 2)
     if mask is not None and mask.dtype == torch.bool and not (some := mask.any(-1, keepdim=True)).all():
         by_out = by_out * some  # what sees nothing is nothing, whatever it is made of
-    added = None if mask is None else _additive(mask, query.dtype)[:, :, None]
+    added = None
+    if mask is not None:
+        added = _additive(mask, query.dtype)[:, :, None].expand(batch, 1, 1, q_len, n_keys)
+    long = _is_long(query, key)
     # The heads of a group are further queries of their one key/value head.
     apart = batch, kv_heads, group, q_len, -1
     query, by_out = query.reshape(apart), by_out.reshape(apart)
-    if _is_long(query, key):
+    if long:
         by_query, by_key, by_value = _in_blocks(by_out, query, key, value, mask, added, scale)
     else:
         by_query, by_key, by_value = (t.new_empty(t.shape) for t in (query, key, value))
@@ -193,7 +196,7 @@ def _gradients(
         for start in range(0, batch, rows):
             part = slice(start, start + rows)
             into = by_query[part], by_key[part], by_value[part]
-            here = added if added is None or added.shape[0] == 1 else added[part]
+            here = None if added is None else added[part]
             _multiply(by_out[part], query[part], key[part], value[part], here, scale, into)
     return by_query.mul_(scale).view(batch, heads, q_len, -1), by_key.mul_(scale), by_value
 
@@ -214,7 +217,7 @@ def _multiply(
         query: `[batch, kv_head, group, seq, key_dim]`.
         key: `[batch, kv_head, keys, key_dim]`.
         value: `[batch, kv_head, keys, value_dim]`.
-        added: to the scores, `[batch or 1, 1, 1, seq or 1, keys]`; or none.
+        added: to the scores, `[batch, 1, 1, seq, keys]`; or none.
         scale: of the scores.
         into: contiguous tensors of the shapes of query, key and value, which are filled.
     """
@@ -250,14 +253,13 @@ def _in_blocks(
     # What blocks add up is rounded once, at the end.
     by_key, by_value = (t.new_zeros(t.shape, dtype=torch.float32) for t in (key, value))
     for first, end, seen in _blocks(mask, query.shape[3], key.shape[2]):
-        here = added if added is None or added.shape[3] == 1 else added[:, :, :, first:end]
         for row in range(len(query)):
             part = slice(row, row + 1)
             q, g = query[part, :, :, first:end], by_out[part, :, :, first:end]
             k, v = key[part, :, :seen], value[part, :, :seen]
-            of_row = None if here is None else (here if here.shape[0] == 1 else here[part])[..., :seen]
+            here = None if added is None else added[part, :, :, first:end, :seen]
             into = q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
-            _multiply(g, q, k, v, of_row, scale, into)
+            _multiply(g, q, k, v, here, scale, into)
             by_query[part, :, :, first:end] = into[0]
             by_key[part, :, :seen] += into[1]
             by_value[part, :, :seen] += into[2]
@@ -265,8 +267,8 @@ def _in_blocks(
 
 
 def _is_long(query: Tensor, key: Tensor) -> bool:
-    """Whether a row and key/value head have more than `LARGEST` scores; groups may have an axis."""
-    return query.shape[1:-1].numel() // key.shape[1] * key.shape[2] > LARGEST
+    """Whether a row and key/value head have more than `LARGEST` scores."""
+    return query.shape[1] // key.shape[1] * query.shape[2] * key.shape[2] > LARGEST
 
 
 def _blocks(mask: Tensor | None, q_len: int, n_keys: int) -> list[tuple[int, int, int]]:
