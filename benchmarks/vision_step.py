@@ -27,9 +27,9 @@ from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
 
 import softprompt
+from softprompt.backbones.activation_cache.cache import TrunkCache
+from softprompt.backbones.activation_cache.store import MemoryStates
 from softprompt.backbones.backbone import Backbone
-from softprompt.backbones.states import MemoryStates
-from softprompt.backbones.trunk_cache import TrunkCache
 from softprompt.prompts.prompt import Prompt
 
 LABELS = [str(i) for i in range(10)]

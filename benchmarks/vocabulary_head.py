@@ -19,7 +19,7 @@ from common import finish, in_a_process_of_its_own, matrix_rate, peak_bytes
 from torch import nn
 from torch.nn import functional as F
 
-from softprompt.backbones.vocabulary_loss import Finish, cross_entropy
+from softprompt.backbones.loss import Finish, cross_entropy
 
 ROWS, LABELLED, HIDDEN, VOCAB = 1024, 512, 576, 49152
 MIB = 2**20

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import softprompt
-from softprompt.backbones import bundled
+from softprompt.backbones.loading import bundled
 from softprompt.data.records import Answer, LabelledText, Question, TaggedWords
 from support.prompts import close, pad
 from support.reading import head_of, task_of

@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "load_backbone": "softprompt.backbones.load",
     "Backbone": "softprompt.backbones.backbone",
-    "class_attention": "softprompt.backbones.gaze",
+    "class_attention": "softprompt.backbones.attention_maps",
     "prefix_tuning": "softprompt.prompts.methods",
     "prompt_tuning": "softprompt.prompts.methods",
     "p_tuning_v2": "softprompt.prompts.methods",
@@ -61,8 +61,8 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from softprompt.backbones.attention_maps import class_attention
     from softprompt.backbones.backbone import Backbone
-    from softprompt.backbones.gaze import class_attention
     from softprompt.backbones.load import load_backbone
     from softprompt.prompts.adapters import adapter, lora
     from softprompt.prompts.cloze import null_prompt, p_tuning

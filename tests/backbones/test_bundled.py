@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from softprompt.backbones import bundled
+from softprompt.backbones.loading import bundled
 from softprompt.errors import BackboneError
 
 WEIGHTS = b"weights " * 5000

@@ -8,7 +8,7 @@ from gguf import GGUFWriter
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from softprompt.backbones.convert import convert_gguf
+from softprompt.backbones.loading.gguf import convert_gguf
 
 CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 MERGES = ["Ġ Ġ", "h e", "Ġ he"]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from softprompt.backbones.kernels import without_plans
+from softprompt.backbones.attention.kernels import without_plans
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ import torch
 from transformers import Dinov2Config, Dinov2Model
 
 import softprompt
-from softprompt.backbones import bundled
-from softprompt.backbones.onnx import convert_dinov2, read_graph
+from softprompt.backbones.loading import bundled
+from softprompt.backbones.loading.onnx import convert_dinov2, read_graph
 from softprompt.errors import BackboneError
 from support.prompts import close
 

@@ -19,7 +19,7 @@ from transformers import (
 
 import softprompt
 from softprompt.backbones import load
-from softprompt.backbones.pixels import PixelForm
+from softprompt.backbones.image_transform import PixelForm
 from softprompt.errors import BackboneError
 from support.prompts import close
 from support.tiny_vision import PROCESSOR, VISION, pixels, tiny_vision, tiny_vision_model

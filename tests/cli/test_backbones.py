@@ -13,7 +13,7 @@ def test_pull_of_an_unknown_name_gives_the_nearest(softprompt):
 
 
 def test_pull_tells_where_it_lies(softprompt, monkeypatch, tmp_path):
-    from softprompt.backbones import bundled
+    from softprompt.backbones.loading import bundled
 
     asked = []
 

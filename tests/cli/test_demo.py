@@ -22,7 +22,7 @@ def test_demo_shows_before_and_after_size_and_place(softprompt, tiny_folder, tmp
 
 
 def test_the_demos_own_settings_are_valid_and_bundled():
-    from softprompt.backbones.bundled import NAMES
+    from softprompt.backbones.loading.bundled import NAMES
     from softprompt.config import parse_run
 
     assert parse_run(demo.SETTINGS).backbone.name in NAMES

@@ -8,7 +8,7 @@ from experiments.fakes import FakeRun
 @pytest.fixture
 def fake_run(monkeypatch):
     """Replaces training and loading; the backbones that were loaded are in `loaded`."""
-    import softprompt.backbones.describe as describe
+    import softprompt.backbones.inspection.spec as describe
     import softprompt.backbones.load as load
     import softprompt.experiments.execution as execution
 

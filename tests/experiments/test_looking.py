@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import softprompt
-from softprompt.backbones.gaze import class_attention
+from softprompt.backbones.attention_maps import class_attention
 from softprompt.errors import ConfigError
 from softprompt.experiments import look_plots, looking
 from support.prompts import close

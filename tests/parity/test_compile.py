@@ -12,12 +12,13 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounter, CompileCounterWithBackend
 
 import softprompt
-from softprompt.backbones import compiled, quick_backward
+from softprompt.backbones import compiled
+from softprompt.backbones.activation_cache.cache import TrunkCache
+from softprompt.backbones.activation_cache.store import MemoryStates
+from softprompt.backbones.attention import cpu_backward as quick_backward
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.compiled import CompiledLayers
 from softprompt.backbones.load import load_backbone
-from softprompt.backbones.states import MemoryStates
-from softprompt.backbones.trunk_cache import TrunkCache
 from softprompt.config import BackboneSettings
 from softprompt.errors import BackboneError
 from support.prompts import bare_prompt, close, disturb, inputs_for, pad, random_prefix, soft_tokens

@@ -8,9 +8,9 @@ import torch
 from transformers import DynamicCache
 
 import softprompt
-from softprompt.backbones.attention import put, standing_on
+from softprompt.backbones.attention.interface import put, standing_on
+from softprompt.backbones.attention.routing import recording, routed
 from softprompt.backbones.load import load_backbone
-from softprompt.backbones.routing import recording, routed
 from softprompt.errors import BackboneError
 from support.prompts import bare_prompt, close, random_prefix, read_rows, soft_tokens, text_for
 from support.tiny import ENCODER_DECODERS, ENCODERS, GENERATORS, WINDOW, ids, tiny_backbone, tiny_model

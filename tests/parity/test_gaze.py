@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import softprompt
-from softprompt.backbones.attention import standing_on
-from softprompt.backbones.gaze import class_attention
+from softprompt.backbones.attention.interface import standing_on
+from softprompt.backbones.attention_maps import class_attention
 from softprompt.errors import BackboneError
 from support.prompts import close
 from support.tiny import tiny_backbone

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import softprompt
-from softprompt.backbones.layers import widths
+from softprompt.backbones.inspection.layers import widths
 from softprompt.errors import PromptError
 from softprompt.prompts.prompt import Prompt
 from support.prompts import close, disturb, inputs_for, random_prefix, soft_tokens

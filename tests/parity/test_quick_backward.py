@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from softprompt.backbones import quick_backward
+from softprompt.backbones.attention import cpu_backward as quick_backward
 from support.prompts import close, inputs_for, pad, random_prefix, soft_tokens
 from support.tiny import ENCODERS, GENERATORS, ids, tiny_backbone
 

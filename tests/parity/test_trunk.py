@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 import softprompt
+from softprompt.backbones.activation_cache.cache import TrunkCache
+from softprompt.backbones.activation_cache.store import DiskStates, MemoryStates, States
 from softprompt.backbones.backbone import Backbone
-from softprompt.backbones.states import DiskStates, MemoryStates, States
-from softprompt.backbones.trunk_cache import TrunkCache
 from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts.prompt import Prompt
 from softprompt.tasks.headed import read

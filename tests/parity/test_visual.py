@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import softprompt
+from softprompt.backbones.injection.vision_lowering import VisualParts
 from softprompt.backbones.load import load_backbone
-from softprompt.backbones.visual_parts import VisualParts
 from softprompt.errors import PromptError
 from support.by_hand import states_by_hand, swin_by_hand
 from support.prompts import close

@@ -17,9 +17,9 @@ from transformers import (
 )
 
 import softprompt
-from softprompt.backbones import vocabulary_loss
+from softprompt.backbones import loss as vocabulary_loss
 from softprompt.backbones.load import load_backbone
-from softprompt.backbones.vocabulary_loss import Finish, candidates, cross_entropy
+from softprompt.backbones.loss import Finish, candidates, cross_entropy
 from support.prompts import bare_prompt, close, inputs_for, random_prefix
 from support.tiny import GENERATORS, MASKED_LMS, VOCAB, tiny_backbone, tiny_model
 

@@ -3,7 +3,7 @@
 import pytest
 from transformers import AutoTokenizer
 
-from softprompt.backbones import bundled
+from softprompt.backbones.loading import bundled
 from softprompt.text import Template, Verbalizer, allowed_ids, null_verbalizer
 
 VALUES = {

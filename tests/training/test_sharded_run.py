@@ -28,7 +28,7 @@ import torch
 from rich.console import Console
 torch.set_num_threads(1)
 from softprompt.backbones.backbone import Backbone
-from softprompt.backbones.sharded import n_kept
+from softprompt.backbones.runtime.fsdp import n_kept
 from softprompt.config import parse_run
 from softprompt.training.run import run
 

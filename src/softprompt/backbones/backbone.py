@@ -9,25 +9,30 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from softprompt.backbones.checks import check_prompt, prompt_of_row
+from softprompt.backbones.activation_cache.cache import TrunkCache
+from softprompt.backbones.attention.kernels import without_plans
 from softprompt.backbones.compiled import CompiledLayers
-from softprompt.backbones.describe import describe, input_weight
-from softprompt.backbones.glance import native_size, reads_pictures, unmasked
-from softprompt.backbones.kernels import without_plans
-from softprompt.backbones.layers import find_layers
-from softprompt.backbones.pixels import PixelForm
-from softprompt.backbones.placing import stands_in_text
-from softprompt.backbones.positions import PositionHook
-from softprompt.backbones.session import Session
-from softprompt.backbones.sharded import shard
-from softprompt.backbones.sites import AttentionSite, find_attentions, find_stack, observe
-from softprompt.backbones.slots import SlotHook, refuse_slots
-from softprompt.backbones.training_mode import training_mode
-from softprompt.backbones.trunk_cache import TrunkCache
-from softprompt.backbones.tuned import absent_biases, tuned_tensors
-from softprompt.backbones.vision import Vision
-from softprompt.backbones.visual_parts import VisualParts, lower
-from softprompt.backbones.vocabulary_loss import cross_entropy, finish_of, is_alone, is_frozen
+from softprompt.backbones.image_transform import PixelForm
+from softprompt.backbones.injection.compatibility import check_prompt, prompt_of_row
+from softprompt.backbones.injection.placing import stands_in_text
+from softprompt.backbones.injection.positions import PositionHook
+from softprompt.backbones.injection.session import Session
+from softprompt.backbones.injection.slot_embeddings import SlotHook, refuse_slots
+from softprompt.backbones.injection.vision_lowering import VisualParts, lower
+from softprompt.backbones.inspection.attention_sites import (
+    AttentionSite,
+    find_attentions,
+    find_stack,
+    observe,
+)
+from softprompt.backbones.inspection.images import native_size, reads_pictures, unmasked
+from softprompt.backbones.inspection.layers import find_layers
+from softprompt.backbones.inspection.parameters import absent_biases, tuned_tensors
+from softprompt.backbones.inspection.spec import describe, input_weight
+from softprompt.backbones.inspection.vision import Vision
+from softprompt.backbones.loss import cross_entropy, finish_of, is_alone, is_frozen
+from softprompt.backbones.runtime.fsdp import shard
+from softprompt.backbones.runtime.training_mode import training_mode
 from softprompt.errors import BackboneError
 from softprompt.prompts.heads import CLASS, PATCH, PROMPT, SPECIAL
 from softprompt.prompts.inserts import LayerLinears

@@ -18,16 +18,16 @@ from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 from torch.fx.experimental import _config as shapes
 from transformers import Cache, PreTrainedModel
 
-from softprompt.backbones.attention import put, standing_on
-from softprompt.backbones.describe import probe
-from softprompt.backbones.held import is_packed
-from softprompt.backbones.layers import layers_around
-from softprompt.backbones.prefixes import Laid, Prefix
-from softprompt.backbones.routing import routed
-from softprompt.backbones.self_computed import computes_itself
-from softprompt.backbones.sites import AttentionSite
-from softprompt.backbones.vision import Vision
-from softprompt.backbones.visual_hooks import Unplaced
+from softprompt.backbones.attention.families import computes_itself
+from softprompt.backbones.attention.interface import put, standing_on
+from softprompt.backbones.attention.routing import routed
+from softprompt.backbones.injection.key_values import Laid, Prefix
+from softprompt.backbones.injection.vision_tokens import Unplaced
+from softprompt.backbones.inspection.attention_sites import AttentionSite
+from softprompt.backbones.inspection.layers import layers_around
+from softprompt.backbones.inspection.spec import probe
+from softprompt.backbones.inspection.vision import Vision
+from softprompt.backbones.loading.quantization import is_packed
 from softprompt.errors import BackboneError
 
 LIMIT = 64

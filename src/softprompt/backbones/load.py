@@ -23,12 +23,12 @@ from transformers.models.auto.modeling_auto import (
     MODEL_MAPPING,
 )
 
-from softprompt.backbones import bundled
 from softprompt.backbones.backbone import Backbone
-from softprompt.backbones.glance import native_size, patch_conv, reads_pictures
-from softprompt.backbones.held import check_held, is_packed
-from softprompt.backbones.pixels import PixelForm
-from softprompt.backbones.quiet import without_bars
+from softprompt.backbones.image_transform import PixelForm
+from softprompt.backbones.inspection.images import native_size, patch_conv, reads_pictures
+from softprompt.backbones.loading import bundled
+from softprompt.backbones.loading.quantization import check_held, is_packed
+from softprompt.backbones.loading.quiet import without_bars
 from softprompt.errors import BackboneError, nearest
 
 

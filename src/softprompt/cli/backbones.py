@@ -18,7 +18,7 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from softprompt.backbones.bundled import BUNDLED, folder
+    from softprompt.backbones.loading.bundled import BUNDLED, folder
 
     table = Table("name", "kind", "parameters", "download", "licence", "here")
     for entry in BUNDLED.values():
@@ -44,7 +44,7 @@ def pull_(
     name: Annotated[str, typer.Argument(help="Name of a bundled backbone, or `all`.", show_default=False)],
 ) -> None:
     """Fetch a bundled backbone into the cache folder (SOFTPROMPT_HOME moves it)."""
-    from softprompt.backbones.bundled import NAMES, pull
+    from softprompt.backbones.loading.bundled import NAMES, pull
 
     for wanted in NAMES if name == "all" else (name,):
         place = pull(

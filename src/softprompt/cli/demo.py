@@ -68,7 +68,7 @@ def _free_name(output: Path) -> str:
 
 def _backbone(settings: "RunSettings", console: "Console") -> "Backbone":
     """The backbone, fetched and loaded once for everything."""
-    from softprompt.backbones.bundled import NAMES, pull
+    from softprompt.backbones.loading.bundled import NAMES, pull
     from softprompt.training.assemble import load
     from softprompt.training.processes import Processes
 

@@ -123,7 +123,7 @@ def alone(folder: Path, wait: bool = True) -> FileLock:
 
 def _changed(backbone: "Backbone") -> bool:
     """Whether a run left the backbone other than it was; the next one must not begin there."""
-    from softprompt.backbones.describe import fingerprint
+    from softprompt.backbones.inspection.spec import fingerprint
 
     model = backbone.model
     thawed = any(parameter.requires_grad for parameter in model.parameters())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from softprompt.backbones.sharded import n_kept
+from softprompt.backbones.runtime.fsdp import n_kept
 from softprompt.config import RunSettings
 from softprompt.data.records import AnyRecord, pairs
 from softprompt.tasks.task import ScoreRow

@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from softprompt.backbones.states import DiskStates, MemoryStates
-from softprompt.backbones.trunk_cache import TrunkCache
+from softprompt.backbones.activation_cache.cache import TrunkCache
+from softprompt.backbones.activation_cache.store import DiskStates, MemoryStates
 from softprompt.config import TrainingSettings
 from softprompt.errors import BackboneError, ConfigError, PromptError
 from softprompt.training.progress import RunProgress, clock

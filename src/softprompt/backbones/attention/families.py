@@ -1,0 +1,194 @@
+"""Families that compute attention themselves: DeBERTa v1, DeBERTa v2 (and v3), MPNet.
+
+They add biases of their own to the scores and never ask for a registered attention function. Where an
+interception stands on such a module, a forward that asks for it takes the place of the module's own;
+elsewhere the module's own runs. Prompt columns get no relative bias.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, finfo, nn
+from torch import bool as bool_
+
+from softprompt.backbones.attention.interface import AttentionCall, standing_on
+from softprompt.errors import BackboneError
+
+_MISSING = object()
+
+
+@contextmanager
+def reachable(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """While active, modules that compute attention themselves heed what stands on them; undone exactly."""
+    before: list[tuple[nn.Module, Any]] = []
+    try:
+        for module in modules:
+            ours = _FORWARDS.get((type(module).__module__, type(module).__name__))
+            old = module.__dict__.get("forward", _MISSING)
+            if ours is None or isinstance(old, _Heeding):  # an outer call did it
+                continue
+            before.append((module, old))
+            module.__dict__["forward"] = _Heeding(module, module.forward, ours)
+        yield
+    finally:
+        for module, old in before:
+            if old is _MISSING:
+                del module.__dict__["forward"]
+            else:
+                module.__dict__["forward"] = old
+
+
+def computes_itself(model: nn.Module) -> bool:
+    """Whether any attention of the model is computed by its own forward."""
+    return any((type(m).__module__, type(m).__name__) in _FORWARDS for m in model.modules())
+
+
+class _Heeding:
+    """The module's own forward, unless an interception stands on it."""
+
+    def __init__(self, module: nn.Module, own: Callable[..., Any], ours: Callable[..., Any]):
+        self.module = module
+        self.own = own
+        self.ours = ours
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        ours = standing_on(self.module) is not None
+        return self.ours(self.module, *args, **kwargs) if ours else self.own(*args, **kwargs)
+
+
+def _mpnet(
+    module: Any,
+    hidden_states: Tensor,
+    attention_mask: Tensor | None = None,
+    position_bias: Tensor | None = None,
+    output_attentions: bool = False,
+    **kwargs: Any,
+) -> tuple[Tensor, ...]:
+    """MPNet: one table of relative biases for all layers, computed by the encoder."""
+    shape = (*hidden_states.shape[:-1], -1, module.attention_head_size)
+    query, key, value = (
+        linear(hidden_states).view(shape).transpose(1, 2) for linear in (module.q, module.k, module.v)
+    )
+    scale = module.attention_head_size**-0.5
+    out, weights = _intercepted(module, query, key, value, attention_mask, position_bias, scale)
+    out = module.o(out.flatten(2))
+    return (out, weights) if output_attentions else (out,)  # type: ignore[return-value]
+
+
+def _deberta(
+    module: Any,
+    hidden_states: Tensor,
+    attention_mask: Tensor,
+    output_attentions: bool = False,
+    query_states: Tensor | None = None,
+    relative_pos: Tensor | None = None,
+    rel_embeddings: Tensor | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """DeBERTa v1: content-position biases from this layer's own projections."""
+    _no_other_queries(query_states)
+    packed = module.transpose_for_scores(module.in_proj(hidden_states))
+    query, key, value = packed.chunk(3, dim=-1)
+    query = query + module.transpose_for_scores(module.q_bias[None, None])
+    value = value + module.transpose_for_scores(module.v_bias[None, None])
+    factor = 1 + len(module.pos_att_type)
+    query = query / math.sqrt(query.shape[-1] * factor)
+    bias = None
+    if module.relative_attention and rel_embeddings is not None and relative_pos is not None:
+        table = module.pos_dropout(rel_embeddings)
+        bias = module.disentangled_att_bias(query, key, relative_pos, table, factor)
+    out, weights = _intercepted(module, query, key, value, attention_mask.bool(), bias, 1.0)
+    return out.flatten(2), weights if output_attentions else None
+
+
+def _deberta_v2(
+    module: Any,
+    hidden_states: Tensor,
+    attention_mask: Tensor,
+    output_attentions: bool = False,
+    query_states: Tensor | None = None,
+    relative_pos: Tensor | None = None,
+    rel_embeddings: Tensor | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """DeBERTa v2 and v3: as v1, with position buckets, and shared projections in v3."""
+    _no_other_queries(query_states)
+    batch, heads = hidden_states.shape[0], module.num_attention_heads
+    query, key, value = (
+        module.transpose_for_scores(linear(hidden_states), heads)  # [batch * head, seq, key_dim]
+        for linear in (module.query_proj, module.key_proj, module.value_proj)
+    )
+    factor = 1 + ("c2p" in module.pos_att_type) + ("p2c" in module.pos_att_type)
+    bias = None
+    if module.relative_attention:
+        table = module.pos_dropout(rel_embeddings)
+        bias = module.disentangled_attention_bias(query, key, relative_pos, table, factor)
+    bias = bias.unflatten(0, (batch, heads)) if isinstance(bias, Tensor) else None
+    query, key, value = (tensor.unflatten(0, (batch, heads)) for tensor in (query, key, value))
+    scale = 1 / math.sqrt(query.shape[-1] * factor)
+    out, weights = _intercepted(module, query, key, value, attention_mask.bool(), bias, scale)
+    return out.flatten(2), weights if output_attentions else None
+
+
+_FORWARDS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("transformers.models.mpnet.modeling_mpnet", "MPNetSelfAttention"): _mpnet,
+    ("transformers.models.deberta.modeling_deberta", "DisentangledSelfAttention"): _deberta,
+    ("transformers.models.deberta_v2.modeling_deberta_v2", "DisentangledSelfAttention"): _deberta_v2,
+}
+
+
+def _intercepted(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    bias: Any,
+    scale: float,
+) -> tuple[Tensor, Tensor | None]:
+    interception = standing_on(module)
+    assert interception is not None
+    kwargs = {
+        "position_bias": bias if isinstance(bias, Tensor) else None,
+        "scaling": scale,
+        "is_causal": False,
+    }
+    return interception(AttentionCall(_attend, "eager", module, query, key, value, mask, kwargs))
+
+
+def _attend(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    *,
+    position_bias: Tensor | None,
+    scaling: float,
+    is_causal: bool,
+) -> tuple[Tensor, Tensor]:
+    """The arithmetic that the three families share; gives `[batch, seq, head, value_dim]` and weights."""
+    assert not is_causal
+    scores = query @ key.transpose(-1, -2) * scaling
+    if position_bias is not None:
+        scores = scores + position_bias
+    scores = _talk(getattr(module, "head_logits_proj", None), scores)
+    if mask is not None:
+        shut = finfo(scores.dtype).min
+        scores = scores.masked_fill(~mask, shut) if mask.dtype == bool_ else scores + mask
+    weights = _talk(getattr(module, "head_weights_proj", None), module.dropout(scores.softmax(-1)))
+    return (weights @ value).transpose(1, 2).contiguous(), weights
+
+
+def _talk(between_heads: Callable[[Tensor], Tensor] | None, scores: Tensor) -> Tensor:
+    """DeBERTa v1's talking heads, a linear map over the head axis."""
+    if between_heads is None:
+        return scores
+    return between_heads(scores.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def _no_other_queries(query_states: Tensor | None) -> None:
+    if query_states is not None:
+        raise BackboneError(
+            "prompted", "a DeBERTa layer with queries of its own (z_steps)", "a model that reads one text"
+        )

@@ -1,0 +1,102 @@
+"""What the class token attends to, with and without a prompt."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from softprompt.backbones.attention.interface import AttentionCall, put, standing_on
+from softprompt.backbones.attention.routing import routed
+from softprompt.backbones.backbone import Backbone
+from softprompt.errors import BackboneError
+
+
+@dataclass(frozen=True)
+class Gaze:
+    """The class token's attention in one layer; the three parts of a head add up to 1.
+
+    Args:
+        patches: `[batch, head, row, column]`.
+        prompt: `[batch, head, prompt]`, key/values and tokens of the prompt alike.
+        special: class token and what else stands before the patches, `[batch, head, special]`.
+    """
+
+    patches: Tensor
+    prompt: Tensor
+    special: Tensor
+
+
+@torch.no_grad()
+def class_attention(backbone: Backbone, pixel_values: Tensor, layer: int = -1) -> Gaze:
+    """The class token's attention weights under the active prompt; outside `prompted`, without one.
+
+    Weights are computed beside the model's own attention, from the queries and keys that it is given, so
+    nothing about the model or its kernel changes.
+
+    Args:
+        backbone: one whose first token is a class token.
+        pixel_values: `[batch, channel, height, width]`.
+        layer: counted from 0, or from the end with -1 as the last.
+
+    Raises:
+        BackboneError: texts, no class token, or no such layer.
+    """
+    vision = backbone.vision
+    if vision is None or not vision.n_special or vision.windowed:
+        why = "reads texts" if vision is None else "has no class token that sees the picture"
+        raise BackboneError("class_attention", f"{backbone.spec.name}, which {why}", "one with a class token")
+    n_layers = len(vision.layers)
+    if not -n_layers <= layer < n_layers:
+        raise BackboneError("layer", layer, f"{-n_layers} to {n_layers - 1}")
+    attention = vision.layers[layer].attention
+    seen: list[tuple[Tensor, int]] = []
+    grid: list[torch.Size] = []
+    before = standing_on(attention)
+
+    def watch(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
+        watched = AttentionCall(
+            _weighing(call, seen), call.kernel, call.module, call.query, call.key, call.value, call.mask,
+            call.kwargs,
+        )  # fmt: skip
+        return watched.as_usual() if before is None else before(watched)
+
+    with routed(backbone.model):
+        handle = vision.conv.register_forward_hook(lambda m, args, output: grid.append(output.shape[-2:]))
+        put(attention, watch)
+        try:
+            backbone.look(pixel_values)
+        finally:
+            put(attention, before)
+            handle.remove()
+    rows, columns = grid[-1]
+    weights, n_front = seen[-1]
+    # Columns: the prompt's key/values, the class token, the prompt's tokens, other special ones, patches.
+    front, rest = weights[..., :n_front], weights[..., n_front:]
+    n_others = vision.n_special - 1
+    n_own = rest.shape[-1] - 1 - n_others - rows * columns
+    first, own, others, patches = rest.split([1, n_own, n_others, rows * columns], dim=-1)
+    return Gaze(
+        patches.unflatten(-1, (rows, columns)),
+        torch.cat([front, own], dim=-1),
+        torch.cat([first, others], dim=-1),
+    )
+
+
+def _weighing(asked: AttentionCall, seen: list[tuple[Tensor, int]]) -> Callable[..., Any]:
+    """The stock function, with the first query's weights noted, and how many columns came in front."""
+
+    def stock(
+        module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
+        scores = scale * query[:, :, :1].float() @ key.float().transpose(2, 3)
+        if mask is not None:
+            first = mask[:, :, :1]
+            shut = first.dtype == torch.bool
+            scores = scores.masked_fill(~first, -torch.inf) if shut else scores + first
+        seen.append((scores.softmax(-1)[:, :, 0], key.shape[2] - asked.key.shape[2]))
+        return asked.stock(module, query, key, value, mask, **kwargs)
+
+    return stock

@@ -1,0 +1,75 @@
+"""Trained tensors in place of a model's own, which stay untouched underneath."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from softprompt.backbones.inspection.parameters import absent_biases
+from softprompt.backbones.loading.quantization import is_packed, is_sharded
+from softprompt.errors import PromptError
+
+
+class Weights:
+    """The places in a model that hold certain parameters, shared ones (tied embeddings) included.
+
+    A tensor is laid over a parameter in the module's own `__dict__`, where Python looks before it asks
+    for parameters; taking it off brings the parameter back.
+
+    A shared parameter's first name (the one in `model.named_parameters()`) means all of its places, any
+    other name that place alone: `lm_head.weight` of GPT-2 leaves the tied input embeddings as they are.
+
+    Args:
+        model: the model.
+        names: of parameters.
+        name: of the backbone, for errors.
+
+    Raises:
+        PromptError: a name that the model does not have.
+    """
+
+    def __init__(self, model: PreTrainedModel, names: Mapping[str, Tensor], name: str):
+        self.own: dict[str, Tensor] = {}
+        self.places: dict[str, list[tuple[nn.Module, str]]] = {}
+        if not names:
+            return
+        # A bias that a linear layer does not have is laid over its None just so.
+        own = {**absent_biases(model), **dict(model.named_parameters(remove_duplicate=False))}
+        first = {name for name, _ in model.named_parameters()}
+        for key, tensor in names.items():
+            if key not in own:
+                raise PromptError("prompt.weights", f"'{key}'", f"names of parameters of {name}")
+            if own[key].shape != tensor.shape:
+                shape = list(own[key].shape)
+                raise PromptError(f"prompt.weights: {key}", f"shape {list(tensor.shape)}", f"{shape}")
+            if is_packed(own[key]):
+                held = "sharded" if is_sharded(own[key]) else "quantised"
+                got, do = f"a {held} tensor of {name}", "load the backbone without that"
+                raise PromptError(f"prompt.weights: {key}", got, "a plain one to stand in place of", do)
+            self.own[key] = own[key]
+        if len({id(parameter) for parameter in self.own.values()}) < len(self.own):
+            raise PromptError("prompt.weights", "two names of one shared parameter", "each parameter once")
+        for key in self.own.keys() - first:
+            path, _, attribute = key.rpartition(".")
+            self.places[key] = [(model.get_submodule(path), attribute)]
+        keys = {id(parameter): key for key, parameter in self.own.items() if key in first}
+        for module in model.modules():
+            for attribute, parameter in module._parameters.items():
+                if parameter is not None and id(parameter) in keys:
+                    self.places.setdefault(keys[id(parameter)], []).append((module, attribute))
+
+    def cast(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors in the precision and on the device of the model's own; differentiable."""
+        return {key: tensor.to(self.own[key]) for key, tensor in tensors.items()}
+
+    def lay(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put tensors over the model's own."""
+        for key, tensor in tensors.items():
+            for module, attribute in self.places[key]:
+                module.__dict__[attribute] = tensor
+
+    def lift(self) -> None:
+        """Take them off again."""
+        for places in self.places.values():
+            for module, attribute in places:
+                module.__dict__.pop(attribute, None)

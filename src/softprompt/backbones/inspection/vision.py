@@ -1,0 +1,221 @@
+"""What a model that reads pictures is made of, found by running it once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from softprompt.backbones.attention.interface import AttentionCall, put, standing_on
+from softprompt.backbones.attention.routing import routed
+from softprompt.backbones.inspection.attention_sites import AttentionSite
+from softprompt.backbones.inspection.images import glance, patch_conv, size_options
+from softprompt.errors import BackboneError
+from softprompt.prompts.placements import KeyValues
+
+# Their last states are without the norm that stands between them and every use of them.
+_NORM_OUTSIDE = {"clip_vision_model": "post_layernorm"}
+
+
+@dataclass(frozen=True)
+class VisionLayer:
+    """One layer of a vision transformer.
+
+    Args:
+        module: takes the tokens.
+        norm: what they pass before the attention; None where that comes afterwards.
+        attention: the attention module.
+        n_tokens: tokens that enter.
+        width: of each.
+    """
+
+    module: nn.Module
+    norm: nn.Module | None
+    attention: nn.Module
+    n_tokens: int
+    width: int
+
+
+class Vision:
+    """A model that reads pictures.
+
+    Args:
+        model: the model.
+        attentions: its attentions, in the order of their calls.
+        size: height and width of the pictures, in pixels.
+    """
+
+    def __init__(self, model: PreTrainedModel, attentions: Sequence[AttentionSite], size: tuple[int, int]):
+        self.model = model
+        self.size = size
+        self.attentions = list(attentions)
+        self.conv = patch_conv(model)
+        self._look()
+
+    @torch.no_grad()
+    def _look(self) -> None:
+        """One pass: what enters every layer, and which of its modules leads into its attention."""
+        entered: dict[nn.Module, Tensor] = {}
+        inside: dict[nn.Module, Tensor] = {}
+        norms: dict[nn.Module, list[tuple[nn.Module, Tensor]]] = {}
+        holders = {site.module: self._layer_of(site.module) for site in self.attentions}
+        handles: list[Any] = []
+        for attention, layer in holders.items():
+            norms[layer] = []
+            handles += [
+                layer.register_forward_pre_hook(_note(entered), with_kwargs=True),
+                attention.register_forward_pre_hook(_note(inside), with_kwargs=True),
+            ]
+            for child in layer.children():
+                if isinstance(child, nn.LayerNorm):
+                    handles.append(child.register_forward_hook(_note_output(norms[layer])))
+        try:
+            output = glance(self.model, self.size)
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.state_size = output.last_hidden_state.shape[-1]
+        layers = []
+        for attention in (site.module for site in self.attentions):
+            layer = holders[attention]
+            tokens, reads = entered[layer], inside[attention]
+            norm = next((m for m, out in norms[layer] if _same_rows(out, reads)), None)
+            if norm is None and not _same_rows(tokens, reads):
+                raise BackboneError(
+                    "backbone",
+                    f"{self.model.config.model_type}, whose attention reads neither tokens nor their norm",
+                    "ViT, DeiT, DINOv2, BEiT, MAE, CLIP, SigLIP or Swin",
+                )
+            layers.append(VisionLayer(layer, norm, attention, tokens.shape[1], tokens.shape[2]))
+        self.layers = tuple(layers)
+        height, width = (side // patch for side, patch in zip(self.size, self.patch, strict=True))
+        self.n_special = self.layers[0].n_tokens - height * width
+        # Windows are rows of their own to the attention.
+        self.windowed = any(inside[layer.attention].shape[1] != layer.n_tokens for layer in layers)
+
+    def _layer_of(self, attention: nn.Module) -> nn.Module:
+        """The layer around an attention: the nearest item of a list of modules."""
+        path = next(name for name, module in self.model.named_modules() if module is attention).split(".")
+        for depth in range(len(path), 0, -1):
+            holder, item = (self.model.get_submodule(".".join(path[:n])) for n in (depth - 1, depth))
+            if isinstance(holder, nn.ModuleList):
+                return item
+        raise BackboneError(
+            "backbone", f"{self.model.config.model_type}, whose layers stand in no list", "layers in a list"
+        )
+
+    @property
+    def patch(self) -> tuple[int, int]:
+        """Height and width of a patch in pixels."""
+        height, width = self.conv.kernel_size
+        return height, width
+
+    @property
+    def base(self) -> nn.Module:
+        """The module that takes pixels and gives the last states."""
+        return self.model.base_model
+
+    @cached_property
+    def conv_tensors(self) -> tuple[str, ...]:
+        """Names of the patch weights in the model."""
+        own = {id(parameter) for parameter in self.conv.parameters()}
+        return tuple(name for name, parameter in self.model.named_parameters() if id(parameter) in own)
+
+    def finished(self, states: Tensor) -> Tensor:
+        """Last states behind the norm that some families keep outside of them (CLIP)."""
+        name = _NORM_OUTSIDE.get(self.model.config.model_type)
+        return states if name is None else getattr(self.base, name)(states)
+
+    def options(self, pixel_values: Tensor) -> dict[str, Any]:
+        """What the model must be told to read pictures of this size."""
+        return size_options(self.model, (pixel_values.shape[-2], pixel_values.shape[-1]))
+
+    def project(self, layer: int, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """A layer's own keys and values of tokens that stand before it; differentiable.
+
+        Args:
+            layer: its number.
+            vectors: `[prompt, hidden]`.
+
+        Returns:
+            Keys and values, `[kv_head, prompt, head_dim]`.
+        """
+        call = self.read_attention(layer, vectors[None])
+        return call.key[0], call.value[0]
+
+    def read_attention(self, layer: int, tokens: Tensor) -> AttentionCall:
+        """What a layer's attention would be called with for tokens alone, `[batch, seq, hidden]`."""
+        where = self.layers[layer]
+        states = tokens if where.norm is None else where.norm(tokens)
+        before = standing_on(where.attention)
+        put(where.attention, _stop)
+        try:
+            # The attention stops before it attends: only the projections are wanted.
+            where.attention(states)
+        except _Called as called:
+            return called.call
+        finally:
+            put(where.attention, before)
+        raise BackboneError(
+            "visual_prompt_tuning",
+            f"layer {layer}, whose attention never calls the registered function",
+            "a family whose attention goes through transformers' AttentionInterface",
+        )
+
+    def key_values(self, tokens: Mapping[int, Tensor]) -> tuple[KeyValues, ...]:
+        """Tokens before layers as key/values of those layers.
+
+        Args:
+            tokens: by layer, `[prompt, hidden]`.
+        """
+        with routed(self.model):
+            pairs = {layer: self.project(layer, vectors) for layer, vectors in tokens.items()}
+        groups: dict[torch.Size, list[int]] = {}
+        for layer, (keys, _) in pairs.items():
+            groups.setdefault(keys.shape, []).append(layer)
+        return tuple(
+            KeyValues(
+                "encoder",
+                tuple(group),
+                torch.stack([pairs[layer][0] for layer in group]),
+                torch.stack([pairs[layer][1] for layer in group]),
+            )
+            for group in groups.values()
+        )
+
+
+class _Called(Exception):
+    """An attention was reached."""
+
+    def __init__(self, call: AttentionCall):
+        self.call = call
+
+
+def _stop(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
+    raise _Called(call)
+
+
+def _note(where: dict[nn.Module, Tensor]) -> Callable[..., None]:
+    """A hook that notes the tokens which a module is called with first."""
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        where.setdefault(module, args[0] if args else kwargs["hidden_states"])
+
+    return note
+
+
+def _note_output(where: list[tuple[nn.Module, Tensor]]) -> Callable[..., None]:
+    return lambda module, args, output: where.append((module, output))
+
+
+def _same_rows(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors hold the same numbers, in whatever order and windows; padding is zeros."""
+    if a.shape == b.shape and torch.equal(a, b):
+        return True
+    if a.shape[-1] != b.shape[-1]:
+        return False
+    first, second = (x[x != 0].flatten().sort().values for x in (a, b))
+    return first.shape == second.shape and torch.equal(first, second)
