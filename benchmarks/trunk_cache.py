@@ -33,7 +33,7 @@ from common import (
 )
 
 import softprompt
-from softprompt.backbones.activation_cache.cache import TrunkCache
+from softprompt.backbones.activation_cache import ActivationCache
 from softprompt.backbones.activation_cache.store import MemoryStates
 from softprompt.backbones.backbone import Backbone
 from softprompt.prompts.prompt import Prompt
@@ -59,13 +59,13 @@ def ratio(seconds: dict[str, list[float]], top: str, bottom: str) -> float:
     return statistics.median(seconds[top]) / statistics.median(seconds[bottom])
 
 
-def contender(who: str, backbone: Backbone, task: GenerationTask) -> tuple[Step, TrunkCache | None]:
+def contender(who: str, backbone: Backbone, task: GenerationTask) -> tuple[Step, ActivationCache | None]:
     """One of `WHO`, and its cache."""
     if who.startswith("peft"):
         return peer(backbone, "prefix", 20), None
     n_layers = len(backbone.sites)
     prompt = prefix(backbone, "all" if who.endswith("all layers") else f"last:{n_layers // 3}")
-    cache = TrunkCache(backbone, [prompt], MemoryStates(2 * 10**9)) if who.endswith("cached") else None
+    cache = ActivationCache(backbone, [prompt], MemoryStates(2 * 10**9)) if who.endswith("cached") else None
     plain = step_of(backbone, task, prompt)
     if cache is None:
         return plain, None

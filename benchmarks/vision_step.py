@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
 
 import softprompt
-from softprompt.backbones.activation_cache.cache import TrunkCache
+from softprompt.backbones.activation_cache import ActivationCache
 from softprompt.backbones.activation_cache.store import MemoryStates
 from softprompt.backbones.backbone import Backbone
 from softprompt.prompts.prompt import Prompt
@@ -214,7 +214,7 @@ def shortened(backbone: Backbone, length: int, batch: int, n_steps: int) -> dict
         for layers in ("all", f"last:{n_last}")
     )
     whole, upper = (Ours(backbone, prompt, pixels, wanted) for prompt in (full, last))
-    cache = TrunkCache(backbone, [last], MemoryStates(10**9))
+    cache = ActivationCache(backbone, [last], MemoryStates(10**9))
 
     def cached() -> None:
         with backbone.cached(cache):

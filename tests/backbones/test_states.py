@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from softprompt.backbones.activation_cache.store import DiskStates, MemoryStates
+from softprompt.backbones.activation_cache import DiskStates, MemoryStates
 from softprompt.errors import BackboneError
 
 

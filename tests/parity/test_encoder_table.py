@@ -33,7 +33,7 @@ def line(family: str) -> str:
     """One family's row, from what it does."""
     backbone = tiny_backbone(family)
     sites = list(dict.fromkeys(site for site, _ in backbone.attentions))
-    modules = len({id(a.module) for a in backbone._sites})
+    modules = len({id(a.module) for a in backbone.sites})
     cells = [
         _NAMES[family],
         ", ".join(site for site in sites if _acts(backbone, random_prefix(backbone, sites=[site]))),
@@ -60,10 +60,15 @@ def _acts(backbone: Backbone, prompt: Prompt) -> bool:
 def _soft_tokens(backbone: Backbone) -> str:
     prompt = soft_tokens(backbone)
     assert _acts(backbone, prompt)
+    longest: list[int] = []
+    handle = backbone.sites[0].module.register_forward_pre_hook(
+        lambda module, args, kwargs: longest.append((*args, *kwargs.values())[0].shape[1]), with_kwargs=True
+    )
+    inputs = text_for(backbone)
     with backbone.prompted(prompt):
-        backbone.read(text_for(backbone))
-        assert backbone._session is not None
-        return "key/values" if backbone._session.front is None else "input"
+        backbone.read(inputs)
+    handle.remove()
+    return "key/values" if max(longest) == inputs["input_ids"].shape[1] else "input"
 
 
 def _shift(backbone: Backbone) -> str:

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 import softprompt
-from softprompt.backbones.attention.interface import standing_on
 from softprompt.backbones.attention_maps import class_attention
 from softprompt.errors import BackboneError
 from support.prompts import close
@@ -68,10 +67,8 @@ def test_under_a_prompt_it_is_what_the_model_weighs(family, location, layer):
     prompt = prompt_for(backbone, location=location, length=lengths.get(location, 2))
     with backbone.prompted(prompt):
         ours = class_attention(backbone, x, layer)
-        standing = standing_on(backbone.vision.layers[layer].attention)
         with own_weights(backbone, layer) as found:
             backbone.look(x)
-        assert standing_on(backbone.vision.layers[layer].attention) is standing
     n_prompt = 2 if location.endswith("prepend") else 0
     assert ours.prompt.shape == (2, 4, n_prompt)
     close(joined(ours, n_prompt if location == "prepend" else 0), found[-1][:, :, 0])

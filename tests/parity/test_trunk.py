@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 import softprompt
-from softprompt.backbones.activation_cache.cache import TrunkCache
-from softprompt.backbones.activation_cache.store import DiskStates, MemoryStates, States
+from softprompt.backbones.activation_cache import ActivationCache, DiskStates, MemoryStates
+from softprompt.backbones.activation_cache import ActivationStore as States
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts.prompt import Prompt
@@ -77,7 +77,7 @@ def batches(family: str) -> list[dict[str, Tensor]]:
 
 
 def same_with_and_without(
-    backbone: Backbone, prompt: Any, inputs: Any, made: TrunkCache, **options: Any
+    backbone: Backbone, prompt: Any, inputs: Any, made: ActivationCache, **options: Any
 ) -> None:
     states, gradients = read_and_pull(backbone, prompt, inputs, **options)
     with backbone.cached(made):
@@ -93,7 +93,7 @@ def same_with_and_without(
 def test_states_and_gradients_under_a_prefix_on_the_last_layers(family, k):
     backbone = backbone_of(family)
     prompt = prompt_of(backbone, "prefix", k)
-    made = TrunkCache(backbone, [prompt], memory())
+    made = ActivationCache(backbone, [prompt], memory())
     assert (made.n_below, made.n_layers) == (k, N_LAYERS)
     n_rows = 0
     for inputs in batches(family):
@@ -111,7 +111,7 @@ def test_states_and_gradients_under_inserted_modules_and_tuned_tensors(family, k
         pytest.importorskip("peft")
     backbone = backbone_of(family)
     prompt = prompt_of(backbone, kind, 2)
-    made = TrunkCache(backbone, [prompt], memory())
+    made = ActivationCache(backbone, [prompt], memory())
     assert made.n_below == 2
     for inputs in batches(family):
         same_with_and_without(backbone, prompt, inputs, made)
@@ -123,7 +123,7 @@ def test_the_same_shapes_give_the_same_bits(family):
     prompt = random_prefix(backbone, layers="last:1")
     inputs = text_for(backbone, batch=3)
     states, gradients = read_and_pull(backbone, prompt, inputs)
-    with backbone.cached(TrunkCache(backbone, [prompt], memory())):
+    with backbone.cached(ActivationCache(backbone, [prompt], memory())):
         for _ in range(2):
             ours, own = read_and_pull(backbone, prompt, inputs)
             assert torch.equal(ours, states)
@@ -136,7 +136,7 @@ def test_a_head_alone_needs_no_layer(family, name):
     backbone = reader(family)
     task = CASES[name].task(backbone)
     prompt = prompt_for(backbone, task, "head_only")
-    made = TrunkCache(backbone, [prompt], memory())
+    made = ActivationCache(backbone, [prompt], memory())
     assert made.n_below == made.n_layers
     examples = [task.encode(record) for record in CASES[name].records]
 
@@ -159,7 +159,7 @@ def test_a_head_alone_needs_no_layer(family, name):
 
 
 def trained(
-    backbone: Backbone, prompt: Prompt, case: Any, made: TrunkCache | None, orders: Any
+    backbone: Backbone, prompt: Prompt, case: Any, made: ActivationCache | None, orders: Any
 ) -> list[float]:
     """Steps over batches of the case's records; leaves the prompt trained and gives the losses."""
     task = case.task(backbone)
@@ -202,7 +202,7 @@ def test_training_ends_the_same(family, name, checkpointing):
     method = "prefix_tuning" if name == "generation" else "p_tuning_v2"
     one = prompt_for(backbone, task, method, length=3, layers="last:1")
     other = copy.deepcopy(one)
-    made = TrunkCache(backbone, [other], memory())
+    made = ActivationCache(backbone, [other], memory())
     with backbone.training_mode(False, checkpointing and backbone.model.supports_gradient_checkpointing):
         losses = trained(backbone, one, case, None, ORDERS)
         ours = trained(backbone, other, case, made, ORDERS)
@@ -224,7 +224,7 @@ def test_labelled_logits_and_states(family):
             backbone.labelled_logits(inputs, labelled),
             backbone.labelled_states(inputs, labelled),
         )
-    made = TrunkCache(backbone, [prompt], memory())
+    made = ActivationCache(backbone, [prompt], memory())
     with backbone.cached(made), backbone.prompted(prompt):
         for _ in range(2):
             close(backbone.labelled_logits(inputs, labelled), logits)
@@ -240,7 +240,7 @@ def test_rows_of_different_prompts(family):
     else:
         # Other lengths move the text to other positions, which are other states below.
         both = [random_prefix(backbone, n, seed=n, layers=f"last:{k}") for n, k in ((2, 1), (5, 2))]
-    made = TrunkCache(backbone, both, memory())
+    made = ActivationCache(backbone, both, memory())
     assert made.n_below == 1
     inputs = batches(family)[0]
     for rows in ([0, 1, 1], [1, 1, 0], [0, 0, 0]):
@@ -256,7 +256,7 @@ def test_a_row_alone_is_what_it_was_in_company(order):
     backbone = backbone_of("llama")
     prompt = random_prefix(backbone, layers="last:1")
     rows = [ids(1, n, n)[0] for n in (4, 7, 5)]
-    made = TrunkCache(backbone, [prompt], memory())
+    made = ActivationCache(backbone, [prompt], memory())
     with backbone.cached(made), backbone.prompted(prompt):
         backbone.read(pad(rows, "right"))
     same_with_and_without(backbone, prompt, pad([rows[i] for i in order], "left"), made)
@@ -270,7 +270,7 @@ def test_memory_and_disk_give_the_same_bits(tmp_path):
     found: list[Tensor] = []
     kept: list[States] = [memory(), DiskStates(tmp_path / "d", 10**9, backbone.dtype)]
     for states in kept:
-        with backbone.cached(TrunkCache(backbone, [prompt], states)):
+        with backbone.cached(ActivationCache(backbone, [prompt], states)):
             found += [read_and_pull(backbone, prompt, inputs)[0] for _ in range(2)]
         states.close()
     assert all(torch.equal(found[0], other) for other in found[1:])
@@ -282,7 +282,7 @@ def test_what_another_process_left_is_found(tmp_path):
     inputs = batches("bert")[0]
     for expected in (3, 0):
         states = DiskStates(tmp_path / "d", 10**9, backbone.dtype)
-        made = TrunkCache(backbone, [prompt], states)
+        made = ActivationCache(backbone, [prompt], states)
         same_with_and_without(backbone, prompt, inputs, made)
         assert made.counts.computed == expected
         states.close()
@@ -295,7 +295,7 @@ def test_whatever_decides_the_states_is_in_the_key(tmp_path, change):
     def fill(backbone: Backbone, layers: str = "last:1", types: int = 0) -> int:
         prompt = random_prefix(backbone, layers=layers)
         states = DiskStates(tmp_path / "d", 10**9, backbone.dtype)
-        made = TrunkCache(backbone, [prompt], states)
+        made = ActivationCache(backbone, [prompt], states)
         inputs = {**text_for(backbone, 2), "token_type_ids": torch.full((2, 7), types)}
         with backbone.cached(made), backbone.prompted(prompt):
             backbone.read(inputs)
@@ -323,7 +323,7 @@ def test_over_the_limit_rows_are_computed_and_nothing_is_driven_out():
     said: list[int] = []
     inputs = pad([ids(1, n, n)[0] for n in (4, 7, 5)], "right")
     row_bytes = backbone.hidden * 4
-    made = TrunkCache(backbone, [prompt], MemoryStates(10 * row_bytes), lambda: said.append(1))
+    made = ActivationCache(backbone, [prompt], MemoryStates(10 * row_bytes), lambda: said.append(1))
     for _ in range(3):
         same_with_and_without(backbone, prompt, inputs, made)
     # The first and the last row fit, 4 and 5 tokens; the second, of 7, never does.
@@ -337,7 +337,7 @@ def test_over_the_limit_rows_are_computed_and_nothing_is_driven_out():
 def test_texts_with_holes_and_given_vectors_are_computed_as_ever():
     backbone = backbone_of("gpt2")
     prompt = random_prefix(backbone, layers="last:1")
-    made = TrunkCache(backbone, [prompt], memory())
+    made = ActivationCache(backbone, [prompt], memory())
     holes = text_for(backbone, 2)
     holes["attention_mask"][0, 3] = 0
     same_with_and_without(backbone, prompt, holes, made)
@@ -352,7 +352,7 @@ def test_the_model_is_as_it_was_afterwards():
     prompt = random_prefix(backbone, layers="last:1")
     inputs = text_for(backbone)
     before = model(**inputs).logits
-    with backbone.cached(TrunkCache(backbone, [prompt], memory())), backbone.prompted(prompt):
+    with backbone.cached(ActivationCache(backbone, [prompt], memory())), backbone.prompted(prompt):
         backbone.read(inputs)
     assert not any("forward" in module.__dict__ for module in model.modules())
     assert torch.equal(model(**inputs).logits, before)
@@ -362,7 +362,7 @@ def test_dropout_of_the_prompt_draws_the_same_numbers():
     backbone = backbone_of("llama")
     prompt = random_prefix(backbone, layers="last:1", dropout=0.5).train()
     inputs = text_for(backbone, batch=3)
-    made = TrunkCache(backbone, [prompt], memory())
+    made = ActivationCache(backbone, [prompt], memory())
     torch.manual_seed(1)
     plain = read_and_pull(backbone, prompt, inputs)[0]
     with backbone.cached(made):
@@ -379,7 +379,7 @@ def test_in_half_precision_states_are_kept_as_the_backbone_gives_them():
     states = memory()
     with backbone.prompted(prompt):
         plain = backbone.read(inputs)
-    with backbone.cached(TrunkCache(backbone, [prompt], states)), backbone.prompted(prompt):
+    with backbone.cached(ActivationCache(backbone, [prompt], states)), backbone.prompted(prompt):
         assert torch.equal(backbone.read(inputs), plain)
         assert torch.equal(backbone.read(inputs), plain)
     assert states.n_bytes == 2 * 7 * backbone.hidden * 2
@@ -390,7 +390,7 @@ def test_in_half_precision_states_are_kept_as_the_backbone_gives_them():
 
 def refusal(backbone: Backbone, prompt: Prompt) -> str:
     with pytest.raises((PromptError, BackboneError)) as found:
-        TrunkCache(backbone, [prompt], memory())
+        ActivationCache(backbone, [prompt], memory())
     return str(found.value)
 
 
@@ -421,11 +421,11 @@ def test_the_lowest_of_all_parts_decides():
         (random_prefix(backbone, layers=[2]), 2),
     ]
     for prompt, k in cases:
-        assert TrunkCache(backbone, [prompt], memory()).n_below == k
-    assert TrunkCache(backbone, [prompt for prompt, _ in cases], memory()).n_below == 1
+        assert ActivationCache(backbone, [prompt], memory()).n_below == k
+    assert ActivationCache(backbone, [prompt for prompt, _ in cases], memory()).n_below == 1
     vit = backbone_of("vit")
     # Its last norm stands behind the last layer.
-    assert TrunkCache(vit, [softprompt.fine_tuning(vit, tune="last:1")], memory()).n_below == 2
+    assert ActivationCache(vit, [softprompt.fine_tuning(vit, tune="last:1")], memory()).n_below == 2
     # GPT-2's head is its embeddings: tuned in both places they are below everything.
     assert "a tuned tensor" in refusal(backbone, softprompt.fine_tuning(backbone, tune="all"))
 
@@ -445,7 +445,7 @@ def test_families_without_a_trunk_are_refused_by_name(family, reason):
 
 def test_a_prompt_below_the_cache_and_a_second_cache_are_refused():
     backbone = backbone_of("bert")
-    made = TrunkCache(backbone, [random_prefix(backbone, layers="last:1")], memory())
+    made = ActivationCache(backbone, [random_prefix(backbone, layers="last:1")], memory())
     with backbone.cached(made):
         with pytest.raises(BackboneError, match=r"acts in layer 1; expected .* layer 2 or above"):
             backbone.prompted(random_prefix(backbone, layers="last:2"))

@@ -18,8 +18,9 @@ from transformers import (
 
 import softprompt
 from softprompt.backbones import loss as vocabulary_loss
+from softprompt.backbones.inspection.output_head import Finish, candidates
 from softprompt.backbones.load import load_backbone
-from softprompt.backbones.loss import Finish, candidates, cross_entropy
+from softprompt.backbones.loss import cross_entropy
 from support.prompts import bare_prompt, close, inputs_for, random_prefix
 from support.tiny import GENERATORS, MASKED_LMS, VOCAB, tiny_backbone, tiny_model
 
@@ -88,14 +89,14 @@ def small_chunks(monkeypatch):
 @pytest.mark.parametrize("family", GENERATORS + MASKED_LMS)
 def test_losses_and_gradients_of_every_family(family, small_chunks):
     backbone = tiny_backbone(family)
-    assert backbone._finish is not None
+    assert backbone.map.finish is not None
     compare(backbone, random_prefix(backbone))
 
 
 @pytest.mark.parametrize("name", FINISHES)
 def test_what_a_family_does_to_its_logits_is_found(name, small_chunks):
     backbone = finished(name)
-    assert backbone._finish == FINISHES[name][1]
+    assert backbone.map.finish == FINISHES[name][1]
     compare(backbone, random_prefix(backbone))
 
 
@@ -103,7 +104,7 @@ def test_a_bias_behind_the_matrix_is_found(small_chunks):
     model = tiny_model("bart")
     model.final_logits_bias.normal_()
     backbone = load_backbone(model)
-    assert backbone._finish is not None and backbone._finish.bias is not None
+    assert backbone.map.finish is not None and backbone.map.finish.bias is not None
     compare(backbone, random_prefix(backbone))
 
 
@@ -131,7 +132,7 @@ def test_what_is_not_known_goes_the_models_own_way(small_chunks):
 
     model.forward = odd
     backbone = load_backbone(model)
-    assert backbone._finish is None
+    assert backbone.map.finish is None
     compare(backbone, random_prefix(backbone))
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from softprompt.backbones.attention.interface import AttentionCall, put, standing_on
-from softprompt.backbones.attention.routing import routed
+from softprompt.backbones.attention.interface import AttentionCall, answered_by, watching
 from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.dispatch import Forward, overriding, standing
 from softprompt.errors import BackboneError
 
 
@@ -53,23 +53,17 @@ def class_attention(backbone: Backbone, pixel_values: Tensor, layer: int = -1) -
     attention = vision.layers[layer].attention
     seen: list[tuple[Tensor, int]] = []
     grid: list[torch.Size] = []
-    before = standing_on(attention)
 
-    def watch(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
-        watched = AttentionCall(
-            _weighing(call, seen), call.kernel, call.module, call.query, call.key, call.value, call.mask,
-            call.kwargs,
-        )  # fmt: skip
-        return watched.as_usual() if before is None else before(watched)
+    def watch(call: AttentionCall) -> AttentionCall:
+        return answered_by(call, _weighing(call, seen))
 
-    with routed(backbone.model):
-        handle = vision.conv.register_forward_hook(lambda m, args, output: grid.append(output.shape[-2:]))
-        put(attention, watch)
-        try:
-            backbone.look(pixel_values)
-        finally:
-            put(attention, before)
-            handle.remove()
+    def note(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        output = below(*args, **kwargs)
+        grid.append(output.shape[-2:])
+        return output
+
+    with standing([vision.conv]), overriding({vision.conv: note}), watching(attention, watch):
+        backbone.look(pixel_values)
     rows, columns = grid[-1]
     weights, n_front = seen[-1]
     # Columns: the prompt's key/values, the class token, the prompt's tokens, other special ones, patches.

@@ -1,42 +1,40 @@
 """The frozen model and the one way in: `prompted`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cached_property
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from softprompt.backbones.activation_cache.cache import TrunkCache
-from softprompt.backbones.attention.kernels import without_plans
-from softprompt.backbones.compiled import CompiledLayers
+from softprompt.backbones.activation_cache import ActivationCache
 from softprompt.backbones.image_transform import PixelForm
-from softprompt.backbones.injection.compatibility import check_prompt, prompt_of_row
-from softprompt.backbones.injection.placing import stands_in_text
-from softprompt.backbones.injection.positions import PositionHook
-from softprompt.backbones.injection.session import Session
-from softprompt.backbones.injection.slot_embeddings import SlotHook, refuse_slots
-from softprompt.backbones.injection.vision_lowering import VisualParts, lower
-from softprompt.backbones.inspection.attention_sites import (
-    AttentionSite,
-    find_attentions,
-    find_stack,
+from softprompt.backbones.injection import (
+    Gate,
+    PassContext,
+    Session,
+    active_rows,
+    check_prompt,
     observe,
+    prompt_of_row,
 )
-from softprompt.backbones.inspection.images import native_size, reads_pictures, unmasked
-from softprompt.backbones.inspection.layers import find_layers
-from softprompt.backbones.inspection.parameters import absent_biases, tuned_tensors
-from softprompt.backbones.inspection.spec import describe, input_weight
-from softprompt.backbones.inspection.vision import Vision
-from softprompt.backbones.loss import cross_entropy, finish_of, is_alone, is_frozen
+from softprompt.backbones.inspection import (
+    AttentionSite,
+    BackboneSpec,
+    Vision,
+    absent_biases,
+    input_weight,
+    inspect_model,
+    tuned_tensors,
+)
+from softprompt.backbones.outputs import Outputs
 from softprompt.backbones.runtime.fsdp import shard
 from softprompt.backbones.runtime.training_mode import training_mode
+from softprompt.backbones.view import PromptedView
 from softprompt.errors import BackboneError
-from softprompt.prompts.heads import CLASS, PATCH, PROMPT, SPECIAL
 from softprompt.prompts.inserts import LayerLinears
-from softprompt.prompts.placements import AttentionShape, KeyValues, SlotEmbeddings
+from softprompt.prompts.placements import AttentionShape, KeyValues
 from softprompt.prompts.prompt import Prompt
 from softprompt.prompts.visual_placements import PictureFacts
 from softprompt.store.card import BackboneCard
@@ -62,41 +60,17 @@ class Backbone:
         self.model = model.requires_grad_(False).eval()
         self._tokenizer = tokenizer
         self._pixels = pixels
-        size = None if pixels is None else pixels.size
-        self.spec = describe(model, name, size)
-        self._sites = find_attentions(model, size)
-        self._finish = finish_of(model)
-        self.vision: Vision | None = None
-        """What a model that reads pictures is made of; None where texts are read."""
-        if reads_pictures(model):
-            self.vision = Vision(model, self._sites, size or native_size(model))
-        self.compiled: CompiledLayers | None = None
-        """The layers as they run compiled inside `prompted`; None where they run as they are."""
+        self.map = inspect_model(model, name, None if pixels is None else pixels.size)
+        """Where things are in the model, found by running it once."""
         self.sharded = False
         """Whether the layers are shared out over several processes, which then run the same passes."""
         self.deep_as_tokens = False
         """Run deep visual prompts as tokens, the paper's own formulation, for comparisons."""
-        self._session: Session | None = None
-        self._bare = False
-        self._trunk: TrunkCache | None = None
-
-    def compile(self) -> None:
-        """Run the layers through torch.compile inside `prompted`; `compiled.py` says which run as they are.
-
-        Raises:
-            BackboneError: layers that cannot be compiled, or no compiler.
-        """
-        if self.sharded:
-            raise BackboneError(
-                "backbone.compile",
-                f"{self.spec.name} with layers shared out over processes",
-                "one of the two",
-            )
-        size = None if self.vision is None else self.vision.size
-        self.compiled = CompiledLayers(self.model, self._sites, self.vision, size, self.spec.name)
+        self._gate = Gate(name)
+        self._outputs = Outputs(self.map, self._gate)
 
     def shard(self, device: str | torch.device) -> None:
-        """Keep this process's share of every layer only; `sharded.py` says what that asks of the processes.
+        """Keep this process's share of every layer only; see `runtime/fsdp.py` for what that asks of them.
 
         Args:
             device: this process's, where everything lies afterwards.
@@ -104,10 +78,20 @@ class Backbone:
         Raises:
             BackboneError: one process, or a model that cannot be shared out.
         """
-        shard(self.model, self._sites, self.spec.name, device)
+        shard(self.model, self.map.attentions, self.spec.name, device)
         self.sharded = True
 
     # -- facts -----------------------------------------------------------------------------------
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """Its sizes and names."""
+        return self.map.spec
+
+    @property
+    def vision(self) -> Vision | None:
+        """What a model that reads pictures is made of; None where texts are read."""
+        return self.map.vision
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -185,18 +169,18 @@ class Backbone:
         Raises:
             BackboneError: the architecture computes attention on its own, out of a prefix's reach.
         """
-        if not self._sites:
+        if not self.map.attentions:
             raise BackboneError(
                 "backbone",
                 f"{self.spec.name} ({self.spec.family}), whose attention never calls the registered function",
                 "a family whose attention goes through transformers' AttentionInterface",
             )
-        return {(a.site, a.layer): a.shape for a in self._sites}
+        return {(a.site, a.layer): a.shape for a in self.map.attentions}
 
     @property
     def sites(self) -> Sequence[AttentionSite]:
         """Every attention that can be reached, with its module."""
-        return self._sites
+        return self.map.attentions
 
     @property
     def layers(self) -> tuple[LayerLinears, ...]:
@@ -206,7 +190,7 @@ class Backbone:
             BackboneError: attentions out of reach, or layers that stand in no list.
         """
         assert self.attentions  # refuses by name
-        return self._layers
+        return self.map.layers
 
     # -- what initialisation needs ---------------------------------------------------------------
 
@@ -225,13 +209,13 @@ class Backbone:
         """Names of the model's tensors that a choice means, each tensor once.
 
         Args:
-            tune: `all`, `bitfit`, `biases`, `layernorm`, `head`, `last:k` or `none`, see `tuned.py`.
+            tune: `all`, `bitfit`, `biases`, `layernorm`, `head`, `last:k` or `none`, see `parameters.py`.
             lm_head: whether states are turned into words; if not, what does it is left out.
 
         Raises:
             PromptError: a choice that is none, or of which the model has nothing.
         """
-        return tuned_tensors(self.model, self._sites, self.spec.name, tune, lm_head)
+        return tuned_tensors(self.model, self.map.attentions, self.spec.name, tune, lm_head)
 
     def sample_tokens(self, n: int, generator: torch.Generator) -> list[int]:
         """Random tokens of the vocabulary, special ones left out (repeats only if n is larger)."""
@@ -245,7 +229,8 @@ class Backbone:
     def embed(self, ids: Sequence[int]) -> Tensor:
         """Input vectors of tokens, `[slot, hidden]`."""
         self._needs_texts("tokens")
-        return self.model.get_input_embeddings()(torch.tensor(ids, device=self.device)).clone()
+        with self._gate.calling(None):
+            return self.model.get_input_embeddings()(torch.tensor(ids, device=self.device)).clone()
 
     @torch.no_grad()
     def observe(self, ids: Sequence[int]) -> tuple[KeyValues, ...]:
@@ -259,14 +244,19 @@ class Backbone:
         inputs = {"input_ids": row}
         if self.spec.is_encoder_decoder:
             inputs["decoder_input_ids"] = row
-        return tuple(observe(self.model, self._sites, inputs))
+        with self._gate.turn(alone=False), self._gate.calling(None):
+            return observe(self.map, inputs)
 
     # -- the way in ------------------------------------------------------------------------------
 
     def prompted(
         self, prompts: Prompt | None | Sequence[Prompt | None], rows: Sequence[int] | Tensor | None = None
-    ) -> AbstractContextManager[Any]:
+    ) -> AbstractContextManager[PromptedView]:
         """Within this context, plain transformers calls run under the prompts; undone exactly.
+
+        The context is that of the thread or task that enters it; any number of them may each be inside with
+        prompts of their own, or with None. What it gives, `as prompted`, is a view of the model that runs
+        under the prompts in whatever thread it is called.
 
         Args:
             prompts: one prompt for all rows, or several (None stands for no prompt).
@@ -274,7 +264,7 @@ class Backbone:
 
         Raises:
             PromptError: a prompt for another backbone, or rows that name no prompt.
-            BackboneError: a layer that cannot be reached, or prompts already active.
+            BackboneError: a layer that cannot be reached, or a session of this thread inside another.
         """
         several = [prompts] if isinstance(prompts, Prompt) or prompts is None else list(prompts)
         single = isinstance(prompts, Prompt) or prompts is None
@@ -282,70 +272,39 @@ class Backbone:
         for prompt in several:
             if prompt is not None:
                 check_prompt(prompt, self.spec, self._attentions_for(prompt))
-        if self._trunk is not None:
-            self._trunk.check(several)
-        if all(prompt is None for prompt in several):
-            return self._unprompted()
-        return self._active(several, index)
+        if self._outputs.cache is not None:
+            self._outputs.cache.check(several)
+        return self._prompted(several, index)
 
     @contextmanager
-    def cached(self, cache: TrunkCache) -> Iterator[None]:
-        """Within this context, `read`, `look` and labelled logits and states under prompts use a trunk cache.
+    def _prompted(self, prompts: list[Prompt | None], rows: list[int] | None) -> Iterator[PromptedView]:
+        if self._gate.session is not None:
+            raise BackboneError(
+                "prompted",
+                "a second session of this thread inside the first",
+                "one at a time",
+                "pass a list of prompts with rows=..., or leave the first before",
+            )
+        # Rows without any prompt are all alike.
+        rows = rows if any(prompt is not None for prompt in prompts) else None
+        session = Session(self.map, self._gate, prompts, rows, self.deep_as_tokens)
+        with session:
+            yield PromptedView(self.model, self._outputs, session)
+
+    @contextmanager
+    def cached(self, cache: ActivationCache) -> Iterator[None]:
+        """Within this context, `read`, `look` and labelled logits and states under prompts use a cache.
 
         Raises:
             BackboneError: another cache is in use.
         """
-        if self._trunk is not None:
+        if self._outputs.cache is not None:
             raise BackboneError("cached", "a second cache inside the first", "one at a time")
-        self._trunk = cache
+        self._outputs.cache = cache
         try:
             yield
         finally:
-            self._trunk = None
-
-    @contextmanager
-    def _unprompted(self) -> Iterator["Backbone"]:
-        """No prompt at all: nothing is put on the model but a look at the ids, for slots."""
-        self._one_at_a_time()
-        self._bare = True
-        hooks = [SlotHook(stack, lambda _: None, [None]) for stack in self._stacks.values()]
-        handles = [handle for hook in hooks for handle in hook.install()]
-        try:
-            with self._at_work():
-                yield self
-        finally:
-            self._bare = False
-            for handle in handles:
-                handle.remove()
-
-    def _one_at_a_time(self) -> None:
-        if self._session is not None or self._bare:
-            raise BackboneError(
-                "prompted",
-                "a second call inside the first",
-                "one at a time",
-                "pass a list of prompts with rows=...",
-            )
-
-    @contextmanager
-    def _active(self, prompts: list[Prompt | None], rows: list[int] | None) -> Iterator["Backbone"]:
-        self._one_at_a_time()
-        session = Session(
-            self.model, self._sites, self._stacks, self.spec.max_positions, self.spec.first_position,
-            self.spec.name, prompts, rows, self._lower, self.dtype, self.vision, self.deep_as_tokens,
-        )  # fmt: skip
-        self._session = session
-        try:
-            with session, self._at_work():
-                yield self
-        finally:
-            self._session = None
-
-    @contextmanager
-    def _at_work(self) -> Iterator[None]:
-        """The kernels and the layers that run while prompts can be active."""
-        with without_plans(self.device), nullcontext() if self.compiled is None else self.compiled.at_work():
-            yield
+            self._outputs.cache = None
 
     def active_rows(self, batch: int) -> list[tuple[Prompt | None, Tensor | None]]:
         """The prompts that are active now, in the order given, each with its rows of a batch.
@@ -360,13 +319,15 @@ class Backbone:
         Raises:
             BackboneError: outside `prompted`.
         """
-        if self._session is not None:
-            return self._session.active_rows(batch)
-        if self._bare:
-            return [(None, None)]
-        raise BackboneError(
-            "active_rows", "a call outside `with backbone.prompted(...)`", "one inside", "enter it first"
-        )
+        call: PassContext | None = self._gate.call
+        if call is not None:
+            return call.active_rows(batch)
+        session = self._gate.session
+        if session is None:
+            raise BackboneError(
+                "active_rows", "a call outside `with backbone.prompted(...)`", "one inside", "enter it first"
+            )
+        return active_rows(session.prompts, session.rows_for(batch), batch)
 
     def look(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         """The last states of pictures under the active prompts, with the kind of every token.
@@ -382,19 +343,7 @@ class Backbone:
         Raises:
             BackboneError: the backbone reads texts.
         """
-        vision = self._needs_pictures()
-        inputs = {"pixel_values": pixel_values.to(self.device, self.dtype)}
-        options = vision.options(pixel_values)
-        with unmasked(self.model), self._above(inputs, options):
-            output = self.model.base_model(**inputs, **options)
-        states = vision.finished(output.last_hidden_state)
-        kinds = [CLASS] * min(vision.n_special, 1) + [SPECIAL] * (vision.n_special - 1)
-        kinds += [PATCH] * (states.shape[1] - vision.n_special)
-        own = None if self._session is None else self._session.own_states
-        if own is not None:
-            states = torch.cat([states, own], dim=1)
-            kinds += [PROMPT] * own.shape[1]
-        return states, torch.tensor(kinds, device=states.device).expand(len(states), -1)
+        return self._outputs.look(pixel_values)
 
     def read(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """The last hidden states, under the active prompts, without any of the model's own heads.
@@ -409,19 +358,7 @@ class Backbone:
             `[batch, seq, hidden]` in the model's precision, where seq is the text's own length, or the number
             of a picture's own tokens: prompts take no places in it.
         """
-        if self.vision is not None:
-            states, kinds = self.look(inputs["pixel_values"])
-            return states[:, : int((kinds[0] != PROMPT).sum())]
-        self._refuse_slots(inputs)
-        with self._counted():
-            if self.spec.is_encoder_decoder:
-                output = self.model.get_encoder()(**inputs)
-                if self._session is not None and self._session.front is not None:
-                    output = self._session.front.cut(output)
-                return output.last_hidden_state
-            options = {"use_cache": False} if self._decodes else {}
-            with self._above(inputs, options):
-                return self.model.base_model(**inputs, **options).last_hidden_state
+        return self._outputs.read(inputs)
 
     def labelled_logits(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
         """Vocabulary logits at chosen positions only; the head never sees the others.
@@ -437,8 +374,7 @@ class Backbone:
         Raises:
             BackboneError: an encoder without a vocabulary head.
         """
-        with self._choosing(inputs, labelled) as options:
-            return self.model(**inputs, **options).logits[0]
+        return self._outputs.labelled_logits(inputs, labelled)
 
     def labelled_losses(self, inputs: Mapping[str, Tensor], labelled: Tensor, wanted: Tensor) -> Tensor:
         """Negative log-likelihoods at chosen positions, without ever holding all their logits.
@@ -457,17 +393,7 @@ class Backbone:
         Raises:
             BackboneError: an encoder without a vocabulary head.
         """
-        matrix: Any = self.vocabulary_matrix
-        if self._finish is None or not is_alone(matrix):
-            logits = self.labelled_logits(inputs, labelled)
-        else:
-            states = self.labelled_states(inputs, labelled)
-            # Only now: what a prompt lays over the matrix lies there since the pass.
-            if is_frozen(matrix):
-                states = states.to(matrix.weight.device)
-                return cross_entropy(states, matrix, wanted.to(states.device), self._finish)
-            logits = self._finish(matrix(states))
-        return nn.functional.cross_entropy(logits.float(), wanted.to(logits.device), reduction="none")
+        return self._outputs.labelled_losses(inputs, labelled, wanted)
 
     def labelled_states(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
         """What the vocabulary matrix reads at chosen positions: `labelled_logits` before the last layer.
@@ -479,20 +405,7 @@ class Backbone:
         Raises:
             BackboneError: an encoder without a vocabulary head.
         """
-        kept: list[Tensor] = []
-
-        def keep(matrix: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor]:
-            kept.append(args[0])
-            return (args[0][:, :0],)  # the logits of no position
-
-        with self._choosing(inputs, labelled) as options:
-            # Registered last, it sees what the choice has left.
-            handle = self.vocabulary_matrix.register_forward_pre_hook(keep)
-            try:
-                self.model(**inputs, **options)
-            finally:
-                handle.remove()
-        return kept[0][0]
+        return self._outputs.labelled_states(inputs, labelled)
 
     @property
     def vocabulary_matrix(self) -> nn.Module:
@@ -501,15 +414,7 @@ class Backbone:
         Raises:
             BackboneError: there is none.
         """
-        matrix = self.model.get_output_embeddings()
-        if matrix is None:
-            raise BackboneError(
-                "backbone",
-                f"{self.spec.name} ({type(self.model).__name__}) without a vocabulary head",
-                "a language model",
-                "load a causal, masked or encoder-decoder one, or give the prompt a head of its own",
-            )
-        return matrix
+        return self._outputs.vocabulary_matrix
 
     @torch.no_grad()
     def output_vectors(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -523,7 +428,7 @@ class Backbone:
     @property
     def is_causal(self) -> bool:
         """Whether the model reads from left to right (a decoder without an encoder)."""
-        return self._decodes and not self.spec.is_encoder_decoder
+        return self.map.decodes and not self.spec.is_encoder_decoder
 
     def training_mode(
         self, dropout: bool = False, gradient_checkpointing: bool = False
@@ -532,84 +437,6 @@ class Backbone:
         return training_mode(self.model, dropout, gradient_checkpointing)
 
     # -- inside ----------------------------------------------------------------------------------
-
-    @contextmanager
-    def _choosing(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Iterator[dict[str, Any]]:
-        """While entered, the vocabulary head sees chosen positions only, as one row."""
-        matrix = self.vocabulary_matrix
-        self._refuse_slots(inputs)
-        options = {"use_cache": False} if self._decodes else {}
-        with self._above(inputs, options):
-            if self._decodes:
-                handle = matrix.register_forward_pre_hook(lambda _, args: (args[0][labelled][None],))
-            else:
-                # A masked model's head has layers before its matrix: choose where states leave the base.
-                handle = self.model.base_model.register_forward_hook(
-                    lambda _, args, output: _with_states(output, output[0][labelled][None])
-                )
-            try:
-                yield options
-            finally:
-                handle.remove()
-
-    def _above(
-        self, inputs: Mapping[str, Tensor], options: Mapping[str, Any]
-    ) -> AbstractContextManager[None]:
-        """While entered, a pass over these inputs starts where the trunk cache, if there is one, ends."""
-        if self._trunk is None or self._session is None:
-            return nullcontext()
-        return self._trunk.serving(
-            self._session, inputs, lambda some: self.model.base_model(**some, **options)
-        )
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Without a session too, positions are counted along the mask: left padding changes nothing."""
-        handles: list[Any] = []
-        if self._session is None:
-            none = torch.zeros(1, dtype=torch.long)
-            for stack in self._stacks.values():
-                handles += PositionHook(
-                    stack,
-                    lambda _: none,
-                    0,
-                    self.spec.max_positions,
-                    self.spec.first_position,
-                    self.spec.name,
-                ).install()
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def _lower(self, prompt: Prompt) -> tuple[KeyValues, ...] | SlotEmbeddings | VisualParts:
-        """A placement as key/values where that is exact: soft tokens before a decoder go through it once."""
-        if prompt.card.placement == "image":
-            assert self.vision is not None
-            return lower(prompt, self.vision, self.deep_as_tokens)
-        placed: Any = prompt()
-        encodes = any(a.site == "encoder" for a in self._sites)
-        if isinstance(placed, tuple) or encodes or stands_in_text(prompt):
-            return placed
-        vectors = placed.vectors.to(self.device, self.dtype)[None]
-        return tuple(observe(self.model, self._sites, {"inputs_embeds": vectors}))
-
-    @cached_property
-    def _stacks(self) -> dict[str, nn.Module]:
-        """For `encoder` and `decoder`, the module that takes that text."""
-        if self.vision is not None:
-            return {}
-        sites = {a.site for a in self._sites}
-        return {
-            site: find_stack(self.model, [a for a in self._sites if a.site == site])
-            for site in ("encoder", "decoder")
-            if site in sites
-        }
-
-    @cached_property
-    def _layers(self) -> tuple[LayerLinears, ...]:
-        return find_layers(self.model, self._sites, self.spec.name)
 
     def _attentions_for(self, prompt: Prompt) -> dict[tuple[str, int], AttentionShape]:
         """What is there for a prompt; one without vectors asks for nothing."""
@@ -624,22 +451,6 @@ class Backbone:
                 "'random', 'zero', 'prompt: FOLDER' or a prompt",
             )
 
-    def _needs_pictures(self) -> Vision:
-        if self.vision is None:
-            raise BackboneError(
-                "backbone", f"{self.spec.name}, which reads texts", "one that reads pictures", "use read"
-            )
-        return self.vision
-
-    @property
-    def _decodes(self) -> bool:
-        return any(a.site == "decoder" for a in self._sites)
-
-    def _refuse_slots(self, inputs: Mapping[str, Tensor]) -> None:
-        # Inside `prompted` the hooks know which rows may have slots.
-        if self._session is None and not self._bare:
-            refuse_slots(inputs.get("input_ids"))
-
     def _fits(self, n_tokens: int) -> None:
         longest = self.spec.max_positions
         if longest is not None and n_tokens > longest:
@@ -647,11 +458,3 @@ class Backbone:
 
     def _n_tokens(self) -> int:
         return self.spec.vocab if self._tokenizer is None else len(self._tokenizer)
-
-
-def _with_states(output: Any, states: Tensor) -> Any:
-    """A base model's output with other last hidden states."""
-    if isinstance(output, tuple):
-        return (states, *output[1:])
-    output.last_hidden_state = states
-    return output

@@ -25,7 +25,7 @@ from transformers.models.auto.modeling_auto import (
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.image_transform import PixelForm
-from softprompt.backbones.inspection.images import native_size, patch_conv, reads_pictures
+from softprompt.backbones.inspection import native_size, patch_conv, reads_pictures
 from softprompt.backbones.loading import bundled
 from softprompt.backbones.loading.quantization import check_held, is_packed
 from softprompt.backbones.loading.quiet import without_bars
@@ -42,7 +42,6 @@ def load_backbone(
     processor: Any = None,
     image_size: int | None = None,
     shard: bool = False,
-    compile: bool = False,
 ) -> Backbone:
     """A frozen backbone.
 
@@ -62,7 +61,6 @@ def load_backbone(
             what the processor says. Fewer pixels are fewer tokens; the model fits its positions to them.
         shard: share the layers out over the processes of `torch.distributed`, which then must run the same
             passes in the same order. Each loads everything into the processor's memory first.
-        compile: run the layers through torch.compile inside `prompted`; the first passes take longer.
 
     Raises:
         BackboneError: it cannot be found, read or used.
@@ -78,7 +76,7 @@ def load_backbone(
             model.to(_dtype(dtype))  # type: ignore[arg-type]
         where = model.device if device is None else device
         model = model if device is None or shard else model.to(device)  # type: ignore[arg-type]
-        return _ready(_frozen(model, tokenizer, name, _form(processor), image_size), where, shard, compile)
+        return _ready(_frozen(model, tokenizer, name, _form(processor), image_size), where, shard)
     name = str(name_or_path_or_model)
     source = _source(name)
     device = device or _best_device()
@@ -112,15 +110,13 @@ def load_backbone(
         if dtype is None and on_cpu and model.dtype != torch.float32 and not fast_bf16():
             model = model.float()
         model = model if shard else model.to(device)
-    return _ready(_frozen(model, tokenizer, name, _form(processor), image_size), device, shard, compile)
+    return _ready(_frozen(model, tokenizer, name, _form(processor), image_size), device, shard)
 
 
-def _ready(backbone: Backbone, device: str | torch.device, shard: bool, compile: bool) -> Backbone:
-    """The backbone, its layers shared out or compiled where that is asked for; it was described whole."""
+def _ready(backbone: Backbone, device: str | torch.device, shard: bool) -> Backbone:
+    """The backbone, its layers shared out where that is asked for; it was described whole."""
     if shard:
         backbone.shard(device)
-    if compile:
-        backbone.compile()
     return backbone
 
 

@@ -7,7 +7,7 @@ with its path in the file and the nearest known name.
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from softprompt.config.base import Settings
 from softprompt.config.methods import MethodSettings, PrefixTuningSettings
@@ -32,7 +32,16 @@ class BackboneSettings(Settings):
     shard: bool = False
     """Share every frozen layer out over the run's processes, each of which keeps a part of its numbers."""
     compile: bool = False
-    """Run the frozen layers through torch.compile; the first passes take longer."""
+    """No longer offered; `false` alone is taken, so that older recipes are read."""
+
+    @field_validator("compile")
+    @classmethod
+    def _no_compile(cls, value: bool) -> bool:
+        if value:
+            raise ValueError(
+                "true, expected false: layers are no longer compiled; leave backbone.compile out"
+            )
+        return value
 
 
 BLANKS = ("cloze", "probing")

@@ -189,7 +189,6 @@ def load(frozen: BackboneSettings, device: Any, shard: bool = False) -> "Backbon
         attention=frozen.attention,
         image_size=frozen.image_size,
         shard=shard,
-        compile=frozen.compile,
     )
 
 

@@ -5,8 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from softprompt.backbones.activation_cache.cache import TrunkCache
-from softprompt.backbones.activation_cache.store import DiskStates, MemoryStates
+from softprompt.backbones.activation_cache import ActivationCache, DiskStates, MemoryStates
 from softprompt.config import TrainingSettings
 from softprompt.errors import BackboneError, ConfigError, PromptError
 from softprompt.training.progress import RunProgress, clock
@@ -40,7 +39,7 @@ class RunTrunk:
     ):
         self._settings = settings = training.trunk_cache
         self._backbone, self._progress = backbone, progress
-        self._cache: TrunkCache | None = None
+        self._cache: ActivationCache | None = None
         self._states: MemoryStates | DiskStates | None = None
         self._facts: dict[str, Any] | None = None
         self._undo = ExitStack()
@@ -52,7 +51,7 @@ class RunTrunk:
                 self._states = MemoryStates(limit)
             else:
                 self._states = DiskStates(settings.folder or folder, limit, backbone.dtype)
-            self._cache = TrunkCache(backbone, prompts, self._states, self._say_full)
+            self._cache = ActivationCache(backbone, prompts, self._states, self._say_full)
         except (PromptError, BackboneError) as error:
             where, _, why = str(error).partition(": ")
             named = "training.trunk_cache" + ("" if where == "trunk cache" else f": {where}")
@@ -79,7 +78,7 @@ class RunTrunk:
         """What a result says of it, once training is over: nothing without a cache."""
         return {} if self._facts is None else {"trunk_cache": self._facts}
 
-    def _tell(self, cache: TrunkCache) -> dict[str, Any]:
+    def _tell(self, cache: ActivationCache) -> dict[str, Any]:
         assert self._settings is not None
         counts, states = cache.counts, cache.states
         saved = counts.seconds_saved

@@ -6,28 +6,36 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import Protocol
 from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 
-from softprompt.backbones.activation_cache.depth import lowest_layer
-from softprompt.backbones.activation_cache.skip import Trunk, model_layers
-from softprompt.backbones.activation_cache.store import KEY_BYTES, States
+from softprompt.backbones.activation_cache.depth import first_injected_layer
+from softprompt.backbones.activation_cache.skip import LayerSkipper, model_layers
+from softprompt.backbones.activation_cache.store import KEY_BYTES, ActivationStore
+from softprompt.backbones.injection import PassContext
+from softprompt.backbones.inspection import ModelMap, input_weight
 from softprompt.errors import BackboneError
 from softprompt.prompts.prompt import Prompt
 
-if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
-    from softprompt.backbones.injection.session import Session
+
+class Mapped(Protocol):
+    """What a cache needs of a backbone."""
+
+    @property
+    def map(self) -> ModelMap:
+        """Where things are in its model."""
+        ...
+
 
 _READ = {"input_ids", "attention_mask", "token_type_ids"}
 """Of a text: what a key is made of. Rows with more are computed every time."""
 
 
 @dataclass
-class TrunkCounts:
+class CacheCounts:
     """What a cache has done, in rows of batches.
 
     Args:
@@ -57,7 +65,7 @@ class TrunkCounts:
         return self.tokens_found * rate - self.seconds_found
 
 
-class TrunkCache:
+class ActivationCache:
     """The states that enter a layer, kept for each input; later passes start at that layer.
 
     The prompts act in that layer or above, so what is below is a function of the input: its tokens and
@@ -78,22 +86,22 @@ class TrunkCache:
 
     def __init__(
         self,
-        backbone: "Backbone",
+        backbone: Mapped,
         prompts: Iterable[Prompt],
-        states: States,
+        states: ActivationStore,
         when_full: Callable[[], None] = lambda: None,
     ):
-        self._backbone = backbone
-        self._layers = model_layers(backbone.model, backbone.sites, backbone.vision, backbone.spec.name)
+        self._map = where = backbone.map
+        self._layers = model_layers(where.model, where.attentions, where.vision, where.spec.name)
         self._known: WeakSet[Prompt] = WeakSet()
         prompts = list(prompts)
         self.n_below = self._lowest(prompts)
         """How many layers are left out: their number where only a head is trained."""
         self._known.update(prompts)
         modules = list(self._layers.values())[: self.n_below]
-        self._trunk = Trunk(backbone.model, modules, backbone.vision, backbone.spec.name)
+        self._skipper = LayerSkipper(where.model, modules, where.vision, where.spec.name)
         self.states = states
-        self.counts = TrunkCounts()
+        self.counts = CacheCounts()
         self._when_full = when_full
         self._said_full = False
         self._context = self._of_backbone()
@@ -122,27 +130,27 @@ class TrunkCache:
 
     @contextmanager
     def serving(
-        self, session: "Session", inputs: Mapping[str, Tensor], call: Callable[[dict[str, Tensor]], object]
+        self, context: PassContext, inputs: Mapping[str, Tensor], call: Callable[[dict[str, Tensor]], object]
     ) -> Iterator[None]:
         """While entered, a pass over these inputs starts at the cache's layer.
 
         Args:
-            session: the active prompts.
+            context: the outermost call under the active prompts.
             inputs: of the pass.
             call: runs the base model on some rows of them.
         """
-        rows = self._rows(session, inputs)
+        rows = self._rows(context, inputs)
         if rows is None:
             yield
             return
         keys, masks = rows
-        with self._trunk.left_out(self._states(session, inputs, call, keys, masks)):
+        with self._skipper.left_out(self._states(context, inputs, call, keys, masks)):
             yield
 
     @torch.no_grad()
     def _states(
         self,
-        session: "Session",
+        context: PassContext,
         inputs: Mapping[str, Tensor],
         call: Callable[[dict[str, Tensor]], object],
         keys: list[bytes],
@@ -162,8 +170,9 @@ class TrunkCache:
             some = dict(inputs)
             if len(missing) < len(keys):
                 some = {name: tensor[index.to(tensor.device)] for name, tensor in inputs.items()}
-            with session.below(index):
-                fresh = self._trunk.run(lambda: call(some))
+            assert context.below is not None
+            with context.below(index):
+                fresh = self._skipper.run(lambda: call(some))
             counts.computed += len(missing)
             for i, states in zip(missing, fresh, strict=True):
                 own = states if masks is None else states[masks[i].to(states.device)]
@@ -189,7 +198,7 @@ class TrunkCache:
         return whole
 
     def _rows(
-        self, session: "Session", inputs: Mapping[str, Tensor]
+        self, context: PassContext, inputs: Mapping[str, Tensor]
     ) -> tuple[list[bytes], Tensor | None] | None:
         """A key for each row and which of its places are its own, `[batch, seq]`; None: not for the cache."""
         if set(inputs) == {"pixel_values"}:
@@ -207,7 +216,8 @@ class TrunkCache:
         types = inputs.get("token_type_ids")
         types = torch.zeros_like(ids) if types is None else types.detach().cpu()
         both = torch.stack([ids, types], dim=-1).long()
-        shifts = session.text_shifts(len(ids)).tolist()
+        assert context.text_shifts is not None
+        shifts = context.text_shifts(len(ids)).tolist()
         keys = [
             self._key(f"tokens from {shift}".encode(), row[own].numpy())
             for row, own, shift in zip(both, masks, shifts, strict=True)
@@ -222,24 +232,22 @@ class TrunkCache:
 
     def _of_backbone(self) -> bytes:
         """What besides the input decides the states."""
-        backbone = self._backbone
-        config = backbone.model.config
+        config, weight = self._map.model.config, input_weight(self._map.model)
         facts = {
-            "fingerprint": backbone.spec.fingerprint,
+            "fingerprint": self._map.spec.fingerprint,
             "below": self.n_below,
-            "dtype": backbone.dtype,
+            "dtype": weight.dtype,
             "attention": config._attn_implementation,
             "quantization": getattr(config, "quantization_config", None),
-            "device": backbone.device.type,
+            "device": weight.device.type,
             "torch": torch.__version__,
             "transformers": version("transformers"),
         }
-        self._device = backbone.device
+        self._device = weight.device
         return repr(sorted((key, str(value)) for key, value in facts.items())).encode("utf-8")
 
     def _lowest(self, prompts: Iterable[Prompt]) -> int:
-        backbone = self._backbone
-        return lowest_layer(backbone.model, self._layers, backbone.vision, prompts, backbone.spec.name)
+        return first_injected_layer(self._map, self._layers, prompts)
 
     def _full(self) -> None:
         self.counts.unkept += 1

@@ -1,39 +1,31 @@
 """The lowest layer that prompts act in: all below it is a function of the input alone."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import cached_property
 
-import torch
 from torch import nn
-from transformers import PreTrainedModel
 
-from softprompt.backbones.injection.weights import Weights
-from softprompt.backbones.inspection.spec import probe
-from softprompt.backbones.inspection.vision import Vision
+from softprompt.backbones.injection import Weights
+from softprompt.backbones.inspection import ModelMap
 from softprompt.errors import PromptError
 from softprompt.prompts.prompt import Prompt
 
 
-def lowest_layer(
-    model: PreTrainedModel,
-    layers: Mapping[int, nn.Module],
-    vision: Vision | None,
-    prompts: Iterable[Prompt],
-    name: str,
+def first_injected_layer(
+    model_map: ModelMap, layers: Mapping[int, nn.Module], prompts: Iterable[Prompt]
 ) -> int:
     """The place, among all layers, of the first that a prompt acts in; their number where none does.
 
     Args:
-        model: the model.
-        layers: its layers by number, see `trunk.model_layers`.
-        vision: the model where it reads pictures.
+        model_map: of the backbone.
+        layers: its layers by number, see `skip.model_layers`.
         prompts: that will be active.
-        name: of the backbone, for errors.
 
     Raises:
         PromptError: a prompt that acts before or in the first layer, with the reason.
     """
-    where = _Where(model, layers, vision, name)
+    name = model_map.spec.name
+    where = _Where(model_map, layers)
     lowest = len(layers)
     for prompt in prompts:
         for place, what in where.acts(prompt):
@@ -51,15 +43,12 @@ def lowest_layer(
 class _Where:
     """Where in a model the parts of a prompt act."""
 
-    def __init__(
-        self, model: PreTrainedModel, layers: Mapping[int, nn.Module], vision: Vision | None, name: str
-    ):
-        self.model, self.vision, self.name = model, vision, name
+    def __init__(self, model_map: ModelMap, layers: Mapping[int, nn.Module]):
+        self.map = model_map
         self.numbers = list(layers)
         self.of_module = {
             inner: place for place, layer in enumerate(layers.values()) for inner in layer.modules()
         }
-        self._behind: set[nn.Module] | None = None
 
     def acts(self, prompt: Prompt) -> Iterable[tuple[int, str]]:
         """For each part of a prompt the first layer it acts in, and words for it."""
@@ -75,10 +64,10 @@ class _Where:
         for layers in card.sites.values():
             first = min(layers)
             yield self.numbers.index(first), f"key/values in layer {first}"
-        for key, places in Weights(self.model, prompt.weights, self.name).places.items():
+        for key, places in Weights(self.map.model, prompt.weights, self.map.spec.name).places.items():
             for module, _ in places:
                 yield self._of(module), f"a tuned tensor before the first layers' end ({key})"
-        modules = dict(self.model.named_modules()) if prompt.inserts else {}
+        modules = dict(self.map.model.named_modules()) if prompt.inserts else {}
         for key in prompt.inserts:
             yield self._of(modules[key]), f"a module beside {key}"
 
@@ -87,33 +76,10 @@ class _Where:
             return self.of_module[module]
         return len(self.numbers) if module in self.behind else 0
 
-    @property
+    @cached_property
     def behind(self) -> set[nn.Module]:
         """Modules that run only when the last layer has ended: the final norm and heads."""
-        if self._behind is None:
-            self._behind = self._look()
-        return self._behind
-
-    @torch.no_grad()
-    def _look(self) -> set[nn.Module]:
+        model = self.map.model
         last = next(m for m, place in self.of_module.items() if place == len(self.numbers) - 1)
-        ended = False
-        early: set[nn.Module] = set()
-        late: set[nn.Module] = set()
-
-        def begin(module: nn.Module, args: Any) -> None:
-            (late if ended else early).add(module)
-
-        def end(module: nn.Module, args: Any, output: Any) -> None:
-            nonlocal ended
-            ended = True
-
-        base = self.model.base_model
-        handles = [module.register_forward_pre_hook(begin) for module in base.modules()]
-        handles.append(last.register_forward_hook(end))
-        try:
-            probe(self.model, None if self.vision is None else self.vision.size)
-        finally:
-            for handle in handles:
-                handle.remove()
-        return (late - early) | (set(self.model.modules()) - set(base.modules()))
+        base = set(model.base_model.modules())
+        return (self.map.behind(last) & base) | (set(model.modules()) - base)

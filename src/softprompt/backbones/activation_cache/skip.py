@@ -8,14 +8,18 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.inspection.attention_sites import AttentionSite
-from softprompt.backbones.inspection.images import size_options, unmasked
-from softprompt.backbones.inspection.layers import layer_around
-from softprompt.backbones.inspection.spec import word_embeddings
-from softprompt.backbones.inspection.vision import Vision
+from softprompt.backbones.dispatch import Forward, Override, overriding, standing
+from softprompt.backbones.inspection import (
+    AttentionSite,
+    Vision,
+    eval_mode,
+    layer_around,
+    size_options,
+    unmasked,
+    word_embeddings,
+)
 from softprompt.errors import BackboneError
 
-_MISSING = object()
 _PROBE_LEN = 5
 
 
@@ -54,7 +58,7 @@ def model_layers(
     return {a.layer: layer for a, layer in zip(ordered, layers, strict=True) if layer is not None}
 
 
-class Trunk:
+class LayerSkipper:
     """The layers of a model below some layer.
 
     Args:
@@ -84,16 +88,16 @@ class Trunk:
             call: calls the model.
         """
 
-        def leave(module: nn.Module, args: Any, output: Any) -> None:
+        def leave(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            output = below(*args, **kwargs)
             raise _Left(output if isinstance(output, Tensor) else output[0])
 
-        handle = self.layers[-1].register_forward_hook(leave)
+        last = self.layers[-1]
         try:
-            call()
+            with standing([last]), overriding({last: leave}):
+                call()
         except _Left as left:
             return left.states
-        finally:
-            handle.remove()
         raise BackboneError(
             "trunk cache",
             f"a pass of {self.name} that never came to its layer {len(self.layers) - 1}",
@@ -109,23 +113,14 @@ class Trunk:
         Args:
             states: as `run` gives them.
         """
-        given: dict[nn.Module, Callable[..., Any]] = {
-            layer: _Passing(self.n_outputs[layer]) for layer in self.layers
+        given: dict[nn.Module, Override] = {
+            layer: _passing(self.n_outputs[layer], None) for layer in self.layers
         }
-        given[self.layers[-1]] = _Passing(self.n_outputs[self.layers[-1]], states)
+        given[self.layers[-1]] = _passing(self.n_outputs[self.layers[-1]], states)
         if self.vision is not None:
-            given[self.vision.conv] = _NoPatches(self.vision)
-        before = {module: module.__dict__.get("forward", _MISSING) for module in given}
-        try:
-            for module, forward in given.items():
-                module.__dict__["forward"] = forward
+            given[self.vision.conv] = _no_patches(self.vision)
+        with standing(given), overriding(given):
             yield
-        finally:
-            for module, forward in before.items():
-                if forward is _MISSING:
-                    del module.__dict__["forward"]
-                else:
-                    module.__dict__["forward"] = forward
 
     @torch.no_grad()
     def _try_out(self) -> None:
@@ -138,21 +133,18 @@ class Trunk:
                 self.n_outputs[module] = len(output)
 
         handles = [layer.register_forward_hook(note) for layer in self.layers]
-        training = {module: module.training for module in self.model.modules()}
-        self.model.eval()
         try:
-            whole = self._probe()
-            for handle in handles:
-                handle.remove()
-            if len(self.n_outputs) < len(self.layers):
-                raise self._refusal("layers that hand on more than their states")
-            with self.left_out(self.run(self._probe)):
-                cut = self._probe()
+            with eval_mode(self.model):
+                whole = self._probe()
+                for handle in handles:
+                    handle.remove()
+                if len(self.n_outputs) < len(self.layers):
+                    raise self._refusal("layers that hand on more than their states")
+                with self.left_out(self.run(self._probe)):
+                    cut = self._probe()
         finally:
             for handle in handles:
                 handle.remove()
-            for module, flag in training.items():
-                module.training = flag
         whole, cut = whole.last_hidden_state.float(), cut.last_hidden_state.float()
         # Wrong ways are wrong by the size of the states; rounding alone is smaller than this by far.
         if float((whole - cut).abs().max()) > 1e-2 * float(whole.abs().max()):
@@ -188,27 +180,24 @@ class _Left(Exception):
         self.states = states
 
 
-class _Passing:
-    """In place of a layer's forward: gives what came in, or known states."""
+def _passing(n_outputs: int | None, states: Tensor | None) -> Override:
+    """In place of a layer: gives what came in, or known states."""
 
-    def __init__(self, n_outputs: int | None, states: Tensor | None = None):
-        self.n_outputs = n_outputs
-        self.states = states
+    def passing(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        given = states
+        if given is None:
+            given = args[0] if args else kwargs["hidden_states"]
+        return given if n_outputs is None else (given, *[None] * (n_outputs - 1))
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        states = self.states
-        if states is None:
-            states = args[0] if args else kwargs["hidden_states"]
-        return states if self.n_outputs is None else (states, *[None] * (self.n_outputs - 1))
+    return passing
 
 
-class _NoPatches:
-    """In place of the patch convolution's forward: zeros of the right shape, which no one reads."""
+def _no_patches(vision: Vision) -> Override:
+    """In place of the patch convolution: zeros of the right shape, which no one reads."""
 
-    def __init__(self, vision: Vision):
-        self.weight = vision.conv.weight
-        self.patch = vision.patch
+    def none(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        pixels, weight = args[0], vision.conv.weight
+        rows, columns = (side // patch for side, patch in zip(pixels.shape[-2:], vision.patch, strict=True))
+        return weight.new_zeros(()).expand(len(pixels), weight.shape[0], rows, columns)
 
-    def __call__(self, pixels: Tensor) -> Tensor:
-        rows, columns = pixels.shape[-2] // self.patch[0], pixels.shape[-1] // self.patch[1]
-        return self.weight.new_zeros(()).expand(len(pixels), self.weight.shape[0], rows, columns)
+    return none

@@ -23,7 +23,7 @@ _RECORD = struct.Struct(f"<{KEY_BYTES}sQIII")
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
 
 
-class States(Protocol):
+class ActivationStore(Protocol):
     """Where states are kept; what is kept stays, so that the same rows are found in every epoch."""
 
     limit_bytes: int

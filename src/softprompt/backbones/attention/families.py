@@ -1,61 +1,33 @@
 """Families that compute attention themselves: DeBERTa v1, DeBERTa v2 (and v3), MPNet.
 
-They add biases of their own to the scores and never ask for a registered attention function. Where an
-interception stands on such a module, a forward that asks for it takes the place of the module's own;
-elsewhere the module's own runs. Prompt columns get no relative bias.
+They add biases of their own to the scores and never ask for a registered attention function. Where attention
+calls are intercepted, a forward that asks takes the place of the module's own, for that call alone. Prompt
+columns get no relative bias.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor, finfo, nn
 from torch import bool as bool_
 
-from softprompt.backbones.attention.interface import AttentionCall, standing_on
+from softprompt.backbones.attention.interface import AttentionCall, answered
+from softprompt.backbones.dispatch import Override
 from softprompt.errors import BackboneError
 
-_MISSING = object()
+
+def self_computed(modules: Iterable[nn.Module]) -> dict[nn.Module, Override]:
+    """Overrides under which the self-computed attentions among these modules ask what intercepts them."""
+    return {
+        module: _asking(module, forward)
+        for module in modules
+        if (forward := _FORWARDS.get((type(module).__module__, type(module).__name__))) is not None
+    }
 
 
-@contextmanager
-def reachable(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """While active, modules that compute attention themselves heed what stands on them; undone exactly."""
-    before: list[tuple[nn.Module, Any]] = []
-    try:
-        for module in modules:
-            ours = _FORWARDS.get((type(module).__module__, type(module).__name__))
-            old = module.__dict__.get("forward", _MISSING)
-            if ours is None or isinstance(old, _Heeding):  # an outer call did it
-                continue
-            before.append((module, old))
-            module.__dict__["forward"] = _Heeding(module, module.forward, ours)
-        yield
-    finally:
-        for module, old in before:
-            if old is _MISSING:
-                del module.__dict__["forward"]
-            else:
-                module.__dict__["forward"] = old
-
-
-def computes_itself(model: nn.Module) -> bool:
-    """Whether any attention of the model is computed by its own forward."""
-    return any((type(m).__module__, type(m).__name__) in _FORWARDS for m in model.modules())
-
-
-class _Heeding:
-    """The module's own forward, unless an interception stands on it."""
-
-    def __init__(self, module: nn.Module, own: Callable[..., Any], ours: Callable[..., Any]):
-        self.module = module
-        self.own = own
-        self.ours = ours
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        ours = standing_on(self.module) is not None
-        return self.ours(self.module, *args, **kwargs) if ours else self.own(*args, **kwargs)
+def _asking(module: nn.Module, forward: Callable[..., Any]) -> Override:
+    return lambda below, args, kwargs: forward(module, *args, **kwargs)
 
 
 def _mpnet(
@@ -146,14 +118,12 @@ def _intercepted(
     bias: Any,
     scale: float,
 ) -> tuple[Tensor, Tensor | None]:
-    interception = standing_on(module)
-    assert interception is not None
     kwargs = {
         "position_bias": bias if isinstance(bias, Tensor) else None,
         "scaling": scale,
         "is_causal": False,
     }
-    return interception(AttentionCall(_attend, "eager", module, query, key, value, mask, kwargs))
+    return answered(AttentionCall(_attend, "eager", module, query, key, value, mask, kwargs))
 
 
 def _attend(
@@ -172,15 +142,15 @@ def _attend(
     scores = query @ key.transpose(-1, -2) * scaling
     if position_bias is not None:
         scores = scores + position_bias
-    scores = _talk(getattr(module, "head_logits_proj", None), scores)
+    scores = _across_heads(getattr(module, "head_logits_proj", None), scores)
     if mask is not None:
         shut = finfo(scores.dtype).min
         scores = scores.masked_fill(~mask, shut) if mask.dtype == bool_ else scores + mask
-    weights = _talk(getattr(module, "head_weights_proj", None), module.dropout(scores.softmax(-1)))
+    weights = _across_heads(getattr(module, "head_weights_proj", None), module.dropout(scores.softmax(-1)))
     return (weights @ value).transpose(1, 2).contiguous(), weights
 
 
-def _talk(between_heads: Callable[[Tensor], Tensor] | None, scores: Tensor) -> Tensor:
+def _across_heads(between_heads: Callable[[Tensor], Tensor] | None, scores: Tensor) -> Tensor:
     """DeBERTa v1's talking heads, a linear map over the head axis."""
     if between_heads is None:
         return scores

@@ -1,31 +1,31 @@
-"""The one attention function: every family's attention passes here while a prompt is active.
+"""The one attention function: every family's attention passes here and asks what acts for its caller.
 
-transformers asks its `AttentionInterface` for the function named in a config. Inside `routed`
-(`routing.py`) the configs name ours, which hands each call to whatever was put on the module, and to the
-stock function unchanged where nothing was.
+transformers looks attention functions up in its `AttentionInterface` by the name in a config. Ours stand
+there under the families' own names (`sdpa`, `eager`), so no config is ever changed. While nothing acts in
+the caller's context they hand the call to the stock function as it came.
 """
 
+import inspect
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from types import MappingProxyType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers import AttentionInterface
 
 from softprompt.backbones.attention.cpu_backward import attend, pays
 from softprompt.errors import BackboneError
 
-Stock = Callable[..., tuple[Tensor, Tensor | None]]
+AttentionFunction = Callable[..., tuple[Tensor, Tensor | None]]
 KERNELS = ("sdpa", "eager")
 """Attention kernels that a prompt can work with."""
-
-PREFIX = "softprompt_"
-"""What our functions' names begin with, before the kernel's."""
-
-_SLOT = "_softprompt"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class AttentionCall:
         kwargs: the family's other arguments.
     """
 
-    stock: Stock
+    stock: AttentionFunction
     kernel: str
     module: nn.Module
     query: Tensor
@@ -58,45 +58,153 @@ class AttentionCall:
 
 
 Interception = Callable[[AttentionCall], tuple[Tensor, Tensor | None]]
-"""What can be put on an attention module; gives `[batch, seq, head, value_dim]` and weights or None."""
+"""Answers attention calls; gives `[batch, seq, head, value_dim]` and weights or None."""
+
+_INTERCEPTION: ContextVar[Interception | None] = ContextVar("attention", default=None)
+_WATCHES: ContextVar[Mapping[nn.Module, Callable[[AttentionCall], AttentionCall]]] = ContextVar(
+    "watches", default=MappingProxyType({})
+)
 
 
-def put(module: nn.Module, interception: Interception | None) -> None:
-    """Put an interception on an attention module, or take it off with None."""
-    # Straight into __dict__: an nn.Module among the values must not become a submodule of the backbone.
-    if interception is None:
-        module.__dict__.pop(_SLOT, None)
-    else:
-        module.__dict__[_SLOT] = interception
+@contextmanager
+def intercepting(interception: Interception | None) -> Iterator[None]:
+    """Within this context, and for its calls alone, attention calls are answered so; None: as usual."""
+    install()
+    token = _INTERCEPTION.set(interception)
+    try:
+        yield
+    finally:
+        _INTERCEPTION.reset(token)
 
 
-def standing_on(module: nn.Module) -> Interception | None:
-    """The interception on an attention module, if any."""
-    return module.__dict__.get(_SLOT)
+def interception() -> Interception | None:
+    """What answers attention calls in this context."""
+    return _INTERCEPTION.get()
 
 
-def _attention(kernel: str) -> Stock:
-    def attend(
+def intercept(interception: Interception | None) -> None:
+    """From now on attention calls of this context are answered so; None: as usual."""
+    install()
+    _INTERCEPTION.set(interception)
+
+
+def answered(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
+    """A call's answer in this context."""
+    acting, watch = _INTERCEPTION.get(), _WATCHES.get().get(call.module)
+    call = call if watch is None else watch(call)
+    return call.as_usual() if acting is None else acting(call)
+
+
+@contextmanager
+def watching(module: nn.Module, watch: Callable[[AttentionCall], AttentionCall]) -> Iterator[None]:
+    """Within this context the calls of one attention are shown first, and answered as they would be.
+
+    Args:
+        module: the attention.
+        watch: gives the call to be answered in its place.
+    """
+    install()
+    token = _WATCHES.set({**_WATCHES.get(), module: watch})
+    try:
+        yield
+    finally:
+        _WATCHES.reset(token)
+
+
+class Recorder:
+    """Notes every attention call and computes it as usual."""
+
+    def __init__(self) -> None:
+        self.calls: list[AttentionCall] = []
+
+    def __call__(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
+        """Note the call."""
+        self.calls.append(call)
+        return call.as_usual()
+
+
+def check_kernel(config: Any) -> None:
+    """Refuse a kernel that a prompt cannot work with.
+
+    Raises:
+        BackboneError: it is neither `sdpa` nor `eager`.
+    """
+    kernel = getattr(config, "_attn_implementation", None)
+    if kernel is not None and kernel not in KERNELS:
+        raise BackboneError(
+            "backbone.attention",
+            f"the kernel '{kernel}'",
+            "'sdpa' or 'eager'",
+            "load the model with attn_implementation='sdpa', or call model.set_attn_implementation('sdpa')",
+        )
+
+
+# -- what stands in transformers' registry -------------------------------------------------------------
+
+_LOCK = threading.Lock()
+_OURS: dict[str, AttentionFunction] = {}
+
+
+def install() -> None:
+    """Put our functions into transformers' registry, around whatever stands there now."""
+    registry = AttentionInterface._global_mapping
+    if all(registry.get(kernel) is _OURS.get(kernel) for kernel in KERNELS) and _OURS:
+        return
+    with _LOCK:
+        for kernel in KERNELS:
+            stock = registry.get(kernel)
+            if stock is None or stock is not _OURS.get(kernel):
+                _OURS[kernel] = _dispatcher(kernel, stock)
+                AttentionInterface.register(kernel, _OURS[kernel])
+
+
+def _dispatcher(kernel: str, stock: AttentionFunction | None) -> AttentionFunction:
+    """A function for the registry: the stock one, or what acts in the caller's context."""
+
+    def attention(
         module: nn.Module,
         query: Tensor,
         key: Tensor,
         value: Tensor,
         attention_mask: Tensor | None,
+        *args: Any,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        stock = _sdpa if kernel == "sdpa" else _eager(module)
-        call = AttentionCall(stock, kernel, module, query, key, value, attention_mask, kwargs)
-        interception = standing_on(module)
-        return call.as_usual() if interception is None else interception(call)
+        function = stock or eager_of(type(module))
+        # Graphs are compiled for calls without prompts only; under prompts the model runs as it is. One of
+        # ours that somebody's own function is wrapped around has a newer one before it.
+        if torch.compiler.is_dynamo_compiling() or _OURS[kernel] is not attention:
+            return function(module, query, key, value, attention_mask, *args, **kwargs)
+        if _INTERCEPTION.get() is None and not _WATCHES.get():
+            return function(module, query, key, value, attention_mask, *args, **kwargs)
+        kwargs |= _named(function, args)
+        return answered(AttentionCall(function, kernel, module, query, key, value, attention_mask, kwargs))
 
-    return attend
+    return attention
 
 
-def _sdpa(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any
+def _named(function: AttentionFunction, args: tuple[Any, ...]) -> dict[str, Any]:
+    """Further positional arguments (a scale, a dropout) by their names."""
+    if not args:
+        return {}
+    names = list(inspect.signature(function).parameters)[5:]
+    return dict(zip(names, args, strict=False))
+
+
+def quick(call: AttentionCall) -> AttentionCall:
+    """The same call, answered with a faster backward pass where there is one (see `cpu_backward.py`)."""
+    return replace(call, stock=partial(_quick_sdpa, call.stock)) if call.kernel == "sdpa" else call
+
+
+def _quick_sdpa(
+    stock: AttentionFunction,
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """The registered function, with a faster backward pass where there is one."""
-    stock = ALL_ATTENTION_FUNCTIONS["sdpa"]
     # What it refuses (softcap), it still gets to refuse.
     odd = any(kwargs.get(name) is not None for name in ("position_bias", "cache", "softcap"))
     if odd or not pays(query, key, value, mask, kwargs.get("dropout") or 0.0):
@@ -115,17 +223,30 @@ def _sdpa(
     return out, None
 
 
-def _eager(module: nn.Module) -> Stock:
-    """The eager function of the module's own family, which is not registered anywhere."""
-    for cls in type(module).__mro__:
-        found = getattr(sys.modules[cls.__module__], "eager_attention_forward", None)
-        if found is not None:
-            return found
+@cache
+def eager_of(attention: type[nn.Module]) -> AttentionFunction:
+    """The eager function that a family's attention names in its own code; it is registered nowhere."""
+    for cls in attention.__mro__:
+        forward = inspect.unwrap(cls.__dict__["forward"]) if "forward" in cls.__dict__ else None
+        code = getattr(forward, "__code__", None)
+        for name in () if code is None else code.co_names:
+            if name.endswith("eager_attention_forward") and name in forward.__globals__:  # type: ignore[union-attr]
+                return forward.__globals__[name]  # type: ignore[union-attr]
+    for cls in attention.__mro__:
+        function = getattr(sys.modules[cls.__module__], "eager_attention_forward", None)
+        if function is not None:
+            return function
     raise BackboneError(
-        type(module).__name__, "no eager attention function", "one in its file", "load with attention='sdpa'"
+        attention.__name__,
+        "an attention without an eager function",
+        "one in its family's file",
+        "load the model with attention='sdpa'",
     )
 
 
-for _kernel in KERNELS:
-    AttentionInterface.register(PREFIX + _kernel, _attention(_kernel))
-    AttentionMaskInterface.register(PREFIX + _kernel, ALL_MASK_ATTENTION_FUNCTIONS[_kernel])
+def answered_by(call: AttentionCall, stock: AttentionFunction) -> AttentionCall:
+    """The same call with another stock function."""
+    return replace(call, stock=stock)
+
+
+install()

@@ -1,10 +1,10 @@
-"""What is refused before anything is put on a model."""
+"""Where a prompt enters a model, how many positions it takes there, and what is refused before that."""
 
 from collections.abc import Sequence
 
 from torch import Tensor
 
-from softprompt.backbones.inspection.spec import BackboneSpec
+from softprompt.backbones.inspection import AttentionSite, BackboneSpec
 from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts.placements import AttentionShape
 from softprompt.prompts.prompt import Prompt
@@ -66,3 +66,44 @@ def check_prompt(prompt: Prompt, spec: BackboneSpec, there: dict[tuple[str, int]
         for layer in layers:
             if (site, layer) not in there:
                 raise BackboneError("prompted", f"{site} layer {layer}", f"layers that {spec.name} has")
+
+
+def stands_in_front(prompt: Prompt | None) -> bool:
+    """Whether a prompt is soft tokens in front of the text."""
+    return _is_soft(prompt, "front")
+
+
+def stands_in_text(prompt: Prompt | None) -> bool:
+    """Whether a prompt is vectors in slots of the text."""
+    return _is_soft(prompt, "in_place")
+
+
+def _is_soft(prompt: Prompt | None, slots: str) -> bool:
+    if prompt is None:
+        return False
+    return prompt.card.placement == "slot_embeddings" and prompt.card.slots == slots
+
+
+def reaches(prompt: Prompt | None, attention: AttentionSite, in_front: bool) -> bool:
+    """Whether a prompt has key/values in an attention; soft tokens do unless they stand in the input."""
+    if prompt is None:
+        return False
+    if stands_in_front(prompt):
+        return not in_front
+    return attention.layer in prompt.card.sites.get(attention.site, [])
+
+
+def shift(prompt: Prompt | None, site: str, in_front: bool) -> int:
+    """By how much the positions of a site's text are moved for a prompt."""
+    if prompt is None or prompt.card.positions == "unshifted":
+        return 0
+    if stands_in_front(prompt):  # soft tokens in the input are counted with the text
+        return 0 if in_front else prompt.length
+    return prompt.length if site in prompt.card.sites else 0
+
+
+def occupied(prompt: Prompt | None, site: str, in_front: bool) -> int:
+    """Positions that a prompt takes from the text."""
+    if in_front and site == "encoder" and prompt is not None and stands_in_front(prompt):
+        return prompt.length
+    return shift(prompt, site, in_front)

@@ -34,7 +34,7 @@ class Entry:
 
 
 @dataclass
-class Sheet:
+class KeyValueTable:
     """The key/values of every active prompt in some layers of one size, padded to the longest prompt.
 
     Args:
@@ -54,10 +54,10 @@ class Sheet:
         """What a batch needs in one layer.
 
         Args:
-            layer: index in this sheet.
+            layer: index in this table.
             rows: for each row its prompt, `[batch]`, the same for every batch of one size; None is one
                 prompt for all.
-            masks: masks by row, kept for all sheets, so that what is derived from them is shared.
+            masks: masks by row, kept for all tables, so that what is derived from them is shared.
         """
         batch = 0 if rows is None else len(rows)
         if batch not in self._by_rows:
@@ -76,15 +76,19 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Tables:
-    """Every attention that a prompt enters, as a layer of a sheet."""
+    """Every attention that a prompt enters, as a layer of a table."""
 
-    sheets: dict[Where, tuple[Sheet, int]]
+    tables: dict[Where, tuple[KeyValueTable, int]]
     _masks: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
     def entry(self, where: Where, rows: Tensor | None) -> Entry:
-        """What a batch needs in one attention; `rows` as in `Sheet.entry`."""
-        sheet, layer = self.sheets[where]
-        return sheet.entry(layer, rows, self._masks)
+        """What a batch needs in one attention; `rows` as in `KeyValueTable.entry`."""
+        table, layer = self.tables[where]
+        return table.entry(layer, rows, self._masks)
+
+    def tensors(self) -> list[Tensor]:
+        """All of their keys and values."""
+        return [tensor for table, _ in self.tables.values() for tensor in (table.keys, table.values)]
 
 
 def make_tables(placed: Sequence[Sequence[KeyValues]], dtype: torch.dtype) -> Tables:
@@ -94,7 +98,7 @@ def make_tables(placed: Sequence[Sequence[KeyValues]], dtype: torch.dtype) -> Ta
         placed: the key/values of each prompt (empty for rows without a prompt).
         dtype: the backbone's precision; prompts are cast once here, not in every layer.
     """
-    # Layers that the same blocks cover share a sheet: (prompt_id, block number) of each.
+    # Layers that the same blocks cover share a table: (prompt_id, block number) of each.
     covering: dict[Where, list[tuple[int, int]]] = {}
     for prompt_id, blocks in enumerate(placed):
         for number, block in enumerate(blocks):
@@ -103,21 +107,21 @@ def make_tables(placed: Sequence[Sequence[KeyValues]], dtype: torch.dtype) -> Ta
     groups: dict[tuple[str, tuple[tuple[int, int], ...]], list[int]] = {}
     for (site, layer), blocks in covering.items():
         groups.setdefault((site, tuple(blocks)), []).append(layer)
-    sheets: dict[Where, tuple[Sheet, int]] = {}
+    tables: dict[Where, tuple[KeyValueTable, int]] = {}
     masks: dict[tuple[int, ...], Tensor] = {}
     for (site, numbers), layers in groups.items():
         chosen = {prompt_id: placed[prompt_id][number] for prompt_id, number in numbers}
-        sheet = _sheet([chosen.get(prompt_id) for prompt_id in range(len(placed))], layers, dtype, masks)
-        sheets |= {(site, layer): (sheet, i) for i, layer in enumerate(layers)}
-    return Tables(sheets)
+        table = _table([chosen.get(prompt_id) for prompt_id in range(len(placed))], layers, dtype, masks)
+        tables |= {(site, layer): (table, i) for i, layer in enumerate(layers)}
+    return Tables(tables)
 
 
-def _sheet(
+def _table(
     blocks: Sequence[KeyValues | None],
     layers: list[int],
     dtype: torch.dtype,
     masks: dict[tuple[int, ...], Tensor],
-) -> Sheet:
+) -> KeyValueTable:
     lengths = [0 if block is None else block.length for block in blocks]
     longest = max(lengths)
     pairs = [None if block is None else _of_layers(block, layers) for block in blocks]
@@ -128,10 +132,10 @@ def _sheet(
     counts = torch.tensor(lengths, device=keys.device)
     valid = None
     if min(lengths) < longest:
-        # One mask for all sheets of equal lengths, so that what is derived from it is computed once.
+        # One mask for all tables of equal lengths, so that what is derived from it is computed once.
         made = torch.arange(longest, device=keys.device)[None] < counts[:, None]
         valid = masks.setdefault(tuple(lengths), made)
-    return Sheet(keys, values, valid, counts)
+    return KeyValueTable(keys, values, valid, counts)
 
 
 def _of_layers(block: KeyValues, layers: list[int]) -> tuple[Tensor, Tensor]:

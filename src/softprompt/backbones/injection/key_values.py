@@ -1,141 +1,117 @@
-"""What stands on an attention module while prompts are active."""
+"""A prompt's keys and values before an attention's own."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from softprompt.backbones.attention.families import self_computed
 from softprompt.backbones.attention.interface import AttentionCall, Interception
 from softprompt.backbones.attention.prefix import attend_with_prefix
-from softprompt.backbones.injection.key_value_tables import Tables
+from softprompt.backbones.dispatch import Forward, Override
+from softprompt.backbones.injection.injector import PassContext
 from softprompt.backbones.injection.positions import relative_columns
-from softprompt.backbones.injection.vision_lowering import VisualTables
-from softprompt.backbones.inspection.attention_sites import AttentionSite
+from softprompt.backbones.inspection import AttentionSite, Stack, has_relative_bias
 from softprompt.errors import BackboneError
 
 
-@dataclass
-class Lowered:
-    """The prompts' tensors as one forward pass uses them."""
-
-    tables: Tables
-    weights: dict[str, Tensor]
-    visual: VisualTables = field(default_factory=VisualTables)
-    widened: dict[Any, Any] = field(default_factory=dict)
-    """Masks that were widened for this batch, since all layers share them."""
-
-
-class Prefix:
-    """The attention of one site with the active prompts' key/values before its own.
+class KeyValueInjector:
+    """Puts each row's key/values before the real ones, in every attention that a prompt reaches.
 
     Args:
-        target: where it stands.
-        bias_owner: the module with T5's relative position bias which this attention uses, if any.
+        targets: the model's attentions in the order of their calls, each with whether a prompt reaches it.
+        stacks: by site, the module that takes the text.
+        begins: modules with whose call a run over the layers begins.
         shifted: which prompts occupy positions, `[prompt_id]`.
-        now: the current pass.
-        rows_for: which prompt each row of a batch has (None: one for all).
-        text_positions: unshifted positions of the current text, `[batch or 1, seq]`.
+        windowed: whether attentions see windows, which follow picture by picture, in place of rows.
     """
 
     def __init__(
         self,
-        target: AttentionSite,
-        bias_owner: nn.Module | None,
-        shifted: Tensor,
-        now: Callable[[], Lowered],
-        rows_for: Callable[[int], Tensor | None],
-        text_positions: Callable[[], Tensor | None],
+        targets: Sequence[tuple[AttentionSite, bool]],
+        stacks: Mapping[str, Stack],
+        begins: Sequence[nn.Module],
+        shifted: Sequence[bool],
+        windowed: bool = False,
     ):
-        self.where = (target.site, target.layer)
-        self.bias_owner = bias_owner
-        self.shifted = shifted
-        self.now = now
-        self.rows_for = rows_for
-        self.text_positions = text_positions
+        self.stacks = stacks
+        self.begins = list(begins)
+        self.windowed = windowed
+        self.shifted = torch.tensor(list(shifted))
+        by_module: dict[nn.Module, list[tuple[AttentionSite, bool]]] = {}
+        for site, reached in targets:
+            by_module.setdefault(site.module, []).append((site, reached))
+        self.by_module = {m: sites for m, sites in by_module.items() if any(r for _, r in sites)}
+        self.shares_modules = any(len(sites) > 1 for sites in self.by_module.values())
+        self._self_computed = self_computed(self.by_module)
+        bias_owners = {site: stack.bias_owner for site, stack in stacks.items()}
+        self._bias_owner = {
+            module: module if has_relative_bias(module) else bias_owners.get(sites[0][0].site)
+            for module, sites in self.by_module.items()
+        }
 
-    def __call__(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
-        """The attention with this layer's prompts before it."""
-        laid = self.laid(call.query.shape[0], call.kwargs.get("position_bias") is not None)
-        return attend_with_prefix(call, laid.keys, laid.values, laid.valid, laid.bias, self.now().widened)
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """Where a run begins, and attentions that never ask the registered function."""
+        return [*self.begins, *self._self_computed]
 
-    def laid(self, batch: int, biased: bool = True) -> "Laid":
-        """This layer's prompts as a batch needs them.
+    def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
+        """Forget the last run's masks and turns when a run begins."""
 
-        Args:
-            batch: rows of the batch.
-            biased: whether the attention adds relative position biases, where the family has them.
-        """
-        rows = self.rows_for(batch)
-        entry = self.now().tables.entry(self.where, rows)
-        bias = None
-        if biased and self.bias_owner is not None:
-            shifted = self.shifted if rows is None else self.shifted[rows]
-            at = self.text_positions()
-            assert at is not None
-            bias = relative_columns(self.bias_owner, entry.lengths, shifted, entry.keys.shape[2], at)
-        return Laid(entry.keys, entry.values, entry.valid, bias)
+        def fresh(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            context.widened.clear()
+            context.layer_calls.clear()
+            return below(*args, **kwargs)
+
+        return dict.fromkeys(self.begins, fresh) | self._self_computed
+
+    def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
+        """Attend with the prompts before the text."""
+        return {module: self._attend(context, sites) for module, sites in self.by_module.items()}
+
+    def _attend(self, context: PassContext, sites: list[tuple[AttentionSite, bool]]) -> Interception:
+        if len(sites) == 1:
+            return self._with_prompts(context, sites[0][0])
+        answers = [self._with_prompts(context, site) if reached else None for site, reached in sites]
+        return _in_turn(context, answers)
+
+    def _rows(self, context: PassContext, batch: int) -> Tensor | None:
+        if self.windowed and context.rows is not None:
+            return context.rows.repeat_interleave(batch // len(context.rows))
+        return context.rows_for(batch)
+
+    def _with_prompts(self, context: PassContext, target: AttentionSite) -> Interception:
+        where = (target.site, target.layer)
+        owner = self._bias_owner[target.module]
+
+        def attend(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
+            rows = self._rows(context, call.query.shape[0])
+            entry = context.lowered.tables.entry(where, rows)
+            bias = None
+            if owner is not None and call.kwargs.get("position_bias") is not None:
+                shifted = self.shifted if rows is None else self.shifted[rows]
+                at = context.text_positions[target.site]
+                bias = relative_columns(owner, entry.lengths, shifted, entry.keys.shape[2], at)
+            return attend_with_prefix(call, entry.keys, entry.values, entry.valid, bias, context.widened)
+
+        return attend
 
 
-@dataclass(frozen=True)
-class Laid:
-    """One attention's prompts in one pass: tensors and nothing to look up, so a layer can be compiled.
+def _in_turn(context: PassContext, layers: Sequence[Interception | None]) -> Interception:
+    """One module that serves several layers (ALBERT's): its k-th call in a run is its k-th layer."""
 
-    Args:
-        keys: `[batch or 1, kv_head, prompt, key_dim]`.
-        values: `[batch or 1, kv_head, prompt, value_dim]`.
-        valid: which columns are real, `[batch, prompt]`; None means all.
-        bias: relative position bias of the prompt columns, where the family has one.
-    """
-
-    keys: Tensor
-    values: Tensor
-    valid: Tensor | None
-    bias: Tensor | None
-
-    def __call__(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
-        """The attention with the prompts before it."""
-        return attend_with_prefix(call, self.keys, self.values, self.valid, self.bias, None)
-
-
-class Depths:
-    """One module that serves several layers (ALBERT's): its k-th call in a pass is its k-th layer.
-
-    Args:
-        layers: what stands on each of its layers; None leaves the layer as it is.
-    """
-
-    def __init__(self, layers: Sequence[Interception | None]):
-        self.layers = layers
-        self.calls = 0
-
-    def __call__(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
-        """The attention of the layer whose turn it is."""
-        if self.calls >= len(self.layers):
+    def attend(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
+        turn = context.layer_calls.get(call.module, 0)
+        if turn >= len(layers):
             raise BackboneError(
                 "prompted",
-                f"a {type(call.module).__name__} that ran {self.calls + 1} times in one pass",
-                f"{len(self.layers)} times, once for each layer that shares it",
+                f"a {type(call.module).__name__} that ran {turn + 1} times in one pass",
+                f"{len(layers)} times, once for each layer that shares it",
                 "call the model itself, not its layers",
             )
-        interception = self.layers[self.calls]
-        self.calls += 1
-        return call.as_usual() if interception is None else interception(call)
+        context.layer_calls[call.module] = turn + 1
+        answer = layers[turn]
+        return call.as_usual() if answer is None else answer(call)
 
-
-def standing(
-    targets: Sequence[tuple[AttentionSite, Interception | None]],
-) -> list[tuple[nn.Module, Interception]]:
-    """What to put on each module, given what shall happen at each site (None: nothing).
-
-    Args:
-        targets: every site of the model in the order of its calls.
-    """
-    by_module: dict[nn.Module, list[Interception | None]] = {}
-    for site, interception in targets:
-        by_module.setdefault(site.module, []).append(interception)
-    return [
-        (module, layers[0] if len(layers) == 1 else Depths(layers))  # type: ignore[misc]
-        for module, layers in by_module.items()
-        if any(layer is not None for layer in layers)
-    ]
+    return attend

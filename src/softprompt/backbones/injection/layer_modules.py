@@ -1,46 +1,34 @@
-"""Prompts' own modules at work beside a model's linear layers, and their exact undoing."""
+"""Prompts' own modules (adapters, LoRA) beside a model's linear layers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
-from softprompt.backbones.inspection.layers import is_linear
+from softprompt.backbones.attention.interface import Interception
+from softprompt.backbones.dispatch import Forward, Override, overriding
+from softprompt.backbones.injection.injector import PassContext, used_prompts
+from softprompt.backbones.inspection import is_linear
 from softprompt.errors import PromptError
 from softprompt.prompts.inserts import Insert
 from softprompt.prompts.prompt import Prompt
 
-Parts = list[tuple[Prompt | None, Tensor | None]]
 
-
-class Inserted:
-    """Hooks on the linear layers that prompts have modules for; without such prompts, nothing at all.
+class LayerModuleInjector:
+    """Changes what linear layers give, by the modules that prompts have for them.
 
     Args:
         model: the frozen model.
         prompts: those that rows can have; None stands for no prompt.
-        rows: for each batch row, which prompt; None when one serves all rows.
-        active_rows: the prompts that have rows in a batch of some size, with those rows.
         name: of the backbone, for errors.
 
     Raises:
         PromptError: a module for a linear layer that the model does not have.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        prompts: Sequence[Prompt | None],
-        rows: Sequence[int] | None,
-        active_rows: Callable[[int], Parts],
-        name: str,
-    ):
+    def __init__(self, model: nn.Module, prompts: Sequence[Prompt | None], name: str):
         self.places: dict[str, tuple[nn.Module, dict[int, Insert]]] = {}
-        self.active_rows = active_rows
-        self.used = [prompts[i] for i in ([0] if rows is None else sorted(set(rows)))]
-        self.lowered: Prompt | None = None
         modules = dict(model.named_modules()) if any(p is not None and p.inserts for p in prompts) else {}
         for prompt in prompts:
             for key, insert in ({} if prompt is None else prompt.inserts).items():
@@ -48,41 +36,57 @@ class Inserted:
                     raise PromptError("prompt.inserts", f"'{key}'", f"names of linear layers of {name}")
                 self.places.setdefault(key, (modules[key], {}))[1][id(prompt)] = insert
 
-    def install(self) -> list[Any]:
-        """Put the hooks on; gives their handles."""
-        return [
-            module.register_forward_hook(partial(self._changed, key, inserts))
-            for key, (module, inserts) in self.places.items()
-        ]
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The linear layers."""
+        return [module for module, _ in self.places.values()]
+
+    def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
+        """None."""
+        return {}
+
+    def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
+        """Each row by its own prompt's module."""
+        used = used_prompts(context.prompts, context.rows)
+        return {m: self._changed(context, key, inserts, used) for key, (m, inserts) in self.places.items()}
 
     @contextmanager
     def alone(self, prompt: Prompt) -> Iterator[None]:
-        """One prompt serves whatever runs meanwhile."""
-        self.lowered = prompt
-        try:
+        """Within this context one prompt's modules serve whatever runs."""
+        only: dict[nn.Module, Override] = {
+            module: _by_one(inserts[id(prompt)])
+            for module, inserts in self.places.values()
+            if id(prompt) in inserts
+        }
+        with overriding(only):
             yield
-        finally:
-            self.lowered = None
 
     def _changed(
-        self, key: str, inserts: dict[int, Insert], module: nn.Module, args: Any, output: Tensor
-    ) -> Tensor:
-        inputs = args[0]
-        here = [inserts.get(id(p)) for p in (self.used if self.lowered is None else [self.lowered])]
+        self, context: PassContext, key: str, inserts: dict[int, Insert], used: Sequence[Prompt | None]
+    ) -> Override:
+        here = [inserts.get(id(prompt)) for prompt in used]
         # One for all rows also changes what the layer makes of inputs that belong to no row.
         if all(insert is here[0] for insert in here):
-            return output if here[0] is None else here[0](inputs, output)
-        for prompt, rows in self._parts(key, len(output)):
-            insert = inserts.get(id(prompt))
-            if insert is not None:
-                assert rows is not None  # several prompts have rows
-                rows = rows.to(output.device)
-                output = output.index_copy(0, rows, insert(inputs[rows], output[rows]))
-        return output
+            return _by_one(here[0])
 
-    def _parts(self, key: str, batch: int) -> Parts:
+        def changed(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+            output = below(*args, **kwargs)
+            inputs = args[0] if args else kwargs["input"]
+            for prompt, rows in self._rows(context, key, len(output)):
+                insert = inserts.get(id(prompt))
+                if insert is not None:
+                    if rows is None:
+                        output = insert(inputs, output)
+                        continue
+                    rows = rows.to(output.device)
+                    output = output.index_copy(0, rows, insert(inputs[rows], output[rows]))
+            return output
+
+        return changed
+
+    def _rows(self, context: PassContext, key: str, batch: int) -> list[tuple[Prompt | None, Tensor | None]]:
         try:
-            return self.active_rows(batch)
+            return context.active_rows(batch)
         except PromptError:
             raise PromptError(
                 "prompted.rows",
@@ -90,3 +94,11 @@ class Inserted:
                 "a layer that runs on the rows of the batch alone",
                 "give the prompts batches of their own",
             ) from None
+
+
+def _by_one(insert: Insert | None) -> Override:
+    def changed(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        output = below(*args, **kwargs)
+        return output if insert is None else insert(args[0] if args else kwargs["input"], output)
+
+    return changed

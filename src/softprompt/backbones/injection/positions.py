@@ -4,29 +4,20 @@ Three ways in which families number positions are known: a `position_ids` argume
 most), a learned table that counts by itself (BART's family), and relative biases (T5's family).
 """
 
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from softprompt.backbones.attention.interface import Interception
+from softprompt.backbones.dispatch import Forward, Override
+from softprompt.backbones.injection.injector import PassContext, bound_arguments
+from softprompt.backbones.inspection import Stack
 from softprompt.errors import BackboneError
 
 
-def numbering(stack: nn.Module) -> str:
-    """How a stack numbers positions: `ids`, `table`, `relative` or `unknown`."""
-    if "position_ids" in inspect.signature(stack.forward).parameters:
-        return "ids"
-    if any(hasattr(module, "relative_attention_bias") for module in stack.modules()):
-        return "relative"
-    table = getattr(stack, "embed_positions", None)
-    if isinstance(table, nn.Embedding) and isinstance(getattr(table, "offset", None), int):
-        return "table"
-    return "unknown"
-
-
-class PositionHook:
+class PositionInjector:
     """Gives a stack the positions of each row's text, shifted by the row's prompt.
 
     Without positions from the caller they are counted along the attention mask, so that padding on
@@ -34,88 +25,105 @@ class PositionHook:
 
     Args:
         stack: the module that takes the text.
-        shifts: called with the batch size; gives each row's shift, `[batch or 1]`.
+        shifts: of each prompt, `[prompt_id]`.
         longest: the most positions that a prompt takes, for the check against `max_positions`.
         max_positions: longest input of the backbone in tokens, or None.
         first_position: what the family's own `position_ids` begin with.
         name: of the backbone, for errors.
-        columns_before: how many soft tokens stand in the input before the text, if any.
+        columns_before: how many soft tokens stand in the input before the text in a call, if any.
+
+    Raises:
+        BackboneError: positions that cannot be shifted.
     """
 
     def __init__(
         self,
-        stack: nn.Module,
-        shifts: Callable[[int], Tensor],
+        stack: Stack,
+        shifts: Sequence[int],
         longest: int,
         max_positions: int | None,
         first_position: int,
         name: str,
-        columns_before: Callable[[], int] | None = None,
+        columns_before: Callable[[PassContext], int] = lambda context: 0,
     ):
         self.stack = stack
-        self.shifts = shifts
+        self.shifts = torch.tensor(list(shifts))
         self.longest = longest
         self.max_positions = max_positions
         self.first_position = first_position
         self.name = name
         self.columns_before = columns_before
-        self.numbering = numbering(stack)
-        self.signature = inspect.signature(stack.forward)
-        self.paused = False
-        self.text_positions: Tensor | None = None
-        """Positions of the current text, unshifted and from 0, `[batch or 1, seq]`."""
-        self._shifted: Tensor | None = None
-        if self.numbering == "unknown" and longest > 0:
+        if stack.numbering == "unknown" and longest > 0:
             raise BackboneError(
                 "prompt.positions",
                 "'shifted'",
-                f"'unshifted' ({name}'s {type(stack).__name__} numbers positions in a way that is not known)",
+                f"'unshifted' ({name}'s {type(stack.module).__name__} numbers positions in a way that is not "
+                "known)",
             )
 
-    def install(self) -> list[Any]:
-        """Register the hooks; returns their handles."""
-        handles = [self.stack.register_forward_pre_hook(self._before, with_kwargs=True)]
-        if self.numbering == "table":
-            handles.append(self.stack.embed_positions.register_forward_hook(self._table))  # type: ignore[union-attr]
-        return handles
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The stack, and its table of positions where that counts by itself."""
+        return [self.stack.module, self.stack.module.embed_positions] if self._counts else [self.stack.module]  # type: ignore[list-item]
 
-    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self.paused:
-            return None
-        bound = self.signature.bind_partial(*args, **kwargs).arguments
-        given = {**bound.pop("kwargs", {}), **bound}
-        text = given.get("input_ids") if given.get("input_ids") is not None else given.get("inputs_embeds")
-        if text is None:
-            return None
-        batch, q_len = text.shape[:2]
-        cache = given.get("past_key_values")
-        past = cache.get_seq_length() if cache is not None else 0
-        # A static cache counts in a tensor that it updates in place.
-        past = past.clone() if isinstance(past, Tensor) else past
-        self._check(int(past) + q_len - (self.columns_before() if self.columns_before else 0))
-        positions = given.get("position_ids")
-        if positions is None:
-            positions = count_positions(given.get("attention_mask"), past, q_len, text.device)
-        else:
-            positions = (positions[None] if positions.ndim == 1 else positions) - self.first_position
-        self.text_positions = positions
-        if self.numbering not in ("ids", "table"):
-            return None
-        shifted = positions + self.shifts(batch).to(text.device)[:, None]
-        self._shifted = shifted
-        if self.numbering == "table":
-            return None
-        shifted = shifted + self.first_position
-        given["position_ids"] = shifted.expand(*positions.shape[:-2], batch, q_len)
-        return (), given
+    def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
+        """Number the text when the stack is called, and look its positions up."""
+        overrides: dict[nn.Module, Override] = {self.stack.module: self._stack(context)}
+        if self._counts:
+            table: Any = self.stack.module.embed_positions
+            overrides[table] = self._table(context, table)
+        return overrides
 
-    def _table(self, table: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        # The table counts by itself from one number for all rows; look each row's own positions up instead.
-        if self.paused:
-            return output
-        assert self._shifted is not None
-        weight: Tensor = table.weight  # type: ignore[assignment]
-        return nn.functional.embedding(self._shifted.to(weight.device) + table.offset, weight)  # type: ignore[operator]
+    def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
+        """None."""
+        return {}
+
+    def shifts_of(self, rows: Tensor | None) -> Tensor:
+        """By how much each row's positions are moved, `[batch]`; `[1]` where one prompt serves all."""
+        return self.shifts[:1] if rows is None else self.shifts[rows]
+
+    @property
+    def _counts(self) -> bool:
+        return self.stack.numbering == "table"
+
+    def _stack(self, context: PassContext) -> Override:
+        def numbered(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            given = bound_arguments(self.stack.signature, args, kwargs)
+            text = given["input_ids"] if given.get("input_ids") is not None else given.get("inputs_embeds")
+            if text is None:
+                return below(*args, **kwargs)
+            batch, q_len = text.shape[:2]
+            cache = given.get("past_key_values")
+            past = cache.get_seq_length() if cache is not None else 0
+            # A static cache counts in a tensor that it updates in place.
+            past = past.clone() if isinstance(past, Tensor) else past
+            self._check(int(past) + q_len - self.columns_before(context))
+            positions = given.get("position_ids")
+            if positions is None:
+                positions = count_positions(given.get("attention_mask"), past, q_len, text.device)
+            else:
+                positions = (positions[None] if positions.ndim == 1 else positions) - self.first_position
+            context.text_positions[self.stack.site] = positions
+            rows = context.rows_for(batch)  # also where nothing is shifted: the batch must fit the rows
+            if self.stack.numbering not in ("ids", "table"):
+                return below(*args, **kwargs)
+            shifted = positions + self.shifts_of(rows).to(text.device)[:, None]
+            context.shifted_positions[self.stack.site] = shifted
+            if self._counts:
+                return below(*args, **kwargs)
+            shifted = shifted + self.first_position
+            given["position_ids"] = shifted.expand(*positions.shape[:-2], batch, q_len)
+            return below(**given)
+
+        return numbered
+
+    def _table(self, context: PassContext, table: Any) -> Override:
+        def looked_up(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+            # The table counts by itself from one number for all rows; each row's own positions are looked up.
+            shifted = context.shifted_positions[self.stack.site]
+            return nn.functional.embedding(shifted.to(table.weight.device) + table.offset, table.weight)
+
+        return looked_up
 
     def _check(self, text_len: int) -> None:
         if self.max_positions is not None and self.longest + text_len > self.max_positions:
@@ -133,19 +141,6 @@ def count_positions(mask: Any, past: int | Tensor, q_len: int, device: torch.dev
         seen = int(past) + q_len
         return (mask[:, :seen].long().cumsum(-1) - 1).clamp(min=0)[:, -q_len:]
     return torch.arange(q_len, device=device)[None] + past
-
-
-def biased(module: nn.Module) -> bool:
-    """Whether a module holds T5's relative position bias.
-
-    MPNet has a table of this name too, but prompt columns get no bias there (see `self_computed.py`).
-    """
-    return hasattr(module, "relative_attention_bias") and hasattr(module, "_relative_position_bucket")
-
-
-def first_biased(stack: nn.Module) -> nn.Module | None:
-    """The module with T5's relative position bias which all layers of a stack share, if any."""
-    return next(filter(biased, stack.modules()), None)
 
 
 def relative_columns(

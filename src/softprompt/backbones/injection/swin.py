@@ -5,7 +5,8 @@ what its windows make of the tokens is averaged over them, never over other pict
 they are spread over the batch in another order than the windows, and mix).
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,14 +14,27 @@ from torch import Tensor, nn
 
 from softprompt.backbones.attention.interface import AttentionCall, Interception
 from softprompt.backbones.attention.prefix import attend_with_prefix
-from softprompt.backbones.injection.vision_lowering import TokenPlan, VisualTables
-from softprompt.backbones.inspection.vision import Vision
+from softprompt.backbones.dispatch import Forward, Override
+from softprompt.backbones.injection.injector import PassContext
+from softprompt.backbones.injection.vision_lowering import TokenPlan
+from softprompt.backbones.inspection import Vision
 from softprompt.errors import BackboneError
 
-_Rows = Callable[[int], Tensor | None]
+
+@dataclass
+class _Beside:
+    """The prompt's tokens in one call.
+
+    Args:
+        tokens: `[batch, prompt, width]`.
+        attended: what the layer's attention has just made of them, until the layer ends.
+    """
+
+    tokens: Tensor | None = None
+    attended: Tensor | None = None
 
 
-class WindowTokens:
+class SwinInjector:
     """Tokens of a prompt beside a windowed picture.
 
     Source: VPT (arXiv 2203.12119), its Swin: relative biases and the shift's mask are zero at the prompt,
@@ -30,64 +44,64 @@ class WindowTokens:
     Args:
         vision: the model.
         plan: where tokens stand.
-        rows_for: which prompt each row of a batch has (None: one for all).
-        now: the tensors of the current pass.
     """
 
-    def __init__(self, vision: Vision, plan: TokenPlan, rows_for: _Rows, now: Callable[[], VisualTables]):
+    def __init__(self, vision: Vision, plan: TokenPlan):
         self.vision = vision
         self.plan = plan
-        self.rows_for = rows_for
-        self.now = now
-        self.own_states: Tensor | None = None
-        """What the last layer made of the tokens, behind the last norm, `[batch, prompt, hidden]`."""
-        self._tokens: Tensor | None = None
-        self._attended: Tensor | None = None
-        self._present = range(plan.layers[0], plan.last + 1)
+        self.present = range(plan.layers[0], plan.last + 1)
+        downsamples = (getattr(module, "downsample", None) for module in vision.base.modules())
+        self.merging = [module for module in downsamples if isinstance(module, nn.Module)]
 
-    def install(self) -> list[Any]:
-        """Register the hooks; returns their handles."""
-        handles: list[Any] = []
-        for number in self._present:
-            layer = self.vision.layers[number].module
-            handles.append(layer.register_forward_pre_hook(self._before(number)))
-            if number < self.plan.last or self.plan.kept:
-                handles.append(layer.register_forward_hook(self._after))
-        for module in self.vision.base.modules():
-            merging = getattr(module, "downsample", None)
-            if isinstance(merging, nn.Module):
-                handles.append(merging.register_forward_hook(self._merged))
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The layers that have tokens, what merges patches, and the model."""
+        layers = [self.vision.layers[i].module for i in self.present]
+        return [self.vision.base, *layers, *self.merging]
+
+    def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
+        """The picture and the tokens attend to each other."""
+        return {self.vision.layers[i].attention: self._attend(context, i) for i in self.present}
+
+    def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
+        """Take the tokens along from layer to layer."""
+        context.notes[self] = _Beside()
+        overrides = {self.vision.layers[i].module: self._layer(context, i) for i in self.present}
+        overrides |= {module: self._merged(context, module) for module in self.merging}
         if self.plan.kept:
-            handles.append(self.vision.base.register_forward_hook(self._finish))
-        return handles
+            overrides[self.vision.base] = self._finished(context)
+        return overrides
 
-    def interceptions(self) -> dict[nn.Module, Interception]:
-        """What stands on the attentions."""
-        return {self.vision.layers[i].attention: self._attend(i) for i in self._present}
-
-    def _before(self, number: int) -> Callable[..., Any]:
-        def before(module: nn.Module, args: tuple[Any, ...]) -> None:
+    def _layer(self, context: PassContext, number: int) -> Override:
+        def layer(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            beside: _Beside = context.notes[self]
             if number in self.plan.layers:
-                if torch.is_grad_enabled() and any(
-                    getattr(m, "gradient_checkpointing", False) and m.training
-                    for m in self.vision.base.modules()
-                ):
-                    raise BackboneError(
-                        "gradient checkpointing",
-                        "it with a prompt whose tokens run beside the windows",
-                        "a deep prompt whose outputs no head reads",
-                        "switch checkpointing off",
-                    )
-                batch = len(args[0])
-                table, rows = self.now().tokens[number], self.rows_for(batch)
-                own = table.expand(batch, -1, -1) if rows is None else table[rows.to(table.device)]
-                self._tokens = own.to(args[0])
+                self._refuse_checkpointing()
+                own = context.by_row(context.lowered.visual.tokens[number], len(args[0]))
+                beside.tokens = own.expand(len(args[0]), -1, -1).to(args[0])
+            output = below(*args, **kwargs)
+            if number < self.plan.last or self.plan.kept:
+                self._rest(beside, self.vision.layers[number].module)
+            return output
 
-        return before
+        return layer
 
-    def _attend(self, number: int) -> Interception:
+    def _refuse_checkpointing(self) -> None:
+        modules = self.vision.base.modules()
+        if torch.is_grad_enabled() and any(
+            getattr(m, "gradient_checkpointing", False) and m.training for m in modules
+        ):
+            raise BackboneError(
+                "gradient checkpointing",
+                "a prompt whose tokens run beside the windows",
+                "a deep prompt whose outputs no head reads",
+                "switch checkpointing off",
+            )
+
+    def _attend(self, context: PassContext, number: int) -> Interception:
         def attend(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
-            tokens = self._tokens
+            beside: _Beside = context.notes[self]
+            tokens = beside.tokens
             assert tokens is not None
             own = self.vision.read_attention(number, tokens)
             n_windows = call.query.shape[0] // tokens.shape[0]
@@ -103,29 +117,38 @@ class WindowTokens:
                 )
                 attended, _ = attend_with_prefix(mine, keys, values, None, None, {})
                 by_picture = attended.unflatten(0, (tokens.shape[0], n_windows))
-                self._attended = by_picture.mean(1).flatten(2)
+                beside.attended = by_picture.mean(1).flatten(2)
             return out
 
         return attend
 
-    def _after(self, layer: nn.Module, args: Any, output: Any) -> None:
+    def _rest(self, beside: _Beside, layer: Any) -> None:
         """The rest of the layer, for the tokens: as the layer does it for the picture."""
-        assert self._tokens is not None and self._attended is not None
-        parts: Any = layer
-        tokens = self._tokens + parts.drop_path(parts.dropout(parts.attention.o_proj(self._attended)))
-        self._tokens = tokens + parts.dropout(parts.mlp(parts.layernorm_after(tokens)))
-        self._attended = None
+        assert beside.tokens is not None and beside.attended is not None
+        tokens = beside.tokens + layer.drop_path(layer.dropout(layer.attention.o_proj(beside.attended)))
+        beside.tokens = tokens + layer.dropout(layer.mlp(layer.layernorm_after(tokens)))
+        beside.attended = None
 
-    def _merged(self, merging: nn.Module, args: Any, output: Any) -> None:
-        if self._tokens is None:
-            return
-        parts: Any = merging
-        if self._tokens.shape[-1] * 4 != parts.norm.normalized_shape[0]:
-            return  # a deep prompt brings tokens of the next stage's width
-        self._tokens = parts.reduction(parts.norm(torch.cat([self._tokens] * 4, dim=-1)))
+    def _merged(self, context: PassContext, merging: Any) -> Override:
+        def merged(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            output = below(*args, **kwargs)
+            beside: _Beside = context.notes[self]
+            # A deep prompt brings tokens of the next stage's width.
+            if beside.tokens is not None and beside.tokens.shape[-1] * 4 == merging.norm.normalized_shape[0]:
+                four = torch.cat([beside.tokens] * 4, dim=-1)
+                beside.tokens = merging.reduction(merging.norm(four))
+            return output
 
-    def _finish(self, module: nn.Module, args: Any, output: Any) -> None:
-        assert self._tokens is not None
-        parts: Any = module
-        self.own_states = parts.layernorm(self._tokens)
-        self._tokens = None
+        return merged
+
+    def _finished(self, context: PassContext) -> Override:
+        def finished(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            output = below(*args, **kwargs)
+            beside: _Beside = context.notes[self]
+            assert beside.tokens is not None
+            base: Any = self.vision.base
+            context.own_states = base.layernorm(beside.tokens)
+            beside.tokens = None
+            return output
+
+        return finished

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from softprompt.backbones.inspection.vision import Vision
+from softprompt.backbones.inspection import Vision
 from softprompt.errors import PromptError
 from softprompt.prompts.placements import KeyValues
 from softprompt.prompts.prompt import Prompt
@@ -98,7 +98,7 @@ def prefix_layers(prompt: Prompt, n_layers: int, as_tokens: bool) -> tuple[int, 
     return tuple(layer for layer in prompt.card.layers if plan is None or layer not in plan.layers)
 
 
-def lower(prompt: Prompt, vision: Vision, as_tokens: bool) -> VisualParts:
+def lower_visual(prompt: Prompt, vision: Vision, as_tokens: bool) -> VisualParts:
     """A visual prompt as the model takes it; differentiable, and computed once for all rows."""
     prefixed = prefix_layers(prompt, len(vision.layers), as_tokens)
     like = vision.conv.weight

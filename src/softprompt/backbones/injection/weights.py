@@ -1,6 +1,7 @@
 """Trained tensors in place of a model's own, which stay untouched underneath."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -8,12 +9,13 @@ from transformers import PreTrainedModel
 from softprompt.backbones.inspection.parameters import absent_biases
 from softprompt.backbones.loading.quantization import is_packed, is_sharded
 from softprompt.errors import PromptError
+from softprompt.prompts.prompt import Prompt
 
 
 class Weights:
     """The places in a model that hold certain parameters, shared ones (tied embeddings) included.
 
-    A tensor is laid over a parameter in the module's own `__dict__`, where Python looks before it asks
+    A tensor stands over a parameter in the module's own `__dict__`, where Python looks before it asks
     for parameters; taking it off brings the parameter back.
 
     A shared parameter's first name (the one in `model.named_parameters()`) means all of its places, any
@@ -33,7 +35,7 @@ class Weights:
         self.places: dict[str, list[tuple[nn.Module, str]]] = {}
         if not names:
             return
-        # A bias that a linear layer does not have is laid over its None just so.
+        # A bias that a linear layer does not have stands over its None in the same way.
         own = {**absent_biases(model), **dict(model.named_parameters(remove_duplicate=False))}
         first = {name for name, _ in model.named_parameters()}
         for key, tensor in names.items():
@@ -62,14 +64,39 @@ class Weights:
         """The tensors in the precision and on the device of the model's own; differentiable."""
         return {key: tensor.to(self.own[key]) for key, tensor in tensors.items()}
 
-    def lay(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put tensors over the model's own."""
-        for key, tensor in tensors.items():
-            for module, attribute in self.places[key]:
-                module.__dict__[attribute] = tensor
+    @contextmanager
+    def laid(self, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+        """Within this context tensors stand over the model's own, for everybody who calls it."""
+        try:
+            for key, tensor in tensors.items():
+                for module, attribute in self.places[key]:
+                    module.__dict__[attribute] = tensor
+            yield
+        finally:
+            for key in tensors:
+                for module, attribute in self.places[key]:
+                    module.__dict__.pop(attribute, None)
 
-    def lift(self) -> None:
-        """Take them off again."""
-        for places in self.places.values():
-            for module, attribute in places:
-                module.__dict__.pop(attribute, None)
+
+def trained_weights(used: Sequence[Prompt | None]) -> Mapping[str, Tensor]:
+    """The tensors that stand in place of the backbone's own: one prompt's, for all rows.
+
+    Args:
+        used: the prompts that rows have.
+
+    Raises:
+        PromptError: prompts that would have different ones in one batch.
+    """
+    tuned = [prompt for prompt in used if prompt is not None and prompt.weights]
+    if not tuned:
+        return {}
+    # Views of one prompt under several heads have the very same tensors.
+    own = [list(map(id, prompt.weights.values())) if prompt is not None else [] for prompt in used]
+    if any(tensors != own[used.index(tuned[0])] for tensors in own):
+        raise PromptError(
+            "prompted",
+            f"a prompt with weights of its own ({tuned[0].card.method}) beside others",
+            "that prompt alone, since weights are the same for all rows of a batch",
+            "give its rows a batch of their own",
+        )
+    return tuned[0].weights

@@ -1,0 +1,44 @@
+"""What a frozen model is made of, found by running it once."""
+
+from softprompt.backbones.inspection.attention_sites import AttentionSite
+from softprompt.backbones.inspection.images import (
+    native_size,
+    patch_conv,
+    reads_pictures,
+    size_options,
+    unmasked,
+)
+from softprompt.backbones.inspection.layers import is_linear, layer_around, layers_around
+from softprompt.backbones.inspection.model_map import ModelMap, inspect_model
+from softprompt.backbones.inspection.output_head import Finish
+from softprompt.backbones.inspection.parameters import absent_biases, tuned_tensors
+from softprompt.backbones.inspection.probe import eval_mode, intercepted, run
+from softprompt.backbones.inspection.spec import BackboneSpec, input_weight, word_embeddings
+from softprompt.backbones.inspection.stacks import Stack, has_relative_bias
+from softprompt.backbones.inspection.vision import Vision
+
+__all__ = [
+    "AttentionSite",
+    "BackboneSpec",
+    "Finish",
+    "ModelMap",
+    "Stack",
+    "Vision",
+    "absent_biases",
+    "eval_mode",
+    "has_relative_bias",
+    "input_weight",
+    "inspect_model",
+    "intercepted",
+    "is_linear",
+    "layer_around",
+    "layers_around",
+    "native_size",
+    "patch_conv",
+    "reads_pictures",
+    "run",
+    "size_options",
+    "tuned_tensors",
+    "unmasked",
+    "word_embeddings",
+]

@@ -1,19 +1,15 @@
-"""Finding a model's attentions by running it once on a few tokens, instead of a table of families."""
+"""A model's attentions, as one recorded pass shows them, instead of a table of families."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.attention.interface import AttentionCall
-from softprompt.backbones.attention.routing import recording, routed
-from softprompt.backbones.inspection.spec import ENCODER_LEN, probe
-from softprompt.backbones.loading.quantization import whole_in_backward
-from softprompt.backbones.runtime.training_mode import without_checkpointing
-from softprompt.prompts.placements import AttentionShape, KeyValues
+from softprompt.backbones.inspection.probe import ENCODER_LEN, Recording
+from softprompt.prompts.placements import AttentionShape
 
 
 @dataclass(frozen=True)
@@ -30,21 +26,16 @@ class AttentionSite:
     shape: AttentionShape
 
 
-@torch.no_grad()
-def find_attentions(model: PreTrainedModel, size: tuple[int, int] | None = None) -> list[AttentionSite]:
-    """Every attention that can be reached, in the order of its calls, by one pass over a few tokens.
+def attention_sites(model: PreTrainedModel, recording: Recording) -> tuple[AttentionSite, ...]:
+    """Every attention that can be reached, in the order of its calls.
 
-    Of a model that reads pictures, over one of some size (None: its own).
-
-    Models that compute attention on their own in a way that is not known here give an empty list.
+    Models that compute attention on their own in a way that is not known here have none.
     """
-    with routed(model), recording(model) as recorder:
-        probe(model, size)
     found: dict[str, list[tuple[nn.Module, AttentionShape]]] = {}
-    for call in recorder.calls:
+    for call in recording.calls:
         shape = AttentionShape(call.key.shape[1], call.key.shape[3], call.value.shape[3])
         found.setdefault(_site(model, call), []).append((call.module, shape))
-    sites = []
+    sites: list[AttentionSite] = []
     for site, calls in found.items():
         own = [i for i in (getattr(module, "layer_idx", None) for module, _ in calls) if isinstance(i, int)]
         numbers = own if len(own) == len(calls) and own == sorted(set(own)) else range(len(calls))
@@ -52,46 +43,10 @@ def find_attentions(model: PreTrainedModel, size: tuple[int, int] | None = None)
             AttentionSite(site, layer, module, shape)
             for layer, (module, shape) in zip(numbers, calls, strict=True)
         ]
-    return sites
+    return tuple(sites)
 
 
-def observe(
-    model: PreTrainedModel, attentions: list[AttentionSite], inputs: dict[str, Tensor]
-) -> list[KeyValues]:
-    """The model's own key/values on an input of batch 1, for every site; differentiable.
-
-    Args:
-        model: the model.
-        attentions: as `find_attentions` gives them.
-        inputs: for the base model, e.g. `input_ids` or `inputs_embeds` of batch 1.
-    """
-    decodes = any(attention.site == "decoder" for attention in attentions)
-    options = {"use_cache": False} if decodes else {}
-    with routed(model), recording(model) as recorder, without_checkpointing(model):
-        model.base_model(**inputs, **options)
-    by_module: dict[int, list[AttentionCall]] = {}
-    for call in recorder.calls:
-        whole_in_backward(call.module, (call.key, call.value))
-        by_module.setdefault(id(call.module), []).append(call)
-    # Attentions are listed in the order of their calls, so a shared module's calls are taken in turn.
-    turns: dict[int, Iterator[AttentionCall]] = {m: iter(calls) for m, calls in by_module.items()}
-    groups: dict[tuple[str, AttentionShape], list[tuple[AttentionSite, AttentionCall]]] = {}
-    for attention in attentions:
-        call = next(turns.get(id(attention.module), iter(())), None)
-        if call is not None:
-            groups.setdefault((attention.site, attention.shape), []).append((attention, call))
-    return [
-        KeyValues(
-            site,
-            tuple(attention.layer for attention, _ in group),
-            torch.stack([call.key[0] for _, call in group]),
-            torch.stack([call.value[0] for _, call in group]),
-        )
-        for (site, _), group in groups.items()
-    ]
-
-
-def find_stack(model: PreTrainedModel, attentions: list[AttentionSite]) -> nn.Module:
+def text_module(model: PreTrainedModel, attentions: Sequence[AttentionSite]) -> nn.Module:
     """The smallest module that holds these attentions and takes a text."""
     names = {module: name for name, module in model.named_modules()}
     paths = [names[a.module].split(".") for a in attentions]

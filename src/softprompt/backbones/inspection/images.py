@@ -1,18 +1,17 @@
-"""Running a model that reads pictures: what it takes, and how it is told."""
+"""What a model that reads pictures takes, and how it is told."""
 
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from softprompt.backbones.dispatch import replaced
+from softprompt.backbones.inspection.families import FITS_ANY_SIZE
 from softprompt.errors import BackboneError
-
-# Their embeddings fit positions to any size by themselves; the option means something else in BEiT.
-_FITS_ITSELF = ("beit", "data2vec-vision")
 
 
 def reads_pictures(model: PreTrainedModel) -> bool:
@@ -60,40 +59,20 @@ def native_size(model: PreTrainedModel) -> tuple[int, int]:
 
 def size_options(model: PreTrainedModel, size: tuple[int, int]) -> dict[str, Any]:
     """What a model must be told to read pictures of another size than its own."""
-    if size == native_size(model) or model.config.model_type in _FITS_ITSELF:
+    if size == native_size(model) or model.config.model_type in FITS_ANY_SIZE:
         return {}
     known = inspect.signature(model.base_model.forward).parameters
     return {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in known else {}
 
 
-@torch.no_grad()
-def glance(model: PreTrainedModel, size: tuple[int, int] | None = None) -> Any:
-    """The base model's output on one picture of noise."""
-    height, width = size or native_size(model)
-    conv = patch_conv(model)
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randn(1, conv.in_channels, height, width, generator=generator).to(conv.weight)
-    training = model.training
-    model.eval()
-    try:
-        with unmasked(model):
-            return model.base_model(pixel_values=pixels, **size_options(model, (height, width)))
-    finally:
-        model.train(training)
-
-
 @contextmanager
 def unmasked(model: nn.Module) -> Iterator[None]:
-    """MAE's encoder reads all patches in their order meanwhile, as everyone uses it; undone exactly."""
+    """Within this context MAE's encoder reads all patches in their order, as everyone uses it."""
     maskers = [m for m in model.modules() if callable(getattr(type(m), "random_masking", None))]
-    outermost = [m for m in maskers if "random_masking" not in m.__dict__]
-    try:
-        for module in outermost:
-            module.__dict__["random_masking"] = _keep_all
+    with ExitStack() as stack:
+        for module in maskers:
+            stack.enter_context(replaced(module, "random_masking", _keep_all))
         yield
-    finally:
-        for module in outermost:
-            del module.__dict__["random_masking"]
 
 
 def _keep_all(sequence: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,23 +1,18 @@
-"""Finding a model's layers and the linear layers in them, by running it once on a few tokens."""
+"""A model's layers and the linear layers in them, as one recorded pass shows them."""
 
 from collections.abc import Iterator, Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from softprompt.backbones.attention.interface import AttentionCall
-from softprompt.backbones.attention.routing import Recorder, recording, routed
 from softprompt.backbones.inspection.attention_sites import AttentionSite
-from softprompt.backbones.inspection.spec import probe
 from softprompt.errors import BackboneError
 from softprompt.prompts.inserts import LayerLinears
 
 
-@torch.no_grad()
 def find_layers(
-    model: PreTrainedModel, attentions: Sequence[AttentionSite], name: str
+    model: PreTrainedModel, attentions: Sequence[AttentionSite], ended: Sequence[nn.Module], name: str
 ) -> tuple[LayerLinears, ...]:
     """Every layer with a self-attention, in the order of the attentions.
 
@@ -26,14 +21,16 @@ def find_layers(
 
     Args:
         model: the model.
-        attentions: as `find_attentions` gives them.
+        attentions: its attentions.
+        ended: modules in the order in which they ended in one pass, see `Recording`.
         name: of the backbone, for errors.
 
     Raises:
         BackboneError: layers that stand in no list.
     """
     names = {module: path for path, module in model.named_modules()}
-    ended = _run(model)
+    attending = {attention.module for attention in attentions}
+    ended = [module for module in _first_ends(ended, attending) if is_linear(module) or module in attending]
     layers = []
     for attention, around in layers_around(model, attentions):
         if around is None:
@@ -88,29 +85,13 @@ def widths(module: nn.Module) -> tuple[int, int]:
     return int(n_in), int(n_out)
 
 
-def _run(model: PreTrainedModel) -> list[nn.Module]:
-    """Attentions and linear layers, in the order in which they end."""
-    ended: list[nn.Module] = []
-    recorder = _Ends(ended)
-    linear = [module for module in model.modules() if is_linear(module)]
-    handles = [module.register_forward_hook(lambda module, *_: ended.append(module)) for module in linear]
-    try:
-        with routed(model), recording(model, recorder):
-            probe(model)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return ended
-
-
-class _Ends(Recorder):
-    """Notes an attention when it has computed what it gives."""
-
-    def __init__(self, ended: list[nn.Module]) -> None:
-        super().__init__()
-        self.ended = ended
-
-    def __call__(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
-        computed = super().__call__(call)
-        self.ended.append(call.module)
-        return computed
+def _first_ends(ended: Sequence[nn.Module], attending: set[nn.Module]) -> Iterator[nn.Module]:
+    """Ends of modules; an attention's is when it has attended, not when its projection has run too."""
+    waiting: set[nn.Module] = set()
+    for module in ended:
+        if module in attending:
+            if module in waiting:  # the module's own end
+                waiting.remove(module)
+                continue
+            waiting.add(module)
+        yield module

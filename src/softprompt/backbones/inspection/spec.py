@@ -1,19 +1,20 @@
-"""What a model is: its sizes, its weights' fingerprint, and what a run on a few tokens shows."""
+"""What a model is: its sizes, its precision, its weights' fingerprint."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from softprompt.backbones.inspection.images import glance, patch_conv, reads_pictures
+from softprompt.backbones.inspection.images import patch_conv, reads_pictures
+from softprompt.backbones.inspection.probe import Recording
+from softprompt.backbones.inspection.stacks import PositionTable, Stack, position_table
 from softprompt.backbones.loading.quantization import numbers
 from softprompt.store.card import BackboneCard
 
-# Different lengths tell self- from cross-attention by the sizes of queries and keys.
-ENCODER_LEN, DECODER_LEN = 3, 2
 _SAMPLES = 1024
 
 
@@ -33,7 +34,9 @@ class BackboneSpec:
     vocab: int
     """Words in the table of input embeddings; 0 where pictures are read."""
     max_positions: int | None
-    """Longest input in tokens, the prompt included; None where there is no limit."""
+    """Longest input in tokens that it was made for, the prompt included; None where nothing says so."""
+    position_limit: int | None
+    """Longest input in tokens that it can read at all, the prompt included; None where it goes on."""
     first_position: int
     """Number of a text's first position, where `position_ids` say it (RoBERTa's is 2)."""
     is_encoder_decoder: bool
@@ -49,15 +52,18 @@ class BackboneSpec:
         )
 
 
-def describe(model: PreTrainedModel, name: str, size: tuple[int, int] | None = None) -> BackboneSpec:
+def describe(
+    model: PreTrainedModel, name: str, recording: Recording, stacks: Mapping[str, Stack]
+) -> BackboneSpec:
     """The facts of a model.
 
     Args:
         model: the model.
         name: for cards and messages.
-        size: height and width of its pictures in pixels, if it reads some; None is its own.
+        recording: of one pass.
+        stacks: what takes its texts.
     """
-    facts = _of_pictures(model, size) if reads_pictures(model) else _of_texts(model)
+    facts = _of_pictures(model, recording) if reads_pictures(model) else _of_texts(model, recording, stacks)
     parameters = list(model.parameters())
     return BackboneSpec(
         name=name,
@@ -69,33 +75,61 @@ def describe(model: PreTrainedModel, name: str, size: tuple[int, int] | None = N
     )
 
 
-def _of_texts(model: PreTrainedModel) -> dict[str, Any]:
-    seen = _look(model)
+def _of_texts(model: PreTrainedModel, recording: Recording, stacks: Mapping[str, Stack]) -> dict[str, Any]:
     vocab, hidden = word_embeddings(model).shape
+    encodes = bool(model.config.is_encoder_decoder)
+    output = recording.output
+    states = output.encoder_last_hidden_state if encodes else output.last_hidden_state
+    table = position_table(model, recording)
     return {
         "reads": "texts",
         "hidden": hidden,
-        "state_size": seen.state_size,
+        "state_size": states.shape[-1],
         "n_layers": model.config.get_text_config().num_hidden_layers,
         "vocab": vocab,
-        "max_positions": _longest(model, seen),
-        "first_position": seen.first_position,
-        "is_encoder_decoder": bool(model.config.is_encoder_decoder),
+        "max_positions": _longest(model, table),
+        "position_limit": _limit(stacks, table),
+        "first_position": 0 if table is None else table.first,
+        "is_encoder_decoder": encodes,
     }
 
 
-def _of_pictures(model: PreTrainedModel, size: tuple[int, int] | None) -> dict[str, Any]:
+def _of_pictures(model: PreTrainedModel, recording: Recording) -> dict[str, Any]:
     depths = getattr(model.config, "depths", None)  # Swin's layers come in stages
     return {
         "reads": "pictures",
         "hidden": patch_conv(model).out_channels,
-        "state_size": glance(model, size).last_hidden_state.shape[-1],
+        "state_size": recording.output.last_hidden_state.shape[-1],
         "n_layers": model.config.num_hidden_layers if depths is None else sum(depths),
         "vocab": 0,
         "max_positions": None,
+        "position_limit": None,
         "first_position": 0,
         "is_encoder_decoder": False,
     }
+
+
+def _longest(model: PreTrainedModel, table: PositionTable | None) -> int | None:
+    if table is not None:
+        return table.n_positions
+    relative = ("relative_attention_bias", "rel_embeddings")  # T5's and MPNet's, DeBERTa's
+    if any(hasattr(module, name) for module in model.modules() for name in relative):
+        return None
+    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return longest if longest is not None and longest > 0 else None  # XLNet says -1
+
+
+def _limit(stacks: Mapping[str, Stack], table: PositionTable | None) -> int | None:
+    """Where a learned table of positions ends; a rotary one goes on."""
+    if table is not None:
+        return table.n_positions
+    tables = [getattr(stack.module, "embed_positions", None) for stack in stacks.values()]
+    ends = [
+        t.num_embeddings - t.offset
+        for t in tables
+        if isinstance(t, torch.nn.Embedding) and isinstance(getattr(t, "offset", None), int)
+    ]
+    return min(ends, default=None)  # type: ignore[type-var]
 
 
 def input_weight(model: PreTrainedModel) -> Tensor:
@@ -129,76 +163,3 @@ def fingerprint(model: PreTrainedModel) -> str:
             sample = sample.to(torch.bfloat16).view(torch.int16)
         digest.update(sample.contiguous().numpy().tobytes())
     return digest.hexdigest()[:32]
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What one run over a few tokens shows."""
-
-    state_size: int
-    first_position: int
-    table_len: int | None
-    """Rows of the table of positions, if there is one."""
-
-
-@torch.no_grad()
-def _look(model: PreTrainedModel) -> _Seen:
-    looked_up: list[tuple[nn.Embedding, int]] = []
-
-    def note(table: nn.Module, args: tuple[Any, ...]) -> None:
-        assert isinstance(table, nn.Embedding)
-        looked_up.append((table, int(args[0].min())))
-
-    tables = [m for n, m in model.named_modules() if n.endswith("position_embeddings")]
-    handles = [m.register_forward_pre_hook(note) for m in tables if type(m) is nn.Embedding]
-    try:
-        output = probe(model)
-    finally:
-        for handle in handles:
-            handle.remove()
-    states = output.encoder_last_hidden_state if model.config.is_encoder_decoder else output.last_hidden_state
-    table, first = looked_up[0] if looked_up else (None, 0)
-    return _Seen(states.shape[-1], first, None if table is None else table.num_embeddings)
-
-
-def _longest(model: PreTrainedModel, seen: _Seen) -> int | None:
-    if seen.table_len is not None:
-        return seen.table_len - seen.first_position
-    relative = ("relative_attention_bias", "rel_embeddings")  # T5's and MPNet's, DeBERTa's
-    if any(hasattr(module, name) for module in model.modules() for name in relative):
-        return None
-    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return longest if longest is not None and longest > 0 else None  # XLNet says -1
-
-
-def probe(
-    model: PreTrainedModel, size: tuple[int, int] | None = None, *, whole: bool = False, **options: Any
-) -> Any:
-    """The base model's output on two tokens (three in an encoder that has a decoder), or on a picture.
-
-    Args:
-        model: the model.
-        size: of the picture, see `describe`.
-        whole: run the whole model, with its vocabulary head (texts only).
-        options: further arguments of a model with one text.
-    """
-    if reads_pictures(model):
-        return glance(model, size)
-    # Not the padding token, which some families give a position of its own.
-    token = 0 if model.config.get_text_config().pad_token_id != 0 else 1
-    device = word_embeddings(model).device
-    training = model.training
-    module = model if whole else model.base_model
-    model.eval()
-    try:
-        if model.config.is_encoder_decoder:
-            return module(
-                input_ids=torch.full((1, ENCODER_LEN), token, device=device),
-                attention_mask=torch.ones(1, ENCODER_LEN, dtype=torch.long, device=device),
-                decoder_input_ids=torch.full((1, DECODER_LEN), token, device=device),
-                use_cache=False,
-            )
-        ids = torch.full((1, DECODER_LEN), token, device=device)
-        return module(input_ids=ids, attention_mask=torch.ones_like(ids), **options)
-    finally:
-        model.train(training)

@@ -1,6 +1,6 @@
-"""What a model that reads pictures is made of, found by running it once."""
+"""What a model that reads pictures is made of, as one recorded pass shows it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,15 +9,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.attention.interface import AttentionCall, put, standing_on
-from softprompt.backbones.attention.routing import routed
+from softprompt.backbones.attention.interface import AttentionCall, intercepting
 from softprompt.backbones.inspection.attention_sites import AttentionSite
-from softprompt.backbones.inspection.images import glance, patch_conv, size_options
+from softprompt.backbones.inspection.families import NORM_OUTSIDE
+from softprompt.backbones.inspection.images import patch_conv, size_options
+from softprompt.backbones.inspection.probe import Recording
 from softprompt.errors import BackboneError
 from softprompt.prompts.placements import KeyValues
-
-# Their last states are without the norm that stands between them and every use of them.
-_NORM_OUTSIDE = {"clip_vision_model": "post_layernorm"}
 
 
 @dataclass(frozen=True)
@@ -46,43 +44,31 @@ class Vision:
         model: the model.
         attentions: its attentions, in the order of their calls.
         size: height and width of the pictures, in pixels.
+        recording: of one pass.
+
+    Raises:
+        BackboneError: layers that stand in no list, or an attention that reads something else than tokens.
     """
 
-    def __init__(self, model: PreTrainedModel, attentions: Sequence[AttentionSite], size: tuple[int, int]):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        attentions: Sequence[AttentionSite],
+        size: tuple[int, int],
+        recording: Recording,
+    ):
         self.model = model
         self.size = size
         self.attentions = list(attentions)
         self.conv = patch_conv(model)
-        self._look()
-
-    @torch.no_grad()
-    def _look(self) -> None:
-        """One pass: what enters every layer, and which of its modules leads into its attention."""
-        entered: dict[nn.Module, Tensor] = {}
-        inside: dict[nn.Module, Tensor] = {}
-        norms: dict[nn.Module, list[tuple[nn.Module, Tensor]]] = {}
-        holders = {site.module: self._layer_of(site.module) for site in self.attentions}
-        handles: list[Any] = []
-        for attention, layer in holders.items():
-            norms[layer] = []
-            handles += [
-                layer.register_forward_pre_hook(_note(entered), with_kwargs=True),
-                attention.register_forward_pre_hook(_note(inside), with_kwargs=True),
-            ]
-            for child in layer.children():
-                if isinstance(child, nn.LayerNorm):
-                    handles.append(child.register_forward_hook(_note_output(norms[layer])))
-        try:
-            output = glance(self.model, self.size)
-        finally:
-            for handle in handles:
-                handle.remove()
-        self.state_size = output.last_hidden_state.shape[-1]
+        self.state_size = recording.output.last_hidden_state.shape[-1]
+        entered = recording.entered
         layers = []
         for attention in (site.module for site in self.attentions):
-            layer = holders[attention]
-            tokens, reads = entered[layer], inside[attention]
-            norm = next((m for m, out in norms[layer] if _same_rows(out, reads)), None)
+            layer = self._layer_of(attention)
+            tokens, reads = entered[layer], entered[attention]
+            norms = [m for m in layer.children() if isinstance(m, nn.LayerNorm) and m in recording.gave]
+            norm = next((m for m in norms if _same_rows(recording.gave[m], reads)), None)
             if norm is None and not _same_rows(tokens, reads):
                 raise BackboneError(
                     "backbone",
@@ -94,7 +80,7 @@ class Vision:
         height, width = (side // patch for side, patch in zip(self.size, self.patch, strict=True))
         self.n_special = self.layers[0].n_tokens - height * width
         # Windows are rows of their own to the attention.
-        self.windowed = any(inside[layer.attention].shape[1] != layer.n_tokens for layer in layers)
+        self.windowed = any(entered[layer.attention].shape[1] != layer.n_tokens for layer in layers)
 
     def _layer_of(self, attention: nn.Module) -> nn.Module:
         """The layer around an attention: the nearest item of a list of modules."""
@@ -126,7 +112,7 @@ class Vision:
 
     def finished(self, states: Tensor) -> Tensor:
         """Last states behind the norm that some families keep outside of them (CLIP)."""
-        name = _NORM_OUTSIDE.get(self.model.config.model_type)
+        name = NORM_OUTSIDE.get(self.model.config.model_type)
         return states if name is None else getattr(self.base, name)(states)
 
     def options(self, pixel_values: Tensor) -> dict[str, Any]:
@@ -150,15 +136,12 @@ class Vision:
         """What a layer's attention would be called with for tokens alone, `[batch, seq, hidden]`."""
         where = self.layers[layer]
         states = tokens if where.norm is None else where.norm(tokens)
-        before = standing_on(where.attention)
-        put(where.attention, _stop)
         try:
             # The attention stops before it attends: only the projections are wanted.
-            where.attention(states)
+            with intercepting(_stop):
+                where.attention(states)
         except _Called as called:
             return called.call
-        finally:
-            put(where.attention, before)
         raise BackboneError(
             "visual_prompt_tuning",
             f"layer {layer}, whose attention never calls the registered function",
@@ -171,8 +154,7 @@ class Vision:
         Args:
             tokens: by layer, `[prompt, hidden]`.
         """
-        with routed(self.model):
-            pairs = {layer: self.project(layer, vectors) for layer, vectors in tokens.items()}
+        pairs = {layer: self.project(layer, vectors) for layer, vectors in tokens.items()}
         groups: dict[torch.Size, list[int]] = {}
         for layer, (keys, _) in pairs.items():
             groups.setdefault(keys.shape, []).append(layer)
@@ -196,19 +178,6 @@ class _Called(Exception):
 
 def _stop(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
     raise _Called(call)
-
-
-def _note(where: dict[nn.Module, Tensor]) -> Callable[..., None]:
-    """A hook that notes the tokens which a module is called with first."""
-
-    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        where.setdefault(module, args[0] if args else kwargs["hidden_states"])
-
-    return note
-
-
-def _note_output(where: list[tuple[nn.Module, Tensor]]) -> Callable[..., None]:
-    return lambda module, args, output: where.append((module, output))
 
 
 def _same_rows(a: Tensor, b: Tensor) -> bool:

@@ -1,17 +1,12 @@
 """How a frozen model's weights are held: plain, quantised, spread over devices, or offloaded."""
 
-from collections.abc import Iterable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.errors import BackboneError
-
-LAYER_OF: "WeakKeyDictionary[nn.Module, Any]" = WeakKeyDictionary()
-"""The sharded layer around each attention, where layers are sharded."""
 
 
 def is_packed(weight: Tensor) -> bool:
@@ -67,21 +62,3 @@ def check_held(model: PreTrainedModel, dtype: Any, device: Any) -> None:
 def float_dtype(model: PreTrainedModel) -> torch.dtype:
     """The precision in which a model computes, whatever its weights are packed in."""
     return next(w.dtype for w in model.parameters() if not is_packed(w))
-
-
-def whole_in_backward(attention: nn.Module, tensors: Iterable[Tensor]) -> None:
-    """See to it that the layer around an attention is whole when gradients reach these of its tensors.
-
-    FSDP puts a layer together when gradients reach what the layer gave; keys and values that are taken out
-    of a layer bring gradients past that.
-    """
-    layer = LAYER_OF.get(attention)
-    if layer is None:
-        return
-
-    def gather(gradient: Tensor) -> None:
-        layer.unshard()
-
-    for tensor in tensors:
-        if tensor.requires_grad:
-            tensor.register_hook(gather)

@@ -3,16 +3,20 @@
 import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite
 from softprompt.backbones.inspection.images import reads_pictures
 from softprompt.backbones.inspection.layers import layers_around
-from softprompt.backbones.loading.quantization import LAYER_OF, is_packed, is_sharded
+from softprompt.backbones.loading.quantization import is_packed, is_sharded
 from softprompt.errors import BackboneError
+
+LAYER_OF: "WeakKeyDictionary[nn.Module, Any]" = WeakKeyDictionary()
+"""The sharded layer around each attention, where layers are sharded."""
 
 
 def shard(model: PreTrainedModel, attentions: Sequence[AttentionSite], name: str, device: Any) -> None:
@@ -27,7 +31,7 @@ def shard(model: PreTrainedModel, attentions: Sequence[AttentionSite], name: str
 
     Args:
         model: frozen, on the processor or on `device`; changed in place.
-        attentions: as `find_attentions` gives them.
+        attentions: of the model.
         name: of the backbone, for errors.
         device: this process's, where everything lies afterwards.
 
@@ -115,3 +119,21 @@ def _fully_shard() -> Any:
     from torch.distributed.fsdp import fully_shard
 
     return fully_shard
+
+
+def whole_in_backward(attention: nn.Module, tensors: Iterable[Tensor]) -> None:
+    """See to it that the layer around an attention is whole when gradients reach these of its tensors.
+
+    FSDP puts a layer together when gradients reach what the layer gave; keys and values that are taken out
+    of a layer bring gradients past that.
+    """
+    layer = LAYER_OF.get(attention)
+    if layer is None:
+        return
+
+    def gather(gradient: Tensor) -> None:
+        layer.unshard()
+
+    for tensor in tensors:
+        if tensor.requires_grad:
+            tensor.register_hook(gather)

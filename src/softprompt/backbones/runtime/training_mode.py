@@ -1,13 +1,15 @@
 """The frozen model's own modes while a prompt is trained."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from softprompt.backbones.dispatch import replaced
+from softprompt.backbones.runtime.checkpointing import active
 from softprompt.errors import BackboneError
 
 
@@ -16,7 +18,7 @@ def training_mode(model: PreTrainedModel, dropout: bool, gradient_checkpointing:
     """Set dropout and gradient checkpointing of a frozen model; every flag is put back on leaving.
 
     transformers checkpoints a layer only in training mode, so without dropout only the layers
-    themselves are set to it, and the dropout numbers that they hold are 0 meanwhile.
+    themselves are set to it, and the dropout rates that they hold are 0.
 
     Raises:
         BackboneError: the family has no gradient checkpointing.
@@ -54,16 +56,12 @@ def training_mode(model: PreTrainedModel, dropout: bool, gradient_checkpointing:
 
 
 @contextmanager
-def without_checkpointing(model: nn.Module) -> Iterator[None]:
-    """Layers keep their activations meanwhile, as a short pass of batch 1 should."""
-    switched = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
-    try:
-        for module in switched:
-            module.gradient_checkpointing = False  # type: ignore[assignment]
+def without_checkpointing(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Within this context layers keep their activations, as a short pass of batch 1 should."""
+    with ExitStack() as stack:
+        for module in active(modules):
+            stack.enter_context(replaced(module, "gradient_checkpointing", False))
         yield
-    finally:
-        for module in switched:
-            module.gradient_checkpointing = True  # type: ignore[assignment]
 
 
 def is_checkpointed(model: nn.Module) -> bool:

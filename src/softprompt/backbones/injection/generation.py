@@ -1,0 +1,68 @@
+"""What is refused before a `generate` begins, and not in its middle."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from softprompt.backbones.injection.injectors import Injectors
+from softprompt.errors import BackboneError, PromptError
+
+
+def check(injectors: Injectors, rows: Tensor | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Whether a `generate` can run under the prompts to its end.
+
+    Args:
+        injectors: of the prompts.
+        rows: for each batch row its prompt, `[batch]`; None when one serves all.
+        args: of the call.
+        kwargs: of the call.
+
+    Raises:
+        PromptError: another number of rows than the batch has; `generate` alone may multiply them.
+        BackboneError: more positions than the model has.
+    """
+    inputs = _inputs(args, kwargs)
+    batch = 1 if inputs is None else inputs.shape[0]
+    if rows is not None and len(rows) != batch:
+        raise PromptError(
+            "prompted.rows",
+            f"{len(rows)} rows for a batch of {batch}",
+            "one row per batch row; beams and returned sequences follow by themselves",
+        )
+    model_map = injectors.model_map
+    decoder = injectors.positions.get("decoder")
+    limit = model_map.spec.position_limit
+    if decoder is None or limit is None:
+        return
+    text_len = 1 if model_map.spec.is_encoder_decoder or inputs is None else inputs.shape[1]
+    new = _n_new_tokens(model_map.model.generation_config, text_len, kwargs)
+    # The last new token is never read.
+    if new is not None and decoder.longest + text_len + new - 1 > limit:
+        raise BackboneError(
+            "generate",
+            f"{text_len} tokens of text, {new} new ones and a prompt of {decoder.longest}",
+            f"at most {limit} together, the positions of {model_map.spec.name}",
+            "lower max_new_tokens, or shorten the text or the prompt",
+        )
+
+
+def _inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+    """What the model shall read, `[batch, seq, ...]`."""
+    names = ("inputs", "input_ids", "inputs_embeds", "input_features", "pixel_values")
+    for given in (*args[:1], *(kwargs.get(name) for name in names)):
+        if isinstance(given, Tensor):
+            return given
+    outputs: Any = kwargs.get("encoder_outputs")
+    return None if outputs is None else outputs[0]
+
+
+def _n_new_tokens(own: Any, text_len: int, kwargs: Mapping[str, Any]) -> int | None:
+    """How many tokens the call asks for, as far as its arguments say so."""
+    config = kwargs.get("generation_config") or own
+    for source in (kwargs, vars(config)):
+        if source.get("max_new_tokens") is not None:
+            return int(source["max_new_tokens"])
+        if source.get("max_length") is not None:
+            return max(0, int(source["max_length"]) - text_len)
+    return None

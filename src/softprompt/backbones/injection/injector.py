@@ -1,0 +1,196 @@
+"""What every way into a model has in common: what it overrides in a call, and what it knows of the call."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from softprompt.backbones.attention.interface import Interception
+from softprompt.backbones.dispatch import Override
+from softprompt.backbones.injection.key_value_tables import Tables
+from softprompt.backbones.injection.vision_lowering import VisualTables
+from softprompt.errors import PromptError
+from softprompt.prompts.prompt import Prompt
+
+
+@dataclass
+class LoweredPrompts:
+    """The prompts' tensors as one call uses them, read when the call begins.
+
+    Args:
+        tables: key/values.
+        vectors: soft tokens of each prompt that stand in the input, `[slot, hidden]`; None for others.
+        visual: what enters a model that reads pictures otherwise than as key/values.
+        weights: tensors in place of the model's own.
+    """
+
+    tables: Tables
+    vectors: Sequence[Tensor | None] = ()
+    visual: VisualTables = field(default_factory=VisualTables)
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def none(cls) -> "LoweredPrompts":
+        """Of no prompt."""
+        return cls(Tables({}))
+
+    @property
+    def learns(self) -> bool:
+        """Whether some take gradients that every pass has; slots in the text may be in none of its rows."""
+        tensors = [*self.tables.tensors(), *self.weights.values()]
+        return any(tensor.requires_grad for tensor in tensors)
+
+
+@dataclass
+class PassContext:
+    """One outermost call of a model (a forward, or a whole `generate`) under its prompts.
+
+    It belongs to the thread and call that made it; a checkpointed layer that runs again in the backward pass
+    finds that of its own forward pass.
+
+    Args:
+        prompts: those that rows can have; None stands for no prompt.
+        rows: for each batch row, which prompt; None when one prompt serves all rows.
+        lowered: the prompts' tensors.
+        generating: whether the call is `generate`, which may multiply the rows of the batch.
+        text_positions: unshifted positions of the current text by site, `[batch or 1, seq]`; set by the
+            `PositionInjector` of the site.
+        shifted_positions: the same, shifted by each row's prompt.
+        own_states: what the last layer made of a visual prompt's own tokens, `[batch, prompt, hidden]`; set
+            by the injectors of tokens.
+        widened: masks that were widened for the prompts, which all layers of one run of a stack share; set
+            by the `KeyValueInjector`.
+        layer_calls: how often a module that serves several layers was called in this run; set by it too.
+        notes: what one injector keeps for itself during the call.
+        cut: an encoder's output as the text alone has it; set by the `PrependedInjector`.
+        text_shifts: gives for a batch by how much the positions of each row's text are moved, `[batch]`;
+            set by the session, for models with one text.
+        below: gives, for the indices of some rows, a context in which those rows run through layers below
+            every prompt, which ask for positions alone; set by the session.
+        running: whether the call has not ended yet; set by the session.
+    """
+
+    prompts: Sequence[Prompt | None]
+    rows: Tensor | None
+    lowered: LoweredPrompts
+    generating: bool = False
+    text_positions: dict[str, Tensor] = field(default_factory=dict)
+    shifted_positions: dict[str, Tensor] = field(default_factory=dict)
+    own_states: Tensor | None = None
+    widened: dict[Any, Any] = field(default_factory=dict)
+    layer_calls: dict[nn.Module, int] = field(default_factory=dict)
+    notes: dict[object, Any] = field(default_factory=dict)
+    cut: Callable[[Any], Any] | None = None
+    text_shifts: Callable[[int], Tensor] | None = None
+    below: Callable[[Tensor], AbstractContextManager[None]] | None = None
+    running: bool = False
+
+    @classmethod
+    def bare(cls) -> "PassContext":
+        """A call without prompts."""
+        return cls([None], None, LoweredPrompts.none())
+
+    def rows_for(self, batch: int) -> Tensor | None:
+        """Which prompt each row of a batch has, `[batch]`; None when one prompt serves all.
+
+        Raises:
+            PromptError: the batch has another number of rows.
+        """
+        if self.rows is None or len(self.rows) == batch:
+            return self.rows
+        if self.generating and batch and batch % len(self.rows) == 0:
+            return self.rows.repeat_interleave(batch // len(self.rows))
+        raise PromptError(
+            "prompted.rows", f"{len(self.rows)} rows for a batch of {batch}", "one row per batch row"
+        )
+
+    def by_row(self, table: Tensor, batch: int) -> Tensor:
+        """A table by prompt, `[prompt_id, ...]`, as the batch needs it, `[batch or 1, ...]`."""
+        rows = self.rows_for(batch)
+        return table[:1] if rows is None else table[rows.to(table.device)]
+
+    def active_rows(self, batch: int) -> list[tuple[Prompt | None, Tensor | None]]:
+        """Each prompt that has rows in a batch, with their indices, `[row]` (None: all rows)."""
+        return active_rows(self.prompts, self.rows_for(batch), batch)
+
+
+def active_rows(
+    prompts: Sequence[Prompt | None], rows: Tensor | None, batch: int
+) -> list[tuple[Prompt | None, Tensor | None]]:
+    """Each prompt that has rows, with their indices, `[row]` (None: all rows).
+
+    Args:
+        prompts: those that rows can have.
+        rows: for each row its prompt; None is the first for all.
+        batch: rows of the batch.
+    """
+    if rows is None:
+        return [(prompts[0], None)]
+    indices = [(rows == i).nonzero()[:, 0] for i in range(len(prompts))]
+    return [
+        (prompt, None if len(index) == batch else index)
+        for prompt, index in zip(prompts, indices, strict=True)
+        if len(index)
+    ]
+
+
+def used_prompts(prompts: Sequence[Prompt | None], rows: Tensor | None) -> list[Prompt | None]:
+    """The prompts that rows have."""
+    return [prompts[0]] if rows is None else [prompts[i] for i in sorted(set(rows.tolist()))]
+
+
+class Injector(Protocol):
+    """One way into a model. It is made once per session and holds nothing of a call."""
+
+    def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
+        """The modules whose forwards it overrides in a call, and how."""
+        ...
+
+    def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
+        """The attentions that it answers in a call, and how."""
+        ...
+
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """Every module whose forward it may override."""
+        ...
+
+
+def bound_arguments(signature: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by their names.
+
+    Args:
+        signature: of the forward.
+        args: of the call.
+        kwargs: of the call.
+    """
+    given = signature.bind_partial(*args, **kwargs).arguments
+    return {**given.pop("kwargs", {}), **given}
+
+
+class RowTable:
+    """Ragged tensors of several prompts as one padded table that rows index.
+
+    Args:
+        per_prompt: `[slot, hidden]` of each prompt; None for one without.
+        pad: the side on which shorter ones are filled with zeros.
+    """
+
+    def __init__(self, per_prompt: Sequence[Tensor | None], pad: str):
+        some = next(tensor for tensor in per_prompt if tensor is not None)
+        filled = [some.new_zeros(0, some.shape[1]) if t is None else t for t in per_prompt]
+        self.lengths = torch.tensor([len(t) for t in filled])
+        """Real entries of each prompt, `[prompt_id]`."""
+        self.longest = int(self.lengths.max())
+        missing = [self.longest - len(t) for t in filled]
+        sides = [(0, 0, n, 0) if pad == "left" else (0, 0, 0, n) for n in missing]
+        padded = [nn.functional.pad(t, side) for t, side in zip(filled, sides, strict=True)]
+        self.values = torch.stack(padded)
+        """`[prompt_id, slot, hidden]`."""
+        at = torch.arange(self.longest, device=some.device)[None]
+        counts = self.lengths.to(some.device)[:, None]
+        self.valid = at >= self.longest - counts if pad == "left" else at < counts
+        """Which entries are real, `[prompt_id, slot]`."""

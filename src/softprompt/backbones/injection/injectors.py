@@ -1,0 +1,166 @@
+"""The ways into a model that some prompts need."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor, nn
+
+from softprompt.backbones.injection.compatibility import (
+    occupied,
+    reaches,
+    shift,
+    stands_in_front,
+    stands_in_text,
+)
+from softprompt.backbones.injection.injector import Injector, used_prompts
+from softprompt.backbones.injection.key_values import KeyValueInjector
+from softprompt.backbones.injection.layer_modules import LayerModuleInjector
+from softprompt.backbones.injection.pixels import PixelInjector
+from softprompt.backbones.injection.positions import PositionInjector
+from softprompt.backbones.injection.prepended import PrependedInjector
+from softprompt.backbones.injection.slots import SlotInjector
+from softprompt.backbones.injection.swin import SwinInjector
+from softprompt.backbones.injection.vision_lowering import TokenPlan, prefix_layers, token_layers
+from softprompt.backbones.injection.vision_tokens import AddedTokenInjector, VisionTokenInjector, plan_of
+from softprompt.backbones.inspection import AttentionSite, ModelMap, Vision
+from softprompt.prompts.prompt import Prompt
+
+
+class Injectors:
+    """What prompts need to enter a model, outermost first.
+
+    Args:
+        model_map: of the backbone.
+        prompts: one or several; None stands for no prompt.
+        rows: for each batch row, which prompt, `[batch]`; None when one prompt serves all rows.
+        as_tokens: run deep visual prompts as tokens.
+
+    Raises:
+        PromptError: prompts that cannot share a batch.
+        BackboneError: a way that the model does not have.
+    """
+
+    def __init__(
+        self, model_map: ModelMap, prompts: Sequence[Prompt | None], rows: Tensor | None, as_tokens: bool
+    ):
+        self.model_map = model_map
+        self.prompts = prompts
+        self.layer_modules = LayerModuleInjector(model_map.model, prompts, model_map.spec.name)
+        self.positions: dict[str, PositionInjector] = {}
+        self.token_plan: TokenPlan | None = None
+        self._prepended: PrependedInjector | None = None
+        self._key_values: KeyValueInjector | None = None
+        if model_map.vision is None:
+            self.all = self._of_texts()
+        else:
+            self.all = self._of_pictures(model_map.vision, used_prompts(prompts, rows), as_tokens)
+        if self.layer_modules.modules:
+            self.all.append(self.layer_modules)
+
+    @cached_property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """Every module whose forward they may override."""
+        return tuple(dict.fromkeys(module for injector in self.all for module in injector.modules))
+
+    @cached_property
+    def attentions(self) -> frozenset[nn.Module]:
+        """All attentions of the model."""
+        return frozenset(attention.module for attention in self.model_map.attentions)
+
+    @cached_property
+    def configs(self) -> tuple[Any, ...]:
+        """The configurations that name the kernels of attentions which prompts reach."""
+        reached = [] if self._key_values is None else list(self._key_values.by_module)
+        found = [config for m in reached if (config := getattr(m, "config", None)) is not None]
+        return tuple({id(config): config for config in found}.values())
+
+    @property
+    def shares_modules(self) -> bool:
+        """Whether prompts reach layers that share one module."""
+        return self._key_values is not None and self._key_values.shares_modules
+
+    @property
+    def reads_by_layers(self) -> bool:
+        """Whether soft tokens went through the model's layers alone, before any text."""
+        return self._prepended is None and any(map(stands_in_front, self.prompts))
+
+    # -- of texts --------------------------------------------------------------------------------
+
+    def _of_texts(self) -> list[Injector]:
+        model_map, prompts, stacks = self.model_map, self.prompts, self.model_map.stacks
+        in_place = [stands_in_text(prompt) for prompt in prompts]
+        # Slots first, so that the others see embeddings.
+        found: list[Injector] = [
+            SlotInjector(stack, site == "encoder" or "encoder" not in stacks, in_place)
+            for site, stack in stacks.items()
+        ]
+        if all(prompt is None for prompt in prompts):
+            return found
+        in_front = "encoder" in stacks and any(map(stands_in_front, prompts))
+        if in_front:
+            model = model_map.model
+            self._prepended = PrependedInjector(
+                stacks["encoder"],
+                stacks.get("decoder"),
+                [model, model.base_model],
+                [a.module for a in model_map.attentions if a.site == "encoder"],
+                [stands_in_front(prompt) for prompt in prompts],
+            )
+            found.append(self._prepended)
+        spec, none = model_map.spec, lambda context: 0
+        for site, stack in stacks.items():
+            before = self._prepended.n_columns if self._prepended and site == "encoder" else none
+            self.positions[site] = PositionInjector(
+                stack,
+                [shift(prompt, site, in_front) for prompt in prompts],
+                max(occupied(prompt, site, in_front) for prompt in prompts),
+                spec.position_limit,
+                spec.first_position,
+                spec.name,
+                before,
+            )
+        found += self.positions.values()
+        targets = [
+            (attention, any(reaches(prompt, attention, in_front) for prompt in prompts))
+            for attention in model_map.attentions
+        ]
+        return found + self._prefixes(targets)
+
+    def _prefixes(self, targets: Sequence[tuple[AttentionSite, bool]]) -> list[Injector]:
+        if not any(reached for _, reached in targets):
+            return []
+        stacks, vision = self.model_map.stacks, self.model_map.vision
+        begins = [stack.module for stack in stacks.values()] or [self.model_map.model.base_model]
+        shifted = [prompt is not None and prompt.card.positions == "shifted" for prompt in self.prompts]
+        windowed = vision is not None and vision.windowed
+        self._key_values = KeyValueInjector(targets, stacks, begins, shifted, windowed)
+        return [self._key_values]
+
+    # -- of pictures -----------------------------------------------------------------------------
+
+    def _of_pictures(self, vision: Vision, used: Sequence[Prompt | None], as_tokens: bool) -> list[Injector]:
+        if all(prompt is None for prompt in self.prompts):
+            return []
+        n_layers = len(vision.layers)
+
+        def prefixed(prompt: Prompt | None) -> Sequence[int]:
+            if prompt is None:
+                return ()
+            return prefix_layers(prompt, n_layers, as_tokens) or prompt.card.sites.get("encoder", [])
+
+        found: list[Injector] = [PixelInjector(vision)]
+        cards = [prompt.card for prompt in self.prompts if prompt is not None]
+        added = sorted({i for card in cards if card.location in ("add", "add-shared") for i in card.layers})
+        if added:
+            found.append(AddedTokenInjector(vision, added))
+        targets = [
+            (attention, any(attention.layer in prefixed(prompt) for prompt in self.prompts))
+            for attention in self.model_map.attentions
+        ]
+        found += self._prefixes(targets)
+        plans = [None if prompt is None else token_layers(prompt, n_layers, as_tokens) for prompt in used]
+        plan = self.token_plan = plan_of(plans)
+        if plan is not None:
+            found.append(SwinInjector(vision, plan) if vision.windowed else VisionTokenInjector(vision, plan))
+        return found

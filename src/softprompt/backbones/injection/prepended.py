@@ -1,0 +1,249 @@
+"""Soft tokens in front of an encoder's text.
+
+An encoder's soft tokens read the text as the text reads them, so they cannot become key/values; they
+are put into the input as raw embeddings, before the family adds positions, types and norms. Where a
+decoder follows, its view of the encoder grows by them, and the model's own outputs show the text alone; where
+none does, all outputs are cut back to the text.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from softprompt.backbones.attention.interface import Interception
+from softprompt.backbones.dispatch import Forward, Override
+from softprompt.backbones.injection.injector import PassContext, RowTable, bound_arguments
+from softprompt.backbones.inspection import Stack
+from softprompt.errors import BackboneError, PromptError
+
+
+@dataclass
+class _Text:
+    """How the text of a call stands in the encoder.
+
+    Args:
+        n_columns: columns in front of it, those of the longest prompt.
+        length: its own.
+        moved: where its tokens come from, `[batch, seq]`, if they were moved.
+    """
+
+    n_columns: int
+    length: int
+    moved: Tensor | None
+
+
+class PrependedInjector:
+    """Puts each row's soft tokens before an encoder's text.
+
+    Shorter prompts stand right before the text, with masked columns before them. Text that is padded on
+    the left is moved to the left meanwhile, so that it stands right behind its prompt.
+
+    Args:
+        encoder: the stack that takes the text.
+        decoder: the one that attends to the encoder, or None.
+        whole: the modules that hold both stacks, whose outputs show the text alone.
+        attentions: the encoder's.
+        in_front: which prompts stand in front of the text, `[prompt_id]`.
+    """
+
+    def __init__(
+        self,
+        encoder: Stack,
+        decoder: Stack | None,
+        whole: Sequence[nn.Module],
+        attentions: Sequence[nn.Module],
+        in_front: Sequence[bool],
+    ):
+        self.encoder = encoder
+        self.decoder = decoder
+        self.in_front = in_front
+        self.whole = [module for module in whole if module is not encoder.module]
+        self.holder: nn.Module | None = None
+        if decoder is None:
+            # Cut before a pooler looks for the text's first token, and again where states are gathered.
+            self.holder = _holder_of_layers(encoder.module, attentions)
+            if self.holder is None and getattr(encoder.module, "pooler", None) is not None:
+                raise BackboneError(
+                    "prompted",
+                    f"soft tokens before a {type(encoder.module).__name__}, whose pooler would read them",
+                    "an encoder whose layers are in a module of their own",
+                    "use prefix_tuning",
+                )
+
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The stacks, and whatever shows their outputs."""
+        if self.decoder is not None:
+            return [self.encoder.module, self.decoder.module, *self.whole]
+        return [self.encoder.module] if self.holder is None else [self.encoder.module, self.holder]
+
+    def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
+        """None."""
+        return {}
+
+    def n_columns(self, context: PassContext) -> int:
+        """Columns in front of the text, those of the longest prompt."""
+        return self._table(context).longest
+
+    def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
+        """Put them in when the encoder is called, and cut outputs back to the text."""
+
+        def encoded(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            output = below(**self._grown(context, bound_arguments(self.encoder.signature, args, kwargs)))
+            return output if self.decoder is not None else self.cut(context, output)
+
+        def decoded(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            assert self.decoder is not None
+            return below(**self._widened(context, bound_arguments(self.decoder.signature, args, kwargs)))
+
+        def cut(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return self.cut(context, below(*args, **kwargs))
+
+        def cut_encoder(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return self._cut_encoder_outputs(context, below(*args, **kwargs))
+
+        context.cut = lambda output: self.cut(context, output)
+        overrides: dict[nn.Module, Override] = {self.encoder.module: encoded}
+        if self.decoder is not None:
+            overrides[self.decoder.module] = decoded
+            # Inside `generate` outputs go from one to the other; they are whole there.
+            if not context.generating:
+                overrides |= dict.fromkeys(self.whole, cut_encoder)
+        elif self.holder is not None:
+            overrides[self.holder] = cut
+        return overrides
+
+    # -- outputs ---------------------------------------------------------------------------------
+
+    def cut(self, context: PassContext, output: Any) -> Any:
+        """An output of the encoder at the text's own length and in its own order.
+
+        Hidden states lose their first columns, attention weights their first queries; what has another
+        length is left alone.
+        """
+        text: _Text | None = context.notes.get(self)
+        if text is None:
+            return output
+        if isinstance(output, Tensor):
+            return _cut_tensor(text, output)
+        if isinstance(output, Mapping):
+            return type(output)(**{name: self.cut(context, value) for name, value in output.items()})
+        if isinstance(output, tuple):
+            return tuple(self.cut(context, value) for value in output)
+        return output
+
+    def _cut_encoder_outputs(self, context: PassContext, output: Any) -> Any:
+        if isinstance(output, Mapping):
+            names = [name for name in output if name.startswith("encoder_")]
+            for name in names:
+                output[name] = self.cut(context, output[name])
+        return output
+
+    # -- inputs ----------------------------------------------------------------------------------
+
+    def _grown(self, context: PassContext, given: dict[str, Any]) -> dict[str, Any]:
+        embeds = given.get("inputs_embeds")
+        if embeds is None:
+            embeds = self.encoder.module.get_input_embeddings()(given["input_ids"])  # type: ignore[operator]
+        batch, length = embeds.shape[:2]
+        mask = given.get("attention_mask")
+        if mask is None:
+            mask = torch.ones(batch, length, dtype=torch.long, device=embeds.device)
+        moved = _right_padded(mask)
+        vectors, valid = self._by_row(context, batch)
+        context.notes[self] = _Text(valid.shape[1], length, moved)
+        given["input_ids"] = None
+        given["inputs_embeds"] = torch.cat([vectors.to(embeds), _move(embeds, moved)], dim=1)
+        given["attention_mask"] = torch.cat([valid.to(mask), _move(mask, moved)], dim=1)
+        if given.get("token_type_ids") is not None:
+            types = given["token_type_ids"]
+            none = torch.zeros_like(valid, dtype=types.dtype, device=types.device)
+            given["token_type_ids"] = torch.cat([none, _move(types, moved)], 1)
+        if given.get("position_ids") is not None:
+            given["position_ids"] = _positions(given["position_ids"], valid, moved)
+        return given
+
+    def _widened(self, context: PassContext, given: dict[str, Any]) -> dict[str, Any]:
+        states = given.get("encoder_hidden_states")
+        if states is None:
+            return given
+        batch = states.shape[0]
+        valid = self._by_row(context, batch)[1]
+        mask = given.get("encoder_attention_mask")
+        if mask is None:
+            mask = torch.ones(batch, states.shape[1] - valid.shape[1], dtype=torch.long, device=states.device)
+        if states.shape[1] != mask.shape[1] + valid.shape[1]:
+            raise PromptError(
+                "encoder_outputs",
+                f"states of {states.shape[1]} tokens for a text of {mask.shape[1]}",
+                f"{mask.shape[1] + valid.shape[1]}, those of the {valid.shape[1]} soft tokens first",
+                "pass what the encoder itself gives under the prompt, model.get_encoder()(...); the whole "
+                "model's encoder_last_hidden_state shows the text alone",
+            )
+        # The mask says how the text was moved, also when the encoder ran long before (in `generate`).
+        moved = _right_padded(mask)
+        given["encoder_attention_mask"] = torch.cat([valid.to(mask), _move(mask, moved)], dim=1)
+        return given
+
+    def _table(self, context: PassContext) -> RowTable:
+        key = (self, "table")
+        if key not in context.notes:
+            vectors = [
+                v if front else None for v, front in zip(context.lowered.vectors, self.in_front, strict=True)
+            ]
+            context.notes[key] = RowTable(vectors, pad="left")
+        return context.notes[key]
+
+    def _by_row(self, context: PassContext, batch: int) -> tuple[Tensor, Tensor]:
+        table = self._table(context)
+        assert table.valid is not None
+        vectors, valid = context.by_row(table.values, batch), context.by_row(table.valid, batch)
+        return vectors.expand(batch, -1, -1), valid.expand(batch, -1)
+
+
+def _cut_tensor(text: _Text, tensor: Tensor) -> Tensor:
+    whole = text.n_columns + text.length
+    axis = tensor.ndim - 2
+    if tensor.ndim not in (3, 4) or tensor.shape[axis] != whole or (axis == 2 and tensor.shape[3] != whole):
+        return tensor
+    tensor = tensor.narrow(axis, text.n_columns, text.length)
+    if text.moved is None:
+        return tensor
+    back = text.moved.argsort(-1).to(tensor.device)
+    back = back.view(len(back), *[1] * (axis - 1), text.length, 1).expand(tensor.shape)
+    return tensor.gather(axis, back)
+
+
+def _move(tensor: Tensor, moved: Tensor | None) -> Tensor:
+    """A text's tensor, `[batch, seq, ...]`, with its real tokens first."""
+    if moved is None:
+        return tensor
+    index = moved.to(tensor.device)
+    return tensor.gather(1, index if tensor.ndim == 2 else index[..., None].expand(tensor.shape))
+
+
+def _positions(given: Tensor, valid: Tensor, moved: Tensor | None) -> Tensor:
+    """The caller's positions of the text, behind those of the soft tokens."""
+    text = _move(given.expand(len(valid), -1), moved)
+    first = text.min(dim=1, keepdim=True).values
+    own = (valid.long().cumsum(-1) - 1).clamp(min=0) + first
+    return torch.cat([own, text + valid.sum(-1, keepdim=True)], dim=1)
+
+
+def _right_padded(mask: Tensor) -> Tensor | None:
+    """The order that puts real tokens first, `[batch, seq]`; None where they are there already."""
+    shut = (mask == 0).long()
+    if bool((shut.diff(dim=1) >= 0).all()):
+        return None
+    return shut.argsort(dim=1, stable=True)
+
+
+def _holder_of_layers(encoder: nn.Module, attentions: Sequence[nn.Module]) -> nn.Module | None:
+    """The child that runs all layers, if there is one that is more than a list of them."""
+    for child in encoder.children():
+        if not isinstance(child, nn.ModuleList) and set(attentions) <= set(child.modules()):
+            return child
+    return None

@@ -1,0 +1,106 @@
+"""What one recorded pass shows of a model: made once, when it is loaded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from softprompt.backbones.inspection.attention_sites import AttentionSite, attention_sites
+from softprompt.backbones.inspection.images import native_size, reads_pictures
+from softprompt.backbones.inspection.layers import find_layers
+from softprompt.backbones.inspection.output_head import Finish, finish_of
+from softprompt.backbones.inspection.probe import record
+from softprompt.backbones.inspection.spec import BackboneSpec, describe
+from softprompt.backbones.inspection.stacks import Stack, find_stacks
+from softprompt.backbones.inspection.vision import Vision
+from softprompt.prompts.inserts import LayerLinears
+
+
+@dataclass(frozen=True)
+class ModelMap:
+    """Where things are in a model.
+
+    Args:
+        model: the model.
+        spec: its facts.
+        attentions: those that can be reached, in the order of their calls.
+        stacks: by site, encoder first, the modules that take texts; none where pictures are read.
+        vision: the model where it reads pictures.
+        finish: what follows the vocabulary matrix; None where there is none, or nothing known.
+        events: modules as they begin (False) and end (True) in a pass, see `Recording`.
+    """
+
+    model: PreTrainedModel
+    spec: BackboneSpec
+    attentions: tuple[AttentionSite, ...]
+    stacks: Mapping[str, Stack]
+    vision: Vision | None
+    finish: Finish | None
+    events: tuple[tuple[nn.Module, bool], ...]
+
+    @property
+    def decodes(self) -> bool:
+        """Whether there is a stack that reads from left to right."""
+        return any(attention.site == "decoder" for attention in self.attentions)
+
+    @property
+    def encodes(self) -> bool:
+        """Whether there is a stack that reads both ways."""
+        return any(attention.site == "encoder" for attention in self.attentions)
+
+    @cached_property
+    def layers(self) -> tuple[LayerLinears, ...]:
+        """Every layer with a self-attention, and the linear layers in it.
+
+        Raises:
+            BackboneError: layers that stand in no list.
+        """
+        ended = [module for module, ends in self.events if ends]
+        return find_layers(self.model, self.attentions, ended, self.spec.name)
+
+    def behind(self, layer: nn.Module) -> set[nn.Module]:
+        """Modules that run only when a layer has ended."""
+        end = self.events.index((layer, True))
+        early = {module for module, ends in self.events[:end] if not ends}
+        return {module for module, ends in self.events[end:] if not ends} - early
+
+    @cached_property
+    def entries(self) -> tuple[nn.Module, ...]:
+        """The modules at which somebody may call the model: the whole, its base, its stacks."""
+        found = [self.model, self.model.base_model, *(stack.module for stack in self.stacks.values())]
+        if self.spec.is_encoder_decoder:
+            found.append(self.model.get_encoder())
+        return tuple(dict.fromkeys(found))
+
+    @cached_property
+    def checkpointable(self) -> tuple[nn.Module, ...]:
+        """The modules that can recompute their activations in the backward pass."""
+        return tuple(m for m in self.model.modules() if hasattr(m, "gradient_checkpointing"))
+
+
+def inspect_model(model: PreTrainedModel, name: str, size: tuple[int, int] | None = None) -> ModelMap:
+    """Run a model once and say where things are.
+
+    Args:
+        model: the model.
+        name: for cards and messages.
+        size: height and width of its pictures in pixels, if it reads some; None is its own.
+
+    Raises:
+        BackboneError: a model that prompts cannot work in.
+    """
+    recording = record(model, size)
+    attentions = attention_sites(model, recording)
+    pictures = reads_pictures(model)
+    stacks = {} if pictures else find_stacks(model, attentions)
+    return ModelMap(
+        model,
+        describe(model, name, recording, stacks),
+        attentions,
+        stacks,
+        Vision(model, attentions, size or native_size(model), recording) if pictures else None,
+        finish_of(model, recording),
+        tuple(recording.events),
+    )

@@ -1,0 +1,114 @@
+"""The stacks of a model's layers that take a text, and how each numbers positions."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from softprompt.backbones.inspection.attention_sites import AttentionSite, text_module
+from softprompt.backbones.inspection.probe import Recording
+
+Numbering = Literal["ids", "table", "relative", "unknown"]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A module that takes a text.
+
+    Args:
+        site: `encoder` or `decoder`.
+        module: the module.
+        signature: of its forward.
+        numbering: how it numbers positions: by a `position_ids` argument, by a learned table that counts by
+            itself, by relative biases, or in a way that is not known.
+        bias_owner: the module with T5's relative position bias which all layers share, if any.
+        switches_at: number of positions beyond which its rotary table is another one for all of them; None
+            where it stays.
+    """
+
+    site: str
+    module: nn.Module
+    signature: inspect.Signature
+    numbering: Numbering
+    bias_owner: nn.Module | None
+    switches_at: int | None
+
+
+def find_stacks(model: PreTrainedModel, attentions: Sequence[AttentionSite]) -> Mapping[str, Stack]:
+    """The stacks by site, encoder first; none of a model that reads pictures."""
+    stacks: dict[str, Stack] = {}
+    for site in ("encoder", "decoder"):
+        own = [a for a in attentions if a.site == site]
+        if own:
+            module = text_module(model, own)
+            stacks[site] = Stack(
+                site,
+                module,
+                inspect.signature(module.forward),
+                _numbering(module),
+                next(filter(has_relative_bias, module.modules()), None),
+                _switches_at(module),
+            )
+    return stacks
+
+
+def has_relative_bias(module: nn.Module) -> bool:
+    """Whether a module holds T5's relative position bias.
+
+    MPNet has a table of this name too, but prompt columns get no bias there (see `attention/families.py`).
+    """
+    return hasattr(module, "relative_attention_bias") and hasattr(module, "_relative_position_bucket")
+
+
+@dataclass(frozen=True)
+class PositionTable:
+    """A learned table of positions.
+
+    Args:
+        first: number of a text's first position in it, where `position_ids` say it (RoBERTa's is 2).
+        n_positions: how many a text can have.
+    """
+
+    first: int
+    n_positions: int
+
+
+def position_table(model: PreTrainedModel, recording: Recording) -> PositionTable | None:
+    """The table in which the recorded pass looked positions up, or None.
+
+    The tokens of that pass are all the same one, so what counts up is a position.
+    """
+    for module, ids in recording.entered.items():
+        if type(module) is not nn.Embedding or ids.is_floating_point():
+            continue
+        if ids.ndim and ids.shape[-1] > 1 and bool((ids.diff(dim=-1) == 1).all()):
+            first = int(ids.min())
+            return PositionTable(first, module.num_embeddings - first)
+    return None
+
+
+def _numbering(stack: nn.Module) -> Numbering:
+    if "position_ids" in inspect.signature(stack.forward).parameters:
+        return "ids"
+    if any(hasattr(module, "relative_attention_bias") for module in stack.modules()):
+        return "relative"
+    table = getattr(stack, "embed_positions", None)
+    if isinstance(table, nn.Embedding) and isinstance(getattr(table, "offset", None), int):
+        return "table"
+    return "unknown"
+
+
+def _switches_at(stack: nn.Module) -> int | None:
+    """Where rotary tables are made anew for the longest row (LongRoPE, dynamic NTK)."""
+    config: Any = getattr(stack, "config", None)
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
+    kinds = [rope, *rope.values()] if isinstance(rope, Mapping) else []
+    for kind in kinds:  # some families have one for each kind of layer
+        if isinstance(kind, Mapping) and kind.get("rope_type", kind.get("type")) in ("longrope", "dynamic"):
+            own = kind.get("original_max_position_embeddings")
+            own = own or getattr(config, "original_max_position_embeddings", None)
+            return int(own or config.max_position_embeddings)
+    return None

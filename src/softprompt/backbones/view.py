@@ -1,0 +1,92 @@
+"""A view of a model that runs under the prompts of one session, in whatever thread it is called."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from softprompt.backbones.injection import Session
+from softprompt.backbones.outputs import Outputs
+from softprompt.errors import BackboneError
+
+T = TypeVar("T")
+
+
+class PromptedView:
+    """What `with backbone.prompted(...) as prompted` gives.
+
+    It may be handed to another thread. A call that has begun keeps its prompts to its end, also when the
+    block is left meanwhile.
+
+    Args:
+        model: the frozen model.
+        outputs: of the backbone.
+        session: the open session.
+    """
+
+    def __init__(self, model: PreTrainedModel, outputs: Outputs, session: Session):
+        self.model = model
+        self._outputs = outputs
+        self._session = session
+
+    @property
+    def closed(self) -> bool:
+        """Whether the block has been left; then no further call is taken."""
+        return self._session.closed
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's own call, under the prompts.
+
+        Raises:
+            BackboneError: the block has been left.
+        """
+        return self.run(self.model, *args, **kwargs)
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's own `generate`, under the prompts; errors as `__call__`."""
+        # Looked up inside, where the session is known.
+        return self.run(lambda: self.model.generate(*args, **kwargs))  # type: ignore[operator]
+
+    def run(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Any function that calls the model (a pipeline, an evaluation), under the prompts.
+
+        Args:
+            function: called in this thread.
+            args: its arguments.
+            kwargs: its keywords.
+
+        Raises:
+            BackboneError: the block has been left.
+        """
+        with self._entered():
+            return function(*args, **kwargs)
+
+    def read(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """See `Backbone.read`."""
+        return self.run(self._outputs.read, inputs)
+
+    def look(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Backbone.look`."""
+        return self.run(self._outputs.look, pixel_values)
+
+    def labelled_logits(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
+        """See `Backbone.labelled_logits`."""
+        return self.run(self._outputs.labelled_logits, inputs, labelled)
+
+    def labelled_losses(self, inputs: Mapping[str, Tensor], labelled: Tensor, wanted: Tensor) -> Tensor:
+        """See `Backbone.labelled_losses`."""
+        return self.run(self._outputs.labelled_losses, inputs, labelled, wanted)
+
+    @contextmanager
+    def _entered(self) -> Iterator[None]:
+        if self.closed:
+            raise BackboneError(
+                "prompted",
+                "a call of a view whose `with backbone.prompted(...)` block has been left",
+                "calls that begin inside the block",
+                "enter backbone.prompted again, or keep the block open until all calls have begun",
+            )
+        with self._session.gate.entered(self._session):
+            yield
