@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import softprompt
+from softprompt.backbones.injection.lowering import lower
 from softprompt.backbones.injection.vision_lowering import VisualParts
 from softprompt.backbones.load import load_backbone
 from softprompt.errors import PromptError
@@ -71,7 +72,7 @@ def test_deep_prompts_are_the_tokens_of_the_paper(family, layers):
     backbone, x = tiny_vision(family), pixels()
     prompt = prompt_for(backbone, layers=layers)
     with backbone.prompted(prompt):
-        parts = backbone._lower(prompt)
+        parts = lower(prompt, backbone.map, as_tokens=False)
         assert isinstance(parts, VisualParts) and parts.key_values and not parts.tokens
         ours = backbone.read({"pixel_values": x})
     parameters = list(prompt.blocks.parameters())
@@ -129,7 +130,7 @@ def test_shallow_tokens_sit_behind_the_class_token_without_a_position(family):
     theirs, _ = by_hand(backbone, x, tokens_of(prompt), carried=True)
     close(ours, theirs)
     seen = []
-    first = backbone.vision.layers[0].module
+    first = backbone.vision.layers[0].norm  # what the layer itself reads
     with backbone.prompted(prompt):
         handle = first.register_forward_pre_hook(lambda m, args: seen.append(args[0]))
         backbone.read({"pixel_values": x})

@@ -168,7 +168,7 @@ def test_layers_of_different_widths_need_a_width():
     model = tiny_model("llama")
     backbone = softprompt.load_backbone(model)
     wide = {name: (size[0], 64 if "layers.2" in name else size[1]) for name, size in sizes(backbone).items()}
-    backbone.__dict__["_layers"] = [
+    backbone.map.__dict__["layers"] = [
         type(layer)(
             layer.site, layer.number, {n: wide[n] for n in layer.sizes}, layer.attention_output, layer.output
         )

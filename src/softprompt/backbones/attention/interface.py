@@ -133,7 +133,7 @@ def check_kernel(config: Any) -> None:
     if kernel is not None and kernel not in KERNELS:
         raise BackboneError(
             "backbone.attention",
-            f"the kernel '{kernel}'",
+            f"'{kernel}'",
             "'sdpa' or 'eager'",
             "load the model with attn_implementation='sdpa', or call model.set_attn_implementation('sdpa')",
         )

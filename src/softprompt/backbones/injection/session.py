@@ -71,6 +71,7 @@ class Session:
         self._n_holders = 0
 
     def __enter__(self) -> "Session":
+        self._check_kernels()
         self._held.enter_context(self._holding())
         self.gate.count(1)
         self.gate.enter(self)
