@@ -211,7 +211,7 @@ part() { # name, budget, least, arguments of Python
   log=$KEEP/$name.txt
   [ -z "$ONLY" ] || case ",$ONLY," in *",$name,"*) ;; *) return ;; esac
   local rest=$(($(left) - 8))
-  [ -z "$CPU$ONLY" ] || least=5
+  [ -z "$CPU$ONLY" ] || [ "$name" = older-install ] || least=5
   if [ "$rest" -lt "$least" ]; then
     note "$name" skipped "" 0 "$budget" "$rest s were left, at least $least are needed"
     return

@@ -21,7 +21,8 @@ NO_KERNEL = frozenset(
     "resolve_neg expand_as view_as numpy_T narrow chunk result_type is_nonzero item requires_grad_ set_ "
     "new_empty new_empty_strided _reshape_alias _reshape_copy is_same_size broadcast_tensors to "
     "contiguous dropout dropout_ linear matmul flatten resize_ resize_as_ as_strided_ type_as "
-    "cross_entropy_loss zeros ones zeros_like ones_like new_zeros new_ones full new_full clone _to_copy".split()
+    "cross_entropy_loss zeros ones zeros_like ones_like new_zeros new_ones full new_full clone "
+    "_to_copy".split()
 )
 """Operators that start nothing by themselves: views, allocations, and those that leave the work to others."""
 Event = Mapping[str, Any]
