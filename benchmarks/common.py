@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from frozen import BACKBONES
 from torch import Tensor
 
 import softprompt
@@ -27,37 +29,6 @@ from softprompt.tasks.task import IGNORED, Example
 BATCH = 16
 RESULTS = Path(__file__).parent / "results"
 Step = Callable[[list[Example]], Any]
-
-
-def smollm2(dtype: str = "bfloat16", device: str = "cpu") -> Backbone:
-    """The backbone of most questions."""
-    return softprompt.load_backbone("smollm2-135m", dtype=dtype, device=device)
-
-
-def llama_1b(dtype: str, device: str) -> Backbone:
-    """A Llama of 1.1 billion random numbers, for speed alone; its tokenizer is SmolLM2's."""
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    from softprompt.backbones.loading import bundled
-
-    tokenizer = AutoTokenizer.from_pretrained(bundled.folder("smollm2-135m") or bundled.pull("smollm2-135m"))
-    config = LlamaConfig(
-        hidden_size=2048,
-        intermediate_size=8192,
-        num_hidden_layers=16,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-        vocab_size=len(tokenizer),
-        max_position_embeddings=4096,
-        tie_word_embeddings=True,
-    )
-    torch.manual_seed(0)
-    with torch.device(device):
-        model = LlamaForCausalLM(config).to(getattr(torch, dtype))
-    return softprompt.load_backbone(model.eval(), tokenizer)
-
-
-BACKBONES: dict[str, Callable[[str, str], Backbone]] = {"smollm2-135m": smollm2, "llama-1b": llama_1b}
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -89,11 +60,44 @@ def settled() -> float:
     return time.perf_counter()
 
 
-def examples(backbone: Backbone, n: int) -> tuple[GenerationTask, list[Example]]:
-    """The first n of the shuffled E2E development pairs, encoded by the generation task."""
-    data = DataSettings(format="e2e", train=Path("e2e/devset.csv"), train_size=n)
+def examples(backbone: Backbone, n: int, rows: str = "e2e") -> tuple[GenerationTask, list[Example]]:
+    """Encoded pairs for the generation task.
+
+    Args:
+        backbone: whose tokens they are.
+        n: how many.
+        rows: `e2e` for the first n of the shuffled E2E development pairs; `random` for rows of random
+            tokens as long as those, which need neither the data nor SmolLM2's tokenizer.
+    """
     task = generation(backbone)
+    if rows == "random":
+        return task, as_long_as_e2e(backbone, n)
+    data = DataSettings(format="e2e", train=Path("e2e/devset.csv"), train_size=n)
     return task, [task.encode(record) for record in load(data).train]
+
+
+E2E_TOKENS = (28, 43, 50, 56, 60, 63, 67, 71, 76, 81, 113)
+E2E_WANTED = (7, 18, 22, 24, 26, 29, 31, 33, 36, 40, 72)
+"""Deciles of the first 1,000 pairs, in SmolLM2's tokens: of a whole row, and of what is wanted of it."""
+
+
+def as_long_as_e2e(backbone: Backbone, n: int) -> list[Example]:
+    """Rows of random tokens whose lengths are distributed as E2E's."""
+    draw = random.Random(0)
+
+    def length(deciles: Sequence[int]) -> int:
+        place = 10 * draw.random()
+        low = int(place)
+        return round(deciles[low] + (place - low) * (deciles[low + 1] - deciles[low]))
+
+    rows = []
+    for i in range(n):
+        seq = length(E2E_TOKENS)
+        wanted = min(length(E2E_WANTED), seq - 1)
+        ids = tuple(backbone.sample_tokens(seq, torch.Generator().manual_seed(i)))
+        labels = (IGNORED,) * (seq - wanted) + ids[seq - wanted :]
+        rows.append(Example(str(i), ids, labels, seq, wanted))
+    return rows
 
 
 def generation(backbone: Backbone) -> GenerationTask:
@@ -127,19 +131,29 @@ def padded(batch: list[Example], pad: int, device: Any = None) -> dict[str, Tens
 
 
 def prompt_of(backbone: Backbone, method: str, length: int) -> Prompt:
-    """A prompt of ours: a prefix without reparameterisation, soft tokens, or soft tokens through an MLP."""
+    """A prompt of ours, where the backbone is, as training has it.
+
+    It is a prefix without reparameterisation, soft tokens, or soft tokens through an MLP.
+    """
     if method == "prefix":
         prompt = softprompt.prefix_tuning(
             backbone, length, reparameterization=None, initialization="random", positions="shifted"
         )
-        prompt.blocks[0].flat.data.mul_(0.02)
-        return prompt
-    if method == "tokens":
-        return softprompt.prompt_tuning(backbone, length)
-    # As wide and as deep as PEFT's encoder: two hidden layers of the backbone's width.
-    return softprompt.prompt_tuning(
-        backbone, length, reparameterization="mlp", width=backbone.hidden, depth=2, initialization="random"
-    )
+        for parameter in prompt.parameters():
+            parameter.data.mul_(0.02)
+    elif method == "tokens":
+        prompt = softprompt.prompt_tuning(backbone, length)
+    else:
+        # As wide and as deep as PEFT's encoder: two hidden layers of the backbone's width.
+        prompt = softprompt.prompt_tuning(
+            backbone,
+            length,
+            reparameterization="mlp",
+            width=backbone.hidden,
+            depth=2,
+            initialization="random",
+        )
+    return prompt.to(backbone.device)
 
 
 def optimizer_of(parameters: Any, rate: float = 1e-3) -> torch.optim.Optimizer:
@@ -295,10 +309,14 @@ def copy_rate() -> float:
 
 
 def versions() -> dict[str, str]:
-    """Of what was measured."""
-    from importlib.metadata import version
+    """Of what was measured, as far as it is installed."""
+    from importlib.metadata import PackageNotFoundError, version
 
-    return {name: version(name) for name in ("torch", "transformers", "peft")}
+    found = {}
+    for name in ("torch", "transformers", "peft"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def hardware(device: str) -> str:

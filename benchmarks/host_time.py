@@ -15,46 +15,16 @@ from typing import Any
 
 import torch
 from common import bare, finish, generation, made_up, medians, ours, peer
+from frozen import thin
 from many_prompts import alternate, contenders
 from many_prompts import generation as sixteen
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import softprompt
-from softprompt.backbones.backbone import Backbone
-
-LAYERS, WIDTH, ROWS, SEQ, LENGTH = 16, 32, 4, 16, 20
+ROWS, SEQ, LENGTH = 4, 16, 20
 VIEWS = frozenset(
     "view _unsafe_view transpose t unsqueeze expand slice detach alias permute squeeze select split "
     "as_strided lift_fresh unbind split_with_sizes reshape".split()
 )
-
-
-def thin() -> Backbone:
-    """A deep Llama in which arithmetic costs next to nothing, and a tokenizer of bytes."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    special = ["<pad>", "<bos>", "<eos>", "<unk>"]
-    symbols = special + sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = Tokenizer(models.BPE({symbol: i for i, symbol in enumerate(symbols)}, [], unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    words.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>", unk_token="<unk>"
-    )
-    config = LlamaConfig(
-        hidden_size=WIDTH,
-        intermediate_size=WIDTH,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        vocab_size=len(tokenizer),
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    torch.manual_seed(0)
-    return softprompt.load_backbone(LlamaForCausalLM(config).eval(), tokenizer)
 
 
 class Operators(TorchDispatchMode):

@@ -16,7 +16,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from common import BACKBONES, finish, settled
+from common import finish, settled
+from frozen import BACKBONES
 from torch import nn
 
 import softprompt
@@ -47,7 +48,10 @@ def classification(backbone: Backbone, seq: int) -> tuple[Any, list[Any], list[P
     return (
         task,
         examples,
-        [softprompt.p_tuning_v2(backbone, LENGTH, head=task.head, seed=i) for i in range(ROWS)],
+        [
+            softprompt.p_tuning_v2(backbone, LENGTH, head=task.head, seed=i).to(backbone.device)
+            for i in range(ROWS)
+        ],
     )
 
 
@@ -60,7 +64,8 @@ def generation(backbone: Backbone, seq: int) -> tuple[Any, list[Any], list[Promp
         labels = (-100,) * (seq // 2) + ids[seq // 2 :]
         examples.append(Example(str(i), ids, labels, seq, seq - seq // 2))
     prompts = [
-        softprompt.prefix_tuning(backbone, LENGTH, reparameterization=None, seed=i) for i in range(ROWS)
+        softprompt.prefix_tuning(backbone, LENGTH, reparameterization=None, seed=i).to(backbone.device)
+        for i in range(ROWS)
     ]
     return task, examples, prompts
 

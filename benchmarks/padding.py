@@ -11,7 +11,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from common import BATCH, examples, finish, smollm2
+from common import BATCH, examples, finish
+from frozen import smollm2
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.config import TrainingSettings, load_run

@@ -47,7 +47,7 @@ QUESTIONS = (*AGAINST_BARE, *AGAINST_PEFT, "own", "memory")
 def memory_child(who: str, method: str, place: argparse.Namespace) -> None:
     """Run a few steps of one contender and print the peak memory of this process."""
     backbone = backbone_at(place)
-    task, encoded = examples(backbone, 1000)
+    task, encoded = examples(backbone, 1000, place.rows)
     length = AGAINST_PEFT[method][1]
     step = peer(backbone, method, length) if who == "peft" else ours(backbone, task, method, length)
     for batch in shuffled(len(encoded), 0)[:3]:
@@ -61,6 +61,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_place(parser)
+    parser.add_argument(
+        "--rows", choices=["e2e", "random"], default="e2e", help="random: as long as E2E's, and needs no data"
+    )
     parser.add_argument("--steps", type=int, default=12, help="timed steps of each contender")
     parser.add_argument(
         "--own-batches", type=int, default=1000, help="time about this many of them, evenly spaced by length"
@@ -74,7 +77,7 @@ def main() -> None:
         return
 
     backbone = backbone_at(options)
-    task, encoded = examples(backbone, 1000)
+    task, encoded = examples(backbone, 1000, options.rows)
     plain = [[encoded[i] for i in batch] for batch in shuffled(len(encoded), 0)]
     same = plain[: options.steps + WARMUP]
     ratios: dict[str, float] = {}
@@ -118,9 +121,9 @@ def main() -> None:
     if "memory" in options.only:
         for method, target in MEMORY.items():
             peaks = {
-                who: in_a_process_of_its_own(__file__, "--child", who, method, *same_place(options))[
-                    "peak_bytes"
-                ]
+                who: in_a_process_of_its_own(
+                    __file__, "--child", who, method, "--rows", options.rows, *same_place(options)
+                )["peak_bytes"]
                 for who in ("softprompt", "peft")
             }
             detail[f"{method}_peak_bytes"] = peaks
@@ -128,7 +131,7 @@ def main() -> None:
             note(f"{title}: peak memory / PEFT's", peaks["softprompt"] / peaks["peft"], target)
 
     part = [] if options.only == list(QUESTIONS) else options.only
-    result = {"ratios": ratios, "detail": detail, "steps": options.steps}
+    result = {"ratios": ratios, "detail": detail, "steps": options.steps, "rows": options.rows}
     finish(question_of("training_step", options, *part), result, options.dtype, options.save, options.device)
 
 

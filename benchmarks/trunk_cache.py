@@ -51,7 +51,7 @@ def prefix(backbone: Backbone, layers: str) -> Prompt:
     )
     for block in prompt.blocks:
         block.flat.data.mul_(0.02)
-    return prompt
+    return prompt.to(backbone.device)
 
 
 def ratio(seconds: dict[str, list[float]], top: str, bottom: str) -> float:

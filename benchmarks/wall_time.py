@@ -31,8 +31,8 @@ from common import (
     peft_model,
     settled,
     shuffled,
-    smollm2,
 )
+from frozen import smollm2
 
 import softprompt
 from softprompt.backbones.backbone import Backbone
@@ -132,7 +132,7 @@ def ours(setting: Setting, until: float, by_length: bool, n_draws: int = 1) -> d
         start = f"examples:{n_examples}"
         return softprompt.prefix_tuning(
             backbone, reparameterization=None, initialization=start, examples=examples, seed=SEED
-        )
+        ).to(backbone.device)
 
     start, draw_losses = settled(), ()
     if n_draws == 1:

@@ -177,7 +177,8 @@ def test_tuning_the_head_leaves_tied_embeddings_alone(family, head, table, tmp_p
     assert matrix.weight is words.weight and torch.equal(words.weight, before)
     # Asked for all, the two stay one.
     with backbone.prompted(softprompt.fine_tuning(backbone)):
-        with seen(matrix) as at_the_end, seen(words) as at_the_start:
+        text = model.get_encoder() if backbone.spec.is_encoder_decoder else model
+        with seen(matrix) as at_the_end, seen(text.get_input_embeddings()) as at_the_start:
             backbone.model(**inputs)
     assert at_the_end[0] is at_the_start[0] and at_the_end[0] is not own(backbone)[table]
 
