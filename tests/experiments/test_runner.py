@@ -11,13 +11,14 @@ from rich.console import Console
 
 from experiments.fakes import begin, finish, write_study
 from softprompt.errors import TrainingError
-from softprompt.experiments.execution import Outcome, alone
+from softprompt.experiments.execution import Outcome
 from softprompt.experiments.folders import failure_of
 from softprompt.experiments.grid import load_grid
 from softprompt.experiments.progress import StudyProgress
 from softprompt.experiments.results import read_results
 from softprompt.experiments.runner import run_study
 from softprompt.training.folder import RunFolder
+from softprompt.training.locks import locked
 
 VARY = {"key": "method.length", "values": [1, 2, 3]}
 
@@ -192,7 +193,7 @@ def test_what_a_kill_left_of_a_file_is_no_other_run(grid, fake_run):
 
 def test_one_process_at_a_time(grid, fake_run):
     with (
-        alone(grid.folder / "study"),
+        locked(grid.folder / "study", "lock"),
         pytest.raises(TrainingError, match="another process that runs this study; expected one at a time"),
     ):
         run_study(grid)
@@ -239,6 +240,7 @@ sys.path[:0] = {path!r}
 from softprompt.experiments import execution, runner
 from softprompt.experiments.grid import load_grid
 from softprompt.training.folder import RunFolder
+from softprompt.training.locks import locked
 from experiments.fakes import FakeRun, facts_of
 
 def run(settings, resume=False, console=None, backbone=None):
