@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from experiments.fakes import begin, finish, write_study
-from softprompt.errors import TrainingError
+from softprompt.errors import ConfigError, TrainingError
+from softprompt.experiments import runner as runner_module
 from softprompt.experiments.execution import Outcome
 from softprompt.experiments.folders import failure_of
 from softprompt.experiments.grid import load_grid
@@ -281,3 +282,17 @@ def test_a_study_that_is_killed_repeats_nothing(grid, tmp_path):
     ]  # fmt: skip
     assert not read_results(grid).failed and len([r for r in read_results(grid).runs if r.value]) == 6
     assert before == [RunFolder(run.settings.folder).result.stat().st_mtime_ns for run in list(grid.runs)[:2]]
+
+
+def test_how_many_processes_there_are_is_asked_once(grid, fake_run, monkeypatch):
+    asked = []
+
+    class Two:
+        def __init__(self):
+            asked.append(self)
+            self.count = 2
+
+    monkeypatch.setattr(runner_module, "Processes", Two)
+    with pytest.raises(ConfigError, match="study: got 2 processes; expected one process; use --jobs instead"):
+        run_study(grid)
+    assert len(asked) == 1 and fake_run.calls == []

@@ -63,11 +63,16 @@ def objects(lines: Iterable[Line]) -> list[dict[str, Any]]:
     return [line.value for line in lines if line.value is not None]
 
 
-def damaged(lines: Iterable[Line]) -> str:
-    """The numbers of damaged lines in words, `line 3` or `lines 3, 5-7`; empty where none is worth a word."""
+def damaged(lines: Iterable[Line], written_whole: bool = False) -> str:
+    """The numbers of damaged lines in words, `line 3` or `lines 3, 5-7`; empty where none is worth a word.
+
+    Args:
+        lines: all of a file.
+        written_whole: whether the file was written at once, so that no kill can have cut its last line.
+    """
     spans: list[list[int]] = []
     for line in lines:
-        if line.value is not None or line.cut:
+        if line.value is not None or (line.cut and not written_whole):
             continue
         if spans and spans[-1][1] == line.number - 1:
             spans[-1][1] = line.number
