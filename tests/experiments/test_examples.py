@@ -17,14 +17,21 @@ CLASSES = {
     "method": {"name": "p_tuning_v2", "length": 5},
 }  # fmt: skip
 CHOICES = {**CLASSES, "data": {"format": "copa", "test": "val.jsonl"}, "task": {"name": "choice"}}
+PICTURES = {
+    **CLASSES, "data": {"format": "image_folder", "test": "test"}, "task": {"name": "image_classification"},
+    "method": {"name": "visual_prompt_tuning", "length": 5}, "backbone": {"name": "vit"},
+}  # fmt: skip
 NUMBERS = {
     **CLASSES, "data": {"format": "csv", "test": "test.csv"}, "metrics": ["pearson"],
     "task": {"name": "regression"},
 }  # fmt: skip
 
 
-def study(tmp_path, outputs, base=BASE, seeds=(0,), n=12, references=("yes",), source="source {i}"):
-    """A study in which `outputs(row, seed, i)` is said of record i; None is a run that is not there."""
+def study(tmp_path, outputs, base=BASE, seeds=(0,), n=12, references=("yes",), **more):
+    """A study in which `outputs(row, seed, i)` is said of record i; None is a run that is not there.
+
+    `more` stands on every line.
+    """
     grid = load_grid(write_study(tmp_path, base=base, rows=ROWS, seeds=list(seeds)))
     for cell in grid.cells:
         for run in cell.runs:
@@ -32,7 +39,8 @@ def study(tmp_path, outputs, base=BASE, seeds=(0,), n=12, references=("yes",), s
             if None in said:
                 continue
             lines = [
-                {"id": f"r{i}", "source": source.format(i=i), "references": list(references), "output": text}
+                {"id": f"r{i}", "source": f"source {i}", "references": list(references), "output": text}
+                | more
                 for i, text in enumerate(said)
             ]
             folder = finish(run.settings, dict.fromkeys(base["metrics"], 1.0))
@@ -86,15 +94,40 @@ def test_rows_that_agree_have_nothing_to_show(tmp_path):
     assert found.examples == () and found.what == "The rows differ on 0 of 12 test records; seed 0"
 
 
-def test_a_choice_is_shown_by_its_words(tmp_path):
+@pytest.mark.parametrize("right", ["it broke", "rain / snow"])
+def test_a_choice_is_shown_by_its_words(tmp_path, right):
     result = study(
-        tmp_path, lambda row, seed, i: int(row == "c"), CHOICES, n=1, references=("it broke",),
-        source="Why | it rained / it broke",
+        tmp_path, lambda row, seed, i: int(row == "c"), CHOICES, n=1, references=(right,),
+        source=f"Why | or not | it rained / {right}", choices=["it rained", right],
     )  # fmt: skip
     ((example,),) = [found.examples for found in examples(result)]
     assert [(said.text, said.right) for said in example.said] == [
-        ("it rained", False), ("it rained", False), ("it broke", True),
+        ("it rained", False), ("it rained", False), (right, True),
     ]  # fmt: skip
+
+
+def test_a_choice_whose_endings_were_not_kept_is_shown_by_its_number(tmp_path):
+    result = study(tmp_path, lambda row, seed, i: int(row == "c"), CHOICES, n=1, references=("it broke",))
+    ((example,),) = [found.examples for found in examples(result)]
+    assert [(said.text, said.right) for said in example.said] == [
+        ("choice 1", None), ("choice 1", None), ("choice 2", None),
+    ]  # fmt: skip
+
+
+def test_pictures_are_shown_by_the_likeliest_label(tmp_path):
+    def outputs(row, seed, i):
+        labels = ["dog", "cat"] if row == "b" and i == 3 else ["cat", "dog"]
+        return {"labels": labels, "probabilities": [0.9 - i / 100, 0.1 + i / 100]}
+
+    (found,) = examples(study(tmp_path, outputs, PICTURES, references=("cat",)))
+    assert found.what.startswith("The rows differ on 1 of 12 test records")
+    (example,) = found.examples
+    assert [(said.text, said.right) for said in example.said] == [
+        ("cat", True),
+        ("dog", False),
+        ("cat", True),
+    ]
+    assert "cat</dt><dd>a, c</dd>" in said_html([found])
 
 
 def test_numbers_are_not_compared(tmp_path):
@@ -112,21 +145,32 @@ def test_one_seed_that_all_rows_have(tmp_path):
 def test_rows_without_outputs_are_named(tmp_path):
     result = study(tmp_path, lambda row, seed, i: None if row == "a" else f"{row} {i}")
     (b,) = result.at("b", "").runs
-    outputs = b.run.settings.folder / "outputs.jsonl"
-    kept = outputs.read_text(encoding="utf-8")
-    outputs.write_text(kept + '{"id": "r99", "sour', encoding="utf-8")
+    (b.run.settings.folder / "outputs.jsonl").unlink()
     (found,) = examples(result)
     assert [said.row for said in found.examples[0].said] == ["c"]
-    assert found.lacking[0] == "a: no run is done"
-    assert found.lacking[1].startswith("b: its outputs.jsonl is broken (")
-    outputs.unlink()
-    assert examples(result)[0].lacking[1] == "b: no outputs.jsonl in its folder"
+    assert found.lacking == ("a: no run is done", "b: no outputs.jsonl in its folder")
     assert "Left out, b: no outputs.jsonl in its folder" in said_html(examples(result))
 
 
-@pytest.mark.parametrize("line", ["[1, 2]", '{"id": "r0"}', "null"])
-def test_a_line_that_is_no_record_is_broken_not_a_crash(tmp_path, line):
+DAMAGE = ["[1, 2]", '{"id": "r0"}', "null", '{"id": "r99", "sour', "\0\0\0"]
+
+
+@pytest.mark.parametrize("line", DAMAGE)
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_damaged_line_costs_its_own_record_and_is_named(tmp_path, line, end):
     result = study(tmp_path, lambda row, seed, i: f"{row} {i}")
     (a,) = result.at("a", "").runs
-    (a.run.settings.folder / "outputs.jsonl").write_text(line + "\n", encoding="utf-8")
-    assert examples(result)[0].lacking[0].startswith("a: its outputs.jsonl is broken (")
+    outputs = a.run.settings.folder / "outputs.jsonl"
+    kept = outputs.read_text(encoding="utf-8").splitlines()
+    outputs.write_text("\n".join([*kept[:-1], line]) + end, encoding="utf-8")
+    (found,) = examples(result)
+    assert [said.row for said in found.examples[0].said] == ["a", "b", "c"]
+    assert found.what.startswith("6 of 11 test records")
+    assert found.lacking == ("a: line 12 of its outputs.jsonl, which cannot be read",)
+    assert "Left out, a: line 12 of its outputs.jsonl, which cannot be read" in said_html([found])
+
+
+def test_outputs_of_another_kind_than_the_tasks_are_no_outputs(tmp_path):
+    (found,) = examples(study(tmp_path, lambda row, seed, i: ["x"] if row == "a" else row, CLASSES, n=3))
+    assert {said.row for said in found.examples[0].said} == {"b", "c"}
+    assert found.lacking == ("a: lines 1-3 of its outputs.jsonl, which cannot be read",)

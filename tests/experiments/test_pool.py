@@ -46,6 +46,14 @@ def test_a_process_that_dies_costs_its_own_run_only(tmp_path):
     assert "out of memory" in log.read_text()
 
 
+def test_a_process_that_dies_while_it_answers_costs_its_own_run_only(tmp_path):
+    runs = runs_of(tmp_path, [1, 11, 5])
+    outcomes = list(Pool(1, tmp_path / "logs", WORKER).run(runs, lambda run: None))
+    log = tmp_path / "logs" / "worker-1.log"
+    ended = f"its process ended with code 9; what it printed is in {log}"
+    assert [outcome.error for _, outcome in outcomes] == ["", ended, ""]
+
+
 def test_closing_stops_the_runs_and_begins_no_more(tmp_path):
     runs = runs_of(tmp_path, [1, 3, 5])
     begun = []

@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,6 +74,54 @@ def test_closing_stops_the_runs_at_a_checkpoint(ray, tmp_path):
             time.sleep(0.05)
     printed = (tmp_path / "logs" / "worker-1.log").read_text()
     assert '"3--seed-0"' in printed and '"5--seed-0"' not in printed
+
+
+def test_every_worker_has_a_log_of_its_own(tmp_path, monkeypatch):
+    """Two workers are lost at their first attempt, and one of the new ones again."""
+    from softprompt.experiments import ray_pool
+
+    logs, lost = [], {"1--seed-0": 2, "4--seed-0": 1}
+
+    class Lost(Exception):
+        pass
+
+    class Promise(list):
+        def __hash__(self):  # type: ignore[override]
+            return id(self)
+
+    class Call:
+        def __init__(self, do):
+            self.remote = lambda *given: Promise(do(*given))
+
+    class Actor:
+        def __init__(self, command, threads, log, folder):
+            logs.append(log.name)
+            self.run = Call(lambda run: [run])
+            self.close = Call(lambda: [None])
+
+    def get(promise):
+        (run,) = promise
+        name = run.settings.name
+        if lost.get(name, 0):
+            lost[name] -= 1
+            raise Lost("the node is gone")
+        return ray_pool.Outcome()
+
+    ray = SimpleNamespace(
+        is_initialized=lambda: True,
+        cluster_resources=lambda: {"CPU": 4},
+        remote=lambda **options: lambda kind: SimpleNamespace(remote=Actor),
+        wait=lambda promises, **options: (promises, []),
+        get=get,
+        kill=lambda actor: None,
+    )
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", SimpleNamespace(RayError=Lost))
+    runs = runs_of(tmp_path, [1, 4, 5])
+    outcomes = list(ray_pool.RayPool(2, tmp_path / "logs", WORKER).run(runs, lambda run: None))
+    assert sorted(run.label for run, _ in outcomes) == [run.label for run in runs]
+    assert not any(outcome.error for _, outcome in outcomes)
+    assert logs == [f"worker-{i}.log" for i in range(1, 6)]
 
 
 def test_without_ray_the_engine_says_what_to_install(monkeypatch):

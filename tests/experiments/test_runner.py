@@ -10,14 +10,16 @@ import pytest
 from rich.console import Console
 
 from experiments.fakes import begin, finish, write_study
-from softprompt.errors import TrainingError
-from softprompt.experiments.execution import Outcome, alone
+from softprompt.errors import ConfigError, TrainingError
+from softprompt.experiments import runner as runner_module
+from softprompt.experiments.execution import Outcome
 from softprompt.experiments.folders import failure_of
 from softprompt.experiments.grid import load_grid
 from softprompt.experiments.progress import StudyProgress
 from softprompt.experiments.results import read_results
 from softprompt.experiments.runner import run_study
 from softprompt.training.folder import RunFolder
+from softprompt.training.locks import locked
 
 VARY = {"key": "method.length", "values": [1, 2, 3]}
 
@@ -192,7 +194,7 @@ def test_what_a_kill_left_of_a_file_is_no_other_run(grid, fake_run):
 
 def test_one_process_at_a_time(grid, fake_run):
     with (
-        alone(grid.folder / "study"),
+        locked(grid.folder / "study", "lock"),
         pytest.raises(TrainingError, match="another process that runs this study; expected one at a time"),
     ):
         run_study(grid)
@@ -239,6 +241,7 @@ sys.path[:0] = {path!r}
 from softprompt.experiments import execution, runner
 from softprompt.experiments.grid import load_grid
 from softprompt.training.folder import RunFolder
+from softprompt.training.locks import locked
 from experiments.fakes import FakeRun, facts_of
 
 def run(settings, resume=False, console=None, backbone=None):
@@ -279,3 +282,17 @@ def test_a_study_that_is_killed_repeats_nothing(grid, tmp_path):
     ]  # fmt: skip
     assert not read_results(grid).failed and len([r for r in read_results(grid).runs if r.value]) == 6
     assert before == [RunFolder(run.settings.folder).result.stat().st_mtime_ns for run in list(grid.runs)[:2]]
+
+
+def test_how_many_processes_there_are_is_asked_once(grid, fake_run, monkeypatch):
+    asked = []
+
+    class Two:
+        def __init__(self):
+            asked.append(self)
+            self.count = 2
+
+    monkeypatch.setattr(runner_module, "Processes", Two)
+    with pytest.raises(ConfigError, match="study: got 2 processes; expected one process; use --jobs instead"):
+        run_study(grid)
+    assert len(asked) == 1 and fake_run.calls == []

@@ -214,6 +214,47 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, parts, n_calls):
     assert timeless[0] == timeless[1]
 
 
+def test_a_run_keeps_every_other_out_of_its_folder_until_it_ends(tmp_path, parts):
+    refused = []
+
+    def hook():
+        for resume in (False, True):
+            with pytest.raises(
+                TrainingError, match=r"one: got a folder in which another run of this process"
+            ):
+                run(settings(tmp_path), resume=resume)
+            refused.append(resume)
+        if len(refused) == 10:
+            raise ValueError("no memory")
+
+    parts.hook = hook
+    with pytest.raises(ValueError, match="no memory"):
+        run(settings(tmp_path))
+    assert refused == [False, True] * 5
+    parts.hook = lambda: None
+    assert run(settings(tmp_path), resume=True).facts["steps"] == 12
+    assert [line["kind"] for line in log(tmp_path / "one")].count("start") == 1
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 30 + b"\n", b'{"kind": "step", "st\n', b"\xff\n", b"[]\n"])
+@pytest.mark.parametrize("place", [0, 4])
+def test_a_damaged_line_of_the_log_costs_a_resumed_run_nothing(tmp_path, parts, damage, place):
+    interrupt_after(parts, 14)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings(tmp_path))
+    parts.hook = lambda: None
+    path = tmp_path / "one" / "log.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    # The line before is lost to the damage: of the start, what it said is said again.
+    path.write_bytes(b"".join([*lines[:place], damage, *lines[place + (place == 0) :]]))
+    with pytest.warns(UserWarning, match=rf"log.jsonl: got damage in line {place + 1};.*log.damaged.jsonl"):
+        run(settings(tmp_path), resume=True)
+    found = log(tmp_path / "one")
+    assert [line["step"] for line in found if line["kind"] == "step"] == list(range(1, 13))
+    assert [line["kind"] for line in found].count("start") == 1
+    assert (tmp_path / "one" / "log.damaged.jsonl").read_bytes() == damage
+
+
 def test_resuming_a_finished_run_gives_its_result_without_training(tmp_path, parts):
     first = run(settings(tmp_path))
     parts.hook = lambda: pytest.fail("trained again")

@@ -105,14 +105,12 @@ def _report(
     before: "tuple[list[AnyRecord], list[str], float]",
     bleu: float,
 ) -> None:
-    import json
-
     from softprompt.cli.tables import share, size
     from softprompt.store.files import TENSORS, read_card
+    from softprompt.training.json_lines import objects, read_lines
 
     records, outputs, bleu_before = before
-    lines = (folder / "outputs.jsonl").read_text(encoding="utf-8").splitlines()
-    after = [json.loads(line)["output"] for line in lines]
+    after = [line["output"] for line in objects(read_lines(folder / "outputs.jsonl"))]
     for i in range(min(_SHOWN, len(records))):
         _line(console, f"\nsource  {records[i].source}")
         _line(console, f"before  {' '.join(outputs[i].split())}")

@@ -271,19 +271,11 @@ def _write(
 ) -> None:
     from softprompt.training.disk import write_atomically, writing
     from softprompt.training.facts import versions
+    from softprompt.training.outputs import output_line
 
     lines = [
-        json.dumps(
-            {
-                "id": r.id,
-                "source": r.source,
-                "output": text,
-                "references": list(r.targets),
-                "tags": dict(r.tags),
-            },
-            ensure_ascii=False,
-        )
-        for r, text in zip(records, outputs, strict=True)
+        json.dumps({**output_line(record, output), "tags": dict(record.tags)}, ensure_ascii=False)
+        for record, output in zip(records, outputs, strict=True)
     ]
     with writing(folder, "the table above is all there is"):
         folder.mkdir(parents=True, exist_ok=True)

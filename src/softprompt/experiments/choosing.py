@@ -26,7 +26,9 @@ def fold_score(run: Run, score: Literal["last", "best"]) -> float | None:
         return None
     found: float | None = None
     for line in folder.lines():
-        if line["kind"] == "evaluation" and (score == "last" or better(metric, line[metric], found)):
+        if line["kind"] != "evaluation" or metric not in line:
+            continue
+        if score == "last" or better(metric, line[metric], found):
             found = line[metric]
     return found
 

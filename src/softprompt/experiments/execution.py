@@ -3,18 +3,16 @@
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from filelock import FileLock
 from rich.console import Console
 
 from softprompt.config import RunSettings
 from softprompt.config.settings import BackboneSettings
 from softprompt.errors import SoftpromptError
 from softprompt.experiments.cells import Run
-from softprompt.training.disk import writing
 from softprompt.training.folder import RunFolder
+from softprompt.training.locks import locked
 from softprompt.training.run import run
 
 if TYPE_CHECKING:
@@ -80,7 +78,7 @@ class Executor:
         """
         try:
             # A worker of a study that was killed may still be leaving its checkpoint there.
-            with alone(settings.folder):
+            with locked(settings.folder, "lock", wait=True):
                 resume = RunFolder(settings.folder).settings.is_file()
                 backbone = self._loaded(settings.backbone)
                 run(settings, resume=resume, console=console, backbone=backbone)
@@ -106,19 +104,6 @@ class Executor:
 
     def _drop(self) -> None:
         self._backbone = self._settings = None
-
-
-def alone(folder: Path, wait: bool = True) -> FileLock:
-    """A lock that the system gives up when its process ends, however it ends.
-
-    Args:
-        folder: what nobody else may work on; the lock is a file beside it.
-        wait: until another process has left it; False raises filelock.Timeout.
-    """
-    lock = folder.parent / "locks" / f"{folder.name}.lock"
-    with writing(lock.parent):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(lock, timeout=-1 if wait else 0)
 
 
 def _changed(backbone: "Backbone") -> bool:

@@ -122,7 +122,7 @@ class Worker:
             process.stdin.write(json.dumps(run.settings.model_dump(mode="json")) + "\n")
             process.stdin.flush()
             line = process.stdout.readline()
-        if line:
+        if line.endswith("\n"):  # without it the process died while it answered
             return Outcome(**json.loads(line))
         self.wait()
         if self._closed:

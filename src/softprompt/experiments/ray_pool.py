@@ -6,6 +6,7 @@ The nodes share a file system with this machine: run folders lie at the same pat
 import os
 from collections.abc import Callable, Generator, Sequence
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class RayPool:
         self._cpus = max(1, int(total.get("CPU", n_cores())) // n)
         self._gpus = min(1.0, total.get("GPU", 0.0) / n)
         self._n, self._logs, self._command = n, logs.absolute(), tuple(command)
+        self._numbers = count(1)
 
     def run(
         self, runs: Sequence[Run], begun: Callable[[Run], None]
@@ -56,7 +58,7 @@ class RayPool:
 
         ray = self._ray
         waiting = [(run, 1) for run in runs]
-        idle = [self._actor(i) for i in range(self._n)]
+        idle = [self._actor() for _ in range(self._n)]
         at_work: dict[Any, tuple[Any, Run, int]] = {}  # by what Ray promises: actor, run, attempt
         over: list[tuple[Run, Outcome]] = []
         try:
@@ -76,7 +78,7 @@ class RayPool:
                     try:
                         outcome = ray.get(promise)
                     except RayError as error:
-                        idle.append(self._actor(self._n + len(runs) * attempt))
+                        idle.append(self._actor())
                         if attempt < ATTEMPTS:
                             waiting.insert(0, (run, attempt + 1))
                             continue
@@ -88,16 +90,20 @@ class RayPool:
         finally:
             self._stop([*idle, *(actor for actor, _, _ in at_work.values())], list(at_work))
 
-    def _actor(self, i: int) -> Any:
-        """A worker somewhere on the cluster; `run` and `close` may be called at the same time."""
+    def _actor(self) -> Any:
+        """A new worker somewhere on the cluster, with a log of its own.
+
+        Its `run` and `close` may be called at the same time.
+        """
         options = {
             "num_cpus": self._cpus,
             "num_gpus": self._gpus,
             "max_concurrency": 2,
             "runtime_env": {"env_vars": _environment()},
         }
+        log = self._logs / f"worker-{next(self._numbers)}.log"
         make = self._ray.remote(**options)(_Remote)
-        return make.remote(self._command, self._cpus, self._logs / f"worker-{i + 1}.log", Path.cwd())
+        return make.remote(self._command, self._cpus, log, Path.cwd())
 
     def _stop(self, actors: Sequence[Any], promises: Sequence[Any]) -> None:
         """Let every run in progress leave its checkpoint, then let the workers go."""

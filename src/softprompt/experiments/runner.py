@@ -12,12 +12,13 @@ from rich.console import Console
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.experiments.cells import Grid, Run
 from softprompt.experiments.choosing import chosen
-from softprompt.experiments.execution import Engine, InTurn, alone
+from softprompt.experiments.execution import Engine, InTurn
 from softprompt.experiments.folders import check_folders, failure_of, write_failure
 from softprompt.experiments.pool import Pool
 from softprompt.experiments.progress import StudyProgress
 from softprompt.experiments.results import failed_runs
 from softprompt.training.folder import RunFolder
+from softprompt.training.locks import locked
 from softprompt.training.processes import Processes
 
 EngineName = Literal["local", "ray"]
@@ -47,12 +48,13 @@ def run_study(
             runs this study.
         KeyboardInterrupt: on Ctrl-C; runs in progress have left a checkpoint.
     """
-    if Processes().count > 1:
-        raise ConfigError("study", f"{Processes().count} processes", "one process", "use --jobs instead")
+    n_processes = Processes().count
+    if n_processes > 1:
+        raise ConfigError("study", f"{n_processes} processes", "one process", "use --jobs instead")
     make = _engine(grid, jobs, console, engine)
     check_folders(grid)
     try:
-        with alone(grid.folder / "study", wait=False):
+        with locked(grid.folder / "study", "lock"):
             if retry_failed:
                 _forget_failures(grid)
             with StudyProgress(console, grid, jobs) as progress:

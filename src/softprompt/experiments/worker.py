@@ -62,6 +62,8 @@ class _Inbox:
 
     def _read(self) -> None:
         for job in self._jobs:
+            if not job.endswith("\n"):
+                break  # the parent died while it wrote
             with self._lock:
                 self._n_open += 1
             self._waiting.put(job)

@@ -1,8 +1,8 @@
 """The folder of one run: what lies in it, and when it may be written to."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from softprompt.config.base import Settings
 from softprompt.errors import TrainingError
 from softprompt.training.checkpoint import Checkpoints
 from softprompt.training.disk import write_atomically, writing
+from softprompt.training.json_lines import Line, ends_line, objects, read_lines, warn_of_damage
+from softprompt.training.locks import owned
 from softprompt.training.processes import Processes
 
 # Where a run lies and runs, who is told of it and what it keeps of its trunk change nothing that it computes.
@@ -24,6 +26,11 @@ _FACTS = {"name": str, "steps": int, "best": dict, "scores": list, "counts": dic
 
 _FACTS_OF_SEVERAL = {"name": str, "parts": dict}
 """The same of a run over several tasks."""
+
+
+def _of_log(line: Mapping[str, Any]) -> bool:
+    """Whether an object is a line of a log: it says what it is of, and of which step."""
+    return isinstance(line.get("kind"), str) and type(line.get("step")) is int
 
 
 def _counts(path: Path) -> bool:
@@ -43,6 +50,7 @@ class RunFolder:
         self.settings = path / "settings.yaml"
         self.asked = path / "asked.yaml"
         self.log = path / "log.jsonl"
+        self.damaged = path / "log.damaged.jsonl"
         self.result = path / "result.json"
         self.outputs = path / "outputs.jsonl"
         self.samples = path / "samples.txt"
@@ -90,26 +98,47 @@ class RunFolder:
             write_atomically(self.settings, _yaml(resolved))
 
     def append(self, line: Mapping[str, Any]) -> None:
-        """Add one line to the log."""
-        with writing(self.path), open(self.log, "a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(dict(line)) + "\n")
+        """Add one line to the log, behind whatever a kill left of the last one."""
+        with writing(self.path):
+            start = "" if ends_line(self.log) else "\n"
+            with open(self.log, "a", encoding="utf-8", newline="\n") as file:
+                file.write(start + json.dumps(dict(line)) + "\n")
 
     def rewind(self, step: int, evaluated: int) -> None:
-        """Drop what the log says of steps and evaluations after a checkpoint; they come again."""
+        """Drop what the log says of steps and evaluations after a checkpoint; they come again.
+
+        What cannot be read is moved to `log.damaged.jsonl`.
+        """
         last = {"start": 0, "step": step, "evaluation": evaluated}
-        kept = [json.dumps(line) + "\n" for line in self.lines() if line["step"] <= last[line["kind"]]]
+        lines = self._log_lines()
+        lost = [line.raw for line in lines if line.value is None]
+        kept = [
+            line.raw
+            for line in lines
+            if line.value is not None and line.value["step"] <= last.get(line.value["kind"], step)
+        ]
+        warn_of_damage(self.log, lines, f"it is kept in {self.damaged.name}, and the run goes on without it")
         with writing(self.path):
-            write_atomically(self.log, "".join(kept))
+            if lost:
+                before = self.damaged.read_bytes() if self.damaged.exists() else b""
+                # First: what is in neither file would be gone.
+                write_atomically(self.damaged, before + _joined(lost))
+            write_atomically(self.log, _joined(kept))
 
     def lines(self) -> Iterator[dict[str, Any]]:
-        """The log, without a last line that a kill left unfinished."""
-        if not self.log.exists():
-            return
-        for text in self.log.read_text(encoding="utf-8").splitlines():
-            try:
-                yield json.loads(text)
-            except ValueError:
-                return
+        """The log, without lines that are damaged.
+
+        One warning names them; a last line that a kill left unfinished is passed over without a word.
+
+        Raises:
+            TrainingError: the file cannot be read.
+        """
+        lines = self._log_lines()
+        warn_of_damage(self.log, lines, "it is passed over, and the other lines are read")
+        return iter(objects(lines))
+
+    def _log_lines(self) -> list[Line]:
+        return read_lines(self.log, _of_log)
 
     def finished(self) -> dict[str, Any] | None:
         """The result of a run that ended, or None.
@@ -121,6 +150,8 @@ class RunFolder:
             return None
         try:
             facts = json.loads(self.result.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise self._broken(error.strerror) from None
         except ValueError as error:
             raise self._broken(f"broken JSON ({error})") from None
         if not isinstance(facts, dict):
@@ -134,7 +165,7 @@ class RunFolder:
             raise self._broken(f"nothing of use as {', '.join(wrong)}")
         return facts
 
-    def _broken(self, got: str) -> TrainingError:
+    def _broken(self, got: str | None) -> TrainingError:
         do = "put its copy back, or remove it and resume the run from its checkpoint"
         return TrainingError(self.result.as_posix(), got, "what the run wrote at its end", do)
 
@@ -162,6 +193,9 @@ def _differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> l
     """Where settings differ from stored ones."""
     try:
         read = yaml.safe_load(stored.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        got, expected = error.strerror, "a file with the settings, as the run wrote it at its start"
+        raise TrainingError(stored.as_posix(), got, expected) from None
     except (yaml.YAMLError, ValueError):
         read = None
     if not isinstance(read, dict):
@@ -177,22 +211,38 @@ def _differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> l
     ]
 
 
-def claim(settings: Any, resume: bool, processes: Processes) -> tuple[RunFolder, dict[str, Any] | None]:
-    """The folder that a run may write to, and the result of a run to resume that had already ended.
+@contextmanager
+def claim(
+    settings: Any, resume: bool, processes: Processes
+) -> Iterator[tuple[RunFolder, dict[str, Any] | None]]:
+    """The folder of a run, which nobody else may write to until the context is left.
 
     Args:
         settings: of the run, with its `folder`.
         resume: whether to go on with what is there.
-        processes: the main one looks, the others wait for it.
+        processes: the main one looks, and owns the folder; the others wait for it.
+
+    Yields:
+        The folder, and the result of a run to resume that had already ended (which needs no owner).
 
     Raises:
-        TrainingError: as `RunFolder.check`.
+        TrainingError: as `RunFolder.check`, or another run works in the folder.
     """
     folder = RunFolder(settings.folder)
-    if processes.is_main:
-        folder.check(settings, resume)
-    processes.wait()
-    return folder, folder.finished() if resume else None
+    with ExitStack() as held:
+        if processes.is_main:
+            if resume or folder.result.exists():
+                folder.check(settings, resume)
+            if not (resume and folder.result.exists()):
+                held.enter_context(owned(folder.path))
+                # Once more: until now another run may have been at work.
+                folder.check(settings, resume)
+        processes.wait()
+        yield folder, folder.finished() if resume else None
+
+
+def _joined(lines: Sequence[bytes]) -> bytes:
+    return b"".join(line + b"\n" for line in lines)
 
 
 def _yaml(settings: Settings) -> str:

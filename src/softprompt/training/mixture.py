@@ -75,21 +75,21 @@ def run_mixture(
     started = time.perf_counter()
     check_trackers(settings.training.trackers)
     processes = Processes(settings.backbone.device)
-    folder, ended = claim(settings, resume, processes)
-    if ended is not None:
-        return MixtureResult(folder.path, ended)
-    with RunProgress(console if processes.is_main else None) as progress:
-        if backbone is None:
-            progress.say(f"loading {settings.backbone.name}")
-        parts: dict[str, Assembly] = {}
-        for name in settings.parts:
-            with _naming(name):
-                parts[name] = assemble(settings.part(name), processes, backbone)
-            backbone = parts[name].backbone
-        _check_development(parts)
-        running = _MixtureRun(settings, parts, folder, processes, progress)
-        with running.trackers:
-            return MixtureResult(folder.path, running.go(resume, started))
+    with claim(settings, resume, processes) as (folder, ended):
+        if ended is not None:
+            return MixtureResult(folder.path, ended)
+        with RunProgress(console if processes.is_main else None) as progress:
+            if backbone is None:
+                progress.say(f"loading {settings.backbone.name}")
+            parts: dict[str, Assembly] = {}
+            for name in settings.parts:
+                with _naming(name):
+                    parts[name] = assemble(settings.part(name), processes, backbone)
+                backbone = parts[name].backbone
+            _check_development(parts)
+            running = _MixtureRun(settings, parts, folder, processes, progress)
+            with running.trackers:
+                return MixtureResult(folder.path, running.go(resume, started))
 
 
 @contextmanager
@@ -202,7 +202,7 @@ class _MixtureRun:
         if not self._processes.is_main:
             return
         folder.rewind(self._loop.state.step, self._loop.state.evaluated)
-        if not any(folder.lines()):
+        if not any(line["kind"] == "start" for line in folder.lines()):
             folder.append({"kind": "start", "step": 0, "steps": self._loop.n_steps})
         self.trackers.begin(flat(self._settings), self._loop.state.step)
 

@@ -1,7 +1,7 @@
 """Scores that a finished run lacks because a scorer's program was missing, from the texts that it kept."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from softprompt.tasks.task import ScoreRow
 from softprompt.training.disk import write_atomically
 from softprompt.training.facts import versions
 from softprompt.training.folder import RunFolder
+from softprompt.training.json_lines import damaged, objects, read_lines
 
 
 def runs_in(folder: Path) -> list[Path]:
@@ -73,11 +74,14 @@ def rescore(path: Path) -> list[str]:
 
 def _scored(settings: RunSettings, folder: RunFolder, metrics: Sequence[str]) -> list[ScoreRow]:
     records = [record for record in load_splits(settings.data).test if isinstance(record, Record)]
-    try:
-        lines = [json.loads(line) for line in folder.outputs.read_text(encoding="utf-8").splitlines()]
-        kept = [(line["id"], list(line["references"]), str(line["output"])) for line in lines]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(folder.outputs.as_posix(), repr(error), "the outputs of the run") from None
+    if not folder.outputs.is_file():
+        raise TrainingError(folder.outputs.as_posix(), "no such file", "the outputs of the run")
+    lines = read_lines(folder.outputs, _is_output)
+    which = damaged(lines, written_whole=True)
+    if which:
+        do = "put its copy back: scores need the texts of all records"
+        raise TrainingError(folder.outputs.as_posix(), f"damage in {which}", "the outputs of the run", do)
+    kept = [(line["id"], line["references"], line["output"]) for line in objects(lines)]
     if [(record.id, list(record.targets)) for record in records] != [(id_, said) for id_, said, _ in kept]:
         raise DataError(
             "data.test",
@@ -86,6 +90,11 @@ def _scored(settings: RunSettings, folder: RunFolder, metrics: Sequence[str]) ->
             "set SOFTPROMPT_DATA to the same data",
         )
     return score_texts(records, [output for _, _, output in kept], metrics)
+
+
+def _is_output(line: Mapping[str, Any]) -> bool:
+    kinds = {"id": str, "references": list, "output": str}
+    return all(isinstance(line.get(key), kind) for key, kind in kinds.items())
 
 
 def _joined(old: ScoreRow, new: ScoreRow, metrics: Sequence[str]) -> Any:

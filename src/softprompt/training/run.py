@@ -78,23 +78,23 @@ def run(
     started = time.perf_counter()
     check_trackers(settings.training.trackers)
     processes = Processes(settings.backbone.device)
-    folder, ended = claim(settings, resume, processes)
-    if ended is not None:
-        return RunResult(folder.path, ended)
-    with RunProgress(console if processes.is_main else None) as progress:
-        if backbone is None:
-            progress.say(f"loading {settings.backbone.name}")
-        parts = assemble(settings, processes, backbone)
-        if parts.backbone.sharded:
-            kept, whole = n_kept(parts.backbone.model), parts.backbone.spec.n_parameters
-            progress.say(
-                f"layers shared out over {processes.count} processes: "
-                f"this one keeps {kept:,} of {whole:,} numbers"
-            )
-        running = _Run(settings, parts, folder, processes, progress, bare)
-        with running.trackers:
-            facts = running.go(resume, started)
-    return RunResult(folder.path, facts)
+    with claim(settings, resume, processes) as (folder, ended):
+        if ended is not None:
+            return RunResult(folder.path, ended)
+        with RunProgress(console if processes.is_main else None) as progress:
+            if backbone is None:
+                progress.say(f"loading {settings.backbone.name}")
+            parts = assemble(settings, processes, backbone)
+            if parts.backbone.sharded:
+                kept, whole = n_kept(parts.backbone.model), parts.backbone.spec.n_parameters
+                progress.say(
+                    f"layers shared out over {processes.count} processes: "
+                    f"this one keeps {kept:,} of {whole:,} numbers"
+                )
+            running = _Run(settings, parts, folder, processes, progress, bare)
+            with running.trackers:
+                facts = running.go(resume, started)
+        return RunResult(folder.path, facts)
 
 
 class _Run:
@@ -167,7 +167,7 @@ class _Run:
         if not self._processes.is_main:
             return
         folder.rewind(self._loop.state.step, self._loop.state.evaluated)
-        if not any(folder.lines()):
+        if not any(line["kind"] == "start" for line in folder.lines()):
             line = {"kind": "start", "step": 0, "steps": self._loop.n_steps, **self._counts()}
             if self._parts.draw_losses:
                 line["draw_losses"] = list(self._parts.draw_losses)

@@ -1,12 +1,14 @@
 """What the methods of a study said, side by side: texts, or the answers on which they differ."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from softprompt.errors import TrainingError
+from softprompt.experiments.reporting.answers import answer_of
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
 from softprompt.training.folder import RunFolder
+from softprompt.training.json_lines import damaged, objects, read_lines
 
 _N_TEXTS = 6
 _N_ANSWERS = 10
@@ -31,6 +33,16 @@ class Said:
 
 
 @dataclass(frozen=True)
+class _Output:
+    """What one run said of one record; `judged` where its words can be compared with the references."""
+
+    source: str
+    references: tuple[str, ...]
+    text: str
+    judged: bool
+
+
+@dataclass(frozen=True)
 class Example:
     """One test record with what every row said of it."""
 
@@ -47,7 +59,7 @@ class Examples:
     Args:
         what: how they were chosen.
         answers: whether rows gave answers, which several may share, and not texts of their own.
-        lacking: rows without outputs, and why.
+        lacking: rows without outputs, and why; lines of outputs that cannot be read.
     """
 
     column: str
@@ -71,17 +83,17 @@ def examples(result: StudyResult) -> tuple[Examples, ...]:
 
 def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
     lacking: list[str] = []
-    outputs: dict[str, dict[str, Any]] = {}
+    outputs: dict[str, dict[str, _Output]] = {}
     runs = _one_seed(cells)
     for cell, run in runs:
         row = cell.cell.row
         if run is None:
             lacking.append(f"{row}: no run is done")
             continue
-        lines, why = _read(run)
-        if lines:
-            outputs[row] = lines
-        else:
+        found, why = _read(run, _task(cell))
+        if found:
+            outputs[row] = found
+        if why:
             lacking.append(f"{row}: {why}")
     if not outputs:
         return None
@@ -93,7 +105,7 @@ def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
         what = f"{len(chosen)} of {len(shared)} test records, evenly spread; {seed}"
         answers = False
     else:
-        differing = [key for key in shared if len({_text(lines[key]) for lines in outputs.values()}) > 1]
+        differing = [key for key in shared if len({lines[key].text for lines in outputs.values()}) > 1]
         chosen = _spread(differing, _N_ANSWERS)
         what = f"The rows differ on {len(differing)} of {len(shared)} test records"
         what += f", {len(chosen)} of them evenly spread; {seed}" if differing else f"; {seed}"
@@ -113,46 +125,47 @@ def _one_seed(cells: Sequence[CellResult]) -> list[tuple[CellResult, RunResult |
     return chosen
 
 
-def _read(run: RunResult) -> tuple[dict[str, Any], str]:
-    """The outputs of a run by the record's id, or why there are none."""
+def _read(run: RunResult, task: str) -> tuple[dict[str, _Output], str]:
+    """The outputs of a run by the record's id, and what is missing of them."""
     if run.stored:
         return {}, "a results table keeps no outputs"
     path = RunFolder(run.run.settings.folder).outputs
     if not path.is_file():
         return {}, f"no {path.name} in its folder"
-    found: dict[str, Any] = {}
+
+    def usable(line: Mapping[str, Any]) -> bool:
+        try:
+            return bool(_output(task, line))
+        except (KeyError, TypeError, ValueError):
+            return False
+
     try:
-        for text in path.read_text(encoding="utf-8").splitlines():
-            line = json.loads(text)
-            kept = {key: line[key] for key in ("source", "output")}
-            found.setdefault(str(line["id"]), kept | {"references": line.get("references", ())})
-    except (ValueError, KeyError, TypeError) as error:
-        return {}, f"its {path.name} is broken ({error!r})"
-    return found, "no test records"
+        lines = read_lines(path, usable)
+    except TrainingError as error:
+        return {}, str(error)
+    found: dict[str, _Output] = {}
+    for line in objects(lines):
+        found.setdefault(str(line["id"]), _output(task, line))
+    if not lines:
+        return found, "no test records"
+    which = damaged(lines, written_whole=True)
+    return found, f"{which} of its {path.name}, which cannot be read" if which else ""
 
 
-def _example(key: str, outputs: Mapping[str, Mapping[str, Any]], judged: bool) -> Example:
+def _output(task: str, line: Mapping[str, Any]) -> _Output:
+    references = tuple(str(text) for text in line.get("references", ()))
+    known = type(line["output"]) is not int or "choices" in line
+    return _Output(str(line["source"]), references, answer_of(task, line), known)
+
+
+def _example(key: str, outputs: Mapping[str, Mapping[str, _Output]], judged: bool) -> Example:
     first = next(iter(outputs.values()))[key]
-    references = tuple(str(text) for text in first["references"])
     said = []
     for row, lines in outputs.items():
-        text = _text(lines[key])
-        said.append(Said(row, text, text in references if judged and references else None))
-    return Example(key, _short(str(first["source"])), references, tuple(said))
-
-
-def _text(line: Mapping[str, Any]) -> str:
-    """An output as people read it: of ranked words the best, of a choice its words, of tags all of them."""
-    output = line["output"]
-    if isinstance(output, dict):
-        return str(next(iter(output.get("words", ())), ""))
-    if isinstance(output, list):
-        return " ".join(map(str, output))
-    if isinstance(output, int):
-        # The source of a choice is the text and its endings, as `data.records.Choices` writes it.
-        endings = str(line["source"]).rpartition(" | ")[2].split(" / ")
-        return endings[output] if 0 <= output < len(endings) else str(output)
-    return str(output)
+        one = lines[key]
+        right = one.text in first.references if judged and one.judged and first.references else None
+        said.append(Said(row, one.text, right))
+    return Example(key, _short(first.source), first.references, tuple(said))
 
 
 def _spread(keys: Sequence[str], n: int) -> list[str]:

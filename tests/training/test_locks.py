@@ -1,0 +1,225 @@
+"""A run folder has one owner at a time: in one process or several, until it ends, however it ends."""
+
+import errno
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import filelock
+import pytest
+
+from softprompt.config import parse_run
+from softprompt.errors import TrainingError
+from softprompt.training import locks
+from softprompt.training.folder import RunFolder, claim
+from softprompt.training.locks import locked, owned
+from softprompt.training.processes import Processes
+
+HOLDER = """
+import sys
+from pathlib import Path
+from softprompt.training.locks import owned
+with owned(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+RACER = """
+import sys
+from pathlib import Path
+from softprompt.errors import TrainingError
+from softprompt.training.locks import owned
+for line in sys.stdin:
+    try:
+        with owned(Path(line.strip())):
+            print("won", flush=True)
+            sys.stdin.readline()
+    except TrainingError:
+        print("refused", flush=True)
+        sys.stdin.readline()
+    print("left", flush=True)
+"""
+
+
+def python(code, *arguments):
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def settings(tmp_path):
+    given = {"name": "one", "output": str(tmp_path), "data": {"format": "e2e"}, "training": {"steps": 1}}
+    return parse_run(given)
+
+
+@pytest.fixture
+def processes():
+    return Processes("cpu")
+
+
+def test_of_two_threads_exactly_one_wins(tmp_path, processes):
+    won, refused = [], []
+    for i in range(50):
+        asked = settings(tmp_path / str(i))
+        start, over = threading.Barrier(2), threading.Barrier(2)
+
+        def race(asked=asked, start=start, over=over, i=i):
+            start.wait()
+            try:
+                with claim(asked, False, processes):
+                    won.append(i)
+                    over.wait()
+            except TrainingError as error:
+                refused.append(str(error))
+                over.wait()
+
+        threads = [threading.Thread(target=race) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert won == list(range(50)) and len(refused) == 50
+    assert all("got a folder in which " in text and text.endswith("another name") for text in refused)
+
+
+def test_of_two_processes_exactly_one_wins(tmp_path):
+    two = [python(RACER) for _ in range(2)]
+    for i in range(50):
+        for one in two:
+            one.stdin.write(f"{tmp_path / str(i) / 'one'}\n")
+            one.stdin.flush()
+        assert sorted(one.stdout.readline() for one in two) == ["refused\n", "won\n"]
+        for one in two:
+            one.stdin.write("go\n")
+            one.stdin.flush()
+        assert [one.stdout.readline() for one in two] == ["left\n", "left\n"]
+    for one in two:
+        one.communicate()
+
+
+def test_the_refusal_says_whose_the_folder_is_and_a_kill_frees_it(tmp_path, processes):
+    asked = settings(tmp_path)
+    RunFolder(asked.folder).begin(asked, asked, resume=False)
+    holder = python(HOLDER, asked.folder)
+    assert holder.stdout.readline() == "held\n"
+    for resume in (False, True):
+        with pytest.raises(TrainingError) as caught, claim(asked, resume, processes):
+            pass
+        assert str(caught.value) == (
+            f"{asked.folder}: got a folder in which process {holder.pid} on {platform.node()} is training; "
+            "expected one run in a folder at a time; "
+            "wait until that run has ended, stop it, or choose another name"
+        )
+    os.kill(holder.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+    holder.communicate()
+    with claim(asked, True, processes) as (folder, ended):
+        assert folder.path == asked.folder and ended is None
+
+
+def test_within_a_process_too_and_by_any_name_of_the_folder(tmp_path, processes, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    with claim(settings(tmp_path), False, processes):
+        for output in (tmp_path, "link", Path(), tmp_path / "link" / ".." / tmp_path.name):
+            with pytest.raises(TrainingError, match=rf"another run of this process \({os.getpid()}\)"):
+                claim(settings(output), False, processes).__enter__()
+        with claim(settings(tmp_path / "other"), False, processes):
+            pass
+
+
+def test_errors_and_interrupts_free_the_folder(tmp_path, processes):
+    for error in (ValueError, KeyboardInterrupt):
+        with suppress(error), claim(settings(tmp_path), False, processes):
+            raise error
+    with claim(settings(tmp_path), False, processes) as (folder, _):
+        assert not folder.path.exists(), "nothing is made before a run begins"
+
+
+def test_the_folder_itself_holds_no_lock(tmp_path, processes):
+    asked = settings(tmp_path)
+    with claim(asked, False, processes) as (folder, _):
+        folder.begin(asked, asked, resume=False)
+        assert sorted(path.name for path in asked.folder.iterdir()) == ["asked.yaml", "settings.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".locks", "one"]
+
+
+def test_a_finished_run_is_given_again_while_somebody_holds_it(tmp_path, processes):
+    asked = settings(tmp_path)
+    folder = RunFolder(asked.folder)
+    folder.begin(asked, asked, resume=False)
+    facts = {"name": "one", "steps": 1, "best": {}, "scores": [], "counts": {}}
+    folder.result.write_text(json.dumps(facts), encoding="utf-8")
+    with owned(asked.folder), claim(asked, True, processes) as (_, ended):
+        assert ended == facts
+
+
+def test_only_the_main_process_owns(tmp_path):
+    class Second:
+        is_main = False
+
+        def wait(self):
+            pass
+
+    with owned(tmp_path / "one"), claim(settings(tmp_path), False, Second()) as (folder, ended):
+        assert folder.path == tmp_path / "one" and ended is None
+
+
+def test_who_holds_it_need_not_be_known(tmp_path):
+    with owned(tmp_path / "one"):
+        (tmp_path / ".locks" / "one.owner").write_text("[", encoding="utf-8")
+        with pytest.raises(TrainingError, match="a folder in which another process is training"):
+            owned(tmp_path / "one").__enter__()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows locks in another way")
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_said_and_the_run_goes_on(tmp_path, monkeypatch, code):
+    import fcntl
+
+    def flock(descriptor, operation):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    expected = (
+        f"{tmp_path / 'one'}: got a file system that has no locks; expected one that has, so that a second "
+        "process is kept out; start one process at a time for this folder"
+    )
+    first, second = locked(tmp_path / "one", "run"), locked(tmp_path / "one", "run")
+    for one in (first, second):
+        with pytest.warns(UserWarning, match="no locks") as said:
+            one.__enter__()
+        assert [str(warning.message) for warning in said] == [expected]
+    for one in (second, first):
+        one.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_older_versions_of_filelock_say_it_in_their_own_ways(tmp_path, monkeypatch, soft):
+    class Old(filelock.SoftFileLock if soft else filelock.FileLock):
+        def __init__(self, path, timeout=-1, thread_local=True):
+            super().__init__(path, timeout=timeout, thread_local=thread_local)
+
+        def acquire(self):
+            if not soft:
+                raise NotImplementedError("FileSystem does not appear to support flock")
+            return super().acquire()
+
+    monkeypatch.setattr(locks, "FileLock", Old)
+    with pytest.warns(UserWarning, match="one: got a file system that has no locks"), owned(tmp_path / "one"):
+        # No file marks the folder as taken, which a killed process would leave behind.
+        assert not (tmp_path / ".locks" / "one.run").exists()
+
+
+def test_what_is_no_lack_of_locks_is_an_error(tmp_path, monkeypatch):
+    def acquire(self):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(locks.FileLock, "acquire", acquire)
+    with pytest.raises(TrainingError, match=re.escape("got Read-only file system; expected a folder that")):
+        owned(tmp_path / "one").__enter__()
