@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from softprompt.backbones.checks import check_prompt, prompt_of_row
 from softprompt.backbones.compiled import CompiledLayers
-from softprompt.backbones.describe import describe, input_weight
+from softprompt.backbones.describe import describe, described_again, fingerprint, input_weight
 from softprompt.backbones.glance import native_size, reads_pictures, unmasked
 from softprompt.backbones.kernels import without_plans
 from softprompt.backbones.layers import find_layers
@@ -150,8 +150,16 @@ class Backbone:
 
     @property
     def card(self) -> BackboneCard:
-        """Name and fingerprint, as stored with a prompt."""
+        """What a prompt stores of it; looked at anew, since a live model can be changed."""
+        self.spec = described_again(self.model, self.spec)
         return self.spec.card
+
+    def known_as(self) -> frozenset[str]:
+        """Its fingerprint, and the one that it would have in float16."""
+        half = (
+            () if self.sharded or self.dtype != torch.float32 else (fingerprint(self.model, torch.float16),)
+        )
+        return frozenset((self.spec.fingerprint, *half))
 
     @property
     def hidden(self) -> int:

@@ -1,7 +1,8 @@
 """What a model is: its sizes, its weights' fingerprint, and what a run on a few tokens shows."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -9,8 +10,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.glance import glance, patch_conv, reads_pictures
-from softprompt.backbones.held import numbers
-from softprompt.store.card import BackboneCard
+from softprompt.backbones.held import is_packed, numbers
+from softprompt.backbones.recognition import out_of_reach, record
+from softprompt.store.card import BackboneCard, BackboneRecord
 
 # Different lengths tell self- from cross-attention by the sizes of queries and keys.
 ENCODER_LEN, DECODER_LEN = 3, 2
@@ -40,13 +42,26 @@ class BackboneSpec:
     fingerprint: str
     n_parameters: int
     n_bytes: int
+    record: BackboneRecord
+    """Numbers out of every tensor, by which prompts know the model again."""
+    earlier: frozenset[str] = frozenset()
+    """Keys that it had before it was changed where it stands; prompts of then still work in it."""
 
     @property
     def card(self) -> BackboneCard:
         """What a prompt file stores of the backbone."""
         return BackboneCard(
-            name=self.name, family=self.family, fingerprint=self.fingerprint, n_parameters=self.n_parameters
+            name=self.name,
+            family=self.family,
+            fingerprint=self.fingerprint,
+            n_parameters=self.n_parameters,
+            record=self.record,
         )
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """The keys of its card, now and earlier."""
+        return self.earlier | {self.card.key}
 
 
 def describe(model: PreTrainedModel, name: str, size: tuple[int, int] | None = None) -> BackboneSpec:
@@ -66,6 +81,30 @@ def describe(model: PreTrainedModel, name: str, size: tuple[int, int] | None = N
         fingerprint=fingerprint(model),
         n_parameters=sum(p.numel() for p in parameters),
         n_bytes=sum(p.numel() * p.element_size() for p in parameters),
+        record=record(model),
+    )
+
+
+def described_again(model: PreTrainedModel, spec: BackboneSpec) -> BackboneSpec:
+    """The facts of a model that may have been changed since: words added, LoRA merged, numbers written over.
+
+    Where its numbers are out of reach, or quantised (each would have to be turned back), they are taken as
+    they were.
+    """
+    if out_of_reach(model) or any(map(is_packed, model.parameters())):
+        return spec
+    now = record(model)
+    if now == spec.record:
+        return spec
+    parameters = list(model.parameters())
+    return replace(
+        spec,
+        vocab=word_embeddings(model).shape[0] if spec.reads == "texts" else 0,
+        fingerprint=fingerprint(model),
+        n_parameters=sum(p.numel() for p in parameters),
+        n_bytes=sum(p.numel() * p.element_size() for p in parameters),
+        record=now,
+        earlier=spec.keys,
     )
 
 
@@ -110,13 +149,18 @@ def word_embeddings(model: PreTrainedModel) -> Tensor:
     return weight
 
 
-def fingerprint(model: PreTrainedModel) -> str:
-    """A digest of a model's weights, the same in every floating-point precision.
+def fingerprint(model: PreTrainedModel, through: torch.dtype | None = None) -> str:
+    """A digest of the base model's weights, by which files of formats 1 to 3 know it.
 
     Names, shapes and about a thousand evenly spaced numbers of every tensor go in, rounded to bfloat16:
-    fast for large models, and any fine-tuning changes it. Poolers are left out: `read` never uses them,
-    and checkpoints without one get a random one at every load. Quantised weights are another model: their
+    fast for large models, and any fine-tuning changes it. float32 and bfloat16 loads of a checkpoint have
+    the same; what float16 rounds off can change it. Poolers are left out: `read` never uses them, and
+    checkpoints without one get a random one at every load. Quantised weights are another model: their
     numbers are what they mean, not what they were made from.
+
+    Args:
+        model: the model.
+        through: a precision that the numbers are rounded to before, as though the model were held in it.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.base_model.named_parameters(), key=lambda item: item[0]):
@@ -126,7 +170,7 @@ def fingerprint(model: PreTrainedModel) -> str:
         flat = numbers(tensor)
         sample = flat[:: max(1, flat.numel() // _SAMPLES)].to("cpu")
         if sample.is_floating_point():
-            sample = sample.to(torch.bfloat16).view(torch.int16)
+            sample = sample.to(through or sample.dtype).to(torch.bfloat16).view(torch.int16)
         digest.update(sample.contiguous().numpy().tobytes())
     return digest.hexdigest()[:32]
 
