@@ -156,10 +156,10 @@ class Backbone:
 
     def known_as(self) -> frozenset[str]:
         """Its fingerprint, and the one that it would have in float16."""
-        half = (
-            () if self.sharded or self.dtype != torch.float32 else (fingerprint(self.model, torch.float16),)
-        )
-        return frozenset((self.spec.fingerprint, *half))
+        known = {self.spec.fingerprint}
+        if self.dtype == torch.float32 and not self.sharded:
+            known.add(fingerprint(self.model, torch.float16))
+        return frozenset(known)
 
     @property
     def hidden(self) -> int:

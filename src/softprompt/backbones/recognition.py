@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
+from math import prod
 from typing import Any
 
 import torch
@@ -58,7 +61,7 @@ def record(model: PreTrainedModel) -> BackboneRecord:
             outside.append(one)
         else:
             inside.append(replace(one, name=name))
-    k = max(_FEWEST, min(_MOST, _NUMBERS // max(1, len(inside) + len(outside))))
+    k = max(_FEWEST, min(_MOST, _NUMBERS // max(1, len(inside))))  # the same whatever head is on it
     shapes = [[(one.name, tuple(_shape(one))) for one in part] for part in (inside, outside)]
     return BackboneRecord(
         per_tensor=k,
@@ -144,53 +147,50 @@ def _loras(module: nn.Module) -> Sequence[tuple[Tensor, Tensor, float]] | None:
 
 
 def _samples(tensors: Sequence[_Tensor], k: int) -> tuple[tuple[float, ...], ...]:
-    rows: list[Tensor] = []
-    for one in tensors:
-        row, largest, held = _row(one, k)
-        filled = torch.zeros(2 + k, device=row.device)
-        filled[0], filled[1], filled[2 : 2 + len(row)] = int(held), largest, row
-        rows.append(filled)
-    places: dict[Any, list[int]] = {}
-    for i, row in enumerate(rows):
-        places.setdefault(row.device, []).append(i)
-    found: list[tuple[float, ...]] = [()] * len(rows)
-    for index in places.values():  # one transfer for each device
-        for i, numbers in zip(index, torch.stack([rows[i] for i in index]).tolist(), strict=True):
-            found[i] = tuple(numbers)
-    return tuple(found)
+    drawn = [_drawn(one, k) for one in tensors]
+    places: dict[torch.device, list[int]] = {}
+    for i, (numbers, _, _) in enumerate(drawn):
+        places.setdefault(numbers.device, []).append(i)
+    rows: list[tuple[float, ...]] = [()] * len(drawn)
+    for index in places.values():
+        together = iter(torch.cat([drawn[i][0] for i in index]).tolist())  # one transfer for each device
+        for i in index:
+            numbers, largest, held = drawn[i]
+            mine = tuple(islice(together, len(numbers)))
+            size = max(map(abs, mine), default=0.0) if largest is None else largest
+            rows[i] = (float(held), size, *mine, *(0.0,) * (k - len(mine)))
+    return tuple(rows)
 
 
-def _row(one: _Tensor, k: int) -> tuple[Tensor, Any, Held]:
-    """A tensor's numbers, the largest magnitude seen, and how it is held."""
+def _drawn(one: _Tensor, k: int) -> tuple[Tensor, float | None, Held]:
+    """A tensor's numbers, the largest magnitude where all of it was looked at, and how it is held."""
     weight, held = one.weight.detach(), _HELD.get(one.weight.dtype, Held.FLOAT32)
     largest = None
     if is_packed(one.weight):
         weight = dequantised(one.weight, one.module)
         held = _bits(one.weight, weight)
-        largest = weight.abs().max().float()
-    if not weight.numel():
-        return weight.flatten().float(), 0.0, held
-    numbers = weight[_places(weight.shape, k, weight.device)].float()
+        largest = float(weight.abs().max())
+    flat, places = _places(tuple(weight.shape), k)
+    if weight.is_contiguous():
+        numbers = weight.view(-1)[flat.to(weight.device)].float()
+    else:
+        numbers = weight[tuple(index.to(weight.device) for index in places)].flatten().float()
     for down, up, factor in one.loras:
-        rows, columns = _places(weight.shape, k, down.device)[:: -1 if one.turned else 1]
+        rows, columns = (index.to(down.device) for index in places[:: -1 if one.turned else 1])
         more = (up.detach()[rows].float() * down.detach()[:, columns].T.float()).sum(1) * factor
         numbers, held = numbers + more.to(numbers.device), Held.COMPUTED
-    return numbers, numbers.abs().max() if largest is None else largest, held
+    return numbers, largest, held
 
 
-def _places(shape: Sequence[int], k: int, device: torch.device) -> tuple[Tensor, ...]:
+@lru_cache(maxsize=1024)
+def _places(shape: tuple[int, ...], k: int) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Where the numbers lie: one in each of `k` equal parts, not at the same place in each."""
-    n = 1
-    for size in shape:
-        n *= size
-    if n <= k:
-        flat = list(range(n))
-    else:
-        part = n // k
-        flat = [j * n // k + (j * 2654435761 + 12345) % part for j in range(k)]
-    if not shape:
-        return ()
-    return tuple(index.to(device) for index in torch.unravel_index(torch.tensor(flat), tuple(shape)))
+    n = prod(shape)
+    part = n // k
+    places = range(n) if n <= k else [j * n // k + (j * 2654435761 + 12345) % part for j in range(k)]
+    with torch.inference_mode(False):
+        flat = torch.tensor(list(places), dtype=torch.long)
+        return flat, tuple(torch.unravel_index(flat, shape)) if shape and n else ()
 
 
 def dequantised(weight: Tensor, module: nn.Module) -> Tensor:

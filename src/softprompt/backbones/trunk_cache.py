@@ -225,7 +225,7 @@ class TrunkCache:
         backbone = self._backbone
         config = backbone.model.config
         facts = {
-            "fingerprint": backbone.spec.fingerprint,
+            "weights": backbone.card.key,  # exactly: a fine-tuning may round to the same bfloat16
             "below": self.n_below,
             "dtype": backbone.dtype,
             "attention": config._attn_implementation,

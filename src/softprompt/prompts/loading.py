@@ -15,7 +15,7 @@ from softprompt.prompts.prompt import Observable, Prompt, unlike_backbone
 from softprompt.prompts.reparameterize import Direct
 from softprompt.prompts.visual_placements import VisualShape, visual_shapes
 from softprompt.store import files
-from softprompt.store.card import AdaptersCard, HeadCard, InsertsCard, PromptCard
+from softprompt.store.card import AdaptersCard, BackboneCard, HeadCard, InsertsCard, PromptCard
 
 # What a card that was never saved by a prompt can lead to in code that trusts it.
 _CONTRADICTIONS = (
@@ -47,8 +47,9 @@ def load_prompt(
     """
     where = str(folder)
     tensors, card = files.read(folder)
+    ours = backbone.card
     if not any_backbone:
-        _check_backbone(card, backbone, where)
+        _check_backbone(card, backbone, ours, where)
     try:
         prompt = _made(card, tensors, backbone, where)
     except _CONTRADICTIONS as error:
@@ -57,19 +58,19 @@ def load_prompt(
         raise PromptError(where, got, "a card as it was saved") from error
     if tensors:
         raise PromptError(f"{where}: tensors", f"'{next(iter(tensors))}' besides", "only what the card names")
-    prompt.accepted |= {backbone.card.key}
+    prompt.accepted |= {ours.key}
     # For use, like a loaded model: a head keeps its dropout for further training.
     return prompt.to(backbone.device if device is None else device).eval()
 
 
-def _check_backbone(card: PromptCard, backbone: Observable, where: str) -> None:
-    theirs, ours = card.backbone, backbone.card
+def _check_backbone(card: PromptCard, backbone: Observable, ours: BackboneCard, where: str) -> None:
+    theirs = card.backbone
     unlike = unlike_backbone(card, ours)
     if unlike is None or (theirs.record is None and theirs.fingerprint in backbone.known_as()):
         return
     raise PromptError(
         f"{where}: backbone",
-        f"{ours.name}, and {unlike}",
+        f"{ours.name} ({unlike})",
         f"{theirs.name}, which the prompt was trained on",
         "load that backbone, or pass any_backbone=True to try",
     )

@@ -1,6 +1,8 @@
 """What a prompt file says about itself."""
 
 import hashlib
+from array import array
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -50,8 +52,11 @@ class BackboneCard(BaseModel):
     @property
     def key(self) -> str:
         """A digest of all that is known of the weights, the head's included: equal keys are equal models."""
-        numbers = None if self.record is None else (self.record.model_dump(), self.record.samples)
-        return hashlib.sha256(repr((self.family, self.fingerprint, numbers)).encode()).hexdigest()
+        digest = hashlib.sha256(f"{self.family} {self.fingerprint}".encode())
+        if self.record is not None:
+            digest.update(self.record.model_dump_json().encode())
+            digest.update(array("f", chain.from_iterable(self.record.samples)).tobytes())
+        return digest.hexdigest()
 
 
 class HeadCard(BaseModel):

@@ -128,7 +128,7 @@ def _unlike_names(before: BackboneRecord, now: BackboneRecord) -> str:
 def _unlike_numbers(
     theirs: Sequence[Sequence[float]], ours: Sequence[Sequence[float]], names: Sequence[str]
 ) -> str | None:
-    if not ours:
+    if theirs == ours:
         return None
     a, b = torch.tensor(theirs, dtype=torch.float64), torch.tensor(ours, dtype=torch.float64)
     if a.shape != b.shape:
