@@ -101,7 +101,7 @@ def test_made_loaded_and_saved_inside_inference_mode(tmp_path, name):
         assert same(prompt, outside)
         assert not any(tensor.is_inference() for tensor in prompt.state_dict().values())
         trained = [parameter for parameter in prompt.parameters() if parameter.requires_grad]
-        sum(parameter.square().sum() for parameter in trained).backward()
+        torch.stack([parameter.square().sum() for parameter in trained]).sum().backward()
         assert trained and all(parameter.grad is not None for parameter in trained)
         optimizer = torch.optim.SGD(trained, 0.1)
         before = [parameter.detach().clone() for parameter in trained]

@@ -20,6 +20,7 @@ from softprompt.store import files, swap
 from support.cards import edit_card
 from support.prompts import random_prefix, soft_tokens
 from support.tiny import ids, tiny_backbone
+from support.tiny_vision import tiny_vision
 
 KEPT = Path(__file__).parent / "kept"
 OURS = ["prompt.json", "prompt.safetensors"]
@@ -250,7 +251,7 @@ def test_kept_files_of_older_formats_load(tmp_path, version, family, total):
     backbone = ruled_backbone(family)
     prompt = softprompt.load_prompt(folder, backbone)
     assert prompt.card.format_version == version and prompt.card.backbone.record is None
-    assert sum(t.double().sum() for t in prompt.tensors().values()).item() == pytest.approx(total, abs=1e-9)
+    assert sum(t.double().sum().item() for t in prompt.tensors().values()) == pytest.approx(total, abs=1e-9)
     stored = load_file(folder / "prompt.safetensors")
     assert all(torch.equal(value, stored[name]) for name, value in prompt.tensors().items())
     assert prompt.card.task == {"separator": " ->"}
@@ -368,7 +369,7 @@ def test_tensors_are_looked_at_before_anything_is_made(tmp_path):
     endless = {"a.* [1]": "0-999999999"}
     cases = [
         (adapter, lambda c: c["inserts"].update(width=most), r"down\.weight: got shape"),
-        (headed, lambda c: c["head"].update(hidden_layers=most), r"hidden\.0\.weight: got nothing"),
+        (headed, lambda c: c["head"].update(hidden_layers=most), r"hidden_layers: got 10{12}"),
         (prefix, lambda c: c.update(length=most), r"keys: got shape"),
         (soft_tokens(backbone), lambda c: c.update(length=most), r"slots: got shape"),
         (prefix, lambda c: c["sites"].update(encoder=[-1]), r"got layer -1"),
@@ -381,6 +382,12 @@ def test_tensors_are_looked_at_before_anything_is_made(tmp_path):
         with pytest.raises(PromptError, match=message):
             softprompt.load_prompt(folder, backbone)
         assert time.monotonic() - begin < 5
+    pictures = tiny_vision("vit")
+    pictured = softprompt.head_only(pictures, head=softprompt.head("picture", ["no", "yes"]))
+    folder = pictured.save(tmp_path / "pictures")
+    edit_card(folder, lambda card: card["head"].update(hidden_layers=most))
+    with pytest.raises(PromptError, match=r"hidden\.0\.weight: got nothing"):
+        softprompt.load_prompt(folder, pictures)
 
 
 @pytest.mark.parametrize(("tensor", "message"), [
@@ -393,6 +400,42 @@ def test_tensors_of_other_kinds_are_refused(backbone, tmp_path, tensor, message)
     folder = prompt.save(tmp_path)
     rewrite(folder, save({**load_file(folder / "prompt.safetensors"), "decoder.0-2.keys": tensor}))
     with pytest.raises(PromptError, match=message):
+        softprompt.load_prompt(folder, backbone)
+
+
+def test_pipes_are_not_waited_for(backbone, tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("a system without named pipes")
+    for name in OURS:
+        folder = random_prefix(backbone).save(tmp_path / name)
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        with pytest.raises(PromptError, match=f"{name}: got a pipe or a device"):
+            softprompt.load_prompt(folder, backbone)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"pooling": "image"}, r"head\.pooling: got 'image' for a sequence head"),
+    ({"kind": "picture", "pooling": "cls"}, r"head\.kind: got 'picture' on a backbone that reads texts"),
+    ({"labels": ["no", "no"]}, r"head\.labels"),
+    ({"dropout": 1.5}, r"prompt\.json: head\.dropout"),
+])  # fmt: skip
+def test_heads_that_nobody_could_have_made_are_refused(tmp_path, changes, message):
+    backbone = tiny_backbone("bert")
+    prompt = softprompt.head_only(backbone, head=softprompt.head("sequence", ["no", "yes"]))
+    folder = prompt.save(tmp_path)
+    edit_card(folder, lambda card: card["head"].update(changes))
+    with pytest.raises(PromptError, match=message):
+        softprompt.load_prompt(folder, backbone)
+
+
+def test_no_vectors_are_no_prompt_of_vectors(backbone, tmp_path):
+    folder = random_prefix(backbone).save(tmp_path)
+    stored = load_file(folder / "prompt.safetensors")
+    empty = {name: t[:, :, :0].contiguous() if t.ndim == 4 else t for name, t in stored.items()}
+    rewrite(folder, save(empty))
+    edit_card(folder, lambda card: card.update(length=0))
+    with pytest.raises(PromptError, match="length: got 0 vectors as key_values"):
         softprompt.load_prompt(folder, backbone)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from typing import Any
 
 import pytest
 import torch
@@ -144,9 +145,11 @@ def test_bitsandbytes_weights_are_turned_back():
     """As that package lays them out: bytes with a scale for each row, which the first pass moves away."""
     meant = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
     scales = meant.abs().amax(1)
-    weight = torch.nn.Parameter((meant / scales[:, None] * 127).round().to(torch.int8), requires_grad=False)
+    weight: Any = torch.nn.Parameter(
+        (meant / scales[:, None] * 127).round().to(torch.int8), requires_grad=False
+    )
     expected = weight.float() * scales[:, None] / 127
-    module = torch.nn.Module()
+    module: Any = torch.nn.Module()
     weight.SCB = scales
     assert torch.equal(recognition.dequantised(weight, module), expected)
     weight.SCB, module.state = None, type("State", (), {"SCB": scales})()
@@ -185,7 +188,7 @@ def test_an_exchanged_vocabulary_head_is_refused_where_it_is_used(saved):
 
 
 def test_tied_and_untied_heads_of_equal_numbers_are_one(saved):
-    model = tiny_model("gpt2")
+    model: Any = tiny_model("gpt2")
     assert model.lm_head.weight is model.transformer.wte.weight
     untied = copy.deepcopy(model)
     untied.lm_head.weight = torch.nn.Parameter(untied.lm_head.weight.detach().clone())
@@ -197,7 +200,7 @@ def test_tied_and_untied_heads_of_equal_numbers_are_one(saved):
 
 @pytest.mark.parametrize("make", [random_prefix, lambda b: random_prefix(b, head=HEAD)])
 def test_a_model_without_its_head_takes_the_prompts_of_one_with_it(saved, tmp_path, make):
-    masked = tiny_model("bert_mlm")
+    masked: Any = tiny_model("bert_mlm")
     bare = BertModel(masked.config)
     bare.load_state_dict(masked.bert.state_dict(), strict=False)  # with a pooler of its own
     loads(saved(masked, make), bare)
@@ -218,7 +221,7 @@ def test_another_kind_of_head(saved):
 
 
 def test_poolers_are_no_part_of_it(saved):
-    model = tiny_model("bert")
+    model: Any = tiny_model("bert")
     other = copy.deepcopy(model)
     with torch.no_grad():
         other.pooler.dense.weight.add_(1.0)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.errors import PromptError
+from softprompt.prompts import heads
 from softprompt.prompts.heads import Head
 from softprompt.prompts.inserts import make_inserts
 from softprompt.prompts.placements import KeyValues, KeyValueShape, Shape, SlotShape, key_value_shapes
@@ -78,6 +79,8 @@ def _check_backbone(card: PromptCard, backbone: Observable, ours: BackboneCard, 
 
 def _made(card: PromptCard, tensors: dict[str, Tensor], backbone: Observable, where: str) -> Prompt:
     """The prompt, on the processor; what it takes is taken out of the tensors."""
+    if (card.length == 0) != (card.placement == "none"):
+        raise PromptError(f"{where}: length", f"{card.length} vectors as {card.placement}", "what was saved")
     shapes = _shapes(card, backbone, where)
     blocks: dict[str, nn.Module] = {}
     for shape in shapes:
@@ -122,6 +125,8 @@ def _flat(shape: Shape | VisualShape, tensors: dict[str, Tensor], length: int, w
 
 def _head(card: HeadCard, tensors: dict[str, Tensor], backbone: Observable, where: str) -> Head:
     """Filled with its tensors, which are looked at before a module is made for them."""
+    facts = backbone.pictures
+    heads.resolve_pooling(_said_again(card), [], None if facts is None else facts.has_class)
     if card.kind == "calibration":
         width = len(card.labels)
     elif card.kind == "soft":
@@ -136,6 +141,14 @@ def _head(card: HeadCard, tensors: dict[str, Tensor], backbone: Observable, wher
     head = Head(card, width)
     head.load_state_dict(state)
     return head
+
+
+def _said_again(card: HeadCard) -> HeadCard:
+    """The card as a user would have to write it, with all that is refused then."""
+    return heads.head(
+        card.kind, card.labels, pooling=card.pooling, dropout=card.dropout, words=card.words,
+        hidden_layers=card.hidden_layers,
+    )  # fmt: skip
 
 
 def _weights(

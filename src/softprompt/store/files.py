@@ -3,10 +3,12 @@
 A folder may hold anything beside the two. Reading never unpickles and never imports what a file names.
 """
 
+import errno
 import hashlib
 import json
 import os
 import re
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +29,6 @@ SAMPLES = "backbone.samples"
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 _CHECKSUM = "card_sha256"
-_LARGEST_CARD = 256 * 2**20
 
 
 def write(folder: Path | str, tensors: Mapping[str, Tensor], card: PromptCard) -> Path:
@@ -111,14 +112,28 @@ def _card_content(folder: Path) -> tuple[bytes, tuple[object, ...]]:
     try:
         if not folder.is_dir() or not path.exists():
             raise _no_prompt(folder)
-        with open(path, "rb") as file:
-            facts = os.fstat(file.fileno())
-            content = file.read(_LARGEST_CARD)
+        content, facts = _content(path)
     except OSError as error:
         raise PromptError(
             str(path), error.strerror or error, "a prompt folder (prompt.safetensors and prompt.json)"
         ) from None
     return content, (content, facts.st_ino, facts.st_mtime_ns)
+
+
+def _content(path: Path) -> tuple[bytes, os.stat_result]:
+    """A file's bytes, and which file it is.
+
+    Raises:
+        OSError: it is none, or cannot be read.
+    """
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
+        raise OSError(errno.EINVAL, "a pipe or a device")  # which may never end
+    try:
+        with open(path, "rb") as file:
+            return file.read(), os.fstat(file.fileno())
+    except MemoryError:
+        raise OSError(errno.ENOMEM, f"{facts.st_size:,} bytes, for which there is no memory") from None
 
 
 def _no_prompt(folder: Path) -> PromptError:
@@ -198,7 +213,7 @@ def _payload(folder: Path, digest: str) -> tuple[bytes | None, str]:
         if name != TENSORS and not _DIGEST.fullmatch(digest):
             break
         try:
-            payload = (folder / name).read_bytes()
+            payload, _ = _content(folder / name)
         except OSError as error:
             got = got or error.strerror or str(error)
             continue
