@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
-from math import prod
 from typing import Any
 
 import torch
@@ -170,11 +169,11 @@ def _drawn(one: _Tensor, k: int) -> tuple[Tensor, float | None, Held]:
         weight = dequantised(one.weight, one.module)
         held = _bits(one.weight, weight)
         largest = float(weight.abs().max())
-    flat, places = _places(tuple(weight.shape), k)
-    if weight.is_contiguous():
-        numbers = weight.view(-1)[flat.to(weight.device)].float()
-    else:
-        numbers = weight[tuple(index.to(weight.device) for index in places)].flatten().float()
+    flat = torch.tensor(_places(weight.numel(), k), dtype=torch.long)
+    if weight.is_contiguous() and not one.loras:
+        return weight.view(-1)[flat.to(weight.device)].float(), largest, held
+    places = torch.unravel_index(flat, weight.shape)
+    numbers = weight[tuple(index.to(weight.device) for index in places)].flatten().float()
     for down, up, factor in one.loras:
         rows, columns = (index.to(down.device) for index in places[:: -1 if one.turned else 1])
         more = (up.detach()[rows].float() * down.detach()[:, columns].T.float()).sum(1) * factor
@@ -183,14 +182,10 @@ def _drawn(one: _Tensor, k: int) -> tuple[Tensor, float | None, Held]:
 
 
 @lru_cache(maxsize=1024)
-def _places(shape: tuple[int, ...], k: int) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Where the numbers lie: one in each of `k` equal parts, not at the same place in each."""
-    n = prod(shape)
+def _places(n: int, k: int) -> Sequence[int]:
+    """Where `k` of `n` numbers lie: one in each of `k` equal parts, not at the same place in each."""
     part = n // k
-    places = range(n) if n <= k else [j * n // k + (j * 2654435761 + 12345) % part for j in range(k)]
-    with torch.inference_mode(False):
-        flat = torch.tensor(list(places), dtype=torch.long)
-        return flat, tuple(torch.unravel_index(flat, shape)) if shape and n else ()
+    return range(n) if n <= k else [j * n // k + (j * 2654435761 + 12345) % part for j in range(k)]
 
 
 def dequantised(weight: Tensor, module: nn.Module) -> Tensor:
