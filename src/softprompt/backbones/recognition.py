@@ -140,9 +140,9 @@ def _loras(module: nn.Module) -> Sequence[tuple[Tensor, Tensor, float]] | None:
     of_embeddings = getattr(module, "lora_embedding_A", ())
     if getattr(module, "lora_variant", None) or any(name in of_embeddings for name in lora.active_adapters):
         return None
-    return [
-        (lora.lora_A[name].weight, lora.lora_B[name].weight, float(lora.scaling[name])) for name in active
-    ]
+    thin: list[tuple[Any, Any]] = [(lora.lora_A[name], lora.lora_B[name]) for name in active]
+    factors = [float(lora.scaling[name]) for name in active]
+    return [(down.weight, up.weight, factor) for (down, up), factor in zip(thin, factors, strict=True)]
 
 
 def _samples(tensors: Sequence[_Tensor], k: int) -> tuple[tuple[float, ...], ...]:
