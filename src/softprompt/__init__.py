@@ -24,7 +24,7 @@ _PUBLIC = {
     "adapter": "softprompt.prompts.adapters",
     "lora": "softprompt.prompts.adapters",
     "head": "softprompt.prompts.heads",
-    "load_prompt": "softprompt.prompts.prompt",
+    "load_prompt": "softprompt.prompts.loading",
     "Prompt": "softprompt.prompts.prompt",
 }
 
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from softprompt.prompts.cloze import null_prompt, p_tuning
     from softprompt.prompts.heads import head
     from softprompt.prompts.in_context import in_context
+    from softprompt.prompts.loading import load_prompt
     from softprompt.prompts.methods import fine_tuning, head_only, p_tuning_v2, prefix_tuning, prompt_tuning
-    from softprompt.prompts.prompt import Prompt, load_prompt
+    from softprompt.prompts.prompt import Prompt
     from softprompt.prompts.visual import visual_prompt_tuning

@@ -18,7 +18,7 @@ def fake_run(monkeypatch):
         name, dtype=None, device=None, *, attention=None, image_size=None, shard=False, compile=False
     ):
         model = SimpleNamespace(weights=name, parameters=lambda: iter(()))
-        backbone = SimpleNamespace(model=model, spec=SimpleNamespace(fingerprint=name))
+        backbone = SimpleNamespace(model=model, spec=SimpleNamespace(fingerprint=name, earlier=frozenset()))
         fake.loaded.append(name)
         return backbone
 

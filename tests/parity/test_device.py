@@ -5,7 +5,7 @@ import torch
 
 import softprompt
 from softprompt.backbones.load import load_backbone
-from softprompt.prompts.prompt import load_prompt
+from softprompt.prompts.loading import load_prompt
 from support.prompts import close, inputs_for, random_prefix, text_for
 from support.tiny import DECODERS, ENCODERS, GENERATORS, tiny_backbone, tiny_model
 from support.tiny_vision import VISION, pixels, tiny_vision

@@ -1,6 +1,5 @@
 """The methods `adapter` and `lora`: their sizes, their choices, their files, and what they refuse."""
 
-import json
 import sys
 
 import pytest
@@ -11,9 +10,9 @@ import softprompt
 from softprompt.config import METHODS
 from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts import methods
-from softprompt.store import files
 from softprompt.store.card import AdaptersCard, LoraCard
-from support.prompts import disturb, random_prefix
+from support.cards import edit_card
+from support.prompts import disturb
 from support.tiny import tiny_backbone, tiny_model
 
 
@@ -202,13 +201,6 @@ def test_without_peft_the_command_is_named(backbone, monkeypatch, tmp_path):
 # -- files ---------------------------------------------------------------------------------------
 
 
-def edit(folder, change) -> None:
-    path = folder / files.CARD
-    card = json.loads(path.read_text(encoding="utf-8"))
-    change(card)
-    path.write_text(json.dumps(card), encoding="utf-8")
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -230,7 +222,7 @@ def edit(folder, change) -> None:
 )  # fmt: skip
 def test_a_card_that_does_not_fit_is_refused(backbone, tmp_path, changes, message):
     folder = softprompt.adapter(backbone).save(tmp_path / "p")
-    edit(folder, lambda card: card["inserts"].update(changes))
+    edit_card(folder, lambda card: card["inserts"].update(changes))
     with pytest.raises(PromptError, match=message):
         softprompt.load_prompt(folder, backbone)
 
@@ -241,27 +233,6 @@ def test_numbers_that_are_not_finite_are_refused(backbone, tmp_path):
         next(iter(prompt.parameters()))[0, 0] = float("inf")
     with pytest.raises(PromptError, match="numbers that are not finite"):
         softprompt.load_prompt(prompt.save(tmp_path / "p"), backbone)
-
-
-@pytest.mark.parametrize(
-    ("version", "unknown"),
-    [(1, ["inserts", "head", "weights", "tune", "slots", "template"]), (2, ["inserts"])],
-)
-def test_files_of_older_formats_load(backbone, tmp_path, version, unknown):
-    prompt = random_prefix(backbone)
-    folder = prompt.save(tmp_path / "p")
-
-    def older(card):
-        assert card["format_version"] == 3
-        card["format_version"] = version
-        for key in unknown:
-            del card[key]
-
-    edit(folder, older)
-    loaded = softprompt.load_prompt(folder, backbone)
-    assert loaded.card.inserts is None and loaded.inserts == {}
-    expected = prompt.tensors()
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in loaded.tensors().items())
 
 
 # -- settings ------------------------------------------------------------------------------------
@@ -277,8 +248,14 @@ def test_settings_have_the_methods_own_defaults(backbone):
         assert all(torch.equal(value, state[key]) for key, value in built.state_dict().items())
 
 
-def test_bake_and_other_heads_keep_the_same_modules(backbone):
+def test_bake_copies_the_modules_and_other_heads_keep_them(backbone):
     prompt = disturb(softprompt.adapter(backbone, head=softprompt.head("sequence", ["a", "b"])))
-    for other in (prompt.bake(), prompt.with_head(None)):
-        assert other.inserts.keys() == prompt.inserts.keys()
-        assert all(other.inserts[name] is insert for name, insert in prompt.inserts.items())
+    other, baked = prompt.with_head(None), prompt.bake()
+    assert other.inserts.keys() == baked.inserts.keys() == prompt.inserts.keys()
+    assert all(other.inserts[name] is insert for name, insert in prompt.inserts.items())
+    for name, insert in prompt.inserts.items():
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(insert.stored().values(), baked.inserts[name].stored().values(), strict=True)
+        )
+        assert baked.inserts[name] is not insert

@@ -162,7 +162,8 @@ def test_baking_keeps_the_head(tmp_path):
     card = softprompt.head("token", LABELS)
     prompt = softprompt.p_tuning_v2(backbone, 3, reparameterization="mlp", head=card)
     baked = prompt.bake()
-    assert baked.head is prompt.head and baked.card.head == card
+    assert baked.head is not prompt.head and torch.equal(baked.head.weight, prompt.head.weight)
+    assert baked.card.head == card
     n_head = 3 * 32 + 3
     assert baked.n_trained_parameters == baked.n_stored_parameters == 2 * 3 * 3 * 16 + n_head
 

@@ -26,6 +26,7 @@ class VitB16:
         224, 224, 3, 16, (197,) * 12, (768,) * 12, 1, (0.5,) * 3, (0.5,) * 3, ("conv.weight", "conv.bias")
     )
     state_size = hidden = 768
+    device = torch.device("cpu")
 
     def frozen_tensors(self):
         return {"conv.weight": torch.zeros(768, 3, 16, 16), "conv.bias": torch.zeros(768)}

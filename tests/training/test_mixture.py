@@ -11,8 +11,8 @@ import softprompt
 from softprompt.config import MixtureSettings, load_run
 from softprompt.data import load as load_splits
 from softprompt.errors import ConfigError, DataError, TrainingError
+from softprompt.prompts.loading import load_prompt
 from softprompt.prompts.methods import METHODS, build
-from softprompt.prompts.prompt import load_prompt
 from softprompt.tasks.registry import build_task, labels_of
 from softprompt.training import loop as loop_module
 from softprompt.training import mixture as mixture_module

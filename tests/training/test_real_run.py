@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForCondition
 
 from softprompt.backbones.load import load_backbone
 from softprompt.config import parse_run
-from softprompt.prompts.prompt import load_prompt
+from softprompt.prompts.loading import load_prompt
 from softprompt.tasks.generation import GenerationTask
 from softprompt.training.run import run
 from support.launch import launch

@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from softprompt.config import MixtureSettings, parse_run
 from softprompt.errors import ConfigError
-from softprompt.prompts.prompt import load_prompt
+from softprompt.prompts.loading import load_prompt
 from softprompt.training.assemble import load
 from softprompt.training.batches import idle_passes
 from softprompt.training.processes import Processes

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from softprompt.config import MixtureSettings, RunSettings, parse_run
 from softprompt.errors import ConfigError
-from softprompt.prompts.prompt import load_prompt
+from softprompt.prompts.loading import load_prompt
 from softprompt.training import loop as loop_module
 from softprompt.training.mixture import run_mixture
 from softprompt.training.run import run

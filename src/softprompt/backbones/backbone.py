@@ -24,6 +24,8 @@ from softprompt.backbones.inspection import (
     BackboneSpec,
     Vision,
     absent_biases,
+    described_again,
+    fingerprint,
     input_weight,
     inspect_model,
     tuned_tensors,
@@ -66,6 +68,8 @@ class Backbone:
         """Whether the layers are shared out over several processes, which then run the same passes."""
         self.deep_as_tokens = False
         """Run deep visual prompts as tokens, the paper's own formulation, for comparisons."""
+        self.spec: BackboneSpec = self.map.spec
+        """Its sizes and names."""
         self._gate = Gate(name)
         self._outputs = Outputs(self.map, self._gate)
 
@@ -82,11 +86,6 @@ class Backbone:
         self.sharded = True
 
     # -- facts -----------------------------------------------------------------------------------
-
-    @property
-    def spec(self) -> BackboneSpec:
-        """Its sizes and names."""
-        return self.map.spec
 
     @property
     def vision(self) -> Vision | None:
@@ -139,8 +138,16 @@ class Backbone:
 
     @property
     def card(self) -> BackboneCard:
-        """Name and fingerprint, as stored with a prompt."""
+        """What a prompt stores of it; looked at anew, since a live model can be changed."""
+        self.spec = described_again(self.model, self.spec)
         return self.spec.card
+
+    def known_as(self) -> frozenset[str]:
+        """Its fingerprint, and the one that it would have in float16."""
+        known = {self.spec.fingerprint}
+        if self.dtype == torch.float32 and not self.sharded:
+            known.add(fingerprint(self.model, torch.float16))
+        return frozenset(known)
 
     @property
     def hidden(self) -> int:

@@ -106,7 +106,7 @@ def _report(
     bleu: float,
 ) -> None:
     from softprompt.cli.tables import share, size
-    from softprompt.store.files import TENSORS, read_card
+    from softprompt.store.files import TENSORS, read
     from softprompt.training.json_lines import objects, read_lines
 
     records, outputs, bleu_before = before
@@ -116,8 +116,8 @@ def _report(
         _line(console, f"before  {' '.join(outputs[i].split())}")
         _line(console, f"after   {after[i]}")
     n_bytes = (folder / "prompt" / TENSORS).stat().st_size
-    card = read_card(folder / "prompt")
-    numbers = n_bytes / 4
+    tensors, card = read(folder / "prompt")
+    numbers = sum(tensor.numel() for tensor in tensors.values())
     _line(
         console,
         f"\nBLEU on {len(records)} synthetic test records: {bleu_before:.1f} before, {bleu:.1f} after",

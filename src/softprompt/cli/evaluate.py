@@ -229,8 +229,8 @@ def _system(
 ) -> "Prompt | None":
     """What the backbone works under: the prompt, the examples, or nothing."""
     from softprompt.errors import ConfigError
+    from softprompt.prompts.loading import load_prompt
     from softprompt.prompts.methods import prefix_tuning
-    from softprompt.prompts.prompt import load_prompt
     from softprompt.tasks.cloze import ClozeTask
     from softprompt.tasks.headed import HeadTask
 

@@ -45,7 +45,7 @@ def inspect(
         _print_size(console, n_bytes, n_numbers, card.backbone.n_parameters, card.backbone.name, None)
     else:
         from softprompt.backbones.load import load_backbone
-        from softprompt.prompts.prompt import load_prompt
+        from softprompt.prompts.loading import load_prompt
 
         stored = card.training.get("backbone", {})
         frozen = load_backbone(backbone or card.backbone.name, image_size=stored.get("image_size"))

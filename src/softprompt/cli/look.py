@@ -43,7 +43,7 @@ def look(
     from softprompt.cli.evaluate import records_of
     from softprompt.errors import ConfigError
     from softprompt.experiments import look_plots, looking
-    from softprompt.prompts.prompt import load_prompt
+    from softprompt.prompts.loading import load_prompt
     from softprompt.tasks.registry import build_task
     from softprompt.training.assemble import load
     from softprompt.training.disk import write_atomically, writing

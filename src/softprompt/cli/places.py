@@ -124,7 +124,7 @@ def _check_prompt(run: Path) -> None:
 
 def load(folder: Path, settings: RunSettings) -> "tuple[Backbone, Prompt]":
     """A stored prompt on its backbone, as the settings say."""
-    from softprompt.prompts.prompt import load_prompt
+    from softprompt.prompts.loading import load_prompt
     from softprompt.training import assemble
 
     frozen = assemble.load(settings.backbone, settings.backbone.device)

@@ -112,4 +112,5 @@ def _changed(backbone: "Backbone") -> bool:
 
     model = backbone.model
     thawed = any(parameter.requires_grad for parameter in model.parameters())
-    return thawed or fingerprint(model) != backbone.spec.fingerprint
+    spec = backbone.spec
+    return thawed or bool(spec.earlier) or fingerprint(model) != spec.fingerprint

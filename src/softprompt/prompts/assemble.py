@@ -12,6 +12,7 @@ from softprompt.prompts.heads import Head, empty_head, resolve_pooling
 from softprompt.prompts.initialize import Start, start
 from softprompt.prompts.inserts import make_inserts
 from softprompt.prompts.placements import SITES, KeyValueShape, Shape, SlotShape
+from softprompt.prompts.plain import plain_tensors
 from softprompt.prompts.prompt import Observable, Prompt
 from softprompt.prompts.reparameterize import MLP, Direct
 from softprompt.store.card import HeadCard, InsertsCard, PromptCard
@@ -43,6 +44,7 @@ def network(backbone: Observable, kind: Reparameterization, width: int, depth: i
     return Network("mlp", lambda n, out, start, g: MLP(n, backbone.hidden, width, depth, out, start, g))
 
 
+@plain_tensors()
 def assemble(
     method: str,
     backbone: Observable,
@@ -136,6 +138,7 @@ def assemble(
     return prompt
 
 
+@plain_tensors()
 def assemble_bare(
     method: str,
     backbone: Observable,
@@ -170,6 +173,7 @@ def needs_texts(backbone: Observable, method: str, do: str) -> None:
         raise PromptError(method, got, "a backbone that reads texts", do)
 
 
+@plain_tensors()
 def new_head(backbone: Observable, head: HeadCard, seed: int, own_outputs: bool = False) -> Head:
     """A head of its own random numbers for this backbone.
 
@@ -201,7 +205,9 @@ def tuned_weights(backbone: Observable, tune: str | None, head: HeadCard | None)
 
 
 def _with_head(prompt: Prompt, backbone: Observable, head: HeadCard | None, seed: int) -> Prompt:
-    return prompt if head is None else prompt.with_head(new_head(backbone, head, seed))
+    """With its head, and where the backbone is; random numbers were drawn on the processor."""
+    made = prompt if head is None else prompt.with_head(new_head(backbone, head, seed))
+    return made.to(backbone.device)
 
 
 def chosen_sites(backbone: Observable, sites: Sequence[str] | None) -> list[str]:

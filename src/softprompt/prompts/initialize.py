@@ -14,8 +14,9 @@ from torch import Tensor
 
 from softprompt.errors import PromptError
 from softprompt.prompts.heads import Head
+from softprompt.prompts.loading import load_prompt
 from softprompt.prompts.placements import KeyValueShape, Shape, SlotShape
-from softprompt.prompts.prompt import Observable, Prompt, load_prompt
+from softprompt.prompts.prompt import Observable, Prompt
 
 FORMS = "'examples:k', 'text: ...', 'vocabulary', 'random', 'zero' or 'prompt: FOLDER'"
 

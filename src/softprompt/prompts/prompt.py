@@ -1,5 +1,6 @@
 """The trained thing: a torch module that gives a placement."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -7,9 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from softprompt.errors import PromptError
-from softprompt.prompts.heads import Head, empty_head
-from softprompt.prompts.inserts import Insert, LayerLinears, make_inserts
+from softprompt.prompts.heads import Head
+from softprompt.prompts.inserts import Insert, LayerLinears
 from softprompt.prompts.placements import (
     AttentionShape,
     KeyValues,
@@ -17,17 +17,17 @@ from softprompt.prompts.placements import (
     Placement,
     Shape,
     SlotShape,
-    key_value_shapes,
 )
+from softprompt.prompts.plain import plain_tensors
 from softprompt.prompts.reparameterize import Direct
 from softprompt.prompts.visual_placements import (
     PictureFacts,
     VisualPlacement,
     VisualShape,
-    visual_shapes,
 )
 from softprompt.store import files
 from softprompt.store.card import BackboneCard, PromptCard
+from softprompt.store.recognition import difference
 
 
 class Observable(Protocol):
@@ -35,7 +35,16 @@ class Observable(Protocol):
 
     @property
     def card(self) -> BackboneCard:
-        """Name and fingerprint, as stored with a prompt."""
+        """Name, fingerprint and record, as stored with a prompt."""
+        ...
+
+    def known_as(self) -> frozenset[str]:
+        """Fingerprints under which files without a record may know it."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where its inputs lie; prompts are made and loaded there."""
         ...
 
     @property
@@ -125,6 +134,8 @@ class Prompt(nn.Module):
     ):
         super().__init__()
         self.card = card
+        self.accepted = frozenset({card.backbone.key})
+        """Keys of the backbones that it was found to belong to, or was accepted for whatever they are."""
         self.shapes = tuple(shapes)
         # Module names may not hold dots, so blocks are numbered in the order of the shapes.
         self.blocks = nn.ModuleList(blocks[shape.name] for shape in shapes)
@@ -200,21 +211,36 @@ class Prompt(nn.Module):
             named |= {f"inserts.{place}.{name}": tensor for name, tensor in insert.stored().items()}
         return named | {f"weights.{name}": tensor for name, tensor in self.weights.items()}
 
+    @plain_tensors()
     def bake(self) -> "Prompt":
-        """A prompt of the same tensors without its reparameterisation; all else stays the same."""
+        """A prompt of copies of the same tensors, without its reparameterisation; all else is the same."""
         with torch.no_grad():
             blocks = {
                 shape.name: Direct(block()) for shape, block in zip(self.shapes, self.blocks, strict=True)
             }
-        baked = Prompt(self.card, self.shapes, blocks, self.dropout.p, self.head, self.weights, self._inserts)
-        return baked.train(self.training)
+            # Copies, so that what goes on training does not move a snapshot.
+            head, weights, inserts = copy.deepcopy((self.head, self.weights, self._inserts))
+        baked = Prompt(self.card, self.shapes, blocks, self.dropout.p, head, weights, inserts)
+        return baked._like(self)
 
     def with_head(self, head: Head | None) -> "Prompt":
         """The same prompt (the same parameters, not a copy) with another head."""
         blocks = {shape.name: block for shape, block in zip(self.shapes, self.blocks, strict=True)}
         card = self.card.model_copy(update={"head": None if head is None else head.card})
         other = Prompt(card, self.shapes, blocks, self.dropout.p, head, self.weights, self._inserts)
-        return other.train(self.training)
+        return other._like(self)
+
+    def _like(self, other: "Prompt") -> "Prompt":
+        """Itself, in another prompt's mode and accepted where that is."""
+        self.accepted |= other.accepted
+        return self.train(other.training)
+
+    def unlike(self, backbone: BackboneCard) -> str | None:
+        """Why a backbone is not the one that the prompt was made on, as a clause; None where it is.
+
+        What the backbone's own head says counts where the prompt has no head that reads states.
+        """
+        return unlike_backbone(self.card, backbone)
 
     def describe(self, **facts: Any) -> "Prompt":
         """Put facts (task, training, data, metrics) into the card; returns the prompt itself."""
@@ -222,136 +248,30 @@ class Prompt(nn.Module):
         return self
 
     def save(self, folder: Path | str) -> Path:
-        """Write the baked tensors and the card into a folder, atomically.
+        """Write the baked tensors and the card into a folder, beside whatever else is in it.
+
+        Readers see the older prompt or this one, whole, at every moment. Links are followed.
+
+        Args:
+            folder: made where there is none; `~` is the home folder.
 
         Raises:
-            PromptError: the disk is full, or the folder holds something else.
+            PromptError: the disk is full, or the place cannot be written.
         """
         card = self.card.model_copy(update={"versions": _versions()})
         return files.write(folder, self.tensors(), card)
 
 
-def load_prompt(folder: Path | str, backbone: Observable, *, any_backbone: bool = False) -> Prompt:
-    """Read a prompt for a backbone.
-
-    Args:
-        folder: as written by `Prompt.save`.
-        backbone: the frozen model it will be used with.
-        any_backbone: accept another model whose sizes happen to fit (the fingerprint is not checked).
-
-    Raises:
-        PromptError: broken file, another backbone, or tensors that do not fit the card.
-    """
-    tensors, card = files.read(folder)
-    theirs, ours = card.backbone, backbone.card
-    if theirs.fingerprint != ours.fingerprint and not any_backbone:
-        raise PromptError(
-            f"{folder}: backbone",
-            f"{ours.name} ({ours.fingerprint})",
-            f"{theirs.name} ({theirs.fingerprint}), which the prompt was trained on",
-            "load that backbone, or pass any_backbone=True to try",
-        )
-    shapes = _shapes(card, backbone, str(folder))
-    blocks: dict[str, nn.Module] = {}
-    for shape in shapes:
-        blocks[shape.name] = Direct(_flat(shape, tensors, card.length, str(folder)))
-    head = _head(card, tensors, backbone, str(folder)) if card.head is not None else None
-    weights = _weights(card, tensors, backbone.frozen_tensors() if card.weights else {}, str(folder))
-    inserts = _inserts(card, tensors, backbone, str(folder))
-    if tensors:
-        raise PromptError(
-            f"{folder}: tensors", f"'{next(iter(tensors))}' besides", "only what the card names"
-        )
-    # For use, like a loaded model: a head keeps its dropout for further training.
-    return Prompt(card, shapes, blocks, head=head, weights=weights, inserts=inserts).eval()
+def unlike_backbone(card: PromptCard, backbone: BackboneCard) -> str | None:
+    """As `Prompt.unlike`, of a card."""
+    own_head = card.head is None or card.head.kind in ("calibration", "soft")
+    return difference(card.backbone, backbone, own_head, card.weights)
 
 
 def _rows(shape: Shape | VisualShape, length: int) -> int:
     """Flat vectors of a block."""
     own = getattr(shape, "rows", None)
     return length if own is None else own
-
-
-def _shapes(card: PromptCard, backbone: Observable, where: str) -> Sequence[Shape | VisualShape]:
-    if card.placement == "image":
-        facts = backbone.pictures
-        if facts is None:
-            raise PromptError(f"{where}: placement", "a prompt for pictures", "a backbone that reads them")
-        missing = [layer for layer in card.layers if layer >= len(facts.tokens)]
-        if missing:
-            raise PromptError(f"{where}: layers", f"layer {missing[0]}", f"layers of {backbone.card.name}")
-        location = card.location or "prepend"
-        return visual_shapes(facts, location, card.layers, card.length, card.depth == "shallow")
-    if card.placement == "slot_embeddings":
-        return [SlotShape(backbone.hidden)]
-    shapes: list[Shape] = []
-    for site, layers in card.sites.items():
-        if not any(site == there for there, _ in backbone.attentions):
-            raise PromptError(f"{where}: sites", site, f"a site of {backbone.card.name}")
-        shapes += key_value_shapes(backbone.attentions, [site], layers)
-    return shapes
-
-
-def _flat(shape: Shape | VisualShape, tensors: dict[str, Tensor], length: int, where: str) -> Tensor:
-    if not isinstance(shape, KeyValueShape | SlotShape):
-        sizes = shape.sizes(length)
-        return shape.flatten({name: _take(tensors, name, size, where) for name, size in sizes.items()})
-    if isinstance(shape, SlotShape):
-        return _take(tensors, shape.name, (length, shape.hidden), where)
-    a, n = shape.attention, len(shape.layers)
-    keys = _take(tensors, f"{shape.name}.keys", (n, a.kv_heads, length, a.key_dim), where)
-    values = _take(tensors, f"{shape.name}.values", (n, a.kv_heads, length, a.value_dim), where)
-    return shape.flatten(KeyValues(shape.site, shape.layers, keys, values))
-
-
-def _head(card: PromptCard, tensors: dict[str, Tensor], backbone: Observable, where: str) -> Head:
-    assert card.head is not None
-    head = empty_head(card.head, backbone)
-    state = {
-        name: _take(tensors, f"head.{name}", tuple(empty.shape), where)
-        for name, empty in head.named_parameters()
-    }
-    head.load_state_dict(state)
-    return head
-
-
-def _weights(
-    card: PromptCard, tensors: dict[str, Tensor], frozen: Mapping[str, Tensor], where: str
-) -> dict[str, Tensor]:
-    for name in card.weights:
-        if name not in frozen:
-            raise PromptError(f"{where}: weights", f"'{name}'", f"tensors that {card.backbone.name} has")
-    return {
-        name: _take(tensors, f"weights.{name}", tuple(frozen[name].shape), where) for name in card.weights
-    }
-
-
-def _inserts(
-    card: PromptCard, tensors: dict[str, Tensor], backbone: Observable, where: str
-) -> Sequence[nn.Module]:
-    if card.inserts is None:
-        return ()
-    sizes = {name: size for layer in backbone.layers for name, size in layer.sizes.items()}
-    for name in card.inserts.modules:
-        if name not in sizes:
-            raise PromptError(f"{where}: inserts", f"'{name}'", f"linear layers of {card.backbone.name}")
-    inserts = make_inserts(card.inserts, sizes, None)
-    with torch.no_grad():
-        for place, insert in zip(card.inserts.modules, inserts, strict=True):
-            for name, empty in insert.stored().items():
-                empty.copy_(_take(tensors, f"inserts.{place}.{name}", tuple(empty.shape), where))
-    return inserts
-
-
-def _take(tensors: dict[str, Tensor], name: str, expected: tuple[int, ...], where: str) -> Tensor:
-    if name not in tensors:
-        raise PromptError(f"{where}: {name}", "nothing", f"a tensor of {list(expected)}")
-    tensor = tensors.pop(name)
-    if tuple(tensor.shape) != expected:
-        raise PromptError(f"{where}: {name}", f"shape {list(tensor.shape)}", f"{list(expected)}")
-    if not torch.isfinite(tensor).all():
-        raise PromptError(f"{where}: {name}", "numbers that are not finite", "a trained prompt")
-    return tensor.float()
 
 
 def _versions() -> dict[str, str]:

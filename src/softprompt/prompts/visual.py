@@ -13,6 +13,7 @@ from softprompt.errors import PromptError
 from softprompt.prompts.assemble import new_head, tuned_weights
 from softprompt.prompts.heads import POOLINGS
 from softprompt.prompts.placements import resolve_layers
+from softprompt.prompts.plain import plain_tensors
 from softprompt.prompts.prompt import Observable, Prompt
 from softprompt.prompts.reparameterize import Direct, Projection
 from softprompt.prompts.visual_placements import (
@@ -34,6 +35,7 @@ Pool = Literal["cls", "image", "prompt", "mean"]
 _LENGTHS = {"prepend": 50, "pixel-prepend": 50, "pixel-pad": 5, "channel": 5}
 
 
+@plain_tensors()
 def visual_prompt_tuning(
     backbone: Observable,
     length: int | None = None,
@@ -107,7 +109,7 @@ def visual_prompt_tuning(
     )  # fmt: skip
     prompt = Prompt(card, shapes, blocks, dropout, weights=weights)
     if head is None:
-        return prompt
+        return prompt.to(backbone.device)
     own_outputs = location in ("prepend", "pixel-prepend")
     made = new_head(backbone, head, seed, own_outputs)
     if depth == "deep" and own_outputs and made.card.pooling in ("prompt", "mean"):
@@ -119,7 +121,7 @@ def visual_prompt_tuning(
                 f"layer {last} among them: it gives the outputs that are read",
                 "choose 'cls' or 'image'",
             )
-    return prompt.with_head(made)
+    return prompt.with_head(made).to(backbone.device)
 
 
 def start_bound(facts: PictureFacts, width: int) -> float:

@@ -1,13 +1,38 @@
 """What a prompt file says about itself."""
 
+import hashlib
+from array import array
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """1: prompts alone. 2: also heads, backbone tensors in place of the frozen ones, and slots in the text.
 3: also heads of labels that words stand for, modules beside linear layers (adapters, LoRA), prompts for
-pictures and heads with hidden layers."""
+pictures and heads with hidden layers. 4: also a record of the backbone, and a checksum of the card."""
+
+
+class BackboneRecord(BaseModel):
+    """What a frozen model is known again by: a few numbers out of each of its tensors.
+
+    A row of samples is a tensor, those of the base model first, then those of the head, each in the order
+    of their names: its precision (see `recognition.Held`), the largest magnitude that was seen in it, and
+    its numbers; short rows end in zeros.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    per_tensor: int = Field(ge=1, le=1024)
+    """Numbers out of each tensor."""
+    base: dict[str, str]
+    """Names and shapes of the base model's tensors, see `naming.Kinds`."""
+    head: dict[str, str]
+    """The same of what turns its states into the model's own outputs; nothing where nothing does."""
+    embeddings: str = ""
+    """The name of the input embeddings in the base model; empty where pictures are read."""
+    samples: tuple[tuple[float, ...], ...] = Field(default=(), exclude=True, repr=False)
+    """Stored as the tensor `backbone.samples`, and not in the card."""
 
 
 class BackboneCard(BaseModel):
@@ -19,8 +44,19 @@ class BackboneCard(BaseModel):
     family: str
     """transformers' model type, e.g. `llama`."""
     fingerprint: str
-    """Digest of the weights, the same in every floating-point precision."""
+    """Digest of the base model's weights, rounded to bfloat16; files of formats 1 to 3 have nothing else."""
     n_parameters: int
+    record: BackboneRecord | None = None
+    """What it is known again by, in every precision; None in files of formats 1 to 3."""
+
+    @property
+    def key(self) -> str:
+        """A digest of all that is known of the weights, the head's included: equal keys are equal models."""
+        digest = hashlib.sha256(f"{self.family} {self.fingerprint}".encode())
+        if self.record is not None:
+            digest.update(self.record.model_dump_json().encode())
+            digest.update(array("f", chain.from_iterable(self.record.samples)).tobytes())
+        return digest.hexdigest()
 
 
 class HeadCard(BaseModel):
@@ -35,9 +71,9 @@ class HeadCard(BaseModel):
     """In the order of the outputs; none for `span`, `choice` and `value`."""
     pooling: Literal["first", "last", "mean", "cls", "image", "prompt"] | None = None
     """Which state of a text or picture is read; None where every token is."""
-    hidden_layers: int = 0
+    hidden_layers: int = Field(default=0, ge=0)
     """Layers between the state and the outputs (`picture` only)."""
-    dropout: float = 0.0
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """On the states, while training."""
     words: tuple[tuple[int, ...], ...] = ()
     """The tokens whose vectors each label began at (`soft` only)."""
@@ -71,7 +107,7 @@ class LoraCard(BaseModel):
     modules: tuple[str, ...]
     """The backbone's linear layers whose outputs it changes."""
     rank: int = Field(ge=1)
-    alpha: float = Field(gt=0)
+    alpha: float = Field(gt=0, allow_inf_nan=False)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """On its input, while training."""
     targets: tuple[str, ...]
@@ -89,7 +125,7 @@ class PromptCard(BaseModel):
     format_version: int = FORMAT_VERSION
     method: str
     placement: Literal["key_values", "slot_embeddings", "image", "none"]
-    length: int
+    length: int = Field(ge=0)
     """Vectors of the prompt, in tokens (of a visual prompt also patches, channels, or pixels of a border); 0
     where there are none."""
     slots: Literal["front", "in_place"] = "front"

@@ -16,7 +16,7 @@ from softprompt.backbones.activation_cache.depth import first_injected_layer
 from softprompt.backbones.activation_cache.skip import LayerSkipper, model_layers
 from softprompt.backbones.activation_cache.store import KEY_BYTES, ActivationStore
 from softprompt.backbones.injection import PassContext
-from softprompt.backbones.inspection import ModelMap, input_weight
+from softprompt.backbones.inspection import ModelMap, described_again, input_weight
 from softprompt.errors import BackboneError
 from softprompt.prompts.prompt import Prompt
 
@@ -234,7 +234,8 @@ class ActivationCache:
         """What besides the input decides the states."""
         config, weight = self._map.model.config, input_weight(self._map.model)
         facts = {
-            "fingerprint": self._map.spec.fingerprint,
+            # Exactly: a fine-tuning may round to the same bfloat16.
+            "weights": described_again(self._map.model, self._map.spec).card.key,
             "below": self.n_below,
             "dtype": weight.dtype,
             "attention": config._attn_implementation,

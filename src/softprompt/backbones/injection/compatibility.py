@@ -43,14 +43,16 @@ def check_prompt(prompt: Prompt, spec: BackboneSpec, there: dict[tuple[str, int]
         PromptError: a prompt for another backbone, or positions that cannot be.
         BackboneError: a layer that is not there.
     """
-    theirs = prompt.card.backbone
-    if theirs.fingerprint != spec.fingerprint:
-        raise PromptError(
-            "prompted",
-            f"a prompt for {theirs.name} ({theirs.fingerprint})",
-            f"one for {spec.name} ({spec.fingerprint})",
-            "load it with load_prompt(folder, backbone)",
-        )
+    if not prompt.accepted & spec.keys:
+        unlike = prompt.unlike(spec.card)
+        if unlike is not None:
+            raise PromptError(
+                "prompted",
+                f"a prompt for {prompt.card.backbone.name}, which {spec.name} is not: {unlike}",
+                f"one for {spec.name}",
+                "load it with load_prompt(folder, backbone, any_backbone=True) to try",
+            )
+        prompt.accepted |= spec.keys  # next time without a look at the numbers
     slots = prompt.card.placement == "slot_embeddings" and prompt.card.slots == "front"
     if slots and prompt.card.positions == "unshifted" and any(site == "encoder" for site, _ in there):
         raise PromptError(

@@ -13,7 +13,13 @@ from softprompt.backbones.inspection.model_map import ModelMap, inspect_model
 from softprompt.backbones.inspection.output_head import Finish
 from softprompt.backbones.inspection.parameters import absent_biases, tuned_tensors
 from softprompt.backbones.inspection.probe import eval_mode, intercepted, run
-from softprompt.backbones.inspection.spec import BackboneSpec, input_weight, word_embeddings
+from softprompt.backbones.inspection.spec import (
+    BackboneSpec,
+    described_again,
+    fingerprint,
+    input_weight,
+    word_embeddings,
+)
 from softprompt.backbones.inspection.stacks import Stack, has_relative_bias
 from softprompt.backbones.inspection.vision import Vision
 
@@ -25,7 +31,9 @@ __all__ = [
     "Stack",
     "Vision",
     "absent_biases",
+    "described_again",
     "eval_mode",
+    "fingerprint",
     "has_relative_bias",
     "input_weight",
     "inspect_model",

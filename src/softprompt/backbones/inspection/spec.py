@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -11,9 +12,10 @@ from transformers import PreTrainedModel
 
 from softprompt.backbones.inspection.images import patch_conv, reads_pictures
 from softprompt.backbones.inspection.probe import Recording
+from softprompt.backbones.inspection.recognition import out_of_reach, record
 from softprompt.backbones.inspection.stacks import PositionTable, Stack, position_table
-from softprompt.backbones.loading.quantization import numbers
-from softprompt.store.card import BackboneCard
+from softprompt.backbones.loading.quantization import is_packed, numbers
+from softprompt.store.card import BackboneCard, BackboneRecord
 
 _SAMPLES = 1024
 
@@ -43,13 +45,26 @@ class BackboneSpec:
     fingerprint: str
     n_parameters: int
     n_bytes: int
+    record: BackboneRecord
+    """Numbers out of every tensor, by which prompts know the model again."""
+    earlier: frozenset[str] = frozenset()
+    """Keys that it had before it was changed where it stands; prompts of then still work in it."""
 
     @property
     def card(self) -> BackboneCard:
         """What a prompt file stores of the backbone."""
         return BackboneCard(
-            name=self.name, family=self.family, fingerprint=self.fingerprint, n_parameters=self.n_parameters
+            name=self.name,
+            family=self.family,
+            fingerprint=self.fingerprint,
+            n_parameters=self.n_parameters,
+            record=self.record,
         )
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """The keys of its card, now and earlier."""
+        return self.earlier | {self.card.key}
 
 
 def describe(
@@ -72,6 +87,30 @@ def describe(
         fingerprint=fingerprint(model),
         n_parameters=sum(p.numel() for p in parameters),
         n_bytes=sum(p.numel() * p.element_size() for p in parameters),
+        record=record(model),
+    )
+
+
+def described_again(model: PreTrainedModel, spec: BackboneSpec) -> BackboneSpec:
+    """The facts of a model that may have been changed since: words added, LoRA merged, numbers written over.
+
+    Where its numbers are out of reach, or quantised (each would have to be turned back), they are taken as
+    they were.
+    """
+    if out_of_reach(model) or any(map(is_packed, model.parameters())):
+        return spec
+    now = record(model)
+    if now == spec.record:
+        return spec
+    parameters = list(model.parameters())
+    return replace(
+        spec,
+        vocab=word_embeddings(model).shape[0] if spec.reads == "texts" else 0,
+        fingerprint=fingerprint(model),
+        n_parameters=sum(p.numel() for p in parameters),
+        n_bytes=sum(p.numel() * p.element_size() for p in parameters),
+        record=now,
+        earlier=spec.keys,
     )
 
 
@@ -144,13 +183,18 @@ def word_embeddings(model: PreTrainedModel) -> Tensor:
     return weight
 
 
-def fingerprint(model: PreTrainedModel) -> str:
-    """A digest of a model's weights, the same in every floating-point precision.
+def fingerprint(model: PreTrainedModel, through: torch.dtype | None = None) -> str:
+    """A digest of the base model's weights, by which files of formats 1 to 3 know it.
 
     Names, shapes and about a thousand evenly spaced numbers of every tensor go in, rounded to bfloat16:
-    fast for large models, and any fine-tuning changes it. Poolers are left out: `read` never uses them,
-    and checkpoints without one get a random one at every load. Quantised weights are another model: their
+    fast for large models, and any fine-tuning changes it. float32 and bfloat16 loads of a checkpoint have
+    the same; what float16 rounds off can change it. Poolers are left out: `read` never uses them, and
+    checkpoints without one get a random one at every load. Quantised weights are another model: their
     numbers are what they mean, not what they were made from.
+
+    Args:
+        model: the model.
+        through: a precision that the numbers are rounded to before, as though the model were held in it.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.base_model.named_parameters(), key=lambda item: item[0]):
@@ -160,6 +204,6 @@ def fingerprint(model: PreTrainedModel) -> str:
         flat = numbers(tensor)
         sample = flat[:: max(1, flat.numel() // _SAMPLES)].to("cpu")
         if sample.is_floating_point():
-            sample = sample.to(torch.bfloat16).view(torch.int16)
+            sample = sample.to(through or sample.dtype).to(torch.bfloat16).view(torch.int16)
         digest.update(sample.contiguous().numpy().tobytes())
     return digest.hexdigest()[:32]

@@ -1,0 +1,201 @@
+"""Reading a prompt for a backbone: what does not fit is refused before anything is made of it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from softprompt.errors import PromptError
+from softprompt.prompts import heads
+from softprompt.prompts.heads import Head
+from softprompt.prompts.inserts import make_inserts
+from softprompt.prompts.placements import KeyValues, KeyValueShape, Shape, SlotShape, key_value_shapes
+from softprompt.prompts.plain import plain_tensors
+from softprompt.prompts.prompt import Observable, Prompt, unlike_backbone
+from softprompt.prompts.reparameterize import Direct
+from softprompt.prompts.visual_placements import VisualShape, visual_shapes
+from softprompt.store import files
+from softprompt.store.card import AdaptersCard, BackboneCard, HeadCard, InsertsCard, PromptCard
+
+# What a card that was never saved by a prompt can lead to in code that trusts it.
+_CONTRADICTIONS = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+
+
+@plain_tensors()
+def load_prompt(
+    folder: Path | str,
+    backbone: Observable,
+    device: str | torch.device | None = None,
+    *,
+    any_backbone: bool = False,
+) -> Prompt:
+    """Read a prompt for a backbone.
+
+    The backbone is known again by numbers out of each of its tensors, in whatever precision it is held;
+    another fine-tuning, added words or (where the prompt has no head of its own) another head are refused.
+
+    Args:
+        folder: as written by `Prompt.save`.
+        backbone: the frozen model it will be used with.
+        device: where the prompt will lie; None is the backbone's.
+        any_backbone: accept another model whose sizes happen to fit; `prompted` then takes the prompt too.
+
+    Raises:
+        PromptError: broken file, another backbone, or tensors that do not fit the card.
+    """
+    where = str(folder)
+    tensors, card = files.read(folder)
+    ours = backbone.card
+    if not any_backbone:
+        _check_backbone(card, backbone, ours, where)
+    try:
+        prompt = _made(card, tensors, backbone, where)
+    except _CONTRADICTIONS as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        got = f"a card that asks for what cannot be ({said})"
+        raise PromptError(where, got, "a card as it was saved") from error
+    if tensors:
+        raise PromptError(f"{where}: tensors", f"'{next(iter(tensors))}' besides", "only what the card names")
+    prompt.accepted |= {ours.key}
+    # For use, like a loaded model: a head keeps its dropout for further training.
+    return prompt.to(backbone.device if device is None else device).eval()
+
+
+def _check_backbone(card: PromptCard, backbone: Observable, ours: BackboneCard, where: str) -> None:
+    theirs = card.backbone
+    unlike = unlike_backbone(card, ours)
+    if unlike is None or (theirs.record is None and theirs.fingerprint in backbone.known_as()):
+        return
+    raise PromptError(
+        f"{where}: backbone",
+        f"{ours.name} ({unlike})",
+        f"{theirs.name}, which the prompt was trained on",
+        "load that backbone, or pass any_backbone=True to try",
+    )
+
+
+def _made(card: PromptCard, tensors: dict[str, Tensor], backbone: Observable, where: str) -> Prompt:
+    """The prompt, on the processor; what it takes is taken out of the tensors."""
+    if (card.length == 0) != (card.placement == "none"):
+        raise PromptError(f"{where}: length", f"{card.length} vectors as {card.placement}", "what was saved")
+    shapes = _shapes(card, backbone, where)
+    blocks: dict[str, nn.Module] = {}
+    for shape in shapes:
+        blocks[shape.name] = Direct(_flat(shape, tensors, card.length, where))
+    head = _head(card.head, tensors, backbone, where) if card.head is not None else None
+    weights = _weights(card, tensors, backbone.frozen_tensors() if card.weights else {}, where)
+    inserts = _inserts(card.inserts, tensors, backbone, where) if card.inserts is not None else ()
+    return Prompt(card, shapes, blocks, head=head, weights=weights, inserts=inserts)
+
+
+def _shapes(card: PromptCard, backbone: Observable, where: str) -> Sequence[Shape | VisualShape]:
+    if card.placement == "image":
+        facts = backbone.pictures
+        if facts is None:
+            raise PromptError(f"{where}: placement", "a prompt for pictures", "a backbone that reads them")
+        missing = [layer for layer in card.layers if not 0 <= layer < len(facts.tokens)]
+        if missing:
+            raise PromptError(f"{where}: layers", f"layer {missing[0]}", f"layers of {backbone.card.name}")
+        location = card.location or "prepend"
+        return visual_shapes(facts, location, card.layers, card.length, card.depth == "shallow")
+    if card.placement == "slot_embeddings":
+        return [SlotShape(backbone.hidden)]
+    shapes: list[Shape] = []
+    for site, layers in card.sites.items():
+        if not any(site == there for there, _ in backbone.attentions):
+            raise PromptError(f"{where}: sites", site, f"a site of {backbone.card.name}")
+        shapes += key_value_shapes(backbone.attentions, [site], layers)
+    return shapes
+
+
+def _flat(shape: Shape | VisualShape, tensors: dict[str, Tensor], length: int, where: str) -> Tensor:
+    if not isinstance(shape, KeyValueShape | SlotShape):
+        sizes = shape.sizes(length)
+        return shape.flatten({name: _take(tensors, name, size, where) for name, size in sizes.items()})
+    if isinstance(shape, SlotShape):
+        return _take(tensors, shape.name, (length, shape.hidden), where)
+    a, n = shape.attention, len(shape.layers)
+    keys = _take(tensors, f"{shape.name}.keys", (n, a.kv_heads, length, a.key_dim), where)
+    values = _take(tensors, f"{shape.name}.values", (n, a.kv_heads, length, a.value_dim), where)
+    return shape.flatten(KeyValues(shape.site, shape.layers, keys, values))
+
+
+def _head(card: HeadCard, tensors: dict[str, Tensor], backbone: Observable, where: str) -> Head:
+    """Filled with its tensors, which are looked at before a module is made for them."""
+    facts = backbone.pictures
+    heads.resolve_pooling(_said_again(card), [], None if facts is None else facts.has_class)
+    if card.kind == "calibration":
+        width = len(card.labels)
+    elif card.kind == "soft":
+        width = backbone.output_vectors([0])[0].shape[1]
+    else:
+        width = backbone.state_size
+    sizes = {"weight": (card.n_outputs, width), "bias": (card.n_outputs,)}
+    # One more than there are, so that a count that the file does not bear out is named.
+    for i in range(min(card.hidden_layers, len(tensors) + 1)):
+        sizes |= {f"hidden.{i}.weight": (width, width), f"hidden.{i}.bias": (width,)}
+    state = {name: _take(tensors, f"head.{name}", size, where) for name, size in sizes.items()}
+    head = Head(card, width)
+    head.load_state_dict(state)
+    return head
+
+
+def _said_again(card: HeadCard) -> HeadCard:
+    """The card as a user would have to write it, with all that is refused then."""
+    return heads.head(
+        card.kind, card.labels, pooling=card.pooling, dropout=card.dropout, words=card.words,
+        hidden_layers=card.hidden_layers,
+    )  # fmt: skip
+
+
+def _weights(
+    card: PromptCard, tensors: dict[str, Tensor], frozen: Mapping[str, Tensor], where: str
+) -> dict[str, Tensor]:
+    for name in card.weights:
+        if name not in frozen:
+            raise PromptError(f"{where}: weights", f"'{name}'", f"tensors that {card.backbone.name} has")
+    return {
+        name: _take(tensors, f"weights.{name}", tuple(frozen[name].shape), where) for name in card.weights
+    }
+
+
+def _inserts(
+    card: InsertsCard, tensors: dict[str, Tensor], backbone: Observable, where: str
+) -> Sequence[nn.Module]:
+    sizes = {name: size for layer in backbone.layers for name, size in layer.sizes.items()}
+    taken: list[dict[str, Tensor]] = []
+    for place in card.modules:
+        if place not in sizes:
+            raise PromptError(f"{where}: inserts", f"'{place}'", f"linear layers of {backbone.card.name}")
+        inner, outer = sizes[place]
+        if isinstance(card, AdaptersCard):
+            wanted = {
+                "down.weight": (card.width, outer), "down.bias": (card.width,),
+                "up.weight": (outer, card.width), "up.bias": (outer,),
+            }  # fmt: skip
+        else:
+            wanted = {"lora_A.weight": (card.rank, inner), "lora_B.weight": (outer, card.rank)}
+        taken.append({n: _take(tensors, f"inserts.{place}.{n}", size, where) for n, size in wanted.items()})
+    inserts = make_inserts(card, sizes, None)
+    with torch.no_grad():
+        for insert, mine in zip(inserts, taken, strict=True):
+            for name, empty in insert.stored().items():
+                empty.copy_(mine[name])
+    return inserts
+
+
+def _take(tensors: dict[str, Tensor], name: str, expected: tuple[int, ...], where: str) -> Tensor:
+    if name not in tensors:
+        raise PromptError(f"{where}: {name}", "nothing", f"a tensor of {list(expected)}")
+    tensor = tensors.pop(name)
+    if tuple(tensor.shape) != expected:
+        raise PromptError(f"{where}: {name}", f"shape {list(tensor.shape)}", f"{list(expected)}")
+    if not tensor.is_floating_point():
+        raise PromptError(f"{where}: {name}", f"numbers of {tensor.dtype}", "floating-point numbers")
+    tensor = tensor.float()
+    if not torch.isfinite(tensor).all():
+        raise PromptError(f"{where}: {name}", "numbers that are not finite", "a trained prompt")
+    return tensor

@@ -1,0 +1,454 @@
+"""A prompt's two files: what is beside them stays, readers see one prompt whole, damage is refused."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import struct
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save
+
+import softprompt
+from contract.plain_backbones import ruled_backbone
+from softprompt.errors import PromptError, SoftpromptError
+from softprompt.store import files, swap
+from support.cards import edit_card
+from support.prompts import random_prefix, soft_tokens
+from support.tiny import ids, tiny_backbone
+from support.tiny_vision import tiny_vision
+
+KEPT = Path(__file__).parent / "kept"
+OURS = ["prompt.json", "prompt.safetensors"]
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return tiny_backbone("llama")
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def same(prompt, other):
+    ours, theirs = prompt.tensors(), other.tensors()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+# -- the folder ----------------------------------------------------------------------------------
+
+
+def test_other_files_in_the_folder_stay(backbone, tmp_path):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/main")
+    (tmp_path / "eval").mkdir()
+    others = {"README.md": b"# by hand", "optimizer.pt": b"state", "eval/scores.json": b"{}", ".hidden": b"x"}
+    for name, content in others.items():
+        (tmp_path / name).write_bytes(content)
+    for length in (3, 5):
+        prompt = random_prefix(backbone, length)
+        assert prompt.save(tmp_path) == tmp_path
+        assert names(tmp_path) == sorted([".git", ".hidden", "README.md", "eval", "optimizer.pt", *OURS])
+        assert same(softprompt.load_prompt(tmp_path, backbone), prompt)
+    assert all((tmp_path / name).read_bytes() == content for name, content in others.items())
+    assert (tmp_path / ".git" / "HEAD").read_text() == "ref: refs/heads/main"
+
+
+@pytest.mark.parametrize("place", [".", "new", "a/b/c"])
+def test_relative_places(backbone, tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    prompt = random_prefix(backbone)
+    for _ in range(2):
+        prompt.save(place)
+    assert names(tmp_path / place) == OURS
+    assert same(softprompt.load_prompt(place, backbone), prompt)
+
+
+def test_the_home_folder(backbone, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    prompt = random_prefix(backbone)
+    assert prompt.save("~/mine") == tmp_path / "mine"
+    assert same(softprompt.load_prompt("~/mine", backbone), prompt)
+    assert not Path("~").exists()
+    assert files.read_card("~/mine").length == prompt.length
+
+
+def test_links_are_followed(backbone, tmp_path):
+    first, second = random_prefix(backbone, 3), random_prefix(backbone, 5)
+    real, stores, snapshot = tmp_path / "real", tmp_path / "stores", tmp_path / "snapshot"
+    first.save(real)
+    (tmp_path / "latest").symlink_to(real, target_is_directory=True)
+    second.save(tmp_path / "latest")
+    assert (tmp_path / "latest").is_symlink() and names(real) == OURS
+    assert same(softprompt.load_prompt(real, backbone), second)
+    # Files that are links, as a hub's cache has them.
+    stores.mkdir()
+    snapshot.mkdir()
+    for name in OURS:
+        shutil.move(real / name, stores / f"of-{name}")
+        (snapshot / name).symlink_to(Path("..") / "stores" / f"of-{name}")
+    assert same(softprompt.load_prompt(snapshot, backbone), second)
+    first.save(snapshot)
+    assert all((snapshot / name).is_symlink() for name in OURS)
+    assert names(snapshot) == OURS and names(stores) == [f"of-{name}" for name in OURS]
+    assert same(softprompt.load_prompt(snapshot, backbone), first)
+
+
+def test_the_parent_need_not_be_writable(backbone, tmp_path, monkeypatch):
+    (tmp_path / "closed" / "open").mkdir(parents=True)
+    opened = os.open
+
+    def written(path, flags, *args, **kwargs):
+        assert not flags & os.O_CREAT or Path(path).parent == tmp_path / "closed" / "open"
+        return opened(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", written)
+    os.chmod(tmp_path / "closed", 0o555)
+    try:
+        random_prefix(backbone).save(tmp_path / "closed" / "open")
+    finally:
+        os.chmod(tmp_path / "closed", 0o755)
+    assert names(tmp_path / "closed") == ["open"] and names(tmp_path / "closed" / "open") == OURS
+
+
+def test_a_file_in_the_way_is_named(backbone, tmp_path):
+    (tmp_path / "p").write_text("mine")
+    with pytest.raises(PromptError, match=r"p: got File exists while saving"):
+        random_prefix(backbone).save(tmp_path / "p")
+    with pytest.raises(PromptError, match=r"Not a directory while saving"):
+        random_prefix(backbone).save(tmp_path / "p" / "q")
+    assert names(tmp_path) == ["p"] and (tmp_path / "p").read_text() == "mine"
+
+
+# -- one moment ----------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """A process that ends in the middle."""
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_a_kill_between_any_two_steps_leaves_the_old_or_the_new_prompt(backbone, tmp_path, monkeypatch, step):
+    """The steps are renames: of the tensors beside, of the card, of the tensors to their name."""
+    old, new, third = (random_prefix(backbone, n) for n in (3, 5, 4))
+    old.save(tmp_path)
+    replace, left = os.replace, iter([True] * step)
+
+    def stop(source, target):
+        if not next(left, False):
+            raise Killed
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", stop)
+        patch.setattr(Path, "unlink", lambda *args, **kwargs: None)  # nor does a killed process tidy up
+        with pytest.raises(Killed):
+            new.save(tmp_path)
+    assert len(names(tmp_path)) > 2
+    assert same(softprompt.load_prompt(tmp_path, backbone), new if step == 2 else old)
+    new.save(tmp_path / "copy")
+    third.save(tmp_path)
+    assert same(softprompt.load_prompt(tmp_path, backbone), third)
+    assert [name for name in names(tmp_path) if name != "copy"] == OURS
+
+
+def test_saving_again_what_a_kill_left_waiting(backbone, tmp_path, monkeypatch):
+    old, new = random_prefix(backbone, 3), random_prefix(backbone, 5)
+    old.save(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(swap, "_settle", lambda *_: (_ for _ in ()).throw(OSError("in use")))
+        new.save(tmp_path)  # has counted since the card was there
+    assert same(softprompt.load_prompt(tmp_path, backbone), new)
+    with monkeypatch.context() as patch:
+        patch.setattr(swap, "_put", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(PromptError, match="No space left on device"):
+            new.save(tmp_path)
+    assert same(softprompt.load_prompt(tmp_path, backbone), new)
+    new.save(tmp_path)
+    assert names(tmp_path) == OURS and same(softprompt.load_prompt(tmp_path, backbone), new)
+
+
+@pytest.mark.parametrize("failing", range(4))
+def test_a_full_disk_leaves_nothing_behind(backbone, tmp_path, monkeypatch, failing):
+    """Wherever it shows: in each of the writes of a first prompt and of a later one."""
+    old = random_prefix(backbone, 3)
+    folder = tmp_path / "p"
+    if failing >= 2:
+        old.save(folder)
+    written, write = iter(range(9)), swap._write
+
+    def full(path, content):
+        if next(written) == failing % 2:
+            path.write_bytes(content[: len(content) // 2])
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(swap, "_write", full)
+    with pytest.raises(PromptError, match="No space left on device while saving"):
+        random_prefix(backbone, 5).save(folder)
+    monkeypatch.undo()
+    if failing < 2:
+        assert names(tmp_path) == []
+    else:
+        assert names(folder) == OURS and same(softprompt.load_prompt(folder, backbone), old)
+
+
+def _alternate(folder, times):
+    torch.set_num_threads(1)
+    backbone = tiny_backbone("llama")
+    both = [random_prefix(backbone, n) for n in (2, 5)]
+    for i in range(times):
+        both[i % 2].save(folder)
+
+
+@pytest.mark.parametrize(("writers", "times"), [(1, 300), (3, 60)])
+def test_a_reader_beside_writers_sees_one_prompt_whole(backbone, tmp_path, writers, times):
+    both = {n: random_prefix(backbone, n) for n in (2, 5)}
+    folder = both[2].save(tmp_path / "p")
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_alternate, args=(folder, times)) for _ in range(writers)]
+    for process in processes:
+        process.start()
+    seen = set()
+    while any(process.is_alive() for process in processes):
+        tensors, card = files.read(folder)
+        expected = both[card.length].tensors()
+        assert tensors.keys() == expected.keys()
+        assert all(torch.equal(tensors[name], expected[name]) for name in expected)
+        seen.add(card.length)
+    assert [process.exitcode for process in processes] == [0] * writers
+    assert seen == {2, 5}
+    assert names(folder) == OURS and same(softprompt.load_prompt(folder, backbone), both[5])
+
+
+def test_a_writer_waits_for_another_and_says_so_in_the_end(backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr(swap, "_PATIENCE", 0.05)
+    with (
+        swap._alone(tmp_path),
+        pytest.raises(PromptError, match="another process that has been saving"),
+    ):
+        random_prefix(backbone).save(tmp_path)
+    assert names(tmp_path) == []
+    random_prefix(backbone).save(tmp_path)
+
+
+# -- formats -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("version", "family", "total"), [
+    (1, "llama", -3.8625335609540343), (2, "bert", 0.29024309613851074), (3, "bert", 0.29024309613851074),
+])  # fmt: skip
+def test_kept_files_of_older_formats_load(tmp_path, version, family, total):
+    """Written by the releases of their time; the sums were printed when they were written."""
+    folder = KEPT / f"format-{version}"
+    assert json.loads((folder / "prompt.json").read_text())["format_version"] == version
+    backbone = ruled_backbone(family)
+    prompt = softprompt.load_prompt(folder, backbone)
+    assert prompt.card.format_version == version and prompt.card.backbone.record is None
+    assert sum(t.double().sum().item() for t in prompt.tensors().values()) == pytest.approx(total, abs=1e-9)
+    stored = load_file(folder / "prompt.safetensors")
+    assert all(torch.equal(value, stored[name]) for name, value in prompt.tensors().items())
+    assert prompt.card.task == {"separator": " ->"}
+    with backbone.prompted(prompt):
+        backbone.model.base_model(ids(2, 3))
+    again = softprompt.load_prompt(prompt.save(tmp_path), backbone)
+    assert same(prompt, again) and again.card.format_version == 4
+    with pytest.raises(PromptError, match="a file of format 1 to 3 knows them by a digest alone"):
+        softprompt.load_prompt(folder, tiny_backbone(family))
+
+
+def test_format_four_is_refused_by_its_number_alone(backbone, tmp_path, monkeypatch):
+    folder = random_prefix(backbone).save(tmp_path)
+    assert json.loads((folder / "prompt.json").read_text())["format_version"] == 4
+    monkeypatch.setattr(files, "FORMAT_VERSION", 3)
+    with pytest.raises(PromptError, match="got format 4; expected at most 3; install a newer softprompt"):
+        softprompt.load_prompt(folder, backbone)
+
+
+def test_a_changed_card_is_refused_unless_it_was_meant(backbone, tmp_path):
+    folder = (
+        random_prefix(backbone)
+        .describe(metrics={"bleu": 71.5}, data={"sizes": {10: 1, 9: [float("nan")]}})
+        .save(tmp_path)
+    )
+    assert softprompt.load_prompt(folder, backbone).card.metrics == {"bleu": 71.5}
+    text = (folder / "prompt.json").read_text()
+    (folder / "prompt.json").write_text(text.replace("71.5", "75.5"))
+    with pytest.raises(PromptError, match=r"not as it was saved; .* take the line card_sha256 out"):
+        softprompt.load_prompt(folder, backbone)
+    edit_card(folder, lambda card: None)
+    assert softprompt.load_prompt(folder, backbone).card.metrics == {"bleu": 75.5}
+
+
+def test_the_record_is_in_the_file_and_no_part_of_the_prompt(backbone, tmp_path):
+    prompt = random_prefix(backbone)
+    folder = prompt.save(tmp_path)
+    stored = load_file(folder / "prompt.safetensors")
+    assert stored.keys() == {*prompt.tensors(), "backbone.samples"}
+    loaded = softprompt.load_prompt(folder, backbone)
+    assert loaded.card.backbone == prompt.card.backbone
+    assert loaded.tensors().keys() == prompt.tensors().keys()
+
+
+# -- what is refused -----------------------------------------------------------------------------
+
+
+def rewrite(folder, payload):
+    """Other bytes as tensors, with the card's digest of them."""
+    (folder / "prompt.safetensors").write_bytes(payload)
+    edit_card(folder, lambda card: card.update(sha256=hashlib.sha256(payload).hexdigest()))
+
+
+def header(text):
+    return struct.pack("<Q", len(text)) + text
+
+
+@pytest.mark.parametrize("payload", [
+    b"", b"\0" * 7, header(b"{{{{"), header(b"[]"), header(b'{"a": 3}'), struct.pack("<Q", 2**63) + b"x",
+    header(b'{"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}') + b"\0" * 4,
+    header(b'{"a": {"dtype": "F32", "shape": [1099511627776, 9999], "data_offsets": [0, 4]}}') + b"\0" * 4,
+])  # fmt: skip
+def test_payloads_that_are_no_tensors_are_refused(backbone, tmp_path, payload):
+    folder = random_prefix(backbone).save(tmp_path)
+    rewrite(folder, payload)
+    with pytest.raises(PromptError, match=r"prompt\.safetensors: got no tensors"):
+        softprompt.load_prompt(folder, backbone)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"[" * 100_000, b'{"a": ' * 100_000, b"{", b"", b"1" * 5000]
+)
+def test_cards_that_are_no_json_are_refused(backbone, tmp_path, content):
+    folder = random_prefix(backbone).save(tmp_path)
+    (folder / "prompt.json").write_bytes(content)
+    with pytest.raises(PromptError, match=r"prompt\.json: got (broken JSON|no format_version)"):
+        softprompt.load_prompt(folder, backbone)
+
+
+def test_folders_in_the_place_of_files_are_refused(backbone, tmp_path):
+    folder = random_prefix(backbone).save(tmp_path)
+    (folder / "prompt.safetensors").unlink()
+    with pytest.raises(PromptError, match=r"prompt\.safetensors: got No such file"):
+        softprompt.load_prompt(folder, backbone)
+    (folder / "prompt.safetensors").mkdir()
+    with pytest.raises(PromptError, match=r"prompt\.safetensors: got Is a directory"):
+        softprompt.load_prompt(folder, backbone)
+    (folder / "prompt.json").unlink()
+    (folder / "prompt.json").mkdir()
+    with pytest.raises(PromptError, match=r"prompt\.json: got Is a directory"):
+        softprompt.load_prompt(folder, backbone)
+
+
+def test_other_places_say_what_to_pass(backbone, tmp_path):
+    folder = random_prefix(backbone).save(tmp_path / "run" / "prompt")
+    for name in OURS:
+        with pytest.raises(
+            PromptError, match=f"got a file; expected a prompt folder .*; pass its folder, {folder}"
+        ):
+            softprompt.load_prompt(folder / name, backbone)
+    with pytest.raises(PromptError, match=f"got the folder of a run; .*; pass {folder}"):
+        softprompt.load_prompt(tmp_path / "run", backbone)
+    random_prefix(backbone).save(tmp_path / "run2" / "P36" / "prompt")
+    random_prefix(backbone).save(tmp_path / "run2" / "P37" / "prompt")
+    with pytest.raises(PromptError, match=r"pass one of P36/prompt, P37/prompt in it"):
+        softprompt.load_prompt(tmp_path / "run2", backbone)
+
+
+def test_tensors_are_looked_at_before_anything_is_made(tmp_path):
+    """Sizes of a card that would take all memory, and more loops than there are seconds."""
+    backbone = tiny_backbone("bert")
+    card = softprompt.head("sequence", ["no", "yes"])
+    adapter, prefix = softprompt.adapter(backbone, width=2), random_prefix(backbone)
+    headed, most = softprompt.head_only(backbone, head=card), 10**12
+    endless = {"a.* [1]": "0-999999999"}
+    cases = [
+        (adapter, lambda c: c["inserts"].update(width=most), r"down\.weight: got shape"),
+        (headed, lambda c: c["head"].update(hidden_layers=most), r"hidden_layers: got 10{12}"),
+        (prefix, lambda c: c.update(length=most), r"keys: got shape"),
+        (soft_tokens(backbone), lambda c: c.update(length=most), r"slots: got shape"),
+        (prefix, lambda c: c["sites"].update(encoder=[-1]), r"got layer -1"),
+        (prefix, lambda c: c["backbone"]["record"]["base"].update(endless), r"backbone\.record"),
+    ]
+    for i, (prompt, change, message) in enumerate(cases):
+        folder = prompt.save(tmp_path / str(i))
+        edit_card(folder, change)
+        begin = time.monotonic()
+        with pytest.raises(PromptError, match=message):
+            softprompt.load_prompt(folder, backbone)
+        assert time.monotonic() - begin < 5
+    pictures = tiny_vision("vit")
+    pictured = softprompt.head_only(pictures, head=softprompt.head("picture", ["no", "yes"]))
+    folder = pictured.save(tmp_path / "pictures")
+    edit_card(folder, lambda card: card["head"].update(hidden_layers=most))
+    with pytest.raises(PromptError, match=r"hidden\.0\.weight: got nothing"):
+        softprompt.load_prompt(folder, pictures)
+
+
+@pytest.mark.parametrize(("tensor", "message"), [
+    (torch.zeros(3, 2, 4, 8, dtype=torch.int64), r"numbers of torch\.int64"),
+    (torch.zeros(3, 2, 4, 8, dtype=torch.complex64), r"numbers of torch\.complex64"),
+    (torch.full((3, 2, 4, 8), float("nan")), "not finite"),
+])  # fmt: skip
+def test_tensors_of_other_kinds_are_refused(backbone, tmp_path, tensor, message):
+    prompt = random_prefix(backbone)
+    folder = prompt.save(tmp_path)
+    rewrite(folder, save({**load_file(folder / "prompt.safetensors"), "decoder.0-2.keys": tensor}))
+    with pytest.raises(PromptError, match=message):
+        softprompt.load_prompt(folder, backbone)
+
+
+def test_pipes_are_not_waited_for(backbone, tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("a system without named pipes")
+    for name in OURS:
+        folder = random_prefix(backbone).save(tmp_path / name)
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        with pytest.raises(PromptError, match=f"{name}: got a pipe or a device"):
+            softprompt.load_prompt(folder, backbone)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"pooling": "image"}, r"head\.pooling: got 'image' for a sequence head"),
+    ({"kind": "picture", "pooling": "cls"}, r"head\.kind: got 'picture' on a backbone that reads texts"),
+    ({"labels": ["no", "no"]}, r"head\.labels"),
+    ({"dropout": 1.5}, r"prompt\.json: head\.dropout"),
+])  # fmt: skip
+def test_heads_that_nobody_could_have_made_are_refused(tmp_path, changes, message):
+    backbone = tiny_backbone("bert")
+    prompt = softprompt.head_only(backbone, head=softprompt.head("sequence", ["no", "yes"]))
+    folder = prompt.save(tmp_path)
+    edit_card(folder, lambda card: card["head"].update(changes))
+    with pytest.raises(PromptError, match=message):
+        softprompt.load_prompt(folder, backbone)
+
+
+def test_no_vectors_are_no_prompt_of_vectors(backbone, tmp_path):
+    folder = random_prefix(backbone).save(tmp_path)
+    stored = load_file(folder / "prompt.safetensors")
+    empty = {name: t[:, :, :0].contiguous() if t.ndim == 4 else t for name, t in stored.items()}
+    rewrite(folder, save(empty))
+    edit_card(folder, lambda card: card.update(length=0))
+    with pytest.raises(PromptError, match="length: got 0 vectors as key_values"):
+        softprompt.load_prompt(folder, backbone)
+
+
+def test_every_flipped_bit_is_refused_or_means_the_same(backbone, tmp_path):
+    folder = random_prefix(backbone, head=softprompt.head("token", ["no", "yes"])).save(tmp_path)
+    whole, good = (folder / "prompt.json").read_bytes(), files.read_card(folder)
+    refused = 0
+    for i in range(0, len(whole), 3):
+        damaged = bytearray(whole)
+        damaged[i] ^= 1 << (i % 8)
+        (folder / "prompt.json").write_bytes(damaged)
+        try:
+            assert files.read_card(folder) == good
+        except SoftpromptError:
+            refused += 1
+    assert refused > len(whole) / 8
