@@ -122,7 +122,10 @@ def _eager(module: nn.Module) -> Stock:
         if found is not None:
             return found
     raise BackboneError(
-        type(module).__name__, "no eager attention function", "one in its file", "load with attention='sdpa'"
+        type(module).__name__,
+        "no eager attention function",
+        "one in the file of its class",
+        "load the model with attention='sdpa'",
     )
 
 

@@ -84,8 +84,9 @@ class Backbone:
         if self.sharded:
             raise BackboneError(
                 "backbone.compile",
-                f"{self.spec.name} with layers shared out over processes",
+                f"compile=True for {self.spec.name}, whose layers are shared out over processes",
                 "one of the two",
+                "leave one out",
             )
         size = None if self.vision is None else self.vision.size
         self.compiled = CompiledLayers(self.model, self._sites, self.vision, size, self.spec.name)
@@ -110,7 +111,7 @@ class Backbone:
         if self._tokenizer is None:
             raise BackboneError(
                 "backbone.tokenizer",
-                "none",
+                "a backbone without a tokenizer",
                 "a tokenizer",
                 "pass tokenizer=... to load_backbone with a live model",
             )
@@ -122,7 +123,7 @@ class Backbone:
         if self._pixels is None:
             raise BackboneError(
                 "backbone.processor",
-                "none",
+                "a backbone without an image processor",
                 "an image processor",
                 "pass processor=... to load_backbone, or put preprocessor_config.json beside the weights",
             )
@@ -291,7 +292,12 @@ class Backbone:
             BackboneError: another cache is in use.
         """
         if self._trunk is not None:
-            raise BackboneError("cached", "a second cache inside the first", "one at a time")
+            raise BackboneError(
+                "cached",
+                "a second trunk cache inside the first",
+                "one trunk cache at a time",
+                "leave the first session before the next",
+            )
         self._trunk = cache
         try:
             yield
@@ -317,8 +323,8 @@ class Backbone:
         if self._session is not None or self._bare:
             raise BackboneError(
                 "prompted",
-                "a second call inside the first",
-                "one at a time",
+                "a second session inside the first",
+                "one session at a time",
                 "pass a list of prompts with rows=...",
             )
 
@@ -360,7 +366,10 @@ class Backbone:
         if self._bare:
             return [(None, None)]
         raise BackboneError(
-            "active_rows", "a call outside `with backbone.prompted(...)`", "one inside", "enter it first"
+            "active_rows",
+            "a call outside `with backbone.prompted(...)`",
+            "a call inside it",
+            "enter the session first",
         )
 
     def look(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
@@ -502,7 +511,7 @@ class Backbone:
                 "backbone",
                 f"{self.spec.name} ({type(self.model).__name__}) without a vocabulary head",
                 "a language model",
-                "load a causal, masked or encoder-decoder one, or give the prompt a head of its own",
+                "load a causal, masked or encoder-decoder model, or give the prompt a head of its own",
             )
         return matrix
 
@@ -622,7 +631,10 @@ class Backbone:
     def _needs_pictures(self) -> Vision:
         if self.vision is None:
             raise BackboneError(
-                "backbone", f"{self.spec.name}, which reads texts", "one that reads pictures", "use read"
+                "backbone",
+                f"{self.spec.name}, which reads texts",
+                "a backbone that reads pictures",
+                "use `read` for texts",
             )
         return self.vision
 

@@ -48,7 +48,7 @@ def check_prompt(prompt: Prompt, spec: BackboneSpec, there: dict[tuple[str, int]
         raise PromptError(
             "prompted",
             f"a prompt for {theirs.name} ({theirs.fingerprint})",
-            f"one for {spec.name} ({spec.fingerprint})",
+            f"a prompt for {spec.name} ({spec.fingerprint})",
             "load it with load_prompt(folder, backbone)",
         )
     slots = prompt.card.placement == "slot_embeddings" and prompt.card.slots == "front"
@@ -56,11 +56,13 @@ def check_prompt(prompt: Prompt, spec: BackboneSpec, there: dict[tuple[str, int]
         raise PromptError(
             "prompt.positions",
             "'unshifted'",
-            "'shifted': before an encoder, soft tokens are part of the input",
+            "'shifted', since soft tokens before an encoder are part of the input",
         )
     if prompt.card.slots == "in_place" and prompt.card.positions == "shifted":
         raise PromptError(
-            "prompt.positions", "'shifted'", "'unshifted': slots in the text have positions of the text"
+            "prompt.positions",
+            "'shifted'",
+            "'unshifted', since slots in the text have the text's own positions",
         )
     for site, layers in prompt.card.sites.items():
         for layer in layers:

@@ -115,7 +115,7 @@ class Depths:
             raise BackboneError(
                 "prompted",
                 f"a {type(call.module).__name__} that ran {self.calls + 1} times in one pass",
-                f"{len(self.layers)} times, once for each layer that shares it",
+                f"{len(self.layers)} runs, one for each layer that shares it",
                 "call the model itself, not its layers",
             )
         interception = self.layers[self.calls]

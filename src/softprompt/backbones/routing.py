@@ -31,7 +31,7 @@ def routed(model: nn.Module, modules: Sequence[nn.Module] | None = None) -> Iter
             continue
         if kernel not in KERNELS:
             raise BackboneError(
-                "backbone.attention", f"'{kernel}'", "'sdpa' or 'eager'", "load the model with one"
+                "backbone.attention", f"'{kernel}'", "'sdpa' or 'eager'", "load the model with one of them"
             )
         before.append((config, kernel))
     try:

@@ -268,14 +268,14 @@ class Session:
             raise BackboneError(
                 "gradient checkpointing",
                 "layers that share one module",
-                "layers of their own: run again in another order, they would not know their prompts",
+                "a module for every layer, since shared ones that run again would not know their prompts",
             )
         options = getattr(getattr(layers[0], "_gradient_checkpointing_func", None), "keywords", {})
         if options.get("use_reentrant"):
             raise BackboneError(
                 "gradient checkpointing",
                 "the reentrant kind",
-                "the other kind, which can pass gradients to a prompt",
+                "the non-reentrant kind, which can pass gradients to a prompt",
                 "enable it with {'use_reentrant': False}, or use backbone.training_mode",
             )
         first = output[0] if not isinstance(output, Tensor) else output
@@ -288,7 +288,7 @@ class Session:
                 raise BackboneError(
                     "backward",
                     "a call outside `with backbone.prompted(...)`",
-                    "one inside, because checkpointed layers run again in it",
+                    "a call inside it, because checkpointed layers run again in it",
                 )
             self.current = mine
             assert mine is not None
@@ -410,7 +410,7 @@ class Session:
             raise PromptError(
                 "prompted",
                 f"a prompt with weights of its own ({tuned[0].card.method}) beside others",
-                "that prompt alone, since weights are the same for all rows of a batch",
+                "such a prompt alone, since weights are the same for all rows of a batch",
                 "give its rows a batch of their own",
             )
         return tuned[0].weights

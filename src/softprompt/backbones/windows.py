@@ -74,7 +74,7 @@ class WindowTokens:
                 ):
                     raise BackboneError(
                         "gradient checkpointing",
-                        "it with a prompt whose tokens run beside the windows",
+                        "checkpointing with a prompt whose tokens run beside the windows",
                         "a deep prompt whose outputs no head reads",
                         "switch checkpointing off",
                     )

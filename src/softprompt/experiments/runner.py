@@ -48,7 +48,9 @@ def run_study(
         KeyboardInterrupt: on Ctrl-C; runs in progress have left a checkpoint.
     """
     if Processes().count > 1:
-        raise ConfigError("study", f"{Processes().count} processes", "one process", "use --jobs instead")
+        raise ConfigError(
+            "study", f"{Processes().count} processes", "one process", "use --jobs to run several at once"
+        )
     make = _engine(grid, jobs, console, engine)
     check_folders(grid)
     try:
@@ -59,9 +61,9 @@ def run_study(
                 _run_all(grid, list(grid.folds), "results", make, progress)
                 _run_all(grid, list(chosen(grid).runs), grid.settings.keep, make, progress)
     except Timeout:
-        do = "wait for it, or give this one another name"
+        do = "wait for its end, or give this study another name"
         raise TrainingError(
-            str(grid.folder), "another process that runs this study", "one at a time", do
+            str(grid.folder), "another process that runs this study", "one process at a time", do
         ) from None
 
 

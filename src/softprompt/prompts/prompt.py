@@ -249,7 +249,7 @@ def load_prompt(folder: Path | str, backbone: Observable, *, any_backbone: bool 
             f"{folder}: backbone",
             f"{ours.name} ({ours.fingerprint})",
             f"{theirs.name} ({theirs.fingerprint}), which the prompt was trained on",
-            "load that backbone, or pass any_backbone=True to try",
+            "load that backbone, or pass any_backbone=True to try this one",
         )
     shapes = _shapes(card, backbone, str(folder))
     blocks: dict[str, nn.Module] = {}
@@ -260,7 +260,9 @@ def load_prompt(folder: Path | str, backbone: Observable, *, any_backbone: bool 
     inserts = _inserts(card, tensors, backbone, str(folder))
     if tensors:
         raise PromptError(
-            f"{folder}: tensors", f"'{next(iter(tensors))}' besides", "only what the card names"
+            f"{folder}: tensors",
+            f"'{next(iter(tensors))}', which the card does not name",
+            "the tensors of the card alone",
         )
     # For use, like a loaded model: a head keeps its dropout for further training.
     return Prompt(card, shapes, blocks, head=head, weights=weights, inserts=inserts).eval()
@@ -276,7 +278,11 @@ def _shapes(card: PromptCard, backbone: Observable, where: str) -> Sequence[Shap
     if card.placement == "image":
         facts = backbone.pictures
         if facts is None:
-            raise PromptError(f"{where}: placement", "a prompt for pictures", "a backbone that reads them")
+            raise PromptError(
+                f"{where}: placement",
+                "a prompt for pictures",
+                "a prompt for texts, or a backbone that reads pictures",
+            )
         missing = [layer for layer in card.layers if layer >= len(facts.tokens)]
         if missing:
             raise PromptError(f"{where}: layers", f"layer {missing[0]}", f"layers of {backbone.card.name}")
@@ -345,10 +351,10 @@ def _inserts(
 
 def _take(tensors: dict[str, Tensor], name: str, expected: tuple[int, ...], where: str) -> Tensor:
     if name not in tensors:
-        raise PromptError(f"{where}: {name}", "nothing", f"a tensor of {list(expected)}")
+        raise PromptError(f"{where}: {name}", "no such tensor", f"a tensor of shape {list(expected)}")
     tensor = tensors.pop(name)
     if tuple(tensor.shape) != expected:
-        raise PromptError(f"{where}: {name}", f"shape {list(tensor.shape)}", f"{list(expected)}")
+        raise PromptError(f"{where}: {name}", f"shape {list(tensor.shape)}", f"shape {list(expected)}")
     if not torch.isfinite(tensor).all():
         raise PromptError(f"{where}: {name}", "numbers that are not finite", "a trained prompt")
     return tensor.float()

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from torch import Tensor
 
-from softprompt.errors import PromptError
+from softprompt.errors import PromptError, system_says
 from softprompt.store.card import FORMAT_VERSION, PromptCard
 
 TENSORS = "prompt.safetensors"
@@ -33,7 +33,7 @@ def write(folder: Path | str, tensors: Mapping[str, Tensor], card: PromptCard) -
             str(folder),
             "a folder with other files",
             "an empty or new folder, or an older prompt",
-            "choose another",
+            "choose another folder",
         )
     staged = None
     try:
@@ -47,9 +47,9 @@ def write(folder: Path | str, tensors: Mapping[str, Tensor], card: PromptCard) -
     except OSError as error:
         raise PromptError(
             str(folder),
-            f"{error.strerror or error} while saving",
+            f"{system_says(error)} while saving",
             "room to write",
-            "the older prompt, if any, is kept",
+            "free some space and save again (an older prompt is kept)",
         ) from error
     finally:
         if staged is not None:
@@ -70,13 +70,13 @@ def read(folder: Path | str) -> tuple[dict[str, Tensor], PromptCard]:
     try:
         payload = path.read_bytes()
     except OSError as error:
-        raise PromptError(str(path), error.strerror, "the tensors of a prompt") from None
+        raise PromptError(str(path), system_says(error), "the tensors of a prompt") from None
     if hashlib.sha256(payload).hexdigest() != digest:
         raise PromptError(
             str(path),
             f"{len(payload)} bytes that do not match the card",
             "the file as it was saved",
-            "copy it again",
+            "copy the file again",
         )
     return load(payload), card
 
@@ -92,7 +92,7 @@ def _read_card(folder: Path) -> tuple[PromptCard, str]:
         body = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PromptError(
-            str(path), error.strerror, "a prompt folder (prompt.safetensors and prompt.json)"
+            str(path), system_says(error), "a prompt folder (prompt.safetensors and prompt.json)"
         ) from None
     except ValueError as error:
         raise PromptError(
@@ -105,7 +105,7 @@ def _read_card(folder: Path) -> tuple[PromptCard, str]:
         raise PromptError(
             str(path),
             f"format {version}",
-            f"at most {FORMAT_VERSION}",
+            f"format {FORMAT_VERSION} or older",
             "install a newer softprompt to read it",
         )
     digest = body.pop("sha256", "")
