@@ -196,7 +196,7 @@ REFUSED = {
     "one word twice": ({"verbalizer": {"bad": "great", "good": "great"}}, "'bad' has too"),
     "slots that nothing fills": (
         {"template": "{text} [soft] [blank]"},
-        "1 slots, and a .* prompt that fills 0",
+        "1 slots for a .* prompt that fills 0",
     ),
 }
 

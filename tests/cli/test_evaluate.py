@@ -169,7 +169,7 @@ def test_what_is_measured_must_be_clear(trained, tmp_path):
         locate(None, recipe, [], needs_prompt=True)
     with pytest.raises(ConfigError, match=r"got a prompt folder alone.*Add --recipe"):
         locate(run / "prompt", None, [], needs_prompt=True)
-    with pytest.raises(ConfigError, match=r"--recipe: got .*expected none beside"):
+    with pytest.raises(ConfigError, match=r"--recipe: got .*expected no recipe beside"):
         locate(run, recipe, [], needs_prompt=True)
     with pytest.raises(ConfigError, match=r"got a prompt folder for a measurement without a prompt"):
         locate(run / "prompt", recipe, [], needs_prompt=False)
