@@ -28,121 +28,130 @@ def test_a_short_run_has_defaults():
 @pytest.mark.parametrize(
     ("raw", "line"),
     [
-        ({"training": {"steps": 1}}, "data: got nothing; expected a value"),
-        (changed(methid={}), "methid: got an unknown setting; did you mean 'method'?"),
+        ({"training": {"steps": 1}}, "data: got no value, expected a value."),
+        (changed(methid={}), "methid: got an unknown setting. Did you mean 'method'?"),
         (
             changed(method={"name": "prefix_tuning", "lenght": 3}),
-            "method.lenght: got an unknown setting; did you mean 'length'?",
+            "method.lenght: got an unknown setting. Did you mean 'length'?",
         ),
         (
             changed(method={"name": "prompt_tuning", "sites": ["decoder"]}),
-            "method.sites: got an unknown setting; known here: depth, draws, dropout, initialization, "
-            "length, name, positions, reparameterization, tune, width",
+            "method.sites: got an unknown setting. Choose one of depth, draws, dropout, "
+            "initialization, length, name, positions, reparameterization, tune, width.",
         ),
-        (changed(method={"name": "prefix_tuning", "length": 0}), "method.length: got 0; expected at least 1"),
+        (
+            changed(method={"name": "prefix_tuning", "length": 0}),
+            "method.length: got 0, expected at least 1.",
+        ),
         (
             changed(method={"name": "prefx_tuning"}),
-            f"method.name: got 'prefx_tuning'; expected one of {', '.join(map(repr, METHODS))}; "
-            "did you mean 'prefix_tuning'?",
+            f"method.name: got 'prefx_tuning', expected one of {', '.join(map(repr, METHODS))}. "
+            "Did you mean 'prefix_tuning'?",
         ),
         (
             changed(method={"length": 3}),
-            "method.name: got nothing; expected one of " + ", ".join(map(repr, METHODS)),
+            "method.name: got no name, expected one of " + ", ".join(map(repr, METHODS)) + ".",
         ),
-        (changed(method=[]), "method: got []; expected a mapping of settings"),
+        (changed(method=[]), "method: got [], expected a mapping of settings."),
         (
             changed(method={"name": "prefix_tuning", "layers": {"a": 1}}),
-            "method.layers: got {'a': 1}; expected a text or a list",
+            "method.layers: got {'a': 1}, expected a text or a list.",
         ),
         (
             changed(method={"name": "prefix_tuning", "sites": ["dec"]}),
-            "method.sites.0: got 'dec'; expected one of 'encoder', 'decoder' or 'cross'; "
-            "did you mean 'decoder'?",
+            "method.sites.0: got 'dec', expected one of 'encoder', 'decoder' or 'cross'. "
+            "Did you mean 'decoder'?",
         ),
         (
             changed(method={"name": "prefix_tuning", "dropout": 1}),
-            "method.dropout: got 1; expected less than 1",
+            "method.dropout: got 1, expected less than 1.",
         ),
         (
             changed(data={"format": "e2"}),
-            "data.format: got 'e2'; expected one of 'e2e', 'webnlg', 'dart', 'scitldr', 'jsonl', 'csv', "
+            "data.format: got 'e2', expected one of 'e2e', 'webnlg', 'dart', 'scitldr', 'jsonl', 'csv', "
             "'restaurants', 'boolq', 'cb', 'copa', 'multirc', 'rte', 'wic', 'wsc', 'sst2', "
             "'trec', 'trec_fine', 'trex', 'conll', 'squad', 'labelled_jsonl', 'labelled_csv', "
-            "'labelled_tsv', 'datasets', 'image_folder' or 'datasets_images'; "
-            "did you mean 'e2e'?",
+            "'labelled_tsv', 'datasets', 'image_folder' or 'datasets_images'. "
+            "Did you mean 'e2e'?",
         ),
         (
             changed(data={"format": "e2e", "train_size": "many"}),
-            "data.train_size: got 'many'; expected a whole number",
+            "data.train_size: got 'many', expected a whole number.",
         ),
-        (changed(data={"format": "e2e", "train": 3}), "data.train: got 3; expected a path"),
-        (changed(data=3), "data: got 3; expected a mapping of settings"),
-        (changed(name=3), "name: got 3; expected a text"),
-        (changed(training={"steps": 1.5}), "training.steps: got 1.5; expected a whole number"),
+        (changed(data={"format": "e2e", "train": 3}), "data.train: got 3, expected a path."),
+        (changed(data=3), "data: got 3, expected a mapping of settings."),
+        (changed(name=3), "name: got 3, expected a text."),
+        (changed(training={"steps": 1.5}), "training.steps: got 1.5, expected a whole number."),
         (
             changed(training={"steps": 1, "learning_rate": -1}),
-            "training.learning_rate: got -1; expected more than 0",
+            "training.learning_rate: got -1, expected more than 0.",
         ),
         (
             changed(training={"steps": 1, "learning_rate": float("inf")}),
-            "training.learning_rate: got inf; expected a finite number",
+            "training.learning_rate: got inf, expected a finite number.",
         ),
         (
             changed(training={"steps": 1, "by_length": "maybe"}),
-            "training.by_length: got 'maybe'; expected true or false",
+            "training.by_length: got 'maybe', expected true or false.",
         ),
         (
             changed(training={"steps": 1, "epochs": 1}),
-            "training: give exactly one of training.steps and training.epochs",
+            "training: got both of them, expected exactly one of training.steps and training.epochs.",
         ),
-        (changed(training={}), "training: give exactly one of training.steps and training.epochs"),
-        (changed(decoding={"top_p": 1.5}), "decoding.top_p: got 1.5; expected at most 1"),
+        (
+            changed(training={}),
+            "training: got neither of them, expected exactly one of training.steps and training.epochs.",
+        ),
+        (changed(decoding={"top_p": 1.5}), "decoding.top_p: got 1.5, expected at most 1."),
         (
             changed(metrics=["blue"]),
-            "metrics: got 'blue' for task 'generation'; expected some of bleu, nist, meteor, rouge_l, cider, "
-            "ter, rouge1, rouge2, rougeL; did you mean 'bleu'?",
+            "metrics: got 'blue' for task 'generation', expected some of bleu, nist, meteor, rouge_l, cider, "
+            "ter, rouge1, rouge2, rougeL. Did you mean 'bleu'?",
         ),
         (
             changed(task={"name": "tagging"}, metrics=["accuracy"]),
-            "metrics: got 'accuracy' for task 'tagging'; expected some of entity_f1, entity_precision, "
-            "entity_recall",
+            "metrics: got 'accuracy' for task 'tagging', expected some of entity_f1, "
+            "entity_precision, entity_recall.",
         ),
         (
             changed(task={"name": "taging"}),
-            "task.name: got 'taging'; expected one of 'generation', 'classification', 'tagging', 'choice', "
+            "task.name: got 'taging', expected one of 'generation', 'classification', 'tagging', 'choice', "
             "'spans', 'regression', 'cloze', 'probing', "
-            "'image_classification'; did you mean 'tagging'?",
+            "'image_classification'. Did you mean 'tagging'?",
         ),
         (
             changed(task={"name": "spans", "strid": 3}),
-            "task.strid: got an unknown setting; did you mean 'stride'?",
+            "task.strid: got an unknown setting. Did you mean 'stride'?",
         ),
         (
             changed(task={"name": "choice"}, decoding={"strategy": "greedy"}),
-            "decoding.strategy: got it for task 'choice', which writes no text; expected only "
-            "decoding.batch_size; leave it out",
+            "decoding.strategy: got a value for task 'choice', which writes no text, "
+            "expected decoding.batch_size alone. Leave strategy out.",
         ),
         (
             changed(method={"name": "null_prompt"}, task={"name": "choice"}),
-            "method.name: got 'null_prompt' for task 'choice', which writes no template into the input; "
-            "expected it for generation, cloze, probing; use softprompt.null_prompt from Python",
+            "method.name: got 'null_prompt' for task 'choice', which writes no template into "
+            "the input, expected a task with a template: generation, cloze, probing. Use "
+            "softprompt.null_prompt from Python.",
         ),
         (
             changed(task={"separator": " ->", "template": "{source} [soft] [blank]"}),
-            "task.separator: got it beside a template; expected one of the two; write it into the template",
+            "task.separator: got both a separator and a template, expected one of the two. "
+            "Write the separator into the template.",
         ),
         (
             changed(training={"steps": 1, "head_learning_rate": 0.1}),
-            "training.head_learning_rate: got it for generation, which has no head; leave it out",
+            "training.head_learning_rate: got a rate for task 'generation', which has no "
+            "head, expected a task with a head. Leave the rate out.",
         ),
         (
             changed(training={"steps": 1, "decay": 0.9}),
-            "training.decay: got 0.9 with schedule 'linear'; expected it only with schedule "
-            "'exponential'; leave it out",
+            "training.decay: got 0.9 with schedule 'linear', expected the schedule "
+            "'exponential'. Leave decay out.",
         ),
         (
             changed(training={"steps": 1, "select": "nist"}),
-            "training.select: got 'nist'; expected one of loss, bleu; choose one, or add it to metrics",
+            "training.select: got 'nist', expected one of loss, bleu. Choose one, or add it to metrics.",
         ),
     ],
 )
@@ -189,13 +198,14 @@ def test_overrides_are_yaml_values_at_dotted_keys(file):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("steps", "--set: got 'steps'; expected key=value, e.g. training.learning_rate=1e-3"),
-        ("training..steps=1", "--set: got 'training..steps=1'; expected key=value"),
-        ("=1", "--set: got '=1'; expected key=value"),
-        ("name=[1", "--set: got 'name=[1'; expected a value as in YAML, e.g. 3, true, text or [1, 2]"),
+        ("steps", "--set: got 'steps', expected key=value, e.g. training.learning_rate=1e-3"),
+        ("training..steps=1", "--set: got 'training..steps=1', expected key=value"),
+        ("=1", "--set: got '=1', expected key=value"),
+        ("name=[1", "--set: got 'name=[1', expected a value as in YAML, e.g. 3, true, text or [1, 2]"),
         (
             "training.steps.more=1",
-            "--set: got 'training.steps.more=1'; expected 'steps' to hold settings, and it holds a value",
+            "--set: got 'training.steps.more=1', expected a setting inside 'steps', which holds a "
+            "single value",
         ),
     ],
 )
@@ -208,15 +218,15 @@ def test_overrides_that_cannot_be_read(file, override, message):
 def test_mistakes_name_the_file(file):
     with pytest.raises(ConfigError) as caught:
         load_run(file, ["training.stpes=3", "backbone.device=cpu"])
-    assert str(caught.value) == f"{file}: training.stpes: got an unknown setting; did you mean 'steps'?"
+    assert str(caught.value) == f"{file}: training.stpes: got an unknown setting. Did you mean 'steps'?"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("a: [1", "got invalid YAML ("),
-        ("- 1\n", "got a list; expected a mapping of settings"),
-        ("", "got an empty file; expected a mapping of settings"),
+        ("- 1\n", "got a list, expected a mapping of settings"),
+        ("", "got an empty file, expected a mapping of settings"),
     ],
 )
 def test_files_that_hold_no_settings(tmp_path, text, message):
@@ -231,7 +241,7 @@ def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load_run(tmp_path / "none.yaml")
     assert str(caught.value) == (
-        f"{tmp_path / 'none.yaml'}: got No such file or directory; expected a YAML file with settings"
+        f"{tmp_path / 'none.yaml'}: got no such file or directory, expected a YAML file with settings."
     )
 
 

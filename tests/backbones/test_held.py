@@ -56,7 +56,7 @@ def test_quantised_tensors_cannot_be_trained(tune):
     backbone = load_backbone(quantise(tiny_model("llama")))
     with pytest.raises(PromptError) as caught:
         softprompt.fine_tuning(backbone, tune=tune)
-    assert "a quantised tensor; expected a choice of plain tensors; load the backbone without" in str(
+    assert "a quantised tensor, expected a choice of plain tensors. Load the backbone without" in str(
         caught.value
     )
 
@@ -66,15 +66,15 @@ def test_quantised_weights_stay_as_they_are(key, value):
     with pytest.raises(BackboneError) as caught:
         load_backbone(quantise(tiny_model("llama")), **{key: value})
     assert str(caught.value) == (
-        f"backbone.{key}: got '{value}' for a quantised model; expected none: quantised weights stay as they "
-        f"were loaded; leave {key} out"
+        f"backbone.{key}: got '{value}' for a quantised model, expected no {key}, since quantised weights "
+        f"stay as they were loaded. Leave {key} out."
     )
 
 
 def test_offloaded_weights_are_refused():
     model = tiny_model("llama")
     model.model.layers[1].to("meta")
-    with pytest.raises(BackboneError, match=r"weights offloaded .*; load it with fewer bits"):
+    with pytest.raises(BackboneError, match=r"weights offloaded .*\. Load the model with fewer bits"):
         load_backbone(model)
 
 
@@ -84,8 +84,8 @@ def test_a_spread_model_is_not_gathered():
     with pytest.raises(BackboneError) as caught:
         load_backbone(model, device="cpu")
     assert str(caught.value) == (
-        "backbone.device: got 'cpu' for a model spread over 0, 1; expected none: it stays where its device "
-        "map put it; leave device out"
+        "backbone.device: got 'cpu' for a model spread over 0, 1, expected no device, "
+        "since it stays where its device map put it. Leave device out."
     )
 
 

@@ -39,7 +39,7 @@ def test_an_encoder_without_one_stays_an_encoder(saved):
     backbone = load_backbone(saved("bert"), device="cpu")
     assert type(backbone.model).__name__ == "BertModel"
     labelled = torch.ones(1, 4, dtype=torch.bool)
-    with pytest.raises(BackboneError, match=r"\(BertModel\) without a vocabulary head; expected a language"):
+    with pytest.raises(BackboneError, match=r"\(BertModel\) without a vocabulary head, expected a language"):
         backbone.labelled_logits({"input_ids": ids(1, 4)}, labelled)
 
 

@@ -44,20 +44,21 @@ def test_prompt_and_text_beyond_the_positions_are_refused():
     with (
         backbone.prompted(random_prefix(backbone, 10)),
         pytest.raises(
-            BackboneError, match=r"120 tokens of text and a prompt of 10; expected at most 128 together"
+            BackboneError,
+            match=r"120 tokens of text and a prompt of 10, expected at most 128 tokens together,",
         ),
     ):
         backbone.model(input_ids=ids(1, 120))
     with backbone.prompted(random_prefix(backbone, 10, positions="unshifted")):
         backbone.model(input_ids=ids(1, 120))
-    with pytest.raises(BackboneError, match=r"prompt\.initialization: got 130 tokens; expected at most 128"):
+    with pytest.raises(BackboneError, match=r"prompt\.initialization: got 130 tokens, expected at most 128"):
         softprompt.prefix_tuning(backbone, initialization="examples:1", examples=[[2] * 130])
 
 
 @pytest.mark.parametrize(
     ("prompts", "rows", "message"),
     [
-        (2, [0, 2], r"prompted\.rows: got 2; expected indices from 0 to 1"),
+        (2, [0, 2], r"prompted\.rows: got 2, expected indices from 0 to 1"),
         (2, [-1, 0], r"prompted\.rows: got -1"),
         (2, [], r"prompted\.rows: got no rows"),
     ],
@@ -105,7 +106,7 @@ def test_reentrant_checkpointing_is_refused():
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():
-    with pytest.raises(BackboneError, match=r"did you mean 'smollm2-135m'"):
+    with pytest.raises(BackboneError, match=r"Did you mean 'smollm2-135m'"):
         softprompt.load_backbone("smollm2-135")
 
 

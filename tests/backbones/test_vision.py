@@ -61,7 +61,7 @@ def test_folders(family, tmp_path):
     model.save_pretrained(tmp_path)
     x = pixels()
     without = softprompt.load_backbone(tmp_path, device="cpu")
-    with pytest.raises(BackboneError, match=r"backbone\.processor: got none"):
+    with pytest.raises(BackboneError, match=r"backbone\.processor: got a backbone"):
         _ = without.pixels
     settings = {"image_processor_type": "ViTImageProcessor", **PROCESSOR}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
@@ -214,7 +214,7 @@ def test_processors_with_steps_of_their_own_are_refused(name, settings, tmp_path
     settings = {"image_processor_type": f"{name}ImageProcessor", **settings}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
     processor = AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
-    with pytest.raises(BackboneError, match=f"{name}ImageProcessorPil, which (does something|takes no)"):
+    with pytest.raises(BackboneError, match=f"{name}ImageProcessorPil, which (does more|takes no)"):
         PixelForm.of(processor)
     tiny_vision_model("vit").save_pretrained(tmp_path)
     with pytest.raises(BackboneError, match=f"{name}ImageProcessorPil"):

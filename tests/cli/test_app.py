@@ -37,8 +37,8 @@ def test_a_mistake_is_one_line_without_a_traceback(softprompt, tmp_path):
 def test_every_mistake_of_a_recipe_is_named(softprompt, recipe):
     result = softprompt("train", recipe, "--set", "training.stepz=3", "--set", "method.lenght=4")
     assert result.code == 2
-    assert "training.stepz: got an unknown setting; did you mean 'steps'?" in result.err
-    assert "lenght: got an unknown setting; did you mean 'length'?" in result.err
+    assert "training.stepz: got an unknown setting. Did you mean 'steps'?" in result.err
+    assert "lenght: got an unknown setting. Did you mean 'length'?" in result.err
 
 
 def test_an_error_of_the_data_is_code_1(softprompt, recipe):

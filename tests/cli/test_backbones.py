@@ -9,7 +9,7 @@ def test_list_names_every_bundled_backbone(softprompt, monkeypatch, tmp_path):
 def test_pull_of_an_unknown_name_gives_the_nearest(softprompt):
     result = softprompt("backbones", "pull", "smolm2-135m")
     assert result.code == 1
-    assert "did you mean 'smollm2-135m'?" in result.err
+    assert "Did you mean 'smollm2-135m'?" in result.err
 
 
 def test_pull_tells_where_it_lies(softprompt, monkeypatch, tmp_path):

@@ -186,17 +186,17 @@ def test_relations_are_trained_at_once_and_outsiders_counted(softprompt, folder,
 
 
 REFUSED = {
-    "a missing field": ({"template": "{other} it was [blank]"}, "no field 'other'; expected the template's"),
+    "a missing field": ({"template": "{other} it was [blank]"}, "no field 'other', expected the template's"),
     "no blank": ({"template": "{text} It was"}, "without \\[blank\\]"),
     "two blanks": ({"template": "[blank] {text} [blank]"}, "2 times"),
     "a label without words": (
         {"verbalizer": {"bad": "terrible", "fine": "great"}},
-        "record train.jsonl:1: got the label 'good'; expected one of",
+        "record train.jsonl:1: got the label 'good', expected one of",
     ),
     "one word twice": ({"verbalizer": {"bad": "great", "good": "great"}}, "'bad' has too"),
     "slots that nothing fills": (
         {"template": "{text} [soft] [blank]"},
-        "1 slots, and a .* prompt that fills 0",
+        "1 slots for a .* prompt that fills 0",
     ),
 }
 
@@ -223,7 +223,7 @@ def test_a_blank_before_text_is_refused_on_a_causal_model(softprompt, folder, fa
 
 def test_nothing_to_train_needs_no_steps(softprompt, folder):
     ended = softprompt("train", recipe(folder, "idle", method={"name": "null_prompt", "tune": "none"}))
-    assert ended.code != 0 and "set training.steps=0 to measure it" in ended.err
+    assert ended.code != 0 and "Set training.steps=0 to measure it" in ended.err
 
 
 def test_an_encoder_without_a_vocabulary_head_is_refused(softprompt, folder, tiny_encoder):

@@ -95,7 +95,7 @@ def test_decoding_can_be_changed_and_the_past_cannot(softprompt, trained, tmp_pa
     assert facts["decoding"]["max_new_tokens"] == 2
     result = softprompt("evaluate", run, "--set", "method.length=3")
     assert result.code == 2
-    assert "--set: got method.length; expected a setting of decoding, data" in result.err
+    assert "--set: got method.length, expected a setting of decoding," in result.err
 
 
 def test_seen_and_unseen_rows_where_the_records_say_so(softprompt, trained, tmp_path, monkeypatch):
@@ -123,7 +123,7 @@ def test_seen_and_unseen_rows_where_the_records_say_so(softprompt, trained, tmp_
 def test_a_split_without_records_is_refused(softprompt, trained):
     result = softprompt("evaluate", trained / "runs" / "small", "--split", "dev")
     assert result.code == 2
-    assert "data.dev: got no records; expected records to score; name a file in data.dev" in result.err
+    assert "data.dev: got no records, expected records to score. Name a file in data.dev" in result.err
 
 
 def test_positions_are_checked_before_anything_is_written(softprompt, trained):
@@ -156,22 +156,24 @@ def test_demonstrations_need_a_decoder(softprompt, tmp_path, trained):
         "--demonstrations", 1, "--output", tmp_path,
     )  # fmt: skip
     assert result.code == 2
-    assert "an encoder-decoder; expected a decoder" in result.err
+    assert "an encoder-decoder, expected a decoder" in result.err
 
 
 def test_what_is_measured_must_be_clear(trained, tmp_path):
     run, recipe = trained / "runs" / "small", trained / "recipe.yaml"
-    with pytest.raises(ConfigError, match=r"evaluate: got nothing; expected a run folder, or --recipe"):
+    with pytest.raises(ConfigError, match=r"evaluate: got nothing, expected a run folder, or --recipe"):
         locate(None, None, [], needs_prompt=True)
-    with pytest.raises(ConfigError, match=r"evaluate: got a recipe alone; expected a prompt folder"):
+    with pytest.raises(
+        ConfigError, match=r"evaluate: got a recipe and nothing to measure, expected a prompt folder"
+    ):
         locate(None, recipe, [], needs_prompt=True)
-    with pytest.raises(ConfigError, match=r"got a prompt folder alone.*add --recipe"):
+    with pytest.raises(ConfigError, match=r"got a prompt folder alone.*Add --recipe"):
         locate(run / "prompt", None, [], needs_prompt=True)
-    with pytest.raises(ConfigError, match=r"--recipe: got .*expected none beside"):
+    with pytest.raises(ConfigError, match=r"--recipe: got .*expected no recipe beside"):
         locate(run, recipe, [], needs_prompt=True)
-    with pytest.raises(ConfigError, match=r"got a prompt for a measurement without it"):
+    with pytest.raises(ConfigError, match=r"got a prompt folder for a measurement without a prompt"):
         locate(run / "prompt", recipe, [], needs_prompt=False)
-    with pytest.raises(PromptError, match=r"got no such folder; expected a run folder or a prompt folder"):
+    with pytest.raises(PromptError, match=r"got no such folder, expected a run folder or a prompt folder"):
         locate(tmp_path / "none", recipe, [], needs_prompt=True)
     with pytest.raises(PromptError, match=r"got neither settings\.yaml nor prompt\.json in it"):
         locate(tmp_path, recipe, [], needs_prompt=True)
@@ -181,7 +183,7 @@ def test_what_is_measured_must_be_clear(trained, tmp_path):
 def test_a_run_that_did_not_finish_has_no_prompt(trained, tmp_path):
     settings = (trained / "runs" / "small" / "settings.yaml").read_text(encoding="utf-8")
     (tmp_path / "settings.yaml").write_text(settings, encoding="utf-8")
-    with pytest.raises(PromptError, match=r"got a run without a prompt; .*softprompt train RECIPE --resume"):
+    with pytest.raises(PromptError, match=r"got a run without a prompt. .*softprompt train RECIPE --resume"):
         locate(tmp_path, None, [], needs_prompt=True)
     assert locate(tmp_path, None, [], needs_prompt=False).prompt is None
 
@@ -211,7 +213,7 @@ def test_without_its_head_nothing_can_be_measured(softprompt, readers, option):
     result = softprompt("evaluate", run, *option)
     assert result.code == 2
     assert "task 'classification', whose answer a trained head gives" in result.err
-    assert "train the baseline instead, with --set method.name=head_only" in result.err
+    assert "Train the baseline instead: --set method.name=head_only" in result.err
     assert not list(run.glob("evaluation-*"))
 
 
@@ -228,7 +230,7 @@ def test_a_head_for_another_task_or_other_labels_is_refused(
         return result.err
 
     pair = readers / "runs" / "pair" / "prompt"
-    assert "got a sequence head for ['no', 'yes']; expected a choice head" in refused(
+    assert "got a sequence head for ['no', 'yes'], expected a choice head" in refused(
         pair, readers / "choice.yaml"
     )
     labels = refused(pair, readers / "pair.yaml", "--set", "task.labels=['no', 'yes', maybe]")
@@ -242,7 +244,7 @@ def test_a_head_for_another_task_or_other_labels_is_refused(
 @pytest.mark.parametrize(
     ("label", "message"),
     [
-        ("maybe", "record new.txt:2: got the label 'maybe'; expected one of ['no', 'yes']"),
+        ("maybe", "record new.txt:2: got the label 'maybe', expected one of ['no', 'yes']"),
         (None, "got no label"),
     ],
 )
@@ -290,5 +292,7 @@ def test_a_limit_takes_whole_questions_where_they_are_scored_together(tmp_path):
     assert questions(10) == ["1/1", "2/1", "4/1", "5/1"]
     assert questions(9) == questions(5) == ["1/1", "4/1"]
     assert questions(4) == questions(3) == ["1/1"]
-    with pytest.raises(ConfigError, match=r"--limit: got 2; expected at least 3: records of one question"):
+    with pytest.raises(
+        ConfigError, match=r"--limit: got 2, expected at least 3, since records of one question"
+    ):
         records_of(settings, "test", 2)

@@ -75,4 +75,6 @@ def test_a_learning_rate_for_tuned_tensors_is_refused(softprompt, method, tmp_pa
     path = recipe_of(tmp_path, tiny_folder, method=METHODS[method][0])
     result = softprompt("train", path, "--set", "training.backbone_learning_rate=0.1")
     assert result.code == 2
-    assert "training.backbone_learning_rate: got it, and no backbone tensor is trained" in result.err
+    assert (
+        "training.backbone_learning_rate: got a rate where no tensor of the backbone is trained" in result.err
+    )

@@ -73,8 +73,8 @@ def test_the_numbers_are_those_of_the_prompt(runs, vit, softprompt):
 
 def test_what_cannot_be_looked_at_is_refused(runs, vit, softprompt, tmp_path, trained_text):
     for arguments, message in [
-        ([*runs], "--output: got nothing, for several runs"),
-        ([runs[0], runs[0], "--output", tmp_path], "two runs of one name"),
+        ([*runs], "--output: got no folder for the pages of several runs"),
+        ([runs[0], runs[0], "--output", tmp_path], "two runs of the same name"),
         ([runs[0], "--per-class", 1], "more than 5"),
         ([runs[0], "--layer", 7], "-3 to 2"),
         ([trained_text], "task 'generation'"),

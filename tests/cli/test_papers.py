@@ -52,7 +52,7 @@ def test_published_figures_of_no_such_name(tmp_path):
     (tmp_path / "base.yaml").write_text("name: base\n", encoding="utf-8")
     path = tmp_path / "study.yaml"
     path.write_text("{name: a, base: base.yaml, published: figures.yaml#length}\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"'figures\.yaml#length'; expected FILE#NAME, with one of lengths"):
+    with pytest.raises(ConfigError, match=r"'figures\.yaml#length', expected FILE#NAME, with one of lengths"):
         load_grid(path)
 
 
@@ -88,7 +88,7 @@ def test_a_paper_without_a_scale_says_so(catalogue):
     [
         ({"shows": "all"}, "exactly one of study and recipe"),
         ({"shows": "all", "study": "a", "recipe": "b"}, "exactly one of study and recipe"),
-        ({"shows": "all", "recipe": "b", "runs": {"one": []}}, "at least two runs"),
+        ({"shows": "all", "recipe": "b", "runs": {"one": []}}, r"at least two for a"),
     ],
 )
 def test_a_protocol_is_of_one_kind(raw, words):

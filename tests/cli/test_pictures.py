@@ -95,7 +95,7 @@ def test_predict_takes_files_of_pictures(pictures, softprompt, tmp_path):
     result = softprompt("predict", run, files[0], tmp_path / "text.png")
     assert result.code != 0 and "text.png: got a file that cannot be read as a picture" in result.err
     result = softprompt("predict", run, files[0], "--second", "x")
-    assert result.code != 0 and "--second: got it for task 'image_classification'" in result.err
+    assert result.code != 0 and "--second: got the option for task 'image_classification'" in result.err
 
 
 def test_inspect_shows_where_the_prompt_enters(pictures, softprompt):

@@ -66,24 +66,24 @@ def test_predictions_are_those_of_the_run(softprompt, readers, kind):
         (
             "tagging",
             ["a", "--second", "b"],
-            "--second: got it for task 'tagging'; expected it for classification,",
+            "--second: got the option for task 'tagging', expected task classification or",
         ),
-        ("choice", ["a", "--second", "b"], "--second: got it for task 'choice'"),
+        ("choice", ["a", "--second", "b"], "--second: got the option for task 'choice'"),
         (
             "pair",
             ["a", "--choice", "b"],
-            "--choice: got it for task 'classification'; expected it for choice, cloze only",
+            "--choice: got the option for task 'classification', expected task choice or cloze. Leave",
         ),
-        ("choice", ["a", "--choice", "b"], "--choice: got 1 of them; expected at least 2"),
-        ("choice", ["a"], "--choice: got 0 of them"),
-        ("spans", ["a"], "--second: got nothing; expected the context that holds the answer"),
+        ("choice", ["a", "--choice", "b"], "--choice: got 1 choices, expected at least 2."),
+        ("choice", ["a"], "--choice: got 0 choices,"),
+        ("spans", ["a"], "--second: got no context, expected the context that holds the answer."),
         ("single", ["a", "--set", "training.steps=3"], "--set: got training.steps"),
         ("single", ["a", "--set", "task.name=tagging"], "task.pooling: got an unknown setting"),
-        ("single", ["a", "--set", "task.pooling=first"], "task.pooling: got 'first'; expected 'mean'"),
+        ("single", ["a", "--set", "task.pooling=first"], "task.pooling: got 'first', expected 'mean'"),
         (
             "single",
             ["a", "--set", "task.labels=['no', 'yes', perhaps]"],
-            "got a sequence head for ['no', 'yes']; expected a sequence head for ['no', 'yes', 'perhaps']",
+            "got a sequence head for ['no', 'yes'], expected a sequence head for ['no', 'yes', 'perhaps']",
         ),
         ("single", ["\u200b"], "record text: got a text without tokens"),
         ("tagging", [" "], "record text: got a sentence without words"),
@@ -99,10 +99,12 @@ def test_generate_and_predict_point_to_each_other(softprompt, readers, trained):
     result = softprompt("generate", readers / "runs" / "pair", "a")
     assert result.code == 1
     assert "got a prompt with a sequence head for task 'classification'" in result.err
-    assert "use softprompt predict" in result.err
+    assert "Use `softprompt predict`" in result.err
     result = softprompt("predict", trained / "runs" / "small", "a")
     assert result.code == 1
-    assert "got a prompt without a head; expected one that has it; use softprompt generate" in result.err
+    assert (
+        "got a prompt without a head, expected a prompt with a head. Use `softprompt generate`" in result.err
+    )
 
 
 def test_a_prompt_made_by_hand_tells_its_task_by_its_head(softprompt, tiny_encoder, tmp_path):
@@ -118,7 +120,7 @@ def test_a_prompt_made_by_hand_tells_its_task_by_its_head(softprompt, tiny_encod
     assert result.code == 0
     assert [line.split("\t")[0] for line in result.out.splitlines()] == ["the", "mill"]
     result = softprompt("generate", tmp_path / "p", "a")
-    assert (result.code, "use softprompt predict" in result.err) == (1, True)
+    assert (result.code, "Use `softprompt predict`" in result.err) == (1, True)
 
 
 def test_a_cut_text_is_told(softprompt, readers):
@@ -132,7 +134,7 @@ def test_too_long_for_the_backbone_is_refused(softprompt, readers):
     run = readers / "runs" / "single"
     result = softprompt("predict", run, "mill " * 150, "--set", "task.max_tokens=128")
     assert result.code == 2
-    assert "got 3 prompt positions and 128 tokens; expected at most 128 positions" in result.err
+    assert "got 3 prompt positions and 128 tokens, expected at most 128 positions" in result.err
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

@@ -71,7 +71,7 @@ def test_a_table_with_the_study_file(softprompt, studied, tmp_path):
 
 def test_nothing_there_is_code_1_and_a_misuse_code_2(softprompt, studied, tmp_path):
     result = softprompt("report", tmp_path / "none")
-    assert result.code == 1 and "got nothing there; expected a study file" in result.err
+    assert result.code == 1 and "got no such file or folder, expected a study file" in result.err
     result = softprompt("report", studied.parent / "runs" / "lengths", "--set", "a=1")
     assert result.code == 2 and "--set: got a=1 beside" in result.err
 

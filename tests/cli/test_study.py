@@ -141,14 +141,14 @@ def test_a_failed_run_is_code_1_and_in_the_table(softprompt, file):
 
 def test_nothing_to_report(softprompt, file):
     result = softprompt("study", file, "--report-only")
-    assert result.code == 1 and "no such folder; expected a study that was run" in result.err
+    assert result.code == 1 and "no such folder, expected the folder of a study that was run" in result.err
     assert not (file.parent / "runs").exists()
 
 
 def test_mistakes_are_code_2_and_nothing_is_written(softprompt, file):
     result = softprompt("study", file, "--set", "training.stepz=3")
     assert result.code == 2
-    assert "training.stepz: got an unknown setting; did you mean 'steps'?" in result.err
+    assert "training.stepz: got an unknown setting. Did you mean 'steps'?" in result.err
     assert not (file.parent / "runs").exists()
 
 

@@ -101,6 +101,6 @@ def test_mistakes_are_told_all_at_once_with_their_paths(softprompt, recipe):
         "train", recipe, "--set", "parts.mood.task.lablels=[a, b]", "--set", "parts.size.data.formt=csv"
     )
     assert result.code == 2
-    assert "parts.mood.task.lablels: got an unknown setting; did you mean 'labels'?" in result.err
-    assert "parts.size.data.formt: got an unknown setting; did you mean 'format'?" in result.err
+    assert "parts.mood.task.lablels: got an unknown setting. Did you mean 'labels'?" in result.err
+    assert "parts.size.data.formt: got an unknown setting. Did you mean 'format'?" in result.err
     assert not (recipe.parent / "runs").exists()

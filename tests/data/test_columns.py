@@ -21,19 +21,22 @@ def test_csv_gathers_the_rows_of_one_source(write):
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ({"sorce": "a", "target": "b"}, r"line 1: got no field 'source'; .*; did you mean 'sorce'\?"),
-        ({"source": "a", "label": "b"}, r"line 1: got no field 'target'; .*; fields here: source, label"),
-        ({"source": 3, "target": "b"}, r"line 1: got int in 'source'; expected a text"),
-        ({"source": "a", "target": None}, r"line 1: got NoneType in 'target'; expected a text"),
+        ({"sorce": "a", "target": "b"}, r"line 1: got no field 'source'. .*. Did you mean 'sorce'\?"),
+        (
+            {"source": "a", "label": "b"},
+            r"line 1: got no field 'target'. .*. Choose one of the fields here: source, label",
+        ),
+        ({"source": 3, "target": "b"}, r"line 1: got a number in 'source', expected a text"),
+        ({"source": "a", "target": None}, r"line 1: got nothing in 'target', expected a text"),
         (
             {"source": "a", "target": ""},
-            r"line 1: got an empty 'target'; expected a text; fill it in or remove",
+            r"line 1: got an empty 'target', expected a text. Fill it in or remove",
         ),
-        ({"source": "a", "target": []}, r"line 1: got an empty 'target'; expected at least one text"),
-        ({"source": "a", "target": ["b", 2]}, r"line 1: got int in 'target'; expected a text"),
+        ({"source": "a", "target": []}, r"line 1: got an empty 'target', expected at least one text"),
+        ({"source": "a", "target": ["b", 2]}, r"line 1: got a number in 'target', expected a text"),
         (
             {"source": "a\ud800", "target": "b"},
-            r"line 1: got half a surrogate pair in 'source'; expected whole",
+            r"line 1: got half a surrogate pair in 'source', expected whole",
         ),
     ],
 )
@@ -45,7 +48,7 @@ def test_bad_jsonl(write, item, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("source,targe\na,b\n", r"x\.csv, line 1: got no column 'target'; .*; did you mean 'targe'\?"),
+        ("source,targe\na,b\n", r"x\.csv, line 1: got no column 'target'. .*. Did you mean 'targe'\?"),
         ("source,target\na,b\n,c\n", r"x\.csv, line 3: got an empty 'source'"),
         ('source,target\n"a\nb",c\nd,\n', r"x\.csv, line 4: got an empty 'target'"),
     ],

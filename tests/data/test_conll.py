@@ -44,17 +44,20 @@ def test_iob1_leaves_bio_as_it_is(write):
     [
         (
             "a O\nb I-x\n",
-            "line 2: got the tag I-x after O; expected B-x or I-x before it (BIO); make it B-x, or set",
+            "line 2: got the tag I-x after O, expected B-x or I-x before it (BIO). Make it B-x, or set",
         ),
         ("a I-x\n", "line 1: got the tag I-x after O"),
-        ("a B-x\nb I-y\n", "line 2: got the tag I-y after B-x; expected B-y or I-y before it"),
+        ("a B-x\nb I-y\n", "line 2: got the tag I-y after B-x, expected B-y or I-y before it"),
         ("a B-x\n\nb I-x\n", "line 3: got the tag I-x after O"),
-        ("a B-x\nb E-x\n", "line 2: got the tag 'E-x'; expected O, B-<type> or I-<type>; data.tag_column"),
-        ("a B-\n", "line 1: got the tag 'B-'; expected O, B-<type>"),
+        (
+            "a B-x\nb E-x\n",
+            "line 2: got the tag 'E-x', expected O, B-<type> or I-<type>. Set data.tag_column",
+        ),
+        ("a B-\n", "line 1: got the tag 'B-', expected O, B-<type>"),
         ("a o\n", "line 1: got the tag 'o'"),
-        ("a O\nb\n", "line 2: got 1 columns; expected 2, as in the first line"),
-        ("a O\nb c O\n", "line 2: got 3 columns; expected 2"),
-        ("a\tO\tx\nb\t\tx\n", "line 2: got nothing in column 1; expected a word and its tag; fill it in"),
+        ("a O\nb\n", "line 2: got 1 columns, expected 2, as in the first line"),
+        ("a O\nb c O\n", "line 2: got 3 columns, expected 2"),
+        ("a\tO\tx\nb\t\tx\n", "line 2: got an empty column 1, expected a word and its tag. Fill it in"),
     ],
 )
 def test_bad_files(write, text, message):
@@ -67,10 +70,10 @@ def test_bad_files(write, text, message):
 def test_column_that_is_not_there(write):
     path = write("x.conll", "a O\n")
     with pytest.raises(
-        DataError, match=r"line 1: got data\.word_column 2; expected -2 to 1: the line has 2 col"
+        DataError, match=r"line 1: got 2 as data\.word_column, expected -2 to 1 in a line of 2 columns\."
     ):
         read("conll", path, word_column=2)
-    with pytest.raises(DataError, match=r"line 1: got data\.tag_column -3; expected -2 to 1"):
+    with pytest.raises(DataError, match=r"line 1: got -3 as data\.tag_column, expected -2 to"):
         read("conll", path, tag_column=-3)
 
 
@@ -80,13 +83,13 @@ def test_words_that_are_the_tags(write):
 
 
 def test_unknown_tagging(write):
-    with pytest.raises(ConfigError, match=r"data\.tagging: got 'bioes'; expected 'bio' or 'iob1'"):
+    with pytest.raises(ConfigError, match=r"data\.tagging: got 'bioes', expected 'bio' or 'iob1'"):
         read("conll", write("x.conll", "a O\n"), tagging="bioes")
 
 
 @pytest.mark.parametrize("text", ["\n \n", "-DOCSTART- O\n\n"])
 def test_no_sentence(write, text):
-    with pytest.raises(DataError, match=r"x\.conll: got (an empty file|no records); expected"):
+    with pytest.raises(DataError, match=r"x\.conll: got (an empty file|no records), expected"):
         read("conll", write("x.conll", text))
 
 

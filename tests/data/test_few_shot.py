@@ -73,15 +73,15 @@ def test_a_class_that_is_too_small_is_named():
     with pytest.raises(DataError) as caught:
         draw_per_class(records, 16, 0, "data.train_per_class")
     assert str(caught.value) == (
-        "data.train_per_class: got 16 of each class; expected at most 3, the records of class 'few'; "
-        "ask for fewer"
+        "data.train_per_class: got 16 of each class, expected at most 3, the records of "
+        "class 'few'. Ask for fewer."
     )
     with pytest.raises(DataError, match="at most 1, the records of class 'few' beside those trained on"):
         draw_per_class(records, 2, 0, "data.dev_per_class", without=records[-2:])
 
 
 def test_a_record_without_a_label_is_named():
-    with pytest.raises(DataError, match=r"x:1: got no label; expected labelled records to draw by class"):
+    with pytest.raises(DataError, match=r"x:1: got no label, expected labelled records to draw by class"):
         draw_per_class([*labelled({"a": 2}), LabelledText("x:1", "text")], 1, 0)
 
 
@@ -149,7 +149,7 @@ def test_one_text_is_never_on_both_sides():
 
 
 def test_more_folds_than_texts():
-    with pytest.raises(DataError, match=r"data\.folds: got 4; expected at most 3, the different texts"):
+    with pytest.raises(DataError, match=r"data\.folds: got 4, expected at most 3, the different texts"):
         folds(labelled({"a": 3}), 4, 0)
 
 
@@ -208,74 +208,84 @@ def test_folds_of_texts_with_several_references(write):
     [
         (
             {"train_per_class": 4, "train_size": 9},
-            "data.train_per_class: got 4 beside data.train_size; expected one of the two; drop one",
+            "data.train_per_class: got both data.train_per_class (4) and data.train_size, "
+            "expected one of the two. Drop one.",
         ),
         (
             {"train": None, "test": "x", "train_per_class": 4},
-            "data.train_per_class: got 4; expected a path in data.train to draw from; "
-            "give it, or drop the size",
+            "data.train_per_class: got 4, expected a path in data.train to draw from. Give "
+            "the path, or drop the size.",
         ),
         (
             {"format": "e2e", "train_per_class": 4},
-            "data.train_per_class: got 4 for e2e, whose records have no label; expected texts or "
-            "pictures with labels; give data.train_size instead",
+            "data.train_per_class: got 4 for e2e, whose records have no label, expected a "
+            "format of texts or pictures with labels. Give data.train_size instead.",
         ),
         (
             {"format": "copa", "dev": "x", "dev_per_class": 4},
-            "data.dev_per_class: got 4 for copa, whose records have no label; expected texts or "
-            "pictures with labels; give data.dev_size instead",
+            "data.dev_per_class: got 4 for copa, whose records have no label, expected a "
+            "format of texts or pictures with labels. Give data.dev_size instead.",
         ),
         (
             {"dev_per_class": 4},
-            "data.dev_per_class: got 4; expected data.dev to draw from, or data.train_per_class or "
-            "data.train_size that leave records over; give one of them",
+            "data.dev_per_class: got 4, expected data.dev to draw from, or "
+            "data.train_per_class or data.train_size that leave records over. Give one of "
+            "them.",
         ),
         (
             {"dev": "x", "dev_size": 3, "dev_per_class": 4},
-            "data.dev_per_class: got 4 beside data.dev_size; expected one of the two; drop one",
+            "data.dev_per_class: got both data.dev_per_class (4) and data.dev_size, expected "
+            "one of the two. Drop one.",
         ),
         (
             {"train_size": 9, "dev_share": 0.3, "dev_per_class": 4},
-            "data.dev_per_class: got 4 beside data.dev_share; expected one of the two; drop one",
+            "data.dev_per_class: got both data.dev_per_class (4) and data.dev_share, "
+            "expected one of the two. Drop one.",
         ),
         (
             {"format": "multirc", "dev": "x", "dev_per_class": 4},
-            "data.dev_per_class: got 4 for multirc, whose records are scored in groups; "
-            "expected every record; leave it out, or give a smaller file",
+            "data.dev_per_class: got 4 for multirc, whose records are scored in groups, "
+            "expected all records of the file. Leave it out, or give a smaller file.",
         ),
         (
             {"format": "multirc", "folds": 4, "fold": 0},
-            "data.folds: got 4 for multirc, whose records are scored in groups; "
-            "expected every record; leave it out, or give a smaller file",
+            "data.folds: got 4 for multirc, whose records are scored in groups, expected all "
+            "records of the file. Leave it out, or give a smaller file.",
         ),
         (
             {"join_dev": True},
-            "data.join_dev: got it without development records; expected some to join; leave it out",
+            "data.join_dev: got true without development records, expected development "
+            "records to join. Leave it out.",
         ),
         (
             {"dev": "x", "join_dev": True, "folds": 4, "fold": 0},
-            "data.join_dev: got it beside data.folds; expected one of the two; drop one",
+            "data.join_dev: got both data.join_dev and data.folds, expected one of the two. "
+            "Drop one.",
         ),
         (
             {"folds": 4},
-            "data.folds: got 4 without data.fold; expected both or neither; give data.fold, or drop it",
+            "data.folds: got 4 without data.fold, expected both or neither. Give data.fold, "
+            "or drop data.folds.",
         ),
         (
             {"fold": 0},
-            "data.fold: got 0 without data.folds; expected both or neither; give data.folds, or drop it",
+            "data.fold: got 0 without data.folds, expected both or neither. Give data.folds, "
+            "or drop data.fold.",
         ),
         (
             {"folds": 4, "fold": 4},
-            "data.fold: got 4; expected 0 to 3, the folds counted from 0",
+            "data.fold: got 4, expected 0 to 3, the folds counted from 0.",
         ),
         (
             {"train": None, "test": "x", "folds": 4, "fold": 0},
-            "data.folds: got 4; expected a path in data.train to cut; give it",
+            "data.folds: got 4, expected a path in data.train whose records are cut into "
+            "folds. Give it.",
         ),
         (
             {"dev": "x", "dev_per_class": 2, "subsample": 1},
-            "data.subsample: got 1, but nothing is drawn by it; expected data.train_size, "
-            "data.train_per_class, data.dev_share or data.folds; give one, or drop it",
+            "data.subsample: got 1, though nothing is drawn by it, expected data.train_size, "
+            "data.train_per_class, data.dev_share or data.folds. Give one of them, or drop "
+            "the subsample.",
         ),
     ],
 )  # fmt: skip

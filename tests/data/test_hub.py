@@ -94,25 +94,29 @@ def test_rows_that_are_all_unlabelled(hub):
 @pytest.mark.parametrize(
     ("columns", "names", "message"),
     [
-        ({"txt": ["a"], "label": [0]}, None, r"x:test: got no column 'text'; .*; did you mean 'txt'\?"),
-        ({"text": ["a"], "gold": [0]}, None, r"x:test: got no column 'label'; .*; columns here: text, gold"),
+        ({"txt": ["a"], "label": [0]}, None, r"x:test: got no column 'text'. .*. Did you mean 'txt'\?"),
+        (
+            {"text": ["a"], "gold": [0]},
+            None,
+            r"x:test: got no column 'label'. .*. Choose one of the columns here: text, gold",
+        ),
         ({"text": ["a", ""], "label": [0, 0]}, None, r"x:test, row 1: got an empty 'text'"),
         (
             {"text": ["a", None], "label": [0, 0]},
             None,
-            r"x:test, row 1: got NoneType in 'text'; expected a text",
+            r"x:test, row 1: got nothing in 'text', expected a text",
         ),
         (
             {"text": ["a", "b"], "label": [0, None]},
             None,
-            r"x:test, row 1: got NoneType in 'label'; expected a t",
+            r"x:test, row 1: got nothing in 'label', expected a t",
         ),
         (
             {"text": ["a", "b"], "label": [0, -1]},
             ["n", "y"],
-            r"row 1: got -1 in 'label'; expected 0 to 1, the cl",
+            r"row 1: got -1 in 'label', expected 0 to 1, the cl",
         ),
-        ({"text": ["a", "b"], "label": [2, 0]}, ["n", "y"], r"row 0: got 2 in 'label'; expected 0 to 1"),
+        ({"text": ["a", "b"], "label": [2, 0]}, ["n", "y"], r"row 0: got 2 in 'label', expected 0 to 1"),
     ],
 )
 def test_bad_rows(hub, columns, names, message):
@@ -125,7 +129,7 @@ def test_bad_rows(hub, columns, names, message):
 def test_names_without_a_split(hub, name):
     hub(Rows({}))
     with pytest.raises(
-        ConfigError, match=r"data: got '.*'; expected name:split or name:configuration:split, e"
+        ConfigError, match=r"data: got '.*', expected name:split or name:configuration:split, e"
     ):
         read("datasets", name)
 
@@ -133,7 +137,9 @@ def test_names_without_a_split(hub, name):
 def test_package_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(
-        ConfigError, match=r"data\.format: got datasets, whose package .*; pip install \"softprompt\[hub"
+        ConfigError,
+        match=r"data\.format: got 'datasets', whose package is not installed, expected the "
+        r"package",
     ):
         read("datasets", "x:train")
 
@@ -142,8 +148,9 @@ def test_a_hub_that_cannot_be_reached(hub):
     hub(ConnectionError("Couldn't reach\n'x' on the Hub"))
     with pytest.raises(
         DataError,
-        match=r"x:train: got ConnectionError \(Couldn't reach 'x' on the Hub\); expected a data set .*; "
-        r"check the name; without the hub, give a folder that datasets' save_to_disk wrote",
+        match=r"x:train: got ConnectionError \(Couldn't reach 'x' on the Hub\), expected a data "
+        r"set .*. Check the name, or give a folder that datasets' save_to_disk wrote, "
+        r"which needs no",
     ):
         read("datasets", "x:train")
 
@@ -151,7 +158,7 @@ def test_a_hub_that_cannot_be_reached(hub):
 def test_columns_by_number_are_refused(hub):
     hub(Rows({}))
     with pytest.raises(
-        ConfigError, match=r"data\.text: got the number 0 for datasets; expected a column's name"
+        ConfigError, match=r"data\.text: got the number 0 for datasets, expected a column's name"
     ):
         read("datasets", "x:train", text=0)
 
@@ -176,9 +183,13 @@ def test_what_the_package_saved(tmp_path, monkeypatch):
         ("two", ("no",)),
     ]
     assert [record.source for record in splits.test] == ["one"]
-    with pytest.raises(DataError, match=r"mine:dev: got no split 'dev'; .*; splits here: train, test"):
+    with pytest.raises(
+        DataError, match=r"mine:dev: got no split 'dev'. .*. Choose one of the splits here: train, test"
+    ):
         read("datasets", tmp_path / "mine:dev")
-    with pytest.raises(DataError, match=r"train:train: got no split 'train'; .*; splits here: None"):
+    with pytest.raises(
+        DataError, match=r"train:train: got no split 'train'. .*. Choose one of the splits here: None"
+    ):
         read("datasets", tmp_path / "mine" / "train:train")
 
 
@@ -210,7 +221,9 @@ def test_pictures_that_the_package_saved(tmp_path, monkeypatch):
     assert records[1].digest == hashlib.sha256(files[1]).hexdigest()
     unlabelled = read("datasets_images", tmp_path / "mine:train", image="img", label=None)
     assert all(record.label is None for record in unlabelled)
-    with pytest.raises(DataError, match=r"got 'text' with Value; expected a column of pictures"):
+    with pytest.raises(
+        DataError, match=r"got the column 'text' of kind Value, expected a column of pictures"
+    ):
         read("datasets_images", tmp_path / "mine:train", image="text")
     with pytest.raises(DataError, match=r"no column 'image'"):
         read("datasets_images", tmp_path / "mine:train")

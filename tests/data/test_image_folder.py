@@ -55,7 +55,7 @@ def test_pictures_alone_have_no_labels(tmp_path):
 
 
 def test_what_is_no_folder_of_classes_is_refused(folder, tmp_path):
-    with pytest.raises(DataError, match="got a file; expected a folder of pictures"):
+    with pytest.raises(DataError, match="got a file, expected a folder of pictures"):
         read("image_folder", folder / "red" / "000.png")
     (folder / "labels.txt").write_text("red")
     with pytest.raises(DataError, match=r"a file beside the folders of the classes \(labels\.txt\)"):
@@ -98,5 +98,5 @@ def test_the_fingerprint_is_of_what_pictures_hold(folder, tmp_path):
 
 
 def test_columns_are_no_settings_of_folders(folder):
-    with pytest.raises(ConfigError, match=r"data\.image: got 'pixels' for image_folder; .*datasets_images"):
+    with pytest.raises(ConfigError, match=r"data\.image: got 'pixels' for image_folder. .*datasets_images"):
         read("image_folder", folder, image="pixels")

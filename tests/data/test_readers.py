@@ -35,7 +35,7 @@ def test_read_hands_the_columns_on(write):
 
 def test_unknown_format():
     with pytest.raises(
-        ConfigError, match=r"data\.format: got 'webnl'; expected one of e2e, .*; did you mean 'webnlg'\?"
+        ConfigError, match=r"data\.format: got 'webnl', expected one of e2e, .*. Did you mean 'webnlg'\?"
     ):
         read("webnl", "x")
 
@@ -56,9 +56,9 @@ def test_missing_set_names_the_set_the_folder_and_the_publisher(tmp_path, format
     with pytest.raises(DataError) as caught:
         read(format, tmp_path / "none")
     message = str(caught.value)
-    assert message.startswith(f"{tmp_path / 'none'}: got no such file or folder; expected ")
+    assert message.startswith(f"{tmp_path / 'none'}: got no such file or folder, expected ")
     assert f"(published by {publisher})" in message
-    assert message.endswith("put it there, or set SOFTPROMPT_DATA to the folder of data sets")
+    assert message.endswith("Put it there, or set SOFTPROMPT_DATA to the folder of data sets.")
 
 
 @pytest.mark.parametrize("format", FILES)
@@ -83,7 +83,7 @@ def test_empty_file(write, format):
     ],
 )
 def test_header_alone_is_no_data(write, format, header):
-    with pytest.raises(DataError, match=r"x\.csv: got no records; expected "):
+    with pytest.raises(DataError, match=r"x\.csv: got no records, expected "):
         read(format, write("x.csv", header))
 
 
@@ -92,25 +92,26 @@ def test_header_alone_is_no_data(write, format, header):
     [
         (
             {"format": "e2e", "source": "q"},
-            r"^data\.source: got 'q' for e2e; expected a setting of jsonl and csv only; leave it out$",
+            r"^data\.source: got 'q' for e2e, expected format jsonl or csv. Leave it out\.$",
         ),
         (
             {"format": "rte", "text": "premise", "label": None},
-            r"data\.text: got 'premise' for rte; .*\n.*data\.label: got None for rte; expected a setting of "
-            r"labelled_jsonl, labelled_csv, labelled_tsv, datasets and datasets_images only",
+            r"data\.text: got 'premise' for rte. .*\n.*data\.label: got None for rte, "
+            r"expected format labelled_jsonl, labelled_csv, labelled_tsv, datasets or "
+            r"datasets_images\. Leave",
         ),
         (
             {"format": "squad", "word_column": 1, "tagging": "iob1"},
-            r"data\.word_column: got 1 for squad; expected a setting of conll only; .*\n"
+            r"data\.word_column: got 1 for squad, expected format conll. .*\n"
             r"data\.tagging: got 'iob1' for squad",
         ),
         ({"format": "labelled_csv", "source": "q"}, r"data\.source: got 'q' for labelled_csv"),
         ({"format": "jsonl", "tag_column": 0}, r"data\.tag_column: got 0 for jsonl"),
         (
             {"format": "restaurants", "split": "test"},
-            r"data: got the path x for restaurants; .*reads no file",
+            r"data: got the path x for restaurants. .*reads no file",
         ),
-        ({"format": "e2e", "split": "test"}, r"split: got 'test' for e2e; .*restaurants only; give its path"),
+        ({"format": "e2e", "split": "test"}, r"split: got 'test' for e2e. .*restaurants', which alone takes"),
     ],
 )
 def test_arguments_that_a_format_does_not_take(arguments, message):
@@ -119,12 +120,12 @@ def test_arguments_that_a_format_does_not_take(arguments, message):
 
 
 def test_no_path():
-    with pytest.raises(ConfigError, match=r"data: got no path for e2e; expected E2E NLG's CSV"):
+    with pytest.raises(ConfigError, match=r"data: got no path for e2e, expected E2E NLG's CSV"):
         read("e2e")
 
 
 def test_source_that_is_the_target(write):
     with pytest.raises(
-        ConfigError, match=r"data\.target: got 'a', which is the source too; expected another column"
+        ConfigError, match=r"data\.target: got 'a', which is the source too, expected another column"
     ):
         read("csv", write("x.csv", "a\nb\n"), source="a", target="a")

@@ -73,7 +73,7 @@ def test_another_seed_gives_other_restaurants():
 @pytest.mark.parametrize("split", [None, "tset"])
 def test_unknown_split(split):
     with pytest.raises(
-        ConfigError, match=rf"split: got {split!r}; expected one of train, dev, test for restaurants"
+        ConfigError, match=rf"split: got {split!r}, expected one of train, dev, test for restaurants"
     ):
         read_restaurants(split)
 

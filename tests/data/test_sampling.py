@@ -39,7 +39,7 @@ def test_draw_is_even():
 @pytest.mark.parametrize("size", [0, 11])
 def test_draw_of_a_size_that_is_not_there(size):
     with pytest.raises(
-        DataError, match=rf"data\.train_size: got {size}; expected 1 to 10, .*; ask for fewer"
+        DataError, match=rf"data\.train_size: got {size}, expected 1 to 10, .*. Ask for fewer"
     ):
         draw(records(10), size, 0, "data.train_size")
 
@@ -71,7 +71,7 @@ def test_set_aside_leaves_something_on_both_sides(share, n_dev):
 
 def test_set_aside_needs_two_pairs():
     with pytest.raises(
-        DataError, match=r"data\.dev_share: got 1 training pairs; expected at least 2 to split"
+        DataError, match=r"data\.dev_share: got 1 training pairs, expected at least 2 pairs, to be split"
     ):
         set_aside(records(1), 0, 0.3)
 
@@ -90,6 +90,6 @@ def test_keep_seen():
     with pytest.raises(DataError, match=r"data\.extrapolation: got no record of a seen category"):
         keep_seen([unseen])
     with pytest.raises(
-        DataError, match=r"data\.extrapolation: got 0 without the tag 'seen'; .*; use it with webnlg"
+        DataError, match=r"data\.extrapolation: got 0 without the tag 'seen'. .*. Use extrapolation with"
     ):
         keep_seen([*records(1), seen])

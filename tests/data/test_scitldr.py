@@ -19,15 +19,15 @@ def test_sentences_are_joined_and_white_space_made_single(write):
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ({"source": ["a"], "targets": ["b"]}, r"line 2: got no field 'target'; .*; did you mean 'targets'\?"),
-        ({"source": "a", "target": ["b"]}, r"line 2: got str in 'source'; expected a list of sentences"),
+        ({"source": ["a"], "targets": ["b"]}, r"line 2: got no field 'target'. .*. Did you mean 'targets'\?"),
+        ({"source": "a", "target": ["b"]}, r"line 2: got a text in 'source', expected a list of sentences"),
         (
             {"source": ["a", 1], "target": ["b"]},
-            r"line 2: got int among the sentences of 'source'; expected texts",
+            r"line 2: got a number among the sentences of 'source', expected texts",
         ),
         ({"source": [" "], "target": ["b"]}, r"line 2: got an empty 'source'"),
-        ({"source": ["a"], "target": "b"}, r"line 2: got str in 'target'; expected a list of texts"),
-        ({"source": ["a"], "target": []}, r"line 2: got an empty 'target'; expected at least one text"),
+        ({"source": ["a"], "target": "b"}, r"line 2: got a text in 'target', expected a list of texts"),
+        ({"source": ["a"], "target": []}, r"line 2: got an empty 'target', expected at least one text"),
         ({"source": ["a"], "target": ["b", ""]}, r"line 2: got an empty 'target'"),
     ],
 )

@@ -67,9 +67,9 @@ def test_a_test_share_is_the_same_for_every_subsample_and_size(folder):
     apart = {r.source for r in first.test}
     assert not apart & {r.source for r in (*first.train, *other.train, *other.dev)}
     assert all(len(r.targets) == 3 for r in first.test)
-    with pytest.raises(ConfigError, match=r"data\.test_share: got 0\.25 beside data\.test"):
+    with pytest.raises(ConfigError, match=r"data\.test_share: got both data\.test_share \(0\.25\)"):
         loaded(train="t.jsonl", test="d.jsonl", test_share=0.25)
-    with pytest.raises(ConfigError, match=r"data\.test_share: .* a path in data\.train to share"):
+    with pytest.raises(ConfigError, match=r"data\.test_share: .* a path in data\.train to take the"):
         loaded(dev="d.jsonl", test_share=0.25)
 
 
@@ -186,28 +186,29 @@ def test_extrapolation_filters_train_and_dev_but_not_test(write, tmp_path):
     [
         (
             {"format": "restaurants", "train": "x"},
-            "data.train: got a path for restaurants; expected none: it is generated",
+            "data.train: got a path for restaurants, expected no path, since its records are generated",
         ),
-        ({"format": "e2e"}, "data.train: got no path for e2e; expected E2E NLG's CSV"),
+        ({"format": "e2e"}, "data.train: got no path for e2e, expected E2E NLG's CSV"),
         (
             {"format": "e2e", "train": "x", "source": "q"},
-            "data.source: got 'q' for e2e; expected a setting of jsonl and csv only",
+            "data.source: got 'q' for e2e, expected format jsonl or csv",
         ),
         (
             {"format": "e2e", "train": "x", "target": "q"},
-            "data.target: got 'q' for e2e; expected a setting of jsonl and csv only",
+            "data.target: got 'q' for e2e, expected format jsonl or csv",
         ),
         (
             {"format": "rte", "train": "x", "label": "gold"},
-            "data.label: got 'gold' for rte; expected a setting of labelled_jsonl, labelled_csv,",
+            "data.label: got 'gold' for rte, expected format labelled_jsonl, labelled_csv,",
         ),
         (
             {"train": "x", "tagging": "iob1"},
-            "data.tagging: got 'iob1' for jsonl; expected a setting of conll",
+            "data.tagging: got 'iob1' for jsonl, expected format conll",
         ),
         (
             {"format": "multirc", "test": "x", "test_size": 9},
-            "data.test_size: got 9 for multirc, whose records are scored in groups; expected every record",
+            "data.test_size: got 9 for multirc, whose records are scored in groups, expected all "
+            "records of the file",
         ),
         (
             {"format": "multirc", "train": "x", "dev_share": 0.3},
@@ -216,26 +217,29 @@ def test_extrapolation_filters_train_and_dev_but_not_test(write, tmp_path):
         ({"train": "x", "source": "a", "target": "a"}, "data.target: got 'a', which is the source too"),
         (
             {"test": "x", "train_size": 9},
-            "data.train_size: got 9; expected a path in data.train to draw from",
+            "data.train_size: got 9, expected a path in data.train to draw from",
         ),
-        ({"train": "x", "dev_size": 9}, "data.dev_size: got 9; expected a path in data.dev to draw from"),
-        ({"train": "x", "test_size": 9}, "data.test_size: got 9; expected a path in data.test to draw from"),
-        ({"test": "x", "dev_share": 0.3}, "data.dev_share: got 0.3; expected a path in data.train to share"),
+        ({"train": "x", "dev_size": 9}, "data.dev_size: got 9, expected a path in data.dev to draw from"),
+        ({"train": "x", "test_size": 9}, "data.test_size: got 9, expected a path in data.test to draw from"),
+        (
+            {"test": "x", "dev_share": 0.3},
+            "data.dev_share: got 0.3, expected a path in data.train to take the share from. Give the path",
+        ),
         (
             {"train": "x", "dev": "y", "dev_share": 0.3},
-            "data.dev_share: got 0.3 beside data.dev; expected one of the two",
+            "data.dev_share: got both data.dev_share (0.3) and data.dev, expected one of the two",
         ),
         (
             {"train": "x", "dev_size": 9, "dev_share": 0.3},
-            "data.dev_size: got 9 beside data.dev_share; expected one of",
+            "data.dev_size: got both data.dev_size (9) and data.dev_share, expected one of",
         ),
         (
             {"train": "x", "subsample": 2},
-            "data.subsample: got 2, but nothing is drawn by it; expected data.train_size",
+            "data.subsample: got 2, though nothing is drawn by it, expected data.train_size",
         ),
         (
             {"train": "x", "extrapolation": "seen"},
-            "data.extrapolation: got 'seen' for jsonl; expected webnlg",
+            "data.extrapolation: got 'seen' for jsonl, expected format webnlg",
         ),
     ],
 )
@@ -263,15 +267,17 @@ def test_columns_at_their_defaults_are_no_contradiction(folder):
 
 
 def test_size_larger_than_the_set(folder):
-    with pytest.raises(DataError, match=r"data\.train_size: got 61; expected 1 to 60, the records there are"):
+    with pytest.raises(
+        DataError, match=r"data\.train_size: got 61, expected 1 to 60, as many records as there are\."
+    ):
         loaded(train="t.jsonl", train_size=61)
-    with pytest.raises(DataError, match=r"data\.test_size: got 5; expected 1 to 4"):
+    with pytest.raises(DataError, match=r"data\.test_size: got 5, expected 1 to 4"):
         loaded(test="d.jsonl", test_size=5)
 
 
 def test_missing_set_names_the_data_folder(folder):
     with pytest.raises(
-        DataError, match=r"e2e.devset\.csv: got no such file or folder; .*tuetschek.*SOFTPROMPT_DATA"
+        DataError, match=r"e2e.devset\.csv: got no such file or folder. .*tuetschek.*SOFTPROMPT_DATA"
     ):
         loaded(format="e2e", train="e2e/devset.csv")
 

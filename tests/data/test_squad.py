@@ -41,39 +41,39 @@ def test_a_file_without_answers_is_unanswered(write):
     [
         (
             ask(answers=[{"text": "Rome", "answer_start": 17}]),
-            "got the answer 'Rome' at 17, where the context has ' Rom'; expected the answer's own text "
-            "there; the context has it at 18: mend answer_start if that is meant",
+            "got the answer 'Rome' at 17, where the context has ' Rom', expected the answer's own text "
+            "there. Correct answer_start if 18 is meant, where the context has the text",
         ),
         (
             ask(answers=[{"text": " Italy.", "answer_start": 11}]),
-            "the context has it at 11, without the white space around it: mend",
+            "Correct answer_start if 11 is meant, where the context has the text, without the white space",
         ),
         (
             ask(answers=[{"text": "Milan", "answer_start": 0}]),
-            "got the answer 'Milan' at 0, where the context has 'Rome '; expected the answer's own text "
-            "there; its context does not hold it: mend the text, or remove the question",
+            "got the answer 'Milan' at 0, where the context has 'Rome ', expected the answer's own text "
+            "there. Correct the text, which is nowhere in the context, or remove the question",
         ),
         (
             ask(answers=[{"text": "Rome", "answer_start": -12}]),
-            "got answer_start -12; expected a whole number",
+            "got answer_start -12, expected a whole number",
         ),
         (
             ask(answers=[{"text": "Rome", "answer_start": "0"}]),
-            "got answer_start '0'; expected a whole number",
+            "got answer_start '0', expected a whole number",
         ),
         (ask(answers=[{"text": "Rome"}]), "got no field 'answer_start'"),
         (ask(answers=[{"text": "", "answer_start": 0}]), "got an empty 'text'"),
-        (ask(answers=["Rome"]), "got the answer 'Rome'; expected an object with text and answer_start"),
-        (ask(answers={}), "got dict in 'answers'; expected a list"),
+        (ask(answers=["Rome"]), "got the answer 'Rome', expected an object with text and answer_start"),
+        (ask(answers={}), "got an object in 'answers', expected a list"),
         (
             ask(answers=[]),
-            "got no answers, and not is_impossible; expected at least one answer; set is_imposs",
+            "got neither answers nor is_impossible, expected at least one answer. Set is_imposs",
         ),
-        (ask(is_impossible=True), "got is_impossible with 1 answers; expected one of the two"),
-        (ask(is_impossible="no"), "got 'no' in 'is_impossible'; expected true or false"),
+        (ask(is_impossible=True), "got both is_impossible and 1 answers, expected one of the two"),
+        (ask(is_impossible="no"), "got 'no' in 'is_impossible', expected true or false"),
         (ask(question=""), "got an empty 'question'"),
         ({"id": "q1", "question": "What?"}, "got no field 'answers'"),
-        (ask(id="q0"), "got this id a second time; expected an id of its own for every question"),
+        (ask(id="q0"), "got the same id a second time, expected an id of its own for every question"),
     ],
 )
 def test_bad_questions_are_named(write, question, message):
@@ -86,22 +86,22 @@ def test_bad_questions_are_named(write, question, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[]", "x.json: got list; expected SQuAD's object with 'data'"),
-        ('{"dta": []}', "x.json: got no field 'data'; expected a field of that name; did you mean 'dta'?"),
-        ('{"data": {}}', "x.json: got dict in 'data'; expected a list"),
-        ('{"data": []}', "x.json: got no records; expected SQuAD's JSON"),
-        ('{"data": [3]}', "x.json, article 1: got int; expected an object with 'paragraphs'"),
+        ("[]", "x.json: got a list, expected SQuAD's object with 'data'"),
+        ('{"dta": []}', "x.json: got no field 'data', expected a field of that name. Did you mean 'dta'?"),
+        ('{"data": {}}', "x.json: got an object in 'data', expected a list"),
+        ('{"data": []}', "x.json: got no records, expected SQuAD's JSON"),
+        ('{"data": [3]}', "x.json, article 1: got a number, expected an object with 'paragraphs'"),
         (
             '{"data": [{"paragraphs": [{"context": "c"}]}]}',
             "x.json, article 1, paragraph 1: got no field 'qas'",
         ),
-        (squad(ask(), context=3), "x.json, article 1, paragraph 1: got int in 'context'"),
+        (squad(ask(), context=3), "x.json, article 1, paragraph 1: got a number in 'context'"),
         (
             squad("q"),
-            "x.json, article 1, paragraph 1: got str in 'qas'; expected an object for every question",
+            "x.json, article 1, paragraph 1: got a text in 'qas', expected an object for every question",
         ),
         (squad({"question": "q"}), "x.json, article 1, paragraph 1: got no field 'id'"),
-        (squad({"id": "q", "question": "Q?", "answer": []}), "question q: got no field 'answers'; "),
+        (squad({"id": "q", "question": "Q?", "answer": []}), "question q: got no field 'answers', expected"),
         ('{"data": [\n', "x.json, line 2: got invalid JSON ("),
     ],
 )

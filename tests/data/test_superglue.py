@@ -97,54 +97,58 @@ def test_wsc_marks_the_pronoun_where_it_stands(write, index, text):
         (
             "boolq",
             {"question": "q", "passage": "p", "label": "true"},
-            "line 2: got the label 'true'; expected tr",
+            "line 2: got the label 'true', expected tr",
         ),
         (
             "boolq",
             {"question": "q", "passage": "p", "label": 1},
-            "line 2: got the label 1; expected true or false",
+            "line 2: got the label 1, expected true or false",
         ),
         ("boolq", {"question": "q", "passage": "p"}, "line 2: got no field 'label'"),
-        ("rte", {"premise": "p", "hypothesis": 3, "label": "entailment"}, "line 2: got int in 'hypothesis'"),
+        (
+            "rte",
+            {"premise": "p", "hypothesis": 3, "label": "entailment"},
+            "line 2: got a number in 'hypothesis'",
+        ),
         (
             "rte",
             {"premise": "p", "hypothesis": "h", "label": "neutral"},
-            "line 2: got the label 'neutral'; expected one of not_entailment, entailment",
+            "line 2: got the label 'neutral', expected one of not_entailment, entailment",
         ),
         (
             "cb",
             {"premise": "p", "hypothesis": "h", "label": None},
-            "line 2: got the label None; expected one of",
+            "line 2: got the label None, expected one of",
         ),
         ("wic", {"sentence1": "a", "sentence2": "b", "label": True}, "line 2: got no field 'word'"),
         ("wsc", WSC | {"label": True}, "line 2: got no field 'span2_index'"),
-        ("wsc", WSC | {"label": True, "target": "Ann"}, "line 2: got str in 'target'; expected an object"),
-        ("wsc", wsc(-1, label=True), "line 2: got span2_index -1; expected a whole number"),
+        ("wsc", WSC | {"label": True, "target": "Ann"}, "line 2: got a text in 'target', expected an object"),
+        ("wsc", wsc(-1, label=True), "line 2: got span2_index -1, expected a whole number"),
         (
             "wsc",
             wsc(0, label=True, text="she saw her, and then she ran, as she does")
             | {"target": {"span1_text": "Ann", "span2_text": "she", "span2_index": 1}},
-            "line 2: got the pronoun 'she' at word 1, and 3 times in the text; expected that word at its",
+            "line 2: got the pronoun 'she', which is not word 1 and stands 3 times in the text, expected",
         ),
         (
             "wsc",
             wsc(99, label=True, text="Nobody waved."),
-            "line 2: got the pronoun 'she' at word 99, and 0 times in the text",
+            "line 2: got the pronoun 'she', which is not word 99 and stands 0 times",
         ),
         (
             "copa",
             COPA | {"question": "why", "label": 0},
-            "line 2: got 'why' in 'question'; expected 'cause' or",
+            "line 2: got 'why' in 'question', expected 'cause' or",
         ),
-        ("copa", COPA | {"question": "cause", "label": 2}, "line 2: got the label 2; expected 0 or 1"),
-        ("copa", COPA | {"question": "cause", "label": True}, "line 2: got the label True; expected 0 or 1"),
-        ("multirc", {"passage": "text"}, "line 2: got str in 'passage'; expected an object"),
+        ("copa", COPA | {"question": "cause", "label": 2}, "line 2: got the label 2, expected 0 or 1"),
+        ("copa", COPA | {"question": "cause", "label": True}, "line 2: got the label True, expected 0 or 1"),
+        ("multirc", {"passage": "text"}, "line 2: got a text in 'passage', expected an object"),
         ("multirc", {"passage": {"text": "t"}}, "line 2: got no field 'questions'"),
         ("multirc", {"passage": {"text": "t", "questions": []}}, "line 2: got an empty 'questions'"),
         (
             "multirc",
             {"passage": {"text": "t", "questions": ["q"]}},
-            "line 2, question 1: got str; expected an obj",
+            "line 2, question 1: got a text, expected an obj",
         ),
         (
             "multirc",
@@ -159,7 +163,7 @@ def test_wsc_marks_the_pronoun_where_it_stands(write, index, text):
                     "questions": [{"question": "q", "answers": [{"text": "a", "label": "1"}]}],
                 }
             },
-            "line 2, question 1, answer 1: got the label '1'; expected 0 or 1",
+            "line 2, question 1, answer 1: got the label '1', expected 0 or 1",
         ),
     ],
 )
@@ -179,7 +183,7 @@ def test_bad_lines(write, format, item, message):
 
 
 def test_a_misspelt_label_is_not_a_missing_one(write):
-    with pytest.raises(DataError, match=r"line 1: got no field 'label'; .*; did you mean 'lable'\?"):
+    with pytest.raises(DataError, match=r"line 1: got no field 'label'. .*. Did you mean 'lable'\?"):
         read("rte", write("x.jsonl", [{"premise": "p", "hypothesis": "h", "lable": "entailment"}]))
 
 

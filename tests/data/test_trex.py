@@ -29,7 +29,7 @@ def test_a_fact_is_its_subject_labelled_with_its_object(tmp_path):
     [
         ('{"obj_label": "logic"}', r"line 1: got .*sub_label"),
         ('{"sub_label": " ", "obj_label": "logic"}', "line 1: got an empty 'sub_label'"),
-        ('{"sub_label": "Alan", "obj_label": 3}', "line 1: got int in 'obj_label'"),
+        ('{"sub_label": "Alan", "obj_label": 3}', "line 1: got a number in 'obj_label'"),
     ],
 )
 def test_a_broken_line_is_named(tmp_path, line, message):
@@ -54,7 +54,7 @@ def test_every_relation_has_a_pattern_for_both_kinds_of_models():
         assert str(both).endswith(".") and (both.text_behind or relation)
     assert pattern("P36", causal=True) == "The capital of {subject} is [blank]"
     assert pattern("P27", causal=False) == "{subject} is [blank] citizen ."
-    with pytest.raises(ConfigError, match=r"'manual' for 'P999'; expected one of the 41 relations"):
+    with pytest.raises(ConfigError, match=r"'manual' for 'P999', expected one of the 41 relations"):
         pattern("P999", causal=True)
 
 

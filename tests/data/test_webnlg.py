@@ -61,17 +61,17 @@ def test_byte_order_mark_and_windows_line_ends(write):
             document(entry()).encode().replace(b"Ann is", b"\xe9nn is"),
             r"w\.xml, line 3: got malformed XML .*UTF-8",
         ),
-        ("", r"w\.xml: got an empty file; expected WebNLG's XML"),
+        ("", r"w\.xml: got an empty file, expected WebNLG's XML"),
         ('<?xml version="1.0" encoding="nonsense"?><a/>', r"w\.xml.*: got malformed XML"),
         (document(), r"w\.xml: got no lexicalisation with comment=\"good\""),
         (
             document(entry(lex="")),
-            r"entry Id1 \(Airport, 1 triples\): got no lexicalisation; .*with references",
+            r"entry Id1 \(Airport, 1 triples\): got no lexicalisation. .*with references",
         ),
-        (document(entry(triples="")), r"entry Id1 .*: got no triple; expected at least one <mtriple>"),
+        (document(entry(triples="")), r"entry Id1 .*: got no triple, expected at least one <mtriple>"),
         (
             document(entry(triples="<mtriple>a | b</mtriple>")),
-            r"got the triple 'a \| b'; expected subject \| rel",
+            r"got the triple 'a \| b', expected subject \| rel",
         ),
         (document(entry(lex='<lex comment="good"> </lex>')), r"entry Id1 .*: got an empty 'lex'"),
         (document(entry().replace(' eid="Id1"', "")), r"got an entry without category or eid"),
@@ -84,7 +84,7 @@ def test_bad_files(write, content, message):
 
 def test_folder_without_xml(tmp_path):
     with pytest.raises(
-        DataError, match=r"got a folder without XML files; expected WebNLG's files \(\*\.xml\)"
+        DataError, match=r"got a folder without XML files, expected WebNLG's files \(\*\.xml\)"
     ):
         read_webnlg(tmp_path)
 

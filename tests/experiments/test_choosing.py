@@ -349,91 +349,102 @@ def candidates(*sets):
     [
         (
             {"choose": candidates({"method.length": 1}, {"method.lenght": 2})},
-            "a, c1 (and 1 more): method.lenght: got an unknown setting; did you mean 'length'?",
+            "a, c1 (and 1 more): method.lenght: got an unknown setting. Did you mean 'length'?",
         ),
         (
             {"choose": candidates({"method.length": 1}, {"method.length": 0})},
-            "a, c1 (and 1 more): method.length: got 0; expected at least 1",
+            "a, c1 (and 1 more): method.length: got 0, expected at least 1.",
         ),
         (
             {"choose": candidates({}, {"training.learning_rate": 0.1})},
-            "b: training.learning_rate: got set by a candidate and by the row; expected one of them",
+            "b: training.learning_rate: got a value from a candidate and another from the "
+            "row, expected one place that sets it.",
         ),
         (
             {"choose": candidates({}, {"training.seed": 1}), "seeds": None},
-            "a (and 1 more): training.seed: got set by the seed and by a candidate; expected one of them",
+            "a (and 1 more): training.seed: got a value from the seed and another from a "
+            "candidate, expected one place that sets it.",
         ),
         (
             {"choose": candidates({}, {"output": "x"})},
-            "a (and 1 more): output: got set for a run; expected none: the study names its runs' folders",
+            "a (and 1 more): output: got a value for a run, expected no value, since the "
+            "study names its runs' folders.",
         ),
         (
             {"choose": {**CHOOSE, "metric": "accuracy"}},
-            "a, short (and 3 more): choose.metric: got 'accuracy'; "
-            "expected loss or a metric of the run (bleu, ter)",
+            "a, short (and 3 more): choose.metric: got 'accuracy', expected loss or a metric "
+            "of the run (bleu, ter).",
         ),
         (
             {"set": {"data.folds": 3, "data.fold": 0}},
-            "a, short (and 3 more): data.folds: got 3 beside choose; "
-            "expected none: choose says how many; leave it out",
+            "a, short (and 3 more): data.folds: got both data.folds (3) and choose, expected "
+            "choose alone, which says how many folds there are. Leave it out.",
         ),
         (
             {"choose": {**CHOOSE, "folds": None}, "set": {"data.dev": None}},
-            "a, short (and 3 more): data.dev: got none; expected development records, by which candidates "
-            "are chosen; give some, or choose.folds",
+            "a, short (and 3 more): data.dev: got no development records, expected records "
+            "by which candidates can be chosen. Give data.dev or choose.folds.",
         ),
         (
             {"choose": {**CHOOSE, "folds": 1}},
-            "choose.folds: got 1; expected at least 2",
+            "choose.folds: got 1, expected at least 2.",
         ),
         (
             {"choose": candidates({})},
-            "choose.candidates: got 1 for a, b; expected at least two to choose from",
+            "choose.candidates: got 1 candidates for a, b, expected at least two to choose from.",
         ),
         (
             {"choose": {"folds": 2}, "rows": [{"name": "a"}, {"name": "b", "candidates": []}]},
-            "choose.candidates: got 0 for a; expected at least two to choose from",
+            "choose.candidates: got 0 candidates for a, expected at least two to choose from.",
         ),
         (
             {"choose": {"candidates": [LENGTHS[0], LENGTHS[0]]}},
-            "choose.candidates.name: got short more than once; expected each once",
+            "choose.candidates.name: got short more than once, expected each of them once.",
         ),
         (
             {"rows": [{"name": "a", "candidates": LENGTHS[:1]}]},
-            "a.candidates: got one; expected at least two, or [] for nothing to choose",
+            "a.candidates: got one candidate, expected at least two, or [] where there is "
+            "nothing to choose.",
         ),
         (
             {"rows": [{"name": "a", "candidates": LENGTHS}], "choose": None},
-            "a.candidates: got candidates without choose; expected choose, which says how; add it",
+            "a.candidates: got candidates without choose, expected choose, which says by "
+            "what they are chosen. Add it.",
         ),
         (
             {"columns": [{"name": "x", "candidates": LENGTHS}]},
-            "columns.x.candidates: got candidates of a column; expected them in rows; move them",
+            "columns.x.candidates: got candidates of a column, expected candidates of rows. "
+            "Move them to the rows.",
         ),
         (
             {"choose": {**CHOOSE, "score": "first"}},
-            "choose.score: got 'first'; expected one of 'last' or 'best'",
+            "choose.score: got 'first', expected one of 'last' or 'best'.",
         ),
         (
             {"choose": {"folds": 2, "candidates": [LENGTHS[0], {"name": "SHORT", "set": {}}]}, "seeds": [0]},
-            "a, SHORT, fold 1 of 2: name: got the folder of a, short, fold 1 of 2; expected names ",
+            "a, SHORT, fold 1 of 2: name: got the same folder as a, short, fold 1 of 2, expected names ",
         ),
     ],
 )  # fmt: skip
 def test_mistakes_are_found_before_anything_is_run(tmp_path, study, line):
     found = mistakes(tmp_path, **study)
-    assert found[0].startswith(line) if line.endswith(" ") else found == [line]
+    if line.endswith(" "):
+        assert found[0].startswith(line)
+    else:
+        assert found == [line]
 
 
 def test_a_mistake_in_the_data_is_found_before_anything_is_run(tmp_path):
     base = {**SMALL, "data": {"format": "e2e", "dev": "dev.csv", "test": "test.csv"}}
     assert mistakes(tmp_path, base) == [
-        "a, short (and 3 more): data.folds: got 2; expected a path in data.train to cut; give it"
+        "a, short (and 3 more): data.folds: got 2, expected a path in data.train whose "
+        "records are cut into folds. Give it."
     ]
 
 
 def test_an_override_of_what_candidates_change(tmp_path):
     found = mistakes(tmp_path, overrides=["method.length=2"])
     assert found == [
-        "a (and 1 more): method.length: got set by --set and by a candidate; expected one of them"
+        "a (and 1 more): method.length: got a value from --set and another from a "
+        "candidate, expected one place that sets it."
     ]

@@ -196,31 +196,35 @@ def test_several_metrics_in_a_cell_and_the_first_decides(tmp_path, base):
     ("study", "line"),
     [
         ({"wins": True, "seeds": [0]},
-         "wins: got true with one seed; expected at least two seeds to test over; give seeds"),
-        ({"wins": True, "rows": ROWS[:1]}, "wins: got true with 1 rows; expected at least two to compare"),
+         "wins: got true with one seed, expected at least two seeds to test over. Give seeds."),
+        ({"wins": True, "rows": ROWS[:1]}, "wins: got true with 1 rows, expected at least two rows "
+        "to compare."),
         ({"paired": True, "columns": [{"name": "x"}]},
-         "paired: got true with 1 columns; expected at least two columns to pair; give columns"),
+         "paired: got true with 1 columns, expected at least two columns to pair. Give columns."),
         ({"chance": {"z": 5.0}, "columns": [{"name": "x"}]},
-         "chance: got 'z'; expected one of the columns (x)"),
+         "chance: got 'z', expected one of the columns (x)."),
         ({"columns": [{"name": "x", "show": ["accuracy", "bleu"]}]},
-         "a, x (and 2 more): show: got 'bleu'; expected one of the metrics of the run (accuracy, macro_f1)"),
+         "a, x (and 2 more): show: got 'bleu', expected one of the metrics of the run "
+         "(accuracy, macro_f1)."),
         ({"columns": [{"name": "x", "show": []}]},
-         "columns.x.show: got none; expected at least one metric, or leave it out"),
+         "columns.x.show: got no metric, expected at least one. Name one, or leave show out."),
         ({"rows": [{"name": "a", "show": ["accuracy"]}]},
-         "a.show: got metrics to show in rows; expected them in columns; move them"),
+         "a.show: got metrics that rows show, expected metrics that columns show. Move "
+         "them to the columns."),
         ({"chance": True, "set": {"data": {"format": "copa", "train": "x", "test": "x"},
                                   "task": {"name": "choice"}, "metrics": ["accuracy"]}},
-         "try: chance: got true for copa, whose records have no label; expected texts with labels; "
-         "give its number: chance: {column: number}"),
+         "try: chance: got true for copa, whose records have no label, expected texts "
+         "with labels. Give the number yourself, as chance: {column: number}."),
         ({"chance": True, "set": {"data.test": None}},
-         "try: chance: got true without data.test; expected test records to count; give data.test"),
+         "try: chance: got true without data.test, expected test records whose labels can "
+         "be counted. Give data.test."),
         ({"chance": True, "rows": [{"name": "a"}, {"name": "b", "set": {"data.test": "y.csv"}}]},
-         "try: chance: got true, and b has another data.test than a; expected one test set in a column; "
-         "give its number"),
+         "try: chance: got true, though b has another data.test than a, expected one test "
+         "set in a column. Give its number yourself."),
         ({"chance": True, "set": {"task": {"name": "regression"}, "metrics": ["rmse"]}},
-         "try: chance: got true for rmse; expected columns of accuracy, f1, macro_f1, mcc, question_em; "
-         "give its number"),
-        ({"keep": "some"}, "keep: got 'some'; expected one of 'results', 'prompts' or 'all'"),
+         "try: chance: got true for rmse, expected a column of accuracy or f1 or macro_f1 "
+         "or mcc or question_em. Give its number yourself."),
+        ({"keep": "some"}, "keep: got 'some', expected one of 'results', 'prompts' or 'all'."),
     ],
 )  # fmt: skip
 def test_a_mistake_and_its_words(tmp_path, base, study, line):

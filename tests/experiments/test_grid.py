@@ -127,13 +127,13 @@ def test_every_mistake_of_every_cell_comes_at_once(tmp_path):
     ]
     found = mistakes(write_study(tmp_path, rows=rows, seeds=[0, 1], columns=[{"name": "x"}, {"name": "y"}]))
     assert found[:4] == [
-        "a, x (and 1 more): method.lenght: got an unknown setting; did you mean 'length'?",
-        "a, x (and 1 more): training.steps: got -1; expected at least 0",
-        "b, x (and 1 more): method.length: got -1; expected at least 1",
-        "c, x (and 1 more): set: got 'training.learning_rate.x'; expected 'learning_rate' to hold settings, "
-        "and it holds a value",
+        "a, x (and 1 more): method.lenght: got an unknown setting. Did you mean 'length'?",
+        "a, x (and 1 more): training.steps: got -1, expected at least 0.",
+        "b, x (and 1 more): method.length: got -1, expected at least 1.",
+        "c, x (and 1 more): set: got 'training.learning_rate.x', expected a setting "
+        "inside 'learning_rate', which holds a single value.",
     ]
-    assert found[4].startswith("d, x (and 1 more): ") and "none.yaml: got No such file" in found[4]
+    assert found[4].startswith("d, x (and 1 more): ") and "none.yaml: got no such file" in found[4]
     assert len(found) == 5
 
 
@@ -143,50 +143,55 @@ def test_every_mistake_of_every_cell_comes_at_once(tmp_path):
         (
             {"rows": ROWS, "columns": [{"name": "x", "set": {"method.length": 2}}]},
             [],
-            "short, x (and 1 more): method.length: got set by the column and by the row; "
-            "expected one of them",
+            "short, x (and 1 more): method.length: got a value from the column and another "
+            "from the row, expected one place that sets it.",
         ),
         (
             {"rows": ROWS, "columns": [{"name": "x", "set": {"method": {"name": "prompt_tuning"}}}]},
             [],
-            "short, x (and 1 more): method: got set by the column and by the row; "
-            "expected one of them",
+            "short, x (and 1 more): method: got a value from the column and another from the "
+            "row, expected one place that sets it.",
         ),
         (
             {"rows": ROWS},
             ["method.length=3"],
-            "short (and 1 more): method.length: got set by --set and by the row; expected one of them",
+            "short (and 1 more): method.length: got a value from --set and another from the "
+            "row, expected one place that sets it.",
         ),
         (
             {"rows": ROWS, "seeds": [0, 1]},
             ["training.seed=3"],
-            "short (and 1 more): training.seed: got set by --set and by the seed; expected one of them",
+            "short (and 1 more): training.seed: got a value from --set and another from the "
+            "seed, expected one place that sets it.",
         ),
         (
             {"rows": ROWS, "set": {"output": "else"}},
             [],
-            "short (and 1 more): output: got set for a run; expected none: the study names its runs' folders",
+            "short (and 1 more): output: got a value for a run, expected no value, since the "
+            "study names its runs' folders.",
         ),
         (
             {"rows": ROWS, "metric": "rouge_l"},
             [],
-            "short (and 1 more): metric: got 'rouge_l'; expected one of the metrics of the run (bleu, ter)",
+            "short (and 1 more): metric: got 'rouge_l', expected one of the metrics of the "
+            "run (bleu, ter).",
         ),
         (
             {"rows": [*ROWS[:1], {"name": "b", "set": {"metrics": ["ter"]}}]},
             [],
-            "b: metric: got ter here and bleu in short; expected one metric in a column; name it in metric",
+            "b: metric: got ter here and bleu in short, expected one metric in a column. "
+            "Name one in metric.",
         ),
         (
             {"rows": [{"name": "a b"}, {"name": "A-B"}]},
             [],
-            "A-B, seed 0: name: got the folder of a b, seed 0; "
-            "expected names that differ in letters or digits",
+            "A-B, seed 0: name: got the same folder as a b, seed 0, expected names that "
+            "differ in letters or digits.",
         ),
         (
             {"rows": [{"name": "a", "base": "base.yaml"}], "columns": [{"name": "x", "base": "base.yaml"}]},
             [],
-            "a, x: base: got base.yaml and base.yaml; expected one recipe for a cell",
+            "a, x: base: got base.yaml and base.yaml, expected one recipe for each cell.",
         ),
     ],
 )  # fmt: skip
@@ -195,7 +200,7 @@ def test_cells_that_contradict_each_other(tmp_path, study, overrides, line):
 
 
 def test_an_override_that_cannot_be_read_is_one_line(tmp_path):
-    with pytest.raises(ConfigError, match=r"--set: got 'training.steps'; expected key=value"):
+    with pytest.raises(ConfigError, match=r"--set: got 'training.steps', expected key=value"):
         load_grid(write_study(tmp_path, rows=ROWS), ["training.steps"])
 
 

@@ -113,7 +113,10 @@ def test_what_is_missing_is_named(result):
     ("broken", "named"),
     [
         ("result.json", "result.json: got broken JSON (Expecting"),
-        ("settings.yaml", "settings.yaml: got broken YAML; expected what the run wrote at its start"),
+        (
+            "settings.yaml",
+            "settings.yaml: got broken YAML, expected the settings that the run wrote at its start",
+        ),
     ],
 )
 def test_a_broken_file_is_named_and_the_rest_is_shown(tmp_path, broken, named):
@@ -165,21 +168,21 @@ def test_values_on_one_line_are_read_back(value):
     ("published", "line"),
     [
         ({"row": "prefix", "column": "E2E", "value": 1, **PAPER},
-         "published.0.row: got 'prefix'; expected one of the rows (full & whole, prefix_0.1%); "
-         "did you mean 'prefix_0.1%'?"),
+         "published.0.row: got 'prefix', expected one of the rows (full & whole, prefix_0.1%). "
+         "Did you mean 'prefix_0.1%'?"),
         ({"row": "full & whole", "column": "E3E", "value": 1, **PAPER},
-         "published.0.column: got 'E3E'; expected one of the columns (E2E, DART); did you mean 'E2E'?"),
+         "published.0.column: got 'E3E', expected one of the columns (E2E, DART). Did you mean 'E2E'?"),
         ({"row": "full & whole", "value": 1, **PAPER},
-         "try: published.0: got full & whole without a column; expected a row with one of its columns, or a "
-         "reference without"),
+         "try: published.0: got full & whole without a column, expected a row with one of "
+         "its columns, or a reference without a column."),
         ({"row": "full & whole", "column": "DART", "metric": "ter", "value": 1, **PAPER},
-         "try: published.0.metric: got 'ter'; expected a metric that the column shows (bleu)"),
+         "try: published.0.metric: got 'ter', expected a metric that the column shows (bleu)."),
         ({"row": "full & whole", "column": "DART", "value": "many", **PAPER},
-         "published.0.value: got 'many'; expected a number as printed"),
+         "published.0.value: got 'many', expected a number as printed."),
         ({"row": "full & whole", "column": "DART", "value": 1, "source": "x", "sure": "Q"},
-         "published.0.sure: got 'Q'; expected one of 'R', 'P', 'S' or 'M'"),
+         "published.0.sure: got 'Q', expected one of 'R', 'P', 'S' or 'M'."),
         ({"row": "full & whole", "column": "DART", "value": 1, "source": "x"},
-         "published.0.sure: got nothing; expected a value"),
+         "published.0.sure: got no value, expected a value."),
     ],
 )  # fmt: skip
 def test_published_figures_that_cannot_be_placed(tmp_path, published, line):
@@ -195,9 +198,10 @@ def test_a_second_figure_of_one_place_and_figures_without_an_axis(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load_grid(path)
     assert [line.removeprefix(f"{path}: ") for line in str(caught.value).splitlines()] == [
-        "published.1: got a second figure of full & whole, DART; expected one for each place",
-        "figures: got box more than once; expected each once",
-        "figures: got curve with rows; expected vary, whose values are the axis; leave it out",
+        "published.1: got a second figure of full & whole, DART, expected one figure for each place.",
+        "figures: got box more than once, expected each of them once.",
+        "figures: got 'curve' for a study with rows, expected vary, whose values are the "
+        "axis. Leave the curve out.",
     ]
 
 
@@ -207,8 +211,8 @@ def test_groups_of_records_that_nobody_has(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load_grid(path)
     assert [line.partition("show: ")[2] for line in str(caught.value).splitlines()] == [
-        "got 'bleu@new'; expected bleu@seen or bleu@unseen",
-        "got 'cider@seen'; expected one of the metrics of the run (bleu, ter)",
+        "got 'bleu@new', expected bleu@seen or bleu@unseen.",
+        "got 'cider@seen', expected one of the metrics of the run (bleu, ter).",
     ]
 
 

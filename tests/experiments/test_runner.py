@@ -65,7 +65,7 @@ def test_other_settings_in_the_folders_are_refused_before_anything_runs(grid, fa
 
 @pytest.mark.parametrize(
     ("error", "text"),
-    [(TrainingError("loss", "nan", "a number"), "loss: got nan; expected a number"),
+    [(TrainingError("loss", "nan", "a number"), "loss: got nan, expected a number."),
      (ValueError("odd"), "ValueError: odd")],
 )  # fmt: skip
 def test_a_failure_is_kept_and_the_others_run(grid, fake_run, error, text):
@@ -142,7 +142,9 @@ def test_several_processes_of_accelerate_are_refused(grid, fake_run, monkeypatch
         count = 2
 
     monkeypatch.setattr(runner, "Processes", Two)
-    with pytest.raises(ConfigError, match="2 processes; expected one process; use --jobs instead"):
+    with pytest.raises(
+        ConfigError, match=r"2 processes, expected one process\. Use --jobs to run several at once"
+    ):
         run_study(grid)
 
 
@@ -179,7 +181,8 @@ def test_a_result_of_another_shape_is_told_of(grid, fake_run, change, what):
     path.write_text(json.dumps(facts), encoding="utf-8")
     (failed,) = read_results(grid).failed
     assert (
-        f"result.json: got nothing of use as {what}; expected what the run wrote at its end" in failed.error
+        f"result.json: got nothing of use as {what}, expected the result that the run wrote at its end"
+        in failed.error
     )
 
 

@@ -19,44 +19,46 @@ def lines_of(path, overrides=()):
 @pytest.mark.parametrize(
     ("study", "line"),
     [
-        ({"rows": ROWS, "seed": [1]}, "seed: got an unknown setting; did you mean 'seeds'?"),
+        ({"rows": ROWS, "seed": [1]}, "seed: got an unknown setting. Did you mean 'seeds'?"),
         (
             {"rows": [{"nmae": "a", "name": "b"}]},
-            "rows.0.nmae: got an unknown setting; did you mean 'name'?",
+            "rows.0.nmae: got an unknown setting. Did you mean 'name'?",
         ),
-        ({"rows": [{"set": {}}]}, "rows.0.name: got nothing; expected a value"),
-        ({"rows": [{"name": "a", "set": 3}]}, "rows.0.set: got 3; expected a mapping of settings"),
-        ({"vary": {"kye": "a", "values": [1]}}, "vary.kye: got an unknown setting; did you mean 'key'?"),
-        ({"rows": ROWS, "seeds": ["a"]}, "seeds.0: got 'a'; expected a whole number"),
-        ({}, "rows: got neither; expected exactly one of rows and vary"),
-        ({"rows": ROWS, "vary": VARY}, "rows: got both; expected exactly one of rows and vary"),
-        ({"rows": [ROWS[0], ROWS[0]]}, "rows.name: got short more than once; expected each once"),
-        ({"rows": ROWS, "seeds": [1, 1]}, "seeds: got 1 more than once; expected each once"),
-        ({"rows": ROWS, "seeds": []}, "seeds: got none; expected at least one; or leave seeds out"),
+        ({"rows": [{"set": {}}]}, "rows.0.name: got no value, expected a value."),
+        ({"rows": [{"name": "a", "set": 3}]}, "rows.0.set: got 3, expected a mapping of settings."),
+        ({"vary": {"kye": "a", "values": [1]}}, "vary.kye: got an unknown setting. Did you mean 'key'?"),
+        ({"rows": ROWS, "seeds": ["a"]}, "seeds.0: got 'a', expected a whole number."),
+        ({}, "rows: got neither of them, expected exactly one of rows and vary."),
+        ({"rows": ROWS, "vary": VARY}, "rows: got both of them, expected exactly one of rows and vary."),
+        ({"rows": [ROWS[0], ROWS[0]]}, "rows.name: got short more than once, expected each of them once."),
+        ({"rows": ROWS, "seeds": [1, 1]}, "seeds: got 1 more than once, expected each of them once."),
+        ({"rows": ROWS, "seeds": []}, "seeds: got no seed, expected at least one. Name some, or "
+        "leave seeds out."),
         (
             {"vary": {"key": "method.length", "values": [1, {"text": "a"}]}},
-            "vary.values: got {'text': 'a'}; expected a value, or {label: ..., value: ...}",
+            "vary.values: got {'text': 'a'}, expected a value, or {label: ..., value: ...}.",
         ),
         (
             {"vary": {"key": "a.b", "values": [1, "1"]}},
-            "vary.values: got 1 more than once; expected each once"),
+            "vary.values: got 1 more than once, expected each of them once."),
         (
             {"vary": {"key": ["a.b", "a.c"], "values": [[1]]}},
-            "vary.values: got [1]; expected a list of 2 values for a.b, a.c",
+            "vary.values: got [1], expected a list of 2 values for a.b, a.c.",
         ),
         (
             {"vary": {"values": [1]}, "columns": [{"name": "up", "set": {"method.layers": "first:2"}}]},
-            "vary.key: got none, and columns without {value}: up; "
-            "expected a dotted key, or {value} in every column",
+            "vary.key: got no key, and columns without {value}: up, expected a dotted key, "
+            "or {value} in every column.",
         ),
-        ({"vary": {"values": [1]}}, "vary.key: got none; expected a dotted key, or {value} in every column"),
+        ({"vary": {"values": [1]}}, "vary.key: got no key, expected a dotted key, or {value} in "
+        "every column."),
         (
             {"rows": ROWS, "columns": [{"name": "up", "set": {"method.layers": "first:{value}"}}]},
-            "columns: got {value} without vary; expected vary, whose value it stands for",
+            "columns: got {value} without vary, expected vary, whose value it stands for.",
         ),
         (
             {"vary": VARY, "references": [{"name": "full", "set": {"method.layers": "first:{value}"}}]},
-            "full: got {value}; expected {value} in columns only",
+            "full: got {value} outside of columns, expected {value} in columns alone.",
         ),
     ],
 )  # fmt: skip
@@ -74,9 +76,9 @@ def test_all_mistakes_come_at_once(tmp_path):
 
 def test_files_that_hold_no_study(tmp_path):
     path = tmp_path / "study.yaml"
-    assert "No such file" in lines_of(path)[0]
+    assert "no such file" in lines_of(path)[0]
     path.write_text("", encoding="utf-8")
-    assert lines_of(path) == [f"{path}: got an empty file; expected a mapping of settings"]
+    assert lines_of(path) == [f"{path}: got an empty file, expected a mapping of settings."]
     path.write_text("a: [", encoding="utf-8")
     assert "invalid YAML" in lines_of(path)[0]
 

@@ -81,8 +81,8 @@ def test_wilcoxon_with_ties_needs_no_exact_ranks():
 @pytest.mark.parametrize(
     ("a", "b", "message"),
     [
-        ([1.0], [1.0], "got 1 values; expected at least 2: one has no spread"),
-        ([1.0, math.nan], [1.0, 2.0], "got nan; expected finite numbers"),
+        ([1.0], [1.0], "got 1 values, expected at least 2 values, since one has no spread."),
+        ([1.0, math.nan], [1.0, 2.0], "got nan, expected finite numbers."),
     ],
 )
 def test_values_that_say_nothing(test, a, b, message):
@@ -92,7 +92,7 @@ def test_values_that_say_nothing(test, a, b, message):
 
 
 def test_pairs_need_equal_lengths():
-    with pytest.raises(DataError, match="paired_t: got 2 and 3 values; expected as many of one as of the"):
+    with pytest.raises(DataError, match=r"paired_t: got 2 and 3 values, expected pairs: as many values of"):
         paired_t([1.0, 2.0], [1.0, 2.0, 3.0])
 
 

@@ -148,13 +148,14 @@ def test_choices_are_read_from_the_table(tmp_path):
     ("text", "named"),
     [
         ("{", "got broken JSON (Expecting"),
-        ("[]", "got JSON without cells; expected a results table as a study writes it; make it again"),
+        ("[]", "got JSON without cells, expected a results table as a study writes it. Make the "
+               "table"),
         ('{"cells": [{"runs": [{"seed": 0}]}]}', "got a cell or run without what it should have"),
         ('{"cells": [{"runs": [{"folder": "a", "state": "odd"}]}]}', "got 'odd' as the state of a"),
         ('{"cells": [{"runs": [{"folder": "a", "state": "not run"}, {"folder": "a", "state": "not run"}]}]}',
          "got a more than once"),
         ('{"cells": []}', "got a results table without its study"),
-        ('{"cells": [], "plan": {"study": {}}}', "plan: name: got nothing; expected a value"),
+        ('{"cells": [], "plan": {"study": {}}}', "plan: name: got no value, expected a value."),
         ('{"cells": [], "plan": {}}', "got a broken plan (KeyError('study'))"),
     ],
 )  # fmt: skip
@@ -203,17 +204,21 @@ def test_runs_that_the_study_does_not_ask_for_are_named(study, tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "line"),
     [
-        ("nowhere", {}, "nothing there; expected a study file, or the folder of a study that was run"),
-        ("empty", {}, "no study.json; expected the folder of a study; name its study file instead"),
-        ("a.csv", {}, "a table without its study; expected the study file or its folder"),
-        ("study.yaml", {}, "no such folder; expected a study that was run; run it first, or name"),
+        ("nowhere", {}, "no such file or folder, expected a study"),
+        ("empty", {}, "no study.json, expected the folder of a study. Name the study file instead:"),
+        ("a.csv", {}, "a table without its study, expected the study file or its folder"),
+        (
+            "study.yaml",
+            {},
+            "no such folder, expected the folder of a study that was run. Run the study first, or",
+        ),
         ("empty", {"overrides": ["a=1"]}, "--set: got a=1 beside"),
-        ("a.json", {"table": "b.json"}, "--from: got b.json beside"),
-        ("study.yaml", {"table": "a.csv"}, "no such file; expected a results table of a study"),
+        ("a.json", {"table": "b.json"}, "--from: got both b.json and"),
+        ("study.yaml", {"table": "a.csv"}, "no such file, expected a results table of a study"),
         (
             "study.yaml",
             {"table": "a.txt"},
-            "got a file of kind '.txt'; expected one of .json, .csv, .parquet",
+            "got a file of kind '.txt', expected one of .json, .csv, .parquet",
         ),
     ],
 )

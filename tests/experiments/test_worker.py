@@ -48,7 +48,7 @@ def test_every_job_gets_its_outcome(tmp_path, fake_run):
     outcomes = Outcomes()
     serve(jobs, outcomes)
     lines = [json.loads(line) for line in outcomes.getvalue().splitlines()]
-    assert [line["error"] for line in lines] == ["", "loss: got nan; expected a number"]
+    assert [line["error"] for line in lines] == ["", "loss: got nan, expected a number."]
     assert (first.folder / "result.json").is_file()
     assert fake_run.loaded == ["smollm2-135m"]
 

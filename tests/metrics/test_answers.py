@@ -65,17 +65,19 @@ def test_mean_over_questions_in_the_order_asked_for() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(DataError, match=r"references\[1\]: got a single text; expected a list of texts"):
+    with pytest.raises(DataError, match=r"references\[1\]: got a single text, expected a list of texts"):
         score_answers(NAMES, ["a", "b"], [["a"], "b"])
-    with pytest.raises(DataError, match=r"outputs\[1\]: got NoneType; expected a text"):
+    with pytest.raises(DataError, match=r"outputs\[1\]: got nothing, expected a text"):
         score_answers(NAMES, ["a", None], [["a"], ["b"]])  # type: ignore[list-item]
-    with pytest.raises(DataError, match=r"references\[0\]: got int; expected a text"):
+    with pytest.raises(DataError, match=r"references\[0\]: got a number, expected a text"):
         score_answers(NAMES, ["a"], [["a", 3]])  # type: ignore[list-item]
     with pytest.raises(DataError, match="got 1 outputs and 2 references"):
         score_answers(NAMES, ["a"], [["a"], ["b"]])
     with pytest.raises(DataError, match="got no outputs"):
         score_answers(NAMES, [], [])
     with pytest.raises(
-        ConfigError, match=r"metrics: got 'f1'; expected some of answer_f1, exact_match; it scores cl"
+        ConfigError,
+        match=r"metrics: got 'f1', expected some of answer_f1, exact_match. Use it for "
+        r"classification",
     ):
         score_answers(["f1"], ["a"], [["a"]])

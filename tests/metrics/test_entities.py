@@ -49,7 +49,7 @@ def test_nothing_said_and_nothing_wanted() -> None:
 
 def test_bad_input() -> None:
     with pytest.raises(
-        DataError, match=r"outputs\[1\]: got 2 output tags and 1 reference tags; expected one of each"
+        DataError, match=r"outputs\[1\]: got 2 output tags and 1 reference tags, expected one tag of each"
     ):
         score_entities(NAMES, [["O"], ["O", "O"]], [["O"], ["O"]])
     with pytest.raises(DataError, match="got 1 outputs and 2 references"):
@@ -57,10 +57,10 @@ def test_bad_input() -> None:
     with pytest.raises(DataError, match="got no outputs"):
         score_entities(NAMES, [], [])
     with pytest.raises(
-        DataError, match=r"references\[0\]: got the tag 'S-per'; expected O, B-<type> or I-<type>"
+        DataError, match=r"references\[0\]: got the tag 'S-per', expected O, B-<type> or I-<type>"
     ):
         score_entities(NAMES, [["O"]], [["S-per"]])
     with pytest.raises(
-        ConfigError, match=r"metrics: got 'f1'; expected some of entity_f1, .*; it scores classifica"
+        ConfigError, match=r"metrics: got 'f1', expected some of entity_f1, .*. Use it for classification"
     ):
         score_entities(["f1"], [["O"]], [["O"]])

@@ -77,29 +77,29 @@ def test_choices_are_labels_too() -> None:
 
 def test_metrics_that_do_not_fit() -> None:
     with pytest.raises(
-        ConfigError, match=r"metrics: got 'f1' for 3 labels; expected two labels, .*; choose macro_f1"
+        ConfigError, match=r"metrics: got 'f1' for 3 labels, expected two labels, .*. Choose macro_f1"
     ):
         score_labels(["f1"], ["a"], ["a"], ["a", "b", "c"])
     with pytest.raises(
         ConfigError, match=r"metrics: got 'question_em' for records that belong to no question"
     ):
         score_labels(["question_em"], ["no"], ["no"], TWO)
-    with pytest.raises(ConfigError, match=r"metrics: got 'bleu'; .*question_em; it scores generation"):
+    with pytest.raises(ConfigError, match=r"metrics: got 'bleu'. .*question_em. Use it for generation\."):
         score_labels(["bleu"], ["no"], ["no"], TWO)
-    with pytest.raises(ConfigError, match=r"metrics: got 'acuracy'; .*; did you mean 'accuracy'\?"):
+    with pytest.raises(ConfigError, match=r"metrics: got 'acuracy'. .*. Did you mean 'accuracy'\?"):
         score_labels(["acuracy"], ["no"], ["no"], TWO)
 
 
 def test_bad_input() -> None:
     with pytest.raises(
-        DataError, match=r"outputs\[1\]: got 'yess'; expected one of no, yes; did you mean 'yes'\?"
+        DataError, match=r"outputs\[1\]: got 'yess', expected one of no, yes. Did you mean 'yes'\?"
     ):
         score_labels(["accuracy"], ["no", "yess"], ["no", "yes"], TWO)
-    with pytest.raises(DataError, match=r"references\[0\]: got 'maybe'; expected one of no, yes"):
+    with pytest.raises(DataError, match=r"references\[0\]: got 'maybe', expected one of no, yes"):
         score_labels(["accuracy"], ["no"], ["maybe"], TWO)
     with pytest.raises(DataError, match="metrics: got 2 outputs and 1 references"):
         score_labels(["accuracy"], ["no", "no"], ["no"], TWO)
-    with pytest.raises(DataError, match="metrics: got no outputs; expected at least one to score"):
+    with pytest.raises(DataError, match="metrics: got no outputs, expected at least one output"):
         score_labels(["accuracy"], [], [], TWO)
     with pytest.raises(DataError, match="metrics: got 1 outputs and 2 groups"):
         score_labels(["question_em"], ["no"], ["no"], TWO, ["1", "2"])

@@ -44,7 +44,7 @@ def test_the_picture_is_a_picture(n):
 
 
 def test_refusals():
-    with pytest.raises(ConfigError, match=r"metrics: got 'bleu'; expected some of accuracy, top5_accuracy"):
+    with pytest.raises(ConfigError, match=r"metrics: got 'bleu', expected some of accuracy, top5_accuracy"):
         score_ranked(["bleu"], RANKED, RIGHT, LABELS)
     with pytest.raises(DataError, match="5 outputs and 1 references"):
         score_ranked(["accuracy"], RANKED, RIGHT[:1], LABELS)

@@ -83,20 +83,20 @@ def test_references_of_punctuation_alone() -> None:
 
 def test_unknown_metric() -> None:
     with pytest.raises(
-        ConfigError, match=r"metrics: got 'blue'; expected some of bleu, .*did you mean 'bleu'\?"
+        ConfigError, match=r"metrics: got 'blue', expected some of bleu, .*Did you mean 'bleu'\?"
     ):
         metrics.score(["blue"], HYPOTHESES, REFERENCES)
 
 
 def test_metric_of_another_task() -> None:
     with pytest.raises(
-        ConfigError, match=r"metrics: got 'accuracy'; .*; it scores classification and choice"
+        ConfigError, match=r"metrics: got 'accuracy'. .*. Use it for classification and choice"
     ):
         metrics.score(["accuracy"], HYPOTHESES, REFERENCES)
 
 
 def test_nothing_to_score() -> None:
-    with pytest.raises(DataError, match="metrics: got no hypotheses; expected at least one text to score"):
+    with pytest.raises(DataError, match="metrics: got no hypotheses, expected at least one text"):
         metrics.score(["bleu"], [], [])
 
 
@@ -107,17 +107,17 @@ def test_lengths_differ() -> None:
 
 @pytest.mark.parametrize("group", [[], [""], [" ", "\n"]])
 def test_example_without_reference(group: list[str]) -> None:
-    with pytest.raises(DataError, match=r"references\[1\]: got no reference text; expected at least one"):
+    with pytest.raises(DataError, match=r"references\[1\]: got no reference text, expected at least one"):
         metrics.score(["bleu"], HYPOTHESES, [REFERENCES[0], group])
 
 
 def test_reference_that_is_no_list() -> None:
-    with pytest.raises(DataError, match=r"references\[0\]: got a single text; expected a list of texts"):
+    with pytest.raises(DataError, match=r"references\[0\]: got a single text, expected a list of texts"):
         metrics.score(["bleu"], HYPOTHESES, ["one text", "another"])
 
 
 def test_hypothesis_that_is_no_text() -> None:
-    with pytest.raises(DataError, match=r"hypotheses\[1\]: got NoneType; expected a text"):
+    with pytest.raises(DataError, match=r"hypotheses\[1\]: got nothing, expected a text"):
         metrics.score(["bleu"], ["a", None], REFERENCES)  # type: ignore[list-item]
 
 

@@ -65,15 +65,15 @@ def test_numbers_of_numpy() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(DataError, match=r"outputs\[1\]: got nan; expected a finite number"):
+    with pytest.raises(DataError, match=r"outputs\[1\]: got nan, expected a finite number"):
         score_values(NAMES, [1.0, math.nan], [1.0, 2.0])
-    with pytest.raises(DataError, match=r"references\[0\]: got '1'; expected a finite number"):
+    with pytest.raises(DataError, match=r"references\[0\]: got '1', expected a finite number"):
         score_values(NAMES, [1.0], ["1"])  # type: ignore[list-item]
     with pytest.raises(DataError, match="got 1 outputs and 2 references"):
         score_values(NAMES, [1.0], [1.0, 2.0])
     with pytest.raises(DataError, match="got no outputs"):
         score_values(NAMES, [], [])
     with pytest.raises(
-        ConfigError, match=r"metrics: got 'accuracy'; .*; it scores classification and choice"
+        ConfigError, match=r"metrics: got 'accuracy'. .*. Use it for classification and choice"
     ):
         score_values(["accuracy"], [1.0], [1.0])

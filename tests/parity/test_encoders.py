@@ -337,7 +337,7 @@ def test_past_the_local_window_the_prefix_still_acts():
 
 def test_a_text_beyond_the_positions_is_refused():
     backbone = tiny_backbone("roberta")
-    message = r"120 tokens of text and a prompt of 10; expected at most 126 together"
+    message = r"120 tokens of text and a prompt of 10, expected at most 126 tokens together"
     for prompt in (random_prefix(backbone, 10, positions="shifted"), soft_tokens(backbone, 10)):
         with backbone.prompted(prompt), pytest.raises(BackboneError, match=message):
             backbone.read({"input_ids": ids(1, 120)})

@@ -286,8 +286,8 @@ def test_a_layer_that_also_runs_on_what_all_rows_share():
         backbone.model(**inputs)
     assert str(caught.value) == (
         "prompted.rows: got several prompts where 'encoder.layer.0.attention.self.query_proj', which one of "
-        "them changes, runs on 1 rows of its own; expected a layer that runs on the rows of the batch alone; "
-        "give the prompts batches of their own"
+        "them changes, runs on 1 rows of its own, expected a layer that runs on the rows of the batch alone. "
+        "Give the prompts batches of their own."
     )
     with backbone.prompted(prompt):
         alone = backbone.model(**inputs)[0]
@@ -390,7 +390,7 @@ def test_prompts_for_other_linear_layers_are_refused():
         other = Prompt(card, (), {}, inserts=list(prompt._inserts)[:1])
         with (
             pytest.raises(
-                PromptError, match=rf"prompt\.inserts: got '{name}'; expected names of linear layers"
+                PromptError, match=rf"prompt\.inserts: got '{name}', expected names of linear layers"
             ),
             backbone.prompted(other),
         ):

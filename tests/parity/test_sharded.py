@@ -102,7 +102,7 @@ for family in sys.argv[1:]:
             with plain.prompted(prompt):
                 assert torch.equal(found, plain.model.generate(**given, num_beams=beams))
     told = said(PromptError, lambda: softprompt.fine_tuning(backbone, tune="layernorm"))
-    assert "a sharded tensor; expected a choice of plain tensors" in told, told
+    assert "a sharded tensor, expected a choice of plain tensors" in told, told
     tuned = softprompt.fine_tuning(tiny_backbone(family), tune="layernorm")
     told = said(PromptError, lambda: backbone.prompted(tuned).__enter__())
     assert "a sharded tensor of" in told, told
@@ -142,7 +142,7 @@ def test_one_process_has_nobody_to_share_with():
     with pytest.raises(BackboneError) as caught:
         load_backbone(tiny_model("llama"), shard=True)
     assert str(caught.value) == (
-        "backbone.shard: got true in one process; expected several to share the layers out to; start it with "
-        "`accelerate launch` or torchrun, or leave shard out"
+        "backbone.shard: got true in a single process, expected several processes to share the "
+        "layers out to. Start the program with `accelerate launch` or torchrun, or leave shard out."
     )
     assert not softprompt.load_backbone(tiny_model("llama")).sharded

@@ -225,13 +225,13 @@ def test_slots_take_positions_of_the_text_and_no_more():
         (
             lambda b: [slots(b, 3), slots(b, 2)],
             [[5, -3], [-3, 5]],
-            r"input_ids: got -3 in row 1; expected -1 to -2, the 2 slots of its prompt; encode the text",
+            r"input_ids: got -3 in row 1, expected -1 to -2, the 2 slots of its prompt. Encode the text",
         ),
-        (lambda b: [slots(b, 1)], [[5, -100]], r"got -100 in row 0; expected -1, its prompt's one slot"),
+        (lambda b: [slots(b, 1)], [[5, -100]], r"got -100 in row 0, expected -1, its prompt's one slot"),
         (
             lambda b: [slots(b, 3), None],
             [[5, -3], [5, -1]],
-            r"input_ids: got -1 in row 1, which has no prompt; expected ids from 0; use p_tuning",
+            r"input_ids: got -1 in row 1, which has no prompt, expected ids from 0. Use p_tuning",
         ),
         (
             lambda b: [random_prefix(b)],
@@ -254,7 +254,7 @@ def test_ids_that_name_no_slot_are_refused(family, prompts, rows, message):
 @pytest.mark.parametrize("family", ["llama", "bert_mlm", "t5"])
 def test_slots_outside_prompted_are_refused(family):
     backbone = tiny_backbone(family)
-    message = r"input_ids: got -1 in row 0, a slot, and no prompt; expected ids from 0; enter"
+    message = r"input_ids: got -1 in row 0, a slot for which there is no prompt, expected ids from 0. Enter"
     with pytest.raises(PromptError, match=message):
         backbone.read({"input_ids": A[None]})
     with pytest.raises(PromptError, match=message):
@@ -264,7 +264,7 @@ def test_slots_outside_prompted_are_refused(family):
 @pytest.mark.parametrize("family", ENCODER_DECODERS)
 def test_a_decoder_that_has_an_encoder_takes_no_slots(family):
     backbone = tiny_backbone(family)
-    message = r"decoder_input_ids: got -1 in row 0; expected ids from 0; put slots into the encoder's text"
+    message = r"decoder_input_ids: got -1 in row 0, expected ids from 0. Put slots into the encoder's text"
     with backbone.prompted(slots(backbone)), pytest.raises(PromptError, match=message):
         backbone.model(input_ids=A[None], decoder_input_ids=torch.tensor([[3, -1]]))
 
@@ -272,7 +272,7 @@ def test_a_decoder_that_has_an_encoder_takes_no_slots(family):
 def test_a_card_with_shifted_slots_in_the_text_is_refused():
     backbone = tiny_backbone("llama")
     prompt = slots(backbone).describe(positions="shifted")
-    message = r"prompt\.positions: got 'shifted'; expected 'unshifted': slots in the text"
+    message = r"prompt\.positions: got 'shifted', expected 'unshifted', since slots in the text"
     with pytest.raises(PromptError, match=message):
         backbone.prompted(prompt)
     assert slots(backbone).card.positions == "unshifted"

@@ -447,7 +447,7 @@ def test_a_prompt_below_the_cache_and_a_second_cache_are_refused():
     backbone = backbone_of("bert")
     made = ActivationCache(backbone, [random_prefix(backbone, layers="last:1")], memory())
     with backbone.cached(made):
-        with pytest.raises(BackboneError, match=r"acts in layer 1; expected .* layer 2 or above"):
+        with pytest.raises(BackboneError, match=r"acts in layer 1, expected .* layer 2 or above"):
             backbone.prompted(random_prefix(backbone, layers="last:2"))
         with pytest.raises(BackboneError, match="one at a time"), backbone.cached(made):
             pass

@@ -125,11 +125,11 @@ def test_a_batch_of_others_is_refused():
 @pytest.mark.parametrize(
     ("name", "shape", "message"),
     [
-        ("nowhere.weight", (2, 2), r"prompt\.weights: got 'nowhere\.weight'; expected names of parameters"),
+        ("nowhere.weight", (2, 2), r"prompt\.weights: got 'nowhere\.weight', expected names of parameters"),
         (
             "pooler.dense.bias",
             (31,),
-            r"prompt\.weights: pooler\.dense\.bias: got shape \[31\]; expected \[32\]",
+            r"prompt\.weights: pooler\.dense\.bias: got shape \[31\], expected shape \[32\]",
         ),
     ],
 )

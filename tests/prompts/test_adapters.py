@@ -95,36 +95,37 @@ def test_where_a_head_reads_the_encoder_alone_the_decoder_gets_nothing(method, f
 @pytest.mark.parametrize(
     ("method", "family", "options", "message"),
     [
-        ("adapter", "bert", {"reduction": 0}, r"adapter\.reduction: got 0; expected a whole number from 1"),
-        ("adapter", "bert", {"width": True}, r"adapter\.width: got True; expected a whole number from 1"),
-        ("adapter", "bert", {"reduction": 33}, r"adapter\.reduction: got 33; expected at most 32"),
+        ("adapter", "bert", {"reduction": 0}, r"adapter\.reduction: got 0, expected a whole number from 1"),
+        ("adapter", "bert", {"width": True}, r"adapter\.width: got True, expected a whole number from 1"),
+        ("adapter", "bert", {"reduction": 33}, r"adapter\.reduction: got 33, expected at most 32"),
         (
             "adapter", "bert", {"reduction": 8, "width": 4},
-            r"adapter\.width: got 4 beside a reduction of 8; expected one of the two",
+            r"adapter\.width: got both a width \(4\) and a reduction \(8\), expected one of the two",
         ),
-        ("adapter", "bert", {"activation": "tanh"}, r"activation: got 'tanh'; expected one of relu, gelu"),
-        ("adapter", "bert", {"placement": "both"}, r"placement: got 'both'; expected one of houlsby, pf"),
-        ("adapter", "bert", {"layers": [3]}, r"prompt\.layers: got layer 3; expected layers 0-2"),
+        ("adapter", "bert", {"activation": "tanh"}, r"activation: got 'tanh', expected one of relu, gelu"),
+        ("adapter", "bert", {"placement": "both"}, r"placement: got 'both', expected one of houlsby, pf"),
+        ("adapter", "bert", {"layers": [3]}, r"prompt\.layers: got layer 3, expected layers 0-2"),
         (
             "adapter", "albert", {"layers": "first:1"},
-            r"prompt\.layers: got 'first:1' on AlbertModel.*, where other layers share their modules; "
+            r"prompt\.layers: got 'first:1' on AlbertModel.*, where other layers share their modules, "
             r"expected 'all'",
         ),
         ("lora", "albert", {"layers": [1], "targets": ["query"]}, r"where other layers share their modules"),
-        ("lora", "bert", {"rank": 0}, r"lora\.rank: got 0; expected a whole number from 1"),
-        ("lora", "bert", {"alpha": 0}, r"lora\.alpha: got 0; expected a number above 0"),
-        ("lora", "bert", {"dropout": 1}, r"lora\.dropout: got 1; expected a probability from 0"),
-        ("lora", "bert", {"targets": "query"}, r"targets: got 'query'; expected a list of some of query"),
-        ("lora", "bert", {"targets": []}, r"lora\.targets: got \[\]; expected a list of some of query, key"),
+        ("lora", "bert", {"rank": 0}, r"lora\.rank: got 0, expected a whole number from 1"),
+        ("lora", "bert", {"alpha": 0}, r"lora\.alpha: got 0, expected a number above 0"),
+        ("lora", "bert", {"dropout": 1}, r"lora\.dropout: got 1, expected a probability of at least"),
+        ("lora", "bert", {"targets": "query"}, r"targets: got 'query', expected a list of some of query"),
+        ("lora", "bert", {"targets": []}, r"lora\.targets: got \[\], expected a list of some of query, key"),
         (
             "lora", "bert", {"targets": ["query", "valu"]},
-            r"lora\.targets: got 'valu'; expected ends of names of linear layers: query, key, value, dense; "
-            r"did you mean 'value'\?",
+            r"lora\.targets: got 'valu', expected ends of names of linear layers: query, key, value, dense. "
+            r"Did you mean 'value'\?",
         ),
         (
             "lora", "albert", {},
-            r"lora\.targets: got none for albert, for which PEFT has no default; expected a list of some of "
-            r"query, key, value, dense, ffn, ffn_output; name the queries and values",
+            r"lora\.targets: got no targets for albert, for which PEFT has no default, "
+            r"expected a list of some of query, key, value, dense, ffn, ffn_output\. Name "
+            r"those of the queries and values\.",
         ),
     ],
 )  # fmt: skip
@@ -155,8 +156,9 @@ def test_a_layer_without_the_two_projections_is_refused_by_name(place):
     with pytest.raises(BackboneError) as caught:
         softprompt.adapter(backbone)
     assert str(caught.value) == (
-        "adapter: LlamaForCausalLM (llama), decoder layer 1: got no linear layer that ends the attention and "
-        "another that ends the feed-forward; expected one of each, of the same width; use lora, with targets"
+        "adapter: LlamaForCausalLM (llama), decoder layer 1: got no linear layer that "
+        "ends the attention and another that ends the feed-forward, expected both of "
+        "them, of the same width. Use lora, with targets."
     )
     assert len(modules(softprompt.adapter(backbone, layers=[0, 2]))) == 4
     pytest.importorskip("peft")
@@ -187,8 +189,8 @@ def test_without_peft_the_command_is_named(backbone, monkeypatch, tmp_path):
     pytest.importorskip("peft")
     softprompt.lora(backbone).save(tmp_path / "p")
     monkeypatch.setitem(sys.modules, "peft", None)
-    message = r"lora: got no package 'peft' .*; expected it: the LoRA here is PEFT's own; " + (
-        r'pip install "softprompt\[compare\]"'
+    message = r"lora: got no package 'peft' .*, expected peft, since the LoRA here is PEFT's own. " + (
+        'Install it: pip install "softprompt\\[compare\\]"\\.'
     )
     for options in ({}, {"targets": ["query"]}):
         with pytest.raises(PromptError, match=message):
@@ -206,18 +208,19 @@ def test_without_peft_the_command_is_named(backbone, monkeypatch, tmp_path):
     [
         (
             {"width": 3},
-            r"inserts\.encoder\.layer\.0\.attention\.output\.dense\.down\.weight: got shape \[2, 32\]; "
-            r"expected \[3, 32\]",
+            r"inserts\.encoder\.layer\.0\.attention\.output\.dense\.down\.weight: got shape "
+            r"\[2, 32\], expected shape \[3,",
         ),
-        ({"width": 0}, r"prompt\.json: inserts\.adapter\.width: got 0; expected input should be greater"),
+        ({"width": 0}, r"prompt\.json: inserts\.adapter\.width: got 0, expected input should be greater"),
         ({"kind": "prefix"}, r"prompt\.json: inserts: got .*'prefix'.* does not match any"),
         ({"activation": "os.system"}, r"prompt\.json: inserts\.adapter\.activation: got 'os\.system'"),
         (
             {"modules": ["encoder.layer.9.output.dense"]},
-            r"inserts: got 'encoder\.layer\.9\.output\.dense'; expected linear layers of BertModel",
+            r"inserts: got 'encoder\.layer\.9\.output\.dense', expected linear layers of BertModel",
         ),
-        ({"modules": ["encoder.layer.0.output.dense"]}, r"tensors: got '.*' besides; expected only what the"),
-        ({"modules": ["encoder.layer.0.attention.self.query"]}, r"query\.down\.weight: got nothing"),
+        ({"modules": ["encoder.layer.0.output.dense"]}, r"tensors: got '.*', which the card does "
+        r"not name, expected"),
+        ({"modules": ["encoder.layer.0.attention.self.query"]}, r"query\.down\.weight: got no such"),
     ],
 )  # fmt: skip
 def test_a_card_that_does_not_fit_is_refused(backbone, tmp_path, changes, message):

@@ -136,7 +136,7 @@ def test_it_begins_from_another_prompt(llama, tmp_path):
     for start in (first, f"prompt: {tmp_path / 'first'}"):
         again = softprompt.p_tuning(llama, 3, initialization=start)
         assert torch.equal(again().vectors, first().vectors)
-    with pytest.raises(PromptError, match=r"prompt\.length: got 4; expected 3"):
+    with pytest.raises(PromptError, match=r"prompt\.length: got 4, expected 3"):
         softprompt.p_tuning(llama, 4, initialization=first)
 
 
@@ -164,7 +164,7 @@ def test_slots_begin_from_the_words_that_the_template_names(worded, encoder):
     vectors = prompt().vectors
     assert torch.equal(vectors[2:], worded.embed(tokens)) and not vectors[:2].any()
     for initialization in ("text: Blue", prompt):
-        with pytest.raises(PromptError, match="beside words in the template; expected one of the two"):
+        with pytest.raises(PromptError, match="and words for some in the template, expected one of the two"):
             softprompt.p_tuning(worded, f"[soft*{len(worded.token_ids('Blue'))}: Blue] {{s}} [blank]",
                                 initialization=initialization)  # fmt: skip
     random = softprompt.p_tuning(worded, text, encoder=encoder, seed=3)().vectors
@@ -178,7 +178,9 @@ def test_settings_build_it_with_the_tasks_template(llama):
     assert (prompt.length, prompt.card.template, prompt.card.reparameterization) == (2, text, "lstm")
     own = methods.build(llama, METHODS["p_tuning"](template=3), 1, template=text)
     assert (own.length, own.card.template) == (3, None)
-    with pytest.raises(PromptError, match=r"method\.template: got none for p_tuning; expected a template"):
+    with pytest.raises(
+        PromptError, match=r"method\.template: got no template for p_tuning, expected a template\."
+    ):
         methods.build(llama, settings, 1)
     null = methods.build(
         tiny_backbone("bert_mlm"), METHODS["null_prompt"](), 1, template="{premise} [blank] {hypothesis}"
@@ -189,21 +191,25 @@ def test_settings_build_it_with_the_tasks_template(llama):
 @pytest.mark.parametrize(
     ("template", "options", "message"),
     [
-        (0, {}, r"p_tuning\.template: got '0'; expected \[soft\] in a template, or a count of slots from 1"),
+        (0, {}, r"p_tuning\.template: got '0', expected \[soft\] in a template, or a count of slots from 1"),
         (-2, {}, r"got '-2'"),
         (True, {}, r"got 'True'"),
-        (2.5, {}, r"p_tuning\.template: got 2\.5; expected a template"),
-        ("{subject} [blank]", {}, r"got '\{subject\} \[blank\]'; expected \[soft\].* use null_prompt"),
-        (3, {"encoder": "gru"}, r"p_tuning\.encoder: got 'gru'; expected 'lstm', 'mlp' or None"),
-        (3, {"encoder": None, "width": 8}, r"p_tuning\.width: got 8; expected None: without an encoder"),
-        (3, {"encoder": None, "depth": 1}, r"p_tuning\.depth: got 1; expected None"),
-        (3, {"width": 33}, r"p_tuning\.width: got 33; expected an even number"),
-        (3, {"width": 0}, r"p_tuning\.width: got 0; expected at least"),
-        (3, {"depth": 0, "encoder": "mlp"}, r"p_tuning\.depth: got 0; expected at least 1"),
+        (2.5, {}, r"p_tuning\.template: got 2\.5, expected a template"),
+        ("{subject} [blank]", {}, r"got '\{subject\} \[blank\]', expected \[soft\].* Use null_prompt"),
+        (3, {"encoder": "gru"}, r"p_tuning\.encoder: got 'gru', expected 'lstm', 'mlp' or None"),
+        (
+            3,
+            {"encoder": None, "width": 8},
+            r"p_tuning\.width: got 8, expected None, since there is no network",
+        ),
+        (3, {"encoder": None, "depth": 1}, r"p_tuning\.depth: got 1, expected None"),
+        (3, {"width": 33}, r"p_tuning\.width: got 33, expected an even number"),
+        (3, {"width": 0}, r"p_tuning\.width: got 0, expected at least"),
+        (3, {"depth": 0, "encoder": "mlp"}, r"p_tuning\.depth: got 0, expected at least 1"),
         (3, {"dropout": 1.0}, r"prompt\.dropout: got 1\.0"),
-        (3, {"initialization": "examples:2"}, r"got 'examples:2'; expected 'random', 'vocabulary'"),
+        (3, {"initialization": "examples:2"}, r"got 'examples:2', expected 'random', 'vocabulary'"),
         (3, {"initialization": "magic"}, r"prompt\.initialization: got 'magic'"),
-        (3, {"tune": "prejudices"}, r"prompt\.tune: got 'prejudices'; expected 'all', 'bitfit'"),
+        (3, {"tune": "prejudices"}, r"prompt\.tune: got 'prejudices', expected 'all', 'bitfit'"),
     ],
 )
 def test_what_cannot_be_is_refused(llama, template, options, message):
@@ -215,6 +221,6 @@ def test_a_broken_template_and_a_text_of_another_length_are_refused(worded):
     with pytest.raises(ConfigError, match=r"p_tuning\.template"):
         softprompt.p_tuning(worded, "[soft] {subject}")
     n = len(worded.token_ids("Blue Spice"))
-    message = rf"prompt\.initialization: got a text of {n} tokens; expected {n + 1}, one for each slot"
+    message = rf"prompt\.initialization: got a text of {n} tokens, expected {n + 1}, one for each slot"
     with pytest.raises(PromptError, match=message):
         softprompt.p_tuning(worded, n + 1, initialization="text: Blue Spice")

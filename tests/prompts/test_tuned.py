@@ -302,11 +302,13 @@ def test_null_prompts(tmp_path):
     with backbone.prompted(nothing):
         out = backbone.model(**inputs_for(backbone)).logits
     assert torch.equal(out, backbone.model(**inputs_for(backbone)).logits)
-    with pytest.raises(PromptError, match=r"null_prompt\.template: got 1 slots; expected none.*use p_tuning"):
+    with pytest.raises(
+        PromptError, match=r"null_prompt\.template: got 1 slots, expected no slots, since a null"
+    ):
         softprompt.null_prompt(backbone, "[soft] {premise} [blank]")
     with pytest.raises(ConfigError, match=r"null_prompt\.template"):
         softprompt.null_prompt(backbone, "{premise}")
-    with pytest.raises(PromptError, match=r"null_prompt\.template: got 3; expected a template"):
+    with pytest.raises(PromptError, match=r"null_prompt\.template: got 3, expected a template"):
         softprompt.null_prompt(backbone, 3)  # type: ignore[arg-type]
 
 
@@ -321,13 +323,13 @@ def test_the_blank_of_a_causal_model_is_last():
         (
             "bert",
             "prejudices",
-            r"prompt\.tune: got 'prejudices'; expected 'all', 'bitfit', 'biases', 'layernorm'",
+            r"prompt\.tune: got 'prejudices', expected 'all', 'bitfit', 'biases', 'layernorm'",
         ),
         ("bert", "last:0", r"got 'last:0'"),
-        ("bert", "last:4", r"got 'last:4'; expected a count from 1 to 3, the layers of"),
+        ("bert", "last:4", r"got 'last:4', expected a count from 1 to 3, the layers of"),
         ("bert", "head", r"'head' on .*, which has no vocabulary head"),
-        ("llama", "bitfit", r"'bitfit' on .*, which has none"),
-        ("bert", "none", r"got 'none'; expected tensors to train; use head_only"),
+        ("llama", "bitfit", r"'bitfit' on .*, which has no such"),
+        ("bert", "none", r"got 'none', expected tensors to train. Use head_only"),
     ],
 )
 def test_what_is_not_there_is_refused(family, tune, message):
@@ -338,7 +340,7 @@ def test_what_is_not_there_is_refused(family, tune, message):
 
 def test_settings_refuse_an_unknown_choice():
     assert METHODS["fine_tuning"](tune="last:12").model_dump()["tune"] == "last:12"
-    with pytest.raises(ValueError, match=r"got 'prejudices'; expected 'all', 'bitfit'"):
+    with pytest.raises(ValueError, match=r"got 'prejudices', expected 'all', 'bitfit'"):
         METHODS["fine_tuning"](tune="prejudices")
 
 

@@ -54,10 +54,10 @@ def test_each_row_is_the_text_with_one_choice():
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        (Choices("7", "a", ("b", "c"), None), r"record 7: got no label; expected 0 to 1, the index"),
-        (Choices("7", "a", ("b", "c"), 2), r"record 7: got the label 2; expected 0 to 1"),
+        (Choices("7", "a", ("b", "c"), None), r"record 7: got no label, expected 0 to 1, the index"),
+        (Choices("7", "a", ("b", "c"), 2), r"record 7: got the label 2, expected 0 to 1"),
         (Choices("7", "a", ("b", "c"), -1), r"record 7: got the label -1"),
-        (Choices("7", "a", ("b",), 0), r"record 7: got 1 choices; expected at least 2"),
+        (Choices("7", "a", ("b",), 0), r"record 7: got 1 choices, expected at least 2"),
         (Choices("7", "a", ("b", "\u200b"), 0), r"record 7: got a second text without tokens"),
     ],
 )

@@ -74,10 +74,11 @@ def test_a_single_text_and_a_pair_are_different_rows():
 @pytest.mark.parametrize(
     ("label", "message"),
     [
-        (None, r"record 9: got no label; expected one of \['no', 'yes', 'perhaps'\]"),
+        (None, r"record 9: got no label, expected one of \['no', 'yes', 'perhaps'\]"),
         (
             "maybe",
-            r"record 9: got the label 'maybe'; expected one of .*correct it, or list it in task\.labels",
+            r"record 9: got the label 'maybe', expected one of .*Correct it, or list it in "
+            r"task\.labels\.",
         ),
     ],
 )
@@ -127,7 +128,7 @@ def test_regression_is_squared_error_and_gives_numbers():
 def test_regression_needs_finite_numbers(label):
     task = task_of(bert(), "regression")
     got = "no label" if label is None else f"the label '{label}'"
-    with pytest.raises(DataError, match=f"record 4: got {got}; expected a finite number"):
+    with pytest.raises(DataError, match=f"record 4: got {got}, expected a finite number"):
         task.check([LabelledText("4", "the mill", label)])
 
 

@@ -14,7 +14,10 @@ from support.tokenizer import byte_level
         ({"strategy": "greedy", "length_penalty": 0.8}, r"decoding\.length_penalty: got 0\.8"),
         ({"strategy": "beam", "temperature": 0.7}, r"decoding\.temperature: got 0\.7 with strategy 'beam'"),
         ({"strategy": "greedy", "top_p": 0.9}, r"decoding\.top_p.*set decoding\.strategy=sample"),
-        ({"strategy": "beam", "beams": 1}, r"decoding\.beams: got 1.*2 or more.*strategy=greedy"),
+        (
+            {"strategy": "beam", "beams": 1},
+            r"decoding\.beams: got 1.*2 beams or more\. Set decoding\.strategy=greedy\.",
+        ),
         (
             {"min_new_tokens": 9, "max_new_tokens": 8},
             r"decoding\.min_new_tokens: got 9.*max_new_tokens \(8\)",

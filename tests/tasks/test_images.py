@@ -195,13 +195,17 @@ def test_refusals(records):
     vit = tiny_vision("vit")
     with pytest.raises(ConfigError, match=r"task\.name: got 'image_classification' on .*, which reads texts"):
         task_of(bert())
-    with pytest.raises(ConfigError, match=r"task\.augment: got 'crop'.*; give task\.resize"):
+    with pytest.raises(ConfigError, match=r"task\.augment: got 'crop'.*. Give task\.resize"):
         task_of(vit, augment=["crop"])
     with pytest.raises(ConfigError, match=r"task\.resize: got 20, smaller than the 32 pixels"):
         task_of(vit, resize=20)
     with pytest.raises(ConfigError, match=r"task\.name: got 'image_classification' with LabelledText"):
         task_of(vit).check([LabelledText("1", "text", "red")])
-    with pytest.raises(ConfigError, match=r"examples of pictures; .*method\.initialization=random"):
+    with pytest.raises(
+        ConfigError,
+        match=r"examples of pictures, expected another start\. Set "
+        r"method\.initialization=random\.",
+    ):
         task_of(vit).demonstrations(records, 1, 0)
     short = ImageClassificationTask(vit, ImageClassificationSettings(), ("blue", "green"))
     with pytest.raises(DataError, match="the label 'red'"):
@@ -239,7 +243,7 @@ def test_smaller_pictures_are_fewer_tokens(family, records):
 
 
 def test_sizes_that_cannot_be():
-    with pytest.raises(BackboneError, match=r"backbone\.image_size: got 20 for .*; expected a multiple of 8"):
+    with pytest.raises(BackboneError, match=r"backbone\.image_size: got 20 for .*, expected a multiple of 8"):
         load_backbone(tiny_vision_model("vit"), processor=PROCESSOR, image_size=20)
     with pytest.raises(BackboneError, match=r"24 for SwinModel \(.*expected 32, which it was made for"):
         load_backbone(tiny_vision_model("swin"), processor=PROCESSOR, image_size=24)

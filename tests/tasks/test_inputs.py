@@ -92,7 +92,7 @@ def test_a_text_is_tokenised_once(monkeypatch):
 def test_texts_without_tokens_are_refused_by_name():
     form = RowForm(bert(), 20)
     for first, second, message in (
-        ("", None, r"record 7: got a text without tokens \(''\); expected something to read"),
+        ("", None, r"record 7: got a text without tokens \(''\), expected a text that leaves tokens"),
         ("\u200b", "a", r"got a text without tokens"),
         ("a", "\u200b", r"got a second text without tokens"),
     ):
@@ -105,7 +105,7 @@ def test_texts_without_tokens_are_refused_by_name():
 def test_too_little_room_is_refused():
     with pytest.raises(ConfigError, match=r"task\.max_tokens: got 4, of which 3 .* expected at least 5"):
         RowForm(bert(), 4).row("a", "a", "")
-    with pytest.raises(ConfigError, match=r"expected at least 3; raise it"):
+    with pytest.raises(ConfigError, match=r"expected at least 3. Raise it"):
         RowForm(bert(), 2).row("a", None, "")
     assert len(RowForm(bert(), 5).row(A, B, "").ids) == 5
 
@@ -149,9 +149,9 @@ def test_words_that_vanish_are_refused_or_stood_in_for():
     with pytest.raises(DataError) as caught:
         form.words(words, "record 3")
     assert str(caught.value) == (
-        "record 3: got the word '\\u200b' (number 2), of which the tokenizer leaves nothing; expected words "
-        "that have tokens; remove it with its tag, or let an unknown token stand for it with "
-        "task.vanished=unknown"
+        "record 3: got the word '\\u200b' (number 2), of which the tokenizer leaves "
+        "nothing, expected words that have tokens. Remove it with its tag, or let an "
+        "unknown token stand for it with task.vanished=unknown."
     )
     ids, owners = form.words(words, "record 3", unknown=True)
     the, mill = bert().token_ids("the"), bert().token_ids("mill")
@@ -161,5 +161,5 @@ def test_words_that_vanish_are_refused_or_stood_in_for():
 
 def test_words_need_a_tokenizer_with_offsets(monkeypatch):
     monkeypatch.setattr(type(bert().tokenizer), "is_fast", False)
-    with pytest.raises(BackboneError, match="got a tokenizer without offsets; expected a fast tokenizer"):
+    with pytest.raises(BackboneError, match="got a tokenizer without offsets, expected a fast tokenizer"):
         RowForm(bert(), 50).words(["a"], "")

@@ -113,7 +113,7 @@ def test_a_head_for_other_labels_is_refused():
         (softprompt.head("sequence", LABELS), r"got a sequence head for \['no', 'yes'\]"),
         (softprompt.head("sequence", ("yes", "no", "perhaps")), r"got a sequence head for \['yes', 'no'"),
         (softprompt.head("token", ("no", "yes", "perhaps")), r"got a token head for"),
-        (softprompt.head("value"), r"got a value head;"),
+        (softprompt.head("value"), r"got a value head,"),
     ):
         prompt = softprompt.head_only(bert(), head=head)
         with pytest.raises(
@@ -124,7 +124,7 @@ def test_a_head_for_other_labels_is_refused():
             task.predict([LabelledText("1", "a")])
         with bert().prompted(prompt), pytest.raises(PromptError, match=got):
             task.loss([task.encode(LabelledText("1", "a", "no"))])
-    with pytest.raises(PromptError, match="task classification: got no head; expected a sequence head"):
+    with pytest.raises(PromptError, match="task classification: got no head, expected a sequence head"):
         task.check_head(softprompt.p_tuning_v2(bert(), 2))
 
 
@@ -132,7 +132,7 @@ def test_a_head_that_pools_otherwise_is_refused():
     prompt = softprompt.head_only(bert(), head=softprompt.head("sequence", LABELS, pooling="mean"))
     task_of(bert(), "classification", LABELS).check_head(prompt)
     task_of(bert(), "classification", LABELS, pooling="mean").check_head(prompt)
-    with pytest.raises(PromptError, match=r"task\.pooling: got 'last'; expected 'mean', by which the head"):
+    with pytest.raises(PromptError, match=r"task\.pooling: got 'last', expected 'mean', by which the head"):
         task_of(bert(), "classification", LABELS, pooling="last").check_head(prompt)
 
 
@@ -140,7 +140,7 @@ def test_the_head_that_a_task_asks_for():
     task = task_of(bert(), "classification", LABELS, pooling="mean", head_dropout=0.3)
     assert task.head == softprompt.head("sequence", LABELS, pooling="mean", dropout=0.3)
     assert task_of(bert(), "spans", head_dropout=0.1).head == softprompt.head("span")
-    with pytest.raises(PromptError, match=r"head\.labels: got nothing; expected at least two"):
+    with pytest.raises(PromptError, match=r"head\.labels: got no labels, expected at least two"):
         _ = task_of(bert(), "classification").head
     with pytest.raises(PromptError, match="each once"):
         _ = task_of(bert(), "tagging", ("O", "O")).head
@@ -154,9 +154,7 @@ def test_records_of_another_kind_are_refused():
         ("choice", (), LabelledText("1", "a", "b")),
         ("spans", (), LabelledText("1", "a", "b")),
     ):
-        message = (
-            rf"task\.name: got '{name}' with {type(record).__name__} records; expected data of \w+ records"
-        )
+        message = rf"task\.name: got '{name}' with {type(record).__name__} records, expected \w+ records"
         with pytest.raises(ConfigError, match=message):
             task_of(bert(), name, labels).check([record])
 
@@ -181,8 +179,9 @@ def test_positions_that_the_backbone_does_not_have_are_refused_with_the_record()
     with pytest.raises(ConfigError) as caught:
         task.check_positions([LabelledText("short", "the", "no"), long], 3, training=False)
     assert str(caught.value) == (
-        "record long: got 3 prompt positions and 126 tokens; expected at most 128 positions (BertModel has "
-        "no more); lower task.max_tokens or the prompt's length, or set method.positions=unshifted"
+        "record long: got 3 prompt positions and 126 tokens, expected at most 128 "
+        "positions together (BertModel has no more). Lower task.max_tokens or the "
+        "prompt's length, or set method.positions=unshifted."
     )
     task.check_positions([LabelledText("short", "the", "no")], 100, training=False)
 
@@ -194,13 +193,15 @@ def test_demonstrations_are_records_as_the_backbone_reads_them():
     assert drawn == task.demonstrations(records, 3, seed=4) != task.demonstrations(records, 3, seed=5)
     rows = [list(task.encode(record).rows[0].ids) for record in records]
     assert all(ids in rows for ids in drawn) and len({tuple(ids) for ids in drawn}) == 3
-    with pytest.raises(DataError, match=r"demonstrations: got 7 wanted; expected at most 6"):
+    with pytest.raises(DataError, match=r"demonstrations: got 7, expected at most"):
         task.demonstrations(records, 7, seed=0)
 
 
 def test_a_separator_that_would_be_ignored_is_refused():
     with pytest.raises(
-        ConfigError, match=r"task\.separator: got ' '; expected nothing: the tokenizer of BertModel"
+        ConfigError,
+        match=r"task\.separator: got ' ', expected no separator, since BertModel has tokens of "
+        r"its",
     ):
         task_of(bert(), "classification", LABELS, separator=" ")
     task_of(gpt2(), "classification", LABELS, separator=" ")

@@ -56,15 +56,15 @@ def test_a_label_outside_the_declared_set(tmp_path, refused, split):
     add(tmp_path / f"{split}.txt", json.dumps({"text": "the mill", "label": "maybe"}) + "\n")
     line = {"train": 7}.get(split, 5)
     assert refused(settings, DataError) == (
-        f"record {split}.txt:{line}: got the label 'maybe'; expected one of ['no', 'yes']; correct it, or "
-        "list it in task.labels"
+        f"record {split}.txt:{line}: got the label 'maybe', expected one of ['no', 'yes']. Correct it, or "
+        "list it in task.labels."
     )
 
 
 def test_a_label_that_only_the_test_set_has(tmp_path, refused):
     settings = settings_of("single", tmp_path)
     add(tmp_path / "test.txt", json.dumps({"text": "the mill", "label": "maybe"}) + "\n")
-    assert "got the label 'maybe'; expected one of ['no', 'yes']" in refused(settings, DataError)
+    assert "got the label 'maybe', expected one of ['no', 'yes']" in refused(settings, DataError)
 
 
 def test_labels_that_are_missing(tmp_path, refused):
@@ -77,7 +77,7 @@ def test_labels_that_are_missing(tmp_path, refused):
 
 def test_a_label_twice(tmp_path, refused):
     settings = settings_of("single", tmp_path, task={"labels": ["no", "yes", "no"]})
-    assert "head.labels: got ['no', 'yes', 'no']; expected at least two labels, each once" in refused(
+    assert "head.labels: got ['no', 'yes', 'no'], expected at least two labels, each once" in refused(
         settings, PromptError
     )
 
@@ -100,7 +100,7 @@ def test_a_text_without_tokens(tmp_path, refused):
 def test_a_tag_that_no_training_sentence_has(tmp_path, refused):
     settings = settings_of("tagging", tmp_path)
     add(tmp_path / "test.txt", "the\tO\nmill\tB-z\n")
-    assert "word 2: got the label 'B-z'; expected one of ['O', 'B-x', 'B-y', 'I-x']" in refused(
+    assert "word 2: got the label 'B-z', expected one of ['O', 'B-x', 'B-y', 'I-x']" in refused(
         settings, DataError
     )
 
@@ -130,13 +130,13 @@ def test_an_answer_that_is_not_in_its_context(tmp_path, refused):
 
 def test_a_question_without_answer_where_all_have_one(tmp_path, refused):
     settings = settings_of("spans", tmp_path, task={"unanswerable": False})
-    assert "got a question without answer" in refused(settings, DataError)
+    assert "got a question without an answer" in refused(settings, DataError)
 
 
 def test_a_number_that_is_none(tmp_path, refused):
     settings = settings_of("regression", tmp_path)
     add(tmp_path / "train.txt", json.dumps({"text": "a", "label": "high"}) + "\n")
-    assert "record train.txt:7: got the label 'high'; expected a finite number" in refused(
+    assert "record train.txt:7: got the label 'high', expected a finite number" in refused(
         settings, DataError
     )
 
@@ -144,7 +144,7 @@ def test_a_number_that_is_none(tmp_path, refused):
 def test_texts_and_prompt_longer_than_the_backbone(tmp_path, refused):
     settings = settings_of("single", tmp_path)
     add(tmp_path / "train.txt", json.dumps({"text": "mill " * 200, "label": "no"}) + "\n")
-    assert "got 3 prompt positions and 128 tokens; expected at most 128 positions" in refused(
+    assert "got 3 prompt positions and 128 tokens, expected at most 128 positions" in refused(
         settings, ConfigError
     )
 

@@ -40,7 +40,7 @@ def test_labels_are_the_settings_then_the_formats_then_the_datas():
 
 def test_one_label_is_none():
     with pytest.raises(
-        ConfigError, match=r"task\.labels: got \['yes'\] in the training data; expected at least two"
+        ConfigError, match=r"task\.labels: got \['yes'\] in the training data, expected at least two"
     ):
         labels_of(ClassificationSettings(), None, TEXTS[:1])
 
@@ -91,9 +91,9 @@ def test_the_template_is_the_methods_or_the_tasks(task, method, template):
 @pytest.mark.parametrize(
     ("task", "method", "message"),
     [
-        ({"template": MANUAL}, {"name": "p_tuning", "template": SOFT}, "leave one of the two out"),
-        ({"template": "manual"}, {"name": "p_tuning", "template": SOFT}, "leave one of the two out"),
-        ({}, {"name": "p_tuning", "template": 3}, "3, a count of slots; expected a template"),
+        ({"template": MANUAL}, {"name": "p_tuning", "template": SOFT}, "Leave one out"),
+        ({"template": "manual"}, {"name": "p_tuning", "template": SOFT}, "Leave one out"),
+        ({}, {"name": "p_tuning", "template": 3}, "3, a count of slots, expected a template"),
     ],
 )
 def test_two_templates_or_none_are_refused(task, method, message):

@@ -241,7 +241,7 @@ def test_the_answer_is_the_first_reference():
             r"record q: got the answer 'food' at .* 3",
         ),
         (replace(asking("food"), answers=(Answer("", 3),)), DataError, r"record q: got the answer ''"),
-        (replace(asking(), answered=False), DataError, r"record q: got no answers; expected answers, or"),
+        (replace(asking(), answered=False), DataError, r"record q: got no answers, expected answers, or"),
         (asking("food", context=" \u200b food"), None, ""),
         (replace(asking(), context="\u200b"), DataError, r"record q: got a context without tokens"),
         (asking("\u200b", context="a\u200bb"), DataError, r"record q: got the answer .*leaves no token"),
@@ -258,12 +258,14 @@ def test_answers_that_are_not_there_are_refused(record, error, message):
 
 def test_without_unanswerable_every_question_needs_an_answer():
     task_of(bert(), "spans").check([asking()])
-    with pytest.raises(DataError, match=r"got a question without answer; .* set task\.unanswerable=true"):
+    with pytest.raises(
+        DataError, match=r"got a question without an answer. .* Set task\.unanswerable=true\."
+    ):
         task_of(bert(), "spans", unanswerable=False).check([asking()])
 
 
 def test_windows_without_progress_are_refused():
-    with pytest.raises(ConfigError, match=r"task\.stride: got 64; expected less than max_tokens \(64\)"):
+    with pytest.raises(ConfigError, match=r"task\.stride: got 64, expected less than max_tokens \(64\)"):
         task_of(bert(), "spans", max_tokens=64, stride=64)
     task = task_of(bert(), "spans", max_tokens=30, stride=25)
     with pytest.raises(
@@ -279,7 +281,7 @@ def test_an_answer_that_no_window_holds_is_refused():
     record = asking(CONTEXT[20:70])
     task = task_of(bert(), "spans", max_tokens=40, stride=4)
     with pytest.raises(
-        DataError, match=r"record q: got an answer of \d+ tokens, which no window holds whole; .* at most 5"
+        DataError, match=r"record q: got an answer of \d+ tokens, which no window holds whole. .* at most 5"
     ):
         task.check([record])
     task.check([record], labelled=False)

@@ -110,7 +110,7 @@ def test_vanished_words_are_refused_or_tagged_too():
 def test_without_an_unknown_token_nothing_stands_in(monkeypatch):
     task = task_of(gpt2(), "tagging", TAGS, vanished="unknown")
     monkeypatch.setattr(task._form.__class__, "characters", lambda self, text: ([5, 6], [(0, 3), (6, 10)]))
-    with pytest.raises(DataError, match=r"remove it with its tag \(the tokenizer has no unknown token\)"):
+    with pytest.raises(DataError, match=r"Remove it with its tag \(the tokenizer has no unknown token\)"):
         task.encode(TaggedWords("5", ("the", "x", "mill"), ("O", "O", "O")))
 
 
@@ -119,9 +119,9 @@ def test_without_an_unknown_token_nothing_stands_in(monkeypatch):
     [
         (
             TaggedWords("6", ("a", "b"), ("O", "B-z")),
-            r"record 6, word 2: got the label 'B-z'; expected one of",
+            r"record 6, word 2: got the label 'B-z', expected one of",
         ),
-        (TaggedWords("6", ("a", "b"), ("O",)), r"record 6: got 1 tags for 2 words; expected one each"),
+        (TaggedWords("6", ("a", "b"), ("O",)), r"record 6: got 1 tags for 2 words, expected one tag for"),
         (TaggedWords("6", ("a", "b")), r"record 6: got 0 tags for 2 words"),
         (TaggedWords("6", ()), r"record 6: got a sentence without words"),
     ],

@@ -138,7 +138,8 @@ def test_a_marked_field_is_never_cut(bert):
     cut = template.encode(bert, values, n - 2, causal=False)
     assert shown(bert, cut) == ["[CLS]", *values["a"].split(), "great", "[MASK]", ".", "[SEP]"]
     message = (
-        "record 7: got 5 tokens in a, never to be cut; expected at most 4 beside the template's 5; allow more"
+        r"record 7: got 5 tokens in a, never to be cut, expected at most 4 tokens beside "
+        r"the template's 5\. Allow"
     )
     with pytest.raises(DataError, match=message):
         template.encode(bert, values, n - 3, causal=False, where="record 7")
@@ -190,14 +191,14 @@ def test_start_words_are_one_token_per_slot(gpt, bert):
     great, film = gpt(" great film")["input_ids"]
     assert template.start_ids(gpt) == {0: great, 1: film, 3: great}
     with pytest.raises(
-        ConfigError, match="2 slots that begin from 'great'; expected one slot per token: great"
+        ConfigError, match="2 slots that begin from 'great', expected one slot per token: great"
     ):
         Template.parse("[soft*2: great] [blank]").start_ids(bert)
 
 
 def test_a_missing_field(bert):
     with pytest.raises(
-        DataError, match=r"row 3: got no field 'premise'; .* premises, b; did you mean 'premises'"
+        DataError, match=r"row 3: got no field 'premise'. .* premises, b. Did you mean 'premises'"
     ):
         Template.parse("{premise} [blank]").encode(
             bert, {"premises": "x", "b": "y"}, 9, causal=False, where="row 3"
@@ -206,12 +207,12 @@ def test_a_missing_field(bert):
 
 @pytest.mark.parametrize("value", [None, 3, ["a"]])
 def test_a_field_that_is_no_text(bert, value):
-    with pytest.raises(DataError, match="in 'x'; expected a text"):
+    with pytest.raises(DataError, match="in 'x', expected a text"):
         Template.parse("{x} [blank]").encode(bert, {"x": value}, 9, causal=False)
 
 
 def test_a_record_without_text(any_kind):
-    with pytest.raises(DataError, match="got no text in a, b; expected text in at least one"):
+    with pytest.raises(DataError, match="got no text in a, b, expected text in at least one"):
         Template.parse("[soft] {a} and {b} [blank]").encode(
             any_kind, {"a": " ", "b": ""}, 99, causal=any_kind.mask_token is None
         )
@@ -221,23 +222,28 @@ def test_a_template_that_leaves_no_room(bert):
     template = Template.parse("[soft*3] {x} great [blank]")  # with [CLS] and [SEP] 7 tokens of its own
     assert len(template.encode(bert, {"x": "yes no"}, 8, causal=False).ids) == 8
     with pytest.raises(
-        ConfigError, match="got at most 7 tokens; expected 8 or more, which leaves room for the"
+        ConfigError, match=r"got room for 7 tokens, expected 8 or more, which leaves room for the"
     ):
         template.encode(bert, {"x": "yes no"}, 7, causal=False)
     assert len(Template.parse("[soft*3] [blank]").encode(bert, {}, 6, causal=False).ids) == 6
-    with pytest.raises(ConfigError, match="got at most 5 tokens; expected 6 or more; shorten the template"):
+    with pytest.raises(
+        ConfigError, match=r"got room for 5 tokens, expected 6 or more\. Shorten the template,"
+    ):
         Template.parse("[soft*3] [blank]").encode(bert, {}, 5, causal=False)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{x} [blank] .", "got '.' behind [blank]; expected nothing: a causal model reads only what stands"),
+        (
+            "{x} [blank] .",
+            "got '.' behind [blank], expected nothing, since a causal model reads only what stands",
+        ),
         ("[blank] {x}", "got {x} behind [blank]"),
         ("{x} [blank] [soft]", "got [soft] behind [blank]"),
         ("{x} [blank][sep]", "got [sep] behind [blank]"),
         (" [blank]", "got nothing before [blank]"),
-        ("{x} [sep] [blank]", "got [sep], and a tokenizer without a separator token"),
+        ("{x} [sep] [blank]", "got [sep] for a tokenizer without a separator token"),
     ],
 )
 def test_what_a_causal_model_cannot_take(gpt, text, message):
@@ -256,9 +262,11 @@ def test_a_masked_model_needs_a_mask_token(gpt):
 
 def test_counts_of_blanks(gpt, bert):
     template = Template.parse("{x} [blank]")
-    with pytest.raises(ConfigError, match="n_blanks=2; expected 1: a causal model's blank takes no token"):
+    with pytest.raises(
+        ConfigError, match="n_blanks=2, expected 1, since a causal model's blank takes no token"
+    ):
         template.encode(gpt, {"x": "a"}, 99, causal=True, n_blanks=2)
-    with pytest.raises(ConfigError, match="n_blanks=0; expected at least 1"):
+    with pytest.raises(ConfigError, match="n_blanks=0, expected at least 1"):
         template.encode(bert, {"x": "a"}, 99, causal=False, n_blanks=0)
 
 
@@ -275,14 +283,16 @@ def test_null_templates():
 
 def test_bad_null_templates():
     with pytest.raises(
-        ConfigError, match=r"null_template.fields: got \[\]; expected a list with at least one"
+        ConfigError, match=r"null_template.fields: got \[\], expected a list with at least one"
     ):
         null_template([])
     with pytest.raises(ConfigError, match=r"null_template\.fields: got 'sentence'"):
         null_template("sentence")
-    with pytest.raises(ConfigError, match="before_blank: got 3; expected 0 to 2"):
+    with pytest.raises(ConfigError, match="before_blank: got 3, expected 0 to 2"):
         null_template(["p", "h"], before_blank=3)
-    with pytest.raises(ConfigError, match="before_blank: got 1; expected 2: a causal model's blank is last"):
+    with pytest.raises(
+        ConfigError, match="before_blank: got 1, expected 2, since a causal model's blank is last"
+    ):
         null_template(["p", "h"], causal=True, before_blank=1)
 
 

@@ -24,7 +24,7 @@ def test_tokens_with_and_without_a_space(gpt):
 
 def test_single_words_name_their_pieces(gpt):
     verbalizer = Verbalizer({"positive": ["great"], "negative": ["terrible", "notable"]}, where="task.words")
-    message = r"task\.words\.negative: got 'notable', which is \d tokens \(Ġno t a.*; expected a single token"
+    message = r"task\.words\.negative: got 'notable', which is \d tokens \(Ġno t a.*, expected a single token"
     with pytest.raises(ConfigError, match=message):
         verbalizer.tokens(gpt, spaced=True, single=True)
     tokens = Verbalizer({"yes": "Yes", "no": ["No"]}).tokens(gpt, spaced=True, single=True)
@@ -34,17 +34,17 @@ def test_single_words_name_their_pieces(gpt):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({}, "verbalizer: got 0 labels; expected words for at least two labels"),
+        ({}, "verbalizer: got 0 labels, expected words for at least two labels"),
         ({"a": ["x"]}, "verbalizer: got 1 labels"),
-        ({"a": ["x"], "b": []}, "verbalizer.b: got no words; expected at least one word"),
-        ({"a": ["x"], "b": [" x"]}, "verbalizer.b: got ' x'; expected a word without white space around it"),
-        ({"a": ["x"], "b": ""}, "verbalizer.b: got ''; expected a word"),
-        ({"a": ["x"], "b": [True]}, "verbalizer.b: got True; expected a word"),
+        ({"a": ["x"], "b": []}, "verbalizer.b: got no words, expected at least one word"),
+        ({"a": ["x"], "b": [" x"]}, "verbalizer.b: got ' x', expected a word without white space around it"),
+        ({"a": ["x"], "b": ""}, "verbalizer.b: got '', expected a word"),
+        ({"a": ["x"], "b": [True]}, "verbalizer.b: got True, expected a word"),
         (
             {"a": ["x", "y"], "b": ["y"]},
-            "verbalizer.b: got 'y', which 'a' has too; expected words that differ",
+            "verbalizer.b: got 'y', which 'a' has too, expected words that differ",
         ),
-        ({"a": ["x", "x"], "b": ["y"]}, "verbalizer.a: got 'x' twice; expected words that differ, each once"),
+        ({"a": ["x", "x"], "b": ["y"]}, "verbalizer.a: got 'x' twice, expected words that differ, each once"),
     ],
 )
 def test_mistakes(words, message):
@@ -79,7 +79,7 @@ def test_scores_are_means_or_log_sums():
     torch.testing.assert_close(mean[:1], torch.tensor(expected))
     torch.testing.assert_close(total.exp(), torch.tensor([[0.6, 0.1], [0.6, 0.3]]))
     torch.testing.assert_close(verbalizer.score(probs[0].log(), "sum"), total[0])
-    with pytest.raises(ConfigError, match=r"verbalizer\.reduction: got 'max'; expected 'mean' or 'sum'"):
+    with pytest.raises(ConfigError, match=r"verbalizer\.reduction: got 'max', expected 'mean' or 'sum'"):
         verbalizer.score(probs.log(), "max")
 
 
@@ -96,7 +96,7 @@ def test_words_of_several_tokens_are_products():
     assert scores.shape == (2, 2)
     torch.testing.assert_close(scores[:, 1], by_hand)
     torch.testing.assert_close(word_log_probs(log_probs[:, :1], [(4,), (5,)]), log_probs[:, 0, 4:6])
-    with pytest.raises(ConfigError, match="a word of 2 tokens; expected 3, one per position"):
+    with pytest.raises(ConfigError, match="a word of 2 tokens, expected 3, one per position"):
         word_log_probs(log_probs, [(1, 2, 3), (1, 2)])
 
 
@@ -115,6 +115,6 @@ def test_null_verbalizers_are_single_tokens_and_differ(any_kind, spaced):
 
 def test_more_labels_than_words(albert):
     with pytest.raises(
-        ConfigError, match=r"null_verbalizer: got 500 labels, and \d+ words in the vocabulary"
+        ConfigError, match=r"null_verbalizer: got 500 labels for \d+ words of the vocabulary, expected"
     ):
         null_verbalizer([str(i) for i in range(500)], albert, 0)

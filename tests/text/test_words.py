@@ -25,7 +25,7 @@ def test_a_space_makes_no_difference_to_wordpiece(bert, roberta, albert):
 @pytest.mark.parametrize("word", ["", " ", " great", "great\n"])
 def test_white_space_around_a_word(gpt, word):
     with pytest.raises(
-        ConfigError, match=r"task\.word: got .*; expected a word without white space around it"
+        ConfigError, match=r"task\.word: got .*, expected a word without white space around it"
     ):
         word_ids(gpt, word, spaced=True, where="task.word")
 
@@ -46,13 +46,13 @@ def test_allowed_words_agree_with_word_ids(any_kind):
         if single:
             assert set(allowed_ids(any_kind, words, spaced).ids) == single
         else:
-            with pytest.raises(ConfigError, match="got 7 words, none a single token"):
+            with pytest.raises(ConfigError, match="got 7 words, none of them a single token"):
                 allowed_ids(any_kind, words, spaced)
 
 
 def test_no_allowed_words(gpt):
     with pytest.raises(
-        ConfigError, match=r"data\.vocabulary: got 1 words, none a single token; expected at least"
+        ConfigError, match=r"data\.vocabulary: got 1 words, none of them a single token, expected at least"
     ):
         allowed_ids(gpt, ["Ouagadougou"], spaced=True, where="data.vocabulary")
     with pytest.raises(ConfigError, match="got 0 words"):

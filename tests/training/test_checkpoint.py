@@ -79,7 +79,7 @@ def test_a_damaged_newest_falls_back_and_all_damaged_is_refused(tmp_path, damage
     damage(tmp_path / "step-00000005")
     with pytest.raises(TrainingError, match=re.escape(reason)) as caught:
         store.newest()
-    assert str(tmp_path) in str(caught.value) and "delete the run folder" in str(caught.value)
+    assert str(tmp_path) in str(caught.value) and "Delete the run folder" in str(caught.value)
 
 
 def tamper(folder):
@@ -105,8 +105,8 @@ def test_a_full_disk_names_the_folder_and_keeps_the_last_good_one(tmp_path, monk
     with pytest.raises(TrainingError) as caught:
         store.save(make(10))
     assert str(caught.value) == (
-        f"{tmp_path}: got a full disk; expected room for the run's files; free some space and resume; "
-        f"the last good checkpoint is {tmp_path / 'step-00000005'}"
+        f"{tmp_path}: got a full disk, expected room for the run's files. Free some space and resume "
+        f"(the last good checkpoint is {tmp_path / 'step-00000005'})."
     )
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000005"]
     same(store.newest(), make(5))
@@ -115,7 +115,8 @@ def test_a_full_disk_names_the_folder_and_keeps_the_last_good_one(tmp_path, monk
 def test_other_write_errors_are_reported_too(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(
-        TrainingError, match="expected a folder that can be written; there is no checkpoint yet"
+        TrainingError,
+        match=r"expected a folder that can be written\. Check its permissions \(there is no checkpoint yet",
     ):
         Checkpoints(tmp_path / "file").save(make(1))
 

@@ -129,20 +129,20 @@ def test_a_run_says_what_it_drew_and_begins_there_again(backbone, tmp_path, meth
 def test_a_task_with_a_head_is_refused(backbone):
     labels = ClassificationSettings(labels=["a", "b"])
     task = build_task(backbone, labels, DecodingSettings(), ("a", "b"), ("text",))
-    with pytest.raises(ConfigError, match=r"method\.draws: got 2, for a task with a head; expected 1"):
+    with pytest.raises(ConfigError, match=r"method\.draws: got 2 for a task with a head, expected 1,"):
         best_start(backbone, task, [], 1, 2, lambda examples: None, PROCESSES, 0)  # type: ignore[arg-type, return-value]
 
 
 def test_too_few_records_are_refused(backbone):
     task = build_task(backbone, GenerationSettings(), DecodingSettings())
     records = pairs([Record(str(i), f"text {i}", ["answer"]) for i in range(4)])
-    with pytest.raises(DataError, match="3 wanted; expected at most 2"):
+    with pytest.raises(DataError, match="got 3, expected at most 2"):
         best_start(backbone, task, records, 3, 2, lambda examples: None, PROCESSES, 0)  # type: ignore[arg-type, return-value]
 
 
 @pytest.mark.parametrize("start", ["vocabulary", "text: a", "random"])
 def test_draws_without_examples_are_refused(tmp_path, start):
     with pytest.raises(
-        ConfigError, match=r"method\.draws: got 4 with initialization '.*'; expected it only with"
+        ConfigError, match=r"method\.draws: got 4 with initialization '.*', expected an initialization"
     ):
         settings(tmp_path, {"initialization": start, "draws": 4})

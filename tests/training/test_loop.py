@@ -294,7 +294,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_p
     assert message.startswith(
         f"training step 5: got loss {value} and gradient norm nan at learning rate 0.0318"
     )
-    assert "expected finite numbers; lower training.learning_rate" in message
+    assert "expected finite numbers. Lower training.learning_rate" in message
     assert message.endswith("the last checkpoint is of step 3")
     stored = newest(tmp_path)
     assert stored.step == 3
@@ -304,7 +304,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_p
 def test_a_development_loss_that_is_no_number_stops_too(tmp_path):
     setup = Setup(tmp_path, evaluate=lambda prompt, check: {"loss": math.nan})
     with pytest.raises(
-        TrainingError, match=r"training step 0: got loss nan on the development set; .*no checkpoint"
+        TrainingError, match=r"training step 0: got loss nan on the development set. .*no checkpoint"
     ):
         setup.loop.run()
 
@@ -367,12 +367,14 @@ def test_other_training_pairs_or_another_prompt_are_refused(tmp_path):
     other = Setup(tmp_path)
     other.examples.pop()
     with pytest.raises(
-        TrainingError, match="the training pairs: got others than the checkpoint was made from"
+        TrainingError, match="the training pairs: got other pairs than the checkpoint was made from"
     ):
         other.resume(tmp_path)
     wider = Setup(tmp_path)
     wider.prompt.vectors = torch.nn.Parameter(torch.zeros(4, 4))
-    with pytest.raises(TrainingError, match="the checkpoint's tensors: got some that do not fit the prompt"):
+    with pytest.raises(
+        TrainingError, match=r"the checkpoint's tensors: got tensors that do not fit the prompt"
+    ):
         wider.resume(tmp_path)
 
 

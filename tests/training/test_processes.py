@@ -80,8 +80,8 @@ def test_launched_processes_are_joined_without_a_gpu_too_or_refused(monkeypatch,
         with pytest.raises(ConfigError) as caught:
             Processes()
         assert str(caught.value) == (
-            "the launcher: got 2 processes, of which accelerate joins 1; expected devices on which they can "
-            "work together; start one process, or set ACCELERATE_USE_CPU=true"
+            "the launcher: got 2 processes, of which accelerate joins 1, expected devices on "
+            "which they can work together. Start one process, or set ACCELERATE_USE_CPU=true."
         )
     assert given == {"mixed_precision": "no", "cpu": True}
     monkeypatch.delenv("RANK")
@@ -103,6 +103,6 @@ def test_a_device_that_contradicts_the_launcher_is_refused(monkeypatch):
     with pytest.raises(ConfigError) as caught:
         Processes("cuda")
     assert str(caught.value) == (
-        "backbone.device: got 'cuda'; expected none, or the launcher's cpu, with 2 processes; "
-        "let `accelerate launch` choose the devices"
+        "backbone.device: got 'cuda', expected no device, or the launcher's cpu, with 2 "
+        "processes. Let `accelerate launch` choose the devices."
     )

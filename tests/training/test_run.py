@@ -308,19 +308,19 @@ def test_folders_that_hold_something_are_refused(tmp_path, parts):
     with pytest.raises(TrainingError) as caught:
         run(settings(tmp_path))
     assert str(caught.value) == (
-        f"{folder}: got a finished run; expected a new or empty folder; "
-        "choose another name, or resume this run"
+        f"{folder}: got a finished run, expected a new or empty folder. "
+        "Choose another name, or resume this run."
     )
     (folder / "result.json").unlink()
-    with pytest.raises(TrainingError, match="got a run that did not finish; expected a new or empty folder"):
+    with pytest.raises(TrainingError, match="got a run that did not finish, expected a new or empty folder"):
         run(settings(tmp_path))
     (folder / "settings.yaml").unlink()
     with pytest.raises(
-        TrainingError, match=r"got other files; expected a new or empty folder; choose another name$"
+        TrainingError, match=r"got other files, expected a new or empty folder. Choose another name\.$"
     ):
         run(settings(tmp_path))
     with pytest.raises(
-        TrainingError, match=r"got no settings.yaml; expected a run to resume; leave out resume"
+        TrainingError, match=r"got no settings.yaml, expected a run to resume. Leave resume out"
     ):
         run(settings(tmp_path), resume=True)
 
@@ -333,8 +333,8 @@ def test_resuming_with_other_settings_names_them_before_anything_is_loaded(tmp_p
         run(settings(tmp_path, learning_rate=0.5, seed=3), resume=True)
     assert str(caught.value) == (
         f"{tmp_path / 'one'}: got other settings: training.learning_rate (0.01 there, 0.5 now), "
-        "training.seed (0 there, 3 now); expected those that the run began with; "
-        "put them back, or give this run another name"
+        "training.seed (0 there, 3 now), expected the settings that the run began with. "
+        "Put them back, or give this run another name."
     )
 
 
@@ -398,7 +398,8 @@ def test_a_full_disk_while_logging_or_finishing(tmp_path, parts, monkeypatch):
     write = disk.write_synced
     monkeypatch.setattr(disk, "write_synced", full)
     with pytest.raises(
-        TrainingError, match=r"one: got a full disk; .*free some space and resume; the checkpoints are kept"
+        TrainingError,
+        match=r"one: got a full disk. .*files\. Free some space and resume \(the checkpoints are",
     ):
         run(settings(tmp_path))
     monkeypatch.undo()
@@ -407,7 +408,7 @@ def test_a_full_disk_while_logging_or_finishing(tmp_path, parts, monkeypatch):
 def test_a_metric_that_cannot_be_computed_is_no_reason_to_pick_by(tmp_path, parts):
     chosen = settings(tmp_path, metrics=["meteor"], select="meteor")
     with pytest.raises(
-        TrainingError, match=r"training\.select: got 'meteor'; .*its scorer says: meteor needs a Java"
+        TrainingError, match=r"training\.select: got 'meteor'. .*its scorer says: meteor needs a Java"
     ):
         run(chosen)
 
@@ -417,7 +418,7 @@ def test_a_metric_that_cannot_be_computed_is_no_reason_to_pick_by(tmp_path, part
     [
         (
             {"patience": 2},
-            "training.patience: got 2 without a development set; expected data.dev or data.dev_share",
+            "training.patience: got 2 without a development set, expected data.dev or data.dev_share",
         ),
         ({"select": "bleu"}, "training.select: got 'bleu' without a development set"),
         ({"evaluate_every": 7}, "training.evaluate_every: got 7 without a development set"),
@@ -431,7 +432,7 @@ def test_settings_that_need_a_development_set(tmp_path, parts, training, message
 
 def test_no_training_pairs(tmp_path, parts):
     parts.splits = replace(SPLITS, train=[])
-    with pytest.raises(ConfigError, match=r"data\.train: got no training pairs; expected at least one"):
+    with pytest.raises(ConfigError, match=r"data\.train: got no training pairs, expected at least one"):
         run(settings(tmp_path))
 
 

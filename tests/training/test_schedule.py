@@ -30,8 +30,8 @@ def test_a_warmup_as_long_as_the_run_is_refused():
     with pytest.raises(ConfigError) as caught:
         check_warmup(10, TrainingSettings(steps=10, warmup_steps=10))
     assert str(caught.value) == (
-        "training.warmup_steps: got 10; expected fewer than the run's 10 steps; "
-        "shorten the warm-up or train longer"
+        "training.warmup_steps: got 10, expected fewer than the run's 10 steps. Shorten "
+        "the warm-up or train longer."
     )
     check_warmup(11, TrainingSettings(steps=11, warmup_steps=10))
 

@@ -139,13 +139,14 @@ def test_one_process_is_refused(tmp_path):
     with pytest.raises(ConfigError) as caught:
         run(given)
     assert str(caught.value) == (
-        "backbone.shard: got true in one process; expected several to share the layers out to; start the run "
-        "with `accelerate launch -m softprompt.cli.app train ...`, or leave shard out"
+        "backbone.shard: got true in a single process, expected several processes to share the "
+        "layers out to. Start the run with `accelerate launch -m softprompt.cli.app train ...`, "
+        "or leave shard out."
     )
     backbone = load(given.backbone, "cpu")
     backbone.sharded = True
     whole = parse_run(settings(tmp_path, llama(tmp_path / "model"), "two", False))
-    with pytest.raises(ConfigError, match=r"backbone.shard: got false, and a backbone that is shared out"):
+    with pytest.raises(ConfigError, match=r"backbone.shard: got false for a backbone that is shared out"):
         run(whole, backbone=backbone)
 
 
@@ -153,10 +154,10 @@ def test_a_trunk_cache_and_several_tasks_are_refused(tmp_path):
     given = settings(tmp_path, llama(tmp_path / "model"), "cached", True)
     given["training"] = {**given["training"], "trunk_cache": {"store": "memory", "limit": "1 MB"}}
     with pytest.raises(
-        ConfigError, match=r"training.trunk_cache: got it with backbone.shard: what a process"
+        ConfigError, match=r"training.trunk_cache: got a trunk cache with backbone\.shard, where"
     ):
         parse_run(given)
-    with pytest.raises(ValueError, match=r"backbone.shard: got it with several tasks: which prompts"):
+    with pytest.raises(ValueError, match=r"backbone.shard: got true with several tasks, where the prompts"):
         MixtureSettings.model_validate(
             {
                 "backbone": given["backbone"],
@@ -209,7 +210,7 @@ def test_a_launch_that_would_wrap_the_prompt_is_refused(monkeypatch, kind):
     with pytest.raises(ConfigError) as caught:
         Processes()
     assert str(caught.value) == (
-        f"accelerate launch: got {kind}, which wraps what is trained; expected plain processes: only the "
-        "frozen layers are shared out, and the prompt stays whole; leave it out of the launch, and set "
-        "backbone.shard=true"
+        f"accelerate launch: got {kind}, which wraps what is trained, expected plain processes, since "
+        "only the frozen layers are shared out and the prompt stays whole. Leave that out of the launch, "
+        "and set backbone.shard=true."
     )

@@ -46,7 +46,9 @@ def class_attention(backbone: Backbone, pixel_values: Tensor, layer: int = -1) -
     vision = backbone.vision
     if vision is None or not vision.n_special or vision.windowed:
         why = "reads texts" if vision is None else "has no class token that sees the picture"
-        raise BackboneError("class_attention", f"{backbone.spec.name}, which {why}", "one with a class token")
+        raise BackboneError(
+            "class_attention", f"{backbone.spec.name}, which {why}", "a backbone with a class token"
+        )
     n_layers = len(vision.layers)
     if not -n_layers <= layer < n_layers:
         raise BackboneError("layer", layer, f"{-n_layers} to {n_layers - 1}")

@@ -98,7 +98,7 @@ class Backbone:
         if self._tokenizer is None:
             raise BackboneError(
                 "backbone.tokenizer",
-                "none",
+                "a backbone without a tokenizer",
                 "a tokenizer",
                 "pass tokenizer=... to load_backbone with a live model",
             )
@@ -110,7 +110,7 @@ class Backbone:
         if self._pixels is None:
             raise BackboneError(
                 "backbone.processor",
-                "none",
+                "a backbone without an image processor",
                 "an image processor",
                 "pass processor=... to load_backbone, or put preprocessor_config.json beside the weights",
             )
@@ -289,7 +289,7 @@ class Backbone:
             raise BackboneError(
                 "prompted",
                 "a second session of this thread inside the first",
-                "one at a time",
+                "one session at a time",
                 "pass a list of prompts with rows=..., or leave the first before",
             )
         # Rows without any prompt are all alike.
@@ -306,7 +306,12 @@ class Backbone:
             BackboneError: another cache is in use.
         """
         if self._outputs.cache is not None:
-            raise BackboneError("cached", "a second cache inside the first", "one at a time")
+            raise BackboneError(
+                "cached",
+                "a second activation cache inside the first",
+                "one activation cache at a time",
+                "leave the first before the next",
+            )
         self._outputs.cache = cache
         try:
             yield
@@ -332,7 +337,10 @@ class Backbone:
         session = self._gate.session
         if session is None:
             raise BackboneError(
-                "active_rows", "a call outside `with backbone.prompted(...)`", "one inside", "enter it first"
+                "active_rows",
+                "a call outside `with backbone.prompted(...)`",
+                "a call inside it",
+                "enter the session first",
             )
         return active_rows(session.prompts, session.rows_for(batch), batch)
 

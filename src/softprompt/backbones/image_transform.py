@@ -69,7 +69,9 @@ class PixelForm:
         normalise = settings.get("do_normalize", True)
         mean, std = settings.get("image_mean"), settings.get("image_std")
         if normalise and (mean is None or std is None):
-            raise BackboneError("backbone.processor", "no image_mean and image_std", "both, by channel")
+            raise BackboneError(
+                "backbone.processor", "no image_mean and image_std", "both, a number for each channel"
+            )
         rescale = settings.get("do_rescale", True)
         resample = settings.get("resample")
         form = cls(
@@ -176,7 +178,7 @@ def _try(processor: Any, form: PixelForm) -> None:
         return
     raise BackboneError(
         "backbone.processor",
-        f"{type(processor).__name__}, which does something else than {', '.join(_KNOWN)} say",
+        f"{type(processor).__name__}, which does more than its settings ({', '.join(_KNOWN)}) say",
         "a processor that does these steps alone (ViT's, DeiT's, BEiT's, CLIP's, SigLIP's, Bit's)",
         "pass processor={...}, its settings as a mapping, to have them followed as they are",
     )

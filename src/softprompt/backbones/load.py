@@ -127,7 +127,9 @@ def _frozen(
     if image_size is None:
         return Backbone(model, tokenizer, name, form)
     if not reads_pictures(model):
-        raise BackboneError("backbone.image_size", f"{image_size} for {name}, which reads texts", "none")
+        raise BackboneError(
+            "backbone.image_size", f"{image_size} for {name}, which reads texts", "no image_size"
+        )
     if form is None:
         do = "pass processor=... to load_backbone"
         raise BackboneError("backbone.image_size", f"{image_size} without a processor", "a processor", do)

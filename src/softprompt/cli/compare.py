@@ -43,13 +43,17 @@ def compare(
     from softprompt.training.disk import write_atomically, writing
 
     if len(runs) < 2:
-        raise ConfigError("compare", f"{len(runs)} runs", "at least 2")
+        raise ConfigError("compare", f"{len(runs)} runs", "at least 2 runs")
     names = name or [None] * len(runs)
     if len(names) != len(runs):
-        raise ConfigError("--name", f"{len(names)} names for {len(runs)} runs", "one for each, or none")
+        raise ConfigError(
+            "--name", f"{len(names)} names for {len(runs)} runs", "one name for each run, or none at all"
+        )
     found = [tables.read_parts(folder, called) for folder, called in zip(runs, names, strict=True)]
     if len({run.name for run in found}) < len(found):
-        raise ConfigError("compare", "two runs of one name", "names that differ", "give --name for each run")
+        raise ConfigError(
+            "compare", "two runs of the same name", "names that differ", "give --name for each run"
+        )
     tables.check_alike(found)
     # Runs without test sets still have what they were picked by.
     chosen = metric or next(iter(found[0].metrics), tables.DEVELOPMENT)

@@ -69,7 +69,9 @@ def evaluate(
     from softprompt.training.progress import RunProgress
 
     if no_prompt and demonstrations is not None:
-        raise ConfigError("--no-prompt", "it with --demonstrations", "one of the two", "leave one out")
+        raise ConfigError(
+            "--no-prompt", "both --no-prompt and --demonstrations", "one of the two", "leave one out"
+        )
     baseline = no_prompt or demonstrations is not None
     place = locate(target, recipe, overrides or [], needs_prompt=not baseline)
     console, settings = Console(), place.settings
@@ -80,8 +82,13 @@ def evaluate(
     n_records = len(records)
     records = task.usable(records)
     if not records:
-        got = f"{n_records} records, none with an answer in the vocabulary"
-        raise ConfigError(f"data.{split.value}", got, "at least one", "allow more with task.vocabulary")
+        got = f"{n_records} records, none of them with an answer in the vocabulary"
+        raise ConfigError(
+            f"data.{split.value}",
+            got,
+            "at least one record with such an answer",
+            "allow more words with task.vocabulary",
+        )
     train = task.usable(train)
     task.check(records)
     prompt = _system(backbone, task, place.prompt, demonstrations, train, settings)
@@ -174,7 +181,7 @@ def _whole_questions(records: list[Any], limit: int) -> list[Any]:
             return taken
     n_first = len(next(iter(questions.values())))
     raise ConfigError(
-        "--limit", limit, f"at least {n_first}: records of one question are scored together", "raise it"
+        "--limit", limit, f"at least {n_first}, since records of one question are scored together", "raise it"
     )
 
 
@@ -187,9 +194,9 @@ def _check_baseline(settings: "RunSettings", baseline: bool) -> None:
     if baseline and settings.task.name != "generation" and not of_words:
         raise ConfigError(
             "--no-prompt, --demonstrations",
-            f"one of them for task '{settings.task.name}', whose answer a trained head gives",
+            f"one of the two for task '{settings.task.name}', whose answer a trained head gives",
             "a prompt with its head",
-            "train the baseline instead, with --set method.name=head_only",
+            "train the baseline instead: --set method.name=head_only",
         )
 
 

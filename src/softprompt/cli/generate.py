@@ -46,8 +46,8 @@ def generate(
         raise PromptError(
             str(folder),
             f"a prompt{with_head} for task '{settings.task.name}'",
-            "one that writes texts",
-            "use softprompt predict",
+            "a prompt that writes texts",
+            "use `softprompt predict`",
         )
     records = [Record(f"text {i + 1}", source, ()) for i, source in enumerate(text or _lines())]
 
@@ -81,5 +81,10 @@ def _lines() -> list[str]:
         ) from None
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
-        raise DataError("standard input", "no text", "a source text a line", "or give the texts as arguments")
+        raise DataError(
+            "standard input",
+            "no text",
+            "a source text on each line",
+            "pipe some in, or give the texts as arguments",
+        )
     return lines

@@ -118,7 +118,7 @@ def _folder(found: "list[Place]", output: Path | None) -> Path:
 
     names = [place.settings.name for place in found]
     if len(set(names)) < len(names):
-        raise ConfigError("look", "two runs of one name", "names that differ")
+        raise ConfigError("look", "two runs of the same name", "names that differ")
     first = found[0].settings
     for place in found[1:]:
         for what in ("backbone", "data", "task"):
@@ -127,12 +127,14 @@ def _folder(found: "list[Place]", output: Path | None) -> Path:
             if not alike:
                 raise ConfigError(
                     "look", f"{names[0]} and {place.settings.name} with different {what} settings",
-                    "runs on one backbone and the same pictures", "look at each alone",
+                    "runs on one backbone and the same pictures", "look at each run alone",
                 )  # fmt: skip
     if output is not None:
         return output
     if len(found) > 1:
-        raise ConfigError("--output", "nothing, for several runs", "a folder", "give --output FOLDER")
+        raise ConfigError(
+            "--output", "no folder for the pages of several runs", "a folder", "give --output FOLDER"
+        )
     return found[0].output / "look"
 
 

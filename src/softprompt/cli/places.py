@@ -43,12 +43,15 @@ def locate(target: Path | None, recipe: Path | None, overrides: list[str], needs
         key = override.partition("=")[0].strip()
         if key.partition(".")[0] in _PAST and key != "training.seed":
             raise ConfigError(
-                "--set", key, "a setting of decoding, data, metrics, task or backbone", "train anew for it"
+                "--set",
+                key,
+                "a setting of decoding, data, metrics, task or backbone",
+                "train anew to change others",
             )
     if target is not None and (target / SETTINGS).is_file():
         if recipe is not None:
             raise ConfigError(
-                "--recipe", str(recipe), f"none beside {target}, which has its own", "leave it out"
+                "--recipe", str(recipe), f"no recipe beside {target}, which has its own", "leave it out"
             )
         if needs_prompt:
             _check_prompt(target)
@@ -59,7 +62,10 @@ def locate(target: Path | None, recipe: Path | None, overrides: list[str], needs
         raise PromptError(str(target), got, "a run folder or a prompt folder")
     if target is not None and not needs_prompt:
         raise ConfigError(
-            str(target), "a prompt for a measurement without it", "a run folder or none", "leave it out"
+            str(target),
+            "a prompt folder for a measurement without a prompt",
+            "a run folder or nothing",
+            "leave it out",
         )
     if recipe is None:
         what = "a prompt folder alone" if target is not None else "nothing"
@@ -68,7 +74,9 @@ def locate(target: Path | None, recipe: Path | None, overrides: list[str], needs
         )
     if needs_prompt and target is None:
         raise ConfigError(
-            "evaluate", "a recipe alone", "a prompt folder before it, or --no-prompt or --demonstrations K"
+            "evaluate",
+            "a recipe and nothing to measure",
+            "a prompt folder before --recipe, or --no-prompt or --demonstrations K",
         )
     settings = load_run(recipe, overrides)
     return Place(settings, target, settings.output / f"{settings.name}-evaluation")
@@ -113,12 +121,12 @@ def _check_prompt(run: Path) -> None:
         parts = sorted(path.parents[1].name for path in run.glob(f"*/{PROMPT}/{CARD}"))
         if parts:
             one = f"the folder of one of them: {', '.join(parts)}"
-            raise PromptError(str(run), "a run over several tasks", one, f"e.g. {run / parts[0]}")
+            raise PromptError(str(run), "a run over several tasks", one, f"use e.g. {run / parts[0]}")
         raise PromptError(
             str(run),
             "a run without a prompt",
             "a finished run",
-            "finish it with softprompt train RECIPE --resume",
+            "finish it with `softprompt train RECIPE --resume`",
         )
 
 

@@ -74,7 +74,7 @@ def predict(
     of_blank = card.task.get("name") in BLANKS
     if card.head is None and not of_blank:
         raise PromptError(
-            str(folder), "a prompt without a head", "one that has it", "use softprompt generate"
+            str(folder), "a prompt without a head", "a prompt with a head", "use `softprompt generate`"
         )
     # A prompt that was made by hand may know its task only by its head.
     name = TASK_OF_HEAD[card.head.kind] if card.head is not None else card.task["name"]
@@ -134,22 +134,22 @@ def records_of(
     ):
         if given and task not in tasks:
             raise ConfigError(
-                option, f"it for task '{task}'", f"it for {', '.join(tasks)} only", "leave it out"
+                option, f"the option for task '{task}'", f"task {' or '.join(tasks)}", "leave it out"
             )
     if task == "image_classification":
         return [picture_record(Path(text), text) for text in texts]
     if len(texts) > 1:
         got = f"{len(texts)} texts for task '{task}'"
-        raise ConfigError("TEXT", got, "one", "put it into quotation marks")
+        raise ConfigError("TEXT", got, "one text", "put it into quotation marks")
     text = texts[0]
     if task == "tagging":
         return [TaggedWords("text", tuple(text.split()))]
     if task == "choice" or (task == "cloze" and choices):
         if not choices or len(choices) < 2:
-            raise ConfigError("--choice", f"{len(choices or [])} of them", "at least 2", "repeat the option")
+            raise ConfigError("--choice", f"{len(choices or [])} choices", "at least 2", "repeat the option")
         return [Choices("text", text, tuple(choices))]
     if task == "spans":
         if second is None:
-            raise ConfigError("--second", "nothing", "the context that holds the answer")
+            raise ConfigError("--second", "no context", "the context that holds the answer")
         return [Question("text", text, second, answered=False)]
     return [LabelledText("text", text, second=second)]

@@ -59,7 +59,9 @@ def study(
     console = Console()
     grid = load_grid(file, overrides or [], output)
     if report_only and not grid.folder.is_dir():
-        raise TrainingError(str(grid.folder), "no such folder", "a study that was run", "run it first")
+        raise TrainingError(
+            str(grid.folder), "no such folder", "the folder of a study that was run", "run the study first"
+        )
     again = _command(file, overrides or [], jobs, engine, output)
     interrupted = False
     if not report_only:

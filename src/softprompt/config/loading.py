@@ -11,7 +11,7 @@ from softprompt.config.base import Settings
 from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings
 from softprompt.config.settings import RunSettings
-from softprompt.errors import ConfigError
+from softprompt.errors import ConfigError, kind_of, system_says
 
 _Kind = TypeVar("_Kind", bound=Settings)
 
@@ -41,8 +41,7 @@ def _parse(raw: dict[str, Any], kind: type[_Kind], where: str) -> _Kind:
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        lines = explain_all(error.errors(), kind)
-        raise ConfigError.several([f"{where}: {line}" for line in lines]) from None
+        raise ConfigError.several(one.inside(where) for one in explain_all(error.errors(), kind)) from None
 
 
 def read_mapping(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -50,11 +49,11 @@ def read_mapping(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), _Unique)
     except OSError as error:
-        raise ConfigError(str(path), error.strerror, "a YAML file with settings") from None
+        raise ConfigError(str(path), system_says(error), "a YAML file with settings") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), f"invalid YAML ({error})", "a mapping of settings") from None
     if not isinstance(raw, dict):
-        got = "an empty file" if raw is None else f"a {type(raw).__name__}"
+        got = "an empty file" if raw is None else kind_of(raw)
         raise ConfigError(str(path), got, "a mapping of settings")
     for override in overrides:
         apply_override(raw, override)
@@ -93,5 +92,7 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
         node[parent] = {} if node.get(parent) is None else node[parent]
         node = node[parent]
         if not isinstance(node, dict):
-            raise ConfigError("--set", repr(override), f"'{parent}' to hold settings, and it holds a value")
+            raise ConfigError(
+                "--set", repr(override), f"a setting inside '{parent}', which holds a single value"
+            )
     node[last] = parsed

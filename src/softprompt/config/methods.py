@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from softprompt.config.base import Settings
-from softprompt.errors import problem
+from softprompt.errors import Problem
 
 TUNE_FORMS = "'all', 'bitfit', 'biases', 'layernorm', 'head', 'last:k' or 'none'"
 """What `tune` can say."""
@@ -19,7 +19,7 @@ def is_tune(text: str) -> bool:
 
 def _known(text: str) -> str:
     if not is_tune(text):
-        raise ValueError(f"got {text!r}; expected {TUNE_FORMS}")
+        raise ValueError(Problem("", repr(text), TUNE_FORMS))
     return text
 
 
@@ -30,7 +30,14 @@ Tune = Annotated[str, AfterValidator(_known)]
 def _draws_examples(settings: Any) -> Any:
     if settings.draws > 1 and not settings.initialization.startswith("examples:"):
         got = f"{settings.draws} with initialization '{settings.initialization}'"
-        raise ValueError(problem("method.draws", got, "it only with 'examples:k'", "leave it out"))
+        raise ValueError(
+            Problem(
+                "method.draws",
+                got,
+                "an initialization 'examples:k', the one that is drawn",
+                "leave draws out",
+            )
+        )
     return settings
 
 

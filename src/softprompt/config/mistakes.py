@@ -9,7 +9,7 @@ from softprompt.config.base import Settings
 from softprompt.config.methods import METHODS
 from softprompt.config.settings import RunSettings
 from softprompt.config.tasks import TASKS
-from softprompt.errors import nearest, problem
+from softprompt.errors import Problem, nearest
 
 # What pydantic's kinds of mistakes are called here; {names} are filled from the mistake's context.
 _EXPECTED = {
@@ -37,21 +37,21 @@ _UNIONS: dict[str, Mapping[str, type[Settings]]] = {"method": METHODS, "task": T
 """Settings that are one of several classes, told apart by `name`."""
 
 
-def explain_all(items: Sequence[Any], root: type[Settings] = RunSettings) -> list[str]:
-    lines: dict[str, str] = {}
+def explain_all(items: Sequence[Any], root: type[Settings] = RunSettings) -> list[Problem]:
+    found: dict[str, Problem] = {}
     unions: dict[str, list[str]] = {}
     for item in items:
         path, known = _place(item["loc"], root)
         expected = _expected(item)
         if expected is None:
             # Settings that are checked against each other may report several mistakes, a line each.
-            for line in _explain(item, path, known).split("\n"):
-                lines[f"{path} {item['type']} {line if item['type'] == 'value_error' else ''}"] = line
+            for one in _explain(item, path, known):
+                found[f"{path} {item['type']} {one if item['type'] == 'value_error' else ''}"] = one
         else:
             # Every member of a union reports for itself; together they are one line.
             unions.setdefault(path, []).append(expected)
-            lines[path] = problem(path, repr(item["input"]), " or ".join(unions[path]))
-    return list(lines.values())
+            found[path] = Problem(path, repr(item["input"]), " or ".join(unions[path]))
+    return list(found.values())
 
 
 def _expected(item: Any) -> str | None:
@@ -59,31 +59,41 @@ def _expected(item: Any) -> str | None:
     return None if wanted is None else wanted.format(**item.get("ctx", {}))
 
 
-def _explain(item: Any, path: str, known: Sequence[str]) -> str:
+def _explain(item: Any, path: str, known: Sequence[str]) -> list[Problem]:
+    """A mistake that no class of settings can put otherwise; a validator may report several."""
+    if item["type"] == "value_error":
+        return [_placed(one, path) for one in item["ctx"]["error"].args]
+    return [_single(item, path, known)]
+
+
+def _placed(one: object, path: str) -> Problem:
+    """What a validator found, with the whole path of its section."""
+    found = one if isinstance(one, Problem) else Problem("", hint=str(one))
+    last = path.rpartition(".")[2]
+    if path and found.where.startswith(f"{last}."):  # it names its section itself
+        return found.at(path + found.where.removeprefix(last))
+    return found.inside(path)
+
+
+def _single(item: Any, path: str, known: Sequence[str]) -> Problem:
     kind = item["type"]
     if kind == "extra_forbidden":
-        hint = nearest(str(item["loc"][-1]), known) or f"known here: {', '.join(sorted(known))}"
-        return problem(path, "an unknown setting", do=hint)
+        hint = nearest(str(item["loc"][-1]), known) or f"choose one of {', '.join(sorted(known))}"
+        return Problem(path, "an unknown setting", hint=hint)
     if kind == "missing":
-        return problem(path, "nothing", "a value")
+        return Problem(path, "no value", "a value")
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         members = _UNIONS[path.rpartition(".")[2]]
         expected = f"one of {', '.join(map(repr, members))}"
         if kind == "union_tag_not_found":
-            return problem(f"{path}.name", "nothing", expected)
+            return Problem(f"{path}.name", "no name", expected)
         tag = item["ctx"]["tag"]
-        return problem(f"{path}.name", repr(tag), expected, nearest(tag, members))
+        return Problem(f"{path}.name", repr(tag), expected, nearest(tag, members))
     if kind == "literal_error":
         wanted = item["ctx"]["expected"]
         names = [part.strip("' ") for part in wanted.replace(" or ", ", ").split(",")]
-        return problem(path, repr(item["input"]), f"one of {wanted}", nearest(str(item["input"]), names))
-    if kind == "value_error":
-        message = str(item["ctx"]["error"])
-        last = path.rpartition(".")[2]
-        if path and message.startswith(f"{last}."):  # it names its section itself
-            return path + message.removeprefix(last)
-        return problem(path, do=message) if path else message
-    return problem(path, repr(item["input"]), item["msg"][0].lower() + item["msg"][1:])
+        return Problem(path, repr(item["input"]), f"one of {wanted}", nearest(str(item["input"]), names))
+    return Problem(path, repr(item["input"]), item["msg"][0].lower() + item["msg"][1:])
 
 
 def _place(loc: Sequence[str | int], root: type[Settings]) -> tuple[str, list[str]]:

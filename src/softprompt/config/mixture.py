@@ -18,7 +18,7 @@ from softprompt.config.settings import (
     TrainingSettings,
 )
 from softprompt.config.tasks import TaskSettings
-from softprompt.errors import problem
+from softprompt.errors import Problem
 
 _OWN = ("data", "task", "metrics")
 """What a part says for itself; everything else is the whole run's."""
@@ -41,6 +41,13 @@ class PartSettings(Settings):
     task: TaskSettings
     metrics: list[str] | None = None
     """As in a run of its own; the first one is what `select: metric` looks at."""
+
+
+class _Mistakes(ValueError):
+    """Several at once, which read as a line each."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class MixtureSettings(Settings):
@@ -75,11 +82,11 @@ class MixtureSettings(Settings):
         each = raw["each"]
         names = each.get("names") if isinstance(each, dict) else None
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-            raise ValueError(problem("each.names", repr(names), "a list of names, one for each part"))
+            raise ValueError(Problem("each.names", repr(names), "a list of names, one for each part"))
         if raw.get("parts"):
-            raise ValueError(problem("each", "it beside parts", "one of the two", "leave one out"))
+            raise ValueError(Problem("each", "both each and parts", "one of the two", "leave one out"))
         if len(set(names)) < len(names):
-            raise ValueError(problem("each.names", "a name twice", "each name once"))
+            raise ValueError(Problem("each.names", "the same name twice", "names that differ"))
         one = {key: value for key, value in each.items() if key != "names"}
         others = {key: value for key, value in raw.items() if key != "each"}
         return {**others, "parts": {name: _named(one, name) for name in names}}
@@ -90,7 +97,7 @@ class MixtureSettings(Settings):
         of_parts = [line for name in self.parts for line in self._of_part(name)]
         lines = list(dict.fromkeys([*self._of_names(), *self._of_kinds(), *self._of_training(), *of_parts]))
         if lines:
-            raise ValueError("\n".join(lines))
+            raise _Mistakes(*lines)
         return self
 
     @property
@@ -111,67 +118,87 @@ class MixtureSettings(Settings):
 
     # -- mistakes, a line each -------------------------------------------------------------------
 
-    def _of_names(self) -> Iterator[str]:
+    def _of_names(self) -> Iterator[Problem]:
         if not self.parts:
-            yield problem("parts", "none", "at least one")
+            yield Problem("parts", "no part", "at least one")
         folders: dict[str, str] = {}
         for name in self.parts:
             if not name or not all(c.isalnum() or c in "-_" for c in name):
-                yield problem("parts", repr(name), "a name in letters, digits, '-' and '_'")
+                yield Problem("parts", repr(name), "a name in letters, digits, '-' and '_'")
             elif name.casefold() in _TAKEN:
-                yield problem(f"parts.{name}", do="another name: the run keeps a folder of this one itself")
+                yield Problem(
+                    f"parts.{name}",
+                    "a name by which the run keeps a folder of its own",
+                    hint="choose another name",
+                )
             elif name.casefold() in folders:
                 # Both would have one folder where file systems do not tell cases apart.
                 got = f"a name that differs from '{folders[name.casefold()]}' in case alone"
-                yield problem(f"parts.{name}", got, do="rename one")
+                yield Problem(f"parts.{name}", got, hint="rename one of the two")
             folders[name.casefold()] = name
 
-    def _of_kinds(self) -> Iterator[str]:
+    def _of_kinds(self) -> Iterator[Problem]:
         kinds = {_KINDS.get(part.task.name, "tasks with heads") for part in self.parts.values()}
         if len(kinds) > 1:
-            yield problem("parts", " beside ".join(sorted(kinds)), "one or the other")
-        if getattr(self.method, "tune", None) not in (None, "none"):
+            yield Problem("parts", " beside ".join(sorted(kinds)), "parts that are all of one kind")
+        tune = getattr(self.method, "tune", None)
+        if tune not in (None, "none"):
             where, got = (
                 ("method.name", "'fine_tuning'")
                 if self.method.name == "fine_tuning"
-                else ("method.tune", "it")
+                else ("method.tune", repr(tune))
             )
-            yield problem(where, f"{got} with several tasks", "prompts: rows share one backbone")
+            yield Problem(
+                where,
+                f"{got} with several tasks",
+                "a method that trains prompts alone, since all tasks share one backbone",
+            )
         start = getattr(self.method, "initialization", "")
         if self.prompts == "shared" and start.startswith("examples"):
             got = f"'{start}' with a shared prompt"
-            yield problem(
-                "method.initialization", got, "a start that belongs to no one task", "e.g. vocabulary"
+            yield Problem(
+                "method.initialization",
+                got,
+                "a start that belongs to no single task",
+                "choose e.g. 'vocabulary'",
             )
 
-    def _of_training(self) -> Iterator[str]:
+    def _of_training(self) -> Iterator[Problem]:
         training = self.training
         if self.backbone.shard:
-            got = "it with several tasks: which prompts a process's rows have decides what it runs"
-            yield problem("backbone.shard", got, do="all processes must run the same; leave it out")
+            got = "true with several tasks, where the prompts of its rows decide what a process runs"
+            yield Problem(
+                "backbone.shard",
+                got,
+                "a single task, with which all processes run the same",
+                "leave shard out",
+            )
         if training.select not in ("loss", "metric"):
-            do = "each part's first metric is meant by 'metric'"
-            yield problem("training.select", repr(training.select), "'loss' or 'metric'", do)
+            do = "name each part's first metric by 'metric'"
+            yield Problem("training.select", repr(training.select), "'loss' or 'metric'", do)
         if self.prompts == "shared":
             return
         if training.steps is None:
-            do = "parts differ in size"
-            yield problem("training.epochs", "it with separate prompts", "training.steps", do)
+            do = "count in steps, because parts differ in size"
+            yield Problem("training.epochs", "epochs with separate prompts", "training.steps", do)
         if training.schedule == "exponential":
-            got, do = "'exponential' with separate prompts", "parts have epochs of different length"
-            yield problem("training.schedule", got, "one that counts steps", do)
+            got, do = (
+                "'exponential' with separate prompts",
+                "choose e.g. 'linear', because parts have epochs of different length",
+            )
+            yield Problem("training.schedule", got, "a schedule that counts steps", do)
 
-    def _of_part(self, name: str) -> Iterator[str]:
+    def _of_part(self, name: str) -> Iterator[Problem]:
         select = self.training.select
         if select == "metric" and self.parts[name].metrics == []:
-            yield problem(f"parts.{name}.metrics", "none", "at least one for training.select 'metric'")
+            yield Problem(f"parts.{name}.metrics", "no metric", "at least one, for training.select 'metric'")
             return
         try:
             if select in ("loss", "metric"):
                 self.part(name)
         except ValidationError as error:
-            for line in explain_all(error.errors()):
-                yield f"parts.{name}.{line}" if line.startswith(_OWN) else line
+            for one in explain_all(error.errors()):
+                yield one.at(f"parts.{name}.{one.where}") if one.where.startswith(_OWN) else one
 
 
 def _named(value: Any, name: str) -> Any:

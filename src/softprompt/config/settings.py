@@ -14,7 +14,7 @@ from softprompt.config.methods import MethodSettings, PrefixTuningSettings
 from softprompt.config.metrics import METRICS_BY_TASK
 from softprompt.config.tasks import GenerationSettings, TaskSettings
 from softprompt.config.trunk import TrunkCacheSettings
-from softprompt.errors import nearest, problem
+from softprompt.errors import Problem, nearest
 
 
 class BackboneSettings(Settings):
@@ -39,7 +39,9 @@ class BackboneSettings(Settings):
     def _no_compile(cls, value: bool) -> bool:
         if value:
             raise ValueError(
-                "true, expected false: layers are no longer compiled; leave backbone.compile out"
+                Problem(
+                    "backbone.compile", "true", "false, since layers are no longer compiled", "leave it out"
+                )
             )
         return value
 
@@ -190,31 +192,36 @@ class TrainingSettings(Settings):
     def _nothing_ignored(self) -> "TrainingSettings":
         if self.schedule != "exponential" and self.decay != type(self).model_fields["decay"].default:
             where, got = "training.decay", f"{self.decay} with schedule '{self.schedule}'"
-            raise ValueError(problem(where, got, "it only with schedule 'exponential'", "leave it out"))
+            raise ValueError(Problem(where, got, "the schedule 'exponential'", "leave decay out"))
         if self.optimizer != "sgd" and self.momentum != type(self).model_fields["momentum"].default:
             where, got = "training.momentum", f"{self.momentum} with optimizer '{self.optimizer}'"
-            raise ValueError(problem(where, got, "it only with optimizer 'sgd'", "leave it out"))
+            raise ValueError(Problem(where, got, "the optimizer 'sgd'", "leave momentum out"))
         return self
 
     @model_validator(mode="after")
     def _trunk_is_fixed(self) -> "TrainingSettings":
         if self.trunk_cache is not None and self.backbone_dropout:
-            got = "it with training.backbone_dropout: the layers below then give something else in every step"
+            got = "a trunk cache with training.backbone_dropout, which changes a layer's output at each step"
+            expected = "layers below the prompts that always give the same"
             do = "set training.backbone_dropout=false, or leave the cache out"
-            raise ValueError(problem("training.trunk_cache", got, do=do))
+            raise ValueError(Problem("training.trunk_cache", got, expected, do))
         return self
 
     @model_validator(mode="after")
     def _one_way_of_cutting(self) -> "TrainingSettings":
         if self.max_tokens_per_pass is not None and self.accumulation != 1:
-            where, got = "training.accumulation", f"{self.accumulation} beside max_tokens_per_pass"
-            raise ValueError(problem(where, got, "one of the two", "leave one out"))
+            where, got = (
+                "training.accumulation",
+                f"both accumulation ({self.accumulation}) and max_tokens_per_pass",
+            )
+            raise ValueError(Problem(where, got, "one of the two", "leave one out"))
         return self
 
     @model_validator(mode="after")
     def _steps_or_epochs(self) -> "TrainingSettings":
         if (self.steps is None) == (self.epochs is None):
-            raise ValueError("give exactly one of training.steps and training.epochs")
+            got = "neither of them" if self.steps is None else "both of them"
+            raise ValueError(Problem("", got, "exactly one of training.steps and training.epochs"))
         return self
 
 
@@ -261,15 +268,19 @@ class RunSettings(Settings):
         if method in ("p_tuning", "null_prompt") and task not in TEMPLATES:
             got = f"'{method}' for task '{task}', which writes no template into the input"
             do = f"use softprompt.{method} from Python"
-            raise ValueError(problem("method.name", got, f"it for {', '.join(TEMPLATES)}", do))
+            raise ValueError(
+                Problem("method.name", got, f"a task with a template: {', '.join(TEMPLATES)}", do)
+            )
         if method == "in_context" and task not in TEMPLATES:
             got = f"'in_context' for task '{task}', whose answer a trained head gives"
-            raise ValueError(problem("method.name", got, "another method", "e.g. head_only"))
+            raise ValueError(
+                Problem("method.name", got, "a method that trains a head", "choose e.g. 'head_only'")
+            )
         known = METRICS_BY_TASK[task]
         for name in self.metrics:
             if name not in known:
                 raise ValueError(
-                    problem(
+                    Problem(
                         "metrics",
                         f"'{name}' for task '{task}'",
                         f"some of {', '.join(known)}",
@@ -280,25 +291,30 @@ class RunSettings(Settings):
             plain = DecodingSettings(batch_size=self.decoding.batch_size)
             ignored = [name for name, value in self.decoding if value != getattr(plain, name)]
             if ignored:
-                where, got = f"decoding.{ignored[0]}", f"it for task '{task}', which writes no text"
-                raise ValueError(problem(where, got, "only decoding.batch_size", "leave it out"))
+                where, got = f"decoding.{ignored[0]}", f"a value for task '{task}', which writes no text"
+                raise ValueError(Problem(where, got, "decoding.batch_size alone", f"leave {ignored[0]} out"))
         if self.training.backbone_learning_rate is not None and getattr(self.method, "tune", None) is None:
-            where, got = "training.backbone_learning_rate", "it, and no backbone tensor is trained"
-            raise ValueError(problem(where, got, "method.tune", "give that, or leave it out"))
+            where, got = (
+                "training.backbone_learning_rate",
+                "a rate where no tensor of the backbone is trained",
+            )
+            raise ValueError(
+                Problem(where, got, "method.tune beside it", "give method.tune, or leave the rate out")
+            )
         headless = task in ("generation", "probing") or (
             task == "cloze" and getattr(self.task, "head", None) is None
         )
         if headless and self.training.head_learning_rate is not None:
-            where, got = "training.head_learning_rate", f"it for {task}, which has no head"
-            raise ValueError(problem(where, got, do="leave it out"))
+            where, got = "training.head_learning_rate", f"a rate for task '{task}', which has no head"
+            raise ValueError(Problem(where, got, "a task with a head", "leave the rate out"))
         return self
 
     @model_validator(mode="after")
     def _sharded_passes_agree(self) -> "RunSettings":
         if self.backbone.shard and self.training.trunk_cache is not None:
-            got = "it with backbone.shard: what a process has kept decides which layers it runs"
-            do = "all processes must run the same ones; leave one of the two out"
-            raise ValueError(problem("training.trunk_cache", got, do=do))
+            got = "a trunk cache with backbone.shard, where all processes must run the same layers"
+            expected = "one of the two, since what a process has kept decides which layers it runs"
+            raise ValueError(Problem("training.trunk_cache", got, expected, "leave one out"))
         return self
 
     @model_validator(mode="after")
@@ -306,7 +322,7 @@ class RunSettings(Settings):
         if self.training.select not in ("loss", *self.metrics):
             known = ", ".join(("loss", *self.metrics))
             where, got = "training.select", repr(self.training.select)
-            raise ValueError(problem(where, got, f"one of {known}", "choose one, or add it to metrics"))
+            raise ValueError(Problem(where, got, f"one of {known}", "choose one, or add it to metrics"))
         return self
 
     @property

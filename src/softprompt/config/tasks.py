@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from softprompt.config.base import Settings
-from softprompt.errors import problem
+from softprompt.errors import Problem
 
 Pooling = Literal["first", "last", "mean"]
 
@@ -25,8 +25,8 @@ class GenerationSettings(Settings):
     @model_validator(mode="after")
     def _one_between(self) -> "GenerationSettings":
         if self.template is not None and self.separator is not None:
-            where, got = "task.separator", "it beside a template"
-            raise ValueError(problem(where, got, "one of the two", "write it into the template"))
+            where, got = "task.separator", "both a separator and a template"
+            raise ValueError(Problem(where, got, "one of the two", "write the separator into the template"))
         return self
 
 
@@ -92,7 +92,7 @@ class ImageClassificationSettings(Settings):
     @model_validator(mode="after")
     def _each_once(self) -> "ImageClassificationSettings":
         if len(set(self.augment)) < len(self.augment):
-            raise ValueError(problem("task.augment", list(self.augment), "each kind once"))
+            raise ValueError(Problem("task.augment", list(self.augment), "different kinds"))
         return self
 
 
@@ -145,12 +145,14 @@ class ClozeSettings(Settings):
     @model_validator(mode="after")
     def _nothing_ignored(self) -> "ClozeSettings":
         if self.verbalizer != "null" and self.verbalizer_seed:
-            where, got = "task.verbalizer_seed", f"{self.verbalizer_seed}, and no word is drawn"
-            raise ValueError(problem(where, got, "it only with verbalizer 'null'", "leave it out"))
+            where, got = "task.verbalizer_seed", f"{self.verbalizer_seed}, though no word is drawn"
+            raise ValueError(
+                Problem(where, got, "verbalizer 'null', whose words are drawn", "leave the seed out")
+            )
         if self.verbalizer is None and (self.head or self.reduction != "mean"):
             name = "head" if self.head else "reduction"
-            where, got = f"task.{name}", "it without a verbalizer"
-            raise ValueError(problem(where, got, "words for each label", "give task.verbalizer"))
+            where, got = f"task.{name}", f"{getattr(self, name)!r} without a verbalizer"
+            raise ValueError(Problem(where, got, "words for each label", "give task.verbalizer"))
         return self
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import field_validator, model_validator
 
 from softprompt.config.base import Settings
-from softprompt.errors import problem
+from softprompt.errors import Problem
 
 _UNITS = {"B": 1}
 _UNITS |= {f"{letter}B": 1000**power for power, letter in enumerate("KMGT", start=1)}
@@ -28,14 +28,14 @@ class TrunkCacheSettings(Settings):
     def _readable(cls, raw: Any) -> Any:
         if not isinstance(raw, str) or _bytes(raw) is None:
             expected = "a number above 0 with a unit, e.g. '500 MB' or '2 GiB'"
-            raise ValueError(problem("training.trunk_cache.limit", repr(raw), expected))
+            raise ValueError(Problem("training.trunk_cache.limit", repr(raw), expected))
         return raw
 
     @model_validator(mode="after")
     def _folder_of_disk(self) -> "TrunkCacheSettings":
         if self.folder is not None and self.store != "disk":
-            where, got = "training.trunk_cache.folder", f"it with store '{self.store}'"
-            raise ValueError(problem(where, got, "it only with store 'disk'", "leave it out"))
+            where, got = "training.trunk_cache.folder", f"a folder with store '{self.store}'"
+            raise ValueError(Problem(where, got, "store 'disk'", "leave the folder out"))
         return self
 
     @property

@@ -78,17 +78,17 @@ def _cut(text: str) -> list[str]:
 
 def _cell(row: list[str], column: int, name: str, where: str) -> str:
     if not -len(row) <= column < len(row):
-        expected = f"{-len(row)} to {len(row) - 1}: the line has {len(row)} columns"
-        raise DataError(where, f"data.{name} {column}", expected, "count from 0")
+        expected = f"{-len(row)} to {len(row) - 1} in a line of {len(row)} columns"
+        raise DataError(where, f"{column} as data.{name}", expected, "count columns from 0")
     if not row[column]:
-        raise DataError(where, f"nothing in column {column}", "a word and its tag", "fill it in")
+        raise DataError(where, f"an empty column {column}", "a word and its tag", "fill it in")
     return row[column]
 
 
 def _tag(tag: str, before: str, tagging: str, where: str) -> str:
     """The tag in BIO; `before` is the tag in front, as it stands in the file."""
     if not _TAG.fullmatch(tag):
-        do = "data.tag_column names the tags' place; other schemes (BIOES) must be turned into BIO first"
+        do = "set data.tag_column to the tags' place, and turn other schemes (BIOES) into BIO first"
         raise DataError(where, f"the tag {tag!r}", "O, B-<type> or I-<type>", do)
     kind = tag[2:]
     if not tag.startswith("I-") or before in (f"B-{kind}", f"I-{kind}"):

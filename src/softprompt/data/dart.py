@@ -5,7 +5,7 @@ from typing import Any
 
 from softprompt.data.files import field, json_file, words
 from softprompt.data.records import Record
-from softprompt.errors import DataError
+from softprompt.errors import DataError, kind_of
 
 
 def read_dart(path: Path) -> list[Record]:
@@ -16,14 +16,14 @@ def read_dart(path: Path) -> list[Record]:
     """
     items = json_file(path, "DART's list of objects")
     if not isinstance(items, list) or not items:
-        got = "an empty list" if items == [] else type(items).__name__
+        got = "an empty list" if items == [] else kind_of(items)
         raise DataError(str(path), got, "DART's list of objects")
     return [_record(item, f"{path.name}:{n}", f"{path}, item {n}") for n, item in enumerate(items, start=1)]
 
 
 def _record(item: Any, name: str, where: str) -> Record:
     if not isinstance(item, dict):
-        raise DataError(where, type(item).__name__, "an object with tripleset and annotations")
+        raise DataError(where, kind_of(item), "an object with tripleset and annotations")
     triples = field(item, "tripleset", where)
     if not isinstance(triples, list) or not triples:
         raise DataError(where, f"tripleset {triples!r}", "at least one [subject, relation, object]")

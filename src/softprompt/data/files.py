@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from softprompt.errors import DataError, nearest
+from softprompt.errors import DataError, kind_of, nearest, system_says
 
 
 def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
@@ -23,7 +23,7 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(str(path), error.strerror, "a file that can be read") from None
+        raise DataError(str(path), system_says(error), "a file that can be read") from None
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -62,7 +62,7 @@ def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         except RecursionError:
             raise DataError(where, "JSON that is nested too deeply", "a JSON object") from None
         if not isinstance(value, dict):
-            raise DataError(where, type(value).__name__, "a JSON object")
+            raise DataError(where, kind_of(value), "a JSON object")
         yield number, value
 
 
@@ -80,7 +80,7 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str
         except StopIteration:
             return
         except csv.Error as error:
-            raise DataError(where, f"malformed CSV ({error})", "rows of comma-separated fields") from None
+            raise DataError(where, f"malformed CSV ({error})", "rows of fields separated by commas") from None
         if not row:
             continue
         if not header:
@@ -110,10 +110,10 @@ def tsv_rows(path: Path, columns: Sequence[str | int]) -> Iterator[tuple[int, li
                 continue
             if max(places) >= width:
                 expected = f"columns 0 to {width - 1}, which the line has"
-                raise DataError(where, f"column {max(places)}", expected, "count from 0")
+                raise DataError(where, f"column {max(places)}", expected, "count columns from 0")
         if len(row) != width:
             expected = f"{width}, as in the first line"
-            raise DataError(where, f"{len(row)} fields", expected, "separate fields by one tab each")
+            raise DataError(where, f"{len(row)} fields", expected, "separate fields by single tabs")
         yield line, [row[place] for place in places]
 
 
@@ -144,7 +144,7 @@ def all_have(items: Sequence[tuple[str, dict[str, Any]]], name: str) -> bool:
 def words(value: object, name: str, where: str) -> str:
     """The value, if it is a text that says something."""
     if not isinstance(value, str):
-        raise DataError(where, f"{type(value).__name__} in '{name}'", "a text")
+        raise DataError(where, f"{kind_of(value)} in '{name}'", "a text")
     if not value.strip():
         raise DataError(where, f"an empty '{name}'", "a text", "fill it in or remove the record")
     try:
@@ -157,7 +157,7 @@ def words(value: object, name: str, where: str) -> str:
 def several(value: object, name: str, where: str) -> tuple[str, ...]:
     """The value, if it is a list of at least one text."""
     if not isinstance(value, list):
-        raise DataError(where, f"{type(value).__name__} in '{name}'", "a list of texts")
+        raise DataError(where, f"{kind_of(value)} in '{name}'", "a list of texts")
     if not value:
         raise DataError(where, f"an empty '{name}'", "at least one text", "fill it in or remove the record")
     return tuple(words(item, name, where) for item in value)
@@ -172,5 +172,5 @@ def _column(name: str, header: list[str], where: str) -> int:
 
 
 def _missing(kind: str, name: str, known: list[str], where: str) -> DataError:
-    hint = nearest(name, known) or f"{kind}s here: {', '.join(known)}"
+    hint = nearest(name, known) or f"choose one of the {kind}s here: {', '.join(known)}"
     return DataError(where, f"no {kind} '{name}'", f"a {kind} of that name", hint)

@@ -11,7 +11,7 @@ from typing import Any
 from softprompt.data.files import words
 from softprompt.data.labelled import label_text
 from softprompt.data.records import LabelledPicture, LabelledText
-from softprompt.errors import ConfigError, DataError, nearest
+from softprompt.errors import ConfigError, DataError, nearest, system_says
 
 # a split may be a slice, which holds a colon of its own: train[:100]
 _NAME = re.compile(r"(.+):([^:\[\]]+(?:\[[^\[\]]*\])?)")
@@ -65,8 +65,10 @@ def read_hub_images(path: Path, image: str, label: str | None) -> list[LabelledP
     rows = _columns(name, [column for column in (image, label) if column is not None])
     kind = importlib.import_module("datasets").Image
     if not isinstance(rows.features[image], kind):
-        got = f"'{image}' with {type(rows.features[image]).__name__}"
-        raise DataError(name, got, "a column of pictures (the package's feature Image)", "name another")
+        got = f"the column '{image}' of kind {type(rows.features[image]).__name__}"
+        raise DataError(
+            name, got, "a column of pictures (the package's feature Image)", "name another column"
+        )
     classes, unlabelled = _classes(rows, label)
     rows = rows.cast_column(image, kind(decode=False))
     records = []
@@ -100,8 +102,10 @@ def _file_of(value: dict[str, Any] | None, where: str) -> bytes:
         try:
             return Path(value["path"]).read_bytes()
         except OSError as error:
-            raise DataError(where, f"{value['path']} ({error.strerror})", "a picture's file") from None
-    raise DataError(where, "no picture", "one in every row", "choose another column, or filter the rows")
+            raise DataError(where, f"{value['path']} ({system_says(error)})", "a picture's file") from None
+    raise DataError(
+        where, "no picture", "a picture in every row", "choose another column, or filter the rows"
+    )
 
 
 def _columns(name: str, columns: Sequence[str]) -> Any:
@@ -109,7 +113,10 @@ def _columns(name: str, columns: Sequence[str]) -> Any:
     rows = _rows(name)
     for column in columns:
         if column not in rows.column_names:
-            hint = nearest(column, rows.column_names) or f"columns here: {', '.join(rows.column_names)}"
+            hint = (
+                nearest(column, rows.column_names)
+                or f"choose one of the columns here: {', '.join(rows.column_names)}"
+            )
             raise DataError(name, f"no column '{column}'", "a column of that name", hint)
     return rows.select_columns(list(columns))
 
@@ -136,8 +143,10 @@ def _rows(name: str) -> Any:
     try:
         package = importlib.import_module("datasets")
     except ImportError:
-        do = 'pip install "softprompt[hub]"'
-        raise ConfigError("data.format", "datasets, whose package is not installed", "it", do) from None
+        do = 'install it: pip install "softprompt[hub]"'
+        raise ConfigError(
+            "data.format", "'datasets', whose package is not installed", "the package datasets", do
+        ) from None
     where, split = match.groups()
     hub_id, _, configuration = where.partition(":")
     try:
@@ -148,7 +157,7 @@ def _rows(name: str) -> Any:
         raise
     except Exception as error:  # whatever the package, the hub or the network has to say
         said = " ".join(str(error).split())
-        do = "check the name; without the hub, give a folder that datasets' save_to_disk wrote"
+        do = "check the name, or give a folder that datasets' save_to_disk wrote, which needs no hub"
         got = f"{type(error).__name__} ({said})"
         raise DataError(name, got, "a data set that datasets can load", do) from None
 
@@ -157,6 +166,6 @@ def _split(found: Any, split: str, name: str) -> Any:
     # A single data set knows the split that it was; several are a mapping from split to data set.
     splits = found if isinstance(found, dict) else {str(found.split): found}
     if split not in splits:
-        hint = nearest(split, splits) or f"splits here: {', '.join(map(str, splits))}"
+        hint = nearest(split, splits) or f"choose one of the splits here: {', '.join(map(str, splits))}"
         raise DataError(name, f"no split '{split}'", "a split of that name", hint)
     return splits[split]

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from softprompt.data.records import LabelledPicture
-from softprompt.errors import DataError
+from softprompt.errors import DataError, system_says
 
 # What file managers leave behind; hidden files are passed over too.
 _JUNK = ("thumbs.db", "desktop.ini", "__macosx")
@@ -33,12 +33,16 @@ def read_image_folder(path: Path) -> list[LabelledPicture]:
         raise DataError(str(path), "an empty folder", "pictures, in a folder for each class")
     if classes and files:
         got = f"a file beside the folders of the classes ({files[0].name})"
-        raise DataError(str(path), got, "folders alone", "put it into its class's folder, or remove it")
+        raise DataError(
+            str(path), got, "folders and nothing beside them", "put it into its class's folder, or remove it"
+        )
     records = [picture_record(file, f"{path.name}/{file.name}") for file in files]
     for folder in classes:
         found = sorted(_below(folder), key=lambda file: file.relative_to(folder).as_posix())
         if not found:
-            raise DataError(str(folder), "a class without pictures", "at least one", "remove the folder")
+            raise DataError(
+                str(folder), "a class without pictures", "at least one picture", "remove the folder"
+            )
         records += [
             picture_record(file, file.relative_to(path.parent).as_posix(), folder.name) for file in found
         ]
@@ -64,7 +68,7 @@ def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise DataError(str(file), error.strerror, "a picture that can be read") from None
+        raise DataError(str(file), system_says(error), "a picture that can be read") from None
 
 
 def _visible(folder: Path) -> list[Path]:

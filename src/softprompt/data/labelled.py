@@ -8,7 +8,7 @@ from pathlib import Path
 
 from softprompt.data.files import csv_rows, field, json_objects, tsv_rows, words
 from softprompt.data.records import LabelledText
-from softprompt.errors import DataError
+from softprompt.errors import DataError, kind_of
 
 
 def read_labelled_jsonl(path: Path, text: str, second: str | None, label: str | None) -> list[LabelledText]:
@@ -57,12 +57,12 @@ def label_text(value: object, name: str, where: str) -> str:
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return str(value)
     if not isinstance(value, str):
-        got = value if isinstance(value, float) else type(value).__name__
+        got = value if isinstance(value, float) else kind_of(value)
         raise DataError(where, f"{got} in '{name}'", "a text, a number, true or false")
     if words(value, name, where) != value.strip():
         # Two spellings of one label would silently become two labels.
         got = f"the label {value!r} in '{name}'"
-        raise DataError(where, got, "a label without white space around it", "remove it")
+        raise DataError(where, got, "a label without white space around it", "remove the white space")
     return value
 
 

@@ -39,7 +39,7 @@ from softprompt.data.superglue import (
 )
 from softprompt.data.trex import read_trex
 from softprompt.data.webnlg import read_webnlg
-from softprompt.errors import ConfigError, DataError, nearest, problem
+from softprompt.errors import ConfigError, DataError, Problem, nearest
 
 _GENERATED = ("source", "target")
 _LABELLED = ("text", "second", "label")
@@ -189,11 +189,19 @@ def read(
     if form.generated:
         if path is not None:
             raise ConfigError(
-                "data", f"the path {path} for {format}", "none: it reads no file", "leave it out"
+                "data",
+                f"the path {path} for {format}",
+                "no path, since this format reads no file",
+                "leave it out",
             )
         return list(form.reader(split))
     if split is not None:
-        raise ConfigError("split", f"'{split}' for {format}", "a split for restaurants only", "give its path")
+        raise ConfigError(
+            "split",
+            f"'{split}' for {format}",
+            "the format 'restaurants', which alone takes a split",
+            "give the path of the split's file instead",
+        )
     if path is None:
         raise ConfigError("data", f"no path for {format}", form.content)
     path = Path(path)
@@ -206,7 +214,7 @@ def read(
     return records
 
 
-def misfits(format: str, options: Mapping[str, Any]) -> list[str]:
+def misfits(format: str, options: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with the reading options for a format, a line each.
 
     Args:
@@ -218,26 +226,26 @@ def misfits(format: str, options: Mapping[str, Any]) -> list[str]:
     for name in _OPTIONS:
         if name not in form.takes and options[name] != _DEFAULTS[name]:
             takers = [other for other, row in FORMATS.items() if name in row.takes]
-            expected = f"a setting of {_and(takers)} only"
-            found.append(problem(f"data.{name}", f"{options[name]!r} for {format}", expected, "leave it out"))
+            expected = f"format {_or(takers)}"
+            found.append(Problem(f"data.{name}", f"{options[name]!r} for {format}", expected, "leave it out"))
     taken = [name for name in form.takes if options[name] is not None]
     for place, name in enumerate(taken):
         for other in taken[:place]:
             if options[name] == options[other] and name != "tagging":
                 got = f"{options[name]!r}, which is the {other} too"
-                found.append(problem(f"data.{name}", got, "another column", f"name the {name}'s own"))
+                found.append(Problem(f"data.{name}", got, "another column", f"name the {name}'s own column"))
     if options["tagging"] not in ("bio", "iob1"):
-        found.append(problem("data.tagging", repr(options["tagging"]), "'bio' or 'iob1'"))
+        found.append(Problem("data.tagging", repr(options["tagging"]), "'bio' or 'iob1'"))
     numbers = [name for name in taken if name in _LABELLED and isinstance(options[name], int)]
     if numbers and format != "labelled_tsv":
         got = f"the number {options[numbers[0]]} for {format}"
-        found.append(problem(f"data.{numbers[0]}", got, "a column's name", "numbers are for labelled_tsv"))
+        found.append(Problem(f"data.{numbers[0]}", got, "a column's name", "keep numbers for labelled_tsv"))
     elif numbers and len(numbers) < len(taken):
-        got = f"numbers ({', '.join(numbers)}) beside names"
+        got = f"numbers for some columns ({', '.join(numbers)}) and names for others"
         do = "number them for a file without a header, name them for one with a header"
-        found.append(problem("data", got, "columns that are all numbered or all named", do))
+        found.append(Problem("data", got, "columns that are all numbered or all named", do))
     return found
 
 
-def _and(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+def _or(names: Sequence[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

@@ -26,7 +26,7 @@ def draw(records: Sequence[Kind], size: int, seed: int, where: str = "draw") -> 
         DataError: fewer records than asked for.
     """
     if not 1 <= size <= len(records):
-        raise DataError(where, size, f"1 to {len(records)}, the records there are", "ask for fewer")
+        raise DataError(where, size, f"1 to {len(records)}, as many records as there are", "ask for fewer")
     chosen = set(_by_luck(len(records), f"draw {seed}")[:size])
     return [record for place, record in enumerate(records) if place in chosen]
 
@@ -140,7 +140,9 @@ def set_aside(
         DataError: fewer than two pairs.
     """
     if len(pairs) < 2:
-        raise DataError(f"data.{stream}_share", f"{len(pairs)} training pairs", "at least 2 to split")
+        raise DataError(
+            f"data.{stream}_share", f"{len(pairs)} training pairs", "at least 2 pairs, to be split"
+        )
     room = min(max(int(dev_share * len(pairs) + 0.5), 1), len(pairs) - 1)
     luck = _by_luck(len(pairs), f"{stream} {subsample}")
     by_source: dict[str, list[int]] = {}
@@ -172,11 +174,11 @@ def keep_seen(records: Sequence[Kind]) -> list[Kind]:
     """
     for record in records:
         if "seen" not in record.tags:
-            do = "use it with webnlg, or leave it out"
+            do = "use extrapolation with webnlg, or leave it out"
             raise DataError("data.extrapolation", f"{record.id} without the tag 'seen'", "tagged records", do)
     seen = [record for record in records if record.tags["seen"] == "seen"]
     if not seen:
-        raise DataError("data.extrapolation", "no record of a seen category", "at least one")
+        raise DataError("data.extrapolation", "no record of a seen category", "at least one such record")
     return seen
 
 

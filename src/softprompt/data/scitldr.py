@@ -4,7 +4,7 @@ from pathlib import Path
 
 from softprompt.data.files import field, json_objects, several, words
 from softprompt.data.records import Record
-from softprompt.errors import DataError
+from softprompt.errors import DataError, kind_of
 
 
 def read_scitldr(path: Path) -> list[Record]:
@@ -18,10 +18,10 @@ def read_scitldr(path: Path) -> list[Record]:
         where = f"{path}, line {line}"
         sentences = field(item, "source", where)
         if not isinstance(sentences, list):
-            raise DataError(where, f"{type(sentences).__name__} in 'source'", "a list of sentences")
+            raise DataError(where, f"{kind_of(sentences)} in 'source'", "a list of sentences")
         for sentence in sentences:
             if not isinstance(sentence, str):
-                raise DataError(where, f"{type(sentence).__name__} among the sentences of 'source'", "texts")
+                raise DataError(where, f"{kind_of(sentence)} among the sentences of 'source'", "texts alone")
         # Some published papers hold blank sentences, so only the whole must say something.
         source = words(" ".join(" ".join(sentences).split()), "source", where)
         summaries = several(field(item, "target", where), "target", where)

@@ -13,7 +13,7 @@ from softprompt.data.readers import FORMATS, misfits, read
 from softprompt.data.records import LABELLED, AnyRecord, LabelledPicture, Record, pairs
 from softprompt.data.root import data_root
 from softprompt.data.sampling import draw, draw_per_class, folds, keep_seen, merge, set_aside
-from softprompt.errors import ConfigError, problem
+from softprompt.errors import ConfigError, Problem
 
 
 @dataclass(frozen=True)
@@ -139,13 +139,13 @@ def check(settings: DataSettings) -> None:
     form, name = FORMATS[settings.format], settings.format
     given = [split for split in ("train", "dev", "test") if getattr(settings, split) is not None]
     has = ["train", "dev", "test"] if form.generated else [*given, *["test"] * bool(settings.test_share)]
-    found: list[str] = []
+    found: list[Problem] = []
 
     def wrong(where: str, got: str, expected: str, do: str) -> None:
-        found.append(problem(f"data.{where}", got, expected, do))
+        found.append(Problem(f"data.{where}", got, expected, do))
 
     if form.generated and given:
-        wrong(given[0], f"a path for {name}", "none: it is generated", "leave it out")
+        wrong(given[0], f"a path for {name}", "no path, since its records are generated", "leave it out")
     if not has:
         wrong("train", f"no path for {name}", form.content, "give at least one of train, dev and test")
     found.extend(misfits(name, settings.model_dump()))
@@ -153,7 +153,7 @@ def check(settings: DataSettings) -> None:
     for setting in whole if form.grouped else ():
         if value := getattr(settings, setting):
             got = f"{value} for {name}, whose records are scored in groups"
-            wrong(setting, got, "every record", "leave it out, or give a smaller file")
+            wrong(setting, got, "all records of the file", "leave it out, or give a smaller file")
     for split in ("train", "dev", "test"):
         size = getattr(settings, f"{split}_size")
         if size is not None and split not in has and not (split == "dev" and settings.dev_share):
@@ -161,72 +161,109 @@ def check(settings: DataSettings) -> None:
                 f"{split}_size",
                 str(size),
                 f"a path in data.{split} to draw from",
-                "give it, or drop the size",
+                "give the path, or drop the size",
             )
     if settings.dev_share:
         if "train" not in has:
-            wrong("dev_share", str(settings.dev_share), "a path in data.train to share", "give it")
+            wrong(
+                "dev_share",
+                str(settings.dev_share),
+                "a path in data.train to take the share from",
+                "give the path",
+            )
         if settings.dev is not None:
-            wrong("dev_share", f"{settings.dev_share} beside data.dev", "one of the two", "drop one")
+            wrong(
+                "dev_share",
+                f"both data.dev_share ({settings.dev_share}) and data.dev",
+                "one of the two",
+                "drop one",
+            )
         if settings.dev_size is not None:
-            wrong("dev_size", f"{settings.dev_size} beside data.dev_share", "one of the two", "drop one")
+            wrong(
+                "dev_size",
+                f"both data.dev_size ({settings.dev_size}) and data.dev_share",
+                "one of the two",
+                "drop one",
+            )
     if settings.test_share:
         if settings.train is None:
-            wrong("test_share", str(settings.test_share), "a path in data.train to share", "give it")
+            wrong(
+                "test_share",
+                str(settings.test_share),
+                "a path in data.train to take the share from",
+                "give the path",
+            )
         if settings.test is not None:
-            wrong("test_share", f"{settings.test_share} beside data.test", "one of the two", "drop one")
+            wrong(
+                "test_share",
+                f"both data.test_share ({settings.test_share}) and data.test",
+                "one of the two",
+                "drop one",
+            )
     found.extend(_per_class(settings, has))
     found.extend(_folds(settings, has))
     drawn = (settings.train_size, settings.train_per_class, settings.dev_share or None, settings.folds)
     if settings.subsample and drawn == (None,) * 4:
-        got = f"{settings.subsample}, but nothing is drawn by it"
+        got = f"{settings.subsample}, though nothing is drawn by it"
         expected = "data.train_size, data.train_per_class, data.dev_share or data.folds"
-        wrong("subsample", got, expected, "give one, or drop it")
+        wrong("subsample", got, expected, "give one of them, or drop the subsample")
     if settings.extrapolation and name != "webnlg":
-        wrong("extrapolation", f"'{settings.extrapolation}' for {name}", "webnlg", "leave it out")
+        wrong("extrapolation", f"'{settings.extrapolation}' for {name}", "format webnlg", "leave it out")
     if found:
         raise ConfigError.several(found)
 
 
-def _per_class(settings: DataSettings, has: Sequence[str]) -> Iterator[str]:
+def _per_class(settings: DataSettings, has: Sequence[str]) -> Iterator[Problem]:
     """What is wrong with the sizes per class, a line each."""
     k_train, k_dev = settings.train_per_class, settings.dev_per_class
     for name, k in (("train_per_class", k_train), ("dev_per_class", k_dev)):
         if k is not None and FORMATS[settings.format].record not in LABELLED:
             got = f"{k} for {settings.format}, whose records have no label"
             size = f"data.{name.removesuffix('_per_class')}_size"
-            yield problem(f"data.{name}", got, "texts or pictures with labels", f"give {size} instead")
+            yield Problem(
+                f"data.{name}", got, "a format of texts or pictures with labels", f"give {size} instead"
+            )
     if k_train is not None:
         if settings.train_size is not None:
-            got = f"{k_train} beside data.train_size"
-            yield problem("data.train_per_class", got, "one of the two", "drop one")
+            got = f"both data.train_per_class ({k_train}) and data.train_size"
+            yield Problem("data.train_per_class", got, "one of the two", "drop one")
         if "train" not in has:
-            do = "give it, or drop the size"
-            yield problem("data.train_per_class", k_train, "a path in data.train to draw from", do)
+            do = "give the path, or drop the size"
+            yield Problem("data.train_per_class", k_train, "a path in data.train to draw from", do)
     if k_dev is None:
         return
     for other in ("dev_size", "dev_share"):
         if getattr(settings, other):
-            got = f"{k_dev} beside data.{other}"
-            yield problem("data.dev_per_class", got, "one of the two", "drop one")
+            got = f"both data.dev_per_class ({k_dev}) and data.{other}"
+            yield Problem("data.dev_per_class", got, "one of the two", "drop one")
     if settings.dev is None and k_train is None and settings.train_size is None:
         expected = "data.dev to draw from, or data.train_per_class or data.train_size that leave records over"
-        yield problem("data.dev_per_class", k_dev, expected, "give one of them")
+        yield Problem("data.dev_per_class", k_dev, expected, "give one of them")
 
 
-def _folds(settings: DataSettings, has: Sequence[str]) -> Iterator[str]:
+def _folds(settings: DataSettings, has: Sequence[str]) -> Iterator[Problem]:
     """What is wrong with the folds, a line each."""
     if (settings.folds is None) != (settings.fold is None):
         there, other = ("folds", "fold") if settings.fold is None else ("fold", "folds")
         got = f"{getattr(settings, there)} without data.{other}"
-        yield problem(f"data.{there}", got, "both or neither", f"give data.{other}, or drop it")
+        yield Problem(f"data.{there}", got, "both or neither", f"give data.{other}, or drop data.{there}")
     elif settings.folds is not None and settings.fold is not None:
         if settings.fold >= settings.folds:
-            yield problem("data.fold", settings.fold, f"0 to {settings.folds - 1}, the folds counted from 0")
+            yield Problem("data.fold", settings.fold, f"0 to {settings.folds - 1}, the folds counted from 0")
         if "train" not in has:
-            yield problem("data.folds", settings.folds, "a path in data.train to cut", "give it")
+            yield Problem(
+                "data.folds",
+                settings.folds,
+                "a path in data.train whose records are cut into folds",
+                "give it",
+            )
     if settings.join_dev:
         if settings.folds is not None:
-            yield problem("data.join_dev", "it beside data.folds", "one of the two", "drop one")
+            yield Problem("data.join_dev", "both data.join_dev and data.folds", "one of the two", "drop one")
         elif not (settings.dev_share or settings.dev_per_class or "dev" in has):
-            yield problem("data.join_dev", "it without development records", "some to join", "leave it out")
+            yield Problem(
+                "data.join_dev",
+                "true without development records",
+                "development records to join",
+                "leave it out",
+            )

@@ -6,7 +6,7 @@ from typing import Any
 
 from softprompt.data.files import all_have, field, json_file, words
 from softprompt.data.records import Answer, Question
-from softprompt.errors import DataError
+from softprompt.errors import DataError, kind_of
 
 _FORM = "SQuAD's object with 'data'"
 
@@ -24,14 +24,14 @@ def read_squad(path: Path) -> list[Question]:
     """
     whole = json_file(path, _FORM)
     if not isinstance(whole, dict):
-        raise DataError(str(path), type(whole).__name__, _FORM)
+        raise DataError(str(path), kind_of(whole), _FORM)
     items = list(_questions(whole, path))
     known = all_have([(where, item) for item, _, where in items], "answers")
     records: dict[str, Question] = {}
     for item, context, where in items:
         record = _record(item, context, known, where)
         if record.id in records:
-            raise DataError(where, "this id a second time", "an id of its own for every question")
+            raise DataError(where, "the same id a second time", "an id of its own for every question")
         records[record.id] = record
     return list(records.values())
 
@@ -44,7 +44,7 @@ def _questions(whole: dict[str, Any], path: Path) -> Iterator[tuple[dict[str, An
             for item in _list(paragraph, "qas", where):
                 context = words(field(paragraph, "context", where), "context", where)
                 if not isinstance(item, dict):
-                    raise DataError(where, f"{type(item).__name__} in 'qas'", "an object for every question")
+                    raise DataError(where, f"{kind_of(item)} in 'qas'", "an object for every question")
                 name = words(field(item, "id", where), "id", where)
                 yield item, context, f"{path}, question {name}"
 
@@ -59,11 +59,11 @@ def _record(item: dict[str, Any], context: str, known: bool, where: str) -> Ques
     answers = tuple(_answer(answer, context, where) for answer in _list(item, "answers", where))
     if impossible and answers:
         raise DataError(
-            where, f"is_impossible with {len(answers)} answers", "one of the two", "mend the file"
+            where, f"both is_impossible and {len(answers)} answers", "one of the two", "correct the file"
         )
     if not impossible and not answers:
         do = "set is_impossible to true if the context does not answer it"
-        raise DataError(where, "no answers, and not is_impossible", "at least one answer", do)
+        raise DataError(where, "neither answers nor is_impossible", "at least one answer", do)
     return Question(item["id"], question, context, answers)
 
 
@@ -84,16 +84,16 @@ def _mend(text: str, start: int, context: str) -> str:
     bare = text.strip()
     places = [place for place in range(len(context)) if context.startswith(bare, place)]
     if not places:
-        return "its context does not hold it: mend the text, or remove the question"
+        return "correct the text, which is nowhere in the context, or remove the question"
     place = min(places, key=lambda place: abs(place - start))
     space = "" if bare == text else ", without the white space around it"
-    return f"the context has it at {place}{space}: mend answer_start if that is meant"
+    return f"correct answer_start if {place} is meant, where the context has the text{space}"
 
 
 def _list(item: Any, name: str, where: str) -> list[Any]:
     if not isinstance(item, dict):
-        raise DataError(where, type(item).__name__, f"an object with '{name}'")
+        raise DataError(where, kind_of(item), f"an object with '{name}'")
     value = field(item, name, where)
     if not isinstance(value, list):
-        raise DataError(where, f"{type(value).__name__} in '{name}'", "a list")
+        raise DataError(where, f"{kind_of(value)} in '{name}'", "a list")
     return value

@@ -12,7 +12,7 @@ from typing import Any
 
 from softprompt.data.files import all_have, field, json_objects, words
 from softprompt.data.records import Choices, LabelledText
-from softprompt.errors import DataError
+from softprompt.errors import DataError, kind_of
 
 TRUTH = ("false", "true")
 CB_LABELS = ("entailment", "contradiction", "neutral")
@@ -148,7 +148,7 @@ def _two(item: Item, first: str, second: str, where: str) -> tuple[str, str]:
 def _object(item: Item, name: str, where: str) -> Item:
     value = field(item, name, where)
     if not isinstance(value, dict):
-        raise DataError(where, f"{type(value).__name__} in '{name}'", "an object")
+        raise DataError(where, f"{kind_of(value)} in '{name}'", "an object")
     return value
 
 
@@ -156,13 +156,13 @@ def _objects(item: Item, name: str, where: str) -> list[tuple[str, Item]]:
     """The objects of a list, each with its place; `questions` are named `question 1` and so on."""
     value = field(item, name, where)
     if not isinstance(value, list) or not value:
-        got = f"an empty '{name}'" if value == [] else f"{type(value).__name__} in '{name}'"
+        got = f"an empty '{name}'" if value == [] else f"{kind_of(value)} in '{name}'"
         raise DataError(where, got, "a list of at least one object")
     found = []
     for n, inner in enumerate(value, start=1):
         place = f"{where}, {name[:-1]} {n}"
         if not isinstance(inner, dict):
-            raise DataError(place, type(inner).__name__, "an object")
+            raise DataError(place, kind_of(inner), "an object")
         found.append((place, inner))
     return found
 
@@ -199,7 +199,7 @@ def _mark(text: str, pronoun: str, index: object, where: str) -> str:
     spans = [match.span() for match in alone.finditer(text)]
     there = [span for span in spans if low <= span[0] < high]
     if not there and len(spans) != 1:
-        got = f"the pronoun {pronoun!r} at word {index}, and {len(spans)} times in the text"
-        raise DataError(where, got, "that word at its span2_index", "mend span2_index")
+        got = f"the pronoun {pronoun!r}, which is not word {index} and stands {len(spans)} times in the text"
+        raise DataError(where, got, "the pronoun at its span2_index", "correct span2_index")
     start, end = (there or spans)[0]
     return f"{text[:start]}*{text[start:end]}*{text[end:]}"

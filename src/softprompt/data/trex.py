@@ -83,7 +83,7 @@ def read_objects(folder: Path) -> list[str]:
     """
     files = sorted(folder.glob("*.jsonl"))
     if not files:
-        raise DataError(str(folder), "no .jsonl file", "T-REx's relations, a file each")
+        raise DataError(str(folder), "no .jsonl file", "T-REx's relations, each in a file of its own")
     return list(dict.fromkeys(str(record.label) for path in files for record in read_trex(path)))
 
 

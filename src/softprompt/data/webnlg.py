@@ -6,7 +6,7 @@ from pathlib import Path
 
 from softprompt.data.files import words
 from softprompt.data.records import Record
-from softprompt.errors import DataError
+from softprompt.errors import DataError, system_says
 
 SEEN_CATEGORIES = frozenset(
     "Airport Astronaut Building City ComicsCharacter Food Monument SportsTeam University WrittenWork".split()
@@ -43,7 +43,7 @@ def _records(path: Path) -> Iterator[Record]:
         category, size, eid = (entry.get(name, "?") for name in ("category", "size", "eid"))
         where = f"{path}, entry {eid} ({category}, {size} triples)"
         if "?" in (category, eid):
-            raise DataError(where, "an entry without category or eid", "both attributes")
+            raise DataError(where, "an entry without category or eid", "an entry with both attributes")
         texts = entry.findall("lex")
         if not texts:
             raise DataError(where, "no lexicalisation", "at least one <lex>", "take the file with references")
@@ -65,7 +65,7 @@ def _parse(path: Path) -> ElementTree.Element:
             raise DataError(str(path), "an empty file", "WebNLG's XML")
         return ElementTree.parse(path).getroot()
     except OSError as error:
-        raise DataError(str(path), error.strerror, "a file that can be read") from None
+        raise DataError(str(path), system_says(error), "a file that can be read") from None
     except ElementTree.ParseError as error:
         line, column = error.position
         got = f"malformed XML ({str(error).partition(':')[0]}, column {column})"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from softprompt.config import METRICS_BY_TASK, RunSettings
 from softprompt.data import FORMATS, LabelledText
 from softprompt.data.splits import load_test
-from softprompt.errors import DataError, problem
+from softprompt.errors import DataError, Problem
 from softprompt.experiments.cells import Cell
 from softprompt.metrics import score_labels
 
@@ -14,8 +14,8 @@ _OF_TEST = ("format", "test", "test_size", "test_share", "text", "second", "labe
 """The data settings that decide the test records of labelled texts."""
 
 
-def no_majority(cells: Sequence[Cell]) -> str:
-    """Why the chance level of a column cannot be computed; empty if it can.
+def no_majority(cells: Sequence[Cell]) -> Problem | None:
+    """Why the chance level of a column cannot be computed; None if it can.
 
     Args:
         cells: those of one column.
@@ -24,22 +24,29 @@ def no_majority(cells: Sequence[Cell]) -> str:
     data = first.data
     if FORMATS[data.format].record is not LabelledText:
         got = f"true for {data.format}, whose records have no label"
-        return problem("chance", got, "texts with labels", "give its number: chance: {column: number}")
+        return Problem(
+            "chance", got, "texts with labels", "give the number yourself, as chance: {column: number}"
+        )
     if (data.test is None and not data.test_share) or data.test_size == 0:
-        return problem("chance", "true without data.test", "test records to count", "give data.test")
+        return Problem(
+            "chance", "true without data.test", "test records whose labels can be counted", "give data.test"
+        )
     known = METRICS_BY_TASK["classification"]
     for metric in cells[0].metrics:
         if metric not in known:
-            return problem(
-                "chance", f"true for {metric}", f"columns of {', '.join(known)}", "give its number"
+            return Problem(
+                "chance",
+                f"true for {metric}",
+                f"a column of {' or '.join(known)}",
+                "give its number yourself",
             )
     for cell in cells[1:]:
         other = _settings(cell).data
         for name in (*_OF_TEST, *["train"] * bool(data.test_share)):
             if getattr(other, name) != getattr(data, name):
-                got = f"true, and {cell.row} has another data.{name} than {cells[0].row}"
-                return problem("chance", got, "one test set in a column", "give its number")
-    return ""
+                got = f"true, though {cell.row} has another data.{name} than {cells[0].row}"
+                return Problem("chance", got, "one test set in a column", "give its number yourself")
+    return None
 
 
 def majority(cell: Cell) -> dict[str, float]:
@@ -62,7 +69,7 @@ def majority(cell: Cell) -> dict[str, float]:
     right = [target for record in records for target in record.targets]
     if len(right) < len(records):
         n = len(records) - len(right)
-        raise DataError(str(settings.data.test), f"{n} records without a label", "labels to count")
+        raise DataError(str(settings.data.test), f"{n} records without a label", "a label in every record")
     counts = Counter(right)
     most = min(counts, key=lambda label: (-counts[label], label))
     groups = [record.tags.get("question", "") for record in records]

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from softprompt.errors import TrainingError
+from softprompt.errors import Problem, TrainingError
 from softprompt.experiments.cells import Grid, Run
 from softprompt.experiments.execution import Outcome
 from softprompt.training.disk import write_atomically, writing
@@ -19,7 +19,8 @@ def check_folders(grid: Grid) -> None:
             try:
                 folder.check(run.settings, resume=folder.settings.is_file())
             except TrainingError as error:
-                mistakes.append(f"{run.label}: {error}, or remove that folder")
+                hint = f"{error.hint}, or remove that folder" if error.hint else "remove that folder"
+                mistakes.append(Problem(f"{run.label}: {error.where}", error.got, error.expected, hint))
     if mistakes:
         raise TrainingError.several(mistakes)
 

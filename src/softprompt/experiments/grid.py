@@ -8,7 +8,7 @@ from typing import Any
 
 from softprompt.config import RunSettings, apply_override, parse_run, read_mapping
 from softprompt.data.splits import check as check_data
-from softprompt.errors import ConfigError, problem
+from softprompt.errors import ConfigError, Problem
 from softprompt.experiments.cells import Cell, Grid, Option, Plan, Run
 from softprompt.experiments.chance import no_majority
 from softprompt.experiments.keys import filled, put, slug
@@ -65,7 +65,7 @@ class _Expansion:
     ) -> None:
         self._study, self._path, self._overrides, self._folder = study, path, overrides, folder
         self._recipes: dict[str, Mapping[str, Any]] = dict(recipes or {})
-        self._mistakes: dict[str, list[str]] = {}  # each with the cells that it is in
+        self._mistakes: dict[Problem, list[str]] = {}  # each with the cells that it is in
 
     def grid(self) -> Grid:
         study = self._study
@@ -189,14 +189,21 @@ class _Expansion:
             return ()
         data, by = settings.data, choose.metric or metric_of(self._metrics(settings, column)[0])
         if data.folds is not None:
-            got = f"{data.folds} beside choose"
-            self._note(name, problem("data.folds", got, "none: choose says how many", "leave it out"))
+            got = f"both data.folds ({data.folds}) and choose"
+            self._note(
+                name,
+                Problem(
+                    "data.folds", got, "choose alone, which says how many folds there are", "leave it out"
+                ),
+            )
         if choose.folds is None and not (data.dev or data.dev_share or data.dev_per_class):
-            expected = "development records, by which candidates are chosen"
-            self._note(name, problem("data.dev", "none", expected, "give some, or choose.folds"))
+            expected = "records by which candidates can be chosen"
+            self._note(
+                name, Problem("data.dev", "no development records", expected, "give data.dev or choose.folds")
+            )
         if by not in ("loss", *settings.metrics):
             expected = f"loss or a metric of the run ({', '.join(settings.metrics)})"
-            self._note(name, problem("choose.metric", repr(by), expected))
+            self._note(name, Problem("choose.metric", repr(by), expected))
         training = settings.training.model_copy(update={"select": by})
         runs = []
         for fold in range(choose.folds or 1):
@@ -226,13 +233,13 @@ class _Expansion:
             if metric_of(metric) in settings.metrics and group_of(metric) not in ("all", *GROUPS):
                 known = " or ".join(f"{metric_of(metric)}@{group}" for group in GROUPS)
             if metric_of(metric) not in settings.metrics or group_of(metric) not in ("all", *GROUPS):
-                self._note(name, problem(where, repr(metric) if metric else "nothing", known))
+                self._note(name, Problem(where, repr(metric) if metric else "nothing", known))
 
     def _base(self, name: str, row: Variant, column: Variant | None) -> str | None:
         """The recipe of a cell, read once; None if it cannot be read."""
         given = [variant.base for variant in (row, column) if variant and variant.base]
         if len(given) > 1:
-            self._note(name, problem("base", f"{given[0]} and {given[1]}", "one recipe for a cell"))
+            self._note(name, Problem("base", f"{given[0]} and {given[1]}", "one recipe for each cell"))
             return None
         # Relative stays relative: a report shows `recipes/x.yaml`, not where this checkout lies.
         place = self._path.parent / (given[0] if given else self._study.base)
@@ -241,11 +248,13 @@ class _Expansion:
             try:
                 raw = read_mapping(Path(path))
             except ConfigError as error:
-                self._note(name, str(error))
+                self._note_all(name, error)
                 return None
             if "parts" in raw or "each" in raw:
-                do = "train such recipes one by one, then: softprompt compare"
-                self._note(name, problem("base", f"{path}, a run over several tasks", "one of one task", do))
+                do = "train such recipes one by one, and put them side by side with `softprompt compare`"
+                self._note(
+                    name, Problem("base", f"{path}, a recipe over several tasks", "a recipe of one task", do)
+                )
                 return None
             self._recipes[path] = raw
         return path
@@ -284,10 +293,20 @@ class _Expansion:
                 for key in keys:
                     for other in others:
                         if other == key or other.startswith(f"{key}."):
-                            self._note(name, problem(key, f"set by {later} and by {earlier}", "one of them"))
+                            self._note(
+                                name,
+                                Problem(
+                                    key,
+                                    f"a value from {later} and another from {earlier}",
+                                    "one place that sets it",
+                                ),
+                            )
         for key in (*self._study.set, *of_row, *of_column, *of_candidates, *overrides):
             if key in ("name", "output"):
-                self._note(name, problem(key, "set for a run", "none: the study names its runs' folders"))
+                self._note(
+                    name,
+                    Problem(key, "a value for a run", "no value, since the study names its runs' folders"),
+                )
 
     def _settings(self, name: str, base: str, changes: Mapping[str, Any]) -> RunSettings | None:
         raw = copy.deepcopy(dict(self._recipes[base]))
@@ -298,8 +317,7 @@ class _Expansion:
                 apply_override(raw, override)
             return parse_run(raw, where="")
         except ConfigError as error:
-            for line in str(error).splitlines():
-                self._note(name, line.removeprefix(": "))
+            self._note_all(name, error)
         return None
 
     def _check_data(self, name: str, settings: RunSettings) -> None:
@@ -307,8 +325,7 @@ class _Expansion:
         try:
             check_data(settings.data)
         except ConfigError as error:
-            for line in str(error).splitlines():
-                self._note(name, line)
+            self._note_all(name, error)
 
     def _check_together(self, cells: Sequence[Cell]) -> None:
         folders: dict[str, str] = {}
@@ -316,14 +333,14 @@ class _Expansion:
             first = folders.setdefault(run.settings.name, run.label)
             if first != run.label:
                 expected = "names that differ in letters or digits"
-                self._note(run.label, problem("name", f"the folder of {first}", expected))
+                self._note(run.label, Problem("name", f"the same folder as {first}", expected))
         metrics: dict[str, Cell] = {}
         for cell in cells:
             first = metrics.setdefault(cell.column, cell)
             if first.metric != cell.metric:
                 got = f"{cell.metric} here and {first.metric} in {first.row}"
                 name = f"{cell.row}, {cell.column}" if cell.column else cell.row
-                self._note(name, problem("metric", got, "one metric in a column", "name it in metric"))
+                self._note(name, Problem("metric", got, "one metric in a column", "name one in metric"))
 
     def _check_chance(self, cells: Sequence[Cell]) -> None:
         for column in dict.fromkeys(cell.column for cell in cells):
@@ -331,12 +348,17 @@ class _Expansion:
             if mistake:
                 self._note(column or self._study.name, mistake)
 
-    def _note(self, cell: str, mistake: str) -> None:
+    def _note_all(self, cell: str, error: ConfigError) -> None:
+        for one in error.problems:
+            assert isinstance(one, Problem)
+            self._note(cell, one)
+
+    def _note(self, cell: str, mistake: Problem) -> None:
         cells = self._mistakes.setdefault(mistake, [])
         if cell not in cells:
             cells.append(cell)
 
-    def _line(self, mistake: str) -> str:
+    def _line(self, mistake: Problem) -> Problem:
         first, *others = self._mistakes[mistake]
         more = f" (and {len(others)} more)" if others else ""
-        return f"{self._path}: {first}{more}: {mistake}"
+        return mistake.inside(f"{self._path}: {first}{more}")

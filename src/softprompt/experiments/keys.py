@@ -22,7 +22,7 @@ def put(raw: dict[str, Any], key: str, value: Any) -> None:
         node[parent] = {} if node.get(parent) is None else node[parent]
         node = node[parent]
         if not isinstance(node, dict):
-            raise ConfigError("set", repr(key), f"'{parent}' to hold settings, and it holds a value")
+            raise ConfigError("set", repr(key), f"a setting inside '{parent}', which holds a single value")
     node[last] = value
 
 

@@ -139,6 +139,8 @@ def check_tsne() -> Any:
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
-        do = 'pip install "softprompt[look]"'
-        raise ConfigError("look", f"no package 'scikit-learn' ({error})", "it, for t-SNE", do) from None
+        do = 'install it: pip install "softprompt[look]"'
+        raise ConfigError(
+            "look", f"no package 'scikit-learn' ({error})", "scikit-learn, for t-SNE", do
+        ) from None
     return TSNE

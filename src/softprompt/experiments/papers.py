@@ -12,7 +12,7 @@ import softprompt
 from softprompt.config import read_mapping
 from softprompt.config.base import Settings
 from softprompt.config.mistakes import explain_all
-from softprompt.errors import ConfigError, nearest
+from softprompt.errors import ConfigError, Problem, nearest
 
 Scale = Literal["small", "full"]
 
@@ -34,9 +34,12 @@ class Protocol(Settings):
     @model_validator(mode="after")
     def _one_kind(self) -> "Protocol":
         if (self.study is None) == (self.recipe is None):
-            raise ValueError("give exactly one of study and recipe")
+            got = "neither of them" if self.study is None else "both of them"
+            raise ValueError(Problem("", got, "exactly one of study and recipe"))
         if (self.recipe is None) != (len(self.runs) < 2):
-            raise ValueError("give a recipe at least two runs to compare, and a study none")
+            raise ValueError(
+                Problem("runs", f"{len(self.runs)} runs", "at least two for a recipe, none for a study")
+            )
         return self
 
     @property
@@ -82,7 +85,7 @@ def folder() -> Path:
                 return Path(os.path.relpath(place)) if place.is_relative_to(Path.cwd()) else place
             except ValueError:  # another drive
                 return place
-    raise ConfigError("papers", "no recipes", f"them in {package / 'recipes'}", "install softprompt anew")
+    raise ConfigError("papers", "no recipes", f"recipes in {package / 'recipes'}", "install softprompt anew")
 
 
 @cache
@@ -97,8 +100,8 @@ def papers() -> Mapping[str, Paper]:
         try:
             found[name] = Paper.model_validate(raw)
         except ValidationError as error:
-            lines = explain_all(error.errors(), Paper)
-            raise ConfigError.several([f"{path}: {name}: {line}" for line in lines]) from None
+            found = explain_all(error.errors(), Paper)
+            raise ConfigError.several(one.inside(f"{path}: {name}") for one in found) from None
     return found
 
 
@@ -126,7 +129,9 @@ def chosen(name: str, scale: Scale, only: str | None = None) -> list[Protocol]:
     found = paper(name).at(scale)
     if not found:
         got = f"'{scale}' for {name}, which has no study at that scale"
-        raise ConfigError("--scale", got, "--scale small", paper(name).lacking)
+        lacking = paper(name).lacking.rstrip(".")
+        hint = f"use the small scale, since the full one lacks {lacking}" if lacking else ""
+        raise ConfigError("--scale", got, "--scale small", hint)
     if only is None:
         return found
     names = [one.name for one in found]

@@ -83,12 +83,12 @@ def read_parts(folder: Path, name: str | None = None) -> Parts:
     finished = RunFolder(folder).finished() if folder.is_dir() else None
     if finished is None:
         raise TrainingError(
-            str(folder), "no finished run", "a run folder with a result", "train it to its end"
+            str(folder), "no finished run", "a run folder with a result", "train the run to its end"
         )
     if "parts" not in finished:
         raise TrainingError(
             str(folder), "a run of one task", "a run over several tasks",
-            "compare single tasks in a study, with wins or paired",
+            "compare runs of one task in a study, with wins or paired",
         )  # fmt: skip
     return Parts(name or str(finished["name"]), dict(finished["parts"]), dict(finished))
 
@@ -104,7 +104,7 @@ def check_alike(runs: Sequence[Parts]) -> None:
         for part, facts in run.parts.items():
             if facts["data_fingerprint"] != first.parts[part]["data_fingerprint"]:
                 got = f"other records of {part} than {first.name} has"
-                raise TrainingError(run.name, got, "the same data, or nothing can be paired")
+                raise TrainingError(run.name, got, "the same data, so that records can be paired")
 
 
 def means_table(runs: Sequence[Parts]) -> Table:
@@ -188,7 +188,11 @@ def check_picked_alike(runs: Sequence[Parts]) -> None:
     picked = {run.name: run.picked_by for run in runs}
     if len(set(picked.values())) > 1 or None in picked.values():
         got = ", ".join(f"{name}: {by or 'none'}" for name, by in picked.items())
-        raise ConfigError("--metric", f"'{DEVELOPMENT}' of runs that picked by {got}", "one for all")
+        raise ConfigError(
+            "--metric",
+            f"'{DEVELOPMENT}' of runs that picked by different metrics ({got})",
+            "one metric for all runs",
+        )
 
 
 def _label(run: Parts, metric: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from softprompt.config.base import Settings
-from softprompt.errors import nearest, problem
+from softprompt.errors import Problem, nearest
 
 SURE = {
     "R": "read in the official repository",
@@ -48,10 +48,10 @@ class Published(Settings):
                 return shown
         except ValueError:
             pass
-        raise ValueError(f"got {value!r}; expected a number as printed")
+        raise ValueError(Problem("", repr(value), "a number as printed"))
 
 
-def unshown(published: Sequence[Published], shown: Mapping[tuple[str, str], Sequence[str]]) -> list[str]:
+def unshown(published: Sequence[Published], shown: Mapping[tuple[str, str], Sequence[str]]) -> list[Problem]:
     """The published figures whose place shows no such metric, a line each.
 
     Args:
@@ -62,14 +62,16 @@ def unshown(published: Sequence[Published], shown: Mapping[tuple[str, str], Sequ
         where, known = f"published.{i}", shown.get((one.row, one.column))
         if known is None:
             got = f"{one.row}, {one.column}" if one.column else f"{one.row} without a column"
-            lines.append(problem(where, got, "a row with one of its columns, or a reference without"))
+            lines.append(
+                Problem(where, got, "a row with one of its columns, or a reference without a column")
+            )
         elif one.metric is not None and one.metric not in known:
             expected = f"a metric that the column shows ({', '.join(known)})"
-            lines.append(problem(f"{where}.metric", repr(one.metric), expected))
+            lines.append(Problem(f"{where}.metric", repr(one.metric), expected))
     return lines
 
 
-def misplaced(published: Sequence[Published], rows: Sequence[str], columns: Sequence[str]) -> list[str]:
+def misplaced(published: Sequence[Published], rows: Sequence[str], columns: Sequence[str]) -> list[Problem]:
     """What is wrong with where published figures stand in a study, a line each.
 
     Args:
@@ -81,13 +83,13 @@ def misplaced(published: Sequence[Published], rows: Sequence[str], columns: Sequ
         where = f"published.{i}"
         if one.row not in rows:
             known = f"one of the rows ({', '.join(rows)})"
-            lines.append(problem(f"{where}.row", repr(one.row), known, nearest(one.row, rows)))
+            lines.append(Problem(f"{where}.row", repr(one.row), known, nearest(one.row, rows)))
         if one.column and one.column not in columns:
             known = f"one of the columns ({', '.join(columns) or 'there are none'})"
-            lines.append(problem(f"{where}.column", repr(one.column), known, nearest(one.column, columns)))
+            lines.append(Problem(f"{where}.column", repr(one.column), known, nearest(one.column, columns)))
         place = (one.row, one.column, one.metric)
         if place in seen:
             of = ", ".join(filter(None, place))
-            lines.append(problem(where, f"a second figure of {of}", "one for each place"))
+            lines.append(Problem(where, f"a second figure of {of}", "one figure for each place"))
         seen.add(place)
     return lines

@@ -26,7 +26,9 @@ def check_ray() -> None:
     """Raises ConfigError where the package is not installed."""
     if find_spec("ray") is None:
         do = 'install it: pip install "softprompt[ray]"'
-        raise ConfigError("--engine", "'ray', and the package ray is not there", "it, or --engine local", do)
+        raise ConfigError(
+            "--engine", "'ray', whose package is not installed", "the package ray, or --engine local", do
+        )
 
 
 class RayPool:

@@ -216,7 +216,7 @@ def _read_run(grid: Grid, cell: Cell, run: Run) -> RunResult:
             return _not_done(grid, run)
         if wrong := _unusable(facts):
             got = f"nothing of use as {wrong}"
-            raise TrainingError(folder.result.as_posix(), got, "what the run wrote at its end")
+            raise TrainingError(folder.result.as_posix(), got, "the result that the run wrote at its end")
         if choose is None or not run.of_choice:
             return judged(run, cell.metric, facts)
         value = fold_score(run, choose.score)

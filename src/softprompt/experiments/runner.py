@@ -61,9 +61,9 @@ def run_study(
                 _run_all(grid, list(grid.folds), "results", make, progress)
                 _run_all(grid, list(chosen(grid).runs), grid.settings.keep, make, progress)
     except Timeout:
-        do = "wait for it, or give this one another name"
+        do = "wait for its end, or give this study another name"
         raise TrainingError(
-            str(grid.folder), "another process that runs this study", "one at a time", do
+            str(grid.folder), "another process that runs this study", "one process at a time", do
         ) from None
 
 

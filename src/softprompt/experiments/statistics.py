@@ -147,7 +147,9 @@ def _certain(difference: float) -> float:
 
 def _paired(where: str, a: Sequence[float], b: Sequence[float]) -> list[float]:
     if len(a) != len(b):
-        raise DataError(where, f"{len(a)} and {len(b)} values", "as many of one as of the other, in pairs")
+        raise DataError(
+            where, f"{len(a)} and {len(b)} values", "pairs: as many values of one as of the other"
+        )
     _check(where, a, b)
     return [x - y for x, y in zip(a, b, strict=True)]
 
@@ -155,7 +157,7 @@ def _paired(where: str, a: Sequence[float], b: Sequence[float]) -> list[float]:
 def _check(where: str, *sides: Sequence[float]) -> None:
     for side in sides:
         if len(side) < 2:
-            raise DataError(where, f"{len(side)} values", "at least 2: one has no spread")
+            raise DataError(where, f"{len(side)} values", "at least 2 values, since one has no spread")
         for value in side:
             if not math.isfinite(value):
                 raise DataError(where, value, "finite numbers")

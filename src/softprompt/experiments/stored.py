@@ -75,8 +75,8 @@ def planned(stored: Stored, folder: Path) -> Grid:
         settings = StudySettings.model_validate(plan["study"])
         made = Plan(str(plan["file"]), tuple(plan["overrides"]), dict(plan["recipes"]))
     except ValidationError as error:
-        lines = explain_all(error.errors(), StudySettings)
-        raise ConfigError.several([f"{stored.path}: plan: {line}" for line in lines]) from None
+        mistakes = explain_all(error.errors(), StudySettings)
+        raise ConfigError.several(one.inside(f"{stored.path}: plan") for one in mistakes) from None
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(str(stored.path), f"a broken plan ({error!r})", "what a study wrote") from None
     return planned_grid(settings, made, folder)
@@ -180,7 +180,10 @@ def _read_parquet(path: Path) -> list[dict[str, Any]]:
         from pyarrow.lib import ArrowException
     except ImportError:
         raise TrainingError(
-            str(path), "no pyarrow installed", "the library that reads Parquet", "pip install pyarrow"
+            str(path),
+            "a Parquet file without the package pyarrow to read it",
+            "pyarrow",
+            "install it: pip install pyarrow",
         ) from None
     try:
         table = parquet.read_table(path)
@@ -249,5 +252,5 @@ def _by_folder(path: Path, lines: Sequence[dict[str, Any]]) -> dict[str, dict[st
 
 def _broken(path: Path, got: str) -> TrainingError:
     return TrainingError(
-        str(path), got, "a results table as a study writes it", "make it again from the run folders"
+        str(path), got, "a results table as a study writes it", "make the table again from the run folders"
     )

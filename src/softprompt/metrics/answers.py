@@ -5,7 +5,7 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 
-from softprompt.errors import DataError
+from softprompt.errors import DataError, kind_of
 from softprompt.metrics.scores import Scores, check_lengths, check_names
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -41,7 +41,7 @@ def score_answers(
             raise DataError(f"references[{i}]", "a single text", "a list of texts", "put it into a list")
         for side, texts in (("outputs", [output]), ("references", group)):
             if bad := [text for text in texts if not isinstance(text, str)]:
-                raise DataError(f"{side}[{i}]", type(bad[0]).__name__, "a text")
+                raise DataError(f"{side}[{i}]", kind_of(bad[0]), "a text")
         said = _words(output)
         golds = [gold for text in group if (gold := _words(text))] or [[]]
         for name in names:

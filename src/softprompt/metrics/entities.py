@@ -37,7 +37,7 @@ def score_entities(
     for i, (out, gold) in enumerate(zip(outputs, references, strict=True)):
         if len(out) != len(gold):
             got = f"{len(out)} output tags and {len(gold)} reference tags"
-            raise DataError(f"outputs[{i}]", got, "one of each for every word")
+            raise DataError(f"outputs[{i}]", got, "one tag of each kind for every word")
         for side, tags in (("outputs", out), ("references", gold)):
             if bad := next((tag for tag in tags if not _TAG.fullmatch(tag)), None):
                 raise DataError(f"{side}[{i}]", f"the tag {bad!r}", "O, B-<type> or I-<type>")

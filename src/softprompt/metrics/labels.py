@@ -40,14 +40,18 @@ def score_labels(
     check_names(names, "classification")
     if "f1" in names and len(labels) != 2:
         do = "choose macro_f1"
-        raise ConfigError("metrics", f"'f1' for {len(labels)} labels", "two labels, the second positive", do)
+        raise ConfigError(
+            "metrics", f"'f1' for {len(labels)} labels", "two labels, of which the second is positive", do
+        )
     if "question_em" in names and groups is None:
         got = "'question_em' for records that belong to no question"
-        raise ConfigError("metrics", got, "records with the tag 'question', as multirc's", "leave it out")
+        raise ConfigError(
+            "metrics", got, "records with the tag 'question', as those of multirc", "leave it out"
+        )
     check_lengths(outputs, references)
     if groups is not None and len(groups) != len(outputs):
         got = f"{len(outputs)} outputs and {len(groups)} groups"
-        raise DataError("metrics", got, "as many of one as of the other")
+        raise DataError("metrics", got, "as many outputs as groups")
     for side, row in (("outputs", outputs), ("references", references)):
         for i, label in enumerate(row):
             if label not in labels:

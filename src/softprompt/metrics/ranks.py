@@ -23,11 +23,11 @@ def score_ranks(names: Sequence[str], ranks: Sequence[int | None]) -> Scores:
     """
     check_names(names, "probing")
     if not ranks:
-        raise DataError("metrics", "no ranks", "at least one to score")
+        raise DataError("metrics", "no ranks", "at least one rank")
     known: list[int] = []
     for i, rank in enumerate(ranks):
         if rank is None or rank < 1:
-            raise DataError(f"outputs[{i}]", f"rank {rank}", "a rank from 1: a record with its answer")
+            raise DataError(f"outputs[{i}]", f"rank {rank}", "a rank from 1, of a record that has its answer")
         known.append(rank)
     found = {
         "p_at_1": sum(rank == 1 for rank in known) / len(known),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from softprompt.config.metrics import METRICS, METRICS_BY_TASK
-from softprompt.errors import ConfigError, DataError, nearest
+from softprompt.errors import ConfigError, DataError, kind_of, nearest
 from softprompt.metrics import captions, edits, mteval, summaries
 
 HIGHER_IS_BETTER: dict[str, bool] = {name: name not in ("ter", "rmse") for name in METRICS}
@@ -109,7 +109,7 @@ def check_names(names: Sequence[str], *tasks: str) -> None:
     for name in names:
         if name not in known:
             others = [task for task, scored in METRICS_BY_TASK.items() if name in scored]
-            hint = f"it scores {' and '.join(others)}" if others else nearest(str(name), known)
+            hint = f"use it for {' and '.join(others)}" if others else nearest(str(name), known)
             raise ConfigError("metrics", repr(name), f"some of {', '.join(known)}", hint)
 
 
@@ -121,19 +121,19 @@ def check_lengths(outputs: Sequence[object], references: Sequence[object]) -> No
     """
     if len(outputs) != len(references):
         got = f"{len(outputs)} outputs and {len(references)} references"
-        raise DataError("metrics", got, "as many of one as of the other")
+        raise DataError("metrics", got, "as many outputs as references")
     if not outputs:
-        raise DataError("metrics", "no outputs", "at least one to score")
+        raise DataError("metrics", "no outputs", "at least one output")
 
 
 def _check(texts: list[str], references: Sequence[Sequence[str]]) -> list[list[str]]:
     if not texts:
-        raise DataError("metrics", "no hypotheses", "at least one text to score")
+        raise DataError("metrics", "no hypotheses", "at least one text")
     if len(texts) != len(references):
         raise DataError(
             "metrics",
             f"{len(texts)} hypotheses and {len(references)} lists of references",
-            "as many of one as of the other",
+            "a list of references for each hypothesis",
         )
     golds = []
     for i, group in enumerate(references):
@@ -141,12 +141,12 @@ def _check(texts: list[str], references: Sequence[Sequence[str]]) -> list[list[s
             raise DataError(f"references[{i}]", "a single text", "a list of texts", "put it into a list")
         kept = [clean for text in group if (clean := _clean(text, f"references[{i}]"))]
         if not kept:
-            raise DataError(f"references[{i}]", "no reference text", "at least one")
+            raise DataError(f"references[{i}]", "no reference text", "at least one text")
         golds.append(kept)
     return golds
 
 
 def _clean(text: str, where: str) -> str:
     if not isinstance(text, str):
-        raise DataError(where, type(text).__name__, "a text")
+        raise DataError(where, kind_of(text), "a text")
     return " ".join(text.split())

@@ -58,7 +58,12 @@ def adapter(
         if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
             raise PromptError(f"adapter.{what}", repr(number), "a whole number from 1")
     if width is not None and reduction != _REDUCTION:
-        raise PromptError("adapter.width", f"{width} beside a reduction of {reduction}", "one of the two")
+        raise PromptError(
+            "adapter.width",
+            f"both a width ({width}) and a reduction ({reduction})",
+            "one of the two",
+            "leave one out",
+        )
     if activation not in ACTIVATIONS:
         raise PromptError("adapter.activation", repr(activation), f"one of {', '.join(ACTIVATIONS)}")
     if placement not in get_args(Placement):
@@ -71,7 +76,7 @@ def adapter(
             raise BackboneError(
                 f"adapter: {backbone.card.name} ({backbone.card.family}), {layer.site} layer {layer.number}",
                 "no linear layer that ends the attention and another that ends the feed-forward",
-                "one of each, of the same width",
+                "both of them, of the same width",
                 "use lora, with targets",
             )
     hidden = sorted({out for _, out in sizes.values()})
@@ -126,7 +131,7 @@ def lora(
     if not alpha > 0:
         raise PromptError("lora.alpha", alpha, "a number above 0")
     if not 0 <= dropout < 1:
-        raise PromptError("lora.dropout", dropout, "a probability from 0 up to, but not, 1")
+        raise PromptError("lora.dropout", dropout, "a probability of at least 0 and below 1")
     chosen = _chosen(backbone, layers, head)
     names = list(dict.fromkeys(name for layer in chosen for name in layer.sizes))
     ends = list(dict.fromkeys(name.rpartition(".")[2] for name in names))
@@ -179,8 +184,8 @@ def _default_targets(backbone: Observable, ends: Sequence[str]) -> list[str]:
     known = DEFAULTS.get(family)
     if not isinstance(known, list):  # none, or a pattern over whole names
         raise PromptError(
-            "lora.targets", f"none for {family}, for which PEFT has no default",
-            f"a list of some of {', '.join(ends)}", "name the queries and values",
+            "lora.targets", f"no targets for {family}, for which PEFT has no default",
+            f"a list of some of {', '.join(ends)}", "name those of the queries and values",
         )  # fmt: skip
     return list(known)
 

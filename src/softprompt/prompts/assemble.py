@@ -92,7 +92,7 @@ def assemble(
             "prompt.positions", repr(positions), "'shifted', 'unshifted' or None (the method's own)"
         )
     if not 0 <= dropout < 1:
-        raise PromptError("prompt.dropout", dropout, "a probability from 0 up to, but not, 1")
+        raise PromptError("prompt.dropout", dropout, "a probability of at least 0 and below 1")
     generator = torch.Generator().manual_seed(seed)
     begin = start(backbone, shapes, initialization, length, default_length, examples, generator, random_scale)
     if fixed and begin.flats is not None:
@@ -185,7 +185,7 @@ def new_head(backbone: Observable, head: HeadCard, seed: int, own_outputs: bool 
     card = resolve_pooling(head, sites, None if facts is None else facts.has_class)
     if facts is not None and card.pooling == "prompt" and not own_outputs:
         raise PromptError(
-            "head.pooling", "'prompt' for a prompt that is no tokens", "'cls', 'image' or 'mean'",
+            "head.pooling", "'prompt' for a prompt without tokens", "'cls', 'image' or 'mean'",
             "use visual_prompt_tuning(location='prepend')",
         )  # fmt: skip
     # A generator of its own, so that the head is the same whatever prompt stands beside it.
@@ -219,5 +219,5 @@ def chosen_sites(backbone: Observable, sites: Sequence[str] | None) -> list[str]
         if site not in there:
             raise PromptError("prompt.sites", repr(site), f"any of {there} ({backbone.card.name} has those)")
     if not sites:
-        raise PromptError("prompt.sites", "nothing", f"any of {there}")
+        raise PromptError("prompt.sites", "no site", f"any of {there}")
     return [site for site in there if site in sites]

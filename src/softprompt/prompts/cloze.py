@@ -72,14 +72,16 @@ def p_tuning(
     if isinstance(template, bool) or n_slots < 1:
         raise PromptError(
             "p_tuning.template", repr(str(template)), "[soft] in a template, or a count of slots from 1",
-            "without slots use null_prompt",
+            "use null_prompt for a template without slots",
         )  # fmt: skip
     if isinstance(initialization, str):
         _check_start(backbone, initialization, n_slots)
     words = {} if parsed is None else _start_words(backbone, parsed)
     if words and (not isinstance(initialization, str) or ":" in initialization):
         raise PromptError(
-            "prompt.initialization", "a start of all slots beside words in the template", "one of the two"
+            "prompt.initialization",
+            "both a start of all slots and words for some in the template",
+            "one of the two",
         )
     vectors = {number: backbone.embed([token])[0] for number, token in words.items()}
     return assemble(
@@ -123,7 +125,10 @@ def null_prompt(
         parsed = _parsed(template, "null_prompt.template")
     if parsed.n_slots:
         raise PromptError(
-            "null_prompt.template", f"{parsed.n_slots} slots", "none: it has no vectors", "use p_tuning"
+            "null_prompt.template",
+            f"{parsed.n_slots} slots",
+            "no slots, since a null prompt has no vectors",
+            "use p_tuning",
         )
     weights = tuned_weights(backbone, tune, head)
     return assemble_bare("null_prompt", backbone, weights, head, seed, tune, str(parsed))
@@ -152,7 +157,7 @@ def _encoder(backbone: Observable, kind: Encoder, width: int | None, depth: int 
             raise PromptError(
                 "p_tuning.width" if width is not None else "p_tuning.depth",
                 width if width is not None else depth,
-                "None: without an encoder there is no network",
+                "None, since there is no network without an encoder",
                 "choose encoder='lstm' or 'mlp'",
             )
         return None

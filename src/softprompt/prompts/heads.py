@@ -61,8 +61,8 @@ def head(
     if kind not in KINDS:
         raise PromptError("head.kind", repr(kind), f"one of {', '.join(KINDS)}")
     if isinstance(labels, str) or KINDS[kind] != bool(labels):
-        wanted = "at least two labels" if KINDS[kind] else f"none: a {kind} head has no labels"
-        raise PromptError("head.labels", repr(labels) if labels else "nothing", wanted)
+        wanted = "at least two labels" if KINDS[kind] else f"no labels, since a {kind} head has none"
+        raise PromptError("head.labels", repr(labels) if labels else "no labels", wanted)
     if len(set(labels)) < len(labels) or len(labels) == 1:
         raise PromptError("head.labels", list(labels), "at least two labels, each once")
     allowed = POOLINGS if kind == "picture" else _OF_TEXTS if kind in _POOLED else ()
@@ -73,7 +73,7 @@ def head(
             f"'first', 'last', 'mean' ({', '.join(_POOLED)} heads), one of {list(POOLINGS)} (picture)",
         )
     if words and (kind != "soft" or len(words) != len(labels) or not all(words)):
-        expected = "tokens for each label" if kind == "soft" else f"none for a {kind} head"
+        expected = "tokens for each label" if kind == "soft" else f"no words for a {kind} head"
         raise PromptError("head.words", f"{len(words)} entries", expected)
     if isinstance(hidden_layers, bool) or hidden_layers < 0 or (hidden_layers and kind != "picture"):
         raise PromptError(
@@ -83,7 +83,7 @@ def head(
         plain = kind in _OF_WORDS or (kind == "picture" and not hidden_layers)
         dropout = 0.0 if plain else 0.1
     if not 0 <= dropout < 1:
-        raise PromptError("head.dropout", dropout, "a probability from 0 up to, but not, 1")
+        raise PromptError("head.dropout", dropout, "a probability of at least 0 and below 1")
     stated: Any = {"kind": kind, "pooling": pooling, "words": tuple(map(tuple, words))}
     return HeadCard(**stated, labels=tuple(labels), dropout=dropout, hidden_layers=hidden_layers)
 
@@ -203,8 +203,8 @@ def pool_picture(
         raise PromptError(
             "head.pooling",
             f"'{pooling}' of a picture without such tokens",
-            "tokens that are there",
-            "choose another: 'image' is always there",
+            "tokens that the picture has",
+            "choose another, e.g. 'image', which every picture has",
         )
     return pool(states, wanted, "first" if pooling == "cls" else "mean")
 

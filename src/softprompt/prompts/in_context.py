@@ -44,7 +44,7 @@ def in_context(
         raise PromptError("in_context", got, "a decoder, or an encoder with a template")
     if "encoder" in there:
         if template is None:
-            got = f"{backbone.card.name}, which reads both ways, and no template"
+            got = f"{backbone.card.name}, which reads both ways, without a template"
             raise PromptError("in_context.template", got, "a template with the examples in it")
         return assemble_bare("in_context", backbone, {}, head, seed, template=template)
     kept = fitting(examples or [], max_tokens)

@@ -112,7 +112,7 @@ def _from_prompt(prompt: Prompt, shapes: Sequence[Shape], length: int | None) ->
         raise PromptError(
             "prompt.initialization",
             f"a {prompt.card.method} prompt without {missing[0]}",
-            "the same sites and layers",
+            "a prompt with the same sites and layers",
         )
     if length is not None and length != prompt.length:
         raise PromptError("prompt.length", length, f"{prompt.length}, that of the prompt it begins from")
@@ -129,7 +129,7 @@ def _agree(ids: Sequence[int], length: int | None, what: str) -> Sequence[int]:
             "prompt.length",
             length,
             f"{len(ids)}, the tokens of {what}",
-            "leave length out, it follows from the text",
+            "leave length out, since it follows from the text",
         )
     return ids
 

@@ -149,8 +149,8 @@ def peft() -> Any:
         import peft as package
     except ImportError as error:
         raise PromptError(
-            "lora", f"no package 'peft' ({error})", "it: the LoRA here is PEFT's own",
-            'pip install "softprompt[compare]"',
+            "lora", f"no package 'peft' ({error})", "peft, since the LoRA here is PEFT's own",
+            'install it: pip install "softprompt[compare]"',
         ) from None  # fmt: skip
     return package
 

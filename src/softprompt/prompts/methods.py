@@ -130,7 +130,7 @@ def prompt_tuning(
         raise PromptError(
             "prompt.positions",
             "'unshifted'",
-            "'shifted': before an encoder, soft tokens are part of the input",
+            "'shifted', since soft tokens before an encoder are part of the input",
         )
     shapes = [SlotShape(backbone.hidden)]
     scale = (
@@ -237,7 +237,7 @@ def head_only(backbone: Observable, *, head: HeadCard | None = None, seed: int =
     """
     if head is None:
         raise PromptError(
-            "head_only", "no head", "a head: nothing else is trained", "pass head=softprompt.head(...)"
+            "head_only", "no head", "a head, since nothing else is trained", "pass head=softprompt.head(...)"
         )
     return assemble_bare("head_only", backbone, {}, head, seed)
 
@@ -293,9 +293,9 @@ def build(
         if template is None and settings.name != "in_context":
             raise PromptError(
                 "method.template",
-                f"none for {settings.name}",
+                f"no template for {settings.name}",
                 "a template",
-                "give one, or a task that has one",
+                "give one, or choose a task that has one",
             )
         options["template"] = template
     return method(backbone, **options, head=head, seed=seed)

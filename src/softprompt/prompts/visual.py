@@ -83,7 +83,8 @@ def visual_prompt_tuning(
     facts = backbone.pictures
     if facts is None:
         raise PromptError(
-            "visual_prompt_tuning", f"{backbone.card.name}, which reads texts", "one that reads pictures",
+            "visual_prompt_tuning", f"{backbone.card.name}, which reads texts",
+            "a backbone that reads pictures",
             "use prefix_tuning, prompt_tuning or p_tuning_v2",
         )  # fmt: skip
     if location not in LOCATIONS:
@@ -94,10 +95,10 @@ def visual_prompt_tuning(
     length = _length(length, location, facts)
     head = _head(head, pool)
     if not 0 <= dropout < 1:
-        raise PromptError("prompt.dropout", dropout, "a probability from 0 up to, but not, 1")
+        raise PromptError("prompt.dropout", dropout, "a probability of at least 0 and below 1")
     shapes = visual_shapes(facts, location, chosen, length, depth == "shallow")
     if project is not None and not all(isinstance(shape, TokenShape) for shape in shapes):
-        raise PromptError("prompt.project", f"{project} with '{location}'", "it with 'prepend' only")
+        raise PromptError("prompt.project", f"{project} with '{location}'", "location 'prepend'")
     generator = torch.Generator().manual_seed(seed)
     blocks = {shape.name: _block(shape, facts, length, project, generator) for shape in shapes}
     weights = _weights(backbone, facts, tune, location, head)
@@ -118,7 +119,7 @@ def visual_prompt_tuning(
             raise PromptError(
                 "prompt.pool",
                 f"'{made.card.pooling}' with layers {list(chosen)}",
-                f"layer {last} among them: it gives the outputs that are read",
+                f"layer {last} among them, which gives the outputs that are read",
                 "choose 'cls' or 'image'",
             )
     return prompt.with_head(made).to(backbone.device)
@@ -135,10 +136,12 @@ def _depth(depth: Depth | None, location: str, in_pixels: bool, layers: str | Se
     if depth not in ("deep", "shallow"):
         raise PromptError("prompt.depth", repr(depth), "'deep' or 'shallow'")
     if in_pixels and depth == "deep":
-        raise PromptError("prompt.depth", f"'deep' with '{location}'", "'shallow': pixels enter once")
+        raise PromptError("prompt.depth", f"'deep' with '{location}'", "'shallow', since pixels enter once")
     if depth == "shallow" and layers != "all":
         raise PromptError(
-            "prompt.layers", f"{layers!r} with a shallow prompt", "'all'", "it enters before the first layer"
+            "prompt.layers",
+            f"{layers!r} with a shallow prompt",
+            "'all', since a shallow prompt enters before the first layer",
         )
     return depth
 
@@ -166,10 +169,15 @@ def _head(head: HeadCard | None, pool: Pool | None) -> HeadCard | None:
     if pool not in POOLINGS:
         raise PromptError("prompt.pool", repr(pool), f"one of {', '.join(POOLINGS)}")
     if head is None:
-        raise PromptError("prompt.pool", f"'{pool}' without a head", "a head that reads it", "pass head=...")
+        raise PromptError(
+            "prompt.pool", f"'{pool}' without a head", "a head that reads the pooled tokens", "pass head=..."
+        )
     if head.pooling not in (None, pool):
         raise PromptError(
-            "prompt.pool", f"'{pool}' beside a head that reads '{head.pooling}'", "one of the two"
+            "prompt.pool",
+            f"both '{pool}' and a head that reads '{head.pooling}'",
+            "one of the two",
+            "leave pool out",
         )
     return head.model_copy(update={"pooling": pool})
 

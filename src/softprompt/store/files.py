@@ -18,7 +18,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from softprompt.errors import PromptError
+from softprompt.errors import PromptError, system_says
 from softprompt.store import naming, swap
 from softprompt.store.card import FORMAT_VERSION, BackboneRecord, PromptCard
 
@@ -58,9 +58,9 @@ def write(folder: Path | str, tensors: Mapping[str, Tensor], card: PromptCard) -
             folder.rmdir()
         raise PromptError(
             str(folder),
-            f"{error.strerror or error} while saving",
+            f"{system_says(error)} while saving",
             "room to write",
-            "the older prompt, if any, is kept",
+            "free some space and save again (an older prompt is kept)",
         ) from error
     return folder
 
@@ -171,7 +171,7 @@ def _parse(path: Path, content: bytes) -> tuple[PromptCard, str]:
         raise PromptError(
             str(path),
             f"format {version}",
-            f"at most {FORMAT_VERSION}",
+            f"format {FORMAT_VERSION} or older",
             "install a newer softprompt to read it",
         )
     checksum = body.pop(_CHECKSUM, None)

@@ -175,7 +175,7 @@ class BlankTask(ABC):
             ConfigError: a template with slots, which only a trained prompt can fill.
         """
         if self.template.n_slots:
-            got = f"{self.template.n_slots} slots in the template, and examples to begin from"
+            got = f"both {self.template.n_slots} slots in the template and examples to begin from"
             raise ConfigError("task.template", got, "a template without [soft]")
         end = self.backbone.token_ids(_BETWEEN)
         return [self._demonstration(record) + end for record in drawn(records, k, seed)[0]]
@@ -202,7 +202,7 @@ class BlankTask(ABC):
                 raise ConfigError(
                     "task.name",
                     f"'{self.settings.name}' with {type(record).__name__} records",
-                    f"data of {' or '.join(kind.__name__ for kind in self.record)} records",
+                    f"{' or '.join(kind.__name__ for kind in self.record)} records",
                     "choose the task that fits data.format",
                 )
             self._example(record, labelled, counted=False)

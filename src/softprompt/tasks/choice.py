@@ -26,7 +26,7 @@ class ChoiceTask(ReadingTask):
     def _example(self, record: Choices, form: RowForm, labelled: bool) -> ReadingExample:
         where = f"record {record.id}"
         if len(record.choices) < 2:
-            raise DataError(where, f"{len(record.choices)} choices", "at least 2")
+            raise DataError(where, f"{len(record.choices)} choices", "at least 2 choices")
         if labelled and (record.label is None or not 0 <= record.label < len(record.choices)):
             got = "no label" if record.label is None else f"the label {record.label}"
             raise DataError(where, got, f"0 to {len(record.choices) - 1}, the index of a choice")

@@ -119,7 +119,7 @@ class ClozeTask(BlankTask):
             ConfigError: none fits, or the template has slots.
         """
         if self.template.n_slots:
-            got = f"{self.template.n_slots} slots in the template, and examples before it"
+            got = f"both {self.template.n_slots} slots in the template and examples before it"
             raise ConfigError("task.template", got, "a template without [soft]")
         text, room = "", max_tokens
         for record in drawn(records, k, seed)[0]:
@@ -143,8 +143,8 @@ class ClozeTask(BlankTask):
         words = self.settings.verbalizer
         if words is None:
             if labels:
-                got = "none, and records with labels"
-                raise ConfigError("task.verbalizer", got, f"words for {', '.join(labels)}, or null")
+                got = "no verbalizer for records with labels"
+                raise ConfigError("task.verbalizer", got, f"words for {', '.join(labels)}, or 'null'")
             return None
         if words == "null":
             tokenizer, spaced = self.backbone.tokenizer, self.template.spaced
@@ -164,13 +164,19 @@ class ClozeTask(BlankTask):
     def _example(self, record: Any, labelled: bool, counted: bool = True) -> BlankExample:
         where = f"record {record.id}"
         if isinstance(record, Choices) != (self.verbalizer is None):
-            got = "choices of its own" if isinstance(record, Choices) else "no choices, and no verbalizer"
-            raise DataError(where, got, "label words in task.verbalizer, or records with choices, not both")
+            got = (
+                "both choices of its own and a verbalizer"
+                if isinstance(record, Choices)
+                else "neither choices nor a verbalizer"
+            )
+            raise DataError(
+                where, got, "one of the two: label words in task.verbalizer, or records with choices"
+            )
         if isinstance(record, Choices):
             tokenizer, spaced = self.backbone.tokenizer, self.template.spaced
             words = [(word_ids(tokenizer, choice.strip(), spaced, where),) for choice in record.choices]
             if len(words) < 2:
-                raise DataError(where, f"{len(words)} choices", "at least 2")
+                raise DataError(where, f"{len(words)} choices", "at least 2 choices")
             if len(set(words)) < len(words):
                 raise DataError(where, "choices with the same tokens", "choices that differ")
         else:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from softprompt.config import DecodingSettings
-from softprompt.errors import ConfigError, problem
+from softprompt.errors import ConfigError, Problem
 
 _BELONGS_TO = {
     "beams": "beam",
@@ -48,20 +48,22 @@ def check_decoding(settings: DecodingSettings) -> None:
         harmless = name == "beams" and value == 1
         if settings.strategy != strategy and value != default and not harmless:
             problems.append(
-                problem(
+                Problem(
                     f"decoding.{name}",
                     f"{value} with strategy '{settings.strategy}'",
-                    f"it only with strategy '{strategy}'",
+                    f"strategy '{strategy}'",
                     f"leave {name} out, or set decoding.strategy={strategy}",
                 )
             )
     if settings.strategy == "beam" and settings.beams == 1:
         problems.append(
-            problem("decoding.beams", "1 with strategy 'beam'", "2 or more", "set decoding.strategy=greedy")
+            Problem(
+                "decoding.beams", "1 with strategy 'beam'", "2 beams or more", "set decoding.strategy=greedy"
+            )
         )
     if settings.min_new_tokens > settings.max_new_tokens:
         problems.append(
-            problem(
+            Problem(
                 "decoding.min_new_tokens",
                 settings.min_new_tokens,
                 f"at most max_new_tokens ({settings.max_new_tokens})",

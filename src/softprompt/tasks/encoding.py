@@ -80,9 +80,9 @@ class DecoderForm(PairForm):
         if self._tokenizer.bos_token_id is None:
             raise ConfigError(
                 "task.separator",
-                "nothing, and the tokenizer has no BOS token to stand in",
+                "no separator for a tokenizer without a BOS token to stand in",
                 "a text between source and target",
-                "set e.g. task.separator=' ->'",
+                "set one, e.g. task.separator=' ->'",
             )
         return [self._tokenizer.bos_token_id]
 
@@ -141,7 +141,7 @@ class EncoderDecoderForm(PairForm):
             raise ConfigError(
                 "task.separator",
                 repr(settings.separator),
-                f"nothing: {name} reads the source in its encoder and writes the target in its decoder",
+                f"no separator, since {name} has the source in its encoder and the target in its decoder",
                 "leave task.separator out",
             )
 
@@ -174,7 +174,7 @@ def end_token(tokenizer: Any, name: str) -> int:
         raise BackboneError(
             f"backbone {name}",
             "a tokenizer without an end-of-sequence token",
-            "one that has it: every target ends with it",
+            "a tokenizer with one, since every target ends with it",
             "set tokenizer.eos_token",
         )
     return tokenizer.eos_token_id

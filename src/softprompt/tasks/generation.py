@@ -46,8 +46,8 @@ class GenerationTask:
         form: type[PairForm] = EncoderDecoderForm if self._is_encoder_decoder else DecoderForm
         if settings.template is not None:
             if self._is_encoder_decoder:
-                got = f"it for {backbone.spec.name}, an encoder-decoder"
-                raise ConfigError("task.template", got, "a decoder", "leave it out")
+                got = f"a template for {backbone.spec.name}, an encoder-decoder"
+                raise ConfigError("task.template", got, "a decoder", "leave the template out")
             form = TemplateForm
         self._form = form(backbone.tokenizer, settings, backbone.spec.name)
         padding: Any = backbone.tokenizer.pad_token_id
@@ -147,7 +147,7 @@ class GenerationTask:
         for record, context in zip(records, contexts, strict=True):
             if not context:
                 raise DataError(
-                    f"record {record.id}", "an empty source", "text, or a separator, to start from"
+                    f"record {record.id}", "an empty source", "a text or a separator to start from"
                 )
         device = self.backbone.device
         side = "right" if self._is_encoder_decoder else "left"
@@ -233,7 +233,7 @@ class GenerationTask:
                 raise ConfigError(
                     f"record {record.id}",
                     f"{prompt_positions} prompt positions, {n_read} source tokens and {n_written} {written}",
-                    f"at most {limit} positions ({self.backbone.spec.name} has no more)",
+                    f"at most {limit} positions together ({self.backbone.spec.name} has no more)",
                     f"lower task.max_source_tokens, {setting} or the prompt's length",
                 )
 
@@ -250,7 +250,7 @@ class GenerationTask:
                 f"backbone {self.backbone.spec.name}",
                 f"a {type(self.backbone.model).__name__}",
                 "an encoder-decoder that makes decoder inputs from labels",
-                "use one that transformers loads for conditional generation",
+                "use a model that transformers loads for conditional generation",
             )
         return shift(labels=labels)
 

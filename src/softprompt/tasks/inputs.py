@@ -133,7 +133,7 @@ class RowForm:
         nothing = [] if self.pairs_itself else list(self.pair.between)
         if not first or (second is not None and rest == nothing):
             which, empty = ("a text", text) if not first else ("a second text", second)
-            raise DataError(where, f"{which} without tokens ({empty!r})", "something to read")
+            raise DataError(where, f"{which} without tokens ({empty!r})", "a text that leaves tokens")
         room = self.room(frame, 1 if second is None else 2)
         if len(first) + len(rest) > room:
             self._cut.add((text, second))
@@ -202,13 +202,13 @@ class RowForm:
         for i in sorted(set(range(len(words))) - set(owners)):
             stand_in = self._tokenizer.unk_token_id if unknown else None
             if stand_in is None:
-                do = "or let an unknown token stand for it with task.vanished=unknown"
+                do = "let an unknown token stand for it with task.vanished=unknown"
                 raise DataError(
                     where,
                     f"the word {words[i]!r} (number {i + 1}), of which the tokenizer leaves nothing",
                     "words that have tokens",
                     "remove it with its tag"
-                    + (" (the tokenizer has no unknown token)" if unknown else f", {do}"),
+                    + (" (the tokenizer has no unknown token)" if unknown else f", or {do}"),
                 )
             place = bisect_left(owners, i)
             ids.insert(place, stand_in)

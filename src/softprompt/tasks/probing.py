@@ -113,7 +113,9 @@ class ProbingTask(BlankTask):
         token = self._token(record.label)
         if token is None:
             got = f"the object '{record.label}', which is outside the vocabulary or several tokens"
-            raise DataError(where, got, "a single token of the vocabulary", "leave it out: see usable()")
+            raise DataError(
+                where, got, "a single token of the vocabulary", "leave the record out, see usable()"
+            )
         return token
 
     def _example(self, record: Any, labelled: bool, counted: bool = True) -> BlankExample:

@@ -81,7 +81,7 @@ class ReadingTask(HeadTask):
             raise ConfigError(
                 "task.separator",
                 repr(separator),
-                f"nothing: the tokenizer of {self.backbone.spec.name} has tokens between two texts",
+                f"no separator, since {self.backbone.spec.name} has tokens of its own between two texts",
                 "leave task.separator out",
             )
         return form

@@ -130,8 +130,8 @@ def template_of(settings: RunSettings, records: Iterable[Any], causal: bool) -> 
         do = "write the template with its slots"
         raise ConfigError("method.template", f"{of_method}, a count of slots", "a template", do)
     if of_method is not None and of_task is not None and of_method != of_task:
-        got = f"'{of_method}' beside task.template '{of_task}'"
-        raise ConfigError("method.template", got, "one template", "leave one of the two out")
+        got = f"both '{of_method}' and task.template '{of_task}'"
+        raise ConfigError("method.template", got, "one template", "leave one out")
     return of_method if of_method is not None else of_task
 
 

@@ -86,6 +86,6 @@ def check_rows_fit(
             raise ConfigError(
                 f"record {record.id}",
                 f"{prompt_positions} prompt positions and {longest} tokens",
-                f"at most {limit} positions ({backbone.spec.name} has no more)",
+                f"at most {limit} positions together ({backbone.spec.name} has no more)",
                 "lower task.max_tokens or the prompt's length, or set method.positions=unshifted",
             )

@@ -55,7 +55,7 @@ class SpanTask(ReadingTask):
         question = form.tokens(record.question, self.settings.max_question_tokens)
         ids, offsets = form.characters(record.context)
         if not ids:
-            raise DataError(where, "a context without tokens", "something to read")
+            raise DataError(where, "a context without tokens", "a context that leaves tokens")
         first = len(frame.before) + len(question) + len(frame.between)
         room = self.settings.max_tokens - first - len(frame.after)
         stride = self.settings.stride
@@ -63,7 +63,7 @@ class SpanTask(ReadingTask):
             raise ConfigError(
                 "task.stride",
                 f"{stride}, where the question of {where} leaves {max(room, 0)} tokens for the context",
-                "fewer tokens than windows have",
+                "a stride below the length of the windows",
                 "lower it or task.max_question_tokens, or raise task.max_tokens",
             )
         target = self._target(record, offsets, where) if labelled else None
@@ -107,7 +107,7 @@ class SpanTask(ReadingTask):
             raise BackboneError(
                 f"backbone {self.backbone.spec.name}",
                 "a tokenizer without an end-of-sequence token",
-                'one that has it: "no answer" is read there',
+                'a tokenizer with one, since "no answer" is read there',
                 "set tokenizer.eos_token",
             )
         return replace(frame, after=(end,))
@@ -125,7 +125,9 @@ class SpanTask(ReadingTask):
             raise DataError(where, "no answers", "answers, or the statement that there are none")
         if not record.answers:
             if not self.settings.unanswerable:
-                raise DataError(where, "a question without answer", "an answer", "set task.unanswerable=true")
+                raise DataError(
+                    where, "a question without an answer", "an answer", "set task.unanswerable=true"
+                )
             return None
         answer = record.answers[0]
         end = answer.start + len(answer.text)
@@ -133,7 +135,7 @@ class SpanTask(ReadingTask):
             raise DataError(
                 where,
                 f"the answer {answer.text!r} at character {answer.start}",
-                f"a stretch of the context (there stands {record.context[answer.start : end]!r})",
+                f"a stretch of the context, which has {record.context[answer.start : end]!r} there",
                 "correct answer_start",
             )
         covering = [i for i, (a, b) in enumerate(offsets) if a < end and b > answer.start]

@@ -30,7 +30,9 @@ class TaggingTask(ReadingTask):
         if not record.words:
             raise DataError(where, "a sentence without words", "at least one word")
         if labelled and len(record.labels) != len(record.words):
-            raise DataError(where, f"{len(record.labels)} tags for {len(record.words)} words", "one each")
+            raise DataError(
+                where, f"{len(record.labels)} tags for {len(record.words)} words", "one tag for each word"
+            )
         ids, owners = form.words(record.words, where, self.settings.vanished == "unknown")
         room, n_before = form.room(form.single), len(form.single.before)
         rows, wanted, places = [], [], []

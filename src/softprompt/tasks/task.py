@@ -46,8 +46,8 @@ def drawn(records: Sequence[Any], k: int, seed: int) -> tuple[list[Any], random.
     if k > len(records):
         raise DataError(
             "demonstrations",
-            f"{k} wanted",
-            f"at most {len(records)}, the records there are",
+            k,
+            f"at most {len(records)}, as many as there are records",
             "ask for fewer",
         )
     draw = random.Random(seed)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from softprompt.errors import ConfigError, DataError, nearest
+from softprompt.errors import ConfigError, DataError, kind_of, nearest
 from softprompt.text.pieces import Blank, Field, Piece, Separator, Slots, Text, visible
 
 
@@ -65,19 +65,21 @@ def check(pieces: Sequence[Piece], tokenizer: Any, *, causal: bool, where: str) 
     if causal and behind:
         got = f"{_shown(behind[0])} behind [blank]"
         do = "put [blank] at the end, or use a masked model"
-        raise ConfigError(where, got, "nothing: a causal model reads only what stands before", do)
+        raise ConfigError(where, got, "nothing, since a causal model reads only what stands before", do)
     if causal and not before:
         raise ConfigError(
             where, "nothing before [blank]", "a field, a slot or a text that predicts the answer"
         )
     if not causal and tokenizer.mask_token is None:
         do = "use a masked model such as BERT, or say that the model is causal"
-        raise ConfigError(where, "a tokenizer without a mask token", "one that has it: it is the blank", do)
+        raise ConfigError(
+            where, "a tokenizer without a mask token", "a tokenizer with one, which is the blank", do
+        )
     if tokenizer.sep_token is None and Separator() in pieces:
-        got = "[sep], and a tokenizer without a separator token"
+        got = "[sep] for a tokenizer without a separator token"
         raise ConfigError(where, got, "a tokenizer that has one", "leave [sep] out")
     if not tokenizer.all_special_tokens and any(isinstance(piece, Slots) for piece in pieces):
-        got = "[soft], and a tokenizer without special tokens"
+        got = "[soft] for a tokenizer without special tokens"
         raise ConfigError(where, got, "at least one special token, to hold the place of slots")
 
 
@@ -94,7 +96,7 @@ def fill(
 ) -> Filled:
     """`Template.encode`, for pieces that `check` let pass."""
     if n_blanks < 1 or (causal and n_blanks > 1):
-        expected = "1: a causal model's blank takes no token" if causal else "at least 1"
+        expected = "1, since a causal model's blank takes no token" if causal else "at least 1"
         raise ConfigError(where, f"n_blanks={n_blanks}", expected)
     text, spans = _written(pieces, tokenizer, values, causal, where)
     tokens = _tokens(text, spans, tokenizer, causal, n_blanks, where)
@@ -167,7 +169,7 @@ def _tokens(
             tokens.append(_Token(ids[i], segment, _owner(text, start, end, spans)))
     if marks:
         got = f"a tokenizer that does not read {_stand_in(marks[0].piece, tokenizer)!r} as one token"
-        raise ConfigError(where, got, "one that knows its special tokens in a text")
+        raise ConfigError(where, got, "a tokenizer that knows its special tokens in a text")
     return tokens
 
 
@@ -199,16 +201,16 @@ def _shortened(
     own = len(tokens) - sum(left.values())
     if own + bool(fields) > max_tokens:
         room = ", which leaves room for the record" if fields else ""
-        do = "shorten the template, or allow more"
-        raise ConfigError(where, f"at most {max_tokens} tokens", f"{own + bool(fields)} or more{room}", do)
+        do = "shorten the template, or allow more tokens"
+        raise ConfigError(where, f"room for {max_tokens} tokens", f"{own + bool(fields)} or more{room}", do)
     excess = len(tokens) - max_tokens
     cuttable = [place for place, piece in fields.items() if not piece.whole]
     if excess > sum(left[place] for place in cuttable):
         names = ", ".join(dict.fromkeys(piece.name for piece in fields.values() if piece.whole))
         n = sum(left.values()) - sum(left[place] for place in cuttable)
-        expected = f"at most {max_tokens - own} beside the template's {own}"
+        expected = f"at most {max_tokens - own} tokens beside the template's {own}"
         raise DataError(
-            where, f"{n} tokens in {names}, never to be cut", expected, "allow more, or remove the '!'"
+            where, f"{n} tokens in {names}, never to be cut", expected, "allow more tokens, or remove the '!'"
         )
     for _ in range(excess):
         left[max(cuttable, key=lambda place: (left[place], place))] -= 1
@@ -230,7 +232,7 @@ def _value(values: Mapping[str, str], name: str, where: str) -> str:
         )
     value = values[name]
     if not isinstance(value, str):
-        raise DataError(where, f"{type(value).__name__} in '{name}'", "a text")
+        raise DataError(where, f"{kind_of(value)} in '{name}'", "a text")
     return value
 
 

@@ -40,7 +40,7 @@ def parse(text: str, where: str) -> tuple[Piece, ...]:
     n_blanks = sum(isinstance(piece, Blank) for piece in pieces)
     if n_blanks != 1:
         got = "a template without [blank]" if n_blanks == 0 else f"[blank] {n_blanks} times"
-        raise ConfigError(where, got, "exactly one [blank]: the place of the answer")
+        raise ConfigError(where, got, "exactly one [blank], the place of the answer")
     return tuple(pieces)
 
 
@@ -68,10 +68,12 @@ class _SlotNumbers:
             return self._named[name]
         if count != len(there.numbers):
             got, first = f"[soft#{name}] with {_slots(count)}", _slots(len(there.numbers))
-            raise ConfigError(self._where, got, f"{first}, as where the name stands first")
+            raise ConfigError(self._where, got, f"{first}, as in the place where the name stands first")
         if start and start != there.start:
             got = f"the start words '{start}' for [soft#{name}], which stands a second time"
-            raise ConfigError(self._where, got, "start words where the name stands first, and nowhere else")
+            raise ConfigError(
+                self._where, got, "start words in the place where the name stands first, and nowhere else"
+            )
         return Slots(there.numbers)
 
     def _new(self, count: int, start: str) -> Slots:
@@ -96,9 +98,12 @@ def _thing(thing: str, slots: _SlotNumbers, where: str) -> Piece:
     # The papers' and the tokenizers' own names for the two.
     meant = {"mask": "blank", "p": "blank", "t": "soft"}.get(thing.lower())
     hint = f"did you mean '{meant}'?" if meant else nearest(thing.strip().lower(), ("blank", "soft", "sep"))
-    literal = f"for these very words, write '[[{thing}]]'"
+    literal = f"write '[[{thing}]]' for these very words"
     raise ConfigError(
-        where, f"[{thing}]", "[blank], [soft] or [sep]", f"{hint} {literal}" if hint else literal
+        where,
+        f"[{thing}]",
+        "[blank], [soft] or [sep]",
+        f"{hint} {literal[0].upper()}{literal[1:]}" if hint else literal,
     )
 
 
@@ -113,7 +118,7 @@ def _field(inside: str, where: str) -> Field:
 
 def _lone_bracket(bracket: str, rest: str, where: str) -> ConfigError:
     excerpt = rest if len(rest) <= 20 else f"{rest[:20]}..."
-    literal = f"for the bracket itself, write '{bracket * 2}'"
+    literal = f"write '{bracket * 2}' for the bracket itself"
     if bracket in _CLOSING:
         return ConfigError(where, f"'{excerpt}'", f"a '{_CLOSING[bracket]}' that closes it", literal)
     return ConfigError(where, f"'{excerpt}', which closes nothing", "a bracket opened before", literal)

@@ -170,7 +170,7 @@ class Template:
             ConfigError: there are slots, which are not words.
         """
         if self.n_slots:
-            raise ConfigError("template", f"{self.n_slots} slots", "none: they are not words")
+            raise ConfigError("template", f"{self.n_slots} slots", "no slots, since they are not words")
         said: list[str] = []
         for piece in self.pieces:
             match piece:
@@ -211,7 +211,11 @@ def null_template(
     if before_blank is None:
         before_blank = n if causal else max(n - 1, 1)
     if not 0 <= before_blank <= n or (causal and before_blank != n):
-        places = f"{n}: a causal model's blank is last" if causal else f"0 to {n}, the fields there are"
+        places = (
+            f"{n}, since a causal model's blank is last"
+            if causal
+            else f"0 to {n}, as many as there are fields"
+        )
         raise ConfigError("null_template.before_blank", before_blank, places)
     parts = [f"{{{name}}}" for name in fields]
     return Template.parse(" ".join([*parts[:before_blank], "[blank]", *parts[before_blank:]]))

@@ -164,7 +164,7 @@ def null_verbalizer(labels: Sequence[str], tokenizer: Any, seed: int, *, spaced:
         if token not in special and word.isalpha() and _is_token(tokenizer, word, spaced, token):
             words.append(word)
     if len(words) < len(labels):
-        got = f"{len(labels)} labels, and {len(words)} words in the vocabulary"
+        got = f"{len(labels)} labels for {len(words)} words of the vocabulary"
         raise ConfigError("null_verbalizer", got, "a word of one token for each label")
     return Verbalizer(dict(zip(labels, words, strict=True)))
 

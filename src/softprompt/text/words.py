@@ -47,7 +47,9 @@ def allowed_ids(tokenizer: Any, words: Sequence[str], spaced: bool, where: str =
         word: ids[0] for word, ids in zip(once, found, strict=True) if len(ids) == 1 and ids[0] not in special
     }
     if not fit:
-        raise ConfigError(where, f"{len(once)} words, none a single token", "at least one that is")
+        raise ConfigError(
+            where, f"{len(once)} words, none of them a single token", "at least one that is a single token"
+        )
     return Allowed(tuple(sorted(set(fit.values()))), tuple(word for word in once if word not in fit))
 
 
@@ -84,7 +86,7 @@ def many_word_ids(tokenizer: Any, words: Sequence[str], spaced: bool, where: str
     """
     for word in words:
         if not word.strip() or word != word.strip():
-            do = "the template says whether a space stands in front"
+            do = "say in the template whether a space stands in front"
             raise ConfigError(where, repr(word), "a word without white space around it", do)
     if not words:
         return []

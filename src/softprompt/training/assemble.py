@@ -121,8 +121,13 @@ def _usable(task: Task, splits: Splits) -> tuple[Splits, dict[str, int]]:
     left_out = {name: len(getattr(splits, name)) - len(records) for name, records in kept.items()}
     for name, n in left_out.items():
         if n and not kept[name]:
-            got = f"{n} records, none with an answer in the vocabulary"
-            raise DataError(f"data.{name}", got, "at least one", "allow more with task.vocabulary")
+            got = f"{n} records, none of them with an answer in the vocabulary"
+            raise DataError(
+                f"data.{name}",
+                got,
+                "at least one record with such an answer",
+                "allow more words with task.vocabulary",
+            )
     if not any(left_out.values()):
         return splits, {}
     return Splits(kept["train"], kept["dev"], kept["test"], splits.fingerprint), left_out
@@ -138,7 +143,7 @@ def _made_for(prompt: "Prompt", template: Template) -> "Prompt":
     if template.n_slots != fills:
         raise ConfigError(
             "task.template",
-            f"{template.n_slots} slots, and a {prompt.card.method} prompt that fills {fills}",
+            f"{template.n_slots} slots for a {prompt.card.method} prompt that fills {fills}",
             "a template whose slots the method fills",
             "use method.name=p_tuning, or leave [soft] out",
         )
@@ -151,7 +156,7 @@ def _check_trained(settings: RunSettings, prompt: "Prompt") -> None:
         raise ConfigError(
             "training.steps",
             f"{settings.training.steps} steps of {settings.method.name}, which trains nothing here",
-            "0",
+            "no steps",
             "set training.steps=0 to measure it",
         )
 
@@ -161,14 +166,14 @@ def _check_shard(frozen: BackboneSettings, processes: Processes, backbone: "Back
     if frozen.shard and processes.count == 1:
         raise ConfigError(
             "backbone.shard",
-            "true in one process",
-            "several to share the layers out to",
+            "true in a single process",
+            "several processes to share the layers out to",
             "start the run with `accelerate launch -m softprompt.cli.app train ...`, or leave shard out",
         )
     if backbone is not None and backbone.sharded != frozen.shard:
         is_, not_ = ("", "not ") if backbone.sharded else ("not ", "")
-        got = f"{str(frozen.shard).lower()}, and a backbone that is {is_}shared out"
-        raise ConfigError("backbone.shard", got, f"one that is {not_}")
+        got = f"{str(frozen.shard).lower()} for a backbone that is {is_}shared out"
+        raise ConfigError("backbone.shard", got, f"a backbone that is {not_}")
 
 
 def load(frozen: BackboneSettings, device: Any, shard: bool = False) -> "Backbone":
@@ -195,7 +200,9 @@ def load(frozen: BackboneSettings, device: Any, shard: bool = False) -> "Backbon
 def check_splits(settings: RunSettings, splits: Splits) -> None:
     """Raises ConfigError where the run needs a set that the data settings do not give."""
     if not splits.train:
-        raise ConfigError("data.train", "no training pairs", "at least one", "name the file in data.train")
+        raise ConfigError(
+            "data.train", "no training pairs", "at least one pair", "name the file in data.train"
+        )
     training = settings.training
     for key, wanted in (
         ("patience", training.patience is not None),
@@ -207,7 +214,7 @@ def check_splits(settings: RunSettings, splits: Splits) -> None:
                 f"training.{key}",
                 f"{getattr(training, key)!r} without a development set",
                 "data.dev or data.dev_share",
-                f"give one, or leave training.{key} out",
+                f"give one of them, or leave training.{key} out",
             )
 
 

@@ -13,7 +13,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from softprompt.errors import TrainingError
+from softprompt.errors import TrainingError, system_says
 from softprompt.training.disk import sync_folder, write_synced, writing
 
 _FORMAT = 1
@@ -88,7 +88,7 @@ class Checkpoints:
             raise TrainingError(
                 str(self.folder),
                 f"no whole checkpoint ({'; '.join(self.damaged)})",
-                "at least one that matches its checksums",
+                "at least one checkpoint that matches its checksums",
                 "delete the run folder and train anew",
             )
         return None
@@ -148,7 +148,7 @@ def _read(folder: Path) -> Checkpoint:
             tensors[Path(name).stem] = safetensors.torch.load(content)
         return Checkpoint(card["step"], tensors, card["state"])
     except OSError as error:
-        raise _DamagedError(f"cannot be read ({error.strerror or error})") from None
+        raise _DamagedError(f"cannot be read ({system_says(error)})") from None
     except (ValueError, KeyError, AttributeError, TypeError, SafetensorError):
         raise _DamagedError(f"{_CARD} is not a checkpoint's") from None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from softprompt.errors import TrainingError
+from softprompt.errors import TrainingError, system_says
 
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -19,10 +19,13 @@ def writing(folder: Path, kept: str = "what was written before is kept") -> Iter
     except OSError as error:
         if error.errno in _FULL:
             raise TrainingError(
-                str(folder), "a full disk", "room for the run's files", f"free some space and resume; {kept}"
+                str(folder), "a full disk", "room for the run's files", f"free some space and resume ({kept})"
             ) from error
         raise TrainingError(
-            str(folder), error.strerror or str(error), "a folder that can be written", kept
+            str(folder),
+            system_says(error),
+            "a folder that can be written",
+            f"check its permissions ({kept})",
         ) from error
 
 

@@ -58,8 +58,8 @@ def best_start(
     if task.head is not None:
         raise ConfigError(
             "method.draws",
-            f"{n_draws}, for a task with a head",
-            "1: the losses of an untrained head say nothing of the examples",
+            f"{n_draws} for a task with a head",
+            "1, since the losses of an untrained head say nothing of the examples",
             "leave draws out",
         )
     order = random.Random(f"draws {seed}").sample(list(records), len(records))

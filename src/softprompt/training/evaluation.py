@@ -107,7 +107,10 @@ def overall(rows: Sequence[ScoreRow], metric: str) -> float:
             return float(row["values"][metric])
     notes = "; ".join(note for row in rows for note in row["notes"]) or "no note"
     raise TrainingError(
-        "training.select", repr(metric), "a metric that can be computed here", f"its scorer says: {notes}"
+        "training.select",
+        repr(metric),
+        "a metric that can be computed here",
+        f"look at what its scorer says: {notes}",
     )
 
 

@@ -167,7 +167,7 @@ class RunFolder:
 
     def _broken(self, got: str | None) -> TrainingError:
         do = "put its copy back, or remove it and resume the run from its checkpoint"
-        return TrainingError(self.result.as_posix(), got, "what the run wrote at its end", do)
+        return TrainingError(self.result.as_posix(), got, "the result that the run wrote at its end", do)
 
     def _compare(
         self, kind: type[Settings], ours: Mapping[str, Any], asked: Mapping[str, Any] | None = None
@@ -175,7 +175,7 @@ class RunFolder:
         """Refuse settings that are neither the resolved ones of this folder nor those asked for."""
         if not self.settings.exists():
             raise TrainingError(
-                str(self.path), "no settings.yaml", "a run to resume", "leave out resume to start one"
+                str(self.path), "no settings.yaml", "a run to resume", "leave resume out to start a new run"
             )
         found = [_differing(self.settings, kind, ours)]
         if asked is not None and self.asked.exists():
@@ -184,7 +184,7 @@ class RunFolder:
             raise TrainingError(
                 str(self.path),
                 f"other settings: {', '.join(min(found, key=len))}",
-                "those that the run began with",
+                "the settings that the run began with",
                 "put them back, or give this run another name",
             )
 
@@ -199,7 +199,7 @@ def _differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> l
     except (yaml.YAMLError, ValueError):
         read = None
     if not isinstance(read, dict):
-        raise TrainingError(stored.as_posix(), "broken YAML", "what the run wrote at its start")
+        raise TrainingError(stored.as_posix(), "broken YAML", "the settings that the run wrote at its start")
     # A setting that came after the run was begun had its default then.
     with suppress(ValidationError):
         read = kind.model_validate(read).model_dump(mode="json")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softprompt.errors import TrainingError, problem
+from softprompt.errors import Problem, TrainingError
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def warn_of_damage(path: Path, lines: Sequence[Line], do: str) -> None:
     which = damaged(lines)
     if which:
         expected = "a JSON object on every line, as the run wrote it"
-        warnings.warn(problem(path.as_posix(), f"damage in {which}", expected, do), stacklevel=3)
+        warnings.warn(Problem(path.as_posix(), f"damage in {which}", expected, do), stacklevel=3)
 
 
 def ends_line(path: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, SoftFileLock, Timeout
 
-from softprompt.errors import TrainingError, problem
+from softprompt.errors import Problem, TrainingError
 from softprompt.training.disk import writing
 
 FOLDER = ".locks"
@@ -106,7 +106,7 @@ def _take(lock: FileLock, folder: Path) -> None:
         # A file that marks what is taken would outlive a killed process, and keep its run from being resumed.
         lock.release()
     warnings.warn(
-        problem(
+        Problem(
             str(folder),
             "a file system that has no locks",
             "one that has, so that a second process is kept out",

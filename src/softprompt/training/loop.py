@@ -113,7 +113,7 @@ class Loop:
         if stored.pop("examples") != self._fingerprint:
             raise TrainingError(
                 "the training pairs",
-                "others than the checkpoint was made from",
+                "other pairs than the checkpoint was made from",
                 "the same files and the same tokenizer",
                 "put them back, or train anew in another folder",
             )
@@ -123,8 +123,8 @@ class Loop:
         except (RuntimeError, KeyError) as error:
             raise TrainingError(
                 "the checkpoint's tensors",
-                f"some that do not fit the prompt ({error})",
-                "those of the same method and backbone",
+                f"tensors that do not fit the prompt ({error})",
+                "tensors of the same method and backbone",
                 "train anew in another folder",
             ) from None
         self._best = {name: t.to(self._backbone.device) for name, t in checkpoint.tensors["best"].items()}
@@ -351,7 +351,7 @@ class Loop:
             f"training step {step}",
             what + (f" at learning rate {rate:g}" if rate is not None else ""),
             "finite numbers",
-            f"lower training.learning_rate, or set backbone.dtype to float32; {saved}",
+            f"lower training.learning_rate, or set backbone.dtype to float32 ({saved})",
         )
 
 

@@ -98,7 +98,7 @@ def _naming(part: str) -> Iterator[None]:
     try:
         yield
     except SoftpromptError as error:
-        raise type(error).several([f"part {part}: {line}" for line in str(error).splitlines()]) from None
+        raise error.inside(f"part {part}") from None
 
 
 def _check_development(parts: Mapping[str, Assembly]) -> None:
@@ -106,9 +106,9 @@ def _check_development(parts: Mapping[str, Assembly]) -> None:
     if 0 < len(without) < len(parts):
         raise ConfigError(
             f"parts.{without[0]}.data",
-            "no development set, and other parts have one",
-            "one for every part or for none: the best prompt is picked by it",
-            "give data.dev or data.dev_share, or take the others' away",
+            "no development set, though other parts have one",
+            "one for every part or for none, since the best prompt is picked by it",
+            "give data.dev or data.dev_share, or take those of the other parts away",
         )
 
 

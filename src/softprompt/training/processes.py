@@ -52,14 +52,14 @@ class Processes:
             raise ConfigError(
                 "accelerate launch",
                 f"{kind}, which wraps what is trained",
-                "plain processes: only the frozen layers are shared out, and the prompt stays whole",
-                "leave it out of the launch, and set backbone.shard=true",
+                "plain processes, since only the frozen layers are shared out and the prompt stays whole",
+                "leave that out of the launch, and set backbone.shard=true",
             )
         if self.count > 1 and device is not None and torch.device(device).type != torch.device(own).type:
             raise ConfigError(
                 "backbone.device",
                 repr(device),
-                f"none, or the launcher's {own}, with {self.count} processes",
+                f"no device, or the launcher's {own}, with {self.count} processes",
                 "let `accelerate launch` choose the devices",
             )
         self.device = own if device is None or self.count > 1 else device

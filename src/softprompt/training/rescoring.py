@@ -48,7 +48,7 @@ def rescore(path: Path) -> list[str]:
     folder = RunFolder(path)
     facts = folder.finished()
     if facts is None:
-        raise TrainingError(path.as_posix(), "no result", "a finished run", "finish it first")
+        raise TrainingError(path.as_posix(), "no result", "a finished run", "finish the run first")
     if "parts" in facts:
         raise ConfigError(path.as_posix(), "a run over several tasks", "a run of the task 'generation'")
     settings = load_run(folder.settings)
@@ -62,7 +62,10 @@ def rescore(path: Path) -> list[str]:
     again = {row["group"]: row for row in _scored(settings, folder, lacking)}
     if set(again) != {row["group"] for row in rows}:
         raise DataError(
-            "data.test", f"groups {', '.join(again)}", "those of the result", f"look at {path.as_posix()}"
+            "data.test",
+            f"the groups {', '.join(again)}",
+            "the groups of the result",
+            f"compare the records with {path.as_posix()}",
         )
     gained = [name for name in lacking if all(name in row["values"] for row in again.values())]
     if gained:

@@ -20,7 +20,9 @@ def check_trackers(names: Sequence[str]) -> None:
     for name in names:
         if find_spec(name) is None:
             do = f'install it: pip install "softprompt[{name}]"'
-            raise ConfigError("training.trackers", f"'{name}', and that package is not there", "it", do)
+            raise ConfigError(
+                "training.trackers", f"'{name}', whose package is not installed", f"the package {name}", do
+            )
 
 
 class Trackers:

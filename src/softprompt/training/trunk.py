@@ -53,9 +53,8 @@ class RunTrunk:
                 self._states = DiskStates(settings.folder or folder, limit, backbone.dtype)
             self._cache = ActivationCache(backbone, prompts, self._states, self._say_full)
         except (PromptError, BackboneError) as error:
-            where, _, why = str(error).partition(": ")
-            named = "training.trunk_cache" + ("" if where == "trunk cache" else f": {where}")
-            raise ConfigError.several([f"{named}: {why}"]) from None
+            named = "training.trunk_cache" + ("" if error.where == "trunk cache" else f": {error.where}")
+            raise ConfigError(named, error.got, error.expected, error.hint) from None
 
     def __enter__(self) -> "RunTrunk":
         if self._cache is not None:

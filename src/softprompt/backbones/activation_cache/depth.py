@@ -33,7 +33,7 @@ def first_injected_layer(
                 raise PromptError(
                     "trunk cache",
                     f"a {prompt.card.method} prompt with {what}",
-                    f"one that acts in layers 1-{len(layers) - 1} of {name} alone, or in a head",
+                    f"a prompt that acts in layers 1-{len(layers) - 1} of {name} alone, or in a head",
                     "choose method.layers (e.g. last:4), or leave training.trunk_cache out",
                 )
             lowest = min(lowest, place)

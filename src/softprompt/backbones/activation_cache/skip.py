@@ -101,7 +101,7 @@ class LayerSkipper:
         raise BackboneError(
             "trunk cache",
             f"a pass of {self.name} that never came to its layer {len(self.layers) - 1}",
-            "one through all layers in their order",
+            "a pass through all layers in their order",
         )
 
     @contextmanager

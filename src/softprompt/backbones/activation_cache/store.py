@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from softprompt.errors import BackboneError
+from softprompt.errors import BackboneError, system_says
 
 KEY_BYTES = 16
 _MAGIC = b"softprompt-tc-1\n"
@@ -261,5 +261,5 @@ class DiskStates:
             yield
         except OSError as error:
             raise BackboneError(
-                str(self.folder), error.strerror or str(error), "a folder that can be read and written"
+                str(self.folder), system_says(error), "a folder that can be read and written"
             ) from error

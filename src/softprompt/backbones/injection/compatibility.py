@@ -58,11 +58,13 @@ def check_prompt(prompt: Prompt, spec: BackboneSpec, there: dict[tuple[str, int]
         raise PromptError(
             "prompt.positions",
             "'unshifted'",
-            "'shifted': before an encoder, soft tokens are part of the input",
+            "'shifted', since soft tokens before an encoder are part of the input",
         )
     if prompt.card.slots == "in_place" and prompt.card.positions == "shifted":
         raise PromptError(
-            "prompt.positions", "'shifted'", "'unshifted': slots in the text have positions of the text"
+            "prompt.positions",
+            "'shifted'",
+            "'unshifted', since slots in the text have the text's own positions",
         )
     for site, layers in prompt.card.sites.items():
         for layer in layers:

@@ -42,7 +42,7 @@ def check(injectors: Injectors, rows: Tensor | None, args: tuple[Any, ...], kwar
         raise BackboneError(
             "generate",
             f"{text_len} tokens of text, {new} new ones and a prompt of {decoder.longest}",
-            f"at most {limit} together, the positions of {model_map.spec.name}",
+            f"at most {limit} tokens together, as many as {model_map.spec.name} has positions",
             "lower max_new_tokens, or shorten the text or the prompt",
         )
 

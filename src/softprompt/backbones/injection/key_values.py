@@ -107,7 +107,7 @@ def _in_turn(context: PassContext, layers: Sequence[Interception | None]) -> Int
             raise BackboneError(
                 "prompted",
                 f"a {type(call.module).__name__} that ran {turn + 1} times in one pass",
-                f"{len(layers)} times, once for each layer that shares it",
+                f"{len(layers)} runs, one for each layer that shares it",
                 "call the model itself, not its layers",
             )
         context.layer_calls[call.module] = turn + 1

@@ -76,5 +76,5 @@ def _refuse_size(location: str, pixels: Tensor, wanted: tuple[int, int]) -> None
     raise PromptError(
         "pixel_values",
         f"{pixels.shape[-2]} x {pixels.shape[-1]} pixels for a '{location}' prompt",
-        f"{wanted[0]} x {wanted[1]}, the size it was made for",
+        f"{wanted[0]} x {wanted[1]} pixels, for which the prompt was made",
     )

@@ -130,7 +130,7 @@ class PositionInjector:
             raise BackboneError(
                 "prompted",
                 f"{text_len} tokens of text and a prompt of {self.longest}",
-                f"at most {self.max_positions} together, the positions of {self.name}",
+                f"at most {self.max_positions} tokens together, as many as {self.name} has positions",
                 "shorten the text or the prompt",
             )
 

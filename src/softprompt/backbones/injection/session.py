@@ -251,7 +251,7 @@ class Session:
             raise BackboneError(
                 "gradient checkpointing",
                 "layers that share one module",
-                "layers of their own: run again in another order, they would not know their prompts",
+                "a module for every layer, since shared ones that run again would not know their prompts",
             )
         checkpointing.keep_context(layers)
         stack.enter_context(checkpointing.resumed_by(lambda: self._resumed(call)))

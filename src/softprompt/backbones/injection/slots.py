@@ -97,7 +97,7 @@ def refuse_slots(ids: Any) -> None:
         row, column = (ids < 0).nonzero()[0].tolist()
         raise PromptError(
             "input_ids",
-            f"{int(ids[row, column])} in row {row}, a slot, and no prompt",
+            f"{int(ids[row, column])} in row {row}, a slot for which there is no prompt",
             "ids from 0",
             "enter backbone.prompted with the prompt that has the slots",
         )

@@ -152,7 +152,7 @@ def tabulate(parts: Sequence[VisualParts], used: Sequence[VisualParts]) -> Visua
         raise PromptError(
             "prompted",
             f"borders of {' and '.join(map(str, sorted(borders)))} pixels in one batch",
-            "borders of one width: pictures of one batch have one size",
+            "borders of one width, since pictures of one batch have one size",
             "give their rows batches of their own",
         )
     tokens: dict[int, Tensor] = {}

@@ -131,7 +131,7 @@ class AddedTokenInjector:
                 raise PromptError(
                     "pixel_values",
                     f"a picture of {tokens.shape[1]} tokens in layer {number}, for an 'add' prompt",
-                    f"{extra.shape[1]} tokens, as it was made for",
+                    f"{extra.shape[1]} tokens, for which the prompt was made",
                 )
             return below(tokens + extra.to(tokens), *rest, **kwargs)
 
@@ -151,7 +151,7 @@ def plan_of(plans: Sequence[TokenPlan | None]) -> TokenPlan | None:
         raise PromptError(
             "prompted",
             "prompts that put different tokens among a picture's own in one batch",
-            "tokens of one length in the same layers, or deep prompts under heads that do not read them",
+            "prompts of one length in the same layers, or deep prompts whose tokens no head reads",
             "give their rows batches of their own",
         )
     return plans[0] if plans else None

@@ -43,14 +43,18 @@ class Weights:
                 raise PromptError("prompt.weights", f"'{key}'", f"names of parameters of {name}")
             if own[key].shape != tensor.shape:
                 shape = list(own[key].shape)
-                raise PromptError(f"prompt.weights: {key}", f"shape {list(tensor.shape)}", f"{shape}")
+                raise PromptError(f"prompt.weights: {key}", f"shape {list(tensor.shape)}", f"shape {shape}")
             if is_packed(own[key]):
                 held = "sharded" if is_sharded(own[key]) else "quantised"
                 got, do = f"a {held} tensor of {name}", "load the backbone without that"
-                raise PromptError(f"prompt.weights: {key}", got, "a plain one to stand in place of", do)
+                raise PromptError(
+                    f"prompt.weights: {key}", got, "a plain tensor, whose place another can take", do
+                )
             self.own[key] = own[key]
         if len({id(parameter) for parameter in self.own.values()}) < len(self.own):
-            raise PromptError("prompt.weights", "two names of one shared parameter", "each parameter once")
+            raise PromptError(
+                "prompt.weights", "two names of one shared parameter", "one name for each parameter"
+            )
         for key in self.own.keys() - first:
             path, _, attribute = key.rpartition(".")
             self.places[key] = [(model.get_submodule(path), attribute)]
@@ -96,7 +100,7 @@ def trained_weights(used: Sequence[Prompt | None]) -> Mapping[str, Tensor]:
         raise PromptError(
             "prompted",
             f"a prompt with weights of its own ({tuned[0].card.method}) beside others",
-            "that prompt alone, since weights are the same for all rows of a batch",
+            "such a prompt alone, since weights are the same for all rows of a batch",
             "give its rows a batch of their own",
         )
     return tuned[0].weights

@@ -57,7 +57,7 @@ def tuned_tensors(
         if not lm_head:
             raise PromptError(
                 "prompt.tune", "'head' beside a head that reads states", "another choice",
-                "nothing is said in words here; use head_only",
+                "use head_only to train the head alone",
             )  # fmt: skip
         return tuple(_named(model, lambda module, _: module in head, head))
     layers = _last_layers(model, attentions, int(count), name) if kind == "last" else set()
@@ -77,7 +77,9 @@ def tuned_tensors(
     if kind == "biases":
         names += absent_biases(model, () if lm_head else head)
     if not names:
-        raise PromptError("prompt.tune", f"'{tune}' on {name}, which has none", "'all' or another choice")
+        raise PromptError(
+            "prompt.tune", f"'{tune}' on {name}, which has no such tensors", "'all' or another choice"
+        )
     packed = {key for key, weight in model.named_parameters(remove_duplicate=False) if is_packed(weight)}
     found = sorted(packed.intersection(names))
     if found:

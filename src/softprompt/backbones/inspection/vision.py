@@ -90,7 +90,9 @@ class Vision:
             if isinstance(holder, nn.ModuleList):
                 return item
         raise BackboneError(
-            "backbone", f"{self.model.config.model_type}, whose layers stand in no list", "layers in a list"
+            "backbone",
+            f"{self.model.config.model_type}, whose layers stand in no list",
+            "a model with its layers in a ModuleList",
         )
 
     @property

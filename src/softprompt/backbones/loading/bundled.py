@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from softprompt.errors import BackboneError, nearest
+from softprompt.errors import BackboneError, nearest, system_says
 
 CONVERSION = 1
 """Raised whenever the files that a conversion writes change; part of the cache folder's name."""
@@ -171,8 +171,8 @@ def pull(name: str, progress: Callable[[str], None] | None = None) -> Path:
     except OSError as error:
         raise BackboneError(
             f"backbone {name}",
-            f"{error.strerror or error} ({parent})",
-            do="free some space or set SOFTPROMPT_HOME to a folder that can be written",
+            f"{system_says(error)} ({parent})",
+            hint="free some space or set SOFTPROMPT_HOME to a folder that can be written",
         ) from error
 
 
@@ -226,7 +226,7 @@ def _check(path: Path, sha256: str, what: str) -> None:
             f"SHA-256 of {what}",
             received,
             sha256,
-            "nothing was kept; pull again, and if it repeats, distrust the package index in use",
+            "pull again (nothing was kept), and if the sum differs again, distrust the package index",
         )
 
 

@@ -116,7 +116,9 @@ def _state(graph: Graph, name: str) -> dict[str, Tensor]:
     parts = [t for t in tensors.values() if t.ndim == 3 and t.shape[0] == 1 and t.shape[2] == hidden]
     places = [t for t in parts if t is not tensors.get("backbone.embeddings.cls_token")]
     if len(places) != 2:
-        raise BackboneError(name, f"{len(places)} tables of positions", "one, in two parts: a DINOv2")
+        raise BackboneError(
+            name, f"{len(places)} tables of positions", "one table in two parts, as a DINOv2 has"
+        )
     first, rest = sorted(places, key=lambda table: table.shape[1])
     state["embeddings.position_embeddings"] = torch.cat([first, rest], dim=1)
     return state

@@ -32,21 +32,21 @@ def check_held(model: PreTrainedModel, dtype: Any, device: Any) -> None:
     weights = list(model.parameters())
     if any(map(is_sharded, weights)):
         got = "a model whose weights are shared out already"
-        raise BackboneError("backbone", got, "a whole one", "pass shard=True with it")
+        raise BackboneError("backbone", got, "a model with whole weights", "pass shard=True with it")
     away = sum(weight.device.type == "meta" for weight in weights)
     if away:
         raise BackboneError(
             "backbone",
             f"{away} of {len(weights)} weights offloaded to the processor's memory or to disk",
-            "all of them on devices: every step needs each of them twice",
-            "load it with fewer bits or on more devices",
+            "all of them on devices, since every step needs each of them twice",
+            "load the model with fewer bits or on more devices",
         )
     if (dtype is not None or device is not None) and any(map(is_packed, weights)):
         key, got = ("dtype", dtype) if dtype is not None else ("device", device)
         raise BackboneError(
             f"backbone.{key}",
             f"'{got}' for a quantised model",
-            "none: quantised weights stay as they were loaded",
+            f"no {key}, since quantised weights stay as they were loaded",
             f"leave {key} out",
         )
     places = set(map(str, (getattr(model, "hf_device_map", None) or {}).values()))
@@ -54,7 +54,7 @@ def check_held(model: PreTrainedModel, dtype: Any, device: Any) -> None:
         raise BackboneError(
             "backbone.device",
             f"'{device}' for a model spread over {', '.join(sorted(places))}",
-            "none: it stays where its device map put it",
+            "no device, since it stays where its device map put it",
             "leave device out",
         )
 

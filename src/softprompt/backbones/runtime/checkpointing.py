@@ -78,7 +78,7 @@ def keep_context(modules: Iterable[nn.Module]) -> None:
             raise BackboneError(
                 "gradient checkpointing",
                 "the reentrant kind (torch's own default where use_reentrant is left open)",
-                "the other kind, which can pass gradients to a prompt",
+                "the non-reentrant kind, which can pass gradients to a prompt",
                 "enable it with gradient_checkpointing_kwargs={'use_reentrant': False}, or use "
                 "backbone.training_mode(gradient_checkpointing=True)",
             )

@@ -73,8 +73,8 @@ def _layers(
     distributed = torch.distributed
     if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size() < 2:
         raise BackboneError(
-            "backbone.shard", "true in one process", "several to share the layers out to",
-            "start it with `accelerate launch` or torchrun, or leave shard out",
+            "backbone.shard", "true in a single process", "several processes to share the layers out to",
+            "start the program with `accelerate launch` or torchrun, or leave shard out",
         )  # fmt: skip
 
     def refuse(what: str, expected: str) -> BackboneError:
@@ -82,8 +82,8 @@ def _layers(
         return BackboneError("backbone.shard", got, expected, "leave shard out")
 
     if reads_pictures(model):
-        what = "which reads pictures: deep visual prompts use weights of layers outside of their pass"
-        raise refuse(what, "one that reads texts")
+        what = "which reads pictures and whose deep prompts use weights of layers outside of their pass"
+        raise refuse(what, "a backbone that reads texts")
     if any(map(is_packed, model.parameters())):
         raise refuse("with quantised weights, which do not come apart", "plain weights")
     if len({parameter.device for parameter in model.parameters()}) > 1:
@@ -91,7 +91,10 @@ def _layers(
     owners: dict[nn.Module, nn.Module] = {}
     for attention, layer in layers_around(model, attentions):
         if attention.module in owners:
-            raise refuse("whose layers share one module, which is as small as it gets", "layers of their own")
+            raise refuse(
+                "whose layers share one module, which is as small as it gets",
+                "layers with modules of their own",
+            )
         if layer is None:
             raise refuse("whose layers stand in no list", "layers in a ModuleList")
         owners[attention.module] = layer

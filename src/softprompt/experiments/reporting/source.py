@@ -41,20 +41,22 @@ def read_source(study: Path, overrides: Sequence[str] = (), table: Path | None =
         return _of_file(study, overrides, table)
     if overrides:
         raise ConfigError(
-            "--set", f"{overrides[0]} beside {study}", "it with a study file; what was run has its settings"
+            "--set",
+            f"{overrides[0]} beside {study}",
+            "a study file, since a study that was run has its settings",
         )
     if study.suffix in KINDS:
         if table is not None:
-            raise ConfigError("--from", f"{table} beside {study}", "one results table")
+            raise ConfigError("--from", f"both {table} and {study}", "one results table", "leave one out")
         if study.suffix != ".json":
             raise ConfigError(
                 str(study), "a table without its study", "the study file or its folder",
-                f"softprompt report FILE --from {study.as_posix()}",
+                f"name the study first: softprompt report FILE --from {study.as_posix()}",
             )  # fmt: skip
         return _of_table(study, study.parent, study)
     if not study.is_dir():
         raise TrainingError(
-            str(study), "nothing there", "a study file, or the folder of a study that was run"
+            str(study), "no such file or folder", "a study file, or the folder of a study that was run"
         )
     return _of_folder(study, table)
 
@@ -70,8 +72,8 @@ def _of_file(path: Path, overrides: Sequence[str], table: Path | None) -> Source
         return Source(result, str(stored.facts.get("command") or shlex.join(words)), unasked)
     if not grid.folder.is_dir():
         raise TrainingError(
-            str(grid.folder), "no such folder", "a study that was run",
-            "run it first, or name a results table with --from",
+            str(grid.folder), "no such folder", "the folder of a study that was run",
+            "run the study first, or name a results table with --from",
         )  # fmt: skip
     return Source(read_results(grid, strict=False), _command(grid.folder) or shlex.join(words))
 
@@ -89,7 +91,7 @@ def _of_folder(folder: Path, table: Path | None) -> Source:
     if not kept.is_file():
         raise TrainingError(
             str(folder), "no study.json", "the folder of a study",
-            "name its study file instead: softprompt report FILE",
+            "name the study file instead: softprompt report FILE",
         )  # fmt: skip
     if table is not None:
         return _of_table(kept, folder, table)
