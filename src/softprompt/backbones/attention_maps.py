@@ -1,7 +1,7 @@
 """What the class token attends to, with and without a prompt."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -88,10 +88,8 @@ def _weighing(asked: AttentionCall, seen: list[tuple[Tensor, int]]) -> Callable[
     ) -> tuple[Tensor, Tensor | None]:
         scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
         scores = scale * query[:, :, :1].float() @ key.float().transpose(2, 3)
-        if mask is not None:
-            first = mask[:, :, :1]
-            shut = first.dtype == torch.bool
-            scores = scores.masked_fill(~first, -torch.inf) if shut else scores + first
+        call = replace(asked, query=query, key=key, value=value, mask=mask, kwargs=kwargs)
+        scores = call.read_mask().first_queries(1).apply(scores)
         seen.append((scores.softmax(-1)[:, :, 0], key.shape[2] - asked.key.shape[2]))
         return asked.stock(module, query, key, value, mask, **kwargs)
 

@@ -8,12 +8,13 @@ each of which meets the keys up to the last that its mask shows it: half of a ca
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from softprompt.backbones.attention.grouped import grouped
+from softprompt.backbones.attention.mask import AttentionMask
 
 DTYPES = (torch.bfloat16,)
 """Precisions in which it was measured to be faster."""
@@ -31,14 +32,14 @@ CHUNK_BYTES = 2**20
 """Scores that are held at once, about what a core's own cache holds."""
 
 
-def pays(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float) -> bool:
+def pays(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask, dropout: float) -> bool:
     """Whether gradients will be asked for that are faster computed here.
 
     Args:
         query: `[batch, head, seq, key_dim]`.
         key: `[batch, kv_head, keys, key_dim]`.
         value: `[batch, kv_head, keys, value_dim]`.
-        mask: boolean or additive, or none.
+        mask: over those keys.
         dropout: share of weights dropped, which a second computation would draw anew.
     """
     if query.device.type != "cpu" or query.dtype not in DTYPES or dropout:
@@ -47,16 +48,15 @@ def pays(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout
         return False
     if query.shape[0] != key.shape[0] or query.shape[1] % key.shape[1]:
         return False
-    if mask is not None and (mask.shape[1] != 1 or mask.requires_grad):
+    if not mask.same_for_heads or (mask.values is not None and mask.values.requires_grad):
         return False
-    q_len, n_keys = query.shape[2], key.shape[2]
-    long = _is_long(query, key)
-    if torch.compiler.is_compiling():  # a graph cannot ask what a mask holds; `_gradients` does
-        return not long
-    if long and sum((b - a) * n for a, b, n in _blocks(mask, q_len, n_keys)) > MUCH * q_len * n_keys:
-        return False
-    # A row that sees nothing at all: what the stock kernel makes of it stays the stock kernel's business.
-    return mask is None or mask.dtype != torch.bool or bool(mask.any(-1).all())
+    if _is_long(query, key):
+        # Without a mask the stock backward pass leaves out by itself what causality hides.
+        blocks = replace(mask, causal=False).blocks(BLOCK)
+        if sum((end - first) * seen for first, end, seen in blocks) > MUCH * mask.q_len * mask.n_keys:
+            return False
+    # A query that sees nothing at all: what the stock kernel makes of it stays the stock kernel's business.
+    return mask.leaves_every_query_a_key
 
 
 def attend(
@@ -64,8 +64,7 @@ def attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    mask: Tensor | None,
-    causal: bool,
+    mask: AttentionMask,
     scale: float,
 ) -> Tensor:
     """What `forward` gives of query, key and value, with a backward pass of its own.
@@ -75,13 +74,10 @@ def attend(
         query: `[batch, head, seq, key_dim]`.
         key: `[batch, kv_head, keys, key_dim]`.
         value: `[batch, kv_head, keys, value_dim]`.
-        mask: boolean (True attends) or additive, `[batch or 1, 1, seq or 1, keys]`; or none.
-        causal: whether, without a mask, query i sees the keys 0..i alone.
+        mask: over those keys, the same for all heads; it leaves every query a key.
         scale: of the scores.
     """
-    if torch.compiler.is_compiling():
-        return _compiled_attention(query, key, value, mask, causal, scale)
-    out = _Attention.apply(query, key, value, _or_causal(mask, causal, query, key), scale, forward)
+    out = _Attention.apply(query, key, value, mask.values, mask, scale, forward)
     assert isinstance(out, Tensor)
     return out
 
@@ -93,77 +89,26 @@ class _Attention(torch.autograd.Function):
         query: Tensor,
         key: Tensor,
         value: Tensor,
-        mask: Tensor | None,
+        values: Tensor | None,
+        mask: AttentionMask,
         scale: float,
         forward: Callable[[Tensor, Tensor, Tensor], Tensor],
     ) -> Tensor:
-        ctx.save_for_backward(query, key, value, mask)
-        ctx.scale = scale
+        # Saved as tensors, the mask's values too: torch notices when someone changes them meanwhile.
+        ctx.save_for_backward(query, key, value, values)
+        ctx.mask, ctx.scale = replace(mask, values=None), scale
         return forward(query, key, value)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, by_out: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, mask = ctx.saved_tensors
-        return *_gradients(by_out, query, key, value, mask, ctx.scale), None, None, None
-
-
-_FORWARD = "(Tensor query, Tensor key, Tensor value, Tensor? mask, bool causal, float scale) -> Tensor"
-_BACKWARD = (
-    "(Tensor by_out, Tensor query, Tensor key, Tensor value, Tensor? mask, bool causal, float scale)"
-    " -> (Tensor, Tensor, Tensor)"
-)
-
-
-@torch.library.custom_op("softprompt::attention", mutates_args=(), schema=_FORWARD)
-def _compiled_attention(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scale: float
-) -> Tensor:
-    """Stock attention as one operation of a compiled graph, which gives it the backward pass above."""
-    group = query.shape[1] // key.shape[1]
-    if group > 1:
-        mask = _or_causal(mask, causal, query, key)
-        if mask is not None and mask.shape[2] > 1:
-            mask = mask.repeat(1, 1, group, 1)
-    return grouped(query, key, value, mask, scale, causal=causal and mask is None)
-
-
-@_compiled_attention.register_fake
-def _shape(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scale: float
-) -> Tensor:
-    return query.new_empty(query.shape[0], query.shape[2], query.shape[1], value.shape[-1])
-
-
-@torch.library.custom_op("softprompt::attention_backward", mutates_args=(), schema=_BACKWARD)
-def _compiled_backward(
-    by_out: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    return _gradients(by_out, query, key, value, _or_causal(mask, causal, query, key), scale)
-
-
-@_compiled_backward.register_fake
-def _shapes(
-    by_out: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, ctx.causal, ctx.scale = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _back(ctx: Any, by_out: Tensor) -> tuple[Tensor | None, ...]:
-    by = _compiled_backward(by_out, *ctx.saved_tensors, ctx.causal, ctx.scale)
-    return *by, None, None, None
-
-
-_compiled_attention.register_autograd(_back, setup_context=_keep)
+        query, key, value, values = ctx.saved_tensors
+        mask = replace(ctx.mask, values=values)
+        return *_gradients(by_out, query, key, value, mask, ctx.scale), None, None, None, None
 
 
 def _gradients(
-    by_out: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float
+    by_out: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients by query, key and value, the weights computed again.
 
@@ -172,18 +117,16 @@ def _gradients(
         query: `[batch, head, seq, key_dim]`.
         key: `[batch, kv_head, keys, key_dim]`.
         value: `[batch, kv_head, keys, value_dim]`.
-        mask: boolean or additive, `[batch or 1, 1, seq or 1, keys]`; or none.
+        mask: over those keys, the same for all heads.
         scale: of the scores.
     """
     batch, heads, q_len, _ = query.shape
     kv_heads, n_keys = key.shape[1:3]
     group = heads // kv_heads
     by_out = by_out.transpose(1, 2)
-    if mask is not None and mask.dtype == torch.bool and not (some := mask.any(-1, keepdim=True)).all():
-        by_out = by_out * some  # what sees nothing is nothing, whatever it is made of
-    added = None
-    if mask is not None:
-        added = _additive(mask, query.dtype)[:, :, None].expand(batch, 1, 1, q_len, n_keys)
+    added = mask.additive(query.dtype)
+    if added is not None:
+        added = added[:, :, None].expand(batch, 1, 1, q_len, n_keys)
     long = _is_long(query, key)
     # The heads of a group are further queries of their one key/value head.
     apart = batch, kv_heads, group, q_len, -1
@@ -244,7 +187,7 @@ def _in_blocks(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    mask: Tensor | None,
+    mask: AttentionMask,
     added: Tensor | None,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -252,7 +195,7 @@ def _in_blocks(
     by_query = query.new_empty(query.shape)
     # What blocks add up is rounded once, at the end.
     by_key, by_value = (t.new_zeros(t.shape, dtype=torch.float32) for t in (key, value))
-    for first, end, seen in _blocks(mask, query.shape[3], key.shape[2]):
+    for first, end, seen in mask.blocks(BLOCK):
         for row in range(len(query)):
             part = slice(row, row + 1)
             q, g = query[part, :, :, first:end], by_out[part, :, :, first:end]
@@ -269,36 +212,3 @@ def _in_blocks(
 def _is_long(query: Tensor, key: Tensor) -> bool:
     """Whether a row and key/value head have more than `LARGEST` scores."""
     return query.shape[1] // key.shape[1] * query.shape[2] * key.shape[2] > LARGEST
-
-
-def _blocks(mask: Tensor | None, q_len: int, n_keys: int) -> list[tuple[int, int, int]]:
-    """Blocks of queries: first, end, and how many keys, from the first on, some of them sees in some row.
-
-    Args:
-        mask: boolean or additive, `[batch or 1, 1, seq or 1, keys]`; or none.
-        q_len: seq.
-        n_keys: keys.
-    """
-    blocks = [(first, min(q_len, first + BLOCK), n_keys) for first in range(0, q_len, BLOCK)]
-    if mask is None or mask.dtype != torch.bool or mask.shape[2] == 1:
-        return blocks
-    shown = mask[:, 0].any(0)
-    last = [shown[first:end].any(0).nonzero() for first, end, _ in blocks]
-    return [
-        (first, end, int(columns[-1]) + 1 if len(columns) else n)
-        for (first, end, n), columns in zip(blocks, last, strict=True)
-    ]
-
-
-def _or_causal(mask: Tensor | None, causal: bool, query: Tensor, key: Tensor) -> Tensor | None:
-    """The mask, or where there is none and attention is causal, the one that says so."""
-    if mask is not None or not causal:
-        return mask
-    shape = query.shape[2], key.shape[2]
-    return torch.ones(shape, dtype=torch.bool, device=query.device).tril()[None, None]
-
-
-def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    if mask.dtype != torch.bool:
-        return mask.to(dtype)
-    return torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, torch.finfo(dtype).min)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor, finfo, nn
-from torch import bool as bool_
 
 from softprompt.backbones.attention.interface import AttentionCall, answered
+from softprompt.backbones.attention.mask import AttentionMask
 from softprompt.backbones.dispatch import Override
 from softprompt.errors import BackboneError
 
@@ -143,9 +143,8 @@ def _attend(
     if position_bias is not None:
         scores = scores + position_bias
     scores = _across_heads(getattr(module, "head_logits_proj", None), scores)
-    if mask is not None:
-        shut = finfo(scores.dtype).min
-        scores = scores.masked_fill(~mask, shut) if mask.dtype == bool_ else scores + mask
+    seen = AttentionMask.read(mask, kernel="eager", causal=is_causal, query=query, n_keys=key.shape[2])
+    scores = seen.apply(scores, finfo(scores.dtype).min)
     weights = _across_heads(getattr(module, "head_weights_proj", None), module.dropout(scores.softmax(-1)))
     return (weights @ value).transpose(1, 2).contiguous(), weights
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from softprompt.backbones.attention.cpu_backward import attend, pays
+from softprompt.backbones.attention.mask import AttentionMask, is_causal
 from softprompt.errors import BackboneError
 
 AttentionFunction = Callable[..., tuple[Tensor, Tensor | None]]
@@ -34,12 +35,12 @@ class AttentionCall:
 
     Args:
         stock: the family's own function.
-        kernel: `sdpa` or `eager`; they read a missing mask differently.
+        kernel: `sdpa` or `eager`.
         module: the attention module.
         query: `[batch, head, seq, key_dim]`.
         key: `[batch, kv_head, keys, key_dim]`.
         value: `[batch, kv_head, keys, value_dim]`.
-        mask: boolean (True attends) or additive, `[batch or 1, head or 1, seq, keys]`; or none.
+        mask: as the family made it for this kernel, or none; `read_mask` says what it means.
         kwargs: the family's other arguments.
     """
 
@@ -55,6 +56,13 @@ class AttentionCall:
     def as_usual(self) -> tuple[Tensor, Tensor | None]:
         """What the stock function makes of it."""
         return self.stock(self.module, self.query, self.key, self.value, self.mask, **self.kwargs)
+
+    def read_mask(self) -> AttentionMask:
+        """What the queries see."""
+        causal, n_keys = is_causal(self.module, self.kwargs), self.key.shape[2]
+        return AttentionMask.read(
+            self.mask, kernel=self.kernel, causal=causal, query=self.query, n_keys=n_keys
+        )
 
 
 Interception = Callable[[AttentionCall], tuple[Tensor, Tensor | None]]
@@ -206,21 +214,18 @@ def _quick_sdpa(
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     # What it refuses (softcap), it still gets to refuse.
-    odd = any(kwargs.get(name) is not None for name in ("position_bias", "cache", "softcap"))
-    if odd or not pays(query, key, value, mask, kwargs.get("dropout") or 0.0):
-        return stock(module, query, key, value, mask, **kwargs)
-    is_causal = kwargs.get("is_causal")
-    is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-    out = attend(
-        lambda q, k, v: stock(module, q, k, v, mask, **kwargs)[0],
-        query,
-        key,
-        value,
-        mask,
-        bool(is_causal) and query.shape[2] > 1,
-        kwargs.get("scaling") or query.shape[-1] ** -0.5,
-    )
-    return out, None
+    call = AttentionCall(stock, "sdpa", module, query, key, value, mask, kwargs)
+    if any(kwargs.get(name) is not None for name in ("position_bias", "cache", "softcap")):
+        return call.as_usual()
+    seen = call.read_mask()
+    if not pays(query, key, value, seen, kwargs.get("dropout") or 0.0):
+        return call.as_usual()
+    scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
+
+    def forward(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        return stock(module, query, key, value, mask, **kwargs)[0]
+
+    return attend(forward, query, key, value, seen, scale), None
 
 
 @cache

@@ -1,15 +1,18 @@
 """Attention with a prompt's keys and values before the real ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from softprompt.backbones.attention.cpu_backward import attend, pays
-from softprompt.backbones.attention.grouped import grouped
+from softprompt.backbones.attention.grouped import decode, grouped
 from softprompt.backbones.attention.interface import AttentionCall
+from softprompt.backbones.attention.mask import AttentionMask
+
+Made = TypeVar("Made")
 
 
 def attend_with_prefix(
@@ -18,7 +21,7 @@ def attend_with_prefix(
     prefix_values: Tensor,
     valid: Tensor | None,
     prefix_bias: Tensor | None,
-    widened: dict[Any, Any] | None,
+    widened: dict[Any, Any],
 ) -> tuple[Tensor, Tensor | None]:
     """The stock attention with keys and values put before the real ones.
 
@@ -28,132 +31,71 @@ def attend_with_prefix(
         prefix_values: `[batch or 1, kv_head, prompt, value_dim]`.
         valid: which prompt columns each row sees, `[batch, prompt]`; None is all.
         prefix_bias: the relative position bias of the prompt columns, where the family has one.
-        widened: masks already widened in this forward, since all layers share them; None widens anew.
+        widened: masks that were already widened in this forward pass, which all layers share.
     """
-    query, key, value, mask = call.query, call.key, call.value, call.mask
+    mask, query = call.read_mask(), call.query
     batch, q_len = query.shape[0], query.shape[2]
-    kwargs = dict(call.kwargs)
-    is_causal = kwargs.pop("is_causal", None)
-    is_causal = getattr(call.module, "is_causal", True) if is_causal is None else is_causal
+    # In the first pass into a static cache the keys beyond the queries are empty.
+    key, value = call.key[:, :, : mask.n_visible], call.value[:, :, : mask.n_visible]
+    kwargs = {name: given for name, given in call.kwargs.items() if name != "is_causal"}
     bias = kwargs.get("position_bias")
-    # Without a mask, sdpa counts a causal one from the top left: in a static cache's prefill the queries
-    # meet more keys than there are queries, and the surplus is empty.
-    causal = mask is None and call.kernel == "sdpa" and bool(is_causal) and q_len > 1
-    if causal and key.shape[2] > q_len:
-        key, value = key[:, :, :q_len], value[:, :, :q_len]
-        bias = None if bias is None else bias[..., :q_len]
     if bias is not None:
-        columns = prefix_bias if prefix_bias is not None else bias.new_zeros(1, bias.shape[1], 1, 1)
-        columns = columns.to(bias.dtype).expand(-1, bias.shape[1], bias.shape[2], prefix_keys.shape[2])
-        rows = max(columns.shape[0], bias.shape[0])
-        kwargs["position_bias"] = torch.cat(
-            [columns.expand(rows, -1, -1, -1), bias.expand(rows, -1, -1, -1)], dim=-1
-        )
+        kwargs["position_bias"] = _before(bias[..., : mask.n_visible], prefix_bias, prefix_keys.shape[2])
     # The two shorter ways below were measured on CPU only; elsewhere the stock kernel stays.
     ours = call.kernel == "sdpa" and bias is None and query.device.type == "cpu"
     # What the stock function refuses (softcap), it still gets to refuse.
-    ours = ours and (mask is None or mask.shape[1] == 1) and kwargs.get("softcap") is None
+    ours = ours and mask.same_for_heads and kwargs.get("softcap") is None
     scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
     dropout = kwargs.get("dropout") or 0.0
     if ours and q_len == 1 and prefix_keys.shape[0] == 1 and valid is None and not dropout:
         shared = prefix_keys.to(key)[0], prefix_values.to(value)[0]
-        return _decode(query * scale, key, value, mask, *shared), None
-    n_prefix = prefix_keys.shape[2]
-
-    def widen() -> Tensor | None:
-        made = _widen(mask, valid, n_prefix, q_len, key, causal)
-        if made is not None and made.dtype == torch.bool and mask is None and call.kernel == "eager":
-            # Eager functions add their mask.
-            made = torch.zeros_like(made, dtype=query.dtype).masked_fill(~made, torch.finfo(query.dtype).min)
-        return made
-
-    # Nothing can be told apart by its id in a compiled layer.
-    wide = None if widened is None else (id(mask), id(valid), n_prefix, q_len, key.shape[2], causal)
-    wider = _once(widened, wide, widen, mask)
+        return decode(query * scale, key, value, mask, *shared), None
+    wide = _widened(mask, valid, prefix_keys.shape[2], widened)
     keys = torch.cat([prefix_keys.to(key).expand(batch, -1, -1, -1), key], dim=2)
     values = torch.cat([prefix_values.to(value).expand(batch, -1, -1, -1), value], dim=2)
     group = query.shape[1] // keys.shape[1]
     if not ours or group == 1:
-        return call.stock(call.module, query, keys, values, wider, is_causal=False, **kwargs)
-    packed_mask = None
-    if wider is not None:
-        packed_mask = _once(widened, ("grouped", wide), lambda: wider.repeat(1, 1, group, 1), wider)
-    forward = partial(grouped, mask=packed_mask, dropout=dropout, scale=scale)
-    if pays(query, keys, values, wider, dropout):
-        return attend(forward, query, keys, values, wider, False, scale), None
+        return call.stock(call.module, query, keys, values, wide.values, is_causal=False, **kwargs)
+    packed = _once(widened, ("grouped", group, id(wide)), lambda: wide.for_groups(group), wide)
+    forward = partial(grouped, mask=packed, dropout=dropout, scale=scale)
+    if pays(query, keys, values, wide, dropout):
+        return attend(forward, query, keys, values, wide, scale), None
     return forward(query, keys, values), None
 
 
-def _once(
-    kept: dict[Any, Any] | None, key: Any, make: Callable[[], Tensor | None], source: Tensor | None
-) -> Tensor | None:
-    """What `make` gives, made once for all layers where there is a place to keep it.
+def _before(bias: Tensor, columns: Tensor | None, n: int) -> Tensor:
+    """A position bias with columns for the prompt in front, which have none unless they are given.
 
     Args:
-        kept: the place, or None.
+        bias: `[batch or 1, head, seq, keys]`.
+        columns: `[batch or 1, head, seq or 1, n or 1]`, or none.
+        n: number of prompt columns.
+    """
+    if columns is None:
+        columns = bias.new_zeros(1, bias.shape[1], 1, 1)
+    columns = columns.to(bias.dtype).expand(-1, bias.shape[1], bias.shape[2], n)
+    rows = max(columns.shape[0], bias.shape[0])
+    return torch.cat([columns.expand(rows, -1, -1, -1), bias.expand(rows, -1, -1, -1)], dim=-1)
+
+
+def _widened(
+    mask: AttentionMask, valid: Tensor | None, n_prefix: int, widened: dict[Any, Any]
+) -> AttentionMask:
+    """The mask with the prompt's columns, made once for all layers that have it."""
+    shape = n_prefix, mask.q_len, mask.n_keys, mask.causal, mask.dtype, mask.device
+    sources = mask.values, valid
+    return _once(widened, (*map(id, sources), *shape), lambda: mask.with_prefix(valid, n_prefix), sources)
+
+
+def _once(kept: dict[Any, Any], key: Hashable, make: Callable[[], Made], sources: object) -> Made:
+    """What `make` gives, made once.
+
+    Args:
+        kept: what was made.
         key: of what is kept.
         make: makes it.
-        source: kept beside, so that an id in the key is not given to another tensor meanwhile.
+        sources: kept beside, so that an id in the key is not given to something else meanwhile.
     """
-    if kept is None:
-        return make()
     if key not in kept:
-        kept[key] = (make(), source)
+        kept[key] = (make(), sources)
     return kept[key][0]
-
-
-def _decode(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, prefix_keys: Tensor, prefix_values: Tensor
-) -> Tensor:
-    """Attention of one new token per row, all rows reading one copy of the prompt's key/values.
-
-    The same sum as over the concatenation, which would copy the prompt for every row, layer and token.
-
-    Args:
-        query: already scaled, `[batch, head, 1, key_dim]`.
-        key: `[batch, kv_head, keys, key_dim]`.
-        value: `[batch, kv_head, keys, value_dim]`.
-        mask: boolean or additive, `[batch or 1, 1, 1, keys]`.
-        prefix_keys: `[kv_head, prompt, key_dim]`.
-        prefix_values: `[kv_head, prompt, value_dim]`.
-
-    Returns:
-        `[batch, 1, head, value_dim]`, as the stock functions give it.
-    """
-    batch, heads, _, dim = query.shape
-    kv_heads, n_prefix = prefix_keys.shape[:2]
-    group = heads // kv_heads
-    grouped = query.view(batch, kv_heads, group, dim)
-    own = grouped @ key.transpose(2, 3)
-    if mask is not None:
-        own = own.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else own + mask
-    by_head = grouped.transpose(0, 1).reshape(kv_heads, batch * group, dim)
-    shared = (by_head @ prefix_keys.transpose(1, 2)).view(kv_heads, batch, group, n_prefix).transpose(0, 1)
-    weights = torch.cat([shared, own], dim=-1).softmax(-1, dtype=torch.float32).to(value.dtype)
-    of_prefix = weights[..., :n_prefix].transpose(0, 1).reshape(kv_heads, batch * group, n_prefix)
-    summed = (of_prefix @ prefix_values).view(kv_heads, batch, group, -1).transpose(0, 1)
-    return (summed + weights[..., n_prefix:] @ value).reshape(batch, 1, heads, -1)
-
-
-def _widen(
-    mask: Tensor | None, valid: Tensor | None, n_prefix: int, q_len: int, key: Tensor, causal: bool
-) -> Tensor | None:
-    """The mask with columns for the prompt in front."""
-    if mask is None:
-        if valid is None and not causal:
-            return None
-        kv_len = key.shape[2]
-        mask = torch.ones(1, 1, q_len, kv_len, dtype=torch.bool, device=key.device)
-        if causal:
-            mask = mask.tril()
-    batch = mask.shape[0] if valid is None else valid.shape[0]
-    columns = (
-        torch.ones(1, n_prefix, dtype=torch.bool, device=mask.device)
-        if valid is None
-        else valid.to(mask.device)
-    )
-    columns = columns[:, None, None, :].expand(batch, mask.shape[1], mask.shape[2], n_prefix)
-    if mask.dtype != torch.bool:
-        shut = torch.finfo(mask.dtype).min
-        columns = torch.zeros_like(columns, dtype=mask.dtype).masked_fill(~columns, shut)
-    return torch.cat([columns, mask.expand(batch, -1, -1, -1)], dim=-1)

@@ -88,14 +88,8 @@ class VisionTokenInjector:
 
     def _unbiased(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
         """The attention, in which the prompt is at no distance from anything."""
-        mask, n_keys = call.mask, call.key.shape[2]
-        if mask is None or mask.shape[-1] == n_keys:
-            return call.as_usual()
-        wide = mask.new_zeros(*mask.shape[:2], n_keys, n_keys)
-        kept = [i for i in range(n_keys) if not self.place <= i < self.place + n_keys - mask.shape[-1]]
-        index = torch.tensor(kept, device=mask.device)
-        wide[:, :, index[:, None], index] = mask
-        return call.stock(call.module, call.query, call.key, call.value, wide, **call.kwargs)
+        mask = call.read_mask().with_tokens(self.place, call.key.shape[2])
+        return call.stock(call.module, call.query, call.key, call.value, mask.values, **call.kwargs)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.attention.interface import AttentionCall
+from softprompt.backbones.attention.mask import is_causal
 from softprompt.backbones.inspection.probe import ENCODER_LEN, Recording
 from softprompt.prompts.placements import AttentionShape
 
@@ -61,9 +62,7 @@ def text_module(model: PreTrainedModel, attentions: Sequence[AttentionSite]) -> 
 
 def _site(model: PreTrainedModel, call: AttentionCall) -> str:
     if not model.config.is_encoder_decoder:
-        causal = call.kwargs.get("is_causal")
-        causal = getattr(call.module, "is_causal", True) if causal is None else causal
-        return "decoder" if causal else "encoder"
+        return "decoder" if is_causal(call.module, call.kwargs) else "encoder"
     if call.query.shape[2] == ENCODER_LEN:
         return "encoder"
     return "cross" if call.key.shape[2] == ENCODER_LEN else "decoder"

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from softprompt.backbones.attention import cpu_backward as quick_backward
+from softprompt.backbones.attention import cpu_backward
+from softprompt.backbones.attention.mask import AttentionMask
 from support.prompts import close, inputs_for, pad, random_prefix, soft_tokens
 from support.tiny import ENCODERS, GENERATORS, ids, tiny_backbone
 
@@ -11,18 +12,22 @@ STOCK = {"t5"}  # a position bias is torch's own business
 SELF_COMPUTED = {"mpnet", "deberta", "deberta_v2", "deberta_v3"}  # they never ask for the fused kernel
 
 
+def mask_of(query, key, values=None, causal=False):
+    return AttentionMask.read(values, kernel="sdpa", causal=causal, query=query, n_keys=key.shape[2])
+
+
 @pytest.fixture
 def used(monkeypatch):
     """In float32, where equality can be seen; how often it was used."""
     calls = []
-    stock = quick_backward._Attention.backward
+    stock = cpu_backward._Attention.backward
 
     def counted(ctx, by_out):
         calls.append(by_out.shape)
         return stock(ctx, by_out)
 
-    monkeypatch.setattr(quick_backward._Attention, "backward", staticmethod(counted))
-    monkeypatch.setattr(quick_backward, "DTYPES", (torch.float32,))
+    monkeypatch.setattr(cpu_backward._Attention, "backward", staticmethod(counted))
+    monkeypatch.setattr(cpu_backward, "DTYPES", (torch.float32,))
     return calls
 
 
@@ -39,7 +44,7 @@ def gradients(backbone, prompt, inputs, reads):
 def compare(backbone, prompt, inputs, used, monkeypatch, reads=False):
     ours, mine = gradients(backbone, prompt, inputs, reads)
     n = len(used)
-    monkeypatch.setattr(quick_backward, "DTYPES", ())
+    monkeypatch.setattr(cpu_backward, "DTYPES", ())
     stock, theirs = gradients(backbone, prompt, inputs, reads)
     assert len(used) == n
     assert torch.equal(ours, stock)
@@ -69,7 +74,7 @@ def test_encoders(family, used, monkeypatch):
 
 @pytest.mark.parametrize("chunk", [1, 10**9])
 def test_rows_at_a_time(chunk, used, monkeypatch):
-    monkeypatch.setattr(quick_backward, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(cpu_backward, "CHUNK_BYTES", chunk)
     backbone = tiny_backbone("llama")
     inputs = inputs_for(backbone, 3)
     inputs |= pad([ids(1, 7)[0], ids(1, 3, 1)[0], ids(1, 5, 2)[0]], "right")
@@ -81,7 +86,7 @@ def test_layers_without_a_prefix_and_without_a_mask(used, monkeypatch):
     inputs = inputs_for(backbone)
     backbone.model.train()
     assert compare(backbone, random_prefix(backbone, layers=[0]), inputs, used, monkeypatch) == 3
-    monkeypatch.setattr(quick_backward, "DTYPES", (torch.float32,))
+    monkeypatch.setattr(cpu_backward, "DTYPES", (torch.float32,))
     assert compare(backbone, soft_tokens(backbone), inputs, used, monkeypatch) >= 3
 
 
@@ -100,7 +105,7 @@ def test_rows_with_prompts_of_their_own(used, monkeypatch):
 
     mine = run()
     assert used
-    monkeypatch.setattr(quick_backward, "DTYPES", ())
+    monkeypatch.setattr(cpu_backward, "DTYPES", ())
     for a, b in zip(mine, run(), strict=True):
         close(a, b)
 
@@ -116,16 +121,16 @@ def test_checkpointed_layers(used, monkeypatch):
 def long(monkeypatch):
     """Every row counts as long, in blocks of two queries; the keys that each block meets."""
     met = []
-    blocks = quick_backward._blocks
+    blocks = AttentionMask.blocks
 
     def noted(*args):
         met.append([seen for _, _, seen in blocks(*args)])
         return blocks(*args)
 
-    monkeypatch.setattr(quick_backward, "_blocks", noted)
-    monkeypatch.setattr(quick_backward, "LARGEST", 0)
-    monkeypatch.setattr(quick_backward, "BLOCK", 2)
-    monkeypatch.setattr(quick_backward, "MUCH", 1.0)
+    monkeypatch.setattr(AttentionMask, "blocks", noted)
+    monkeypatch.setattr(cpu_backward, "LARGEST", 0)
+    monkeypatch.setattr(cpu_backward, "BLOCK", 2)
+    monkeypatch.setattr(cpu_backward, "MUCH", 1.0)
     return met
 
 
@@ -166,8 +171,9 @@ def test_bare_function(kind, used):
         out = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=whole, scale=0.3)
         return out.transpose(1, 2)
 
-    assert quick_backward.pays(query, key, value, mask, 0.0)
-    ours = quick_backward.attend(stock, query, key, value, mask, kind == "causal", 0.3)
+    read = mask_of(query, key, mask, kind == "causal")
+    assert cpu_backward.pays(query, key, value, read, 0.0)
+    ours = cpu_backward.attend(stock, query, key, value, read, 0.3)
     theirs = stock(query, key, value)
     assert torch.equal(ours, theirs)
     weights = torch.randn(ours.shape)
@@ -179,7 +185,10 @@ def test_bare_function(kind, used):
 
 def test_where_it_does_not_pay(monkeypatch):
     query, key, value = (torch.randn(2, 2, 5, 8, requires_grad=True) for _ in range(3))
-    pays = quick_backward.pays
+
+    def pays(query, key, value, values, dropout, causal=False):
+        return cpu_backward.pays(query, key, value, mask_of(query, key, values, causal), dropout)
+
     assert not pays(query, key, value, None, 0.0)  # float32
     half = [t.detach().bfloat16().requires_grad_() for t in (query, key, value)]
     assert pays(*half, None, 0.0)
@@ -188,15 +197,17 @@ def test_where_it_does_not_pay(monkeypatch):
     with torch.no_grad():
         assert not pays(*half, None, 0.0)
     assert not pays(*half, torch.zeros(1, 2, 5, 5), 0.0)
+    assert not pays(*half, torch.zeros(1, 1, 5, 5, requires_grad=True), 0.0)
     nothing = torch.ones(2, 1, 5, 5, dtype=torch.bool)
     nothing[1, 0, 2] = False
     assert not pays(*half, nothing, 0.0)
     # Long rows: only with a mask that lets blocks leave out much.
-    monkeypatch.setattr(quick_backward, "LARGEST", 24)
-    monkeypatch.setattr(quick_backward, "BLOCK", 1)
+    monkeypatch.setattr(cpu_backward, "LARGEST", 24)
+    monkeypatch.setattr(cpu_backward, "BLOCK", 1)
     causal = torch.ones(1, 1, 5, 5, dtype=torch.bool).tril()
     assert pays(*half, causal, 0.0)
     assert not pays(*half, None, 0.0)
+    assert not pays(*half, None, 0.0, causal=True)  # the stock backward pass skips what causality hides
     assert not pays(*half, torch.ones(1, 1, 5, 5, dtype=torch.bool), 0.0)
     assert not pays(*half, torch.zeros(1, 1, 5, 5), 0.0)
 
@@ -214,7 +225,8 @@ def test_bfloat16_gradients_are_as_close_to_the_truth(monkeypatch):
             k, v = (t.repeat_interleave(2, 1) for t in (k, v))
             return torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)
 
-        out = quick_backward.attend(stock, *tensors, None, False, 0.25) if quick else stock(*tensors)
+        mask = mask_of(*tensors[:2])
+        out = cpu_backward.attend(stock, *tensors, mask, 0.25) if quick else stock(*tensors)
         return [g.float() for g in torch.autograd.grad((out.float() * weights).sum(), tensors)]
 
     truth = run(torch.float32, False)
