@@ -19,7 +19,7 @@ from transformers import (
 
 import softprompt
 from softprompt.backbones import load
-from softprompt.backbones.image_transform import PixelForm
+from softprompt.backbones.image_transform import ImageTransform
 from softprompt.errors import BackboneError
 from support.prompts import close
 from support.tiny_vision import PROCESSOR, VISION, pixels, tiny_vision, tiny_vision_model
@@ -177,7 +177,7 @@ def test_pixels_are_those_of_transformers_own_processor(settings, size, tmp_path
     processor = AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))
     theirs = torch.tensor(np.array(processor(picture)["pixel_values"][0]))
-    form = PixelForm.of(processor)
+    form = ImageTransform.of(processor)
     ours = form.pixels(picture)
     assert ours.dtype == torch.float32 and tuple(ours.shape[1:]) == form.size
     torch.testing.assert_close(ours, theirs.float(), atol=2e-6, rtol=1e-5)
@@ -194,7 +194,7 @@ def test_pixels_are_those_of_transformers_own_processor(settings, size, tmp_path
 )
 def test_forms_that_are_not_followed_are_refused(settings, message):
     with pytest.raises(BackboneError, match=message):
-        PixelForm.of({"image_mean": [0.5] * 3, "image_std": [0.5] * 3, **settings})
+        ImageTransform.of({"image_mean": [0.5] * 3, "image_std": [0.5] * 3, **settings})
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_processors_with_steps_of_their_own_are_refused(name, settings, tmp_path
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
     processor = AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
     with pytest.raises(BackboneError, match=f"{name}ImageProcessorPil, which (does more|takes no)"):
-        PixelForm.of(processor)
+        ImageTransform.of(processor)
     tiny_vision_model("vit").save_pretrained(tmp_path)
     with pytest.raises(BackboneError, match=f"{name}ImageProcessorPil"):
         softprompt.load_backbone(tmp_path, device="cpu")

@@ -14,7 +14,7 @@ from softprompt.errors import BackboneError
 
 
 @dataclass(frozen=True)
-class Gaze:
+class ClassAttention:
     """The class token's attention in one layer; the three parts of a head add up to 1.
 
     Args:
@@ -29,7 +29,7 @@ class Gaze:
 
 
 @torch.no_grad()
-def class_attention(backbone: Backbone, pixel_values: Tensor, layer: int = -1) -> Gaze:
+def class_attention(backbone: Backbone, pixel_values: Tensor, layer: int = -1) -> ClassAttention:
     """The class token's attention weights under the active prompt; outside `prompted`, without one.
 
     Weights are computed beside the model's own attention, from the queries and keys that it is given, so
@@ -73,7 +73,7 @@ def class_attention(backbone: Backbone, pixel_values: Tensor, layer: int = -1) -
     n_others = vision.n_special - 1
     n_own = rest.shape[-1] - 1 - n_others - rows * columns
     first, own, others, patches = rest.split([1, n_own, n_others, rows * columns], dim=-1)
-    return Gaze(
+    return ClassAttention(
         patches.unflatten(-1, (rows, columns)),
         torch.cat([front, own], dim=-1),
         torch.cat([first, others], dim=-1),

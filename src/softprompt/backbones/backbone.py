@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from softprompt.backbones.activation_cache import ActivationCache
-from softprompt.backbones.image_transform import PixelForm
+from softprompt.backbones.image_transform import ImageTransform
 from softprompt.backbones.injection import (
     Gate,
     PassContext,
@@ -57,7 +57,7 @@ class Backbone:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase | None,
         name: str,
-        pixels: PixelForm | None = None,
+        pixels: ImageTransform | None = None,
     ):
         self.model = model.requires_grad_(False).eval()
         self._tokenizer = tokenizer
@@ -105,7 +105,7 @@ class Backbone:
         return self._tokenizer
 
     @property
-    def pixels(self) -> PixelForm:
+    def pixels(self) -> ImageTransform:
         """How pictures become pixels; BackboneError if that is not known."""
         if self._pixels is None:
             raise BackboneError(

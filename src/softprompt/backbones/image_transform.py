@@ -22,7 +22,7 @@ _UNKNOWN = ("do_pad", "do_thumbnail", "do_align_long_axis", "do_split_image", "d
 
 
 @dataclass(frozen=True)
-class PixelForm:
+class ImageTransform:
     """How pictures become pixels.
 
     Args:
@@ -43,7 +43,7 @@ class PixelForm:
     std: tuple[float, ...]
 
     @classmethod
-    def of(cls, processor: Any) -> "PixelForm":
+    def of(cls, processor: Any) -> "ImageTransform":
         """The form that an image processor's settings say.
 
         Args:
@@ -99,7 +99,7 @@ class PixelForm:
         assert isinstance(size, tuple)
         return size
 
-    def at(self, side: int) -> "PixelForm":
+    def at(self, side: int) -> "ImageTransform":
         """The same form for squares of another size; what a crop leaves away stays in proportion.
 
         Args:
@@ -163,7 +163,7 @@ def centre_crop(picture: Image.Image, height: int, width: int) -> Image.Image:
     return picture.crop((left, top, left + width, top + height))
 
 
-def _try(processor: Any, form: PixelForm) -> None:
+def _try(processor: Any, form: ImageTransform) -> None:
     """Refuse a processor with steps of its own: those that no setting tells of show in the pixels."""
     noise = torch.randint(0, 256, (61, 40, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     picture = Image.frombytes("RGB", (40, 61), noise.numpy().tobytes())

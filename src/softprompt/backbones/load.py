@@ -24,7 +24,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.backbones.image_transform import PixelForm
+from softprompt.backbones.image_transform import ImageTransform
 from softprompt.backbones.inspection import native_size, patch_conv, reads_pictures
 from softprompt.backbones.loading import bundled
 from softprompt.backbones.loading.quantization import check_held, is_packed
@@ -121,7 +121,7 @@ def _ready(backbone: Backbone, device: str | torch.device, shard: bool) -> Backb
 
 
 def _frozen(
-    model: Any, tokenizer: Any, name: str, form: PixelForm | None, image_size: int | None
+    model: Any, tokenizer: Any, name: str, form: ImageTransform | None, image_size: int | None
 ) -> Backbone:
     """The backbone, which reads pictures of this size where one is asked for."""
     if image_size is None:
@@ -175,10 +175,10 @@ def _processor(source: str) -> Any:
         return None
 
 
-def _form(processor: Any) -> PixelForm | None:
-    if processor is None or isinstance(processor, PixelForm):
+def _form(processor: Any) -> ImageTransform | None:
+    if processor is None or isinstance(processor, ImageTransform):
         return processor
-    return PixelForm.of(getattr(processor, "image_processor", processor))
+    return ImageTransform.of(getattr(processor, "image_processor", processor))
 
 
 def _kind(config: Any) -> Any:
