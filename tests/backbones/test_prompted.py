@@ -78,7 +78,7 @@ def test_a_batch_of_another_size_is_refused_outside_generation():
 def test_a_second_prompted_inside_is_refused():
     backbone = tiny_backbone("llama")
     prefix = random_prefix(backbone)
-    refused = pytest.raises(BackboneError, match="a second call inside the first")
+    refused = pytest.raises(BackboneError, match="a second session of this thread inside the first")
     with backbone.prompted(prefix), refused, backbone.prompted(prefix):
         pass
     with backbone.prompted(prefix), refused, backbone.prompted(None):
