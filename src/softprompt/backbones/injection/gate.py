@@ -131,6 +131,8 @@ class Gate:
             if session is not None and session.learns:
                 raise _nothing_would_train(self.name)
             return entry.run(args, kwargs)
+        if entry.name == "init_continuous_batching":
+            raise _own_threads(self.name)
         if self in _CALLS.get():
             return entry.run(args, kwargs)
         if session is not None:
@@ -171,7 +173,7 @@ class Gate:
         try:
             for module in entries:
                 place(module, "forward", self.guard)
-            for name in ("generate", "zero_grad"):
+            for name in ("generate", "zero_grad", "init_continuous_batching"):
                 if hasattr(type(entries[0]), name):
                     place(entries[0], name, self.guard)
             for module in dict.fromkeys(modules):
@@ -180,6 +182,15 @@ class Gate:
         finally:
             for module, name, _ in reversed(placed):
                 forwards.step_off(module, name)
+
+
+def _own_threads(name: str) -> BackboneError:
+    return BackboneError(
+        "prompted",
+        f"continuous batching of {name}, which runs in a thread of its own and packs several texts into a row",
+        "calls that run under this session's prompts",
+        "call prompted.generate(...) with a batch (rows=... gives each row its prompt), or leave the session",
+    )
 
 
 def _nothing_would_train(name: str) -> BackboneError:
