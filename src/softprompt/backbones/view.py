@@ -88,5 +88,5 @@ class PromptedView:
                 "calls that begin inside the block",
                 "enter backbone.prompted again, or keep the block open until all calls have begun",
             )
-        with self._session.gate.entered(self._session):
+        with self._session.entered():
             yield

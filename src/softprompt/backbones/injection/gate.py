@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from softprompt.backbones.injection.session import Session
 
 _SESSIONS: "ContextVar[Mapping[Gate, Session]]" = ContextVar("sessions", default=MappingProxyType({}))
-_TURNS: "ContextVar[Mapping[Gate, bool]]" = ContextVar("turns", default=MappingProxyType({}))
+_TURNS: "ContextVar[Mapping[Gate, _Turn]]" = ContextVar("turns", default=MappingProxyType({}))
 _CALLS: "ContextVar[Mapping[Gate, PassContext | None]]" = ContextVar("calls", default=MappingProxyType({}))
 
 
@@ -104,8 +105,10 @@ class Gate:
         Raises:
             BackboneError: a call alone inside another.
         """
-        if self in _TURNS.get():  # a call inside a call
-            if alone and not _TURNS.get()[self]:
+        # A context that was copied during a call (a checkpointed layer's, a task's) outlives the call's turn.
+        outer = _TURNS.get().get(self)
+        if outer is not None and outer.held:  # a call inside a call
+            if alone and not outer.alone:
                 raise BackboneError(
                     "prompted",
                     "a prompt with weights of its own inside a call of the same model",
@@ -114,8 +117,8 @@ class Gate:
                 )
             yield
             return
-        with self._turns.taken(alone):
-            token = _TURNS.set({**_TURNS.get(), self: alone})
+        with self._turns.taken(alone) as turn:
+            token = _TURNS.set({**_TURNS.get(), self: turn})
             try:
                 yield
             finally:
@@ -128,6 +131,8 @@ class Gate:
             if session is not None and session.learns:
                 raise _nothing_would_train(self.name)
             return entry.run(args, kwargs)
+        if entry.name == "init_continuous_batching":
+            raise _own_threads(self.name)
         if self in _CALLS.get():
             return entry.run(args, kwargs)
         if session is not None:
@@ -168,7 +173,7 @@ class Gate:
         try:
             for module in entries:
                 place(module, "forward", self.guard)
-            for name in ("generate", "zero_grad"):
+            for name in ("generate", "zero_grad", "init_continuous_batching"):
                 if hasattr(type(entries[0]), name):
                     place(entries[0], name, self.guard)
             for module in dict.fromkeys(modules):
@@ -177,6 +182,15 @@ class Gate:
         finally:
             for module, name, _ in reversed(placed):
                 forwards.step_off(module, name)
+
+
+def _own_threads(name: str) -> BackboneError:
+    return BackboneError(
+        "prompted",
+        f"continuous batching of {name}, which runs in a thread of its own and packs several texts into a row",
+        "calls that run under this session's prompts",
+        "call prompted.generate(...) with a batch (rows=... gives each row its prompt), or leave the session",
+    )
 
 
 def _nothing_would_train(name: str) -> BackboneError:
@@ -189,24 +203,51 @@ def _nothing_would_train(name: str) -> BackboneError:
     )
 
 
+@dataclass
+class _Turn:
+    """A call's turn.
+
+    Args:
+        alone: whether no other call runs meanwhile.
+        held: whether it lasts still.
+    """
+
+    alone: bool
+    held: bool = True
+
+
 class _Turns:
-    """Any number of calls at once, or one alone."""
+    """Any number of calls at once, or one alone, for which those that come later wait."""
 
     def __init__(self) -> None:
         self._free = threading.Condition()
         self._n_running = 0
+        self._n_waiting_alone = 0
         self._alone = False
 
     @contextmanager
-    def taken(self, alone: bool) -> Iterator[None]:
+    def taken(self, alone: bool) -> Iterator[_Turn]:
         with self._free:
-            self._free.wait_for(lambda: not self._alone and not (alone and self._n_running))
+            self._wait(alone)
             self._n_running += 1
             self._alone = alone
+        turn = _Turn(alone)
         try:
-            yield
+            yield turn
         finally:
+            turn.held = False
             with self._free:
                 self._n_running -= 1
                 self._alone = False
                 self._free.notify_all()
+
+    def _wait(self, alone: bool) -> None:
+        if not alone:
+            self._free.wait_for(lambda: not self._alone and not self._n_waiting_alone)
+            return
+        self._n_waiting_alone += 1
+        try:
+            self._free.wait_for(lambda: not self._n_running)
+        finally:
+            self._n_waiting_alone -= 1
+            self._free.notify_all()

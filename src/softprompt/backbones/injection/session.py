@@ -26,6 +26,7 @@ from softprompt.backbones.injection.injector import LoweredPrompts, PassContext,
 from softprompt.backbones.injection.injectors import Injectors
 from softprompt.backbones.injection.key_value_tables import make_tables
 from softprompt.backbones.injection.lowering import Lowered, key_values, lower, vectors
+from softprompt.backbones.injection.stray import Stray, still_acting
 from softprompt.backbones.injection.vision_lowering import VisualParts, VisualTables, tabulate
 from softprompt.backbones.injection.weights import Weights, trained_weights
 from softprompt.backbones.inspection import ModelMap, input_weight, unmasked
@@ -75,18 +76,28 @@ class Session:
         self._held.enter_context(self._holding())
         self.gate.count(1)
         self.gate.enter(self)
-        self._around = interception()
-        if any(prompt is not None for prompt in self.prompts):
-            intercept(self._refuse_stray)
+        self._stray = self._refusing_stray()
+        intercept(self._stray)
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.closed = True
-        if interception() == self._refuse_stray:
-            intercept(self._around)
+        if interception() is self._stray:
+            intercept(still_acting(self._stray))
         self.gate.leave(self)
         self.gate.count(-1)
         self._held.close()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Within this context calls are this session's, whatever thread or task it is."""
+        with self.gate.entered(self), intercepting(self._refusing_stray()):
+            yield
+
+    def _refusing_stray(self) -> Stray:
+        has_prompts = any(prompt is not None for prompt in self.prompts)
+        name, closed = self.model_map.spec.name, lambda: self.closed
+        return Stray(self.injectors.attentions, has_prompts, name, closed, interception())
 
     @contextmanager
     def _holding(self) -> Iterator[None]:
@@ -225,17 +236,6 @@ class Session:
             return lower(prompt, self.model_map, self.as_tokens)
 
     # -- refusals --------------------------------------------------------------------------------
-
-    def _refuse_stray(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
-        """An attention of the model outside of any call at one of the model's entries."""
-        if not self.closed and call.module in self.injectors.attentions:
-            raise BackboneError(
-                "prompted",
-                f"a call of a layer of {self.model_map.spec.name} on its own, which no prompt reaches",
-                "a call of the model itself",
-                "call the model, or leave the session to run layers by hand",
-            )
-        return call.as_usual() if self._around is None else self._around(call)
 
     def _check_kernels(self) -> None:
         """Somebody may have chosen another kernel since the model was loaded."""

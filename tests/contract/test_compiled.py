@@ -1,0 +1,69 @@
+"""Compiled models: what torch compiled for calls without a prompt is not what runs under one."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from support.prompts import close
+from support.references import METHODS, logits_by_hand, make
+from support.tiny import ids, tiny_backbone
+
+
+def compile_whole(model: Any) -> Any:
+    return torch.compile(model, backend="eager")
+
+
+def compile_in_place(model: Any) -> Any:
+    model.compile(backend="eager")
+    return model
+
+
+def compile_forward(model: Any) -> Any:
+    model.forward = torch.compile(model.forward, backend="eager")
+    return model
+
+
+def compile_layers(model: Any) -> Any:
+    for layer in model.model.layers:
+        layer.compile(backend="eager")
+    return model
+
+
+def compile_forward_of_layers(model: Any) -> Any:
+    for layer in model.model.layers:
+        layer.forward = torch.compile(layer.forward, backend="eager")
+    return model
+
+
+WAYS = (compile_whole, compile_in_place, compile_forward, compile_layers, compile_forward_of_layers)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("method", METHODS)
+def test_under_a_prompt_and_without(way, method):
+    torch._dynamo.reset()
+    backbone = tiny_backbone("llama")
+    prompt, x = make(backbone, method), ids(2, 5)
+    compiled = way(backbone.model)
+    bare, want = logits_by_hand(None, x), logits_by_hand(prompt, x)
+    with torch.no_grad():
+        close(compiled(x).logits, bare)  # compiled before any prompt
+        for _ in range(2):
+            with backbone.prompted(prompt):
+                close(compiled(x).logits, want)
+            close(compiled(x).logits, bare)
+        with backbone.prompted(None):
+            close(compiled(x).logits, bare)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_compiled_first_under_a_prompt(way):
+    torch._dynamo.reset()
+    backbone = tiny_backbone("llama")
+    prompt, x = make(backbone, "prefix"), ids(2, 5)
+    compiled = way(backbone.model)
+    with torch.no_grad():
+        with backbone.prompted(prompt):
+            close(compiled(x).logits, logits_by_hand(prompt, x))
+        close(compiled(x).logits, logits_by_hand(None, x))
