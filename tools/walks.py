@@ -1,10 +1,10 @@
-"""How far one has to read: the files that a training step, a `generate` and the loading of a prompt pass through.
+"""How far one has to read: the files that a training step, a `generate` and a prompt's loading pass through.
 
     python tools/walks.py
 
-For each walk: the files entered, the functions, how often it crosses from file to file, and the pairs of files
-that call each other. A training step is to pass at most 20 files, and no two of them are to call each other;
-the last line says whether that holds, and the exit status too.
+For each walk: the files entered, the functions, how often it crosses from file to file, and the pairs of
+files that call each other. A training step is to pass at most 20 files, no two of which call each other; the
+last line says whether that holds, and the exit status too.
 """
 
 import collections
@@ -119,14 +119,17 @@ def walks() -> list[Walk]:
         loop = Loop(
             backbone, parts.task, parts.prompt, examples, parts.settings.training, checkpoints, processes
         )
-        with loop._progress.counter("walk", 2) as counter, Interrupt() as interrupt:
+        with loop._progress.counter("walk", 2) as counter, Interrupt() as interrupt, loop._training():
             loop._step(interrupt, counter)  # what is made once is made
             with Walk("one training step (prefix, MLP)") as step:
                 loop._step(interrupt, counter)
         prompt = softprompt.prefix_tuning(backbone, length=4, reparameterization=None).eval()
         ids = torch.randint(3, 300, (2, 5))
         options = {"attention_mask": torch.ones_like(ids), "max_new_tokens": 3, "do_sample": False}
-        with Walk("generate of three tokens under a prefix") as generate, backbone.prompted(prompt) as prompted:
+        with (
+            Walk("generate of three tokens under a prefix") as generate,
+            backbone.prompted(prompt) as prompted,
+        ):
             prompted.generate(ids, **options)
         prompt.save(Path(folder) / "prompt")
         with Walk("load a prompt file") as load:
@@ -142,7 +145,9 @@ def main() -> int:
         walk.tell()
     step = found[0]
     short = len(step.files) <= MOST_FILES and not step.mutual
-    print(f"a step in at most {MOST_FILES} files, no two of which call each other: {'yes' if short else 'no'}")
+    print(
+        f"a step in at most {MOST_FILES} files, no two of which call each other: {'yes' if short else 'no'}"
+    )
     return 0 if short else 1
 
 

@@ -59,7 +59,7 @@ def class_attention(backbone: Backbone, pixel_values: Tensor, layer: int = -1) -
     def watch(call: AttentionCall) -> AttentionCall:
         return answered_by(call, _weighing(call, seen))
 
-    def note(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def note(below: Forward, *args: Any, **kwargs: Any) -> Any:
         output = below(*args, **kwargs)
         grid.append(output.shape[-2:])
         return output

@@ -5,13 +5,12 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from softprompt.backbones.activation_cache import ActivationCache
 from softprompt.backbones.image_transform import ImageTransform
 from softprompt.backbones.injection import (
-    Gate,
     PassContext,
     Session,
     active_rows,
@@ -26,7 +25,6 @@ from softprompt.backbones.inspection import (
     absent_biases,
     described_again,
     fingerprint,
-    input_weight,
     inspect_model,
     tuned_tensors,
 )
@@ -42,7 +40,7 @@ from softprompt.prompts.visual_placements import PictureFacts
 from softprompt.store.card import BackboneCard
 
 
-class Backbone:
+class Backbone(Outputs):
     """A frozen transformers model that prompts can work in. Make one with `load_backbone`.
 
     Args:
@@ -62,16 +60,13 @@ class Backbone:
         self.model = model.requires_grad_(False).eval()
         self._tokenizer = tokenizer
         self._pixels = pixels
-        self.map = inspect_model(model, name, None if pixels is None else pixels.size)
-        """Where things are in the model, found by running it once."""
+        super().__init__(inspect_model(model, name, None if pixels is None else pixels.size))
         self.sharded = False
         """Whether the layers are shared out over several processes, which then run the same passes."""
         self.deep_as_tokens = False
         """Run deep visual prompts as tokens, the paper's own formulation, for comparisons."""
         self.spec: BackboneSpec = self.map.spec
         """Its sizes and names."""
-        self._gate = Gate(name)
-        self._outputs = Outputs(self.map, self._gate)
 
     def shard(self, device: str | torch.device) -> None:
         """Keep this process's share of every layer only; see `runtime/fsdp.py` for what that asks of them.
@@ -158,16 +153,6 @@ class Backbone:
     def state_size(self) -> int:
         """Width of the hidden states that `read` gives."""
         return self.spec.state_size
-
-    @property
-    def device(self) -> torch.device:
-        """Where the input embeddings lie."""
-        return input_weight(self.model).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Precision of the input embeddings, in which the model computes."""
-        return input_weight(self.model).dtype
 
     @property
     def attentions(self) -> dict[tuple[str, int], AttentionShape]:
@@ -279,8 +264,8 @@ class Backbone:
         for prompt in several:
             if prompt is not None:
                 check_prompt(prompt, self.spec, self._attentions_for(prompt))
-        if self._outputs.cache is not None:
-            self._outputs.cache.check(several)
+        if self._cache is not None:
+            self._cache.check(several)
         return self._prompted(several, index)
 
     @contextmanager
@@ -296,7 +281,7 @@ class Backbone:
         rows = rows if any(prompt is not None for prompt in prompts) else None
         session = Session(self.map, self._gate, prompts, rows, self.deep_as_tokens)
         with session:
-            yield PromptedView(self.model, self._outputs, session)
+            yield PromptedView(self, session)
 
     @contextmanager
     def cached(self, cache: ActivationCache) -> Iterator[None]:
@@ -305,18 +290,18 @@ class Backbone:
         Raises:
             BackboneError: another cache is in use.
         """
-        if self._outputs.cache is not None:
+        if self._cache is not None:
             raise BackboneError(
                 "cached",
                 "a second activation cache inside the first",
                 "one activation cache at a time",
                 "leave the first before the next",
             )
-        self._outputs.cache = cache
+        self._cache = cache
         try:
             yield
         finally:
-            self._outputs.cache = None
+            self._cache = None
 
     def active_rows(self, batch: int) -> list[tuple[Prompt | None, Tensor | None]]:
         """The prompts that are active now, in the order given, each with its rows of a batch.
@@ -343,93 +328,6 @@ class Backbone:
                 "enter the session first",
             )
         return active_rows(session.prompts, session.rows_for(batch), batch)
-
-    def look(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        """The last states of pictures under the active prompts, with the kind of every token.
-
-        Args:
-            pixel_values: `[batch, channel, height, width]`, as `pixels` makes them.
-
-        Returns:
-            States, `[batch, seq, hidden]`, in the model's precision and behind its last norm: the picture's
-            own tokens, and behind them what the last layer made of the prompts' tokens where a head reads
-            that; and kinds, `[seq]` for every row `[batch, seq]`, see `softprompt.prompts.heads`.
-
-        Raises:
-            BackboneError: the backbone reads texts.
-        """
-        return self._outputs.look(pixel_values)
-
-    def read(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The last hidden states, under the active prompts, without any of the model's own heads.
-
-        An encoder-decoder reads with its encoder alone.
-
-        Args:
-            inputs: of the text: `input_ids` or `inputs_embeds`, `attention_mask`, and what else the family
-                takes (`token_type_ids`); of pictures: `pixel_values`.
-
-        Returns:
-            `[batch, seq, hidden]` in the model's precision, where seq is the text's own length, or the number
-            of a picture's own tokens: prompts take no places in it.
-        """
-        return self._outputs.read(inputs)
-
-    def labelled_logits(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
-        """Vocabulary logits at chosen positions only; the head never sees the others.
-
-        Args:
-            inputs: for the model, without labels.
-            labelled: boolean, `[batch, seq]`, over the positions of the text (of the decoder, where there
-                are two).
-
-        Returns:
-            `[labelled, vocab]`, in row-major order, in the model's precision.
-
-        Raises:
-            BackboneError: an encoder without a vocabulary head.
-        """
-        return self._outputs.labelled_logits(inputs, labelled)
-
-    def labelled_losses(self, inputs: Mapping[str, Tensor], labelled: Tensor, wanted: Tensor) -> Tensor:
-        """Negative log-likelihoods at chosen positions, without ever holding all their logits.
-
-        Where a family does something unknown to its logits, or the vocabulary matrix learns, they are
-        taken from `labelled_logits`; the numbers are the same.
-
-        Args:
-            inputs: as in `labelled_logits`.
-            labelled: as in `labelled_logits`.
-            wanted: the token at each of them, `[labelled]`, in row-major order.
-
-        Returns:
-            `[labelled]`, float32, differentiable.
-
-        Raises:
-            BackboneError: an encoder without a vocabulary head.
-        """
-        return self._outputs.labelled_losses(inputs, labelled, wanted)
-
-    def labelled_states(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
-        """What the vocabulary matrix reads at chosen positions: `labelled_logits` before the last layer.
-
-        Returns:
-            `[labelled, output]` in the model's precision; a masked model's states have passed the layers
-            that stand before its matrix.
-
-        Raises:
-            BackboneError: an encoder without a vocabulary head.
-        """
-        return self._outputs.labelled_states(inputs, labelled)
-
-    @property
-    def vocabulary_matrix(self) -> nn.Module:
-        """The module that turns states into logits over the vocabulary.
-
-        Raises:
-            BackboneError: there is none.
-        """
-        return self._outputs.vocabulary_matrix
 
     @torch.no_grad()
     def output_vectors(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:

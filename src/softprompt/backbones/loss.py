@@ -1,4 +1,4 @@
-"""Cross-entropy over the vocabulary that never holds all logits at once."""
+"""Losses at chosen positions: nothing is computed for others, and never all logits are held at once."""
 
 from typing import Any
 
@@ -6,17 +6,55 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from softprompt.backbones.dispatch import overridden
+from softprompt.backbones.dispatch import Forward, Override, overridden
 from softprompt.backbones.inspection import Finish
-from softprompt.backbones.loading.quantization import is_packed
 
 CHUNK_BYTES = 32 * 2**20
 """Float32 logits that are held at once."""
 
 
+def choosing(labelled: Tensor) -> Override:
+    """A vocabulary matrix sees the chosen positions only, as one row.
+
+    Args:
+        labelled: boolean, `[batch, seq]`.
+    """
+
+    def chosen(below: Forward, states: Tensor) -> Any:
+        return below(states[labelled.to(states.device)][None])
+
+    return chosen
+
+
+def choosing_states(labelled: Tensor) -> Override:
+    """A base model gives the states of the chosen positions only, as one row; argument as `choosing`."""
+
+    def chosen(below: Forward, *args: Any, **kwargs: Any) -> Any:
+        output = below(*args, **kwargs)
+        states = output[0][labelled.to(output[0].device)][None]
+        if isinstance(output, tuple):
+            return (states, *output[1:])
+        output.last_hidden_state = states
+        return output
+
+    return chosen
+
+
+def keeping(kept: list[Tensor]) -> Override:
+    """A vocabulary matrix hands over what it reads, and gives the logits of no position."""
+
+    def keep(below: Forward, states: Tensor) -> Any:
+        kept.append(states)
+        return below(states[:, :0])
+
+    return keep
+
+
 def is_alone(matrix: Any) -> bool:
     """Whether nothing stands on a vocabulary matrix that would have to run with it."""
-    if matrix._forward_hooks or matrix._forward_pre_hooks or is_packed(matrix.weight) or overridden(matrix):
+    if type(matrix.weight) not in (Tensor, nn.Parameter) or not matrix.weight.is_floating_point():
+        return False  # quantised, or shared out
+    if matrix._forward_hooks or matrix._forward_pre_hooks or overridden(matrix):
         return False
     return not torch.is_autocast_enabled(matrix.weight.device.type)
 
@@ -78,7 +116,8 @@ class _CrossEntropy(torch.autograd.Function):
             if slopes is None:
                 continue
             gradient = logs[:n].exp_().scatter_add_(1, at, logs.new_full(at.shape, -1.0))
-            slopes[part] = finish.slope_(gradient, finished).to(weight.dtype) @ weight
+            gradient = gradient if finish.plain else finish.slope_(gradient, finished)
+            slopes[part] = gradient.to(weight.dtype) @ weight
         if slopes is not None:
             ctx.save_for_backward(slopes)
         return losses

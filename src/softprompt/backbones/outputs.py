@@ -8,43 +8,79 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.backbones.activation_cache import ActivationCache
-from softprompt.backbones.dispatch import Forward, Override, overriding, standing
-from softprompt.backbones.injection import Gate, PassContext, PositionInjector, refuse_slots
+from softprompt.backbones.dispatch import Gate, Override, overriding, standing
+from softprompt.backbones.injection import (
+    LoweredPrompts,
+    PassContext,
+    PositionInjector,
+    input_weight,
+    naked_call,
+    refuse_slots,
+)
 from softprompt.backbones.inspection import ModelMap, unmasked
-from softprompt.backbones.loss import cross_entropy, is_alone, is_frozen
+from softprompt.backbones.loss import (
+    choosing,
+    choosing_states,
+    cross_entropy,
+    is_alone,
+    is_frozen,
+    keeping,
+)
 from softprompt.errors import BackboneError
 from softprompt.prompts.heads import CLASS, PATCH, PROMPT, SPECIAL
 
 
 class Outputs:
-    """The outputs of one backbone.
+    """What a backbone gives; `Backbone` is one.
 
     Args:
-        model_map: of the backbone.
-        gate: of the backbone.
+        model_map: where things are in its model.
     """
 
-    def __init__(self, model_map: ModelMap, gate: Gate):
+    def __init__(self, model_map: ModelMap):
         self.map = model_map
-        self.gate = gate
-        self.cache: ActivationCache | None = None
+        """Where things are in the model, found by running it once."""
+        self._gate = Gate(model_map.spec.name)
+        self._cache: ActivationCache | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the input embeddings lie."""
+        return input_weight(self.map).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the input embeddings, in which the model computes."""
+        return input_weight(self.map).dtype
 
     @contextmanager
-    def call(self) -> Iterator[PassContext | None]:
+    def _call(self) -> Iterator[PassContext | None]:
         """Within this context everything is one outermost call under the session's prompts, if any."""
-        session = self.gate.session
+        session = self._gate.session
         if session is not None:
             with session.call() as call:
                 yield call
             return
-        running = self.gate.call
-        if running is None and self.gate.n_open:
-            raise self.gate.refusal()
-        with self.gate.turn(alone=False):
+        running = self._gate.call
+        if running is None and self._gate.n_open:
+            raise naked_call(self._gate.name)
+        with self._gate.turn(alone=False):
             yield running
 
     def look(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Backbone.look`."""
+        """The last states of pictures under the active prompts, with the kind of every token.
+
+        Args:
+            pixel_values: `[batch, channel, height, width]`, as `pixels` makes them.
+
+        Returns:
+            States, `[batch, seq, hidden]`, in the model's precision and behind its last norm: the picture's
+            own tokens, and behind them what the last layer made of the prompts' tokens where a head reads
+            that; and kinds, `[seq]` for every row `[batch, seq]`, see `softprompt.prompts.heads`.
+
+        Raises:
+            BackboneError: the backbone reads texts.
+        """
         vision = self.map.vision
         if vision is None:
             got = f"{self.map.spec.name}, which reads texts"
@@ -52,7 +88,7 @@ class Outputs:
         like = vision.conv.weight
         inputs = {"pixel_values": pixel_values.to(like.device, like.dtype)}
         options = vision.options(pixel_values)
-        with self.call() as call, unmasked(self.map.model), self._above(call, inputs, options):
+        with self._call() as call, unmasked(self.map.model), self._above(call, inputs, options):
             output = self.map.model.base_model(**inputs, **options)
         states = vision.finished(output.last_hidden_state)
         kinds = [CLASS] * min(vision.n_special, 1) + [SPECIAL] * (vision.n_special - 1)
@@ -64,13 +100,24 @@ class Outputs:
         return states, torch.tensor(kinds, device=states.device).expand(len(states), -1)
 
     def read(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """See `Backbone.read`."""
+        """The last hidden states, under the active prompts, without any of the model's own heads.
+
+        An encoder-decoder reads with its encoder alone.
+
+        Args:
+            inputs: of the text: `input_ids` or `inputs_embeds`, `attention_mask`, and what else the family
+                takes (`token_type_ids`); of pictures: `pixel_values`.
+
+        Returns:
+            `[batch, seq, hidden]` in the model's precision, where seq is the text's own length, or the number
+            of a picture's own tokens: prompts take no places in it.
+        """
         if self.map.vision is not None:
             states, kinds = self.look(inputs["pixel_values"])
             return states[:, : int((kinds[0] != PROMPT).sum())]
         self._refuse_slots(inputs)
         model = self.map.model
-        with self.call() as call, self._counted(call):
+        with self._call() as call, self._counted(call):
             if self.map.spec.is_encoder_decoder:
                 output = model.get_encoder()(**inputs)
                 return _text_alone(call, output).last_hidden_state
@@ -79,16 +126,43 @@ class Outputs:
                 return model.base_model(**inputs, **options).last_hidden_state
 
     def labelled_logits(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
-        """See `Backbone.labelled_logits`."""
+        """Vocabulary logits at chosen positions only; the head never sees the others.
+
+        Args:
+            inputs: for the model, without labels.
+            labelled: boolean, `[batch, seq]`, over the positions of the text (of the decoder, where there
+                are two).
+
+        Returns:
+            `[labelled, vocab]`, in row-major order, in the model's precision.
+
+        Raises:
+            BackboneError: an encoder without a vocabulary head.
+        """
         with self._choosing(inputs, labelled) as options:
             return self.map.model(**inputs, **options).logits[0]
 
     def labelled_losses(self, inputs: Mapping[str, Tensor], labelled: Tensor, wanted: Tensor) -> Tensor:
-        """See `Backbone.labelled_losses`."""
+        """Negative log-likelihoods at chosen positions, without ever holding all their logits.
+
+        Where a family does something unknown to its logits, or the vocabulary matrix learns, they are
+        taken from `labelled_logits`; the numbers are the same.
+
+        Args:
+            inputs: as in `labelled_logits`.
+            labelled: as in `labelled_logits`.
+            wanted: the token at each of them, `[labelled]`, in row-major order.
+
+        Returns:
+            `[labelled]`, float32, differentiable.
+
+        Raises:
+            BackboneError: an encoder without a vocabulary head.
+        """
         matrix: Any = self.vocabulary_matrix
         finish = self.map.finish
         # One call, so that a prompt's tensors over the matrix stand there until its loss is taken.
-        with self.call():
+        with self._call():
             if finish is None or not is_alone(matrix):
                 logits = self.labelled_logits(inputs, labelled)
             else:
@@ -100,20 +174,27 @@ class Outputs:
         return nn.functional.cross_entropy(logits.float(), wanted.to(logits.device), reduction="none")
 
     def labelled_states(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
-        """See `Backbone.labelled_states`."""
+        """What the vocabulary matrix reads at chosen positions: `labelled_logits` before the last layer.
+
+        Returns:
+            `[labelled, output]` in the model's precision; a masked model's states have passed the layers
+            that stand before its matrix.
+
+        Raises:
+            BackboneError: an encoder without a vocabulary head.
+        """
         kept: list[Tensor] = []
-
-        def keep(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            kept.append(args[0])
-            return below(args[0][:, :0])  # the logits of no position
-
-        with self._choosing(inputs, labelled, keep) as options:
+        with self._choosing(inputs, labelled, keeping(kept)) as options:
             self.map.model(**inputs, **options)
         return kept[0][0]
 
     @property
     def vocabulary_matrix(self) -> nn.Module:
-        """See `Backbone.vocabulary_matrix`."""
+        """The module that turns states into logits over the vocabulary.
+
+        Raises:
+            BackboneError: there is none.
+        """
         model = self.map.model
         matrix = model.get_output_embeddings()
         if matrix is None:
@@ -142,20 +223,15 @@ class Outputs:
         self._refuse_slots(inputs)
         options = {"use_cache": False} if self.map.decodes else {}
 
-        def chosen(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            return below(args[0][labelled.to(args[0].device)][None])
-
-        def chosen_states(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            output = below(*args, **kwargs)
-            return _with_states(output, output[0][labelled.to(output[0].device)][None])
-
         kept = () if keep is None else (keep,)
         # A masked model's head has layers before its matrix: choose where states leave the base.
         overrides: dict[nn.Module, tuple[Override, ...]] = (
-            {matrix: (chosen, *kept)} if self.map.decodes else {base: (chosen_states,), matrix: kept}
+            {matrix: (choosing(labelled), *kept)}
+            if self.map.decodes
+            else {base: (choosing_states(labelled),), matrix: kept}
         )
         with (
-            self.call() as call,
+            self._call() as call,
             standing(overrides),
             self._above(call, inputs, options),
             overriding(overrides, outermost=True),
@@ -166,10 +242,10 @@ class Outputs:
         self, call: PassContext | None, inputs: Mapping[str, Tensor], options: Mapping[str, Any]
     ) -> AbstractContextManager[None]:
         """Within this context a pass over these inputs starts where the activation cache, if any, ends."""
-        if self.cache is None or call is None:
+        if self._cache is None or call is None:
             return nullcontext()
         base: Callable[..., Any] = self.map.model.base_model
-        return self.cache.serving(call, inputs, lambda some: base(**some, **options))
+        return self._cache.serving(call, inputs, lambda some: base(**some, **options))
 
     @contextmanager
     def _counted(self, call: PassContext | None) -> Iterator[None]:
@@ -178,7 +254,7 @@ class Outputs:
             yield
             return
         spec = self.map.spec
-        bare = call or PassContext.bare()
+        bare = call or PassContext([None], None, LoweredPrompts.none())
         counting = [
             PositionInjector(stack, [0], 0, spec.position_limit, spec.first_position, spec.name)
             for stack in self.map.stacks.values()
@@ -190,18 +266,10 @@ class Outputs:
 
     def _refuse_slots(self, inputs: Mapping[str, Tensor]) -> None:
         # Inside a session its injectors know which rows may have slots.
-        if self.gate.session is None:
+        if self._gate.session is None:
             refuse_slots(inputs.get("input_ids"))
 
 
 def _text_alone(call: PassContext | None, output: Any) -> Any:
     """An encoder's output without the soft tokens in front."""
     return output if call is None or call.cut is None else call.cut(output)
-
-
-def _with_states(output: Any, states: Tensor) -> Any:
-    """A base model's output with other last hidden states."""
-    if isinstance(output, tuple):
-        return (states, *output[1:])
-    output.last_hidden_state = states
-    return output

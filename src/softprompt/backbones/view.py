@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from softprompt.backbones.injection import Session
 from softprompt.backbones.outputs import Outputs
@@ -21,14 +20,13 @@ class PromptedView:
     block is left meanwhile.
 
     Args:
-        model: the frozen model.
-        outputs: of the backbone.
+        backbone: the frozen model.
         session: the open session.
     """
 
-    def __init__(self, model: PreTrainedModel, outputs: Outputs, session: Session):
-        self.model = model
-        self._outputs = outputs
+    def __init__(self, backbone: Outputs, session: Session):
+        self.model = backbone.map.model
+        self._backbone = backbone
         self._session = session
 
     @property
@@ -65,19 +63,19 @@ class PromptedView:
 
     def read(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """See `Backbone.read`."""
-        return self.run(self._outputs.read, inputs)
+        return self.run(self._backbone.read, inputs)
 
     def look(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         """See `Backbone.look`."""
-        return self.run(self._outputs.look, pixel_values)
+        return self.run(self._backbone.look, pixel_values)
 
     def labelled_logits(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
         """See `Backbone.labelled_logits`."""
-        return self.run(self._outputs.labelled_logits, inputs, labelled)
+        return self.run(self._backbone.labelled_logits, inputs, labelled)
 
     def labelled_losses(self, inputs: Mapping[str, Tensor], labelled: Tensor, wanted: Tensor) -> Tensor:
         """See `Backbone.labelled_losses`."""
-        return self.run(self._outputs.labelled_losses, inputs, labelled, wanted)
+        return self.run(self._backbone.labelled_losses, inputs, labelled, wanted)
 
     @contextmanager
     def _entered(self) -> Iterator[None]:

@@ -4,8 +4,8 @@ import hashlib
 import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -166,7 +166,31 @@ class Loop:
                     self._save()
                 if over:
                     return
-                self._step(interrupt, counter)
+                with self._training():
+                    self._step(interrupt, counter)
+                    while not self._pauses:
+                        self._step(interrupt, counter)
+
+    @property
+    def _pauses(self) -> bool:
+        """Whether an evaluation, a checkpoint or the end comes before the next step."""
+        step, every = self.state.step, self._settings.checkpoint_every
+        evaluates = self._evaluate is not None and step % self._evaluate_every == 0
+        return evaluates or (every is not None and step % every == 0) or step == self.n_steps
+
+    @contextmanager
+    def _training(self) -> Iterator[None]:
+        """The context of steps: the backbone as training wants it, under the prompt."""
+        settings = self._settings
+        with (
+            self._backbone.training_mode(settings.backbone_dropout, settings.gradient_checkpointing),
+            self._session(),
+        ):
+            yield
+
+    def _session(self) -> AbstractContextManager[Any]:
+        """The context in which all steps read their examples."""
+        return self._backbone.prompted(self._prompt)
 
     def _step(self, interrupt: Interrupt, counter: Counter) -> None:
         started = time.perf_counter()
@@ -175,8 +199,7 @@ class Loop:
         rate = learning_rate(step, self.n_steps, settings, self.steps_per_epoch)
         torch.manual_seed(_seed_of(settings.seed, step, self._processes.rank))
         self._prompt.train()
-        with self._backbone.training_mode(settings.backbone_dropout, settings.gradient_checkpointing):
-            loss, stop = self._gradients(batch, interrupt)
+        loss, stop = self._gradients(batch, interrupt)
         if stop:
             self._optimizer.zero_grad(set_to_none=True)
             raise KeyboardInterrupt
@@ -247,8 +270,8 @@ class Loop:
         return within(mine, self._lengths, budget)
 
     def _prompted(self, part: Sequence[int]) -> AbstractContextManager[Any]:
-        """The context in which these examples are read."""
-        return self._backbone.prompted(self._prompt)
+        """The context in which these examples are read, where it is not the same for all."""
+        return nullcontext()
 
     def _objective(self, part: Sequence[int], batch: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The summed loss of these examples, and what is minimised: their share in the step's mean."""

@@ -3,7 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -60,6 +60,10 @@ class SharedLoop(Loop):
     _prompt: PromptSet  # type: ignore[assignment]
     _task: Mixture  # type: ignore[assignment]
     _examples: Sequence[PartExample]  # type: ignore[assignment]
+
+    def _session(self) -> AbstractContextManager[Any]:
+        # Which prompts are active depends on the examples.
+        return nullcontext()
 
     def _prompted(self, part: Sequence[int]) -> AbstractContextManager[Any]:
         examples = [self._examples[i] for i in part]

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from softprompt.backbones.activation_cache.depth import first_injected_layer
 from softprompt.backbones.activation_cache.skip import LayerSkipper, model_layers
 from softprompt.backbones.activation_cache.store import KEY_BYTES, ActivationStore
-from softprompt.backbones.injection import PassContext
-from softprompt.backbones.inspection import ModelMap, described_again, input_weight
+from softprompt.backbones.injection import PassContext, input_weight
+from softprompt.backbones.inspection import ModelMap, described_again
 from softprompt.errors import BackboneError
 from softprompt.prompts.prompt import Prompt
 
@@ -232,7 +232,7 @@ class ActivationCache:
 
     def _of_backbone(self) -> bytes:
         """What besides the input decides the states."""
-        config, weight = self._map.model.config, input_weight(self._map.model)
+        config, weight = self._map.model.config, input_weight(self._map)
         facts = {
             # Exactly: a fine-tuning may round to the same bfloat16.
             "weights": described_again(self._map.model, self._map.spec).card.key,

@@ -88,7 +88,7 @@ class LayerSkipper:
             call: calls the model.
         """
 
-        def leave(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def leave(below: Forward, *args: Any, **kwargs: Any) -> Any:
             output = below(*args, **kwargs)
             raise _Left(output if isinstance(output, Tensor) else output[0])
 
@@ -183,7 +183,7 @@ class _Left(Exception):
 def _passing(n_outputs: int | None, states: Tensor | None) -> Override:
     """In place of a layer: gives what came in, or known states."""
 
-    def passing(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def passing(below: Forward, *args: Any, **kwargs: Any) -> Any:
         given = states
         if given is None:
             given = args[0] if args else kwargs["hidden_states"]
@@ -195,7 +195,7 @@ def _passing(n_outputs: int | None, states: Tensor | None) -> Override:
 def _no_patches(vision: Vision) -> Override:
     """In place of the patch convolution: zeros of the right shape, which no one reads."""
 
-    def none(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    def none(below: Forward, *args: Any, **kwargs: Any) -> Tensor:
         pixels, weight = args[0], vision.conv.weight
         rows, columns = (side // patch for side, patch in zip(pixels.shape[-2:], vision.patch, strict=True))
         return weight.new_zeros(()).expand(len(pixels), weight.shape[0], rows, columns)

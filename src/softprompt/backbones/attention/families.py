@@ -27,7 +27,7 @@ def self_computed(modules: Iterable[nn.Module]) -> dict[nn.Module, Override]:
 
 
 def _asking(module: nn.Module, forward: Callable[..., Any]) -> Override:
-    return lambda below, args, kwargs: forward(module, *args, **kwargs)
+    return lambda below, *args, **kwargs: forward(module, *args, **kwargs)
 
 
 def _mpnet(

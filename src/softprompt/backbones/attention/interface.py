@@ -8,7 +8,7 @@ the caller's context they hand the call to the stock function as it came.
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -83,6 +83,26 @@ def intercepting(interception: Interception | None) -> Iterator[None]:
         yield
     finally:
         _INTERCEPTION.reset(token)
+
+
+@contextmanager
+def answering(answers: Mapping[nn.Module, Interception], own: Set[nn.Module]) -> Iterator[None]:
+    """Within this context, and for its calls alone, some attentions of a model are answered otherwise.
+
+    Args:
+        answers: by attention.
+        own: all attentions of the model; those of other models are answered as before.
+    """
+    around = _INTERCEPTION.get()
+
+    def answer(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
+        if call.module not in own:
+            return call.as_usual() if around is None else around(call)
+        ours = answers.get(call.module)
+        return quick(call).as_usual() if ours is None else ours(quick(call))
+
+    with intercepting(answer):
+        yield
 
 
 def interception() -> Interception | None:

@@ -1,4 +1,8 @@
-"""Attention with a prompt's keys and values before the real ones."""
+"""Attention with a prompt's keys and values before the real ones.
+
+In grouped-query attention several heads read one key/value head; the heads of a group are made further
+queries of it, so that neither keys and values are copied for every head, nor a prompt for every row.
+"""
 
 from collections.abc import Callable, Hashable
 from functools import partial
@@ -7,8 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from softprompt.backbones.attention.cpu_backward import attend, pays
-from softprompt.backbones.attention.grouped import decode, grouped
+from softprompt.backbones.attention.cpu_backward import DTYPES, attend, pays
 from softprompt.backbones.attention.interface import AttentionCall
 from softprompt.backbones.attention.mask import AttentionMask
 
@@ -58,7 +61,7 @@ def attend_with_prefix(
         return call.stock(call.module, query, keys, values, wide.values, is_causal=False, **kwargs)
     packed = _once(widened, ("grouped", group, id(wide)), lambda: wide.for_groups(group), wide)
     forward = partial(grouped, mask=packed, dropout=dropout, scale=scale)
-    if pays(query, keys, values, wide, dropout):
+    if query.dtype in DTYPES and pays(query, keys, values, wide, dropout):
         return attend(forward, query, keys, values, wide, scale), None
     return forward(query, keys, values), None
 
@@ -99,3 +102,63 @@ def _once(kept: dict[Any, Any], key: Hashable, make: Callable[[], Made], sources
     if key not in kept:
         kept[key] = (make(), sources)
     return kept[key][0]
+
+
+def grouped(
+    query: Tensor, keys: Tensor, values: Tensor, mask: AttentionMask, scale: float, dropout: float = 0.0
+) -> Tensor:
+    """Attention by torch's kernel, without a copy of keys and values for every head of a group.
+
+    Args:
+        query: `[batch, head, seq, key_dim]`.
+        keys: `[batch, kv_head, keys, key_dim]`.
+        values: `[batch, kv_head, keys, value_dim]`.
+        mask: already made for the group (see `AttentionMask.for_groups`), the same for all heads.
+        scale: of the scores.
+        dropout: share of weights dropped.
+
+    Returns:
+        `[batch, seq, head, value_dim]`, as the stock functions give it.
+    """
+    batch, heads, q_len, dim = query.shape
+    packed = query.reshape(batch, keys.shape[1], heads // keys.shape[1] * q_len, dim)
+    out = torch.nn.functional.scaled_dot_product_attention(
+        packed, keys, values, attn_mask=mask.values, dropout_p=dropout, scale=scale
+    )
+    return out.reshape(batch, heads, q_len, values.shape[-1]).transpose(1, 2).contiguous()
+
+
+def decode(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: AttentionMask,
+    prefix_keys: Tensor,
+    prefix_values: Tensor,
+) -> Tensor:
+    """Attention of one new token per row, all rows reading one copy of the prompt's key/values.
+
+    The same sum as over the concatenation, which would copy the prompt for every row, layer and token.
+
+    Args:
+        query: already scaled, `[batch, head, 1, key_dim]`.
+        key: `[batch, kv_head, keys, key_dim]`.
+        value: `[batch, kv_head, keys, value_dim]`.
+        mask: over the keys, the same for all heads.
+        prefix_keys: `[kv_head, prompt, key_dim]`.
+        prefix_values: `[kv_head, prompt, value_dim]`.
+
+    Returns:
+        `[batch, 1, head, value_dim]`, as the stock functions give it.
+    """
+    batch, heads, _, dim = query.shape
+    kv_heads, n_prefix = prefix_keys.shape[:2]
+    group = heads // kv_heads
+    packed = query.view(batch, kv_heads, group, dim)
+    own = mask.apply(packed @ key.transpose(2, 3))
+    by_head = packed.transpose(0, 1).reshape(kv_heads, batch * group, dim)
+    shared = (by_head @ prefix_keys.transpose(1, 2)).view(kv_heads, batch, group, n_prefix).transpose(0, 1)
+    weights = torch.cat([shared, own], dim=-1).softmax(-1, dtype=torch.float32).to(value.dtype)
+    of_prefix = weights[..., :n_prefix].transpose(0, 1).reshape(kv_heads, batch * group, n_prefix)
+    summed = (of_prefix @ prefix_values).view(kv_heads, batch, group, -1).transpose(0, 1)
+    return (summed + weights[..., n_prefix:] @ value).reshape(batch, 1, heads, -1)

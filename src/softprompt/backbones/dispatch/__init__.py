@@ -1,22 +1,35 @@
 """Calls of a live model's modules, each answered by what is active where the call runs."""
 
-from softprompt.backbones.dispatch.forwards import (
+from softprompt.backbones.dispatch.acting import (
     Forward,
+    Gate,
     Override,
+    bound_arguments,
     overridden,
     overriding,
-    standing,
     without_overrides,
 )
-from softprompt.backbones.dispatch.replaced import replaced, restore
+from softprompt.backbones.dispatch.patching import (
+    DispatchedForward,
+    replaced,
+    restore,
+    stand,
+    standing,
+    step_off,
+)
 
 __all__ = [
+    "DispatchedForward",
     "Forward",
+    "Gate",
     "Override",
+    "bound_arguments",
     "overridden",
     "overriding",
     "replaced",
     "restore",
+    "stand",
     "standing",
+    "step_off",
     "without_overrides",
 ]

@@ -1,22 +1,23 @@
 """Prompts at work in a model: sessions, and the ways in."""
 
 from softprompt.backbones.injection.compatibility import check_prompt, prompt_of_row, stands_in_text
-from softprompt.backbones.injection.gate import Gate
 from softprompt.backbones.injection.injector import PassContext, active_rows
-from softprompt.backbones.injection.lowering import observe
-from softprompt.backbones.injection.positions import PositionInjector
+from softprompt.backbones.injection.lowering import LoweredPrompts, input_weight, observe
+from softprompt.backbones.injection.refusals import naked_call
 from softprompt.backbones.injection.session import Session
-from softprompt.backbones.injection.slots import refuse_slots
+from softprompt.backbones.injection.text_inputs import PositionInjector, refuse_slots
 from softprompt.backbones.injection.weights import Weights
 
 __all__ = [
-    "Gate",
+    "LoweredPrompts",
     "PassContext",
     "PositionInjector",
     "Session",
     "Weights",
     "active_rows",
     "check_prompt",
+    "input_weight",
+    "naked_call",
     "observe",
     "prompt_of_row",
     "refuse_slots",

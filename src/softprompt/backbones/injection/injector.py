@@ -3,45 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from softprompt.backbones.attention.interface import Interception
+from softprompt.backbones.attention import Interception
 from softprompt.backbones.dispatch import Override
-from softprompt.backbones.injection.key_value_tables import Tables
-from softprompt.backbones.injection.vision_lowering import VisualTables
 from softprompt.errors import PromptError
 from softprompt.prompts.prompt import Prompt
 
-
-@dataclass
-class LoweredPrompts:
-    """The prompts' tensors as one call uses them, read when the call begins.
-
-    Args:
-        tables: key/values.
-        vectors: soft tokens of each prompt that stand in the input, `[slot, hidden]`; None for others.
-        visual: what enters a model that reads pictures otherwise than as key/values.
-        weights: tensors in place of the model's own.
-    """
-
-    tables: Tables
-    vectors: Sequence[Tensor | None] = ()
-    visual: VisualTables = field(default_factory=VisualTables)
-    weights: Mapping[str, Tensor] = field(default_factory=dict)
-
-    @classmethod
-    def none(cls) -> "LoweredPrompts":
-        """Of no prompt."""
-        return cls(Tables({}))
-
-    @property
-    def learns(self) -> bool:
-        """Whether some take gradients that every pass has; slots in the text may be in none of its rows."""
-        tensors = [*self.tables.tensors(), *self.weights.values()]
-        return any(tensor.requires_grad for tensor in tensors)
+if TYPE_CHECKING:
+    from softprompt.backbones.injection.lowering import LoweredPrompts
 
 
 @dataclass
@@ -75,7 +48,7 @@ class PassContext:
 
     prompts: Sequence[Prompt | None]
     rows: Tensor | None
-    lowered: LoweredPrompts
+    lowered: "LoweredPrompts"
     generating: bool = False
     text_positions: dict[str, Tensor] = field(default_factory=dict)
     shifted_positions: dict[str, Tensor] = field(default_factory=dict)
@@ -87,11 +60,6 @@ class PassContext:
     text_shifts: Callable[[int], Tensor] | None = None
     below: Callable[[Tensor], AbstractContextManager[None]] | None = None
     running: bool = False
-
-    @classmethod
-    def bare(cls) -> "PassContext":
-        """A call without prompts."""
-        return cls([None], None, LoweredPrompts.none())
 
     def rows_for(self, batch: int) -> Tensor | None:
         """Which prompt each row of a batch has, `[batch]`; None when one prompt serves all.
@@ -157,18 +125,6 @@ class Injector(Protocol):
     def modules(self) -> Sequence[nn.Module]:
         """Every module whose forward it may override."""
         ...
-
-
-def bound_arguments(signature: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by their names.
-
-    Args:
-        signature: of the forward.
-        args: of the call.
-        kwargs: of the call.
-    """
-    given = signature.bind_partial(*args, **kwargs).arguments
-    return {**given.pop("kwargs", {}), **given}
 
 
 class RowTable:

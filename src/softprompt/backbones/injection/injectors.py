@@ -17,10 +17,9 @@ from softprompt.backbones.injection.injector import Injector, used_prompts
 from softprompt.backbones.injection.key_values import KeyValueInjector
 from softprompt.backbones.injection.layer_modules import LayerModuleInjector
 from softprompt.backbones.injection.pixels import PixelInjector
-from softprompt.backbones.injection.positions import PositionInjector
 from softprompt.backbones.injection.prepended import PrependedInjector
-from softprompt.backbones.injection.slots import SlotInjector
 from softprompt.backbones.injection.swin import SwinInjector
+from softprompt.backbones.injection.text_inputs import PositionInjector, SlotInjector
 from softprompt.backbones.injection.vision_lowering import TokenPlan, prefix_layers, token_layers
 from softprompt.backbones.injection.vision_tokens import AddedTokenInjector, VisionTokenInjector, plan_of
 from softprompt.backbones.inspection import AttentionSite, ModelMap, Vision
@@ -108,9 +107,9 @@ class Injectors:
                 [stands_in_front(prompt) for prompt in prompts],
             )
             found.append(self._prepended)
-        spec, none = model_map.spec, lambda context: 0
+        spec = model_map.spec
         for site, stack in stacks.items():
-            before = self._prepended.n_columns if self._prepended and site == "encoder" else none
+            before = self._prepended.n_columns if self._prepended and site == "encoder" else None
             self.positions[site] = PositionInjector(
                 stack,
                 [shift(prompt, site, in_front) for prompt in prompts],
@@ -131,10 +130,9 @@ class Injectors:
         if not any(reached for _, reached in targets):
             return []
         stacks, vision = self.model_map.stacks, self.model_map.vision
-        begins = [stack.module for stack in stacks.values()] or [self.model_map.model.base_model]
         shifted = [prompt is not None and prompt.card.positions == "shifted" for prompt in self.prompts]
         windowed = vision is not None and vision.windowed
-        self._key_values = KeyValueInjector(targets, stacks, begins, shifted, windowed)
+        self._key_values = KeyValueInjector(targets, stacks, shifted, windowed)
         return [self._key_values]
 
     # -- of pictures -----------------------------------------------------------------------------

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from softprompt.backbones.attention.families import self_computed
 from softprompt.backbones.attention.interface import AttentionCall, Interception
 from softprompt.backbones.attention.prefix import attend_with_prefix
-from softprompt.backbones.dispatch import Forward, Override
+from softprompt.backbones.dispatch import Override
 from softprompt.backbones.injection.injector import PassContext
-from softprompt.backbones.injection.positions import relative_columns
 from softprompt.backbones.inspection import AttentionSite, Stack, has_relative_bias
 from softprompt.errors import BackboneError
 
@@ -22,7 +21,6 @@ class KeyValueInjector:
     Args:
         targets: the model's attentions in the order of their calls, each with whether a prompt reaches it.
         stacks: by site, the module that takes the text.
-        begins: modules with whose call a run over the layers begins.
         shifted: which prompts occupy positions, `[prompt_id]`.
         windowed: whether attentions see windows, which follow picture by picture, in place of rows.
     """
@@ -31,12 +29,10 @@ class KeyValueInjector:
         self,
         targets: Sequence[tuple[AttentionSite, bool]],
         stacks: Mapping[str, Stack],
-        begins: Sequence[nn.Module],
         shifted: Sequence[bool],
         windowed: bool = False,
     ):
         self.stacks = stacks
-        self.begins = list(begins)
         self.windowed = windowed
         self.shifted = torch.tensor(list(shifted))
         by_module: dict[nn.Module, list[tuple[AttentionSite, bool]]] = {}
@@ -53,18 +49,12 @@ class KeyValueInjector:
 
     @property
     def modules(self) -> Sequence[nn.Module]:
-        """Where a run begins, and attentions that never ask the registered function."""
-        return [*self.begins, *self._self_computed]
+        """Attentions that never ask the registered function."""
+        return list(self._self_computed)
 
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
-        """Forget the last run's masks and turns when a run begins."""
-
-        def fresh(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            context.widened.clear()
-            context.layer_calls.clear()
-            return below(*args, **kwargs)
-
-        return dict.fromkeys(self.begins, fresh) | self._self_computed
+        """Attentions that never ask the registered function ask it."""
+        return self._self_computed
 
     def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
         """Attend with the prompts before the text."""
@@ -79,7 +69,7 @@ class KeyValueInjector:
     def _rows(self, context: PassContext, batch: int) -> Tensor | None:
         if self.windowed and context.rows is not None:
             return context.rows.repeat_interleave(batch // len(context.rows))
-        return context.rows_for(batch)
+        return None if context.rows is None else context.rows_for(batch)
 
     def _with_prompts(self, context: PassContext, target: AttentionSite) -> Interception:
         where = (target.site, target.layer)
@@ -115,3 +105,32 @@ def _in_turn(context: PassContext, layers: Sequence[Interception | None]) -> Int
         return call.as_usual() if answer is None else answer(call)
 
     return attend
+
+
+def relative_columns(
+    owner: nn.Module, lengths: Tensor, shifted: Tensor, n_prefix: int, text_positions: Tensor
+) -> Tensor:
+    """T5's bias for prompt columns, as though the prompt stood before the text; 0 where unshifted.
+
+    Args:
+        owner: the module with `relative_attention_bias` and T5's bucket function.
+        lengths: each row's prompt length, `[batch or 1]`.
+        shifted: which rows' prompts occupy positions, `[batch or 1]`.
+        n_prefix: prompt columns (the longest prompt).
+        text_positions: of the queries, `[batch or 1, seq]`.
+
+    Returns:
+        `[batch or 1, head, seq, prompt]`.
+    """
+    bias_table: Any = owner.relative_attention_bias
+    device = bias_table.weight.device
+    query_at = text_positions.to(device)[:, :, None] + lengths.to(device)[:, None, None]
+    column_at = torch.arange(n_prefix, device=device)[None, None, :]
+    buckets = owner._relative_position_bucket(  # type: ignore[operator]
+        column_at - query_at,
+        bidirectional=not owner.is_decoder,
+        num_buckets=owner.relative_attention_num_buckets,
+        max_distance=owner.relative_attention_max_distance,
+    )
+    bias = bias_table(buckets).permute(0, 3, 1, 2)
+    return bias * shifted.to(device)[:, None, None, None]

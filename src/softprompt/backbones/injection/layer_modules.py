@@ -69,7 +69,7 @@ class LayerModuleInjector:
         if all(insert is here[0] for insert in here):
             return _by_one(here[0])
 
-        def changed(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        def changed(below: Forward, *args: Any, **kwargs: Any) -> Tensor:
             output = below(*args, **kwargs)
             inputs = args[0] if args else kwargs["input"]
             for prompt, rows in self._rows(context, key, len(output)):
@@ -97,7 +97,7 @@ class LayerModuleInjector:
 
 
 def _by_one(insert: Insert | None) -> Override:
-    def changed(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    def changed(below: Forward, *args: Any, **kwargs: Any) -> Tensor:
         output = below(*args, **kwargs)
         return output if insert is None else insert(args[0] if args else kwargs["input"], output)
 

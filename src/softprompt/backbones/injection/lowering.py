@@ -1,21 +1,167 @@
-"""Prompts as tensors that a call uses: what each becomes by the backbone's own frozen layers."""
+"""Prompts as tensors that a call uses: what each becomes by the backbone's frozen layers, in tables of rows.
 
-from collections.abc import Iterator, Sequence
+A step with many prompts must not cost more than a step with one, so tables are made for all layers at once:
+one stack of the prompts, one gather of the rows, one split into layers.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from softprompt.backbones.attention.interface import AttentionCall, Recorder
+from softprompt.backbones.attention import AttentionCall, Recorder
 from softprompt.backbones.injection.compatibility import stands_in_text
-from softprompt.backbones.injection.vision_lowering import VisualParts, lower_visual
-from softprompt.backbones.inspection import AttentionSite, ModelMap, input_weight, intercepted
+from softprompt.backbones.injection.vision_lowering import VisualParts, VisualTables, lower_visual, tabulate
+from softprompt.backbones.inspection import AttentionSite, ModelMap, intercepted
 from softprompt.backbones.runtime.fsdp import whole_in_backward
 from softprompt.backbones.runtime.training_mode import without_checkpointing
 from softprompt.prompts.placements import AttentionShape, KeyValues, SlotEmbeddings
 from softprompt.prompts.prompt import Prompt
 
+Where = tuple[str, int]
+"""A site and a layer of it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One attention's key/values as a batch needs them.
+
+    Args:
+        keys: `[batch or 1, kv_head, prompt, key_dim]`.
+        values: `[batch or 1, kv_head, prompt, value_dim]`.
+        valid: which columns are real, `[batch, prompt]`; None means all.
+        lengths: real columns of each row, `[batch or 1]`.
+    """
+
+    keys: Tensor
+    values: Tensor
+    valid: Tensor | None
+    lengths: Tensor
+
+
+@dataclass
+class KeyValueTable:
+    """The key/values of every active prompt in some layers of one size, padded to the longest prompt.
+
+    Args:
+        keys: `[prompt_id, layer, kv_head, prompt, key_dim]`.
+        values: `[prompt_id, layer, kv_head, prompt, value_dim]`.
+        valid: which columns are real, `[prompt_id, prompt]`; None means all.
+        lengths: real columns of each, `[prompt_id]`.
+    """
+
+    keys: Tensor
+    values: Tensor
+    valid: Tensor | None
+    lengths: Tensor
+    _by_rows: dict[int, list[Entry]] = field(default_factory=dict)
+
+    def entry(self, layer: int, rows: Tensor | None, masks: dict[tuple[int, int], Tensor]) -> Entry:
+        """What a batch needs in one layer.
+
+        Args:
+            layer: index in this table.
+            rows: for each row its prompt, `[batch]`, the same for every batch of one size; None is one
+                prompt for all.
+            masks: masks by row, kept for all tables, so that what is derived from them is shared.
+        """
+        batch = 0 if rows is None else len(rows)
+        if batch not in self._by_rows:
+            self._by_rows[batch] = self._layers(rows, masks)
+        return self._by_rows[batch][layer]
+
+    def _layers(self, rows: Tensor | None, masks: dict[tuple[int, int], Tensor]) -> list[Entry]:
+        keys, values, valid, lengths = self.keys, self.values, self.valid, self.lengths
+        if rows is not None and rows.tolist() != list(range(len(keys))):
+            rows = rows.to(keys.device)
+            keys, values, lengths = keys[rows], values[rows], lengths[rows]
+            if valid is not None:
+                valid = masks.setdefault((id(self.valid), len(rows)), valid[rows])
+        return [Entry(k, v, valid, lengths) for k, v in zip(keys.unbind(1), values.unbind(1), strict=True)]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Every attention that a prompt enters, as a layer of a table."""
+
+    tables: dict[Where, tuple[KeyValueTable, int]]
+    _masks: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+
+    def entry(self, where: Where, rows: Tensor | None) -> Entry:
+        """What a batch needs in one attention; `rows` as in `KeyValueTable.entry`."""
+        table, layer = self.tables[where]
+        return table.entry(layer, rows, self._masks)
+
+    def tensors(self) -> list[Tensor]:
+        """All of their keys and values."""
+        return [tensor for table, _ in self.tables.values() for tensor in (table.keys, table.values)]
+
+
+@dataclass
+class LoweredPrompts:
+    """The prompts' tensors as one call uses them, read when the call begins.
+
+    Args:
+        tables: key/values.
+        vectors: soft tokens of each prompt that stand in the input, `[slot, hidden]`; None for others.
+        visual: what enters a model that reads pictures otherwise than as key/values.
+        weights: tensors in place of the model's own.
+        learns: whether some take gradients that every pass has; slots in the text may be in none of its rows.
+    """
+
+    tables: Tables
+    vectors: Sequence[Tensor | None] = ()
+    visual: VisualTables = field(default_factory=VisualTables)
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    learns: bool = False
+
+    @classmethod
+    def none(cls) -> "LoweredPrompts":
+        """Of no prompt."""
+        return cls(Tables({}))
+
+
 Lowered = tuple[KeyValues, ...] | SlotEmbeddings | VisualParts
 """A prompt as a call uses it."""
+
+
+def lower_all(
+    model_map: ModelMap,
+    prompts: Sequence[Prompt | None],
+    used: Sequence[Prompt | None],
+    as_tokens: bool,
+    alone: Callable[..., AbstractContextManager[Any]],
+    weights: Mapping[str, Tensor],
+) -> LoweredPrompts:
+    """The tensors of prompts as they are now.
+
+    Args:
+        model_map: of the backbone.
+        prompts: those that rows can have.
+        used: those that rows have.
+        as_tokens: run deep visual prompts as tokens.
+        alone: gives for a prompt a context in which its own modules beside linear layers serve whatever runs.
+        weights: tensors in place of the model's own, which stand there already.
+    """
+    lowered: list[Lowered | None] = []
+    for prompt in prompts:
+        if prompt is None:
+            lowered.append(None)
+            continue
+        with alone(prompt):
+            lowered.append(lower(prompt, model_map, as_tokens))
+    visual = VisualTables()
+    if model_map.vision is not None:
+        parts = [entry if isinstance(entry, VisualParts) else VisualParts() for entry in lowered]
+        visual = tabulate(parts, [parts[prompts.index(prompt)] for prompt in used])
+    dtype = input_weight(model_map).dtype
+    tables = make_tables([_key_values(entry) for entry in lowered], dtype)
+    vectors = [entry.vectors if isinstance(entry, SlotEmbeddings) else None for entry in lowered]
+    learns = any(tensor.requires_grad for tensor in (*tables.tensors(), *weights.values()))
+    return LoweredPrompts(tables, vectors, visual, weights, learns)
 
 
 def lower(prompt: Prompt, model_map: ModelMap, as_tokens: bool) -> Lowered:
@@ -32,8 +178,18 @@ def lower(prompt: Prompt, model_map: ModelMap, as_tokens: bool) -> Lowered:
     placed = prompt()
     if isinstance(placed, tuple) or model_map.encodes or stands_in_text(prompt):
         return placed  # type: ignore[return-value]
-    like = input_weight(model_map.model)
+    like = input_weight(model_map)
     return observe(model_map, {"inputs_embeds": placed.vectors.to(like)[None]})
+
+
+def input_weight(model_map: ModelMap) -> Tensor:
+    """The first weight that an input meets: it says where and in which precision the model computes.
+
+    The one that stands there now; words may have been added since it was loaded.
+    """
+    vision = model_map.vision
+    reads = model_map.model.get_input_embeddings() if vision is None else vision.conv
+    return reads.weight  # type: ignore[return-value]
 
 
 def observe(model_map: ModelMap, inputs: dict[str, Tensor]) -> tuple[KeyValues, ...]:
@@ -70,13 +226,69 @@ def observe(model_map: ModelMap, inputs: dict[str, Tensor]) -> tuple[KeyValues, 
     )
 
 
-def key_values(lowered: Lowered | None) -> tuple[KeyValues, ...]:
-    """The key/values among what prompts became."""
+def _key_values(lowered: Lowered | None) -> tuple[KeyValues, ...]:
     if isinstance(lowered, VisualParts):
         return lowered.key_values
     return lowered if isinstance(lowered, tuple) else ()
 
 
-def vectors(lowered: Sequence[Lowered | None]) -> list[Tensor | None]:
-    """The soft tokens of each prompt that stand in the input."""
-    return [entry.vectors if isinstance(entry, SlotEmbeddings) else None for entry in lowered]
+def make_tables(placed: Sequence[Sequence[KeyValues]], dtype: torch.dtype) -> Tables:
+    """Tables of prompts.
+
+    Args:
+        placed: the key/values of each prompt (empty for rows without a prompt).
+        dtype: the backbone's precision; prompts are cast once here, not in every layer.
+    """
+    # Layers that the same blocks cover share a table: (prompt_id, block number) of each.
+    covering: dict[Where, list[tuple[int, int]]] = {}
+    for prompt_id, blocks in enumerate(placed):
+        for number, block in enumerate(blocks):
+            for layer in block.layers:
+                covering.setdefault((block.site, layer), []).append((prompt_id, number))
+    groups: dict[tuple[str, tuple[tuple[int, int], ...]], list[int]] = {}
+    for (site, layer), blocks in covering.items():
+        groups.setdefault((site, tuple(blocks)), []).append(layer)
+    tables: dict[Where, tuple[KeyValueTable, int]] = {}
+    masks: dict[tuple[int, ...], Tensor] = {}
+    for (site, numbers), layers in groups.items():
+        chosen = {prompt_id: placed[prompt_id][number] for prompt_id, number in numbers}
+        table = _table([chosen.get(prompt_id) for prompt_id in range(len(placed))], layers, dtype, masks)
+        tables |= {(site, layer): (table, i) for i, layer in enumerate(layers)}
+    return Tables(tables)
+
+
+def _table(
+    blocks: Sequence[KeyValues | None],
+    layers: list[int],
+    dtype: torch.dtype,
+    masks: dict[tuple[int, ...], Tensor],
+) -> KeyValueTable:
+    lengths = [0 if block is None else block.length for block in blocks]
+    longest = max(lengths)
+    pairs = [None if block is None else _of_layers(block, layers) for block in blocks]
+    some = next(pair for pair in pairs if pair is not None)
+    keys, values = (
+        torch.stack([_padded(pair and pair[i], some[i], longest) for pair in pairs]).to(dtype) for i in (0, 1)
+    )
+    counts = torch.tensor(lengths, device=keys.device)
+    valid = None
+    if min(lengths) < longest:
+        # One mask for all tables of equal lengths, so that what is derived from it is computed once.
+        made = torch.arange(longest, device=keys.device)[None] < counts[:, None]
+        valid = masks.setdefault(tuple(lengths), made)
+    return KeyValueTable(keys, values, valid, counts)
+
+
+def _of_layers(block: KeyValues, layers: list[int]) -> tuple[Tensor, Tensor]:
+    if list(block.layers) == layers:
+        return block.keys, block.values
+    index = torch.tensor([block.layers.index(layer) for layer in layers], device=block.keys.device)
+    return block.keys.index_select(0, index), block.values.index_select(0, index)
+
+
+def _padded(tensor: Tensor | None, like: Tensor, longest: int) -> Tensor:
+    if tensor is None:
+        return like.new_zeros(like.shape[0], like.shape[1], longest, like.shape[3])
+    if tensor.shape[2] == longest:
+        return tensor
+    return nn.functional.pad(tensor, (0, 0, 0, longest - tensor.shape[2]))

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from softprompt.backbones.attention.interface import Interception
-from softprompt.backbones.dispatch import Forward, Override
-from softprompt.backbones.injection.injector import PassContext, bound_arguments
+from softprompt.backbones.dispatch import Forward, Override, bound_arguments
+from softprompt.backbones.injection.injector import PassContext
 from softprompt.backbones.inspection import Vision
 from softprompt.errors import PromptError
 
@@ -41,12 +41,13 @@ class PixelInjector:
         return overrides
 
     def _framed(self, context: PassContext) -> Override:
-        def framed(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def framed(below: Forward, *args: Any, **kwargs: Any) -> Any:
             given = bound_arguments(self._signature, args, kwargs)
             pixels, tables = given.get("pixel_values"), context.lowered.visual
             if pixels is None:
                 return below(*args, **kwargs)
             context.rows_for(len(pixels))  # the batch must fit the rows
+            context.widened.clear()  # a run over the layers begins, which share their masks
             if tables.border is None:
                 return below(*args, **kwargs)
             frame = context.by_row(tables.border, len(pixels)).to(pixels)
@@ -63,7 +64,7 @@ class PixelInjector:
         return framed
 
     def _channels(self, context: PassContext, extra: Tensor) -> Override:
-        def channels(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        def channels(below: Forward, *args: Any, **kwargs: Any) -> Tensor:
             output = below(*args, **kwargs)
             if extra.shape[-2:] != output.shape[-2:]:
                 _refuse_size("channel", args[0], self.vision.size)

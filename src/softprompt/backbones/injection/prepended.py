@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.backbones.attention.interface import Interception
-from softprompt.backbones.dispatch import Forward, Override
-from softprompt.backbones.injection.injector import PassContext, RowTable, bound_arguments
+from softprompt.backbones.dispatch import Forward, Override, bound_arguments
+from softprompt.backbones.injection.injector import PassContext, RowTable
 from softprompt.backbones.inspection import Stack
 from softprompt.errors import BackboneError, PromptError
 
@@ -91,18 +91,18 @@ class PrependedInjector:
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
         """Put them in when the encoder is called, and cut outputs back to the text."""
 
-        def encoded(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def encoded(below: Forward, *args: Any, **kwargs: Any) -> Any:
             output = below(**self._grown(context, bound_arguments(self.encoder.signature, args, kwargs)))
             return output if self.decoder is not None else self.cut(context, output)
 
-        def decoded(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def decoded(below: Forward, *args: Any, **kwargs: Any) -> Any:
             assert self.decoder is not None
             return below(**self._widened(context, bound_arguments(self.decoder.signature, args, kwargs)))
 
-        def cut(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def cut(below: Forward, *args: Any, **kwargs: Any) -> Any:
             return self.cut(context, below(*args, **kwargs))
 
-        def cut_encoder(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def cut_encoder(below: Forward, *args: Any, **kwargs: Any) -> Any:
             return self._cut_encoder_outputs(context, below(*args, **kwargs))
 
         context.cut = lambda output: self.cut(context, output)

@@ -1,35 +1,38 @@
 """A session: prompts that are active in the calls of a context, from its beginning to its end."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from softprompt.backbones.attention.interface import (
-    AttentionCall,
+from softprompt.backbones.attention import (
     Interception,
+    answering,
     check_kernel,
     intercept,
     intercepting,
     interception,
-    quick,
+    without_plans,
 )
-from softprompt.backbones.attention.kernels import without_plans
-from softprompt.backbones.dispatch import Override, overriding, without_overrides
-from softprompt.backbones.dispatch.forwards import DispatchedForward
-from softprompt.backbones.injection import generation
-from softprompt.backbones.injection.gate import Gate
-from softprompt.backbones.injection.injector import LoweredPrompts, PassContext, used_prompts
+from softprompt.backbones.dispatch import (
+    DispatchedForward,
+    Gate,
+    Override,
+    overriding,
+    stand,
+    step_off,
+    without_overrides,
+)
+from softprompt.backbones.injection import generation, refusals
+from softprompt.backbones.injection.injector import PassContext, used_prompts
 from softprompt.backbones.injection.injectors import Injectors
-from softprompt.backbones.injection.key_value_tables import make_tables
-from softprompt.backbones.injection.lowering import Lowered, key_values, lower, vectors
+from softprompt.backbones.injection.lowering import LoweredPrompts, input_weight, lower_all
 from softprompt.backbones.injection.stray import Stray, still_acting
-from softprompt.backbones.injection.vision_lowering import VisualParts, VisualTables, tabulate
 from softprompt.backbones.injection.weights import Weights, trained_weights
-from softprompt.backbones.inspection import ModelMap, input_weight, unmasked
+from softprompt.backbones.inspection import ModelMap, unmasked
 from softprompt.backbones.runtime import checkpointing
 from softprompt.errors import BackboneError
 from softprompt.prompts.prompt import Prompt
@@ -63,8 +66,8 @@ class Session:
         self.rows = None if rows is None else torch.tensor(rows, dtype=torch.long)
         self.as_tokens = as_tokens
         self.closed = False
-        used = used_prompts(prompts, self.rows)
-        self.weights = Weights(model_map.model, trained_weights(used), model_map.spec.name)
+        self._used = used_prompts(prompts, self.rows)
+        self.weights = Weights(model_map.model, trained_weights(self._used), model_map.spec.name)
         self.injectors = Injectors(model_map, prompts, self.rows, as_tokens)
         self._held = ExitStack()
         self._undo = ExitStack()
@@ -116,20 +119,31 @@ class Session:
 
     @contextmanager
     def _standing(self) -> Iterator[None]:
-        """What stands on the model."""
+        """What stands on the model: its entries ask whose a call is, further forwards can be overridden."""
         model_map = self.model_map
+        guard = answer_for(self.gate)
         with ExitStack() as stack:
-            stack.enter_context(without_plans(input_weight(model_map.model).device))
+            stack.enter_context(without_plans(input_weight(model_map).device))
             if model_map.vision is not None:
                 stack.enter_context(unmasked(model_map.model))
-            stack.enter_context(self.gate.standing(model_map.entries, self.injectors.modules))
+            for module in model_map.entries:
+                stand(module, "forward", guard)
+                stack.callback(step_off, module, "forward")
+            for name in ("generate", "zero_grad", "init_continuous_batching"):
+                if hasattr(type(model_map.model), name):
+                    stand(model_map.model, name, guard)
+                    stack.callback(step_off, model_map.model, name)
+            for module in self.injectors.modules:
+                stand(module)
+                stack.callback(step_off, module)
             yield
 
     @property
     def learns(self) -> bool:
         """Whether some tensor of the prompts that rows have takes gradients."""
-        used = used_prompts(self.prompts, self.rows)
-        return any(p.requires_grad for prompt in used if prompt is not None for p in prompt.parameters())
+        return any(
+            p.requires_grad for prompt in self._used if prompt is not None for p in prompt.parameters()
+        )
 
     def rows_for(self, batch: int) -> Tensor | None:
         """Which prompt each row of a batch has, `[batch]`; None when one prompt serves all.
@@ -141,17 +155,18 @@ class Session:
 
     # -- calls -----------------------------------------------------------------------------------
 
-    def answer(self, entry: DispatchedForward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """An outermost call at one of the model's entries."""
+    @contextmanager
+    def answer(
+        self, entry: DispatchedForward, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Iterator[Callable[[Any], None]]:
+        """Within this context a call at one of the model's entries runs under the prompts."""
         generating = entry.name == "generate"
         if generating:
             generation.check(self.injectors, self.rows, args, kwargs)
-        with self.call(generating) as call:
-            output = entry.run(args, kwargs)
         whole = entry.module in (self.model_map.model, self.model_map.model.base_model)
-        if whole and not generating and torch.is_grad_enabled() and call.lowered.learns:
-            self._check_gradient(output)
-        return output
+        with self.call(generating) as call:
+            learns = whole and not generating and torch.is_grad_enabled() and call.lowered.learns
+            yield self._check_gradient if learns else _nothing
 
     @contextmanager
     def call(self, generating: bool = False) -> Iterator[PassContext]:
@@ -170,9 +185,11 @@ class Session:
             stack.enter_context(self.gate.turn(alone=bool(self.weights.own)))
             # `generate` takes no gradients, and begins before it says so.
             learning = torch.is_grad_enabled() and not generating
-            with torch.set_grad_enabled(learning):
-                weights = self.weights.cast(trained_weights(used_prompts(self.prompts, self.rows)))
-            stack.enter_context(self.weights.laid(weights))
+            weights: Mapping[str, Tensor] = {}
+            if self.weights.own:
+                with torch.set_grad_enabled(learning):
+                    weights = self.weights.cast(trained_weights(self._used))
+                stack.enter_context(self.weights.laid(weights))
             with torch.set_grad_enabled(learning):
                 lowered = self._lower(weights)
             call = PassContext(self.prompts, self.rows, lowered, generating)
@@ -183,6 +200,13 @@ class Session:
             call.running = True
             stack.callback(setattr, call, "running", False)
             yield call
+
+    def _lower(self, weights: Mapping[str, Tensor]) -> LoweredPrompts:
+        """The prompts' tensors as they are now."""
+        modules = self.injectors.layer_modules
+        alone = modules.alone if modules.places else nullcontext
+        with self.gate.calling(None), without_overrides(self.injectors.modules):
+            return lower_all(self.model_map, self.prompts, self._used, self.as_tokens, alone, weights)
 
     def _tell_positions(self, call: PassContext) -> None:
         """What passes that begin above some layer must know of the text's positions."""
@@ -214,38 +238,24 @@ class Session:
             for module, override in injector.forwards(call).items():
                 overrides[module] = (*overrides.get(module, ()), override)
             answers |= injector.attentions(call)
-        answer = _by_module(answers, self.injectors.attentions, interception())
-        with self.gate.calling(call), overriding(overrides), intercepting(answer):
+        own = self.injectors.attentions
+        with self.gate.calling(call), overriding(overrides), answering(answers, own):
             yield
-
-    def _lower(self, weights: Mapping[str, Tensor]) -> LoweredPrompts:
-        """The prompts' tensors as they are now."""
-        with self.gate.calling(None), without_overrides(self.injectors.modules):
-            lowered = [None if prompt is None else self._lower_alone(prompt) for prompt in self.prompts]
-        visual = VisualTables()
-        if self.model_map.vision is not None:
-            parts = [entry if isinstance(entry, VisualParts) else VisualParts() for entry in lowered]
-            used = used_prompts(self.prompts, self.rows)
-            visual = tabulate(parts, [parts[self.prompts.index(prompt)] for prompt in used])
-        dtype = input_weight(self.model_map.model).dtype
-        tables = make_tables([key_values(entry) for entry in lowered], dtype)
-        return LoweredPrompts(tables, vectors(lowered), visual, weights)
-
-    def _lower_alone(self, prompt: Prompt) -> Lowered:
-        with self.injectors.layer_modules.alone(prompt):
-            return lower(prompt, self.model_map, self.as_tokens)
 
     # -- refusals --------------------------------------------------------------------------------
 
     def _check_kernels(self) -> None:
         """Somebody may have chosen another kernel since the model was loaded."""
         for config in self.injectors.configs:
-            check_kernel(config)
+            if getattr(config, "_attn_implementation", "sdpa") != "sdpa":
+                check_kernel(config)
 
     def _keep_checkpointing(self, stack: ExitStack, call: PassContext) -> None:
         """Make gradient checkpointing exact, or refuse it."""
-        layers = [m for m in checkpointing.active(self.model_map.checkpointable) if m.training]
-        if not layers or not torch.is_grad_enabled():
+        if not torch.is_grad_enabled():
+            return
+        layers = [m for m in self.model_map.checkpointable if m.gradient_checkpointing and m.training]
+        if not layers:
             return
         if self.injectors.shares_modules:
             raise BackboneError(
@@ -273,24 +283,44 @@ class Session:
         tensors = [tensors] if isinstance(tensors, Tensor) else tensors
         found = [t for t in tensors if isinstance(t, Tensor)]
         if found and not any(t.requires_grad for t in found):
-            raise BackboneError(
-                "prompted",
-                f"a pass of {self.model_map.spec.name} whose output has no gradient to the prompt",
-                "layers that pass gradients on",
-                "load the weights in a way that has a backward pass; for a pass without training use "
-                "torch.no_grad()",
-            )
+            raise refusals.no_gradient(self.model_map.spec.name)
 
 
-def _by_module(
-    answers: Mapping[nn.Module, Interception], own: frozenset[nn.Module], around: Interception | None
-) -> Interception:
-    """One interception for all attentions: a model's own as the injectors say, others as they were."""
+def _nothing(output: Any) -> None:
+    """Nothing is asked of an output."""
 
-    def answer(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
-        if call.module not in own:
-            return call.as_usual() if around is None else around(call)
-        ours = answers.get(call.module)
-        return quick(call).as_usual() if ours is None else ours(quick(call))
+
+def answer_for(gate: Gate) -> Callable[..., Any]:
+    """What is asked at the entries of a backbone's model: whose call it is.
+
+    A call from the outside gets the session of the context (thread, task) in which it runs. Where there is
+    none and others have one, it is refused, since with or without a prompt would each be what half of its
+    callers did not mean.
+    """
+
+    @contextmanager
+    def answer(
+        entry: DispatchedForward, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Iterator[Callable[[Any], None]]:
+        session: Session | None = gate.session
+        if entry.name == "zero_grad":
+            if session is not None and session.learns:
+                raise refusals.nothing_would_train(gate.name)
+            yield _nothing
+        elif entry.name == "init_continuous_batching":
+            raise refusals.own_threads(gate.name)
+        elif gate.is_within:
+            yield _nothing
+        elif session is not None:
+            with session.answer(entry, args, kwargs) as given:
+                yield given
+        elif gate.n_open:
+            # Whoever reads what a refused `generate` would have streamed must not wait for ever.
+            if hasattr(kwargs.get("streamer"), "end"):
+                kwargs["streamer"].end()
+            raise refusals.naked_call(gate.name)
+        else:
+            with gate.turn(alone=False), gate.calling(None):
+                yield _nothing
 
     return answer

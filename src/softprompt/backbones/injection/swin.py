@@ -73,7 +73,7 @@ class SwinInjector:
         return overrides
 
     def _layer(self, context: PassContext, number: int) -> Override:
-        def layer(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def layer(below: Forward, *args: Any, **kwargs: Any) -> Any:
             beside: _Beside = context.notes[self]
             if number in self.plan.layers:
                 self._refuse_checkpointing()
@@ -130,7 +130,7 @@ class SwinInjector:
         beside.attended = None
 
     def _merged(self, context: PassContext, merging: Any) -> Override:
-        def merged(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def merged(below: Forward, *args: Any, **kwargs: Any) -> Any:
             output = below(*args, **kwargs)
             beside: _Beside = context.notes[self]
             # A deep prompt brings tokens of the next stage's width.
@@ -142,7 +142,7 @@ class SwinInjector:
         return merged
 
     def _finished(self, context: PassContext) -> Override:
-        def finished(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def finished(below: Forward, *args: Any, **kwargs: Any) -> Any:
             output = below(*args, **kwargs)
             beside: _Beside = context.notes[self]
             assert beside.tokens is not None

@@ -56,7 +56,7 @@ class VisionTokenInjector:
     def _layer(self, context: PassContext, number: int, inserts: bool, takes_out: bool) -> Override:
         replaces = number != self.plan.layers[0]
 
-        def layer(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def layer(below: Forward, *args: Any, **kwargs: Any) -> Any:
             if inserts:
                 tokens, *rest = args
                 own = context.by_row(context.lowered.visual.tokens[number], len(tokens)).to(tokens)
@@ -69,7 +69,7 @@ class VisionTokenInjector:
         return layer
 
     def _keeping(self, context: PassContext) -> Override:
-        def keep(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def keep(below: Forward, *args: Any, **kwargs: Any) -> Any:
             output = below(*args, **kwargs)
             states, own = self._apart(context, output[0])
             context.own_states = self.vision.finished(own)
@@ -118,7 +118,7 @@ class AddedTokenInjector:
         return {self.vision.layers[i].module: self._adding(context, i) for i in self.layers}
 
     def _adding(self, context: PassContext, number: int) -> Override:
-        def layer(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def layer(below: Forward, *args: Any, **kwargs: Any) -> Any:
             tokens, *rest = args
             extra = context.by_row(context.lowered.visual.added[number], len(tokens))
             if extra.shape[1] not in (1, tokens.shape[1]):

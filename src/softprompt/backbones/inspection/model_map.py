@@ -40,12 +40,12 @@ class ModelMap:
     finish: Finish | None
     events: tuple[tuple[nn.Module, bool], ...]
 
-    @property
+    @cached_property
     def decodes(self) -> bool:
         """Whether there is a stack that reads from left to right."""
         return any(attention.site == "decoder" for attention in self.attentions)
 
-    @property
+    @cached_property
     def encodes(self) -> bool:
         """Whether there is a stack that reads both ways."""
         return any(attention.site == "encoder" for attention in self.attentions)

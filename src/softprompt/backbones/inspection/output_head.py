@@ -1,6 +1,6 @@
 """What a family does to its vocabulary matrix's output before it calls it logits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -26,6 +26,12 @@ class Finish:
     divide: float | None = None
     cap: float | None = None
     bias: Tensor | None = None
+    plain: bool = field(init=False)
+    """Whether it does nothing."""
+
+    def __post_init__(self) -> None:
+        does = (self.multiply, self.divide, self.cap, self.bias)
+        object.__setattr__(self, "plain", all(step is None for step in does))
 
     def __call__(self, logits: Tensor) -> Tensor:
         """The logits as the family gives them, `[row, vocab]`, in the precision that came."""
@@ -51,17 +57,12 @@ class Finish:
             gradient.div_(self.divide)
         return gradient if self.multiply is None else gradient.mul_(self.multiply)
 
-    @property
-    def plain(self) -> bool:
-        """Whether it does nothing."""
-        return self == Finish()
-
 
 def candidates(model: PreTrainedModel) -> list[Finish]:
     """What the model may do behind its vocabulary matrix, from what its configuration says."""
     config: Any = model.config.get_text_config()
     found = [Finish()]
-    for name, field in (
+    for name, step_name in (
         ("logit_scale", "multiply"),
         ("lm_head_multiplier", "multiply"),
         ("logits_scaling", "divide"),
@@ -69,7 +70,7 @@ def candidates(model: PreTrainedModel) -> list[Finish]:
     ):
         number = getattr(config, name, None)
         if isinstance(number, float | int) and number:
-            step: dict[str, Any] = {field: number}
+            step: dict[str, Any] = {step_name: number}
             found.append(Finish(**step))
     bias = getattr(model, "final_logits_bias", None)
     if isinstance(bias, Tensor):

@@ -1,26 +1,85 @@
-"""Whose call of a backbone's model this is: a session's, nobody's, or one that must be refused."""
+"""What acts in the calls of a context: whose they are, and which modules' forwards they override.
+
+All of it is held by context variables, so that any number of threads and tasks use one model at once.
+"""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
-from softprompt.backbones.dispatch import forwards
-from softprompt.backbones.dispatch.forwards import DispatchedForward
-from softprompt.backbones.injection.injector import PassContext
 from softprompt.errors import BackboneError
 
-if TYPE_CHECKING:
-    from softprompt.backbones.injection.session import Session
+Forward = Callable[..., Any]
 
-_SESSIONS: "ContextVar[Mapping[Gate, Session]]" = ContextVar("sessions", default=MappingProxyType({}))
+Override = Callable[..., Any]
+"""Runs in place of a module's forward: takes the forward below it, and then the call's own arguments."""
+
+OVERRIDES: ContextVar[Mapping[nn.Module, tuple[Override, ...]]] = ContextVar(
+    "overrides", default=MappingProxyType({})
+)
+"""The overrides of each module in this context, the outermost first."""
+
+_SESSIONS: "ContextVar[Mapping[Gate, Any]]" = ContextVar("sessions", default=MappingProxyType({}))
 _TURNS: "ContextVar[Mapping[Gate, _Turn]]" = ContextVar("turns", default=MappingProxyType({}))
-_CALLS: "ContextVar[Mapping[Gate, PassContext | None]]" = ContextVar("calls", default=MappingProxyType({}))
+_CALLS: "ContextVar[Mapping[Gate, Any]]" = ContextVar("calls", default=MappingProxyType({}))
+
+
+@contextmanager
+def overriding(
+    overrides: Mapping[nn.Module, Override | tuple[Override, ...]], outermost: bool = False
+) -> Iterator[None]:
+    """Within this context, and for its calls alone, forwards are overridden.
+
+    The modules must be dispatched meanwhile (`standing`).
+
+    Args:
+        overrides: by module; of several the first is the outermost.
+        outermost: whether they stand around those of an outer context, or inside.
+    """
+    active = dict(OVERRIDES.get())
+    for module, override in overrides.items():
+        added = override if isinstance(override, tuple) else (override,)
+        there = active.get(module, ())
+        active[module] = added + there if outermost else there + added
+    token = OVERRIDES.set(active)
+    try:
+        yield
+    finally:
+        OVERRIDES.reset(token)
+
+
+@contextmanager
+def without_overrides(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Within this context, and for its calls alone, these modules run as they are."""
+    gone = set(modules)
+    token = OVERRIDES.set({m: chain for m, chain in OVERRIDES.get().items() if m not in gone})
+    try:
+        yield
+    finally:
+        OVERRIDES.reset(token)
+
+
+def overridden(module: nn.Module) -> bool:
+    """Whether a module's forward is overridden in this context."""
+    return module in OVERRIDES.get()
+
+
+def bound_arguments(signature: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by their names.
+
+    Args:
+        signature: of the forward.
+        args: of the call.
+        kwargs: of the call.
+    """
+    given = signature.bind_partial(*args, **kwargs).arguments
+    return {**given.pop("kwargs", {}), **given}
 
 
 class Gate:
@@ -49,14 +108,19 @@ class Gate:
     # -- sessions --------------------------------------------------------------------------------
 
     @property
-    def session(self) -> "Session | None":
-        """The session of this context, if it is open."""
+    def session(self) -> Any:
+        """The session of this context, if it is open; else None."""
         session = _SESSIONS.get().get(self)
         return None if session is None or session.closed else session
 
     @property
-    def call(self) -> PassContext | None:
-        """The outermost call that runs in this context."""
+    def is_within(self) -> bool:
+        """Whether a call that runs in this context is part of an outermost one, or of the library's own."""
+        return self in _CALLS.get()
+
+    @property
+    def call(self) -> Any:
+        """The outermost call that runs in this context; None where there is none."""
         return _CALLS.get().get(self)
 
     def count(self, change: int) -> None:
@@ -65,7 +129,7 @@ class Gate:
             self.n_open += change
 
     @contextmanager
-    def entered(self, session: "Session") -> Iterator[None]:
+    def entered(self, session: Any) -> Iterator[None]:
         """Within this context its calls are a session's, also where another was entered outside."""
         calls = _CALLS.set({gate: call for gate, call in _CALLS.get().items() if gate is not self})
         token = _SESSIONS.set({**_SESSIONS.get(), self: session})
@@ -75,11 +139,11 @@ class Gate:
             _SESSIONS.reset(token)
             _CALLS.reset(calls)
 
-    def enter(self, session: "Session") -> None:
+    def enter(self, session: Any) -> None:
         """From now on calls of this context are a session's."""
         _SESSIONS.set({**_SESSIONS.get(), self: session})
 
-    def leave(self, session: "Session") -> None:
+    def leave(self, session: Any) -> None:
         """Calls of this context are nobody's any more, if they were this session's.
 
         A generator that was left may be closed in another context than it began in; there is nothing to undo.
@@ -90,7 +154,7 @@ class Gate:
     # -- calls -----------------------------------------------------------------------------------
 
     @contextmanager
-    def calling(self, call: PassContext | None) -> Iterator[None]:
+    def calling(self, call: Any) -> Iterator[None]:
         """Within this context calls of the model are parts of this one; None: of the library's own passes."""
         token = _CALLS.set({**_CALLS.get(), self: call})
         try:
@@ -123,84 +187,6 @@ class Gate:
                 yield
             finally:
                 _TURNS.reset(token)
-
-    def guard(self, entry: DispatchedForward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A call of the model at one of its entries."""
-        session = self.session
-        if entry.name == "zero_grad":
-            if session is not None and session.learns:
-                raise _nothing_would_train(self.name)
-            return entry.run(args, kwargs)
-        if entry.name == "init_continuous_batching":
-            raise _own_threads(self.name)
-        if self in _CALLS.get():
-            return entry.run(args, kwargs)
-        if session is not None:
-            return session.answer(entry, args, kwargs)
-        if self.n_open:
-            # Whoever reads what a refused `generate` would have streamed must not wait for ever.
-            if hasattr(kwargs.get("streamer"), "end"):
-                kwargs["streamer"].end()
-            raise self.refusal()
-        with self.turn(alone=False), self.calling(None):
-            return entry.run(args, kwargs)
-
-    def refusal(self) -> BackboneError:
-        """The error of a call that belongs to no session while there are some."""
-        return BackboneError(
-            "prompted",
-            f"a call of {self.name} from a thread (or task) without a session while another has one",
-            "one that says under which prompts it runs",
-            "call the view that `with backbone.prompted(...) as prompted` gives, prompted.generate(...) or "
-            "prompted(...), which works in every thread; or enter backbone.prompted(None) in this thread to "
-            "run without a prompt",
-        )
-
-    @contextmanager
-    def standing(self, entries: Sequence[nn.Module], modules: Sequence[nn.Module]) -> Iterator[None]:
-        """Within this context calls at the entries are guarded, and forwards of modules can be overridden.
-
-        Args:
-            entries: modules at which somebody may call the model; the first may have a `generate`.
-            modules: further modules.
-        """
-        placed: list[tuple[nn.Module, str, Any]] = []
-
-        def place(module: nn.Module, name: str, guard: Callable[..., Any] | None) -> None:
-            forwards.stand(module, name, guard)
-            placed.append((module, name, guard))
-
-        try:
-            for module in entries:
-                place(module, "forward", self.guard)
-            for name in ("generate", "zero_grad", "init_continuous_batching"):
-                if hasattr(type(entries[0]), name):
-                    place(entries[0], name, self.guard)
-            for module in dict.fromkeys(modules):
-                place(module, "forward", None)
-            yield
-        finally:
-            for module, name, _ in reversed(placed):
-                forwards.step_off(module, name)
-
-
-def _own_threads(name: str) -> BackboneError:
-    return BackboneError(
-        "prompted",
-        f"continuous batching of {name}, which runs in a thread of its own and packs several texts into a row",
-        "calls that run under this session's prompts",
-        "call prompted.generate(...) with a batch (rows=... gives each row its prompt), or leave the session",
-    )
-
-
-def _nothing_would_train(name: str) -> BackboneError:
-    return BackboneError(
-        "prompted",
-        f"zero_grad() of {name}'s frozen model inside a session whose prompt learns",
-        "a training loop over the prompt's parameters",
-        "give the loop (Trainer, accelerate) softprompt.PromptedModel(backbone, prompt) as its model; in a "
-        "loop of your own call optimizer.zero_grad()",
-    )
 
 
 @dataclass

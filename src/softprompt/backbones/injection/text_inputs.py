@@ -1,7 +1,8 @@
-"""Where a text's positions begin: at 0, or behind the prompt, each row by its own prompt.
+"""What a stack is given for its text: vectors in the slots of a template, and positions.
 
-Three ways in which families number positions are known: a `position_ids` argument (GPT-2, Llama and
-most), a learned table that counts by itself (BART's family), and relative biases (T5's family).
+Positions begin at 0, or behind the prompt, each row by its own prompt. Three ways in which families number
+them are known: a `position_ids` argument (GPT-2, Llama and most), a learned table that counts by itself
+(BART's family), and relative biases (T5's family).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,11 +11,101 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from softprompt.backbones.attention.interface import Interception
-from softprompt.backbones.dispatch import Forward, Override
-from softprompt.backbones.injection.injector import PassContext, bound_arguments
+from softprompt.backbones.attention import Interception
+from softprompt.backbones.dispatch import Forward, Override, bound_arguments
+from softprompt.backbones.injection.injector import PassContext, RowTable
 from softprompt.backbones.inspection import Stack
-from softprompt.errors import BackboneError
+from softprompt.errors import BackboneError, PromptError
+
+
+class SlotInjector:
+    """Puts each row's own vectors where its text has the id -(k + 1), the place of slot k.
+
+    The text becomes input embeddings as the stack's own table gives them (a table that scales its words
+    does so once), with vectors in the slots as they are. Everything after that, positions, types, norms
+    and dropout, is the family's own business with `inputs_embeds`. Text without slots passes untouched.
+
+    Args:
+        stack: the module that takes the text.
+        takes: whether slots may stand in this stack's text; a decoder that has an encoder takes none.
+        in_place: which prompts have slots in the text, `[prompt_id]`.
+    """
+
+    def __init__(self, stack: Stack, takes: bool, in_place: Sequence[bool]):
+        self.stack = stack
+        self.takes = takes
+        self.in_place = in_place
+
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The stack."""
+        return [self.stack.module]
+
+    def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
+        """None."""
+        return {}
+
+    def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
+        """Fill slots when the stack is called."""
+
+        def filled(below: Forward, *args: Any, **kwargs: Any) -> Any:
+            given = bound_arguments(self.stack.signature, args, kwargs)
+            ids = given.get("input_ids")
+            if ids is None or not bool((ids < 0).any()):
+                return below(*args, **kwargs)
+            return below(**(given | self._embedded(context, ids)))
+
+        return {self.stack.module: filled}
+
+    def _embedded(self, context: PassContext, ids: Tensor) -> dict[str, Any]:
+        found = context.rows_for(len(ids))
+        rows = torch.zeros(len(ids), dtype=torch.long) if found is None else found
+        vectors = [
+            v if inside else None for v, inside in zip(context.lowered.vectors, self.in_place, strict=True)
+        ]
+        table = None if all(v is None for v in vectors) else RowTable(vectors, pad="right")
+        counts = torch.zeros(len(context.prompts), dtype=torch.long) if table is None else table.lengths
+        self._check(context, ids, rows, counts)
+        assert table is not None
+        at = (ids < 0).nonzero(as_tuple=True)
+        device = table.values.device
+        filling = table.values[rows.to(device)[at[0].to(device)], (-1 - ids[at]).to(device)]
+        words = self.stack.module.get_input_embeddings()(ids.clamp(min=0))  # type: ignore[operator]
+        return {"inputs_embeds": words.index_put(at, filling.to(words)), "input_ids": None}
+
+    def _check(self, context: PassContext, ids: Tensor, rows: Tensor, counts: Tensor) -> None:
+        there = counts[rows] if self.takes else torch.zeros(len(ids), dtype=torch.long)
+        wrong = (ids < -there.to(ids.device)[:, None]).nonzero()
+        if len(wrong) == 0:
+            return
+        row, column = wrong[0].tolist()
+        got = f"{int(ids[row, column])} in row {row}"
+        if not self.takes:
+            raise PromptError("decoder_input_ids", got, "ids from 0", "put slots into the encoder's text")
+        prompt = context.prompts[int(rows[row])]
+        n = int(there[row])
+        if n == 0:
+            method = None if prompt is None else prompt.card.method
+            whose = "has no prompt" if method is None else f"has a {method} prompt without slots in the text"
+            raise PromptError("input_ids", f"{got}, which {whose}", "ids from 0", "use p_tuning for that row")
+        slots = "-1, its prompt's one slot" if n == 1 else f"-1 to -{n}, the {n} slots of its prompt"
+        raise PromptError("input_ids", got, slots, "encode the text with the prompt's own template")
+
+
+def refuse_slots(ids: Any) -> None:
+    """Refuse ids that name slots where no prompt is active.
+
+    Raises:
+        PromptError: there are some.
+    """
+    if isinstance(ids, Tensor) and bool((ids < 0).any()):
+        row, column = (ids < 0).nonzero()[0].tolist()
+        raise PromptError(
+            "input_ids",
+            f"{int(ids[row, column])} in row {row}, a slot for which there is no prompt",
+            "ids from 0",
+            "enter backbone.prompted with the prompt that has the slots",
+        )
 
 
 class PositionInjector:
@@ -44,7 +135,7 @@ class PositionInjector:
         max_positions: int | None,
         first_position: int,
         name: str,
-        columns_before: Callable[[PassContext], int] = lambda context: 0,
+        columns_before: Callable[[PassContext], int] | None = None,
     ):
         self.stack = stack
         self.shifts = torch.tensor(list(shifts))
@@ -87,7 +178,7 @@ class PositionInjector:
         return self.stack.numbering == "table"
 
     def _stack(self, context: PassContext) -> Override:
-        def numbered(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def numbered(below: Forward, *args: Any, **kwargs: Any) -> Any:
             given = bound_arguments(self.stack.signature, args, kwargs)
             text = given["input_ids"] if given.get("input_ids") is not None else given.get("inputs_embeds")
             if text is None:
@@ -97,14 +188,19 @@ class PositionInjector:
             past = cache.get_seq_length() if cache is not None else 0
             # A static cache counts in a tensor that it updates in place.
             past = past.clone() if isinstance(past, Tensor) else past
-            self._check(int(past) + q_len - self.columns_before(context))
+            columns = 0 if self.columns_before is None else self.columns_before(context)
+            self._check(int(past) + q_len - columns)
             positions = given.get("position_ids")
             if positions is None:
                 positions = count_positions(given.get("attention_mask"), past, q_len, text.device)
             else:
                 positions = (positions[None] if positions.ndim == 1 else positions) - self.first_position
             context.text_positions[self.stack.site] = positions
-            rows = context.rows_for(batch)  # also where nothing is shifted: the batch must fit the rows
+            # Also where nothing is shifted: the batch must fit the rows.
+            rows = None if context.rows is None else context.rows_for(batch)
+            # A run over the layers begins, which share their masks and take their turns.
+            context.widened.clear()
+            context.layer_calls.clear()
             if self.stack.numbering not in ("ids", "table"):
                 return below(*args, **kwargs)
             shifted = positions + self.shifts_of(rows).to(text.device)[:, None]
@@ -118,7 +214,7 @@ class PositionInjector:
         return numbered
 
     def _table(self, context: PassContext, table: Any) -> Override:
-        def looked_up(below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        def looked_up(below: Forward, *args: Any, **kwargs: Any) -> Tensor:
             # The table counts by itself from one number for all rows; each row's own positions are looked up.
             shifted = context.shifted_positions[self.stack.site]
             return nn.functional.embedding(shifted.to(table.weight.device) + table.offset, table.weight)
@@ -141,32 +237,3 @@ def count_positions(mask: Any, past: int | Tensor, q_len: int, device: torch.dev
         seen = int(past) + q_len
         return (mask[:, :seen].long().cumsum(-1) - 1).clamp(min=0)[:, -q_len:]
     return torch.arange(q_len, device=device)[None] + past
-
-
-def relative_columns(
-    owner: nn.Module, lengths: Tensor, shifted: Tensor, n_prefix: int, text_positions: Tensor
-) -> Tensor:
-    """T5's bias for prompt columns, as though the prompt stood before the text; 0 where unshifted.
-
-    Args:
-        owner: the module with `relative_attention_bias` and T5's bucket function.
-        lengths: each row's prompt length, `[batch or 1]`.
-        shifted: which rows' prompts occupy positions, `[batch or 1]`.
-        n_prefix: prompt columns (the longest prompt).
-        text_positions: of the queries, `[batch or 1, seq]`.
-
-    Returns:
-        `[batch or 1, head, seq, prompt]`.
-    """
-    bias_table: Any = owner.relative_attention_bias
-    device = bias_table.weight.device
-    query_at = text_positions.to(device)[:, :, None] + lengths.to(device)[:, None, None]
-    column_at = torch.arange(n_prefix, device=device)[None, None, :]
-    buckets = owner._relative_position_bucket(  # type: ignore[operator]
-        column_at - query_at,
-        bidirectional=not owner.is_decoder,
-        num_buckets=owner.relative_attention_num_buckets,
-        max_distance=owner.relative_attention_max_distance,
-    )
-    bias = bias_table(buckets).permute(0, 3, 1, 2)
-    return bias * shifted.to(device)[:, None, None, None]

@@ -1,4 +1,4 @@
-"""Forwards of a live model's modules, overridden for the calls of one context alone.
+"""The only place that puts something on somebody's modules: forwards that ask what acts where a call runs.
 
 What acts in a call is held by a context variable: the overrides of each module, as the caller's own context
 has them. On the module itself stands only a `DispatchedForward`, the same for everybody, which asks for them
@@ -8,30 +8,27 @@ overrides or with none, whether they call `module(...)` or `module.forward(...)`
 
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
-from softprompt.backbones.dispatch.replaced import before, is_missing, restore
+from softprompt.backbones.dispatch.acting import OVERRIDES, Forward
 
-Forward = Callable[..., Any]
+Guard = Callable[
+    ["DispatchedForward", tuple[Any, ...], dict[str, Any]], AbstractContextManager[Callable[[Any], None]]
+]
+"""Asked at an entry of a model, with the call's arguments: refuses, or gives a context to run the call in;
+what the context gives is told the call's output."""
 
-Override = Callable[[Forward, tuple[Any, ...], dict[str, Any]], Any]
-"""Runs in place of a module's forward: takes the forward below it, its arguments and keywords."""
-
-Guard = Callable[["DispatchedForward", tuple[Any, ...], dict[str, Any]], Any]
-"""Asked first by a dispatched forward; calls its `run` sooner or later, or refuses."""
-
-_OVERRIDES: ContextVar[Mapping[nn.Module, tuple[Override, ...]]] = ContextVar(
-    "overrides", default=MappingProxyType({})
-)
 _LOCK = threading.RLock()
+_MISSING = object()
+_COUNTS: dict[tuple[int, str], int] = {}
+_BEFORE: dict[tuple[int, str], Any] = {}
 _STANDING: "WeakKeyDictionary[nn.Module, dict[str, DispatchedForward]]" = WeakKeyDictionary()
 
 
@@ -70,14 +67,20 @@ class DispatchedForward:
         return self._answer(args, kwargs)
 
     def _answer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self.guard is not None:
-            return self.guard(self, args, kwargs)
-        return self.run(args, kwargs)
+        if self.guard is None:
+            return self._run(args, kwargs)
+        with self.guard(self, args, kwargs) as given:
+            output = self._run(args, kwargs)
+            given(output)
+        return output
 
-    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The forward under the overrides of this context."""
-        chain = _OVERRIDES.get().get(self.module, ()) if self.name == "forward" else ()
-        return _run(chain, self.below, args, kwargs)
+        forward = self.below
+        if self.name == "forward":
+            for override in reversed(OVERRIDES.get().get(self.module, ())):
+                forward = partial(override, forward)
+        return forward(*args, **kwargs)
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -101,15 +104,6 @@ def _of_copy(module: nn.Module, name: str) -> DispatchedForward:
 @torch._dynamo.disable
 def _run_eagerly(dispatched: DispatchedForward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return dispatched._answer(args, kwargs)
-
-
-def _run(chain: tuple[Override, ...], below: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if not chain:
-        return below(*args, **kwargs)
-    first, rest = chain[0], chain[1:]
-    if not rest:
-        return first(below, args, kwargs)
-    return first(lambda *a, **k: _run(rest, below, a, k), args, kwargs)
 
 
 def stand(module: nn.Module, name: str = "forward", guard: Guard | None = None) -> None:
@@ -159,40 +153,50 @@ def standing(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 
 @contextmanager
-def overriding(
-    overrides: Mapping[nn.Module, Override | tuple[Override, ...]], outermost: bool = False
-) -> Iterator[None]:
-    """Within this context, and for its calls alone, forwards are overridden.
+def replaced(target: object, name: str, value: object) -> Iterator[None]:
+    """Within this context the object's own attribute is another; what stood there stands there afterwards.
 
-    The modules must be dispatched meanwhile (`standing`).
+    Several threads may replace one attribute by equal values at once: the last to leave restores it. What
+    somebody else has put over it meanwhile stays.
 
     Args:
-        overrides: by module; of several the first is the outermost.
-        outermost: whether they stand around those of an outer context, or inside.
+        target: an object with a `__dict__`.
+        name: of the attribute.
+        value: what stands there meanwhile.
     """
-    active = dict(_OVERRIDES.get())
-    for module, override in overrides.items():
-        added = override if isinstance(override, tuple) else (override,)
-        there = active.get(module, ())
-        active[module] = added + there if outermost else there + added
-    token = _OVERRIDES.set(active)
+    own = vars(target)
+    key = id(target), name
+    with _LOCK:
+        _COUNTS[key] = _COUNTS.get(key, 0) + 1
+        if _COUNTS[key] == 1:
+            _BEFORE[key] = own.get(name, _MISSING)
+            own[name] = value
     try:
         yield
     finally:
-        _OVERRIDES.reset(token)
+        with _LOCK:
+            _COUNTS[key] -= 1
+            if _COUNTS[key] == 0:
+                del _COUNTS[key]
+                restore(own, name, value, _BEFORE.pop(key))
 
 
-@contextmanager
-def without_overrides(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Within this context, and for its calls alone, these modules run as they are."""
-    gone = set(modules)
-    token = _OVERRIDES.set({m: chain for m, chain in _OVERRIDES.get().items() if m not in gone})
-    try:
-        yield
-    finally:
-        _OVERRIDES.reset(token)
+def restore(own: dict[str, Any], name: str, value: object, before: object) -> bool:
+    """Put back what stood in a `__dict__` before; False where somebody else's now stands over ours."""
+    if own.get(name, _MISSING) is not value:
+        return False
+    if before is _MISSING:
+        del own[name]
+    else:
+        own[name] = before
+    return True
 
 
-def overridden(module: nn.Module) -> bool:
-    """Whether a module's forward is overridden in this context."""
-    return module in _OVERRIDES.get()
+def before(own: dict[str, Any], name: str) -> object:
+    """What stands in a `__dict__` now, to be restored later."""
+    return own.get(name, _MISSING)
+
+
+def is_missing(value: object) -> bool:
+    """Whether nothing stood there."""
+    return value is _MISSING

@@ -1,0 +1,46 @@
+"""Calls that no session can answer, and the errors that say so."""
+
+from softprompt.errors import BackboneError
+
+
+def naked_call(name: str) -> BackboneError:
+    """A call that belongs to no session while there are some."""
+    return BackboneError(
+        "prompted",
+        f"a call of {name} from a thread (or task) without a session while another has one",
+        "a call that says under which prompts it runs",
+        "call the view that `with backbone.prompted(...) as prompted` gives, prompted.generate(...) or "
+        "prompted(...), which works in every thread; or enter backbone.prompted(None) in this thread to "
+        "run without a prompt",
+    )
+
+
+def own_threads(name: str) -> BackboneError:
+    """A call that leaves the caller's thread."""
+    return BackboneError(
+        "prompted",
+        f"continuous batching of {name}, which runs in its own thread and packs several texts into a row",
+        "calls that run under this session's prompts",
+        "call prompted.generate(...) with a batch (rows=... gives each row its prompt), or leave the session",
+    )
+
+
+def nothing_would_train(name: str) -> BackboneError:
+    """A training loop over the frozen model."""
+    return BackboneError(
+        "prompted",
+        f"zero_grad() of {name}'s frozen model inside a session whose prompt learns",
+        "a training loop over the prompt's parameters",
+        "give the loop (Trainer, accelerate) softprompt.PromptedModel(backbone, prompt) as its model; in a "
+        "loop of your own call optimizer.zero_grad()",
+    )
+
+
+def no_gradient(name: str) -> BackboneError:
+    """A pass in which a prompt that learns would learn nothing."""
+    return BackboneError(
+        "prompted",
+        f"a pass of {name} whose output has no gradient to the prompt",
+        "layers that pass gradients on",
+        "load the weights in a way that has a backward pass; for a pass without training use torch.no_grad()",
+    )
