@@ -309,6 +309,7 @@ def test_further_tokens_among_the_others(kind, place):
 
     wide = read(values).with_tokens(place, 5)
     assert (wide.q_len, wide.n_keys) == (5, 5)
+    assert wide.values is not None
     names = list(range(3))
     names[place:place] = [None, None]
     for i, a in enumerate(names):
