@@ -4,7 +4,7 @@
 
 One layer of SmolLM2-135M's attention with a prefix that all rows share, forward and backward, in ways that
 give the same numbers: `fused` copies the prefix for every row and takes torch's kernel, `written out` has the
-same forward pass and the backward pass of `quick_backward.py`, `products` copies and multiplies step by step,
+same forward pass and the backward pass of `cpu_backward.py`, `products` copies and multiplies step by step,
 `no copy` multiplies without any copy, sharing one softmax. The floor counts what the copies alone cost. The
 last line is JSON; `--save` also writes it to benchmarks/results/.
 """
@@ -20,7 +20,8 @@ from common import copy_rate, finish, medians
 from torch import Tensor
 from torch.nn import functional as F
 
-from softprompt.backbones.attention import cpu_backward as quick_backward
+from softprompt.backbones.attention.cpu_backward import attend
+from softprompt.backbones.attention.mask import AttentionMask
 
 HEADS, KV_HEADS, DIM, LAYERS = 9, 3, 64, 30
 GROUP, SCALE = HEADS // KV_HEADS, DIM**-0.5
@@ -71,8 +72,9 @@ def fused(query: Tensor, key: Tensor, value: Tensor, pk: Tensor, pv: Tensor, mas
 
 def written_out(query: Tensor, key: Tensor, value: Tensor, pk: Tensor, pv: Tensor, mask: Mask) -> Tensor:
     """Copies, torch's kernel forward, our backward pass."""
-    forward = partial(kernel, mask=mask)
-    return quick_backward.attend(forward, query, copied(pk, key), copied(pv, value), mask.seen, False, SCALE)
+    keys, values = copied(pk, key), copied(pv, value)
+    read = AttentionMask.read(mask.seen, kernel="sdpa", causal=False, query=query, n_keys=keys.shape[2])
+    return attend(partial(kernel, mask=mask), query, keys, values, read, SCALE)
 
 
 def products(query: Tensor, key: Tensor, value: Tensor, pk: Tensor, pv: Tensor, mask: Mask) -> Tensor:

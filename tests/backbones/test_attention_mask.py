@@ -32,7 +32,8 @@ class Case:
     Args:
         kernel: of the call.
         causal: whether the attention is.
-        mask: what comes with it: none, boolean, additive, or a bias of every head's own.
+        mask: what comes with it: none, boolean (for every query and key, or for keys or queries alone),
+            additive, a bias of every head's own, or one number for each query.
         q_len: number of queries.
         n_keys: number of keys.
         sees: whether query i sees key j where no mask comes.
@@ -60,6 +61,8 @@ CASES = {
     "sdpa, causal, boolean, static cache": Case("sdpa", True, "boolean", 4, 7),
     "sdpa, causal, boolean, one query": Case("sdpa", True, "boolean", 1, 6),
     "sdpa, not causal, boolean, one row for all queries": Case("sdpa", False, "keys", 4, 6),
+    "sdpa, not causal, boolean, one column for all keys": Case("sdpa", False, "queries", 4, 6),
+    "sdpa, not causal, one number for all keys": Case("sdpa", False, "number", 4, 6),
     "sdpa, causal, additive": Case("sdpa", True, "additive", 4, 6),
     "sdpa, causal, additive, one query": Case("sdpa", True, "additive", 1, 6),
     "sdpa, not causal, bias of every head": Case("sdpa", False, "bias", 4, 4),
@@ -108,6 +111,11 @@ class Given:
                 for j in range(n_keys):
                     if not case.sees(i, j):
                         self.added[:, :, i, j] = -math.inf
+        elif case.mask == "queries":
+            self.mask = torch.ones(BATCH, 1, q_len, 1, dtype=torch.bool)
+        elif case.mask == "number":
+            self.mask = random(BATCH, 1, q_len, 1)
+            self.added = self.added + self.mask
         elif case.mask == "bias":
             self.mask = random(1, HEADS, q_len, n_keys)
             self.added = self.added + self.mask
@@ -194,7 +202,7 @@ def test_as_boolean_and_as_numbers(name):
     given = Given(name)
     hides = bool((given.added == -math.inf).any())
     shown, added = given.read().boolean(), given.read().additive(torch.bfloat16)
-    if given.case.mask in ("additive", "bias"):
+    if given.case.mask in ("additive", "bias", "number"):
         assert shown is None  # numbers can be biases
     elif given.case.mask == "none" and not hides:
         assert shown is None and added is None
@@ -265,6 +273,14 @@ def test_blocks_hold_all_that_their_queries_see(name, size):
         assert seen == last
 
 
+@pytest.mark.parametrize("n_keys", [3, 5])
+def test_a_mask_that_does_not_fit_the_keys_is_not_made_to_fit(n_keys):
+    given = Given("sdpa, not causal, no mask")
+    given.mask = torch.ones(BATCH, 1, 4, n_keys, dtype=torch.bool)
+    with pytest.raises(RuntimeError):
+        attend_with_prefix(given.call(), *given.prefix, None, None, {})
+
+
 def test_a_query_without_keys_is_noticed():
     seen = torch.ones(BATCH, 1, 3, 4, dtype=torch.bool)
     query = torch.zeros(BATCH, HEADS, 3, DIM)
@@ -293,6 +309,7 @@ def test_further_tokens_among_the_others(kind, place):
 
     wide = read(values).with_tokens(place, 5)
     assert (wide.q_len, wide.n_keys) == (5, 5)
+    assert wide.values is not None
     names = list(range(3))
     names[place:place] = [None, None]
     for i, a in enumerate(names):

@@ -14,9 +14,7 @@ def fake_run(monkeypatch):
 
     fake = FakeRun()
 
-    def load_backbone(
-        name, dtype=None, device=None, *, attention=None, image_size=None, shard=False, compile=False
-    ):
+    def load_backbone(name, dtype=None, device=None, *, attention=None, image_size=None, shard=False):
         model = SimpleNamespace(weights=name, parameters=lambda: iter(()))
         backbone = SimpleNamespace(model=model, spec=SimpleNamespace(fingerprint=name, earlier=frozenset()))
         fake.loaded.append(name)

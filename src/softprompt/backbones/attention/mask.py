@@ -39,7 +39,7 @@ class AttentionMask:
 
     Args:
         values: boolean (True attends) or numbers that are added to the scores, `[batch or 1, head or 1, seq
-            or 1, keys]`; None hides nothing, unless `causal`.
+            or 1, keys or 1]`; None hides nothing, unless `causal`.
         causal: without values, query i sees the keys 0..i alone.
         q_len: number of queries.
         n_keys: number of keys.
@@ -65,11 +65,11 @@ class AttentionMask:
             kernel: `sdpa` or `eager`.
             causal: whether the attention is (see `is_causal`).
             query: `[batch, head, seq, key_dim]`.
-            n_keys: number of keys; a mask that is there has columns of its own.
+            n_keys: number of keys.
         """
         q_len, device = query.shape[2], query.device
         if values is not None:
-            return cls(values, False, q_len, values.shape[-1], values.dtype, values.device)
+            return cls(values, False, q_len, n_keys, values.dtype, values.device)
         adds = kernel == "eager"
         dtype = query.dtype if adds else torch.bool
         return cls(None, causal and not adds and q_len > 1, q_len, n_keys, dtype, device)
@@ -91,21 +91,20 @@ class AttentionMask:
         return shown is None or bool(shown.any(-1).all())
 
     def boolean(self) -> Tensor | None:
-        """True where a query sees a key, `[batch or 1, head or 1, seq or 1, keys]`.
+        """True where a query sees a key, `[batch or 1, head or 1, seq or 1, keys or 1]`.
 
         None where nothing is hidden, and where numbers are added: those are biases as well as masks.
         """
-        if self.values is None:
-            return self._causal() if self.causal else None
-        return self.values if self.values.dtype == torch.bool else None
+        values = self._spelled_out()
+        return None if values is None or values.dtype != torch.bool else values
 
     def additive(self, dtype: torch.dtype) -> Tensor | None:
-        """What is added to the scores, `[batch or 1, head or 1, seq or 1, keys]`; None where nothing is.
+        """What is added to the scores, `[batch or 1, head or 1, seq or 1, keys or 1]`; None where nothing is.
 
         Args:
             dtype: in this precision, whose least number hides a key.
         """
-        values = self._causal() if self.causal else self.values
+        values = self._spelled_out()
         return None if values is None else _converted(values, dtype)
 
     def apply(self, scores: Tensor, hidden: float = -torch.inf) -> Tensor:
@@ -122,7 +121,7 @@ class AttentionMask:
 
     def first_queries(self, n: int) -> "AttentionMask":
         """What the first `n` queries see."""
-        values = self._causal() if self.causal else self.values
+        values = self._spelled_out()
         return replace(self, values=None if values is None else values[:, :, :n], causal=False, q_len=n)
 
     def with_prefix(self, valid: Tensor | None, n: int) -> "AttentionMask":
@@ -132,7 +131,7 @@ class AttentionMask:
             valid: which prompt columns each row sees, `[batch, n]`; None is all.
             n: number of prompt columns.
         """
-        values = self._causal() if self.causal else self.values
+        values = self._spelled_out()
         n_keys = n + self.n_visible
         if values is None:
             if valid is None:
@@ -140,14 +139,16 @@ class AttentionMask:
             values = _converted(
                 torch.ones(1, 1, self.q_len, self.n_keys, dtype=torch.bool, device=self.device), self.dtype
             )
-        values = values[..., : self.n_visible]
+        if self.causal:
+            values = values[..., : self.n_visible]
         batch = values.shape[0] if valid is None else valid.shape[0]
         columns = (
             torch.ones(1, n, dtype=torch.bool, device=self.device) if valid is None else valid.to(self.device)
         )
         columns = columns[:, None, None, :].expand(batch, values.shape[1], values.shape[2], n)
         columns = _converted(columns, values.dtype)
-        wide = torch.cat([columns, values.expand(batch, -1, -1, -1)], dim=-1)
+        own = self.n_visible if values.shape[3] == 1 else values.shape[3]
+        wide = torch.cat([columns, values.expand(batch, -1, -1, own)], dim=-1)
         return replace(self, values=wide, causal=False, n_keys=n_keys)
 
     def with_tokens(self, place: int, n_keys: int) -> "AttentionMask":
@@ -160,9 +161,10 @@ class AttentionMask:
             place: how many tokens stand before the further ones.
             n_keys: number of all tokens.
         """
-        values, n_more = self.values, n_keys - self.n_keys
-        if values is None or n_more == 0:
+        values = self.values
+        if values is None or values.shape[3] == n_keys:
             return self
+        n_more = n_keys - values.shape[3]
         wide = values.new_full((*values.shape[:2], n_keys, n_keys), values.dtype == torch.bool)
         kept = [i for i in range(n_keys) if not place <= i < place + n_more]
         index = torch.tensor(kept, device=values.device)
@@ -175,7 +177,7 @@ class AttentionMask:
         Args:
             group: heads for each key/value head.
         """
-        values, q_len = self._causal() if self.causal else self.values, self.q_len
+        values, q_len = self._spelled_out(), self.q_len
         # One row of values for several queries serves those of the other heads too.
         if values is not None and values.shape[2] == q_len:
             values = values.repeat(1, 1, group, 1)
@@ -189,7 +191,7 @@ class AttentionMask:
         """
         blocks = [(first, min(self.q_len, first + size), self.n_keys) for first in range(0, self.q_len, size)]
         shown = self.boolean()
-        if shown is None or shown.shape[2] == 1:
+        if shown is None or 1 in shown.shape[2:]:
             return blocks
         shown = shown.flatten(0, 1).any(0)
         last = [shown[first:end].any(0).nonzero() for first, end, _ in blocks]
@@ -198,8 +200,10 @@ class AttentionMask:
             for (first, end, n), columns in zip(blocks, last, strict=True)
         ]
 
-    def _causal(self) -> Tensor:
-        """Query i sees the keys 0..i, `[1, 1, seq, keys]`."""
+    def _spelled_out(self) -> Tensor | None:
+        """The values, made where causality alone stands for them."""
+        if not self.causal:
+            return self.values
         return torch.ones(self.q_len, self.n_keys, dtype=torch.bool, device=self.device).tril()[None, None]
 
 
