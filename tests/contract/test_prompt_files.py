@@ -267,7 +267,7 @@ def test_format_four_is_refused_by_its_number_alone(backbone, tmp_path, monkeypa
     folder = random_prefix(backbone).save(tmp_path)
     assert json.loads((folder / "prompt.json").read_text())["format_version"] == 4
     monkeypatch.setattr(files, "FORMAT_VERSION", 3)
-    with pytest.raises(PromptError, match="got format 4; expected at most 3; install a newer softprompt"):
+    with pytest.raises(PromptError, match="got format 4, expected at most 3. Install a newer softprompt"):
         softprompt.load_prompt(folder, backbone)
 
 
@@ -280,7 +280,7 @@ def test_a_changed_card_is_refused_unless_it_was_meant(backbone, tmp_path):
     assert softprompt.load_prompt(folder, backbone).card.metrics == {"bleu": 71.5}
     text = (folder / "prompt.json").read_text()
     (folder / "prompt.json").write_text(text.replace("71.5", "75.5"))
-    with pytest.raises(PromptError, match=r"not as it was saved; .* take the line card_sha256 out"):
+    with pytest.raises(PromptError, match=r"not as it was saved, .* [Tt]ake the line card_sha256 out"):
         softprompt.load_prompt(folder, backbone)
     edit_card(folder, lambda card: None)
     assert softprompt.load_prompt(folder, backbone).card.metrics == {"bleu": 75.5}
@@ -349,10 +349,10 @@ def test_other_places_say_what_to_pass(backbone, tmp_path):
     folder = random_prefix(backbone).save(tmp_path / "run" / "prompt")
     for name in OURS:
         with pytest.raises(
-            PromptError, match=f"got a file; expected a prompt folder .*; pass its folder, {folder}"
+            PromptError, match=f"got a file, expected a prompt folder .*. Pass its folder, {folder}"
         ):
             softprompt.load_prompt(folder / name, backbone)
-    with pytest.raises(PromptError, match=f"got the folder of a run; .*; pass {folder}"):
+    with pytest.raises(PromptError, match=f"got the folder of a run, .* Pass {folder}"):
         softprompt.load_prompt(tmp_path / "run", backbone)
     random_prefix(backbone).save(tmp_path / "run2" / "P36" / "prompt")
     random_prefix(backbone).save(tmp_path / "run2" / "P37" / "prompt")

@@ -85,7 +85,7 @@ def test_a_closed_view_is_refused():
     with backbone.prompted(make(backbone, "prefix")) as prompted:
         assert not prompted.closed
     assert prompted.closed
-    message = r"a view whose `with backbone\.prompted\(\.\.\.\)` block has been left; .* enter"
+    message = r"a view whose `with backbone\.prompted\(\.\.\.\)` block has been left, .* Enter"
     for call in (
         lambda: prompted(x),
         lambda: prompted.generate(x),

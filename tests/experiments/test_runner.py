@@ -198,7 +198,7 @@ def test_what_a_kill_left_of_a_file_is_no_other_run(grid, fake_run):
 def test_one_process_at_a_time(grid, fake_run):
     with (
         locked(grid.folder / "study", "lock"),
-        pytest.raises(TrainingError, match="another process that runs this study; expected one at a time"),
+        pytest.raises(TrainingError, match="another process that runs this study, expected one at a time"),
     ):
         run_study(grid)
     assert fake_run.calls == []
@@ -296,6 +296,6 @@ def test_how_many_processes_there_are_is_asked_once(grid, fake_run, monkeypatch)
             self.count = 2
 
     monkeypatch.setattr(runner_module, "Processes", Two)
-    with pytest.raises(ConfigError, match="study: got 2 processes; expected one process; use --jobs instead"):
+    with pytest.raises(ConfigError, match="study: got 2 processes, expected one process. Use --jobs instead"):
         run_study(grid)
     assert len(asked) == 1 and fake_run.calls == []

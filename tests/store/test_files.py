@@ -59,7 +59,7 @@ def test_a_tampered_file_is_refused(saved, backbone):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 99}, r"got format 99; expected at most 4; install a newer softprompt"),
+        ({"format_version": 99}, r"got format 99, expected at most 4. Install a newer softprompt"),
         ({"format_version": None}, "no format_version"),
         ({"length": "many"}, r"prompt\.json: length: got 'many'"),
         ({"surprise": 1}, r"prompt\.json: surprise"),

@@ -187,7 +187,7 @@ def test_a_file_system_without_locks_is_said_and_the_run_goes_on(tmp_path, monke
 
     monkeypatch.setattr(fcntl, "flock", flock)
     expected = (
-        f"{tmp_path / 'one'}: got a file system that has no locks; expected one that has, so that a second "
+        f"{tmp_path / 'one'}: got a file system that has no locks, expected one that has, so that a second "
         "process is kept out; start one process at a time for this folder"
     )
     first, second = locked(tmp_path / "one", "run"), locked(tmp_path / "one", "run")
@@ -221,5 +221,5 @@ def test_what_is_no_lack_of_locks_is_an_error(tmp_path, monkeypatch):
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(locks.FileLock, "acquire", acquire)
-    with pytest.raises(TrainingError, match=re.escape("got Read-only file system; expected a folder that")):
+    with pytest.raises(TrainingError, match=re.escape("got Read-only file system, expected a folder that")):
         owned(tmp_path / "one").__enter__()

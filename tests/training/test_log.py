@@ -61,7 +61,7 @@ def test_the_other_lines_are_read_and_one_warning_names_it(folder, raw, place):
     with pytest.warns(UserWarning, match="damage") as said:
         assert list(folder.lines()) == LINES
     assert [str(one.message) for one in said] == [
-        f"{folder.log.as_posix()}: got damage in line {place + 1}; expected a JSON object on every line, as "
+        f"{folder.log.as_posix()}: got damage in line {place + 1}, expected a JSON object on every line, as "
         "the run wrote it; it is passed over, and the other lines are read"
     ]
 
@@ -153,7 +153,7 @@ def test_lines_of_a_kind_that_is_not_known_go_by_their_step(folder):
 
 def test_a_log_that_is_a_folder_is_said(tmp_path):
     (tmp_path / "log.jsonl").mkdir()
-    with pytest.raises(TrainingError, match=r"log\.jsonl: got .*; expected a file that can"):
+    with pytest.raises(TrainingError, match=r"log\.jsonl: got .*, expected a file that can"):
         RunFolder(tmp_path).lines()
 
 
