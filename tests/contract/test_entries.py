@@ -141,7 +141,10 @@ def test_another_sessions_view_inside_a_generation():
 def test_continuous_batching_is_refused_by_name():
     backbone = tiny_backbone("llama")
     with backbone.prompted(make(backbone, "prefix")) as prompted:
-        for call in (backbone.model.generate_batch, lambda *a: prompted.run(backbone.model.generate_batch, *a)):
+        for call in (
+            backbone.model.generate_batch,
+            lambda *a: prompted.run(backbone.model.generate_batch, *a),
+        ):
             with pytest.raises(BackboneError, match=r"continuous batching of .* thread of its own"):
                 call([[3, 4, 5], [6, 7]])
 

@@ -5,6 +5,7 @@ from softprompt.backbones.injection.gate import Gate
 from softprompt.backbones.injection.injector import PassContext, active_rows
 from softprompt.backbones.injection.lowering import observe
 from softprompt.backbones.injection.positions import PositionInjector
+from softprompt.backbones.injection.reading import refuse, why_not
 from softprompt.backbones.injection.session import Session
 from softprompt.backbones.injection.slots import refuse_slots
 from softprompt.backbones.injection.weights import Weights
@@ -19,6 +20,8 @@ __all__ = [
     "check_prompt",
     "observe",
     "prompt_of_row",
+    "refuse",
     "refuse_slots",
     "stands_in_text",
+    "why_not",
 ]

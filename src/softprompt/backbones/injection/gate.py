@@ -187,7 +187,7 @@ class Gate:
 def _own_threads(name: str) -> BackboneError:
     return BackboneError(
         "prompted",
-        f"continuous batching of {name}, which runs in a thread of its own and packs several texts into a row",
+        f"continuous batching of {name}, which packs texts together in a thread of its own",
         "calls that run under this session's prompts",
         "call prompted.generate(...) with a batch (rows=... gives each row its prompt), or leave the session",
     )
