@@ -139,7 +139,7 @@ def test_the_two_ways_are_compared_once():
     backbone = tiny_backbone("llama")
     passes: list[int] = []
     backbone.model.model.embed_tokens.register_forward_hook(lambda *_: passes.append(1))
-    for expected in (2, 0, 0):  # the words of both ways
+    for expected in (3, 0, 0):  # the words of the size of random ones, and of both ways
         prompt = soft_tokens(backbone)
         passes.clear()
         with backbone.prompted(prompt):

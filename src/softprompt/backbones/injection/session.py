@@ -15,6 +15,7 @@ from softprompt.backbones.attention.interface import (
     intercept,
     intercepting,
     interception,
+    may_act,
     quick,
 )
 from softprompt.backbones.attention.kernels import without_plans
@@ -122,6 +123,8 @@ class Session:
             stack.enter_context(without_plans(input_weight(model_map.model).device))
             if model_map.vision is not None:
                 stack.enter_context(unmasked(model_map.model))
+            may_act(1)
+            stack.callback(may_act, -1)
             stack.enter_context(self.gate.standing(model_map.entries, self.injectors.modules))
             yield
 
@@ -147,7 +150,10 @@ class Session:
         if generating:
             generation.check(self.injectors, self.rows, args, kwargs)
         with self.call(generating) as call:
-            output = entry.run(args, kwargs)
+            try:
+                output = entry.run(args, kwargs)
+            except torch._dynamo.exc.Unsupported as error:
+                raise _not_in_a_graph(self.model_map.spec.name) from error
         whole = entry.module in (self.model_map.model, self.model_map.model.base_model)
         if whole and not generating and torch.is_grad_enabled() and call.lowered.learns:
             self._check_gradient(output)
@@ -280,6 +286,15 @@ class Session:
                 "load the weights in a way that has a backward pass; for a pass without training use "
                 "torch.no_grad()",
             )
+
+
+def _not_in_a_graph(name: str) -> BackboneError:
+    return BackboneError(
+        "prompted",
+        f"layers of {name} that were compiled as one graph without any break (fullgraph=True)",
+        "graphs that can be left where a prompt enters",
+        "compile without fullgraph=True, or use a model that is not compiled",
+    )
 
 
 def _by_module(

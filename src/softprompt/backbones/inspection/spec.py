@@ -13,6 +13,7 @@ from softprompt.backbones.inspection.images import patch_conv, reads_pictures
 from softprompt.backbones.inspection.probe import Recording
 from softprompt.backbones.inspection.stacks import PositionTable, Stack, position_table
 from softprompt.backbones.loading.quantization import numbers
+from softprompt.errors import BackboneError
 from softprompt.store.card import BackboneCard
 
 _SAMPLES = 1024
@@ -63,7 +64,9 @@ def describe(
         recording: of one pass.
         stacks: what takes its texts.
     """
-    facts = _of_pictures(model, recording) if reads_pictures(model) else _of_texts(model, recording, stacks)
+    facts = (
+        _of_pictures(model, recording) if reads_pictures(model) else _of_texts(model, name, recording, stacks)
+    )
     parameters = list(model.parameters())
     return BackboneSpec(
         name=name,
@@ -75,11 +78,20 @@ def describe(
     )
 
 
-def _of_texts(model: PreTrainedModel, recording: Recording, stacks: Mapping[str, Stack]) -> dict[str, Any]:
+def _of_texts(
+    model: PreTrainedModel, name: str, recording: Recording, stacks: Mapping[str, Stack]
+) -> dict[str, Any]:
     vocab, hidden = word_embeddings(model).shape
     encodes = bool(model.config.is_encoder_decoder)
     output = recording.output
-    states = output.encoder_last_hidden_state if encodes else output.last_hidden_state
+    states = getattr(output, "encoder_last_hidden_state" if encodes else "last_hidden_state", None)
+    if states is None:
+        raise BackboneError(
+            "backbone",
+            f"{name} ({model.config.model_type}), whose base model does not give its last states",
+            "a base model, with an encoder and a decoder where its configuration says so",
+            "load the part of it that reads texts",
+        )
     table = position_table(model, recording)
     return {
         "reads": "texts",
