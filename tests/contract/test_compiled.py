@@ -1,10 +1,12 @@
 """Compiled models: what torch compiled for calls without a prompt is not what runs under one."""
 
+import logging
 from typing import Any
 
 import pytest
 import torch
 
+from softprompt.errors import BackboneError
 from support.prompts import close
 from support.references import METHODS, logits_by_hand, make
 from support.tiny import ids, tiny_backbone
@@ -39,8 +41,23 @@ def compile_forward_of_layers(model: Any) -> Any:
 WAYS = (compile_whole, compile_in_place, compile_forward, compile_layers, compile_forward_of_layers)
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-@pytest.mark.parametrize("method", METHODS)
+CHOICES = [(compile_whole, "prefix"), (compile_layers, "soft"), (compile_layers, "prefix")]
+CHOICES += [(compile_forward_of_layers, "lora"), (compile_forward, "weights"), (compile_in_place, "prefix")]
+SLOW = [(way, method) for way in WAYS for method in METHODS if (way, method) not in CHOICES]
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """torch notes every step of compiling in its own log, which takes longer than compiling."""
+    level = logging.getLogger("torch.__trace").level
+    logging.getLogger("torch.__trace").setLevel(logging.WARNING)
+    yield
+    logging.getLogger("torch.__trace").setLevel(level)
+
+
+@pytest.mark.parametrize(
+    ("way", "method"), [*CHOICES, *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW)]
+)
 def test_under_a_prompt_and_without(way, method):
     torch._dynamo.reset()
     backbone = tiny_backbone("llama")
@@ -57,7 +74,7 @@ def test_under_a_prompt_and_without(way, method):
             close(compiled(x).logits, bare)
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("way", [compile_whole, compile_layers])
 def test_compiled_first_under_a_prompt(way):
     torch._dynamo.reset()
     backbone = tiny_backbone("llama")
@@ -67,3 +84,16 @@ def test_compiled_first_under_a_prompt(way):
         with backbone.prompted(prompt):
             close(compiled(x).logits, logits_by_hand(prompt, x))
         close(compiled(x).logits, logits_by_hand(None, x))
+
+
+def test_one_graph_without_breaks_is_refused():
+    torch._dynamo.reset()
+    backbone = tiny_backbone("llama")
+    x = ids(2, 5)
+    layer = backbone.model.model.layers[0]
+    layer.forward = torch.compile(layer.forward, backend="eager", fullgraph=True)
+    refused = pytest.raises(BackboneError, match=r"compiled as one graph without any break")
+    with torch.no_grad(), backbone.prompted(make(backbone, "prefix")) as prompted, refused:
+        prompted(x)
+    with torch.no_grad():
+        close(backbone.model(x).logits, logits_by_hand(None, x))

@@ -149,6 +149,7 @@ def test_continuous_batching_is_refused_by_name():
                 call([[3, 4, 5], [6, 7]])
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.parametrize("method", METHODS)
 def test_a_model_that_peft_wraps(method):
     peft = pytest.importorskip("peft")

@@ -267,7 +267,9 @@ def test_format_four_is_refused_by_its_number_alone(backbone, tmp_path, monkeypa
     folder = random_prefix(backbone).save(tmp_path)
     assert json.loads((folder / "prompt.json").read_text())["format_version"] == 4
     monkeypatch.setattr(files, "FORMAT_VERSION", 3)
-    with pytest.raises(PromptError, match="got format 4, expected at most 3. Install a newer softprompt"):
+    with pytest.raises(
+        PromptError, match=r"got format 4, expected format 3 or older\. Install a newer softprompt"
+    ):
         softprompt.load_prompt(folder, backbone)
 
 

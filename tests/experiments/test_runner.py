@@ -296,6 +296,8 @@ def test_how_many_processes_there_are_is_asked_once(grid, fake_run, monkeypatch)
             self.count = 2
 
     monkeypatch.setattr(runner_module, "Processes", Two)
-    with pytest.raises(ConfigError, match="study: got 2 processes, expected one process. Use --jobs instead"):
+    with pytest.raises(
+        ConfigError, match=r"study: got 2 processes, expected one process\. Use --jobs instead"
+    ):
         run_study(grid)
     assert len(asked) == 1 and fake_run.calls == []

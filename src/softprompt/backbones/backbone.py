@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from softprompt.backbones.injection import (
     check_prompt,
     observe,
     prompt_of_row,
+    refuse,
+    why_not,
 )
 from softprompt.backbones.inspection import (
     AttentionSite,
@@ -34,6 +37,7 @@ from softprompt.backbones.runtime.training_mode import training_mode
 from softprompt.backbones.view import PromptedView
 from softprompt.errors import BackboneError
 from softprompt.prompts.inserts import LayerLinears
+from softprompt.prompts.methods import prompt_tuning
 from softprompt.prompts.placements import AttentionShape, KeyValues
 from softprompt.prompts.prompt import Prompt
 from softprompt.prompts.visual_placements import PictureFacts
@@ -280,8 +284,17 @@ class Backbone(Outputs):
         # Rows without any prompt are all alike.
         rows = rows if any(prompt is not None for prompt in prompts) else None
         session = Session(self.map, self._gate, prompts, rows, self.deep_as_tokens)
+        if session.injectors.reads_by_layers and self._why_not is not None:
+            raise refuse(self.map, self._why_not)
         with session:
             yield PromptedView(self, session)
+
+    @cached_property
+    def _why_not(self) -> str | None:
+        """Why soft tokens cannot go through the layers alone, if they cannot; found when first asked."""
+        return why_not(
+            self.map, self._gate, lambda n: prompt_tuning(self, n, initialization="random", seed=0)
+        )
 
     @contextmanager
     def cached(self, cache: ActivationCache) -> Iterator[None]:

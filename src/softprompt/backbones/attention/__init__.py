@@ -12,6 +12,7 @@ from softprompt.backbones.attention.interface import (
     intercept,
     intercepting,
     interception,
+    may_act,
     quick,
     watching,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "intercept",
     "intercepting",
     "interception",
+    "may_act",
     "quick",
     "self_computed",
     "watching",

@@ -69,6 +69,9 @@ Interception = Callable[[AttentionCall], tuple[Tensor, Tensor | None]]
 """Answers attention calls; gives `[batch, seq, head, value_dim]` and weights or None."""
 
 _INTERCEPTION: ContextVar[Interception | None] = ContextVar("attention", default=None)
+_SOMETHING_MAY_ACT = False
+"""Whether something may answer attention calls, in whatever thread; compiled graphs ask for this alone."""
+
 _WATCHES: ContextVar[Mapping[nn.Module, Callable[[AttentionCall], AttentionCall]]] = ContextVar(
     "watches", default=MappingProxyType({})
 )
@@ -170,6 +173,7 @@ def check_kernel(config: Any) -> None:
 # -- what stands in transformers' registry -------------------------------------------------------------
 
 _LOCK = threading.Lock()
+_N_ACTING = 0
 _OURS: dict[str, AttentionFunction] = {}
 
 
@@ -199,9 +203,14 @@ def _dispatcher(kernel: str, stock: AttentionFunction | None) -> AttentionFuncti
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
         function = stock or eager_of(type(module))
-        # Graphs are compiled for calls without prompts only; under prompts the model runs as it is. One of
-        # ours that somebody's own function is wrapped around has a newer one before it.
-        if torch.compiler.is_dynamo_compiling() or _OURS[kernel] is not attention:
+        # Whoever compiles single layers gets graphs of calls without prompts, and, while a session is open
+        # somewhere, others that leave the graph here to ask whose call it is.
+        if torch.compiler.is_dynamo_compiling():
+            if not _SOMETHING_MAY_ACT:
+                return function(module, query, key, value, attention_mask, *args, **kwargs)
+            return _outside_of_graphs(attention, module, query, key, value, attention_mask, *args, **kwargs)
+        # One of ours that somebody's own function is wrapped around has a newer one before it.
+        if _OURS[kernel] is not attention:
             return function(module, query, key, value, attention_mask, *args, **kwargs)
         if _INTERCEPTION.get() is None and not _WATCHES.get():
             return function(module, query, key, value, attention_mask, *args, **kwargs)
@@ -209,6 +218,19 @@ def _dispatcher(kernel: str, stock: AttentionFunction | None) -> AttentionFuncti
         return answered(AttentionCall(function, kernel, module, query, key, value, attention_mask, kwargs))
 
     return attention
+
+
+@torch._dynamo.disable
+def _outside_of_graphs(attention: AttentionFunction, *args: Any, **kwargs: Any) -> Any:
+    return attention(*args, **kwargs)
+
+
+def may_act(change: int) -> None:
+    """Note that something that may answer attention calls has begun (1) or ended (-1)."""
+    global _N_ACTING, _SOMETHING_MAY_ACT
+    with _LOCK:
+        _N_ACTING += change
+        _SOMETHING_MAY_ACT = _N_ACTING > 0
 
 
 def _named(function: AttentionFunction, args: tuple[Any, ...]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from softprompt.backbones.injection.compatibility import check_prompt, prompt_of_row, stands_in_text
 from softprompt.backbones.injection.injector import PassContext, active_rows
 from softprompt.backbones.injection.lowering import LoweredPrompts, input_weight, observe
+from softprompt.backbones.injection.reading import refuse, why_not
 from softprompt.backbones.injection.refusals import naked_call
 from softprompt.backbones.injection.session import Session
 from softprompt.backbones.injection.text_inputs import PositionInjector, refuse_slots
@@ -20,6 +21,8 @@ __all__ = [
     "naked_call",
     "observe",
     "prompt_of_row",
+    "refuse",
     "refuse_slots",
     "stands_in_text",
+    "why_not",
 ]

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from softprompt.backbones.injection.injectors import Injectors
+from softprompt.backbones.injection.refusals import cannot_continue
 from softprompt.errors import BackboneError, PromptError
 
 
@@ -31,20 +32,41 @@ def check(injectors: Injectors, rows: Tensor | None, args: tuple[Any, ...], kwar
             "one row per batch row; beams and returned sequences follow by themselves",
         )
     model_map = injectors.model_map
+    own = model_map.model.generation_config
+    if injectors.grows_input and _option("use_cache", own, kwargs) is not False:
+        raise cannot_continue(model_map.spec.name)
     decoder = injectors.positions.get("decoder")
     limit = model_map.spec.position_limit
-    if decoder is None or limit is None:
+    if decoder is None:
         return
     text_len = 1 if model_map.spec.is_encoder_decoder or inputs is None else inputs.shape[1]
-    new = _n_new_tokens(model_map.model.generation_config, text_len, kwargs)
+    new = _n_new_tokens(own, text_len, kwargs)
+    if new is None:
+        return
     # The last new token is never read.
-    if new is not None and decoder.longest + text_len + new - 1 > limit:
+    whole = decoder.longest + text_len + new - 1
+    if decoder.switches_at is not None and whole > decoder.switches_at:
+        raise BackboneError(
+            "generate",
+            f"{text_len} tokens of text, {new} new ones and {decoder.longest} soft ones before them",
+            f"at most {decoder.switches_at} together: beyond that {model_map.spec.name} has another rotary "
+            "table for all positions, and the soft tokens were read with the first",
+            "lower max_new_tokens, shorten the text, or use prefix_tuning",
+        )
+    if limit is not None and whole > limit:
         raise BackboneError(
             "generate",
             f"{text_len} tokens of text, {new} new ones and a prompt of {decoder.longest}",
             f"at most {limit} tokens together, as many as {model_map.spec.name} has positions",
             "lower max_new_tokens, or shorten the text or the prompt",
         )
+
+
+def _option(name: str, own: Any, kwargs: Mapping[str, Any]) -> Any:
+    """A setting of a `generate`."""
+    config = kwargs.get("generation_config") or own
+    given = kwargs.get(name)
+    return getattr(config, name, None) if given is None else given
 
 
 def _inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:

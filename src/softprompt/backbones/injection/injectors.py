@@ -80,6 +80,11 @@ class Injectors:
         return self._key_values is not None and self._key_values.shares_modules
 
     @property
+    def grows_input(self) -> bool:
+        """Whether soft tokens stand in the input of a model without a decoder of its own."""
+        return self._prepended is not None and self._prepended.decoder is None
+
+    @property
     def reads_by_layers(self) -> bool:
         """Whether soft tokens went through the model's layers alone, before any text."""
         return self._prepended is None and any(map(stands_in_front, self.prompts))
@@ -117,6 +122,7 @@ class Injectors:
                 spec.position_limit,
                 spec.first_position,
                 spec.name,
+                stack.switches_at if self.reads_by_layers else None,
                 before,
             )
         found += self.positions.values()

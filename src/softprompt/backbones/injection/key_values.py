@@ -1,5 +1,6 @@
 """A prompt's keys and values before an attention's own."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -126,11 +127,14 @@ def relative_columns(
     device = bias_table.weight.device
     query_at = text_positions.to(device)[:, :, None] + lengths.to(device)[:, None, None]
     column_at = torch.arange(n_prefix, device=device)[None, None, :]
-    buckets = owner._relative_position_bucket(  # type: ignore[operator]
-        column_at - query_at,
-        bidirectional=not owner.is_decoder,
-        num_buckets=owner.relative_attention_num_buckets,
-        max_distance=owner.relative_attention_max_distance,
-    )
+    bucket: Any = owner._relative_position_bucket
+    options = {
+        "bidirectional": not owner.is_decoder,
+        "num_buckets": owner.relative_attention_num_buckets,
+        "max_distance": owner.relative_attention_max_distance,
+    }
+    # UMT5's knows them by itself.
+    known = inspect.signature(bucket).parameters
+    buckets = bucket(column_at - query_at, **{name: v for name, v in options.items() if name in known})
     bias = bias_table(buckets).permute(0, 3, 1, 2)
     return bias * shifted.to(device)[:, None, None, None]

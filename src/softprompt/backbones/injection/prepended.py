@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from softprompt.backbones.attention.interface import Interception
 from softprompt.backbones.dispatch import Forward, Override, bound_arguments
 from softprompt.backbones.injection.injector import PassContext, RowTable
+from softprompt.backbones.injection.refusals import cannot_continue
 from softprompt.backbones.inspection import Stack
 from softprompt.errors import BackboneError, PromptError
 
@@ -145,6 +146,9 @@ class PrependedInjector:
     # -- inputs ----------------------------------------------------------------------------------
 
     def _grown(self, context: PassContext, given: dict[str, Any]) -> dict[str, Any]:
+        cache = given.get("past_key_values")
+        if cache is not None and cache.get_seq_length() > 0:
+            raise cannot_continue(type(self.encoder.module).__name__)
         embeds = given.get("inputs_embeds")
         if embeds is None:
             embeds = self.encoder.module.get_input_embeddings()(given["input_ids"])  # type: ignore[operator]

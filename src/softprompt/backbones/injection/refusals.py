@@ -19,7 +19,7 @@ def own_threads(name: str) -> BackboneError:
     """A call that leaves the caller's thread."""
     return BackboneError(
         "prompted",
-        f"continuous batching of {name}, which runs in its own thread and packs several texts into a row",
+        f"continuous batching of {name}, which packs texts together in a thread of its own",
         "calls that run under this session's prompts",
         "call prompted.generate(...) with a batch (rows=... gives each row its prompt), or leave the session",
     )
@@ -43,4 +43,24 @@ def no_gradient(name: str) -> BackboneError:
         f"a pass of {name} whose output has no gradient to the prompt",
         "layers that pass gradients on",
         "load the weights in a way that has a backward pass; for a pass without training use torch.no_grad()",
+    )
+
+
+def not_in_a_graph(name: str) -> BackboneError:
+    """A prompt in a graph that cannot be left."""
+    return BackboneError(
+        "prompted",
+        f"layers of {name} that were compiled as one graph without any break (fullgraph=True)",
+        "graphs that can be left where a prompt enters",
+        "compile without fullgraph=True, or use a model that is not compiled",
+    )
+
+
+def cannot_continue(name: str) -> BackboneError:
+    """The error of soft tokens in an input that goes on from a cache."""
+    return BackboneError(
+        "prompted",
+        f"soft tokens before the text of {name}, which reads both ways, and a cache to go on from",
+        "each pass to read the whole text, or a prompt of key/values",
+        "use prefix_tuning, or generate with use_cache=False",
     )

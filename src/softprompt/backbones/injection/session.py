@@ -15,6 +15,7 @@ from softprompt.backbones.attention import (
     intercept,
     intercepting,
     interception,
+    may_act,
     without_plans,
 )
 from softprompt.backbones.dispatch import (
@@ -126,6 +127,8 @@ class Session:
             stack.enter_context(without_plans(input_weight(model_map).device))
             if model_map.vision is not None:
                 stack.enter_context(unmasked(model_map.model))
+            may_act(1)
+            stack.callback(may_act, -1)
             for module in model_map.entries:
                 stand(module, "forward", guard)
                 stack.callback(step_off, module, "forward")
@@ -166,7 +169,10 @@ class Session:
         whole = entry.module in (self.model_map.model, self.model_map.model.base_model)
         with self.call(generating) as call:
             learns = whole and not generating and torch.is_grad_enabled() and call.lowered.learns
-            yield self._check_gradient if learns else _nothing
+            try:
+                yield self._check_gradient if learns else _nothing
+            except torch._dynamo.exc.Unsupported as error:
+                raise refusals.not_in_a_graph(self.model_map.spec.name) from error
 
     @contextmanager
     def call(self, generating: bool = False) -> Iterator[PassContext]:

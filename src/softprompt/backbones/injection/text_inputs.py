@@ -121,6 +121,8 @@ class PositionInjector:
         max_positions: longest input of the backbone in tokens, or None.
         first_position: what the family's own `position_ids` begin with.
         name: of the backbone, for errors.
+        switches_at: positions beyond which the rotary table is another one for all of them, if prompts hold
+            key/values that were made with the first.
         columns_before: how many soft tokens stand in the input before the text in a call, if any.
 
     Raises:
@@ -135,6 +137,7 @@ class PositionInjector:
         max_positions: int | None,
         first_position: int,
         name: str,
+        switches_at: int | None = None,
         columns_before: Callable[[PassContext], int] | None = None,
     ):
         self.stack = stack
@@ -143,6 +146,7 @@ class PositionInjector:
         self.max_positions = max_positions
         self.first_position = first_position
         self.name = name
+        self.switches_at = switches_at
         self.columns_before = columns_before
         if stack.numbering == "unknown" and longest > 0:
             raise BackboneError(
@@ -228,6 +232,14 @@ class PositionInjector:
                 f"{text_len} tokens of text and a prompt of {self.longest}",
                 f"at most {self.max_positions} tokens together, as many as {self.name} has positions",
                 "shorten the text or the prompt",
+            )
+        if self.switches_at is not None and self.longest + text_len > self.switches_at:
+            raise BackboneError(
+                "prompted",
+                f"{text_len} tokens of text behind {self.longest} soft ones",
+                f"at most {self.switches_at} together: beyond that {self.name} has another rotary table for "
+                "all positions, and the soft tokens were read with the first",
+                "shorten the text, or use prefix_tuning",
             )
 
 

@@ -4,11 +4,11 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.attention.interface import AttentionCall
-from softprompt.backbones.attention.mask import is_causal
 from softprompt.backbones.inspection.probe import ENCODER_LEN, Recording
 from softprompt.prompts.placements import AttentionShape
 
@@ -62,7 +62,18 @@ def text_module(model: PreTrainedModel, attentions: Sequence[AttentionSite]) -> 
 
 def _site(model: PreTrainedModel, call: AttentionCall) -> str:
     if not model.config.is_encoder_decoder:
-        return "decoder" if is_causal(call.module, call.kwargs) else "encoder"
+        return "decoder" if _is_causal(call) else "encoder"
     if call.query.shape[2] == ENCODER_LEN:
         return "encoder"
     return "cross" if call.key.shape[2] == ENCODER_LEN else "decoder"
+
+
+def _is_causal(call: AttentionCall) -> bool:
+    """Whether an attention reads from left to right: by its mask where that says so, else by its own word."""
+    said = call.kwargs.get("is_causal")
+    said = getattr(call.module, "is_causal", None) if said is None else said
+    mask = call.mask
+    if said is None and isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[-1] > 1:
+        first = mask[0, 0, 0]  # of the first token, also where all have the same
+        return not bool(first[1] if mask.dtype == torch.bool else first[1] == first[0])
+    return True if said is None else bool(said)

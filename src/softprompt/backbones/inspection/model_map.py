@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -15,6 +16,7 @@ from softprompt.backbones.inspection.probe import record
 from softprompt.backbones.inspection.spec import BackboneSpec, describe
 from softprompt.backbones.inspection.stacks import Stack, find_stacks
 from softprompt.backbones.inspection.vision import Vision
+from softprompt.errors import BackboneError, SoftpromptError
 from softprompt.prompts.inserts import LayerLinears
 
 
@@ -91,7 +93,19 @@ def inspect_model(model: PreTrainedModel, name: str, size: tuple[int, int] | Non
     Raises:
         BackboneError: a model that prompts cannot work in.
     """
-    recording = record(model, size)
+    try:
+        recording = record(model, size)
+    except (SoftpromptError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise BackboneError(
+            "backbone",
+            f"{name} ({model.config.model_type}), which does not read two tokens, or a picture, alone "
+            f"({type(error).__name__}: {reason})",
+            "a model that reads texts or pictures without anything else",
+            "load the part of it that does",
+        ) from error
     attentions = attention_sites(model, recording)
     pictures = reads_pictures(model)
     stacks = {} if pictures else find_stacks(model, attentions)

@@ -97,7 +97,10 @@ def record(model: PreTrainedModel, size: tuple[int, int] | None = None) -> Recor
         finally:
             for handle in handles:
                 handle.remove()
-    recording.output = recording.gave.get(model.base_model, output)
+    recording.output = recording.gave.get(model.base_model)
+    if recording.output is None:  # some call a part of their base model directly
+        with eval_mode(model):
+            recording.output = run(model, size, base=True)
     logits = getattr(output, "logits", None)
     recording.logits = logits if isinstance(logits, Tensor) else None
     return recording

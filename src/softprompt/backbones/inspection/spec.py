@@ -15,6 +15,7 @@ from softprompt.backbones.inspection.probe import Recording
 from softprompt.backbones.inspection.recognition import out_of_reach, record
 from softprompt.backbones.inspection.stacks import PositionTable, Stack, position_table
 from softprompt.backbones.loading.quantization import is_packed, numbers
+from softprompt.errors import BackboneError
 from softprompt.store.card import BackboneCard, BackboneRecord
 
 _SAMPLES = 1024
@@ -78,7 +79,9 @@ def describe(
         recording: of one pass.
         stacks: what takes its texts.
     """
-    facts = _of_pictures(model, recording) if reads_pictures(model) else _of_texts(model, recording, stacks)
+    facts = (
+        _of_pictures(model, recording) if reads_pictures(model) else _of_texts(model, name, recording, stacks)
+    )
     parameters = list(model.parameters())
     return BackboneSpec(
         name=name,
@@ -114,11 +117,20 @@ def described_again(model: PreTrainedModel, spec: BackboneSpec) -> BackboneSpec:
     )
 
 
-def _of_texts(model: PreTrainedModel, recording: Recording, stacks: Mapping[str, Stack]) -> dict[str, Any]:
+def _of_texts(
+    model: PreTrainedModel, name: str, recording: Recording, stacks: Mapping[str, Stack]
+) -> dict[str, Any]:
     vocab, hidden = word_embeddings(model).shape
     encodes = bool(model.config.is_encoder_decoder)
     output = recording.output
-    states = output.encoder_last_hidden_state if encodes else output.last_hidden_state
+    states = getattr(output, "encoder_last_hidden_state" if encodes else "last_hidden_state", None)
+    if states is None:
+        raise BackboneError(
+            "backbone",
+            f"{name} ({model.config.model_type}), whose base model does not give its last states",
+            "a base model, with an encoder and a decoder where its configuration says so",
+            "load the part of it that reads texts",
+        )
     table = position_table(model, recording)
     return {
         "reads": "texts",

@@ -1,0 +1,94 @@
+"""Whether soft tokens may go through a decoder's layers alone, before any text.
+
+They become key/values there, which is exact where tokens meet in attention and nowhere else. State-space
+layers, linear attention, convolutions and token shifts would carry something from the soft tokens to the text
+that no key/value holds. Which families have such layers is not listed but tried, once for a backbone.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from softprompt.backbones.dispatch import Gate
+from softprompt.backbones.injection.lowering import input_weight
+from softprompt.backbones.injection.session import Session
+from softprompt.backbones.inspection import ModelMap, eval_mode
+from softprompt.errors import BackboneError, SoftpromptError
+from softprompt.prompts.prompt import Prompt
+
+N_SOFT, N_TEXT = 2, 2
+
+
+def why_not(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]) -> str | None:
+    """Why soft tokens cannot go through the layers of a decoder alone; None where they can.
+
+    Two soft tokens and two of text are read in both ways: as one input, and the soft tokens first. That is
+    three passes over four tokens at most, about as much as loading a model costs beside reading its file.
+
+    Args:
+        model_map: of the backbone.
+        gate: of the backbone.
+        make: gives soft tokens, by their number.
+    """
+    model = model_map.model
+    if any(hasattr(module, "rope_deltas") for module in model.modules()):
+        return "which keeps a text's position from one call to the next (rope_deltas)"
+    if model_map.stacks["decoder"].numbering == "unknown":
+        return None  # how positions would go on behind the soft tokens is not known
+    try:
+        with torch.no_grad(), _quiet(model):
+            return _compared(model_map, gate, make(N_SOFT))
+    except (SoftpromptError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        return f"which does not take input embeddings as it takes tokens ({type(error).__name__}: {reason})"
+
+
+def refuse(model_map: ModelMap, why: str) -> BackboneError:
+    """The error of soft tokens on such a backbone."""
+    return BackboneError(
+        "prompted",
+        f"soft tokens before the text of {model_map.spec.name} ({model_map.spec.family}), {why}",
+        "a decoder whose tokens meet in attention alone",
+        "use prefix_tuning or p_tuning_v2, which put key/values into its attentions",
+    )
+
+
+def _compared(model_map: ModelMap, gate: Gate, soft: Prompt) -> str | None:
+    model = model_map.model
+    weight = input_weight(model_map)
+    vocab = min(len(weight), model_map.spec.vocab)
+    text = torch.tensor([[vocab // 3, vocab // 2]], device=weight.device)
+    with Session(model_map, gate, [soft], None) as session, session.call():
+        apart: Tensor = model.base_model(input_ids=text, use_cache=False).last_hidden_state
+    with gate.turn(alone=False), gate.calling(None):
+        placed = soft()
+        assert not isinstance(placed, tuple)
+        embeds = torch.cat([placed.vectors.to(weight)[None], model.get_input_embeddings()(text)], dim=1)
+        kept = embeds.clone()
+        mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
+        output = model.base_model(inputs_embeds=embeds, attention_mask=mask, use_cache=False)
+    if not torch.equal(embeds, kept):
+        return "which changes the input embeddings that it is given in place"
+    whole: Tensor = output.last_hidden_state[:, -N_TEXT:]
+    # The median of the tokens: one of them may be sent to another expert by rounding alone.
+    differs = ((apart - whole).float().norm(dim=-1) / whole.float().norm(dim=-1)).median().item()
+    if differs > max(0.02, torch.finfo(whole.dtype).eps ** 0.5):
+        return (
+            "whose tokens also meet outside attention (state-space, linear attention, convolution or token "
+            f"shift; {differs:.0%} of its states differ)"
+        )
+    return None
+
+
+@contextmanager
+def _quiet(model: nn.Module) -> Iterator[None]:
+    """Within this context nothing is dropped."""
+    if not any(module.training for module in model.modules()):
+        yield
+        return
+    with eval_mode(model):
+        yield

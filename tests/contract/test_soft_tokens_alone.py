@@ -1,0 +1,213 @@
+"""Soft tokens go through a decoder's layers before any text; where that is not the same, they are refused."""
+
+import pytest
+import torch
+from transformers import (
+    GemmaConfig,
+    Lfm2Config,
+    Lfm2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PaliGemmaConfig,
+    PaliGemmaForConditionalGeneration,
+    Phi3Config,
+    Phi3ForCausalLM,
+    PreTrainedModel,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+    RecurrentGemmaConfig,
+    RecurrentGemmaForCausalLM,
+    SiglipVisionConfig,
+)
+
+import softprompt
+from softprompt.backbones.backbone import Backbone
+from softprompt.errors import BackboneError
+from support.prompts import close, random_prefix, soft_tokens
+from support.references import logits_by_hand
+from support.tiny import DECODERS, ids, tiny_backbone
+
+_ROPE = {
+    "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "bos_token_id": 0, "eos_token_id": 1,
+    "pad_token_id": 0, "max_position_embeddings": 128,
+}  # fmt: skip
+SWITCHES_AT = 16
+
+
+def random_weights(model: PreTrainedModel) -> PreTrainedModel:
+    """Weights large enough for every part to matter."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1 and "A_log" not in name:
+                parameter.normal_(0, 0.4 if "conv" in name else 0.15)
+    return model.eval()
+
+
+def convolving() -> PreTrainedModel:
+    kinds = ["conv", "full_attention", "full_attention"]
+    return random_weights(Lfm2ForCausalLM(Lfm2Config(**_ROPE, layer_types=kinds)))
+
+
+def recurrent() -> PreTrainedModel:
+    shape = {k: v for k, v in _ROPE.items() if k not in ("num_key_value_heads", "max_position_embeddings")}
+    config = RecurrentGemmaConfig(**shape, lru_width=32, attention_window_size=64)
+    return random_weights(RecurrentGemmaForCausalLM(config))
+
+
+def picture_text() -> PreTrainedModel:
+    rope = {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 10000.0}
+    config = Qwen2VLConfig(
+        text_config={**_ROPE, "rope_scaling": rope},
+        vision_config={
+            "depth": 1, "embed_dim": 32, "hidden_size": 32, "num_heads": 4, "mlp_ratio": 2, "patch_size": 8,
+            "spatial_merge_size": 1, "temporal_patch_size": 1, "in_channels": 3,
+        },
+        image_token_id=60, video_token_id=61, vision_start_token_id=62, vision_end_token_id=63,
+    )  # fmt: skip
+    return random_weights(Qwen2VLForConditionalGeneration(config))
+
+
+def dynamic() -> PreTrainedModel:
+    scaling = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
+    shape = {**_ROPE, "max_position_embeddings": SWITCHES_AT}
+    return random_weights(LlamaForCausalLM(LlamaConfig(**shape, rope_scaling=scaling)))
+
+
+def long() -> PreTrainedModel:
+    scaling = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [3.0] * 4}
+    scaling |= {"rope_theta": 10000.0, "factor": 8.0}
+    config = Phi3Config(**_ROPE, rope_scaling=scaling, original_max_position_embeddings=SWITCHES_AT)
+    return random_weights(Phi3ForCausalLM(config))
+
+
+@pytest.mark.parametrize("make", [convolving, recurrent])
+def test_tokens_that_also_meet_outside_attention(make):
+    backbone = softprompt.load_backbone(make())
+    x = ids(2, 5)
+    message = r"soft tokens before the text .* whose tokens also meet outside attention .* use prefix_tuning"
+    for prompts in (soft_tokens(backbone), [random_prefix(backbone), soft_tokens(backbone)]):
+        with pytest.raises(BackboneError, match=message), backbone.prompted(prompts):
+            pass
+    with torch.no_grad(), backbone.prompted(random_prefix(backbone)) as prompted:
+        assert prompted(x).logits.isfinite().all()
+    assert "forward" not in vars(backbone.model)
+
+
+def test_a_model_that_keeps_positions_between_calls():
+    backbone = softprompt.load_backbone(picture_text())
+    refused = pytest.raises(BackboneError, match=r"keeps a text's position from one call to the next")
+    with refused, backbone.prompted(soft_tokens(backbone)):
+        pass
+    alone = softprompt.load_backbone(backbone.model.model.language_model)
+    with alone.prompted(soft_tokens(alone)) as prompted:  # that part keeps nothing
+        assert prompted(ids(2, 5)).last_hidden_state.isfinite().all()
+
+
+def test_a_model_that_changes_its_inputs_in_place():
+    backbone = tiny_backbone("llama")
+    prompt = soft_tokens(backbone)
+    before = {name: tensor.clone() for name, tensor in prompt.state_dict().items()}
+    stack = backbone.model.model
+    stock = stack.forward
+
+    def scaling(input_ids=None, inputs_embeds=None, **kwargs):
+        embeds = stack.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
+        return stock(inputs_embeds=embeds.mul_(2.0), **kwargs)
+
+    stack.forward = scaling
+    try:
+        refused = pytest.raises(BackboneError, match=r"changes the input embeddings .* in place")
+        with refused, backbone.prompted(prompt):
+            pass
+    finally:
+        del stack.forward
+    assert all(torch.equal(tensor, before[name]) for name, tensor in prompt.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("family", DECODERS)
+def test_rounding_is_no_reason(family, dtype):
+    backbone = tiny_backbone(family)
+    backbone.model.to(dtype)
+    with torch.no_grad(), backbone.prompted(soft_tokens(backbone)) as prompted:
+        assert prompted(ids(1, 4)).logits.isfinite().all()
+
+
+def test_the_two_ways_are_compared_once():
+    backbone = tiny_backbone("llama")
+    passes: list[int] = []
+    backbone.model.model.embed_tokens.register_forward_hook(lambda *_: passes.append(1))
+    for expected in (3, 0, 0):  # the words of the size of random ones, and of both ways
+        prompt = soft_tokens(backbone)
+        passes.clear()
+        with backbone.prompted(prompt):
+            assert len(passes) == expected
+
+
+@pytest.mark.parametrize("make", [dynamic, long])
+def test_rotary_tables_that_switch_by_length(make):
+    backbone: Backbone = softprompt.load_backbone(make())
+    soft, prefix = soft_tokens(backbone, 4), random_prefix(backbone, 4)
+    short, too_long = ids(1, SWITCHES_AT - 4), ids(1, SWITCHES_AT - 3)
+    message = rf"at most {SWITCHES_AT} together: beyond that .* another rotary table"
+    options = {"do_sample": False, "eos_token_id": None}
+    with torch.no_grad(), backbone.prompted(soft) as prompted:
+        close(prompted(short).logits, logits_by_hand(soft, short, model=make()))
+        for call in (
+            lambda: prompted(too_long),
+            lambda: prompted.generate(short[:, :8], max_new_tokens=6, **options),
+            lambda: prompted.generate(short, max_length=len(short[0]) + 2, **options),
+        ):
+            with pytest.raises(BackboneError, match=message):
+                call()
+        text = prompted.generate(short[:, :8], max_new_tokens=5, **options)
+    for n in range(8, 13):
+        nearest = logits_by_hand(soft, text[:, :n], model=make())[:, -1].argmax(-1)
+        assert text[0, n] == nearest
+    with torch.no_grad(), backbone.prompted(prefix) as prompted:  # its key/values are numbers like any others
+        close(prompted(too_long).logits, logits_by_hand(prefix, too_long, model=make()))
+
+
+def test_soft_tokens_before_a_text_that_is_read_both_ways_and_continued():
+    vision = SiglipVisionConfig(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4, image_size=16,
+        patch_size=8, vision_use_head=False,
+    )  # fmt: skip
+    shape = {**_ROPE, "num_key_value_heads": 1, "head_dim": 8}
+    config = PaliGemmaConfig(
+        vision_config=vision, text_config=GemmaConfig(**shape), image_token_index=60, projection_dim=32,
+        hidden_size=32,
+    )  # fmt: skip
+    backbone = softprompt.load_backbone(random_weights(PaliGemmaForConditionalGeneration(config)))
+    x = ids(2, 5).clamp(3, 50)
+    message = r"soft tokens before the text of .*, which reads both ways, and a cache to go on from"
+    with torch.no_grad(), backbone.prompted(soft_tokens(backbone)) as prompted:
+        output = prompted(input_ids=x, use_cache=True)
+        with pytest.raises(BackboneError, match=message):
+            prompted.generate(x, max_new_tokens=3)
+        with pytest.raises(BackboneError, match=message):
+            prompted(input_ids=x[:, :1], past_key_values=output.past_key_values)
+
+
+def test_learned_tables_end_and_rotary_ones_do_not():
+    learned, rotary = tiny_backbone("gpt2"), tiny_backbone("llama")
+    x = ids(1, 100)
+    options = {"max_new_tokens": 30, "do_sample": False, "eos_token_id": None}
+    for backbone in (learned, rotary):
+        for prompt in (random_prefix(backbone, 4), soft_tokens(backbone, 4)):
+            begun: list[int] = []
+            handle = backbone.model.lm_head.register_forward_hook(lambda *_, begun=begun: begun.append(1))
+            with torch.no_grad(), backbone.prompted(prompt) as prompted:
+                if backbone is learned:
+                    with pytest.raises(BackboneError, match=r"at most 128 together"):
+                        prompted.generate(x, **options)
+                    assert not begun
+                    text = prompted.generate(x, **{**options, "max_new_tokens": 25})
+                    assert text.shape == (1, 125)
+                    with pytest.raises(BackboneError, match=r"at most 128 together"):
+                        prompted(ids(1, 125))
+                else:
+                    assert prompted.generate(x, **options).shape == (1, 130)
+            handle.remove()
