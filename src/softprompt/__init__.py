@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "load_backbone": "softprompt.backbones.load",
     "Backbone": "softprompt.backbones.backbone",
+    "PromptedModel": "softprompt.backbones.prompted_model",
     "class_attention": "softprompt.backbones.attention_maps",
     "prefix_tuning": "softprompt.prompts.methods",
     "prompt_tuning": "softprompt.prompts.methods",
@@ -31,6 +32,7 @@ _PUBLIC = {
 __all__ = [
     "Backbone",
     "Prompt",
+    "PromptedModel",
     "__version__",
     "adapter",
     "class_attention",
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from softprompt.backbones.attention_maps import class_attention
     from softprompt.backbones.backbone import Backbone
     from softprompt.backbones.load import load_backbone
+    from softprompt.backbones.prompted_model import PromptedModel
     from softprompt.prompts.adapters import adapter, lora
     from softprompt.prompts.cloze import null_prompt, p_tuning
     from softprompt.prompts.heads import head
