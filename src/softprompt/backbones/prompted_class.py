@@ -24,7 +24,7 @@ class PromptedPart:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The part's own call, under the prompt."""
-        return self.owner.run(self.module, *args, **kwargs)
+        return self.owner.learn(self.module, *args, **kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The same."""
@@ -74,7 +74,8 @@ def class_for(kind: type["PromptedModel"], model_class: type, headed: bool) -> t
     if headed:
         # The head's loss is a mean over its targets; nothing of the model's own loss goes for it.
         body |= {"accepts_loss_kwargs": False, "loss_type": None}
-    return type(kind)(kind.__name__ if headed else model_class.__name__, (kind,), body)
+    make: Any = type(kind)
+    return make(kind.__name__ if headed else model_class.__name__, (kind,), body)
 
 
 def _with_labels(signature: inspect.Signature) -> inspect.Signature:

@@ -75,7 +75,7 @@ def read_head(model: "PromptedModel", args: tuple[Any, ...], kwargs: dict[str, A
             "tensors to read",
             "leave it out",
         )
-    states, mask = model.run(_states, model, given)
+    states, mask = model.learn(_states, model, given)
     outputs = head(states, mask)
     loss = None if labels is None else LOSSES[kind](outputs, labels.to(outputs.device))
     return SequenceClassifierOutput(loss=loss, logits=outputs)  # type: ignore[arg-type]

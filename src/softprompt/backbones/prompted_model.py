@@ -120,7 +120,7 @@ class PromptedModel(nn.Module):
                 "a model with one, or a prompt with a head",
                 "build the prompt with head=softprompt.head(...), or compute the loss from last_hidden_state",
             )
-        return self.run(self.backbone.model, *args, **kwargs)
+        return self.learn(self.backbone.model, *args, **kwargs)
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         """The frozen model's own `generate`, under the prompt."""
@@ -141,6 +141,22 @@ class PromptedModel(nn.Module):
         with self.prompted() as view:
             return function(*args, **kwargs) if view is None else view.run(function, *args, **kwargs)
 
+    def learn(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """As `run`, for one pass: while this module is in training, activations are recomputed if that is on.
+
+        Args:
+            function: called in this thread.
+            args: its arguments.
+            kwargs: its keywords.
+
+        Raises:
+            BackboneError: inside a session of other prompts.
+        """
+        with ExitStack() as stack:
+            if self.training and torch.is_grad_enabled() and self.is_activation_checkpointing:
+                stack.enter_context(layers_in_training(self.backbone.model))
+            return self.run(function, *args, **kwargs)
+
     @contextmanager
     def prompted(self) -> Iterator[PromptedView | None]:
         """A session of the backbone under the prompt; None inside one of this module's own calls.
@@ -160,13 +176,12 @@ class PromptedModel(nn.Module):
             )
         prompts = [None if i is None else self.prompts[i] for i in self._order]
         given: Any = prompts if self._several else prompts[0]
-        with ExitStack() as stack:
-            if self.training and torch.is_grad_enabled() and active(self.backbone.map.checkpointable):
-                stack.enter_context(layers_in_training(self.backbone.model))
-            view = stack.enter_context(self.backbone.prompted(given, self.rows))
+        with self.backbone.prompted(given, self.rows) as view:
             token = _RUNNING.set((*_RUNNING.get(), self))
-            stack.callback(_RUNNING.reset, token)
-            yield view
+            try:
+                yield view
+            finally:
+                _RUNNING.reset(token)
 
     # -- the prompt ------------------------------------------------------------------------------
 
@@ -297,6 +312,16 @@ class PromptedModel(nn.Module):
         new = [tags] if isinstance(tags, str) else list(tags)
         self.model_tags = list(dict.fromkeys([*self.__dict__.get("model_tags", []), *new]))
 
+    @property
+    def is_activation_checkpointing(self) -> bool:
+        """Whether layers of the frozen model recompute their activations."""
+        return bool(active(self.backbone.map.checkpointable))
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """The older name of `is_activation_checkpointing`."""
+        return self.is_activation_checkpointing
+
     def activation_checkpointing_enable(
         self, activation_checkpointing_kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> None:
@@ -352,7 +377,7 @@ class PromptedModel(nn.Module):
                 "PromptedModel.to",
                 str(moved.dtype).removeprefix("torch."),
                 "float32, in which a prompt is trained whatever the model computes in",
-                "load the backbone with dtype=... to compute in another precision, or use bf16=True (autocast)",
+                "for another precision load the backbone with dtype=..., or use bf16=True (autocast)",
             )
         if moved.device != here:
             raise BackboneError(
@@ -383,10 +408,11 @@ class PromptedModel(nn.Module):
 
     def _handed(self, found: Any, name: str = "") -> Any:
         """Something of the frozen model, so that its calls run under the prompt."""
-        model = self.backbone.model
-        if isinstance(found, nn.Module) and any(found is entry for entry in self.backbone.map.entries):
+        entries = self.backbone.map.entries
+        if isinstance(found, nn.Module) and any(found is entry for entry in entries):
             return PromptedPart(self, found)
-        if getattr(found, "__self__", None) is not model or name in _WITHOUT_A_PASS:
+        bound = getattr(found, "__self__", None)
+        if name in _WITHOUT_A_PASS or not any(bound is entry for entry in entries):
             return found
         return _method(self, found)
 
