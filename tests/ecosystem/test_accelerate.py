@@ -15,8 +15,8 @@ from support.prompts import random_prefix, soft_tokens
 from support.tiny import tiny_backbone
 
 pytest.importorskip("accelerate")
-from accelerate import Accelerator  # noqa: E402
-from accelerate.state import AcceleratorState  # noqa: E402
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 
 def by_hand(backbone, prompt, autocast=False):

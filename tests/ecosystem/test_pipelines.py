@@ -12,7 +12,7 @@ from support.prompts import random_prefix, soft_tokens
 from support.tokenizer import byte_level
 
 pytest.importorskip("transformers")
-from transformers import pipeline  # noqa: E402
+from transformers import pipeline
 
 QUESTIONS = ["name : Blue", "The Mill serves food in the", "a"]
 

@@ -12,7 +12,7 @@ from support.prompts import random_prefix, soft_tokens
 from support.tiny import ids, tiny_backbone
 
 pytest.importorskip("transformers")
-from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments  # noqa: E402
+from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
 
 
 def pairs(n=4, seed=0):

@@ -67,7 +67,7 @@ def train(
 
 
 def assert_same(prompt: nn.Module, other: nn.Module, atol: float = 1e-5) -> None:
-    """Two prompts hold the same numbers; a step of AdamW is `LR` long, a thousandth of which would be seen."""
+    """Two prompts hold the same numbers; a step of AdamW is `LR` long, a fraction of which would be seen."""
     ours, theirs = list(prompt.parameters()), list(other.parameters())
     assert len(ours) == len(theirs)
     for mine, yours in zip(ours, theirs, strict=True):
