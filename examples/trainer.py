@@ -5,6 +5,7 @@ python examples/trainer.py
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from transformers import Trainer, TrainingArguments
 
@@ -19,7 +20,7 @@ def main(name: str = "smollm2-135m", steps: int = 6) -> list[float]:
     prompt = softprompt.prefix_tuning(backbone, 8, reparameterization=None)
     model = softprompt.PromptedModel(backbone, prompt)
     encoded = [backbone.tokenizer(text, return_tensors="pt")["input_ids"][0] for text in SENTENCES]
-    rows = [{"input_ids": ids, "labels": ids} for ids in encoded]
+    rows: Any = [{"input_ids": ids, "labels": ids} for ids in encoded]
 
     with tempfile.TemporaryDirectory() as folder:  # a real script would choose a place that stays
         arguments = TrainingArguments(

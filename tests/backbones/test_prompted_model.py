@@ -289,6 +289,7 @@ def test_a_head_answers_in_place_of_the_model(family, kind):
     text = {"input_ids": ids(3, 6), "attention_mask": torch.ones(3, 6, dtype=torch.long)}
     text["attention_mask"][1, 4:] = 0
     with backbone.prompted(prompt):
+        assert prompt.head is not None
         expected = prompt.head(backbone.read(text), text["attention_mask"])
     wanted = {
         "sequence": torch.tensor([0, 2, 1]),

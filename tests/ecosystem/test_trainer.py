@@ -204,12 +204,12 @@ def test_a_head_is_trained_with_its_prompt(family, tmp_path):
         for i, row in enumerate(ids(8, 9))
     ]
     trainer = trainer_of(PromptedModel(backbone, prompt), tmp_path, data, gradient_accumulation_steps=2)
-    trainer.eval_dataset = data
     trainer.train()
 
     def loss_of(batch):
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
         with backbone.prompted(expected):
+            assert expected.head is not None
             outputs = expected.head(backbone.read(inputs), inputs["attention_mask"])
         return torch.nn.functional.cross_entropy(outputs, batch["labels"])
 
@@ -217,7 +217,7 @@ def test_a_head_is_trained_with_its_prompt(family, tmp_path):
     assert_same(prompt, expected)
     with torch.no_grad():
         loss = loss_of(batches(data, 8, 1)[0]).item()
-    assert trainer.evaluate()["eval_loss"] == pytest.approx(loss, rel=1e-5)
+    assert trainer.evaluate(data)["eval_loss"] == pytest.approx(loss, rel=1e-5)
 
 
 def test_a_quantised_model_is_not_refused(llama, tmp_path, monkeypatch):
