@@ -21,6 +21,7 @@ endif
 # stamps: an install is repeated only when what it was made from has changed
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
+ECOSYSTEM := $(VENV)/.ecosystem-installed
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint install install-dev clean
@@ -36,7 +37,7 @@ demo: $(RUNTIME)
 
 # one thread in each of two processes: twice as fast on two cores as two threads in one
 test: export OMP_NUM_THREADS := 1
-test: lint
+test: lint $(ECOSYSTEM)
 	$(BIN)/softprompt backbones pull smollm2-135m
 	$(BIN)/pytest -q -n 2
 
@@ -63,6 +64,11 @@ $(DEV): pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@echo done > $@
 	@echo done > $(RUNTIME)
+
+# the libraries of tests/ecosystem; without them those tests are skipped by name
+$(ECOSYSTEM): pyproject.toml constraints.txt | $(DEV)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[ecosystem]"
+	@echo done > $@
 
 clean:
 	rm -rf $(VENV)

@@ -1,6 +1,7 @@
 """The examples run as they stand, here on a tiny random model."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,11 @@ def test_plain_loop(folder, capsys):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
-def test_trainer(folder):
+def test_trainer(folder, capsys):
     losses = example("trainer").main(folder, steps=6)
     assert len(losses) == 6
     assert min(losses[-3:]) < losses[0]
+    shown = re.search(r"checkpoint: ([\d,]+) bytes; evaluated: ([\d.]+)\n(.+)", capsys.readouterr().out)
+    assert shown and int(shown[1].replace(",", "")) < 200_000
+    assert float(shown[2]) < losses[0]
+    assert shown[3].startswith("The Red Barn serves")

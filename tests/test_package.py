@@ -68,9 +68,10 @@ def test_constraints_pin_every_dependency():
     assert pins["torch"] == "2.13.0"
     # names and versions only: no host, no path, no build of one platform
     assert all(re.fullmatch(r"[\w.-]+", name) for name in pins)
-    assert all(re.fullmatch(r"\d+(\.\d+)*", version) for version in pins.values())
+    assert all(re.fullmatch(r"\d+(\.\d+)*(\.post\d+)?", version) for version in pins.values())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pinned = {canonicalize_name(name): version for name, version in pins.items()}
-    for line in project["dependencies"] + project["optional-dependencies"]["dev"]:
+    optional = project["optional-dependencies"]
+    for line in project["dependencies"] + optional["dev"] + optional["ecosystem"]:
         requirement = Requirement(line)
         assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), line

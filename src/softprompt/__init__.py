@@ -17,6 +17,7 @@ _PUBLIC = {
     "TrainingError": "softprompt.errors",
     "load_backbone": "softprompt.backbones.load",
     "Backbone": "softprompt.backbones.backbone",
+    "PromptedModel": "softprompt.backbones.prompted_model",
     "class_attention": "softprompt.backbones.attention_maps",
     "prefix_tuning": "softprompt.prompts.methods",
     "prompt_tuning": "softprompt.prompts.methods",
@@ -41,6 +42,7 @@ __all__ = [
     "DataError",
     "Prompt",
     "PromptError",
+    "PromptedModel",
     "SoftpromptError",
     "TrainingError",
     "__version__",
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from softprompt.backbones.attention_maps import class_attention
     from softprompt.backbones.backbone import Backbone
     from softprompt.backbones.load import load_backbone
+    from softprompt.backbones.prompted_model import PromptedModel
     from softprompt.errors import (
         BackboneError,
         ConfigError,

@@ -316,6 +316,11 @@ class Backbone(Outputs):
         finally:
             self._cache = None
 
+    @property
+    def in_session(self) -> bool:
+        """Whether this thread or task is inside `prompted`."""
+        return self._gate.session is not None
+
     def active_rows(self, batch: int) -> list[tuple[Prompt | None, Tensor | None]]:
         """The prompts that are active now, in the order given, each with its rows of a batch.
 

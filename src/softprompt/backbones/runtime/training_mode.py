@@ -1,6 +1,6 @@
 """The frozen model's own modes while a prompt is trained."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -23,36 +23,70 @@ def training_mode(model: PreTrainedModel, dropout: bool, gradient_checkpointing:
     Raises:
         BackboneError: the family has no gradient checkpointing.
     """
-    if gradient_checkpointing and not model.supports_gradient_checkpointing:
-        raise BackboneError(
-            "gradient_checkpointing",
-            f"True for {type(model).__name__}, whose layers have none in transformers",
-            "False",
-            "use a smaller batch with more accumulation",
-        )
+    if gradient_checkpointing:
+        _check_supported(model)
     training = {module: module.training for module in model.modules()}
     checkpointed = is_checkpointed(model)
-    quiet: list[tuple[nn.Module, str, Any]] = []
     try:
         model.train(dropout)
-        if gradient_checkpointing:
-            _switch(model, "enable")({"use_reentrant": False})
-            if not dropout:
-                for module in model.modules():
-                    if isinstance(module, GradientCheckpointingLayer):
-                        module.training = True
-                        for name, value in list(vars(module).items()):
-                            if "dropout" in name and isinstance(value, float):
-                                quiet.append((module, name, value))
-                                setattr(module, name, 0.0)
+        with ExitStack() as stack:
+            if gradient_checkpointing:
+                enable_checkpointing(model)
+                if not dropout:
+                    stack.enter_context(layers_in_training(model))
+            yield
+    finally:
+        if gradient_checkpointing and not checkpointed:
+            switch_checkpointing(model, "disable")()
+        for module, flag in training.items():
+            module.training = flag
+
+
+def enable_checkpointing(
+    model: PreTrainedModel, kwargs: Mapping[str, Any] | None = None, **options: Any
+) -> None:
+    """Have the layers recompute their activations, in the kind that passes gradients to a prompt.
+
+    Args:
+        model: the frozen model.
+        kwargs: for torch's `checkpoint`.
+        options: others that transformers' own method takes.
+
+    Raises:
+        BackboneError: the family has no gradient checkpointing, or the reentrant kind is asked for.
+    """
+    _check_supported(model)
+    if (kwargs or {}).get("use_reentrant"):
+        raise BackboneError(
+            "gradient checkpointing",
+            "use_reentrant=True",
+            "use_reentrant=False, the kind that can pass gradients to a prompt",
+            "leave it out of gradient_checkpointing_kwargs, or set it to False",
+        )
+    # What transformers' trainers pass at its default, older releases do not know.
+    plain = {"every_n_layers": 1, "offload": False}
+    chosen = {name: value for name, value in options.items() if plain.get(name) != value}
+    switch_checkpointing(model, "enable")({**(kwargs or {}), "use_reentrant": False}, **chosen)
+
+
+@contextmanager
+def layers_in_training(model: PreTrainedModel) -> Iterator[None]:
+    """Set the layers that can recompute their activations, and nothing else, to training; without dropout."""
+    quiet: list[tuple[nn.Module, str, Any]] = []
+    layers = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer) and not m.training]
+    try:
+        for module in layers:
+            module.training = True
+            for name, value in list(vars(module).items()):
+                if "dropout" in name and isinstance(value, float):
+                    quiet.append((module, name, value))
+                    setattr(module, name, 0.0)
         yield
     finally:
         for module, name, value in quiet:
             setattr(module, name, value)
-        if gradient_checkpointing and not checkpointed:
-            _switch(model, "disable")()
-        for module, flag in training.items():
-            module.training = flag
+        for module in layers:
+            module.training = False
 
 
 @contextmanager
@@ -69,7 +103,18 @@ def is_checkpointed(model: nn.Module) -> bool:
     return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
 
 
-def _switch(model: PreTrainedModel, what: str) -> Callable[..., None]:
+def _check_supported(model: PreTrainedModel) -> None:
+    if not model.supports_gradient_checkpointing:
+        raise BackboneError(
+            "gradient_checkpointing",
+            f"True for {type(model).__name__}, whose layers have none in transformers",
+            "False",
+            "use a smaller batch with more accumulation",
+        )
+
+
+def switch_checkpointing(model: PreTrainedModel, what: str) -> Callable[..., None]:
+    """transformers' method that turns checkpointing on (`enable`) or off (`disable`)."""
     # transformers 5.2x renamed it; the older name still serves older releases.
     new, old = f"activation_checkpointing_{what}", f"gradient_checkpointing_{what}"
     return getattr(model, new if hasattr(model, new) else old)
