@@ -19,7 +19,7 @@ from frozen import BACKBONES
 from torch import Tensor
 
 import softprompt
-from softprompt.backbones.backbone import Backbone
+from softprompt.backbones import Backbone
 from softprompt.config import DataSettings, DecodingSettings, GenerationSettings
 from softprompt.data import load
 from softprompt.prompts.prompt import Prompt

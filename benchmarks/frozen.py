@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 import softprompt
-from softprompt.backbones.backbone import Backbone
+from softprompt.backbones import Backbone
 
 VOCABULARY = 49_152
 """Of SmolLM2's tokenizer, and so of everything that stands in for it."""

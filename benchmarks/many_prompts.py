@@ -21,7 +21,7 @@ from frozen import BACKBONES
 from torch import nn
 
 import softprompt
-from softprompt.backbones.backbone import Backbone
+from softprompt.backbones import Backbone
 from softprompt.config import ClassificationSettings, DecodingSettings, GenerationSettings
 from softprompt.prompts.prompt import Prompt
 from softprompt.tasks.classification import ClassificationTask

@@ -14,7 +14,7 @@ from pathlib import Path
 from common import BATCH, examples, finish
 from frozen import smollm2
 
-from softprompt.backbones.backbone import Backbone
+from softprompt.backbones import Backbone
 from softprompt.config import TrainingSettings, load_run
 from softprompt.data import load
 from softprompt.data.readers import FORMATS

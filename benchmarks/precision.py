@@ -12,7 +12,7 @@ import time
 
 import torch
 
-from softprompt.backbones.load import fast_bf16
+from softprompt.backbones import fast_bf16
 
 TOKENS, HIDDEN, INNER = 1000, 576, 1536
 

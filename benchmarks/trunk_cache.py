@@ -33,9 +33,9 @@ from common import (
 )
 
 import softprompt
+from softprompt.backbones import Backbone
 from softprompt.backbones.activation_cache import ActivationCache
 from softprompt.backbones.activation_cache.store import MemoryStates
-from softprompt.backbones.backbone import Backbone
 from softprompt.prompts.prompt import Prompt
 from softprompt.tasks.generation import GenerationTask
 from softprompt.tasks.task import Example

@@ -27,9 +27,9 @@ from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
 
 import softprompt
+from softprompt.backbones import Backbone
 from softprompt.backbones.activation_cache import ActivationCache
 from softprompt.backbones.activation_cache.store import MemoryStates
-from softprompt.backbones.backbone import Backbone
 from softprompt.prompts.prompt import Prompt
 
 LABELS = [str(i) for i in range(10)]

@@ -35,7 +35,7 @@ from common import (
 from frozen import smollm2
 
 import softprompt
-from softprompt.backbones.backbone import Backbone
+from softprompt.backbones import Backbone
 from softprompt.config import DataSettings, TrainingSettings
 from softprompt.data import load
 from softprompt.prompts.prompt import Prompt

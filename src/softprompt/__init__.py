@@ -15,10 +15,10 @@ _PUBLIC = {
     "PromptError": "softprompt.errors",
     "SoftpromptError": "softprompt.errors",
     "TrainingError": "softprompt.errors",
-    "load_backbone": "softprompt.backbones.load",
-    "Backbone": "softprompt.backbones.backbone",
-    "PromptedModel": "softprompt.backbones.prompted_model",
-    "class_attention": "softprompt.backbones.attention_maps",
+    "load_backbone": "softprompt.backbones",
+    "Backbone": "softprompt.backbones",
+    "PromptedModel": "softprompt.backbones",
+    "class_attention": "softprompt.backbones",
     "prefix_tuning": "softprompt.prompts.methods",
     "prompt_tuning": "softprompt.prompts.methods",
     "p_tuning_v2": "softprompt.prompts.methods",
@@ -75,10 +75,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from softprompt.backbones.attention_maps import class_attention
-    from softprompt.backbones.backbone import Backbone
-    from softprompt.backbones.load import load_backbone
-    from softprompt.backbones.prompted_model import PromptedModel
+    from softprompt.backbones import Backbone, PromptedModel, class_attention, load_backbone
     from softprompt.errors import (
         BackboneError,
         ConfigError,

@@ -49,7 +49,7 @@ def test_generate_in_several_forms(method):
             model.generate(x, use_cache=False, **options),
             model.generate(x, cache_implementation="static", disable_compile=True, **options),
             prompted.generate(x, num_beams=1, return_dict_in_generate=True, **options).sequences,
-            type(model).generate(model, x, **options),
+            type(model).generate(model, x, **options),  # type: ignore[attr-defined]
             x.new_tensor(model.generate(x, **options).tolist()),
         ):
             assert torch.equal(text, want)

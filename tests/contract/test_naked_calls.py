@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
@@ -190,7 +190,7 @@ def test_an_asynchronous_generator_closed_by_another_task():
     backbone = tiny_backbone("llama")
     prompt, x = make(backbone, "prefix"), ids(2, 5)
 
-    async def stream() -> Any:
+    async def stream() -> AsyncGenerator[Any, None]:
         with backbone.prompted(prompt):  # and no `no_grad`, which would stay behind in this thread
             while True:
                 yield backbone.model(x).logits.detach()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from softprompt.backbones.attention.interface import AttentionCall, answered_by, watching
+from softprompt.backbones.attention import AttentionCall, answered_by, watching
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.dispatch import Forward, overriding, standing
 from softprompt.errors import BackboneError

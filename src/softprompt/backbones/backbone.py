@@ -32,8 +32,7 @@ from softprompt.backbones.inspection import (
     tuned_tensors,
 )
 from softprompt.backbones.outputs import Outputs
-from softprompt.backbones.runtime.fsdp import shard
-from softprompt.backbones.runtime.training_mode import training_mode
+from softprompt.backbones.runtime import shard, training_mode
 from softprompt.backbones.view import PromptedView
 from softprompt.errors import BackboneError
 from softprompt.prompts.inserts import LayerLinears

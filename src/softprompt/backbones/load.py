@@ -26,9 +26,7 @@ from transformers.models.auto.modeling_auto import (
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.image_transform import ImageTransform
 from softprompt.backbones.inspection import native_size, patch_conv, reads_pictures
-from softprompt.backbones.loading import bundled
-from softprompt.backbones.loading.quantization import check_held, is_packed
-from softprompt.backbones.loading.quiet import without_bars
+from softprompt.backbones.loading import bundled, check_held, is_packed, without_bars
 from softprompt.errors import BackboneError, nearest
 
 

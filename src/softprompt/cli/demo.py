@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
     from softprompt.config import RunSettings
     from softprompt.data.records import AnyRecord
 

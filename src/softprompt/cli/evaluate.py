@@ -12,7 +12,7 @@ import typer
 from softprompt.cli.options import Overrides
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
     from softprompt.config import RunSettings
     from softprompt.data.records import AnyRecord
     from softprompt.prompts.prompt import Prompt

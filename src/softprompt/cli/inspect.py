@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
     from softprompt.prompts.prompt import Prompt
     from softprompt.store.card import HeadCard, InsertsCard, PromptCard
 
@@ -44,7 +44,7 @@ def inspect(
         n_numbers = sum(tensor.numel() for tensor in read(folder)[0].values())
         _print_size(console, n_bytes, n_numbers, card.backbone.n_parameters, card.backbone.name, None)
     else:
-        from softprompt.backbones.load import load_backbone
+        from softprompt.backbones import load_backbone
         from softprompt.prompts.loading import load_prompt
 
         stored = card.training.get("backbone", {})

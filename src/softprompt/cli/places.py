@@ -8,7 +8,7 @@ from softprompt.config import RunSettings, apply_override, load_run, parse_run
 from softprompt.errors import ConfigError, PromptError
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
     from softprompt.prompts.prompt import Prompt
     from softprompt.store.card import PromptCard
 

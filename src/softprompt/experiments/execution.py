@@ -16,7 +16,7 @@ from softprompt.training.locks import locked
 from softprompt.training.run import run
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Executor:
 
 def _changed(backbone: "Backbone") -> bool:
     """Whether a run left the backbone other than it was; the next one must not begin there."""
-    from softprompt.backbones.inspection.spec import fingerprint
+    from softprompt.backbones.inspection import fingerprint
 
     model = backbone.model
     thawed = any(parameter.requires_grad for parameter in model.parameters())

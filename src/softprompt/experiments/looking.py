@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from softprompt.backbones.attention_maps import class_attention
-from softprompt.backbones.backbone import Backbone
+from softprompt.backbones import Backbone, class_attention
 from softprompt.errors import ConfigError
 from softprompt.prompts.heads import pool_picture
 from softprompt.prompts.prompt import Prompt

@@ -18,7 +18,7 @@ from softprompt.tasks.task import ScoreRow, drawn
 from softprompt.text import Template
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
 
 _BETWEEN = "\n"
 """Stands behind every demonstration."""

@@ -17,7 +17,7 @@ from softprompt.text import Template, Verbalizer, null_template, null_verbalizer
 from softprompt.text.verbalizer import LabelTokens
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
     from softprompt.prompts.prompt import Prompt
 
 _NO_LABEL = "no label"

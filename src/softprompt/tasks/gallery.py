@@ -5,7 +5,7 @@ from collections.abc import Callable
 from PIL import Image
 from torch import Tensor
 
-from softprompt.backbones.image_transform import raw_pixels
+from softprompt.backbones import raw_pixels
 from softprompt.data.decode import decode
 from softprompt.data.records import LabelledPicture
 from softprompt.errors import DataError

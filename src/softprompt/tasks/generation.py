@@ -16,7 +16,7 @@ from softprompt.tasks.task import IGNORED, Example, ScoreRow, drawn
 from softprompt.text import Template
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
 
 
 class GenerationTask:

@@ -14,7 +14,7 @@ from softprompt.tasks.rows import in_batches
 from softprompt.tasks.task import AnyExample, ScoreRow
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
     from softprompt.prompts.prompt import Prompt
 
 

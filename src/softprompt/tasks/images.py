@@ -20,7 +20,7 @@ from softprompt.tasks.inputs import labels_tensor
 from softprompt.tasks.task import ScoreRow
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
 
 _TOP = 5
 _MOST_MISTAKES = 20

@@ -13,7 +13,7 @@ from softprompt.errors import BackboneError, ConfigError, DataError
 from softprompt.tasks.batching import pad
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
 
 
 @dataclass(frozen=True)

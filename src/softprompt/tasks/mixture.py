@@ -11,7 +11,7 @@ from softprompt.tasks.generation import GenerationTask
 from softprompt.tasks.headed import read
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from softprompt.text import Allowed, Template, allowed_ids
 from softprompt.text.words import many_word_ids
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
 
 _N_SHOWN = 10
 

@@ -15,7 +15,7 @@ from softprompt.tasks.rows import RowsExample, check_rows_fit
 from softprompt.tasks.task import drawn
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from softprompt.tasks.task import Task
 from softprompt.text import null_template
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
 
 OUTSIDE = "O"
 """The tag of words outside every entity."""

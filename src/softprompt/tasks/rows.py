@@ -9,7 +9,7 @@ from softprompt.tasks.batching import longest_first
 from softprompt.tasks.inputs import Row
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from softprompt.training.draws import best_start
 from softprompt.training.processes import Processes
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
     from softprompt.prompts.prompt import Prompt
 
 
@@ -185,7 +185,7 @@ def load(frozen: BackboneSettings, device: Any, shard: bool = False) -> "Backbon
         device: this process's.
         shard: share its layers out over the processes.
     """
-    from softprompt.backbones.load import load_backbone
+    from softprompt.backbones import load_backbone
 
     return load_backbone(
         frozen.name,

@@ -11,7 +11,7 @@ from softprompt.training.evaluation import mean_loss
 from softprompt.training.processes import Processes
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
     from softprompt.prompts.prompt import Prompt
 
 JUDGES = 32

@@ -16,7 +16,7 @@ from softprompt.training.batches import idle_passes, share
 from softprompt.training.processes import Processes
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
     from softprompt.prompts.prompt import Prompt
 
 

@@ -26,7 +26,7 @@ from softprompt.training.progress import Counter, RunProgress
 from softprompt.training.schedule import check_warmup, learning_rate
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
     from softprompt.prompts.prompt import Prompt
 
 Evaluate = Callable[["Prompt", Callable[[], None]], Mapping[str, float]]

@@ -32,7 +32,7 @@ from softprompt.training.trackers import Trackers, check_trackers
 from softprompt.training.trunk import RunTrunk
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from softprompt.backbones.runtime.fsdp import n_kept
+from softprompt.backbones.runtime import n_kept
 from softprompt.config import RunSettings
 from softprompt.data.records import AnyRecord, pairs
 from softprompt.tasks.task import ScoreRow
@@ -28,7 +28,7 @@ from softprompt.training.trackers import Trackers, check_trackers
 from softprompt.training.trunk import RunTrunk
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
     from softprompt.prompts.prompt import Prompt
 
 _N_SAMPLES = 5

@@ -11,7 +11,7 @@ from softprompt.errors import BackboneError, ConfigError, PromptError
 from softprompt.training.progress import RunProgress, clock
 
 if TYPE_CHECKING:
-    from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones import Backbone
     from softprompt.prompts.prompt import Prompt
 
 

@@ -63,7 +63,8 @@ class DispatchedForward:
             return self.below(*args, **kwargs)
         # A graph compiled by torch cannot ask whose call it is, so it is left here.
         if torch.compiler.is_dynamo_compiling():
-            return _run_eagerly(self, args, kwargs)
+            eagerly: Any = _run_eagerly
+            return eagerly(self, args, kwargs)
         return self._answer(args, kwargs)
 
     def _answer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -7,9 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from softprompt.backbones.attention.families import self_computed
-from softprompt.backbones.attention.interface import AttentionCall, Interception
-from softprompt.backbones.attention.prefix import attend_with_prefix
+from softprompt.backbones.attention import AttentionCall, Interception, attend_with_prefix, self_computed
 from softprompt.backbones.dispatch import Override
 from softprompt.backbones.injection.injector import PassContext
 from softprompt.backbones.inspection import AttentionSite, Stack, has_relative_bias

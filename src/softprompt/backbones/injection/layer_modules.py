@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from softprompt.backbones.attention.interface import Interception
+from softprompt.backbones.attention import Interception
 from softprompt.backbones.dispatch import Forward, Override, overriding
 from softprompt.backbones.injection.injector import PassContext, used_prompts
 from softprompt.backbones.inspection import is_linear

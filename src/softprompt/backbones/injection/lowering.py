@@ -16,8 +16,7 @@ from softprompt.backbones.attention import AttentionCall, Recorder
 from softprompt.backbones.injection.compatibility import stands_in_text
 from softprompt.backbones.injection.vision_lowering import VisualParts, VisualTables, lower_visual, tabulate
 from softprompt.backbones.inspection import AttentionSite, ModelMap, intercepted
-from softprompt.backbones.runtime.fsdp import whole_in_backward
-from softprompt.backbones.runtime.training_mode import without_checkpointing
+from softprompt.backbones.runtime import whole_in_backward, without_checkpointing
 from softprompt.prompts.placements import AttentionShape, KeyValues, SlotEmbeddings
 from softprompt.prompts.prompt import Prompt
 

@@ -6,14 +6,14 @@ decoder follows, its view of the encoder grows by them, and the model's own outp
 none does, all outputs are cut back to the text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from softprompt.backbones.attention.interface import Interception
+from softprompt.backbones.attention import Interception
 from softprompt.backbones.dispatch import Forward, Override, bound_arguments
 from softprompt.backbones.injection.injector import PassContext, RowTable
 from softprompt.backbones.injection.refusals import cannot_continue
@@ -137,7 +137,7 @@ class PrependedInjector:
         return output
 
     def _cut_encoder_outputs(self, context: PassContext, output: Any) -> Any:
-        if isinstance(output, Mapping):
+        if isinstance(output, MutableMapping):
             names = [name for name in output if name.startswith("encoder_")]
             for name in names:
                 output[name] = self.cut(context, output[name])

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import Unsupported
 
 from softprompt.backbones.attention import (
     Interception,
@@ -34,7 +35,7 @@ from softprompt.backbones.injection.lowering import LoweredPrompts, input_weight
 from softprompt.backbones.injection.stray import Stray, still_acting
 from softprompt.backbones.injection.weights import Weights, trained_weights
 from softprompt.backbones.inspection import ModelMap, unmasked
-from softprompt.backbones.runtime import checkpointing
+from softprompt.backbones.runtime import keep_context, resumed_by
 from softprompt.errors import BackboneError
 from softprompt.prompts.prompt import Prompt
 
@@ -171,7 +172,7 @@ class Session:
             learns = whole and not generating and torch.is_grad_enabled() and call.lowered.learns
             try:
                 yield self._check_gradient if learns else _nothing
-            except torch._dynamo.exc.Unsupported as error:
+            except Unsupported as error:
                 raise refusals.not_in_a_graph(self.model_map.spec.name) from error
 
     @contextmanager
@@ -269,8 +270,8 @@ class Session:
                 "layers that share one module",
                 "a module for every layer, since shared ones that run again would not know their prompts",
             )
-        checkpointing.keep_context(layers)
-        stack.enter_context(checkpointing.resumed_by(lambda: self._resumed(call)))
+        keep_context(layers)
+        stack.enter_context(resumed_by(lambda: self._resumed(call)))
 
     @contextmanager
     def _resumed(self, call: PassContext) -> Iterator[None]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Set
 
 from torch import Tensor, nn
 
-from softprompt.backbones.attention.interface import AttentionCall, Interception
+from softprompt.backbones.attention import AttentionCall, Interception
 from softprompt.errors import BackboneError
 
 

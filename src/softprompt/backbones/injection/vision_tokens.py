@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from softprompt.backbones.attention.interface import AttentionCall, Interception
+from softprompt.backbones.attention import AttentionCall, Interception
 from softprompt.backbones.dispatch import Forward, Override
 from softprompt.backbones.injection.injector import PassContext
 from softprompt.backbones.injection.vision_lowering import TokenPlan

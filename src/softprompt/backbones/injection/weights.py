@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.inspection.parameters import absent_biases
-from softprompt.backbones.loading.quantization import is_packed, is_sharded
+from softprompt.backbones.inspection import absent_biases
+from softprompt.backbones.loading import is_packed, is_sharded
 from softprompt.errors import PromptError
 from softprompt.prompts.prompt import Prompt
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.attention.interface import AttentionCall
+from softprompt.backbones.attention import AttentionCall
 from softprompt.backbones.inspection.probe import ENCODER_LEN, Recording
 from softprompt.prompts.placements import AttentionShape
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from softprompt.backbones.inspection.attention_sites import AttentionSite
 from softprompt.backbones.inspection.images import final_norms, reads_pictures, unread_modules
 from softprompt.backbones.inspection.layers import is_linear, layer_around
-from softprompt.backbones.loading.quantization import float_dtype, is_packed, is_sharded
+from softprompt.backbones.loading import float_dtype, is_packed, is_sharded
 from softprompt.config.methods import TUNE_FORMS, is_tune
 from softprompt.errors import BackboneError, PromptError
 

@@ -9,12 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.attention.families import self_computed
-from softprompt.backbones.attention.interface import (
-    AttentionCall,
-    check_kernel,
-    intercepting,
-)
+from softprompt.backbones.attention import AttentionCall, check_kernel, intercepting, self_computed
 from softprompt.backbones.dispatch import overriding, standing
 from softprompt.backbones.inspection.images import (
     native_size,

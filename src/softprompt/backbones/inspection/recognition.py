@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.loading.quantization import is_packed, is_sharded
+from softprompt.backbones.loading import is_packed, is_sharded
 from softprompt.store.card import BackboneRecord
 from softprompt.store.naming import kinds
 from softprompt.store.recognition import Held

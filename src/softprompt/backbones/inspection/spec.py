@@ -14,7 +14,7 @@ from softprompt.backbones.inspection.images import patch_conv, reads_pictures
 from softprompt.backbones.inspection.probe import Recording
 from softprompt.backbones.inspection.recognition import out_of_reach, record
 from softprompt.backbones.inspection.stacks import PositionTable, Stack, position_table
-from softprompt.backbones.loading.quantization import is_packed, numbers
+from softprompt.backbones.loading import is_packed, numbers
 from softprompt.errors import BackboneError
 from softprompt.store.card import BackboneCard, BackboneRecord
 
@@ -174,8 +174,8 @@ def _limit(stacks: Mapping[str, Stack], table: PositionTable | None) -> int | No
     """Where a learned table of positions ends; a rotary one goes on."""
     if table is not None:
         return table.n_positions
-    tables = [getattr(stack.module, "embed_positions", None) for stack in stacks.values()]
-    ends = [
+    tables: list[Any] = [getattr(stack.module, "embed_positions", None) for stack in stacks.values()]
+    ends: list[int] = [
         t.num_embeddings - t.offset
         for t in tables
         if isinstance(t, torch.nn.Embedding) and isinstance(getattr(t, "offset", None), int)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.attention.interface import AttentionCall, intercepting
+from softprompt.backbones.attention import AttentionCall, intercepting
 from softprompt.backbones.inspection.attention_sites import AttentionSite
 from softprompt.backbones.inspection.families import NORM_OUTSIDE
 from softprompt.backbones.inspection.images import patch_conv, size_options

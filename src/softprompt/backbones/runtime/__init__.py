@@ -1,0 +1,25 @@
+"""How a frozen model runs while prompts are trained: its modes, recomputed layers, layers shared out."""
+
+from softprompt.backbones.runtime.checkpointing import active, keep_context, resumed_by
+from softprompt.backbones.runtime.fsdp import n_kept, shard, whole_in_backward
+from softprompt.backbones.runtime.training_mode import (
+    enable_checkpointing,
+    layers_in_training,
+    switch_checkpointing,
+    training_mode,
+    without_checkpointing,
+)
+
+__all__ = [
+    "active",
+    "enable_checkpointing",
+    "keep_context",
+    "layers_in_training",
+    "n_kept",
+    "resumed_by",
+    "shard",
+    "switch_checkpointing",
+    "training_mode",
+    "whole_in_backward",
+    "without_checkpointing",
+]

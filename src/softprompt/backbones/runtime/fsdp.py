@@ -9,10 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.inspection.attention_sites import AttentionSite
-from softprompt.backbones.inspection.images import reads_pictures
-from softprompt.backbones.inspection.layers import layers_around
-from softprompt.backbones.loading.quantization import is_packed, is_sharded
+from softprompt.backbones.inspection import AttentionSite, layers_around, reads_pictures
+from softprompt.backbones.loading import is_packed, is_sharded
 from softprompt.errors import BackboneError
 
 LAYER_OF: "WeakKeyDictionary[nn.Module, Any]" = WeakKeyDictionary()

@@ -11,7 +11,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from softprompt.errors import PromptError
 
 if TYPE_CHECKING:
-    from softprompt.backbones.prompted_model import PromptedModel
+    from softprompt.backbones.callers.prompted_model import PromptedModel
 
 IGNORED = -100
 """The label of a token that does not count."""

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
-from softprompt.backbones.prompted_class import PromptedPart, class_for
-from softprompt.backbones.prompted_heads import read_head
-from softprompt.backbones.runtime.checkpointing import active
-from softprompt.backbones.runtime.training_mode import (
+from softprompt.backbones.callers.prompted_class import PromptedPart, class_for
+from softprompt.backbones.callers.prompted_heads import read_head
+from softprompt.backbones.runtime import (
+    active,
     enable_checkpointing,
     layers_in_training,
     switch_checkpointing,

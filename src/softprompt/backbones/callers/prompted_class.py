@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 if TYPE_CHECKING:
-    from softprompt.backbones.prompted_model import PromptedModel
+    from softprompt.backbones.callers.prompted_model import PromptedModel
 
 
 class PromptedPart:
