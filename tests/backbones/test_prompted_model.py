@@ -213,6 +213,20 @@ def test_calls_inside_other_sessions_are_refused(llama):
         PromptedModel(tiny_backbone("gpt2"), other)
 
 
+def test_what_wraps_a_model_is_no_backbone(llama):
+    for wrapper in (nn.DataParallel(tiny_model("llama")), PromptedModel(llama, None)):
+        with pytest.raises(BackboneError, match=r"expected a bundled name.*pass the model that it holds"):
+            softprompt.load_backbone(wrapper)
+
+
+@pytest.mark.parametrize("wrong", [nn.DataParallel, lambda prompt: [prompt, "folder"], lambda _: "folder"])
+def test_what_is_no_prompt_is_refused_by_name(llama, wrong):
+    given = wrong(random_prefix(llama))
+    for use in (llama.prompted, lambda prompt: PromptedModel(llama, prompt)):
+        with pytest.raises(PromptError, match="expected a prompt, None, or a list of them; load a folder"):
+            use(given)
+
+
 def test_a_logits_processor_may_call_the_model(llama):
     model = PromptedModel(llama, random_prefix(llama)).eval()
     text = ids(1, 5)

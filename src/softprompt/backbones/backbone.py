@@ -15,6 +15,7 @@ from softprompt.backbones.injection import (
     PassContext,
     Session,
     active_rows,
+    as_several,
     check_prompt,
     observe,
     prompt_of_row,
@@ -261,7 +262,7 @@ class Backbone(Outputs):
             PromptError: a prompt for another backbone, or rows that name no prompt.
             BackboneError: a layer that cannot be reached, or a session of this thread inside another.
         """
-        several = [prompts] if isinstance(prompts, Prompt) or prompts is None else list(prompts)
+        several = as_several(prompts)
         single = isinstance(prompts, Prompt) or prompts is None
         index = None if single and rows is None else prompt_of_row(several, rows)
         for prompt in several:

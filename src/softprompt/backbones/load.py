@@ -75,6 +75,13 @@ def load_backbone(
         where = model.device if device is None else device
         model = model if device is None or shard else model.to(device)  # type: ignore[arg-type]
         return _ready(_frozen(model, tokenizer, name, _form(processor), image_size), where, shard)
+    if not isinstance(name_or_path_or_model, str | Path):
+        raise BackboneError(
+            "load_backbone",
+            f"a {type(name_or_path_or_model).__name__}",
+            "a bundled name, a checkpoint folder, a hub id or a live transformers model",
+            "pass the model that it holds (DataParallel's `.module`, PromptedModel's `.backbone.model`)",
+        )
     name = str(name_or_path_or_model)
     source = _source(name)
     device = device or _best_device()

@@ -1,6 +1,11 @@
 """Prompts at work in a model: sessions, and the ways in."""
 
-from softprompt.backbones.injection.compatibility import check_prompt, prompt_of_row, stands_in_text
+from softprompt.backbones.injection.compatibility import (
+    as_several,
+    check_prompt,
+    prompt_of_row,
+    stands_in_text,
+)
 from softprompt.backbones.injection.injector import PassContext, active_rows
 from softprompt.backbones.injection.lowering import LoweredPrompts, input_weight, observe
 from softprompt.backbones.injection.reading import refuse, why_not
@@ -16,6 +21,7 @@ __all__ = [
     "Session",
     "Weights",
     "active_rows",
+    "as_several",
     "check_prompt",
     "input_weight",
     "naked_call",

@@ -1,13 +1,33 @@
 """Where a prompt enters a model, how many positions it takes there, and what is refused before that."""
 
 from collections.abc import Sequence
+from os import PathLike
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from softprompt.backbones.inspection import AttentionSite, BackboneSpec
 from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts.placements import AttentionShape
 from softprompt.prompts.prompt import Prompt
+
+
+def as_several(prompts: Prompt | None | Sequence[Prompt | None]) -> list[Prompt | None]:
+    """The prompts that a caller gave, one or several.
+
+    Raises:
+        PromptError: something that is no prompt, as a wrapped one or a folder's name.
+    """
+    given = [prompts] if prompts is None or isinstance(prompts, nn.Module | str | PathLike) else list(prompts)
+    for one in given:
+        if one is not None and not isinstance(one, Prompt):
+            raise PromptError(
+                "prompted",
+                f"a {type(one).__name__}",
+                "a prompt, None, or a list of them",
+                "load a folder with softprompt.load_prompt; give accelerate or DistributedDataParallel a "
+                "softprompt.PromptedModel(backbone, prompt) rather than the prompt, and call that",
+            )
+    return given
 
 
 def prompt_of_row(prompts: Sequence[Prompt | None], rows: Sequence[int] | Tensor | None) -> list[int]:
