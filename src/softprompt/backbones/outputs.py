@@ -38,10 +38,13 @@ class Outputs:
                 yield call
             return
         running = self.gate.call
-        if running is None and self.gate.n_open:
+        if running is not None:
+            yield running
+            return
+        if self.gate.n_open:
             raise self.gate.refusal()
         with self.gate.turn(alone=False):
-            yield running
+            yield None
 
     def look(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         """See `Backbone.look`."""

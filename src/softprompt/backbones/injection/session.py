@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -92,7 +92,10 @@ class Session:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Within this context calls are this session's, whatever thread or task it is."""
-        with self.gate.entered(self), intercepting(self._refusing_stray()):
+        # Inside a call of the same model, as guidance makes them, what acts in that call stays outside.
+        inside = self.gate.call is not None
+        others = without_overrides(self.model_map.model.modules()) if inside else nullcontext()
+        with others, self.gate.entered(self), intercepting(self._refusing_stray()):
             yield
 
     def _refusing_stray(self) -> Stray:
@@ -146,6 +149,13 @@ class Session:
 
     def answer(self, entry: DispatchedForward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """An outermost call at one of the model's entries."""
+        if torch.compiler.is_exporting():
+            raise BackboneError(
+                "prompted",
+                f"torch.export of {self.model_map.spec.name} inside a session, of which no graph can know",
+                "a model that runs as it is",
+                "export outside of sessions, or trace with torch.jit.trace under torch.no_grad()",
+            )
         generating = entry.name == "generate"
         if generating:
             generation.check(self.injectors, self.rows, args, kwargs)
