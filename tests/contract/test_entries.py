@@ -1,5 +1,6 @@
 """Every way to call a model gives the same numbers under a prompt, or a refusal with its reason."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -123,19 +124,45 @@ def test_the_model_called_from_inside_its_generation_has_the_prompt_too():
     close(contrasts.kept[1], logits_by_hand(prompt, text[:, :-1])[:, -1])
 
 
-def test_another_sessions_view_inside_a_generation():
-    """Guidance against the bare model: a session opened before, called from inside."""
+@pytest.mark.parametrize("method", METHODS)
+def test_views_called_inside_a_generation(method):
+    """Guidance: the same session's view, and one of another session, called for every new token."""
     backbone = tiny_backbone("llama")
-    prompt, x = make(backbone, "prefix"), ids(1, 5)
-    kept: list[torch.Tensor] = []
-    with backbone.prompted(prompt) as outer, torch.no_grad():
+    prompt, other, x = make(backbone, method), make(backbone, "prefix", seed=9), ids(1, 5)
+    options: dict[str, Any] = {"max_new_tokens": 3, "do_sample": False, "eos_token_id": None}
+    opened, done, views = threading.Event(), threading.Event(), []
 
-        def contrast(input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-            kept.append(outer(input_ids).logits[:, -1])
-            return scores
+    def hold() -> None:
+        with backbone.prompted(other) as theirs:
+            views.append(theirs)
+            opened.set()
+            assert done.wait(60)
 
-        backbone.model.generate(x, max_new_tokens=1, do_sample=False, logits_processor=[contrast])
-    close(kept[0], logits_by_hand(prompt, x)[:, -1])
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert opened.wait(60)
+    kept: list[tuple[torch.Tensor, ...]] = []
+    try:
+        with backbone.prompted(prompt) as prompted:
+
+            def contrast(input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+                kept.append((input_ids, prompted(input_ids).logits, views[0](input_ids).logits))
+                return scores
+
+            if method == "weights":
+                with pytest.raises(BackboneError, match=r"a view called inside another call"):
+                    prompted.generate(x, **options, logits_processor=[contrast])
+            else:
+                text = prompted.generate(x, **options, logits_processor=[contrast])
+                assert torch.equal(text, generated_by_hand(prompt, x, 3))
+            assert torch.equal(prompted.generate(x, **options), generated_by_hand(prompt, x, 3))
+    finally:
+        done.set()
+        holder.join()
+    for read, own, theirs in kept:
+        close(own, logits_by_hand(prompt, read))
+        close(theirs, logits_by_hand(other, read))
+    assert len(kept) == (0 if method == "weights" else 3)
 
 
 def test_continuous_batching_is_refused_by_name():
@@ -154,7 +181,7 @@ def test_continuous_batching_is_refused_by_name():
 def test_a_model_that_peft_wraps(method):
     peft = pytest.importorskip("peft")
     backbone = tiny_backbone("llama")
-    config = peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=True, task_type="CAUSAL_LM")
+    config = peft.LoraConfig(r=2, target_modules=["o_proj"], init_lora_weights=True, task_type="CAUSAL_LM")
     wrapped = peft.get_peft_model(backbone.model, config)  # begins as nothing
     prompt, x = make(softprompt.load_backbone(tiny_model("llama")), method), ids(2, 5)
     with torch.no_grad(), backbone.prompted(prompt):
@@ -174,3 +201,11 @@ def test_a_prompt_without_anything_changes_nothing():
             with backbone.prompted(nothing) as prompted:
                 assert torch.equal(backbone.model(x).logits, want)
                 assert torch.equal(prompted(x).logits, want)
+
+
+def test_exporting_inside_a_session_is_refused():
+    backbone = tiny_backbone("llama")
+    x = ids(2, 5)
+    refused = pytest.raises(BackboneError, match=r"torch\.export of .* inside a session")
+    with torch.no_grad(), backbone.prompted(make(backbone, "prefix")), refused:
+        torch.export.export(backbone.model, (x,), {"use_cache": False}, strict=False)

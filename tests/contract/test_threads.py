@@ -163,3 +163,25 @@ def test_checkpointed_layers_run_again_while_others_lay_their_weights():
         for _ in range(5):
             for got, want in zip(at_once(calls), alone, strict=True):
                 assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
+
+
+def test_one_lora_that_two_threads_are_inside_of_at_once():
+    backbone = tiny_backbone("llama")
+    prompt = make(backbone, "lora")
+    texts = [ids(1, 5, seed) for seed in range(2)]
+    with torch.no_grad(), backbone.prompted(prompt):
+        alone = [backbone.model(text).logits for text in texts]
+    both = threading.Barrier(2)
+    handles = [
+        insert.layer.register_forward_pre_hook(lambda *_: both.wait(60) and None)
+        for insert in prompt.inserts.values()
+    ]
+
+    def one(text: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad(), backbone.prompted(prompt):
+            return backbone.model(text).logits
+
+    got = at_once([lambda text=text: one(text) for text in texts])
+    for handle in handles:
+        handle.remove()
+    assert all(torch.equal(a, b) for a, b in zip(got, alone, strict=True))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import softprompt
-from softprompt.backbones.runtime.training_mode import is_checkpointed
+from softprompt.backbones.runtime.modes import is_checkpointed
 from support.prompts import close, inputs_for, pad, random_prefix
 from support.tiny import DECODERS, ENCODER_DECODERS, GENERATORS, WINDOW, ids, tiny_backbone, tiny_model
 

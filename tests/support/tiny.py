@@ -213,6 +213,13 @@ def tiny_model(family: str, seed: int = 0) -> PreTrainedModel:
     return model
 
 
+def one_layer(seed: int = 0) -> PreTrainedModel:
+    """A Llama of one narrow layer, for what takes many calls or is slow by itself."""
+    torch.manual_seed(seed)
+    shape = {**_ROPE, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    return LlamaForCausalLM(LlamaConfig(**shape, initializer_range=0.3)).eval()
+
+
 def _masked_lm(family: str) -> PreTrainedModel:
     """The encoder's configuration with the head that fills blanks."""
     name = family.removesuffix("_mlm")

@@ -62,10 +62,13 @@ class Outputs:
                 yield call
             return
         running = self._gate.call
-        if running is None and self._gate.n_open:
+        if running is not None:
+            yield running
+            return
+        if self._gate.n_open:
             raise naked_call(self._gate.name)
         with self._gate.turn(alone=False):
-            yield running
+            yield None
 
     def look(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         """The last states of pictures under the active prompts, with the kind of every token.

@@ -1,6 +1,7 @@
 """Small trained modules beside a backbone's linear layers: each changes what its layer gives."""
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -105,12 +106,11 @@ class LowRank(nn.Module):
 
     def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
         """See `Insert`."""
-        given = self.layer.base_layer
-        given.output = output
+        token = _OUTPUT.set(output)
         try:
             return self.layer(inputs)
         finally:
-            given.output = None
+            _OUTPUT.reset(token)
 
     def stored(self) -> dict[str, nn.Parameter]:
         """See `Insert`: `lora_A.weight` `[rank, in]` and `lora_B.weight` `[out, rank]`."""
@@ -155,14 +155,17 @@ def peft() -> Any:
     return package
 
 
+# Of the call that runs here: several threads may run under one prompt at once.
+_OUTPUT: ContextVar[Tensor | None] = ContextVar("output", default=None)
+
+
 class _Given(nn.Linear):
     """Stands where PEFT has the frozen layer, and gives the output that is already there."""
 
-    output: Tensor | None = None
-
     def forward(self, input: Tensor) -> Tensor:
-        assert self.output is not None
-        return self.output
+        output = _OUTPUT.get()
+        assert output is not None
+        return output
 
 
 def _low_ranks(card: LoraCard, sizes: Mapping[str, tuple[int, int]], seed: int) -> list[LowRank]:

@@ -172,12 +172,13 @@ class Gate:
         # A context that was copied during a call (a checkpointed layer's, a task's) outlives the call's turn.
         outer = _TURNS.get().get(self)
         if outer is not None and outer.held:  # a call inside a call
-            if alone and not outer.alone:
+            if alone or outer.alone:
                 raise BackboneError(
                     "prompted",
-                    "a prompt with weights of its own inside a call of the same model",
-                    "calls one after the other",
-                    "let the outer call end first",
+                    f"a view called inside another call of {self.name}, where one of them has a prompt with "
+                    "weights of its own",
+                    "calls one after the other, since all that runs at once has the same weights",
+                    "let the outer call end first, or use prompts without weights",
                 )
             yield
             return

@@ -87,6 +87,10 @@ class DispatchedForward:
     def __signature__(self) -> inspect.Signature:
         return inspect.signature(self.below)
 
+    @property
+    def __code__(self) -> Any:
+        return self.below.__code__  # type: ignore[attr-defined]  # `torch.export` reads it
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "DispatchedForward":
         # A copied module is nobody's yet: what was put on the original is nothing to it.
         return _of_copy(memo.get(id(self.module), self.module), self.name)

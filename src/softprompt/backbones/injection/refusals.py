@@ -64,3 +64,13 @@ def cannot_continue(name: str) -> BackboneError:
         "each pass to read the whole text, or a prompt of key/values",
         "use prefix_tuning, or generate with use_cache=False",
     )
+
+
+def exported(name: str) -> BackboneError:
+    """An export of what a session does."""
+    return BackboneError(
+        "prompted",
+        f"torch.export of {name} inside a session, of which no graph can know",
+        "a model that runs as it is",
+        "export outside of sessions, or trace with torch.jit.trace under torch.no_grad()",
+    )

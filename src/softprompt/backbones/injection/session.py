@@ -96,7 +96,10 @@ class Session:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Within this context calls are this session's, whatever thread or task it is."""
-        with self.gate.entered(self), intercepting(self._refusing_stray()):
+        # Inside a call of the same model, as guidance makes them, what acts in that call stays outside.
+        inside = self.gate.call is not None
+        others = without_overrides(self.model_map.model.modules()) if inside else nullcontext()
+        with others, self.gate.entered(self), intercepting(self._refusing_stray()):
             yield
 
     def _refusing_stray(self) -> Stray:
@@ -164,6 +167,8 @@ class Session:
         self, entry: DispatchedForward, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Iterator[Callable[[Any], None]]:
         """Within this context a call at one of the model's entries runs under the prompts."""
+        if torch.compiler.is_exporting():
+            raise refusals.exported(self.model_map.spec.name)
         generating = entry.name == "generate"
         if generating:
             generation.check(self.injectors, self.rows, args, kwargs)

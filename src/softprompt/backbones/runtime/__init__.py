@@ -2,7 +2,7 @@
 
 from softprompt.backbones.runtime.checkpointing import active, keep_context, resumed_by
 from softprompt.backbones.runtime.fsdp import n_kept, shard, whole_in_backward
-from softprompt.backbones.runtime.training_mode import (
+from softprompt.backbones.runtime.modes import (
     enable_checkpointing,
     layers_in_training,
     switch_checkpointing,
