@@ -176,7 +176,8 @@ def test_one_lora_that_two_threads_are_inside_of_at_once():
     def meet(module: Any, args: Any) -> None:
         both.wait()
 
-    handles = [insert.layer.register_forward_pre_hook(meet) for insert in prompt.inserts.values()]
+    inserts: list[Any] = list(prompt.inserts.values())
+    handles = [insert.layer.register_forward_pre_hook(meet) for insert in inserts]
 
     def one(text: torch.Tensor) -> torch.Tensor:
         with torch.no_grad(), backbone.prompted(prompt):

@@ -180,7 +180,8 @@ def _dispatcher(kernel: str, stock: AttentionFunction | None) -> AttentionFuncti
         if torch.compiler.is_dynamo_compiling():
             if not _SOMETHING_MAY_ACT:
                 return function(module, query, key, value, attention_mask, *args, **kwargs)
-            return _outside_of_graphs(attention, module, query, key, value, attention_mask, *args, **kwargs)
+            outside: AttentionFunction = _outside_of_graphs
+            return outside(attention, module, query, key, value, attention_mask, *args, **kwargs)
         # One of ours that somebody's own function is wrapped around has a newer one before it.
         if _OURS[kernel] is not attention:
             return function(module, query, key, value, attention_mask, *args, **kwargs)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import Unsupported
 
 from softprompt.backbones.attention.interface import (
     AttentionCall,
@@ -162,7 +163,7 @@ class Session:
         with self.call(generating) as call:
             try:
                 output = entry.run(args, kwargs)
-            except torch._dynamo.exc.Unsupported as error:
+            except Unsupported as error:
                 raise _not_in_a_graph(self.model_map.spec.name) from error
         whole = entry.module in (self.model_map.model, self.model_map.model.base_model)
         if whole and not generating and torch.is_grad_enabled() and call.lowered.learns:
