@@ -80,7 +80,7 @@ def test_saved_is_a_prompt_folder(llama, tmp_path):
     assert not loaded.training and model.training  # as load_prompt gives it, and as a method does
     with pytest.raises(PromptError, match="got a state_dict of other tensors"):
         model.save_pretrained(tmp_path / "a", state_dict=llama.model.state_dict())
-    with pytest.raises(PromptError, match="got safe_serialization=False; expected True: nothing is pickled"):
+    with pytest.raises(PromptError, match="got safe_serialization=False, expected True: nothing is pickled"):
         model.save_pretrained(tmp_path / "a", safe_serialization=False)
     with pytest.raises(PromptError, match="save_pretrained\\(folder\\), then huggingface_hub"):
         model.push_to_hub("somebody/something")
@@ -97,7 +97,7 @@ def test_several_prompts_and_rows(llama, tmp_path):
     assert {id(p) for p in model.parameters()} == {id(p) for one in (one, two) for p in one.parameters()}
     model(**given, labels=given["input_ids"]).loss.backward()
     assert all(p.grad is not None for p in model.parameters())
-    with pytest.raises(PromptError, match="got 2 prompts; expected one; use its `prompts`"):
+    with pytest.raises(PromptError, match=r"got 2 prompts, expected one\. Use its `prompts`"):
         model.save_pretrained(tmp_path / "saved")
     again = PromptedModel(llama, [one, one, two])
     assert len(again.prompts) == 2
@@ -114,7 +114,7 @@ def test_without_a_prompt_it_is_the_bare_model(llama):
     assert not list(model.parameters()) and not model.state_dict()
     with torch.no_grad():
         assert torch.equal(model(**given).logits, llama.model(**given).logits)
-    with pytest.raises(PromptError, match="got no prompt; expected one"):
+    with pytest.raises(PromptError, match="got no prompt, expected one"):
         _ = model.prompt
 
 
@@ -195,7 +195,7 @@ def test_a_place_or_precision_of_its_own_is_refused(llama):
     for cast in (model.half, model.bfloat16, lambda: model.to(torch.float16), model.double):
         with pytest.raises(BackboneError, match="expected float32, in which a prompt is trained"):
             cast()
-    with pytest.raises(BackboneError, match="got meta; expected cpu, where the backbone lies"):
+    with pytest.raises(BackboneError, match="got meta, expected cpu, where the backbone lies"):
         model.to("meta")
     with pytest.raises(BackboneError, match="start with torchrun or accelerate launch"):
         model._replicate_for_data_parallel()
@@ -207,7 +207,7 @@ def test_calls_inside_other_sessions_are_refused(llama):
     with llama.prompted(other), pytest.raises(BackboneError, match="the module brings its prompt itself"):
         model(ids(1, 4))
     assert model.num_parameters() > 0
-    with pytest.raises(BackboneError, match="got a LlamaForCausalLM; expected a backbone"):
+    with pytest.raises(BackboneError, match="got a LlamaForCausalLM, expected a backbone"):
         PromptedModel(tiny_model("llama"), other)
     with pytest.raises(PromptError, match="expected one for"):
         PromptedModel(tiny_backbone("gpt2"), other)
@@ -215,7 +215,7 @@ def test_calls_inside_other_sessions_are_refused(llama):
 
 def test_what_wraps_a_model_is_no_backbone(llama):
     for wrapper in (nn.DataParallel(tiny_model("llama")), PromptedModel(llama, None)):
-        with pytest.raises(BackboneError, match=r"expected a bundled name.*pass the model that it holds"):
+        with pytest.raises(BackboneError, match=r"expected a bundled name.*Pass the model that it holds"):
             softprompt.load_backbone(wrapper)
 
 
@@ -223,7 +223,7 @@ def test_what_wraps_a_model_is_no_backbone(llama):
 def test_what_is_no_prompt_is_refused_by_name(llama, wrong):
     given = wrong(random_prefix(llama))
     for use in (llama.prompted, lambda prompt: PromptedModel(llama, prompt)):
-        with pytest.raises(PromptError, match="expected a prompt, None, or a list of them; load a folder"):
+        with pytest.raises(PromptError, match=r"expected a prompt, None, or a list of them\. Load a folder"):
             use(given)
 
 
@@ -265,6 +265,7 @@ def test_checkpointing_changes_no_gradient(family, kind):
         hook.remove()
         return [p.grad.clone() for p in model.parameters()], len(runs)
 
+    gradients()  # what is tried once, when soft tokens first come, is behind us
     plain, once = gradients()
     model.gradient_checkpointing_enable()
     assert model.is_gradient_checkpointing
@@ -283,7 +284,7 @@ def test_checkpointing_changes_no_gradient(family, kind):
 def test_reentrant_checkpointing_is_refused_at_once(llama):
     model = PromptedModel(llama, random_prefix(llama))
     for enable in (model.gradient_checkpointing_enable, model.activation_checkpointing_enable):
-        with pytest.raises(BackboneError, match="got use_reentrant=True; expected use_reentrant=False"):
+        with pytest.raises(BackboneError, match="got use_reentrant=True, expected use_reentrant=False"):
             enable({"use_reentrant": True})
     model.gradient_checkpointing_enable({})  # torch's default where it is left open is the reentrant kind
     model(ids(1, 5), labels=ids(1, 5)).loss.backward()

@@ -6,6 +6,7 @@ import pytest
 
 from softprompt.cli.app import main
 from softprompt.tasks.images import ImageClassificationTask
+from softprompt.training import locks
 from support.pictures import COLOURS, encoded, picture, picture_recipe
 from support.tiny_vision import PROCESSOR, tiny_vision_model
 
@@ -113,7 +114,9 @@ def test_bad_pictures_stop_a_run_before_it_begins(tiny_vit, tmp_path, softprompt
     assert result.code != 0
     for name in ("900", "901"):
         assert f"picture test/red/{name}.png: got a file that cannot be read" in result.err
-    assert not (tmp_path / "runs").exists()
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [locks.FOLDER]  # no run's folder
+    left = list((tmp_path / "runs" / locks.FOLDER).iterdir())
+    assert all(path.name == "pictures.run" and not path.read_bytes() for path in left), left
 
 
 METHODS = {

@@ -40,7 +40,8 @@ def test_every_entry_of_a_decoder(family, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_generate_in_several_forms(method):
     backbone = tiny_backbone("llama")
-    model, prompt, x = backbone.model, make(backbone, method), ids(2, 5)
+    model: Any = backbone.model
+    prompt, x = make(backbone, method), ids(2, 5)
     options: dict[str, Any] = {"max_new_tokens": 4, "do_sample": False, "eos_token_id": None}
     want = generated_by_hand(prompt, x, 4)
     with backbone.prompted(prompt) as prompted:

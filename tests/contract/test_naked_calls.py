@@ -196,7 +196,7 @@ def test_an_asynchronous_generator_closed_by_another_task():
                 yield backbone.model(x).logits.detach()
 
     async def main() -> Any:
-        generator = stream()
+        generator: Any = stream()
         first = await asyncio.create_task(anext(generator))
         await asyncio.create_task(generator.aclose())
         with torch.no_grad():

@@ -82,7 +82,7 @@ def test_several_prompts_in_turn_and_one_backward(checkpointed):
 def test_rows_that_are_not_the_batchs(family, kind):
     backbone = tiny_backbone(family)
     prompts = [kind(backbone), None]
-    message = r"2 rows for a batch of 4; expected one row per batch row"
+    message = r"2 rows for a batch of 4, expected one row per batch row"
     with torch.no_grad(), backbone.prompted(prompts) as prompted:
         with pytest.raises(PromptError, match=message):
             prompted(**inputs_for(backbone, batch=4))

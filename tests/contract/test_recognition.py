@@ -96,7 +96,7 @@ def test_another_fine_tuning_is_refused_in_every_precision(saved, here, factor):
         "the weights differ in 1 of 29 tensors, most in layers.1.mlp.up_proj.weight: another fine-tuning?"
         in message
     )
-    assert "which the prompt was trained on; load that backbone, or pass any_backbone=True" in message
+    assert "which the prompt was trained on. Load that backbone, or pass any_backbone=True" in message
 
 
 def test_within_one_precision_every_step_counts(saved):

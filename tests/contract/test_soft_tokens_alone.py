@@ -86,7 +86,7 @@ def long() -> PreTrainedModel:
 def test_tokens_that_also_meet_outside_attention(make):
     backbone = softprompt.load_backbone(make())
     x = ids(2, 5)
-    message = r"soft tokens before the text .* whose tokens also meet outside attention .* use prefix_tuning"
+    message = r"soft tokens before the text .* whose tokens also meet outside attention .* Use prefix_tuning"
     for prompts in (soft_tokens(backbone), [random_prefix(backbone), soft_tokens(backbone)]):
         with pytest.raises(BackboneError, match=message), backbone.prompted(prompts):
             pass
@@ -201,12 +201,12 @@ def test_learned_tables_end_and_rotary_ones_do_not():
             handle = backbone.model.lm_head.register_forward_hook(lambda *_, begun=begun: begun.append(1))
             with torch.no_grad(), backbone.prompted(prompt) as prompted:
                 if backbone is learned:
-                    with pytest.raises(BackboneError, match=r"at most 128 together"):
+                    with pytest.raises(BackboneError, match=r"at most 128 tokens together"):
                         prompted.generate(x, **options)
                     assert not begun
                     text = prompted.generate(x, **{**options, "max_new_tokens": 25})
                     assert text.shape == (1, 125)
-                    with pytest.raises(BackboneError, match=r"at most 128 together"):
+                    with pytest.raises(BackboneError, match=r"at most 128 tokens together"):
                         prompted(ids(1, 125))
                 else:
                     assert prompted.generate(x, **options).shape == (1, 130)

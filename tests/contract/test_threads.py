@@ -171,11 +171,13 @@ def test_one_lora_that_two_threads_are_inside_of_at_once():
     texts = [ids(1, 5, seed) for seed in range(2)]
     with torch.no_grad(), backbone.prompted(prompt):
         alone = [backbone.model(text).logits for text in texts]
-    both = threading.Barrier(2)
-    handles = [
-        insert.layer.register_forward_pre_hook(lambda *_: both.wait(60) and None)
-        for insert in prompt.inserts.values()
-    ]
+    both = threading.Barrier(2, timeout=20)
+
+    def meet(module: Any, args: Any) -> None:
+        both.wait()
+
+    inserts: list[Any] = list(prompt.inserts.values())
+    handles = [insert.layer.register_forward_pre_hook(meet) for insert in inserts]
 
     def one(text: torch.Tensor) -> torch.Tensor:
         with torch.no_grad(), backbone.prompted(prompt):

@@ -8,7 +8,7 @@ from experiments.fakes import FakeRun
 @pytest.fixture
 def fake_run(monkeypatch):
     """Replaces training and loading; the backbones that were loaded are in `loaded`."""
-    import softprompt.backbones.inspection.spec as describe
+    import softprompt.backbones.inspection as inspection
     import softprompt.backbones.load as load
     import softprompt.experiments.execution as execution
 
@@ -22,5 +22,5 @@ def fake_run(monkeypatch):
 
     monkeypatch.setattr(execution, "run", fake)
     monkeypatch.setattr(load, "load_backbone", load_backbone)
-    monkeypatch.setattr(describe, "fingerprint", lambda model: model.weights)
+    monkeypatch.setattr(inspection, "fingerprint", lambda model: model.weights)
     return fake

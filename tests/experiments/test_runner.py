@@ -143,7 +143,7 @@ def test_several_processes_of_accelerate_are_refused(grid, fake_run, monkeypatch
 
     monkeypatch.setattr(runner, "Processes", Two)
     with pytest.raises(
-        ConfigError, match=r"2 processes, expected one process\. Use --jobs to run several at once"
+        ConfigError, match=r"study: got 2 processes, expected one process\. Use --jobs instead\."
     ):
         run_study(grid)
 
@@ -198,7 +198,11 @@ def test_what_a_kill_left_of_a_file_is_no_other_run(grid, fake_run):
 def test_one_process_at_a_time(grid, fake_run):
     with (
         locked(grid.folder / "study", "lock"),
-        pytest.raises(TrainingError, match="another process that runs this study, expected one at a time"),
+        pytest.raises(
+            TrainingError,
+            match=r"got another process that runs this study, expected one process at a time\. "
+            r"Wait for its end, or give this study another name\.",
+        ),
     ):
         run_study(grid)
     assert fake_run.calls == []

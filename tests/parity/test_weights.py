@@ -82,10 +82,16 @@ def test_a_shared_parameter_is_replaced_everywhere():
     model: Any = backbone.model
     assert model.lm_head.weight is model.transformer.wte.weight
     prompt = tuned(backbone, ["transformer.wte.weight"])
+    seen: list[Any] = []
     with backbone.prompted(prompt):
+        handle = model.lm_head.register_forward_hook(
+            lambda module, *_: seen.append((module.weight, model.transformer.wte.weight))
+        )
         model(input_ids=ids(1, 3))
-        assert model.lm_head.weight is model.transformer.wte.weight
-        assert torch.equal(model.lm_head.weight, prompt.weights["transformer.wte.weight"])
+        handle.remove()
+        ((head, words),) = seen
+        assert head is words
+        assert torch.equal(head, prompt.weights["transformer.wte.weight"])
     assert isinstance(model.lm_head.weight, torch.nn.Parameter)
     assert model.lm_head.weight is model.transformer.wte.weight
 
@@ -117,9 +123,13 @@ def test_a_batch_of_others_is_refused():
             pass
     with backbone.prompted([prompt, prefix], rows=[1, 1]):  # no row has them: they are not there
         assert isinstance(model.pooler.dense.bias, torch.nn.Parameter)
+    seen: list[Any] = []
     with backbone.prompted([prompt, prefix, prompt], rows=[0, 2, 0]):
+        handle = model.pooler.register_forward_hook(lambda *_: seen.append(model.pooler.dense.bias))
         backbone.read({"input_ids": ids(3, 4)})
-        assert torch.equal(model.pooler.dense.bias, prompt.weights["pooler.dense.bias"])
+        handle.remove()
+    assert torch.equal(seen[0], prompt.weights["pooler.dense.bias"])
+    assert isinstance(model.pooler.dense.bias, torch.nn.Parameter)
 
 
 @pytest.mark.parametrize(

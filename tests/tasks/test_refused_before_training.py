@@ -1,4 +1,4 @@
-"""Bad data stops a run before anything is trained, and nothing is written."""
+"""Bad data stops a run before anything is trained, and nothing is written but the lock beside its folder."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from softprompt.config import parse_run
 from softprompt.errors import ConfigError, DataError, PromptError
-from softprompt.training import loop
+from softprompt.training import locks, loop
 from softprompt.training.run import run
 from support.reading import bert
 from support.tasks import KINDS
@@ -40,7 +40,10 @@ def refused(tmp_path, monkeypatch):
     def attempt(settings, error):
         with pytest.raises(error) as caught:
             run(settings, backbone=bert())
-        assert not (tmp_path / "runs").exists()
+        assert not settings.folder.exists()
+        left = [path for path in (tmp_path / "runs").rglob("*") if path.name != locks.FOLDER]
+        lock = f"{settings.folder.name}.run"
+        assert all(path.name == lock and not path.read_bytes() for path in left), left
         return str(caught.value)
 
     return attempt

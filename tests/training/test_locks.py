@@ -85,7 +85,7 @@ def test_of_two_threads_exactly_one_wins(tmp_path, processes):
         for thread in threads:
             thread.join()
     assert won == list(range(50)) and len(refused) == 50
-    assert all("got a folder in which " in text and text.endswith("another name") for text in refused)
+    assert all("got a folder in which " in text and text.endswith("another name.") for text in refused)
 
 
 def test_of_two_processes_exactly_one_wins(tmp_path):
@@ -112,9 +112,9 @@ def test_the_refusal_says_whose_the_folder_is_and_a_kill_frees_it(tmp_path, proc
         with pytest.raises(TrainingError) as caught, claim(asked, resume, processes):
             pass
         assert str(caught.value) == (
-            f"{asked.folder}: got a folder in which process {holder.pid} on {platform.node()} is training; "
-            "expected one run in a folder at a time; "
-            "wait until that run has ended, stop it, or choose another name"
+            f"{asked.folder}: got a folder in which process {holder.pid} on {platform.node()} is training, "
+            "expected one run in a folder at a time. "
+            "Wait until that run has ended, stop it, or choose another name."
         )
     os.kill(holder.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
     holder.communicate()
@@ -188,7 +188,7 @@ def test_a_file_system_without_locks_is_said_and_the_run_goes_on(tmp_path, monke
     monkeypatch.setattr(fcntl, "flock", flock)
     expected = (
         f"{tmp_path / 'one'}: got a file system that has no locks, expected one that has, so that a second "
-        "process is kept out; start one process at a time for this folder"
+        "process is kept out. Start one process at a time for this folder."
     )
     first, second = locked(tmp_path / "one", "run"), locked(tmp_path / "one", "run")
     for one in (first, second):
@@ -221,5 +221,5 @@ def test_what_is_no_lack_of_locks_is_an_error(tmp_path, monkeypatch):
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(locks.FileLock, "acquire", acquire)
-    with pytest.raises(TrainingError, match=re.escape("got Read-only file system, expected a folder that")):
+    with pytest.raises(TrainingError, match=re.escape("got read-only file system, expected a folder that")):
         owned(tmp_path / "one").__enter__()

@@ -62,7 +62,7 @@ def test_the_other_lines_are_read_and_one_warning_names_it(folder, raw, place):
         assert list(folder.lines()) == LINES
     assert [str(one.message) for one in said] == [
         f"{folder.log.as_posix()}: got damage in line {place + 1}, expected a JSON object on every line, as "
-        "the run wrote it; it is passed over, and the other lines are read"
+        "the run wrote it. It is passed over, and the other lines are read."
     ]
 
 
@@ -71,7 +71,7 @@ def test_one_warning_for_all_of_them(folder):
         put(folder, place, b"?")
     with pytest.warns(UserWarning, match="damage") as said:
         assert list(folder.lines()) == LINES
-    assert len(said) == 1 and "got damage in lines 1, 5-7, 11;" in str(said[0].message)
+    assert len(said) == 1 and "got damage in lines 1, 5-7, 11, expected" in str(said[0].message)
 
 
 def test_a_last_line_cut_by_a_kill_is_no_damage(folder):
@@ -115,7 +115,9 @@ def test_only_a_line_feed_ends_a_line(tmp_path):
 def test_rewinding_keeps_what_stays_and_what_it_cannot_read(folder, raw):
     put(folder, 2, raw)
     whole = folder.log.read_bytes().splitlines(keepends=True)
-    with pytest.warns(UserWarning, match=r"in line 3; .*; it is kept in log.damaged.jsonl, and the run goes"):
+    with pytest.warns(
+        UserWarning, match=r"in line 3, .*\. It is kept in log\.damaged\.jsonl, and the run goes"
+    ):
         folder.rewind(2, 1)
     assert folder.log.read_bytes() == b"".join([*whole[:2], *whole[3:5]])
     assert list(folder.lines()) == [START, step(1), evaluation(1), step(2)]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -180,13 +181,39 @@ def test_frozen_tensors_stay_as_they_are_and_get_no_gradient(tmp_path):
 
 
 def test_modes_and_the_callers_random_numbers(tmp_path):
-    setup = Setup(tmp_path, backbone_dropout=True, gradient_checkpointing=True, steps=2)
+    happened = []
+
+    def measure(prompt, check):
+        happened.append("evaluation")
+        return {"loss": 1.0}
+
+    def watched(name, enter):
+        @contextmanager
+        def watch(*args):
+            happened.append(name)
+            with enter(*args):
+                yield
+            happened.append(f"end of {name}")
+
+        return watch
+
+    modes = {"backbone_dropout": True, "gradient_checkpointing": True}
+    setup = Setup(tmp_path, hook=lambda: happened.append("step"), evaluate=measure, steps=7, **modes)
+    setup.backbone.training_mode = watched("mode", setup.backbone.training_mode)
+    setup.backbone.prompted = watched("session", setup.backbone.prompted)
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
     setup.loop.run()
     assert torch.equal(torch.rand(1), expected)
-    assert setup.backbone.modes == [(True, True)] * 2
+
+    def stretch(n):
+        return ["mode", "session", *["step"] * n, "end of session", "end of mode"]
+
+    # Checkpoints at 3 and 6, an evaluation at 5 and the end at 7: none of them sees the mode or the session.
+    first, second = [*stretch(3), *stretch(2)], [*stretch(1), *stretch(1)]
+    assert happened == ["evaluation", *first, "evaluation", *second, "evaluation"]
+    assert setup.backbone.modes == [(True, True)] * 4
 
 
 def test_the_prompts_dropout_is_on_in_steps_only(tmp_path):
@@ -295,7 +322,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_p
         f"training step 5: got loss {value} and gradient norm nan at learning rate 0.0318"
     )
     assert "expected finite numbers. Lower training.learning_rate" in message
-    assert message.endswith("the last checkpoint is of step 3")
+    assert message.endswith("(the last checkpoint is of step 3).")
     stored = newest(tmp_path)
     assert stored.step == 3
     assert all(torch.isfinite(tensor).all() for tensor in stored.tensors["prompt"].values())

@@ -247,7 +247,9 @@ def test_a_damaged_line_of_the_log_costs_a_resumed_run_nothing(tmp_path, parts, 
     lines = path.read_bytes().splitlines(keepends=True)
     # The line before is lost to the damage: of the start, what it said is said again.
     path.write_bytes(b"".join([*lines[:place], damage, *lines[place + (place == 0) :]]))
-    with pytest.warns(UserWarning, match=rf"log.jsonl: got damage in line {place + 1};.*log.damaged.jsonl"):
+    with pytest.warns(
+        UserWarning, match=rf"log\.jsonl: got damage in line {place + 1}, .*log\.damaged\.jsonl"
+    ):
         run(settings(tmp_path), resume=True)
     found = log(tmp_path / "one")
     assert [line["step"] for line in found if line["kind"] == "step"] == list(range(1, 13))

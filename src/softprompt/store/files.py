@@ -143,17 +143,17 @@ def _no_prompt(folder: Path) -> PromptError:
         do = f"pass its folder, {folder.parent}" if folder.name in (TENSORS, CARD) else ""
         return PromptError(str(folder), "a file", expected, do)
     if not folder.exists():
-        return PromptError(str(folder / CARD), "No such file or directory", expected)
+        return PromptError(str(folder / CARD), "no such file or directory", expected)
     inside = sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob(f"prompt/{CARD}"))
     inside += sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob(f"*/prompt/{CARD}"))
     if inside:
         one = f"{folder / inside[0]}" if len(inside) == 1 else f"one of {', '.join(inside)} in it"
         return PromptError(str(folder), "the folder of a run", expected, f"pass {one}")
     if (folder / TENSORS).exists():
-        return PromptError(str(folder / CARD), "No such file or directory", expected, "copy the card as well")
+        return PromptError(str(folder / CARD), "no such file or directory", expected, "copy the card as well")
     if (folder / "adapter_config.json").exists():
         return PromptError(str(folder), "a folder of PEFT's (adapter_config.json)", expected)
-    return PromptError(str(folder / CARD), "No such file or directory", expected)
+    return PromptError(str(folder / CARD), "no such file or directory", expected)
 
 
 def _parse(path: Path, content: bytes) -> tuple[PromptCard, str]:
