@@ -35,10 +35,11 @@ def main(name: str = "smollm2-135m", steps: int = 6) -> list[float]:
             dataloader_pin_memory=False,
         )
         trainer = Trainer(model, arguments, train_dataset=rows, eval_dataset=rows)
+        print(f"evaluated before: {trainer.evaluate()['eval_loss']:.3f}")
         trainer.train()
         # A checkpoint is the prompt and its optimizer: resume_from_checkpoint goes on exactly from there.
         size = sum(path.stat().st_size for path in Path(folder, f"checkpoint-{steps // 2}").iterdir())
-        print(f"checkpoint: {size:,} bytes; evaluated: {trainer.evaluate()['eval_loss']:.3f}")
+        print(f"checkpoint: {size:,} bytes; evaluated after: {trainer.evaluate()['eval_loss']:.3f}")
 
         model.save_pretrained(f"{folder}/prompt")
         model = softprompt.PromptedModel(backbone, softprompt.load_prompt(f"{folder}/prompt", backbone))

@@ -197,7 +197,7 @@ def test_a_place_or_precision_of_its_own_is_refused(llama):
             cast()
     with pytest.raises(BackboneError, match="got meta, expected cpu, where the backbone lies"):
         model.to("meta")
-    with pytest.raises(BackboneError, match="start with torchrun or accelerate launch"):
+    with pytest.raises(BackboneError, match="Start with torchrun or accelerate launch"):
         model._replicate_for_data_parallel()
     assert all(p.dtype == torch.float32 and p.device.type == "cpu" for p in model.parameters())
 

@@ -149,9 +149,7 @@ def test_another_kernel_chosen_inside():
         close(output.logits, logits_by_hand(prompt, x))
         assert output.attentions[0].shape[-1] == 5 + prompt.length  # eager shows its weights
         backbone.model.config._attn_implementation_internal = "flash_attention_2"
-        with pytest.raises(
-            BackboneError, match=r"'flash_attention_2', expected 'sdpa' or 'eager'"
-        ):
+        with pytest.raises(BackboneError, match=r"'flash_attention_2', expected 'sdpa' or 'eager'"):
             prompted(x)
         backbone.model.set_attn_implementation("sdpa")
         close(prompted(x).logits, logits_by_hand(prompt, x))

@@ -144,8 +144,11 @@ def _frozen(
         raise BackboneError("backbone.image_size", f"{image_size} for {name}", near)
     try:
         return Backbone(model, tokenizer, name, form.at(image_size))
-    except (ValueError, RuntimeError) as error:  # where positions or windows are not fitted
-        said = " ".join(str(error).split())
+    except (ValueError, RuntimeError, BackboneError) as error:  # where positions or windows are not fitted
+        cause = error.__cause__ if isinstance(error, BackboneError) else error
+        if not isinstance(cause, ValueError | RuntimeError):
+            raise
+        said = " ".join(str(cause).split())
         expected = f"{own[0]}, which it was made for, or another size that it takes"
         raise BackboneError("backbone.image_size", f"{image_size} for {name} ({said})", expected) from None
 

@@ -174,13 +174,12 @@ def _limit(stacks: Mapping[str, Stack], table: PositionTable | None) -> int | No
     """Where a learned table of positions ends; a rotary one goes on."""
     if table is not None:
         return table.n_positions
-    tables: list[Any] = [getattr(stack.module, "embed_positions", None) for stack in stacks.values()]
-    ends: list[int] = [
-        t.num_embeddings - t.offset
-        for t in tables
-        if isinstance(t, torch.nn.Embedding) and isinstance(getattr(t, "offset", None), int)
-    ]
-    return min(ends, default=None)  # type: ignore[type-var]
+    ends: list[int] = []
+    for stack in stacks.values():
+        own: Any = getattr(stack.module, "embed_positions", None)
+        if isinstance(own, torch.nn.Embedding) and isinstance(getattr(own, "offset", None), int):
+            ends.append(own.num_embeddings - int(own.offset))  # type: ignore[arg-type]
+    return min(ends, default=None)
 
 
 def input_weight(model: PreTrainedModel) -> Tensor:
