@@ -145,9 +145,7 @@ def main() -> int:
         walk.tell()
     step = found[0]
     short = len(step.files) <= MOST_FILES and not step.mutual
-    print(
-        f"a step in at most {MOST_FILES} files, no two of which call each other: {'yes' if short else 'no'}"
-    )
+    print(f"a step in at most {MOST_FILES} files, none of which call each other: {'yes' if short else 'no'}")
     return 0 if short else 1
 
 

@@ -336,14 +336,14 @@ def test_cards_that_are_no_json_are_refused(backbone, tmp_path, content):
 def test_folders_in_the_place_of_files_are_refused(backbone, tmp_path):
     folder = random_prefix(backbone).save(tmp_path)
     (folder / "prompt.safetensors").unlink()
-    with pytest.raises(PromptError, match=r"prompt\.safetensors: got No such file"):
+    with pytest.raises(PromptError, match=r"prompt\.safetensors: got no such file"):
         softprompt.load_prompt(folder, backbone)
     (folder / "prompt.safetensors").mkdir()
-    with pytest.raises(PromptError, match=r"prompt\.safetensors: got Is a directory"):
+    with pytest.raises(PromptError, match=r"prompt\.safetensors: got is a directory"):
         softprompt.load_prompt(folder, backbone)
     (folder / "prompt.json").unlink()
     (folder / "prompt.json").mkdir()
-    with pytest.raises(PromptError, match=r"prompt\.json: got Is a directory"):
+    with pytest.raises(PromptError, match=r"prompt\.json: got is a directory"):
         softprompt.load_prompt(folder, backbone)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
@@ -101,14 +102,10 @@ def load_backbone(
             processor = processor or _processor(source)
         else:
             tokenizer = tokenizer or AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        hint = nearest(name, bundled.BUNDLED)
-        raise BackboneError(
-            "backbone.name",
-            f"'{name}' ({str(error).splitlines()[0]})",
-            f"a bundled name ({', '.join(bundled.BUNDLED)}), a checkpoint folder, or a hub id",
-            hint,
-        ) from error
+    except torch.OutOfMemoryError:
+        raise  # the name is known; torch says how much was missing
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _unreadable(name, error) from error
     check_held(model, None, None)
     if not any(map(is_packed, model.parameters())):  # a checkpoint that was saved quantised stays as it is
         on_cpu = torch.device(device).type == "cpu"
@@ -159,6 +156,24 @@ def fast_bf16() -> bool:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     except (AttributeError, RuntimeError):  # builds without oneDNN
         return False
+
+
+def _unreadable(name: str, error: Exception) -> BackboneError:
+    """The error of a backbone that is not there, or that cannot be read."""
+    said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if name in bundled.BUNDLED or (Path(name).expanduser() / "config.json").exists():
+        return BackboneError(
+            "backbone.name",
+            f"'{name}', which is there and cannot be read ({said})",
+            "weights that are whole and fit the config.json beside them",
+            "fetch the checkpoint again, or correct its config.json",
+        )
+    return BackboneError(
+        "backbone.name",
+        f"'{name}' ({said})",
+        f"a bundled name ({', '.join(bundled.BUNDLED)}), a checkpoint folder, or a hub id",
+        nearest(name, bundled.BUNDLED),
+    )
 
 
 def _source(name: str) -> str:

@@ -115,7 +115,7 @@ def _card_content(folder: Path) -> tuple[bytes, tuple[object, ...]]:
         content, facts = _content(path)
     except OSError as error:
         raise PromptError(
-            str(path), error.strerror or error, "a prompt folder (prompt.safetensors and prompt.json)"
+            str(path), system_says(error), "a prompt folder (prompt.safetensors and prompt.json)"
         ) from None
     return content, (content, facts.st_ino, facts.st_mtime_ns)
 
@@ -215,7 +215,7 @@ def _payload(folder: Path, digest: str) -> tuple[bytes | None, str]:
         try:
             payload, _ = _content(folder / name)
         except OSError as error:
-            got = got or error.strerror or str(error)
+            got = got or system_says(error)
             continue
         if hashlib.sha256(payload).hexdigest() == digest:
             return payload, ""

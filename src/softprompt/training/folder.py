@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from softprompt.config.base import Settings
-from softprompt.errors import TrainingError
+from softprompt.errors import TrainingError, system_says
 from softprompt.training.checkpoint import Checkpoints
 from softprompt.training.disk import write_atomically, writing
 from softprompt.training.json_lines import Line, ends_line, objects, read_lines, warn_of_damage
@@ -151,7 +151,7 @@ class RunFolder:
         try:
             facts = json.loads(self.result.read_text(encoding="utf-8"))
         except OSError as error:
-            raise self._broken(error.strerror) from None
+            raise self._broken(system_says(error)) from None
         except ValueError as error:
             raise self._broken(f"broken JSON ({error})") from None
         if not isinstance(facts, dict):
@@ -194,7 +194,7 @@ def _differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> l
     try:
         read = yaml.safe_load(stored.read_text(encoding="utf-8")) or {}
     except OSError as error:
-        got, expected = error.strerror, "a file with the settings, as the run wrote it at its start"
+        got, expected = system_says(error), "a file with the settings, as the run wrote it at its start"
         raise TrainingError(stored.as_posix(), got, expected) from None
     except (yaml.YAMLError, ValueError):
         read = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softprompt.errors import Problem, TrainingError
+from softprompt.errors import Problem, TrainingError, system_says
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def read_lines(path: Path, usable: Callable[[dict[str, Any]], bool] = lambda val
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise TrainingError(path.as_posix(), error.strerror, "a file that can be read") from None
+        raise TrainingError(path.as_posix(), system_says(error), "a file that can be read") from None
     # Only "\n" ends a line: splitlines() would also cut inside texts, at U+2028 for one.
     pieces = [piece.removesuffix(b"\r") for piece in data.split(b"\n")]
     found = []
