@@ -81,7 +81,7 @@ def load_backbone(
             "load_backbone",
             f"a {type(name_or_path_or_model).__name__}",
             "a bundled name, a checkpoint folder, a hub id or a live transformers model",
-            "pass the model that it holds (DataParallel's `.module`, PromptedModel's `.backbone.model`)",
+            "pass the model that it holds (DataParallel's `.module`, PEFT's `.base_model.model`)",
         )
     name = str(name_or_path_or_model)
     source = _source(name)
