@@ -201,7 +201,7 @@ class Session:
             if self.weights.own:
                 with torch.set_grad_enabled(learning):
                     weights = self.weights.cast(trained_weights(self._used))
-                stack.enter_context(self.weights.laid(weights))
+                stack.enter_context(self.weights.overriding(weights))
             with torch.set_grad_enabled(learning):
                 lowered = self._lower(weights)
             call = PassContext(self.prompts, self.rows, lowered, generating)
@@ -287,7 +287,7 @@ class Session:
         with ExitStack() as stack:
             stack.enter_context(self._holding())
             stack.enter_context(self.gate.turn(alone=bool(call.lowered.weights)))
-            stack.enter_context(self.weights.laid(call.lowered.weights))
+            stack.enter_context(self.weights.overriding(call.lowered.weights))
             yield
 
     def _check_gradient(self, output: Any) -> None:

@@ -69,7 +69,7 @@ class Weights:
         return {key: tensor.to(self.own[key]) for key, tensor in tensors.items()}
 
     @contextmanager
-    def laid(self, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    def overriding(self, tensors: Mapping[str, Tensor]) -> Iterator[None]:
         """Within this context tensors stand over the model's own, for everybody who calls it."""
         try:
             for key, tensor in tensors.items():
