@@ -449,7 +449,7 @@ def test_a_prompt_below_the_cache_and_a_second_cache_are_refused():
     with backbone.cached(made):
         with pytest.raises(BackboneError, match=r"acts in layer 1, expected .* layer 2 or above"):
             backbone.prompted(random_prefix(backbone, layers="last:2"))
-        with pytest.raises(BackboneError, match="one at a time"), backbone.cached(made):
+        with pytest.raises(BackboneError, match="one activation cache at a time"), backbone.cached(made):
             pass
     with backbone.prompted(random_prefix(backbone, layers="last:2")):
         pass

@@ -34,7 +34,7 @@ def refused(family, location, depth, pool):
     if pool == "cls" and family not in WITH_CLASS:
         return "without a class token"
     if pool == "prompt" and not location.endswith("prepend"):
-        return "a prompt that is no tokens"
+        return "a prompt without tokens"
     return None
 
 

@@ -93,10 +93,10 @@ class Outputs:
         options = vision.options(pixel_values)
         with self._call() as call, unmasked(self.map.model), self._above(call, inputs, options):
             output = self.map.model.base_model(**inputs, **options)
+            own = None if call is None else call.own_states
         states = vision.finished(output.last_hidden_state)
         kinds = [CLASS] * min(vision.n_special, 1) + [SPECIAL] * (vision.n_special - 1)
         kinds += [PATCH] * (states.shape[1] - vision.n_special)
-        own = None if call is None else call.own_states
         if own is not None:
             states = torch.cat([states, own], dim=1)
             kinds += [PROMPT] * own.shape[1]
@@ -189,7 +189,8 @@ class Outputs:
         kept: list[Tensor] = []
         with self._choosing(inputs, labelled, keeping(kept)) as options:
             self.map.model(**inputs, **options)
-        return kept[0][0]
+        # Taken out: recomputed layers keep the context of their pass, and with it the list.
+        return kept.pop()[0]
 
     @property
     def vocabulary_matrix(self) -> nn.Module:

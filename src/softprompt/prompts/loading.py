@@ -58,7 +58,11 @@ def load_prompt(
         got = f"a card that asks for what cannot be ({said})"
         raise PromptError(where, got, "a card as it was saved") from error
     if tensors:
-        raise PromptError(f"{where}: tensors", f"'{next(iter(tensors))}' besides", "only what the card names")
+        raise PromptError(
+            f"{where}: tensors",
+            f"'{next(iter(tensors))}', which the card does not name",
+            "the tensors of the card alone",
+        )
     prompt.accepted |= {ours.key}
     # For use, like a loaded model: a head keeps its dropout for further training.
     return prompt.to(backbone.device if device is None else device).eval()
@@ -189,10 +193,10 @@ def _inserts(
 
 def _take(tensors: dict[str, Tensor], name: str, expected: tuple[int, ...], where: str) -> Tensor:
     if name not in tensors:
-        raise PromptError(f"{where}: {name}", "nothing", f"a tensor of {list(expected)}")
+        raise PromptError(f"{where}: {name}", "no such tensor", f"a tensor of shape {list(expected)}")
     tensor = tensors.pop(name)
     if tuple(tensor.shape) != expected:
-        raise PromptError(f"{where}: {name}", f"shape {list(tensor.shape)}", f"{list(expected)}")
+        raise PromptError(f"{where}: {name}", f"shape {list(tensor.shape)}", f"shape {list(expected)}")
     if not tensor.is_floating_point():
         raise PromptError(f"{where}: {name}", f"numbers of {tensor.dtype}", "floating-point numbers")
     tensor = tensor.float()

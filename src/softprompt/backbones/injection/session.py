@@ -210,7 +210,7 @@ class Session:
             self._keep_checkpointing(stack, call)
             stack.enter_context(self._acting(call))
             call.running = True
-            stack.callback(setattr, call, "running", False)
+            stack.callback(call.end)
             yield call
 
     def _lower(self, weights: Mapping[str, Tensor]) -> LoweredPrompts:
