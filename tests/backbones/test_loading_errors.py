@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from softprompt.backbones import load_backbone
@@ -46,3 +47,37 @@ def test_memory_that_is_short_is_told_as_that(folder, monkeypatch):
 def test_an_unknown_name_is_one(tmp_path):
     with pytest.raises(BackboneError, match=r"a bundled name .*, a checkpoint folder, or a hub id"):
         load_backbone(tmp_path / "nowhere")
+
+
+def without(folder, name):
+    """The checkpoint, one tensor less."""
+    tensors = load_file(folder / "model.safetensors")
+    del tensors[name]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("name", ["model.layers.1.mlp.up_proj.weight", "model.norm.weight", "lm_head.weight"])
+def test_a_tensor_that_is_missing_does_not_become_random(folder, name):
+    without(folder, name)
+    with pytest.raises(BackboneError, match=rf"whose files lack 1 of its tensors \(the first is {name}\)"):
+        load_backbone(folder)
+
+
+def test_a_pooler_may_be_missing(tmp_path):
+    tiny_model("bert").save_pretrained(tmp_path)
+    byte_level().save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("pooler.")}
+    assert len(kept) < len(tensors)
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    held = load_backbone(tmp_path, dtype="float32").model.state_dict()
+    assert all(torch.equal(held[name], tensor) for name, tensor in kept.items())
+
+
+def test_a_tokenizer_that_is_missing_is_told_as_that(folder):
+    for path in folder.glob("token*"):
+        path.unlink()
+    with pytest.raises(BackboneError, match=r"without a tokenizer that can be read .* pass tokenizer="):
+        load_backbone(folder)
+    given = byte_level()
+    assert load_backbone(folder, given).tokenizer is given

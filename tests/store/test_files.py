@@ -131,3 +131,18 @@ def test_a_full_disk_keeps_the_older_prompt(saved, backbone, monkeypatch):
     monkeypatch.undo()
     assert softprompt.load_prompt(saved, backbone).length == 3
     assert [p.name for p in saved.parent.iterdir()] == ["prompt"]
+
+
+def test_a_file_in_the_way_is_told_as_that(backbone, tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    for folder in (tmp_path / "notes", tmp_path / "notes" / "prompt"):
+        with pytest.raises(PromptError, match=r"notes: got a file, expected a folder to save into\. Choose"):
+            random_prefix(backbone, 3).save(folder)
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_a_link_to_nothing_is_told_as_that(backbone, tmp_path):
+    (tmp_path / "latest").symlink_to(tmp_path / "gone")
+    with pytest.raises(PromptError, match=r"latest: got a link to nothing, expected a folder to save into"):
+        random_prefix(backbone, 3).save(tmp_path / "latest")
+    assert [path.name for path in tmp_path.iterdir()] == ["latest"]

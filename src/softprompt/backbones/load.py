@@ -1,5 +1,6 @@
 """Getting a backbone: bundled, from a folder, from the hub, or a live model."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -95,17 +96,18 @@ def load_backbone(
             if _two_towers(config):
                 config = config.vision_config
                 tower: Any = MODEL_MAPPING[type(config)]
-                model = tower.from_pretrained(source, config=config, **options)
             else:
-                model = _kind(config).from_pretrained(source, config=config, **options)
-        if reads_pictures(model):
-            processor = processor or _processor(source)
-        else:
-            tokenizer = tokenizer or AutoTokenizer.from_pretrained(source)
+                tower = _kind(config)
+            model, told = tower.from_pretrained(source, config=config, output_loading_info=True, **options)
     except torch.OutOfMemoryError:
         raise  # the name is known; torch says how much was missing
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _unreadable(name, error) from error
+    _check_whole(name, told["missing_keys"])
+    if reads_pictures(model):
+        processor = processor or _processor(source)
+    else:
+        tokenizer = tokenizer or _tokenizer(name, source)
     check_held(model, None, None)
     if not any(map(is_packed, model.parameters())):  # a checkpoint that was saved quantised stays as it is
         on_cpu = torch.device(device).type == "cpu"
@@ -174,6 +176,35 @@ def _unreadable(name: str, error: Exception) -> BackboneError:
         f"a bundled name ({', '.join(bundled.BUNDLED)}), a checkpoint folder, or a hub id",
         nearest(name, bundled.BUNDLED),
     )
+
+
+def _check_whole(name: str, missing: Iterable[str]) -> None:
+    """Refuse a checkpoint that lacks weights: in their place transformers puts random ones.
+
+    A pooler and a masked patch's embedding are often left out of files; no pass that is asked for here
+    reads them.
+    """
+    lacks = sorted(key for key in missing if not {"pooler", "mask_token"} & set(key.split(".")))
+    if lacks:
+        raise BackboneError(
+            "backbone.name",
+            f"'{name}', whose files lack {len(lacks)} of its tensors (the first is {lacks[0]})",
+            "weights that are whole and fit the config.json beside them",
+            "fetch the checkpoint again, or correct the architectures in its config.json",
+        )
+
+
+def _tokenizer(name: str, source: str) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise BackboneError(
+            "backbone.name",
+            f"'{name}' without a tokenizer that can be read ({said.rstrip(' :')})",
+            "a tokenizer beside the weights",
+            "put its files there, or pass tokenizer=... to load_backbone",
+        ) from error
 
 
 def _source(name: str) -> str:

@@ -49,6 +49,7 @@ def write(folder: Path | str, tensors: Mapping[str, Tensor], card: PromptCard) -
     payload = _serialise(tensors)
     digest = hashlib.sha256(payload).hexdigest()
     text = _text({"sha256": digest, **card.model_dump()}, folder)
+    _check_place(folder)
     made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,6 +64,21 @@ def write(folder: Path | str, tensors: Mapping[str, Tensor], card: PromptCard) -
             "free some space and save again (an older prompt is kept)",
         ) from error
     return folder
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a path that is there and cannot be a folder."""
+    for path in (folder, *folder.parents):
+        if path.is_dir():
+            return
+        if path.is_symlink() or path.exists():
+            broken = not path.exists()
+            raise PromptError(
+                str(path),
+                "a link to nothing" if broken else "a file",
+                "a folder to save into",
+                "make the folder that it points to, or remove the link" if broken else "choose another path",
+            )
 
 
 def read(folder: Path | str) -> tuple[dict[str, Tensor], PromptCard]:

@@ -238,9 +238,10 @@ def _positions(given: Tensor, valid: Tensor, moved: Tensor | None) -> Tensor:
 
 
 def _right_padded(mask: Tensor) -> Tensor | None:
-    """The order that puts real tokens first, `[batch, seq]`; None where they are there already."""
+    """The order that puts real tokens first, `[batch, seq]`; None where they surely are already."""
     shut = (mask == 0).long()
-    if bool((shut.diff(dim=1) >= 0).all()):
+    # A traced graph is given other masks than the one that it was traced with.
+    if not torch.jit.is_tracing() and bool((shut.diff(dim=1) >= 0).all()):
         return None
     return shut.argsort(dim=1, stable=True)
 

@@ -82,7 +82,7 @@ def _compared(model_map: ModelMap, gate: Gate, soft: Prompt) -> str | None:
     if differs > _rounding(whole):
         return (
             "whose tokens also meet outside attention (state-space, linear attention, convolution or token "
-            f"shift; {differs:.0%} of its states differ)"
+            f"shift; its states differ by {differs:.0%} of their size)"
         )
     return None
 
