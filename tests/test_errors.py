@@ -19,21 +19,13 @@ from softprompt.errors import (
     nearest,
     system_says,
 )
+from support.failing import PLAIN, fail, fail_twice
 
 KINDS = ("BackboneError", "ConfigError", "DataError", "PromptError", "SoftpromptError", "TrainingError")
-PLAIN = ("training.steps", 3, "at least 4", "raise it")
 
 
 def facts(error: SoftpromptError) -> dict[str, object]:
     return {"class": type(error), "text": str(error), **vars(error)}
-
-
-def fail(kind: str) -> None:
-    raise getattr(errors, kind)(*PLAIN)
-
-
-def fail_twice() -> None:
-    raise ConfigError.several([ConfigError(*PLAIN), Problem("name", "no value", "a name"), "a line"])
 
 
 @pytest.mark.parametrize(

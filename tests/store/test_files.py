@@ -66,12 +66,12 @@ def test_a_tampered_file_is_refused(saved, backbone):
         ({"format_version": None}, "no format_version"),
         ({"length": "many"}, r"prompt\.json: length: got 'many'"),
         ({"surprise": 1}, r"prompt\.json: surprise"),
-        ({"length": 4}, r"decoder\.0-2\.keys: got shape \[3, 2, 3, 8\], expected \[3, 2, 4, 8\]\."),
+        ({"length": 4}, r"decoder\.0-2\.keys: got shape \[3, 2, 3, 8\], expected shape \[3, 2, 4, 8\]\."),
         ({"sites": {"decoder": [0, 7]}}, "got layer 7, expected layers 0-2"),
         ({"sites": {"cross": [0]}}, "sites: got cross"),
         (
             {"sites": {"decoder": [0]}},
-            r"decoder\.0\.keys: got nothing, expected a tensor of \[1, 2, 3, 8\]\.",
+            r"decoder\.0\.keys: got no such tensor, expected a tensor of shape \[1, 2, 3, 8\]\.",
         ),
     ],
 )

@@ -241,7 +241,7 @@ def _right_padded(mask: Tensor) -> Tensor | None:
     """The order that puts real tokens first, `[batch, seq]`; None where they surely are already."""
     shut = (mask == 0).long()
     # A traced graph is given other masks than the one that it was traced with.
-    if not torch.jit.is_tracing() and bool((shut.diff(dim=1) >= 0).all()):
+    if not torch.jit.is_tracing() and bool((shut.diff(dim=1) >= 0).all()):  # type: ignore[attr-defined]
         return None
     return shut.argsort(dim=1, stable=True)
 
