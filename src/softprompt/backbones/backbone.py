@@ -286,7 +286,7 @@ class Backbone(Outputs):
         session = Session(self.map, self._gate, prompts, rows, self.deep_as_tokens)
         if session.injectors.reads_by_layers and self._why_not is not None:
             raise refuse(self.map, self._why_not)
-        with session:
+        with session.opened():
             yield PromptedView(self, session)
 
     @cached_property

@@ -82,7 +82,7 @@ class Adapter(nn.Module):
 
     def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
         """See `Insert`; reads the output alone."""
-        change = self.up(self.activation(self.down(output.float())))
+        change = self.up(self.activation(self.down(output.to(self.down.weight.dtype))))
         return output + change.to(output.dtype)
 
     def stored(self) -> dict[str, nn.Parameter]:

@@ -14,6 +14,7 @@ from softprompt.backbones.dispatch.patching import (
     replaced,
     restore,
     stand,
+    stand_again,
     standing,
     step_off,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "replaced",
     "restore",
     "stand",
+    "stand_again",
     "standing",
     "step_off",
     "without_overrides",

@@ -95,8 +95,7 @@ class Gate:
 
     def __init__(self, name: str):
         self.name = name
-        self.n_open = 0
-        self._lock = threading.Lock()
+        self._open: set[Any] = set()
         self._turns = _Turns()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Gate":
@@ -123,10 +122,10 @@ class Gate:
         """The outermost call that runs in this context; None where there is none."""
         return _CALLS.get().get(self)
 
-    def count(self, change: int) -> None:
-        """Note that a session was opened (1) or closed (-1)."""
-        with self._lock:
-            self.n_open += change
+    @property
+    def n_open(self) -> int:
+        """Sessions that are open, in whatever thread."""
+        return len(self._open)
 
     @contextmanager
     def entered(self, session: Any) -> Iterator[None]:
@@ -141,13 +140,16 @@ class Gate:
 
     def enter(self, session: Any) -> None:
         """From now on calls of this context are a session's."""
+        self._open.add(session)
         _SESSIONS.set({**_SESSIONS.get(), self: session})
 
     def leave(self, session: Any) -> None:
         """Calls of this context are nobody's any more, if they were this session's.
 
         A generator that was left may be closed in another context than it began in; there is nothing to undo.
+        It may be said twice.
         """
+        self._open.discard(session)
         if _SESSIONS.get().get(self) is session:
             _SESSIONS.set({gate: other for gate, other in _SESSIONS.get().items() if gate is not self})
 
@@ -190,7 +192,7 @@ class Gate:
                 _TURNS.reset(token)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Turn:
     """A call's turn.
 
@@ -208,33 +210,38 @@ class _Turns:
 
     def __init__(self) -> None:
         self._free = threading.Condition()
-        self._n_running = 0
+        self._running: set[_Turn] = set()
         self._n_waiting_alone = 0
-        self._alone = False
 
     @contextmanager
     def taken(self, alone: bool) -> Iterator[_Turn]:
-        with self._free:
-            self._wait(alone)
-            self._n_running += 1
-            self._alone = alone
         turn = _Turn(alone)
         try:
+            with self._free:
+                self._wait(alone)
+                self._running.add(turn)
             yield turn
         finally:
-            turn.held = False
-            with self._free:
-                self._n_running -= 1
-                self._alone = False
-                self._free.notify_all()
+            # An interrupt (Ctrl-C) may come meanwhile; what was undone may be undone again.
+            try:
+                self._end(turn)
+            except BaseException:
+                self._end(turn)
+                raise
+
+    def _end(self, turn: _Turn) -> None:
+        turn.held = False
+        with self._free:
+            self._running.discard(turn)
+            self._free.notify_all()
 
     def _wait(self, alone: bool) -> None:
         if not alone:
-            self._free.wait_for(lambda: not self._alone and not self._n_waiting_alone)
+            self._free.wait_for(lambda: not any(t.alone for t in self._running) and not self._n_waiting_alone)
             return
         self._n_waiting_alone += 1
         try:
-            self._free.wait_for(lambda: not self._n_running)
+            self._free.wait_for(lambda: not self._running)
         finally:
             self._n_waiting_alone -= 1
             self._free.notify_all()

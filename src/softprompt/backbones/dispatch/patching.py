@@ -48,6 +48,7 @@ class DispatchedForward:
         self.guard = guard
         self.dead = dead
         self.users = 0
+        self.beside: set[nn.Module] = set()
         self.before = before(vars(module), name)
 
     @property
@@ -70,6 +71,7 @@ class DispatchedForward:
     def _answer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.guard is None:
             return self._run(args, kwargs)
+        stand_again(self.beside)
         with self.guard(self, args, kwargs) as given:
             output = self._run(args, kwargs)
             given(output)
@@ -102,7 +104,7 @@ class DispatchedForward:
 def _of_copy(module: nn.Module, name: str) -> DispatchedForward:
     copied = DispatchedForward.__new__(DispatchedForward)
     copied.module, copied.name, copied.guard, copied.dead, copied.users = module, name, None, True, 0
-    copied.before = before({}, name)
+    copied.before, copied.beside = before({}, name), set()
     return copied
 
 
@@ -111,13 +113,26 @@ def _run_eagerly(dispatched: DispatchedForward, args: tuple[Any, ...], kwargs: d
     return dispatched._answer(args, kwargs)
 
 
-def stand(module: nn.Module, name: str = "forward", guard: Guard | None = None) -> None:
-    """Have a module's method dispatched, until as many calls of `step_off` have come."""
+def stand(
+    module: nn.Module,
+    name: str = "forward",
+    guard: Guard | None = None,
+    beside: Iterable[nn.Module] = (),
+) -> None:
+    """Have a module's method dispatched, until as many calls of `step_off` have come.
+
+    Args:
+        module: the module.
+        name: of the method.
+        guard: asked first, at an entry of a model.
+        beside: modules that must be dispatched too when such a call begins, see `stand_again`.
+    """
     with _LOCK:
         here = _STANDING.setdefault(module, {})
         if name not in here:
             here[name] = vars(module)[name] = DispatchedForward(module, name)
         here[name].users += 1
+        here[name].beside.update(beside)
         if guard is not None:
             here[name].guard = guard
 
@@ -141,6 +156,22 @@ def step_off(module: nn.Module, name: str = "forward", guard: Guard | None = Non
         del here[name]
         if not restore(vars(module), name, dispatched, dispatched.before):
             dispatched.dead = True  # somebody else has wrapped it meanwhile
+
+
+def stand_again(modules: Iterable[nn.Module]) -> None:
+    """Put back what somebody took off who undid changes of their own, made before ours came.
+
+    `mock.patch.object(module, "forward")` and `module.forward = original`, left in another order than they
+    were entered, take ours away too. What wraps ours, or may, stays as it is.
+    """
+    with _LOCK:
+        for module in modules:
+            for name, dispatched in _STANDING.get(module, {}).items():
+                there = vars(module).get(name, _MISSING)
+                of_class = getattr(there, "__func__", None) is getattr(type(module), name)
+                if there is _MISSING or (of_class and getattr(there, "__self__", None) is module):
+                    dispatched.before = there
+                    vars(module)[name] = dispatched
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def _compared(model_map: ModelMap, gate: Gate, soft: Prompt) -> str | None:
     weight = input_weight(model_map)
     vocab = min(len(weight), model_map.spec.vocab)
     text = torch.tensor([[vocab // 3, vocab // 2]], device=weight.device)
-    with Session(model_map, gate, [soft], None) as session, session.call():
+    with Session(model_map, gate, [soft], None).opened() as session, session.call():
         apart: Tensor = model.base_model(input_ids=text, use_cache=False).last_hidden_state
     with gate.turn(alone=False), gate.calling(None):
         placed = soft()

@@ -25,6 +25,7 @@ from softprompt.backbones.dispatch import (
     Override,
     overriding,
     stand,
+    stand_again,
     step_off,
     without_overrides,
 )
@@ -74,28 +75,38 @@ class Session:
         self._held = ExitStack()
         self._undo = ExitStack()
         self._lock = threading.RLock()
-        self._n_holders = 0
+        self._holders: set[object] = set()
+        self._stray: Stray | None = None
 
-    def __enter__(self) -> "Session":
+    @contextmanager
+    def opened(self) -> Iterator["Session"]:
+        """Within this context its calls are this session's; an interrupt anywhere leaves nothing behind."""
         self._check_kernels()
-        self._held.enter_context(self._holding())
-        self.gate.count(1)
-        self.gate.enter(self)
-        self._stray = self._refusing_stray()
-        intercept(self._stray)
-        return self
+        try:
+            self._held.enter_context(self._holding())
+            self.gate.enter(self)
+            self._stray = self._refusing_stray()
+            intercept(self._stray)
+            yield self
+        finally:
+            # An interrupt (Ctrl-C) may come meanwhile; what was undone may be undone again.
+            try:
+                self._close()
+            except BaseException:
+                self._close()
+                raise
 
-    def __exit__(self, *exc: object) -> None:
+    def _close(self) -> None:
         self.closed = True
-        if interception() is self._stray:
+        if self._stray is not None and interception() is self._stray:
             intercept(still_acting(self._stray))
         self.gate.leave(self)
-        self.gate.count(-1)
         self._held.close()
 
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Within this context calls are this session's, whatever thread or task it is."""
+        stand_again(self.model_map.entries)
         # Inside a call of the same model, as guidance makes them, what acts in that call stays outside.
         inside = self.gate.call is not None
         others = without_overrides(self.model_map.model.modules()) if inside else nullcontext()
@@ -110,17 +121,26 @@ class Session:
     @contextmanager
     def _holding(self) -> Iterator[None]:
         """What the session needs stands on the model until the last of those who hold it leaves."""
-        with self._lock:
-            self._n_holders += 1
-            if self._n_holders == 1:
-                self._undo.enter_context(self._standing())
+        holder = object()
         try:
+            with self._lock:
+                if not self._holders:
+                    self._undo.enter_context(self._standing())
+                self._holders.add(holder)
             yield
         finally:
-            with self._lock:
-                self._n_holders -= 1
-                if self._n_holders == 0:
-                    self._undo.close()
+            # An interrupt (Ctrl-C) may come meanwhile; what was undone may be undone again.
+            try:
+                self._release(holder)
+            except BaseException:
+                self._release(holder)
+                raise
+
+    def _release(self, holder: object) -> None:
+        with self._lock:
+            self._holders.discard(holder)
+            if not self._holders:
+                self._undo.close()
 
     @contextmanager
     def _standing(self) -> Iterator[None]:
@@ -133,8 +153,8 @@ class Session:
                 stack.enter_context(unmasked(model_map.model))
             may_act(1)
             stack.callback(may_act, -1)
-            for module in model_map.entries:
-                stand(module, "forward", guard)
+            for module in self._entries:
+                stand(module, "forward", guard, (*model_map.entries, *self.injectors.modules))
                 stack.callback(step_off, module, "forward")
             for name in ("generate", "zero_grad", "init_continuous_batching"):
                 if hasattr(type(model_map.model), name):
@@ -144,6 +164,21 @@ class Session:
                 stand(module)
                 stack.callback(step_off, module)
             yield
+
+    @property
+    def _entries(self) -> list[nn.Module]:
+        """Modules whose calls from the outside are calls of the session.
+
+        Where tensors of the model learn, its embeddings and what turns states into words too: others call
+        them by hand, before or behind the model, and would get the frozen ones.
+        """
+        entries = list(self.model_map.entries)
+        if self.weights.own:
+            model = self.model_map.model
+            held = {module for places in self.weights.places.values() for module, _ in places}
+            ends = (model.get_input_embeddings(), model.get_output_embeddings())
+            entries += [end for end in ends if end in held and end not in entries]
+        return entries
 
     @property
     def learns(self) -> bool:
@@ -199,6 +234,8 @@ class Session:
             learning = torch.is_grad_enabled() and not generating
             weights: Mapping[str, Tensor] = {}
             if self.weights.own:
+                if not self.weights.are_in_place():
+                    self.weights = Weights(self.model_map.model, trained_weights(self._used), self.gate.name)
                 with torch.set_grad_enabled(learning):
                     weights = self.weights.cast(trained_weights(self._used))
                 stack.enter_context(self.weights.overriding(weights))

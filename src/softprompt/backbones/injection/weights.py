@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -31,6 +32,8 @@ class Weights:
     """
 
     def __init__(self, model: PreTrainedModel, names: Mapping[str, Tensor], name: str):
+        self._model = model
+        self._shapes: dict[str, torch.Size] = {}
         self.own: dict[str, Tensor] = {}
         self.places: dict[str, list[tuple[nn.Module, str]]] = {}
         if not names:
@@ -50,7 +53,7 @@ class Weights:
                 raise PromptError(
                     f"prompt.weights: {key}", got, "a plain tensor, whose place another can take", do
                 )
-            self.own[key] = own[key]
+            self.own[key], self._shapes[key] = own[key], tensor.shape
         if len({id(parameter) for parameter in self.own.values()}) < len(self.own):
             raise PromptError(
                 "prompt.weights", "two names of one shared parameter", "one name for each parameter"
@@ -63,6 +66,17 @@ class Weights:
             for attribute, parameter in module._parameters.items():
                 if parameter is not None and id(parameter) in keys:
                     self.places.setdefault(keys[id(parameter)], []).append((module, attribute))
+
+    def are_in_place(self) -> bool:
+        """Whether every place holds the parameter that it held; words may have been added meanwhile."""
+        modules = set(self._model.modules())
+        for key, places in self.places.items():
+            for module, attribute in places:
+                there = module._parameters.get(attribute)  # None where there is no bias
+                moved = there is not None and there is not self.own[key]
+                if moved or module not in modules or self.own[key].shape != self._shapes[key]:
+                    return False
+        return True
 
     def cast(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors in the precision and on the device of the model's own; differentiable."""
@@ -77,9 +91,17 @@ class Weights:
                     module.__dict__[attribute] = tensor
             yield
         finally:
-            for key in tensors:
-                for module, attribute in self.places[key]:
-                    module.__dict__.pop(attribute, None)
+            # An interrupt (Ctrl-C) may come meanwhile; what was undone may be undone again.
+            try:
+                self._take_off(tensors)
+            except BaseException:
+                self._take_off(tensors)
+                raise
+
+    def _take_off(self, tensors: Mapping[str, Tensor]) -> None:
+        for key in tensors:
+            for module, attribute in self.places[key]:
+                module.__dict__.pop(attribute, None)
 
 
 def trained_weights(used: Sequence[Prompt | None]) -> Mapping[str, Tensor]:
