@@ -61,12 +61,6 @@ class PassContext:
     below: Callable[[Tensor], AbstractContextManager[None]] | None = None
     running: bool = False
 
-    def end(self) -> None:
-        """Let go of what came out of the call: recomputed layers keep it, and it holds on to them."""
-        self.running = False
-        self.own_states = None
-        self.notes.clear()
-
     def rows_for(self, batch: int) -> Tensor | None:
         """Which prompt each row of a batch has, `[batch]`; None when one prompt serves all.
 

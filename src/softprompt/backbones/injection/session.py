@@ -247,7 +247,7 @@ class Session:
             self._keep_checkpointing(stack, call)
             stack.enter_context(self._acting(call))
             call.running = True
-            stack.callback(call.end)
+            stack.callback(_end, call)
             yield call
 
     def _lower(self, weights: Mapping[str, Tensor]) -> LoweredPrompts:
@@ -333,6 +333,13 @@ class Session:
         found = [t for t in tensors if isinstance(t, Tensor)]
         if found and not any(t.requires_grad for t in found):
             raise refusals.no_gradient(self.model_map.spec.name)
+
+
+def _end(call: PassContext) -> None:
+    """Let go of what came out of a call: recomputed layers keep the call, and it would hold on to them."""
+    call.running = False
+    call.own_states = None
+    call.notes.clear()
 
 
 def _nothing(output: Any) -> None:
