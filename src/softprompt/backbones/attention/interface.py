@@ -22,6 +22,7 @@ from transformers import AttentionInterface
 
 from softprompt.backbones.attention.cpu_backward import attend, pays
 from softprompt.backbones.attention.mask import AttentionMask, is_causal
+from softprompt.backbones.dispatch import setting
 from softprompt.errors import BackboneError
 
 AttentionFunction = Callable[..., tuple[Tensor, Tensor | None]]
@@ -81,11 +82,8 @@ _WATCHES: ContextVar[Mapping[nn.Module, Callable[[AttentionCall], AttentionCall]
 def intercepting(interception: Interception | None) -> Iterator[None]:
     """Within this context, and for its calls alone, attention calls are answered so; None: as usual."""
     install()
-    token = _INTERCEPTION.set(interception)
-    try:
+    with setting(_INTERCEPTION, interception):
         yield
-    finally:
-        _INTERCEPTION.reset(token)
 
 
 @contextmanager
@@ -135,11 +133,8 @@ def watching(module: nn.Module, watch: Callable[[AttentionCall], AttentionCall])
         watch: gives the call to be answered in its place.
     """
     install()
-    token = _WATCHES.set({**_WATCHES.get(), module: watch})
-    try:
+    with setting(_WATCHES, {**_WATCHES.get(), module: watch}):
         yield
-    finally:
-        _WATCHES.reset(token)
 
 
 class Recorder:

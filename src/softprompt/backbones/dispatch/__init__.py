@@ -7,6 +7,7 @@ from softprompt.backbones.dispatch.acting import (
     bound_arguments,
     overridden,
     overriding,
+    setting,
     without_overrides,
 )
 from softprompt.backbones.dispatch.patching import (
@@ -29,6 +30,7 @@ __all__ = [
     "overriding",
     "replaced",
     "restore",
+    "setting",
     "stand",
     "stand_again",
     "standing",

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
 from softprompt.errors import BackboneError
+
+T = TypeVar("T")
 
 Forward = Callable[..., Any]
 
@@ -28,6 +30,20 @@ OVERRIDES: ContextVar[Mapping[nn.Module, tuple[Override, ...]]] = ContextVar(
 _SESSIONS: "ContextVar[Mapping[Gate, Any]]" = ContextVar("sessions", default=MappingProxyType({}))
 _TURNS: "ContextVar[Mapping[Gate, _Turn]]" = ContextVar("turns", default=MappingProxyType({}))
 _CALLS: "ContextVar[Mapping[Gate, Any]]" = ContextVar("calls", default=MappingProxyType({}))
+
+
+@contextmanager
+def setting(variable: ContextVar[T], value: T) -> Iterator[None]:
+    """Within this context a context variable has another value, also when an interrupt comes as it is set."""
+    before, token = variable.get(), None
+    try:
+        token = variable.set(value)
+        yield
+    finally:
+        if token is None:
+            variable.set(before)
+        else:
+            variable.reset(token)
 
 
 @contextmanager
@@ -47,22 +63,16 @@ def overriding(
         added = override if isinstance(override, tuple) else (override,)
         there = active.get(module, ())
         active[module] = added + there if outermost else there + added
-    token = OVERRIDES.set(active)
-    try:
+    with setting(OVERRIDES, active):
         yield
-    finally:
-        OVERRIDES.reset(token)
 
 
 @contextmanager
 def without_overrides(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Within this context, and for its calls alone, these modules run as they are."""
     gone = set(modules)
-    token = OVERRIDES.set({m: chain for m, chain in OVERRIDES.get().items() if m not in gone})
-    try:
+    with setting(OVERRIDES, {m: chain for m, chain in OVERRIDES.get().items() if m not in gone}):
         yield
-    finally:
-        OVERRIDES.reset(token)
 
 
 def overridden(module: nn.Module) -> bool:
@@ -130,13 +140,9 @@ class Gate:
     @contextmanager
     def entered(self, session: Any) -> Iterator[None]:
         """Within this context its calls are a session's, also where another was entered outside."""
-        calls = _CALLS.set({gate: call for gate, call in _CALLS.get().items() if gate is not self})
-        token = _SESSIONS.set({**_SESSIONS.get(), self: session})
-        try:
+        others = {gate: call for gate, call in _CALLS.get().items() if gate is not self}
+        with setting(_CALLS, others), setting(_SESSIONS, {**_SESSIONS.get(), self: session}):
             yield
-        finally:
-            _SESSIONS.reset(token)
-            _CALLS.reset(calls)
 
     def enter(self, session: Any) -> None:
         """From now on calls of this context are a session's."""
@@ -158,11 +164,8 @@ class Gate:
     @contextmanager
     def calling(self, call: Any) -> Iterator[None]:
         """Within this context calls of the model are parts of this one; None: of the library's own passes."""
-        token = _CALLS.set({**_CALLS.get(), self: call})
-        try:
+        with setting(_CALLS, {**_CALLS.get(), self: call}):
             yield
-        finally:
-            _CALLS.reset(token)
 
     @contextmanager
     def turn(self, alone: bool) -> Iterator[None]:
@@ -184,12 +187,8 @@ class Gate:
                 )
             yield
             return
-        with self._turns.taken(alone) as turn:
-            token = _TURNS.set({**_TURNS.get(), self: turn})
-            try:
-                yield
-            finally:
-                _TURNS.reset(token)
+        with self._turns.taken(alone) as turn, setting(_TURNS, {**_TURNS.get(), self: turn}):
+            yield
 
 
 @dataclass(eq=False)

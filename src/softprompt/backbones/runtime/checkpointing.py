@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from softprompt.backbones.dispatch import restore
+from softprompt.backbones.dispatch import restore, setting
 from softprompt.errors import BackboneError
 
 _NAME = "_gradient_checkpointing_func"
@@ -19,11 +19,8 @@ _RESUMED: ContextVar[tuple[Callable[[], AbstractContextManager[None]], ...]] = C
 @contextmanager
 def resumed_by(resume: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
     """What is checkpointed within this context runs again inside what `resume` gives."""
-    token = _RESUMED.set((*_RESUMED.get(), resume))
-    try:
+    with setting(_RESUMED, (*_RESUMED.get(), resume)):
         yield
-    finally:
-        _RESUMED.reset(token)
 
 
 class KeepsContext:
