@@ -41,7 +41,7 @@ def test_losses(family, kind, checkpointed):
             backbone.labelled_losses(inputs, labelled, x.flatten()).sum().backward()
         prompt.zero_grad()
 
-    assert grown(step) == 0
+    assert grown(step) <= 0  # fewer may be left: earlier rubbish is collected meanwhile
 
 
 @pytest.mark.parametrize("checkpointed", [False, True])
@@ -55,4 +55,4 @@ def test_pictures_whose_head_reads_the_prompt(checkpointed):
             backbone.look(pixels())[0].square().sum().backward()
         prompt.zero_grad()
 
-    assert grown(step) == 0
+    assert grown(step) <= 0  # fewer may be left: earlier rubbish is collected meanwhile

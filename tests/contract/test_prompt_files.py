@@ -119,9 +119,9 @@ def test_the_parent_need_not_be_writable(backbone, tmp_path, monkeypatch):
 
 def test_a_file_in_the_way_is_named(backbone, tmp_path):
     (tmp_path / "p").write_text("mine")
-    with pytest.raises(PromptError, match=r"p: got file exists while saving"):
+    with pytest.raises(PromptError, match=r"p: got a file, expected a folder to save into"):
         random_prefix(backbone).save(tmp_path / "p")
-    with pytest.raises(PromptError, match=r"got not a directory while saving"):
+    with pytest.raises(PromptError, match=r"got a file, expected a folder"):
         random_prefix(backbone).save(tmp_path / "p" / "q")
     assert names(tmp_path) == ["p"] and (tmp_path / "p").read_text() == "mine"
 
@@ -388,7 +388,7 @@ def test_tensors_are_looked_at_before_anything_is_made(tmp_path):
     pictured = softprompt.head_only(pictures, head=softprompt.head("picture", ["no", "yes"]))
     folder = pictured.save(tmp_path / "pictures")
     edit_card(folder, lambda card: card["head"].update(hidden_layers=most))
-    with pytest.raises(PromptError, match=r"hidden\.0\.weight: got nothing"):
+    with pytest.raises(PromptError, match=r"hidden\.0\.weight: got no such tensor"):
         softprompt.load_prompt(folder, pictures)
 
 
