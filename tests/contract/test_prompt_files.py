@@ -121,7 +121,7 @@ def test_a_file_in_the_way_is_named(backbone, tmp_path):
     (tmp_path / "p").write_text("mine")
     with pytest.raises(PromptError, match=r"p: got a file, expected a folder to save into"):
         random_prefix(backbone).save(tmp_path / "p")
-    with pytest.raises(PromptError, match=r"got a file, expected a folder"):
+    with pytest.raises(PromptError, match=r"p: got a file, expected a folder to save into"):
         random_prefix(backbone).save(tmp_path / "p" / "q")
     assert names(tmp_path) == ["p"] and (tmp_path / "p").read_text() == "mine"
 
