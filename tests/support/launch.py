@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 
 def launch(command: Sequence[str], n: int = 2) -> None:
@@ -26,11 +27,17 @@ def launch(command: Sequence[str], n: int = 2) -> None:
         )
         for rank in range(n)
     ]
-    try:
-        for worker in workers:
-            _, errors = worker.communicate(timeout=900)
-            assert worker.returncode == 0, errors
-    finally:
-        for worker in workers:  # one that fails leaves the other waiting
-            worker.kill()
-            worker.communicate()
+    with ThreadPoolExecutor(n) as pool:
+        try:
+            # Whichever ends first is looked at first: one that fails leaves the others waiting for it.
+            for ended in as_completed([pool.submit(_end, worker) for worker in workers]):
+                code, errors = ended.result()
+                assert code == 0, errors
+        finally:
+            for worker in workers:
+                worker.kill()
+
+
+def _end(worker: subprocess.Popen[str]) -> tuple[int, str]:
+    _, errors = worker.communicate(timeout=900)
+    return worker.returncode, errors
