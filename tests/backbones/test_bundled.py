@@ -215,7 +215,7 @@ def test_a_full_disk_keeps_nothing(cache, entry, download, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(shutil, "copyfileobj", full)
-    with pytest.raises(BackboneError, match=r"backbone toy: got no space left.*SOFTPROMPT_HOME"):
+    with pytest.raises(BackboneError, match=r"backbone toy: got no space left on device.*SOFTPROMPT_HOME"):
         bundled.pull("toy")
     assert list(cache.iterdir()) == []
 

@@ -61,7 +61,9 @@ def test_folders(family, tmp_path):
     model.save_pretrained(tmp_path)
     x = pixels()
     without = softprompt.load_backbone(tmp_path, device="cpu")
-    with pytest.raises(BackboneError, match=r"backbone\.processor: got a backbone"):
+    with pytest.raises(
+        BackboneError, match=r"backbone\.processor: got a backbone without an image processor"
+    ):
         _ = without.pixels
     settings = {"image_processor_type": "ViTImageProcessor", **PROCESSOR}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))

@@ -183,7 +183,9 @@ def test_what_is_measured_must_be_clear(trained, tmp_path):
 def test_a_run_that_did_not_finish_has_no_prompt(trained, tmp_path):
     settings = (trained / "runs" / "small" / "settings.yaml").read_text(encoding="utf-8")
     (tmp_path / "settings.yaml").write_text(settings, encoding="utf-8")
-    with pytest.raises(PromptError, match=r"got a run without a prompt. .*softprompt train RECIPE --resume"):
+    with pytest.raises(
+        PromptError, match=r"got a run without a prompt, expected .*softprompt train RECIPE --resume"
+    ):
         locate(tmp_path, None, [], needs_prompt=True)
     assert locate(tmp_path, None, [], needs_prompt=False).prompt is None
 

@@ -21,10 +21,13 @@ def test_csv_gathers_the_rows_of_one_source(write):
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ({"sorce": "a", "target": "b"}, r"line 1: got no field 'source'. .*. Did you mean 'sorce'\?"),
+        (
+            {"sorce": "a", "target": "b"},
+            r"line 1: got no field 'source', expected .*\. Did you mean 'sorce'\?",
+        ),
         (
             {"source": "a", "label": "b"},
-            r"line 1: got no field 'target'. .*. Choose one of the fields here: source, label",
+            r"line 1: got no field 'target', expected .*\. Choose one of the fields here: source, label",
         ),
         ({"source": 3, "target": "b"}, r"line 1: got a number in 'source', expected a text"),
         ({"source": "a", "target": None}, r"line 1: got nothing in 'target', expected a text"),
@@ -48,7 +51,10 @@ def test_bad_jsonl(write, item, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("source,targe\na,b\n", r"x\.csv, line 1: got no column 'target'. .*. Did you mean 'targe'\?"),
+        (
+            "source,targe\na,b\n",
+            r"x\.csv, line 1: got no column 'target', expected .*\. Did you mean 'targe'\?",
+        ),
         ("source,target\na,b\n,c\n", r"x\.csv, line 3: got an empty 'source'"),
         ('source,target\n"a\nb",c\nd,\n', r"x\.csv, line 4: got an empty 'target'"),
     ],

@@ -73,7 +73,7 @@ def test_column_that_is_not_there(write):
         DataError, match=r"line 1: got 2 as data\.word_column, expected -2 to 1 in a line of 2 columns\."
     ):
         read("conll", path, word_column=2)
-    with pytest.raises(DataError, match=r"line 1: got -3 as data\.tag_column, expected -2 to"):
+    with pytest.raises(DataError, match=r"line 1: got -3 as data\.tag_column, expected -2 to 1 "):
         read("conll", path, tag_column=-3)
 
 

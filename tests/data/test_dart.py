@@ -33,7 +33,7 @@ def test_form_lowers_relations_and_has_no_leading_bar(write):
         ("[]", r"d\.json: got an empty list"),
         ("[" * 100_000, r"d\.json: got JSON that is nested too deeply"),
         ("[3]", r"d\.json, item 1: got a number, expected an object with tripleset and annotations"),
-        ('[{"triples": []}]', r"item 1: got no field 'tripleset'. .*. Did you mean 'triples'\?"),
+        ('[{"triples": []}]', r"item 1: got no field 'tripleset', expected .*\. Did you mean 'triples'\?"),
         ('[{"tripleset": []}]', r"item 1: got tripleset \[\], expected at least one"),
         (json.dumps([ITEM, {"tripleset": [["a", "b", "c"]]}]), r"item 2: got no field 'annotations'"),
         (

@@ -44,14 +44,16 @@ def test_rows_of_one_representation_are_one_record_wherever_they_stand(write):
 def test_file_without_references_names_the_missing_column(write):
     with pytest.raises(
         DataError,
-        match=r"testset\.csv, line 1: got no column 'ref'. .*. Choose one of the columns here: "
+        match=r"testset\.csv, line 1: got no column 'ref', expected .*\. Choose one of the columns here: "
         r"mr\.$",
     ):
         read_e2e(write("testset.csv", 'mr\n"name[A]"\n'))
 
 
 def test_empty_reference_names_the_line(write):
-    with pytest.raises(DataError, match=r"line 3: got an empty 'ref', expected a text. Fill it in or remove"):
+    with pytest.raises(
+        DataError, match=r"line 3: got an empty 'ref', expected a text\. Fill it in or remove"
+    ):
         read_e2e(write("e2e.csv", "mr,ref\nname[A],A.\nname[B],  \n"))
 
 

@@ -94,11 +94,15 @@ def test_rows_that_are_all_unlabelled(hub):
 @pytest.mark.parametrize(
     ("columns", "names", "message"),
     [
-        ({"txt": ["a"], "label": [0]}, None, r"x:test: got no column 'text'. .*. Did you mean 'txt'\?"),
+        (
+            {"txt": ["a"], "label": [0]},
+            None,
+            r"x:test: got no column 'text', expected .*\. Did you mean 'txt'\?",
+        ),
         (
             {"text": ["a"], "gold": [0]},
             None,
-            r"x:test: got no column 'label'. .*. Choose one of the columns here: text, gold",
+            r"x:test: got no column 'label', expected .*\. Choose one of the columns here: text, gold",
         ),
         ({"text": ["a", ""], "label": [0, 0]}, None, r"x:test, row 1: got an empty 'text'"),
         (
@@ -139,7 +143,7 @@ def test_package_that_is_not_installed(monkeypatch):
     with pytest.raises(
         ConfigError,
         match=r"data\.format: got 'datasets', whose package is not installed, expected the "
-        r"package",
+        r"package datasets\. Install it: pip install \"softprompt\[hub\]",
     ):
         read("datasets", "x:train")
 
@@ -184,11 +188,13 @@ def test_what_the_package_saved(tmp_path, monkeypatch):
     ]
     assert [record.source for record in splits.test] == ["one"]
     with pytest.raises(
-        DataError, match=r"mine:dev: got no split 'dev'. .*. Choose one of the splits here: train, test"
+        DataError,
+        match=r"mine:dev: got no split 'dev', expected .*\. Choose one of the splits here: train, test",
     ):
         read("datasets", tmp_path / "mine:dev")
     with pytest.raises(
-        DataError, match=r"train:train: got no split 'train'. .*. Choose one of the splits here: None"
+        DataError,
+        match=r"train:train: got no split 'train', expected .*\. Choose one of the splits here: None",
     ):
         read("datasets", tmp_path / "mine" / "train:train")
 

@@ -98,5 +98,7 @@ def test_the_fingerprint_is_of_what_pictures_hold(folder, tmp_path):
 
 
 def test_columns_are_no_settings_of_folders(folder):
-    with pytest.raises(ConfigError, match=r"data\.image: got 'pixels' for image_folder. .*datasets_images"):
+    with pytest.raises(
+        ConfigError, match=r"data\.image: got 'pixels' for image_folder, expected .*datasets_images"
+    ):
         read("image_folder", folder, image="pixels")

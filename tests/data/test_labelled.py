@@ -43,7 +43,7 @@ def test_tsv_by_number_has_no_header_and_no_quotes(write):
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ({"txt": "a", "label": 1}, r"line 2: got no field 'text'. .*. Did you mean 'txt'\?"),
+        ({"txt": "a", "label": 1}, r"line 2: got no field 'text', expected .*\. Did you mean 'txt'\?"),
         ({"text": "a"}, r"line 2: got no field 'label'"),
         ({"text": 3, "label": 1}, r"line 2: got a number in 'text', expected a text"),
         ({"text": "", "label": 1}, r"line 2: got an empty 'text'"),
@@ -72,11 +72,16 @@ def test_bad_jsonl(write, item, message):
             "labelled_csv",
             "text,labels\na,b\n",
             {},
-            r"line 1: got no column 'label'. .*. Did you mean 'labels'\?",
+            r"line 1: got no column 'label', expected .*\. Did you mean 'labels'\?",
         ),
         ("labelled_csv", "text,label\na,\n", {}, r"line 2: got an empty 'label'"),
         ("labelled_csv", "text,label\n ,b\n", {}, r"line 2: got an empty 'text'"),
-        ("labelled_tsv", "text,label\na,b\n", {}, r"line 1: got no column 'text'. .*. .*text,label"),
+        (
+            "labelled_tsv",
+            "text,label\na,b\n",
+            {},
+            r"line 1: got no column 'text', expected .*\. .*text,label",
+        ),
         (
             "labelled_tsv",
             "text\tlabel\na\n",
@@ -88,7 +93,7 @@ def test_bad_jsonl(write, item, message):
             "labelled_tsv",
             "a\tb\n",
             {"text": 1, "label": 2},
-            r"line 1: got column 2, expected columns 0 to 1, which the line has. Count columns",
+            r"line 1: got column 2, expected columns 0 to 1, which the line has. Count columns from 0",
         ),
         ("labelled_tsv", "a\t1\n\t1\n", {"text": 0, "label": 1}, r"line 2: got an empty '0'"),
     ],
@@ -110,7 +115,8 @@ def test_bad_tables(write, format, content, options, message):
         (
             "labelled_tsv",
             {"text": 0},
-            r"data: got numbers for some columns \(text\) and names for others, expected",
+            r"data: got numbers for some columns \(text\) and names for "
+            r"others, expected columns that are all ",
         ),
         (
             "labelled_csv",

@@ -92,26 +92,29 @@ def test_header_alone_is_no_data(write, format, header):
     [
         (
             {"format": "e2e", "source": "q"},
-            r"^data\.source: got 'q' for e2e, expected format jsonl or csv. Leave it out\.$",
+            r"^data\.source: got 'q' for e2e, expected format jsonl or csv\. Leave it out\.$",
         ),
         (
             {"format": "rte", "text": "premise", "label": None},
-            r"data\.text: got 'premise' for rte. .*\n.*data\.label: got None for rte, "
+            r"data\.text: got 'premise' for rte, expected .*\n.*data\.label: got None for rte, "
             r"expected format labelled_jsonl, labelled_csv, labelled_tsv, datasets or "
             r"datasets_images\. Leave",
         ),
         (
             {"format": "squad", "word_column": 1, "tagging": "iob1"},
-            r"data\.word_column: got 1 for squad, expected format conll. .*\n"
+            r"data\.word_column: got 1 for squad, expected format conll\. .*\n"
             r"data\.tagging: got 'iob1' for squad",
         ),
         ({"format": "labelled_csv", "source": "q"}, r"data\.source: got 'q' for labelled_csv"),
         ({"format": "jsonl", "tag_column": 0}, r"data\.tag_column: got 0 for jsonl"),
         (
             {"format": "restaurants", "split": "test"},
-            r"data: got the path x for restaurants. .*reads no file",
+            r"data: got the path x for restaurants, expected .*reads no file",
         ),
-        ({"format": "e2e", "split": "test"}, r"split: got 'test' for e2e. .*restaurants', which alone takes"),
+        (
+            {"format": "e2e", "split": "test"},
+            r"split: got 'test' for e2e, expected .*restaurants', which alone takes .*\. Give the path",
+        ),
     ],
 )
 def test_arguments_that_a_format_does_not_take(arguments, message):

@@ -90,6 +90,8 @@ def test_keep_seen():
     with pytest.raises(DataError, match=r"data\.extrapolation: got no record of a seen category"):
         keep_seen([unseen])
     with pytest.raises(
-        DataError, match=r"data\.extrapolation: got 0 without the tag 'seen'. .*. Use extrapolation with"
+        DataError,
+        match=r"data\.extrapolation: got 0 without the tag 'seen', expected "
+        r".*\. Use extrapolation with webnlg",
     ):
         keep_seen([*records(1), seen])

@@ -19,7 +19,10 @@ def test_sentences_are_joined_and_white_space_made_single(write):
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ({"source": ["a"], "targets": ["b"]}, r"line 2: got no field 'target'. .*. Did you mean 'targets'\?"),
+        (
+            {"source": ["a"], "targets": ["b"]},
+            r"line 2: got no field 'target', expected .*\. Did you mean 'targets'\?",
+        ),
         ({"source": "a", "target": ["b"]}, r"line 2: got a text in 'source', expected a list of sentences"),
         (
             {"source": ["a", 1], "target": ["b"]},

@@ -25,13 +25,17 @@ def test_trec_in_latin_1(write):
     ("format", "text", "message"),
     [
         ("sst2", "a\t1\nb\t2\n", r"line 2: got the label '2', expected 0 \(negative\) or 1 \(positive\)"),
-        ("sst2", "sentence\tlabel\na\t1\n", r"line 1: got the label 'label'. .*. Read .* as labelled_tsv"),
+        (
+            "sst2",
+            "sentence\tlabel\na\t1\n",
+            r"line 1: got the label 'label', expected .*\. Read .* as labelled_tsv",
+        ),
         ("sst2", "a\t1\n\t1\n", r"line 2: got an empty 'text'"),
         ("sst2", "a\n", r"line 1: got column 1, expected columns 0 to 0"),
         (
             "trec",
             "LOC:city Where ?\nLOC:cty Where ?\n",
-            r"line 2: got the label 'LOC:cty'. .*. Did you mean 'LOC:city'",
+            r"line 2: got the label 'LOC:cty', expected .*\. Did you mean 'LOC:city'",
         ),
         ("trec_fine", "LOC Where ?\n", r"line 1: got the label 'LOC', expected one of TREC's 50 classes"),
         ("trec", "LOC:city \n", r"line 1: got an empty 'question'"),

@@ -67,7 +67,10 @@ def test_a_test_share_is_the_same_for_every_subsample_and_size(folder):
     apart = {r.source for r in first.test}
     assert not apart & {r.source for r in (*first.train, *other.train, *other.dev)}
     assert all(len(r.targets) == 3 for r in first.test)
-    with pytest.raises(ConfigError, match=r"data\.test_share: got both data\.test_share \(0\.25\)"):
+    with pytest.raises(
+        ConfigError,
+        match=r"data\.test_share: got both data\.test_share \(0\.25\) and data\.test, expected one",
+    ):
         loaded(train="t.jsonl", test="d.jsonl", test_share=0.25)
     with pytest.raises(ConfigError, match=r"data\.test_share: .* a path in data\.train to take the"):
         loaded(dev="d.jsonl", test_share=0.25)
@@ -277,7 +280,7 @@ def test_size_larger_than_the_set(folder):
 
 def test_missing_set_names_the_data_folder(folder):
     with pytest.raises(
-        DataError, match=r"e2e.devset\.csv: got no such file or folder. .*tuetschek.*SOFTPROMPT_DATA"
+        DataError, match=r"e2e.devset\.csv: got no such file or folder, expected .*tuetschek.*SOFTPROMPT_DATA"
     ):
         loaded(format="e2e", train="e2e/devset.csv")
 

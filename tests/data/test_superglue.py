@@ -183,7 +183,9 @@ def test_bad_lines(write, format, item, message):
 
 
 def test_a_misspelt_label_is_not_a_missing_one(write):
-    with pytest.raises(DataError, match=r"line 1: got no field 'label'. .*. Did you mean 'lable'\?"):
+    with pytest.raises(
+        DataError, match=r"line 1: got no field 'label', expected .*\. Did you mean 'lable'\?"
+    ):
         read("rte", write("x.jsonl", [{"premise": "p", "hypothesis": "h", "lable": "entailment"}]))
 
 

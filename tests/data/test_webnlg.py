@@ -66,7 +66,7 @@ def test_byte_order_mark_and_windows_line_ends(write):
         (document(), r"w\.xml: got no lexicalisation with comment=\"good\""),
         (
             document(entry(lex="")),
-            r"entry Id1 \(Airport, 1 triples\): got no lexicalisation. .*with references",
+            r"entry Id1 \(Airport, 1 triples\): got no lexicalisation, expected .*with references",
         ),
         (document(entry(triples="")), r"entry Id1 .*: got no triple, expected at least one <mtriple>"),
         (

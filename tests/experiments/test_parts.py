@@ -69,7 +69,9 @@ def test_runs_without_test_sets_are_paired_by_what_picked_their_best_steps(tmp_p
     assert ended.value.code == 0 and "development loss" in capsys.readouterr().out
     bare = read_parts(run_folder(tmp_path / "bare", A, bare=True))
     assert means_table([runs[0], bare])[0][-3] != "development loss"
-    with pytest.raises(ConfigError, match=r"'development' of runs that picked by different metrics \(a:"):
+    with pytest.raises(
+        ConfigError, match=r"'development' of runs that picked by different metrics \(a: loss, bare: none\)"
+    ):
         pairs_table([runs[0], bare], "development")
     with pytest.raises(ConfigError, match="'development' for bare"):
         bare.values("development")

@@ -149,7 +149,7 @@ def test_choices_are_read_from_the_table(tmp_path):
     [
         ("{", "got broken JSON (Expecting"),
         ("[]", "got JSON without cells, expected a results table as a study writes it. Make the "
-               "table"),
+               "table again"),
         ('{"cells": [{"runs": [{"seed": 0}]}]}', "got a cell or run without what it should have"),
         ('{"cells": [{"runs": [{"folder": "a", "state": "odd"}]}]}', "got 'odd' as the state of a"),
         ('{"cells": [{"runs": [{"folder": "a", "state": "not run"}, {"folder": "a", "state": "not run"}]}]}',

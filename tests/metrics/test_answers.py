@@ -77,7 +77,7 @@ def test_bad_input() -> None:
         score_answers(NAMES, [], [])
     with pytest.raises(
         ConfigError,
-        match=r"metrics: got 'f1', expected some of answer_f1, exact_match. Use it for "
+        match=r"metrics: got 'f1', expected some of answer_f1, exact_match\. Use it for "
         r"classification",
     ):
         score_answers(["f1"], ["a"], [["a"]])

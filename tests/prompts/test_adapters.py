@@ -113,7 +113,8 @@ def test_where_a_head_reads_the_encoder_alone_the_decoder_gets_nothing(method, f
         ("lora", "albert", {"layers": [1], "targets": ["query"]}, r"where other layers share their modules"),
         ("lora", "bert", {"rank": 0}, r"lora\.rank: got 0, expected a whole number from 1"),
         ("lora", "bert", {"alpha": 0}, r"lora\.alpha: got 0, expected a number above 0"),
-        ("lora", "bert", {"dropout": 1}, r"lora\.dropout: got 1, expected a probability of at least"),
+        ("lora", "bert", {"dropout": 1}, r"lora\.dropout: got 1, expected a probability "
+        r"of at least 0 and below 1"),
         ("lora", "bert", {"targets": "query"}, r"targets: got 'query', expected a list of some of query"),
         ("lora", "bert", {"targets": []}, r"lora\.targets: got \[\], expected a list of some of query, key"),
         (
@@ -209,7 +210,7 @@ def test_without_peft_the_command_is_named(backbone, monkeypatch, tmp_path):
         (
             {"width": 3},
             r"inserts\.encoder\.layer\.0\.attention\.output\.dense\.down\.weight: got shape "
-            r"\[2, 32\], expected shape \[3,",
+            r"\[2, 32\], expected shape \[3, 32\]\.",
         ),
         ({"width": 0}, r"prompt\.json: inserts\.adapter\.width: got 0, expected input should be greater"),
         ({"kind": "prefix"}, r"prompt\.json: inserts: got .*'prefix'.* does not match any"),
@@ -219,8 +220,9 @@ def test_without_peft_the_command_is_named(backbone, monkeypatch, tmp_path):
             r"inserts: got 'encoder\.layer\.9\.output\.dense', expected linear layers of BertModel",
         ),
         ({"modules": ["encoder.layer.0.output.dense"]}, r"tensors: got '.*', which the card does "
-        r"not name, expected"),
-        ({"modules": ["encoder.layer.0.attention.self.query"]}, r"query\.down\.weight: got no such"),
+        r"not name, expected the tensors of the card alone"),
+        ({"modules": ["encoder.layer.0.attention.self.query"]}, r"query\.down\.weight: got no such "
+        r"tensor, expected a tensor"),
     ],
 )  # fmt: skip
 def test_a_card_that_does_not_fit_is_refused(backbone, tmp_path, changes, message):

@@ -189,10 +189,10 @@ def test_a_stored_head_that_does_not_fit_its_card_is_refused(tmp_path):
     more = prompt.card.head.model_copy(update={"labels": (*LABELS, "never")})
     card = prompt.card.model_copy(update={"head": more})
     files.write(tmp_path / "more", prompt.tensors(), card)
-    with pytest.raises(PromptError, match=r"head\.weight: got shape \[3, 32\], expected shape \[4,"):
+    with pytest.raises(PromptError, match=r"head\.weight: got shape \[3, 32\], expected shape \[4, 32\]\."):
         softprompt.load_prompt(tmp_path / "more", backbone)
     files.write(tmp_path / "none", {}, prompt.card)
-    with pytest.raises(PromptError, match=r"head\.weight: got no such"):
+    with pytest.raises(PromptError, match=r"head\.weight: got no such tensor, expected a tensor"):
         softprompt.load_prompt(tmp_path / "none", backbone)
     files.write(tmp_path / "besides", prompt.tensors(), prompt.card.model_copy(update={"head": None}))
     with pytest.raises(

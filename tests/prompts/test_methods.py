@@ -111,7 +111,7 @@ def test_settings_name_every_option_of_their_method():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layers": [1, 14]}, r"prompt\.layers: got layer 14, expected layers 0-2. Choose a subset"),
+        ({"layers": [1, 14]}, r"prompt\.layers: got layer 14, expected layers 0-2\. Choose a subset"),
         ({"layers": "last:0"}, r"prompt\.layers: got 'last:0', expected a count from 1 to 3"),
         ({"layers": "first:4"}, r"got 'first:4', expected a count from 1 to 3"),
         ({"layers": "some"}, r"got 'some', expected 'all', 'first:k', 'last:k'"),
@@ -129,7 +129,7 @@ def test_settings_name_every_option_of_their_method():
         ({"initialization": "examples:3", "examples": [[5]]}, r"'examples:3' with 1 examples, expected 3"),
         (
             {"initialization": "examples:1", "examples": [[5, 6]], "length": 9},
-            r"prompt\.length: got 9, expected 2, the tokens of 1 examples. Leave length out",
+            r"prompt\.length: got 9, expected 2, the tokens of 1 examples\. Leave length out",
         ),
     ],
 )
@@ -239,5 +239,5 @@ def test_every_method_is_built_with_the_settings_head():
 
 
 def test_a_text_needs_a_tokenizer(llama):
-    with pytest.raises(BackboneError, match=r"backbone\.tokenizer: got a backbone"):
+    with pytest.raises(BackboneError, match=r"backbone\.tokenizer: got a backbone without a tokenizer"):
         softprompt.prefix_tuning(llama, initialization="text: summarize")

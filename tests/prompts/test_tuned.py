@@ -303,7 +303,8 @@ def test_null_prompts(tmp_path):
         out = backbone.model(**inputs_for(backbone)).logits
     assert torch.equal(out, backbone.model(**inputs_for(backbone)).logits)
     with pytest.raises(
-        PromptError, match=r"null_prompt\.template: got 1 slots, expected no slots, since a null"
+        PromptError,
+        match=r"null_prompt\.template: got 1 slots, expected no slots, since a null .*\. Use p_tuning",
     ):
         softprompt.null_prompt(backbone, "[soft] {premise} [blank]")
     with pytest.raises(ConfigError, match=r"null_prompt\.template"):

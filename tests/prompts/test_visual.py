@@ -112,7 +112,7 @@ def test_seeds():
         ({"layers": "last:9"}, "a count from 1 to 3"),
         ({"length": 0}, "prompt.length: got 0"),
         ({"location": "add", "length": 5}, "expected 17 with 'add'"),
-        ({"location": "add", "project": 5}, "location 'prepend'"),
+        ({"location": "add", "project": 5}, "got 5 with 'add', expected location 'prepend'"),
         ({"project": 0}, "a width of at least 1"),
         ({"dropout": 1.0}, "prompt.dropout"),
         ({"pool": "cls", "head": None}, "without a head"),

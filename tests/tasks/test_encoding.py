@@ -88,7 +88,9 @@ def test_decoder_without_bos_asks_for_a_separator():
 
 
 def test_encoder_decoder_refuses_a_separator():
-    with pytest.raises(ConfigError, match=r"task\.separator: got ' ->', expected no separator, since"):
+    with pytest.raises(
+        ConfigError, match=r"task\.separator: got ' ->', expected no separator, since tiny has"
+    ):
         EncoderDecoderForm(byte_level(), GenerationSettings(separator=" ->"), "tiny")
 
 

@@ -200,7 +200,7 @@ def test_demonstrations_are_whole_examples_chosen_by_seed(decoder):
     assert len({tuple(ids) for ids in chosen}) == 2
     assert generation.demonstrations(RECORDS, 2, seed=0) == chosen
     assert any(generation.demonstrations(RECORDS, 2, seed=seed) != chosen for seed in range(1, 5))
-    with pytest.raises(DataError, match=r"demonstrations: got 4, expected at most"):
+    with pytest.raises(DataError, match=r"demonstrations: got 4, expected at most 3, "):
         generation.demonstrations(RECORDS, 4, seed=0)
 
 
@@ -220,7 +220,7 @@ def test_positions_that_do_not_suffice_are_refused_before_the_model_runs(decoder
     with pytest.raises(
         ConfigError,
         match=rf"record long: got {room + 1} prompt positions, {n_read} source tokens and 100 new tokens, "
-        r"expected at most 256 positions together \(LlamaForCausalLM has no more\). Lower "
+        r"expected at most 256 positions together \(LlamaForCausalLM has no more\)\. Lower "
         r".*decoding\.max_new_tokens",
     ):
         generation.check_positions([*RECORDS, long], room + 1, training=False)

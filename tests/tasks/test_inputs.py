@@ -105,7 +105,7 @@ def test_texts_without_tokens_are_refused_by_name():
 def test_too_little_room_is_refused():
     with pytest.raises(ConfigError, match=r"task\.max_tokens: got 4, of which 3 .* expected at least 5"):
         RowForm(bert(), 4).row("a", "a", "")
-    with pytest.raises(ConfigError, match=r"expected at least 3. Raise it"):
+    with pytest.raises(ConfigError, match=r"expected at least 3\. Raise it"):
         RowForm(bert(), 2).row("a", None, "")
     assert len(RowForm(bert(), 5).row(A, B, "").ids) == 5
 

@@ -193,7 +193,7 @@ def test_demonstrations_are_records_as_the_backbone_reads_them():
     assert drawn == task.demonstrations(records, 3, seed=4) != task.demonstrations(records, 3, seed=5)
     rows = [list(task.encode(record).rows[0].ids) for record in records]
     assert all(ids in rows for ids in drawn) and len({tuple(ids) for ids in drawn}) == 3
-    with pytest.raises(DataError, match=r"demonstrations: got 7, expected at most"):
+    with pytest.raises(DataError, match=r"demonstrations: got 7, expected at most 6, "):
         task.demonstrations(records, 7, seed=0)
 
 

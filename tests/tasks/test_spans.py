@@ -259,7 +259,7 @@ def test_answers_that_are_not_there_are_refused(record, error, message):
 def test_without_unanswerable_every_question_needs_an_answer():
     task_of(bert(), "spans").check([asking()])
     with pytest.raises(
-        DataError, match=r"got a question without an answer. .* Set task\.unanswerable=true\."
+        DataError, match=r"got a question without an answer, expected .* Set task\.unanswerable=true\."
     ):
         task_of(bert(), "spans", unanswerable=False).check([asking()])
 
@@ -281,7 +281,8 @@ def test_an_answer_that_no_window_holds_is_refused():
     record = asking(CONTEXT[20:70])
     task = task_of(bert(), "spans", max_tokens=40, stride=4)
     with pytest.raises(
-        DataError, match=r"record q: got an answer of \d+ tokens, which no window holds whole. .* at most 5"
+        DataError,
+        match=r"record q: got an answer of \d+ tokens, which no window holds whole, expected .* at most 5",
     ):
         task.check([record])
     task.check([record], labelled=False)

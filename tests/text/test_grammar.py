@@ -84,7 +84,7 @@ def test_the_answer_has_a_space_unless_something_stands_before_it(text, spaced):
         ("{x} [T] [P]", "Did you mean 'soft'?"),
         (
             "{x} [42] [blank]",
-            "got [42], expected [blank], [soft] or [sep]. Write '[[42]]'",
+            "got [42], expected [blank], [soft] or [sep]. Write '[[42]]' for these very words",
         ),
         ("{x} [soft*0] [blank]", "got [soft*0], expected a count of at least 1. Leave the slot out"),
         ("{x} [soft*two] [blank]", "got [soft*two], expected [soft], [soft*3], [soft#name]"),
@@ -94,7 +94,7 @@ def test_the_answer_has_a_space_unless_something_stands_before_it(text, spaced):
         ("{!} [blank]", "got '{!}', expected the name of a field"),
         ("{ x } [blank]", "got '{ x }', expected a name without white space around it"),
         ("{x!!} [blank]", "got '{x!!}', expected a name without white space around it and without '!'"),
-        ("{x} [blank", "got '[blank', expected a ']' that closes it. Write '[['"),
+        ("{x} [blank", "got '[blank', expected a ']' that closes it. Write '[[' for the bracket itself"),
         ("{x and so on to the end [blank]", "got '{x and so on to the ...', expected a '}' that closes it"),
         ("x} [blank]", "got '} [blank]', which closes nothing, expected a bracket opened before. Write '}}'"),
         ("{x [blank]}", "got '{x [blank]}', expected a '}' that closes it"),

@@ -198,7 +198,7 @@ def test_start_words_are_one_token_per_slot(gpt, bert):
 
 def test_a_missing_field(bert):
     with pytest.raises(
-        DataError, match=r"row 3: got no field 'premise'. .* premises, b. Did you mean 'premises'"
+        DataError, match=r"row 3: got no field 'premise', expected .* premises, b\. Did you mean 'premises'"
     ):
         Template.parse("{premise} [blank]").encode(
             bert, {"premises": "x", "b": "y"}, 9, causal=False, where="row 3"

@@ -143,6 +143,7 @@ def test_too_few_records_are_refused(backbone):
 @pytest.mark.parametrize("start", ["vocabulary", "text: a", "random"])
 def test_draws_without_examples_are_refused(tmp_path, start):
     with pytest.raises(
-        ConfigError, match=r"method\.draws: got 4 with initialization '.*', expected an initialization"
+        ConfigError,
+        match=r"method\.draws: got 4 with initialization '.*', expected an initialization 'examples:k'",
     ):
         settings(tmp_path, {"initialization": start, "draws": 4})

@@ -318,11 +318,11 @@ def test_folders_that_hold_something_are_refused(tmp_path, parts):
         run(settings(tmp_path))
     (folder / "settings.yaml").unlink()
     with pytest.raises(
-        TrainingError, match=r"got other files, expected a new or empty folder. Choose another name\.$"
+        TrainingError, match=r"got other files, expected a new or empty folder\. Choose another name\.$"
     ):
         run(settings(tmp_path))
     with pytest.raises(
-        TrainingError, match=r"got no settings.yaml, expected a run to resume. Leave resume out"
+        TrainingError, match=r"got no settings.yaml, expected a run to resume\. Leave resume out"
     ):
         run(settings(tmp_path), resume=True)
 
@@ -401,7 +401,8 @@ def test_a_full_disk_while_logging_or_finishing(tmp_path, parts, monkeypatch):
     monkeypatch.setattr(disk, "write_synced", full)
     with pytest.raises(
         TrainingError,
-        match=r"one: got a full disk. .*files\. Free some space and resume \(the checkpoints are",
+        match=r"one: got a full disk, expected .*files\. Free some space "
+        r"and resume \(the checkpoints are kept",
     ):
         run(settings(tmp_path))
     monkeypatch.undo()
@@ -410,7 +411,8 @@ def test_a_full_disk_while_logging_or_finishing(tmp_path, parts, monkeypatch):
 def test_a_metric_that_cannot_be_computed_is_no_reason_to_pick_by(tmp_path, parts):
     chosen = settings(tmp_path, metrics=["meteor"], select="meteor")
     with pytest.raises(
-        TrainingError, match=r"training\.select: got 'meteor'. .*its scorer says: meteor needs a Java"
+        TrainingError,
+        match=r"training\.select: got 'meteor', expected .*its scorer says: meteor needs a Java",
     ):
         run(chosen)
 

@@ -236,7 +236,10 @@ def test_what_has_no_trunk_is_refused_before_anything_is_written(tmp_path, famil
         ({"trunk_cache": {"store": "memory", "limit": 5}}, "a number above 0 with a unit"),
         ({"trunk_cache": {"store": "memory", "limit": "0 GB"}}, "a number above 0 with a unit"),
         ({"trunk_cache": {"store": "memory", "limit": "-1 GB"}}, "a number above 0 with a unit"),
-        ({"trunk_cache": {"store": "memory", "folder": "here"}}, "store 'disk'"),
+        (
+            {"trunk_cache": {"store": "memory", "folder": "here"}},
+            "got a folder with store 'memory', expected store 'disk'",
+        ),
         ({"trunk_cache": {"store": "memory", "size": "1 GB"}}, r"trunk_cache\.size"),
     ],
 )
