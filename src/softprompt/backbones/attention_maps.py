@@ -86,9 +86,8 @@ def _weighing(asked: AttentionCall, seen: list[tuple[Tensor, int]]) -> Callable[
     def stock(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any
     ) -> tuple[Tensor, Tensor | None]:
-        scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
-        scores = scale * query[:, :, :1].float() @ key.float().transpose(2, 3)
         call = replace(asked, query=query, key=key, value=value, mask=mask, kwargs=kwargs)
+        scores = call.scale * query[:, :, :1].float() @ key.float().transpose(2, 3)
         scores = call.read_mask().first_queries(1).apply(scores)
         seen.append((scores.softmax(-1)[:, :, 0], key.shape[2] - asked.key.shape[2]))
         return asked.stock(module, query, key, value, mask, **kwargs)

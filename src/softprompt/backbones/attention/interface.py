@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
-from softprompt.backbones.attention.cpu_backward import attend, pays
+from softprompt.backbones.attention import cpu_backward
 from softprompt.backbones.attention.mask import AttentionMask, is_causal
 from softprompt.backbones.dispatch import setting
 from softprompt.errors import BackboneError
@@ -53,6 +53,22 @@ class AttentionCall:
     value: Tensor
     mask: Tensor | None
     kwargs: dict[str, Any]
+
+    @property
+    def scale(self) -> float:
+        """Of the scores."""
+        return self.kwargs.get("scaling") or self.query.shape[-1] ** -0.5
+
+    @property
+    def dropout(self) -> float:
+        """Share of weights dropped."""
+        return self.kwargs.get("dropout") or 0.0
+
+    @property
+    def may_go_back_quicker(self) -> bool:
+        """Whether it is worth asking `cpu_backward.pays`, which has to read the mask."""
+        query = self.query
+        return query.dtype in cpu_backward.DTYPES and query.device.type == "cpu" and torch.is_grad_enabled()
 
     def as_usual(self) -> tuple[Tensor, Tensor | None]:
         """What the stock function makes of it."""
@@ -239,7 +255,9 @@ def _named(function: AttentionFunction, args: tuple[Any, ...]) -> dict[str, Any]
 
 def quick(call: AttentionCall) -> AttentionCall:
     """The same call, answered with a faster backward pass where there is one (see `cpu_backward.py`)."""
-    return replace(call, stock=partial(_quick_sdpa, call.stock)) if call.kernel == "sdpa" else call
+    if call.kernel != "sdpa" or not call.may_go_back_quicker:
+        return call
+    return replace(call, stock=partial(_quick_sdpa, call.stock))
 
 
 def _quick_sdpa(
@@ -256,14 +274,13 @@ def _quick_sdpa(
     if any(kwargs.get(name) is not None for name in ("position_bias", "cache", "softcap")):
         return call.as_usual()
     seen = call.read_mask()
-    if not pays(query, key, value, seen, kwargs.get("dropout") or 0.0):
+    if not cpu_backward.pays(query, key, value, seen, call.dropout):
         return call.as_usual()
-    scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
 
     def forward(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return stock(module, query, key, value, mask, **kwargs)[0]
 
-    return attend(forward, query, key, value, seen, scale), None
+    return cpu_backward.attend(forward, query, key, value, seen, call.scale), None
 
 
 @cache

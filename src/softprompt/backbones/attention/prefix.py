@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from softprompt.backbones.attention.cpu_backward import DTYPES, attend, pays
+from softprompt.backbones.attention.cpu_backward import attend, pays
 from softprompt.backbones.attention.interface import AttentionCall
 from softprompt.backbones.attention.mask import AttentionMask
 
@@ -48,8 +48,7 @@ def attend_with_prefix(
     ours = call.kernel == "sdpa" and bias is None and query.device.type == "cpu"
     # What the stock function refuses (softcap), it still gets to refuse.
     ours = ours and mask.same_for_heads and kwargs.get("softcap") is None
-    scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
-    dropout = kwargs.get("dropout") or 0.0
+    scale, dropout = call.scale, call.dropout
     if ours and q_len == 1 and prefix_keys.shape[0] == 1 and valid is None and not dropout:
         shared = prefix_keys.to(key)[0], prefix_values.to(value)[0]
         return decode(query * scale, key, value, mask, *shared), None
@@ -61,7 +60,7 @@ def attend_with_prefix(
         return call.stock(call.module, query, keys, values, wide.values, is_causal=False, **kwargs)
     packed = _once(widened, ("grouped", group, id(wide)), lambda: wide.for_groups(group), wide)
     forward = partial(grouped, mask=packed, dropout=dropout, scale=scale)
-    if query.dtype in DTYPES and pays(query, keys, values, wide, dropout):
+    if call.may_go_back_quicker and pays(query, keys, values, wide, dropout):
         return attend(forward, query, keys, values, wide, scale), None
     return forward(query, keys, values), None
 
