@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from softprompt.backbones.dispatch import restore, setting
+from softprompt.backbones.dispatch import setting
 from softprompt.errors import BackboneError
 
 _NAME = "_gradient_checkpointing_func"
@@ -80,14 +80,6 @@ def keep_context(modules: Iterable[nn.Module]) -> None:
                 "backbone.training_mode(gradient_checkpointing=True)",
             )
         vars(module)[_NAME] = KeepsContext(stock)
-
-
-def forget_context(modules: Iterable[nn.Module]) -> None:
-    """Take off again what `keep_context` put there."""
-    for module in modules:
-        ours = vars(module).get(_NAME)
-        if isinstance(ours, KeepsContext):
-            restore(vars(module), _NAME, ours, ours.stock)
 
 
 def _is_reentrant(stock: Callable[..., Any]) -> bool:
