@@ -46,6 +46,7 @@ def test_plain_loop(folder, capsys):
 def test_trainer(folder, capsys):
     losses = example("trainer").main(folder, steps=6)
     assert len(losses) == 6
+    assert sum(losses[-3:]) < sum(losses[:3])  # two epochs of three sentences
     said = capsys.readouterr().out
     before = re.search(r"evaluated before: ([\d.]+)", said)
     shown = re.search(r"checkpoint: ([\d,]+) bytes; evaluated after: ([\d.]+)\n(.+)", said)

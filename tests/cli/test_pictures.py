@@ -114,9 +114,10 @@ def test_bad_pictures_stop_a_run_before_it_begins(tiny_vit, tmp_path, softprompt
     assert result.code != 0
     for name in ("900", "901"):
         assert f"picture test/red/{name}.png: got a file that cannot be read" in result.err
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == [locks.FOLDER]  # no run's folder
-    left = list((tmp_path / "runs" / locks.FOLDER).iterdir())
-    assert all(path.name == "pictures.run" and not path.read_bytes() for path in left), left
+    runs = tmp_path / "runs"
+    left = sorted(path.relative_to(runs).as_posix() for path in runs.rglob("*"))
+    assert left == [locks.FOLDER, f"{locks.FOLDER}/pictures.run"]  # no run's folder
+    assert (runs / left[1]).read_bytes() == b""
 
 
 METHODS = {

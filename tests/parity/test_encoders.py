@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from transformers import DynamicCache
+from transformers.modeling_outputs import BaseModelOutput
 
 import softprompt
 from softprompt.backbones.attention import Recorder, answered_by, watching
@@ -154,7 +155,7 @@ def test_our_forward_of_self_computed_attention_is_the_family_s(family):
     rows = [ids(1, n, n)[0] for n in (4, 7)]
     own = read_rows(backbone, rows, "right")
     recorder = Recorder()
-    with intercepted(backbone.model, recorder):
+    with intercepted(backbone.model.modules(), recorder):
         ours = read_rows(backbone, rows, "right")
     assert all(map(torch.equal, read_rows(backbone, rows, "right"), own))  # not intercepted: not replaced
     assert len(recorder.calls) == len(backbone.sites)
@@ -239,6 +240,30 @@ def test_a_layer_on_its_own_is_refused():
             BackboneError, match="a call of a layer of AlbertModel on its own, which no prompt reaches"
         ):
             layers.albert_layer_groups[0](states)
+
+
+def test_a_shared_layer_that_runs_once_more_than_its_layers_is_refused():
+    backbone = tiny_backbone("albert")
+    encoder: Any = backbone.model.encoder
+    stock = encoder.forward
+
+    def once_more(states, *args, **kwargs):
+        """Somebody's own way through the layers: the shared one runs a fourth time."""
+        states = stock(states, *args, **kwargs).last_hidden_state
+        return BaseModelOutput(encoder.albert_layer_groups[0](states, *args, **kwargs))
+
+    encoder.forward = once_more
+    with backbone.prompted(random_prefix(backbone)):
+        with pytest.raises(BackboneError) as caught:
+            backbone.read(text_for(backbone))
+        assert str(caught.value) == (
+            "prompted: got a AlbertAttention that ran 4 times in one pass, expected 3 runs, one for each "
+            "layer that shares it. Call the model itself, not its layers."
+        )
+        encoder.forward = stock
+        whole = backbone.read(text_for(backbone))  # what was refused counts for nothing
+    with backbone.prompted(random_prefix(backbone)):
+        assert torch.equal(backbone.read(text_for(backbone)), whole)
 
 
 def test_checkpointing_of_shared_layers_is_refused():

@@ -40,10 +40,10 @@ def refused(tmp_path, monkeypatch):
     def attempt(settings, error):
         with pytest.raises(error) as caught:
             run(settings, backbone=bert())
-        assert not settings.folder.exists()
-        left = [path for path in (tmp_path / "runs").rglob("*") if path.name != locks.FOLDER]
-        lock = f"{settings.folder.name}.run"
-        assert all(path.name == lock and not path.read_bytes() for path in left), left
+        runs = tmp_path / "runs"
+        left = sorted(path.relative_to(runs).as_posix() for path in runs.rglob("*"))
+        assert left == [locks.FOLDER, f"{locks.FOLDER}/{settings.folder.name}.run"]  # no run's folder
+        assert (runs / left[1]).read_bytes() == b""
         return str(caught.value)
 
     return attempt
