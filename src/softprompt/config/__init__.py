@@ -1,6 +1,14 @@
 """The settings of one run, the only thing that a recipe holds."""
 
-from softprompt.config.loading import apply_override, load_recipe, load_run, parse_run, read_mapping
+from softprompt.config.loading import (
+    apply_override,
+    load_recipe,
+    load_run,
+    parse_as,
+    parse_run,
+    put,
+    read_mapping,
+)
 from softprompt.config.methods import (
     METHODS,
     AdapterSettings,
@@ -80,6 +88,8 @@ __all__ = [
     "apply_override",
     "load_recipe",
     "load_run",
+    "parse_as",
     "parse_run",
+    "put",
     "read_mapping",
 ]

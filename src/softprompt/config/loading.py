@@ -29,15 +29,25 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings 
     """As `load_run`; a file with `parts`, or `each`, is a run over several tasks."""
     raw = read_mapping(Path(path), overrides)
     several = "parts" in raw or "each" in raw
-    return _parse(raw, MixtureSettings, str(path)) if several else parse_run(raw, where=str(path))
+    return parse_as(raw, MixtureSettings if several else RunSettings, str(path))
 
 
 def parse_run(raw: dict[str, Any], where: str = "settings") -> RunSettings:
     """Check a mapping of settings; raises ConfigError with every mistake, a line each."""
-    return _parse(raw, RunSettings, where)
+    return parse_as(raw, RunSettings, where)
 
 
-def _parse(raw: dict[str, Any], kind: type[_Kind], where: str) -> _Kind:
+def parse_as(raw: Any, kind: type[_Kind], where: str) -> _Kind:
+    """Check what a file holds against one class of settings.
+
+    Args:
+        raw: a mapping; anything else is a mistake like others.
+        kind: the class.
+        where: the file, or the place in it, for errors.
+
+    Raises:
+        ConfigError: every mistake at once, a line each.
+    """
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
@@ -76,9 +86,14 @@ class _Unique(yaml.SafeLoader):
 
 
 def apply_override(raw: dict[str, Any], override: str) -> None:
+    """Set what one `key=value` says in a nested mapping; the value is read as YAML.
+
+    Raises:
+        ConfigError: the override has another form, or its key names a value where a section is needed.
+    """
     key, sep, value = override.partition("=")
-    *parents, last = key.strip().split(".")
-    if not sep or not all((*parents, last)):
+    key = key.strip()
+    if not sep or not all(key.split(".")):
         raise ConfigError("--set", repr(override), "key=value, e.g. training.learning_rate=1e-3")
     try:
         parsed = yaml.safe_load(value)
@@ -86,13 +101,26 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
         raise ConfigError(
             "--set", repr(override), "a value as in YAML, e.g. 3, true, text or [1, 2]"
         ) from None
+    try:
+        put(raw, key, parsed)
+    except ConfigError as error:
+        raise ConfigError("--set", repr(override), error.expected) from None
+
+
+def put(raw: dict[str, Any], key: str, value: Any) -> None:
+    """Set one dotted key in a nested mapping, making the sections on its way.
+
+    Raises:
+        ConfigError: a part of the key is empty, or names a value where a section is needed.
+    """
+    *parents, last = key.split(".")
+    if not all((*parents, last)):
+        raise ConfigError("set", repr(key), "a dotted key, e.g. training.learning_rate")
     node = raw
     for parent in parents:
         # A section that is named in the file and left empty reads as None.
         node[parent] = {} if node.get(parent) is None else node[parent]
         node = node[parent]
         if not isinstance(node, dict):
-            raise ConfigError(
-                "--set", repr(override), f"a setting inside '{parent}', which holds a single value"
-            )
-    node[last] = parsed
+            raise ConfigError("set", repr(key), f"a setting inside '{parent}', which holds a single value")
+    node[last] = value

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from softprompt.config import RunSettings, apply_override, parse_run, read_mapping
+from softprompt.config import RunSettings, apply_override, parse_run, put, read_mapping
 from softprompt.data.splits import check as check_data
 from softprompt.errors import ConfigError, Problem
 from softprompt.experiments.cells import Cell, Grid, Option, Plan, Run
 from softprompt.experiments.chance import no_majority
-from softprompt.experiments.keys import filled, put, slug
+from softprompt.experiments.keys import filled, slug
 from softprompt.experiments.measures import GROUPS, group_of, metric_of
 from softprompt.experiments.published import unshown
 from softprompt.experiments.settings import (

@@ -1,29 +1,10 @@
-"""Dotted keys, names of folders, and the value that stands in a column."""
+"""Names of folders, and the value that stands in a column."""
 
 import re
 import unicodedata
 from typing import Any
 
-from softprompt.errors import ConfigError
 from softprompt.experiments.settings import PLACEHOLDER
-
-
-def put(raw: dict[str, Any], key: str, value: Any) -> None:
-    """Set one dotted key in a nested mapping, making the sections on its way.
-
-    Raises:
-        ConfigError: a part of the key is empty, or names a value where a section is needed.
-    """
-    *parents, last = key.split(".")
-    if not all((*parents, last)):
-        raise ConfigError("set", repr(key), "a dotted key, e.g. training.learning_rate")
-    node = raw
-    for parent in parents:
-        node[parent] = {} if node.get(parent) is None else node[parent]
-        node = node[parent]
-        if not isinstance(node, dict):
-            raise ConfigError("set", repr(key), f"a setting inside '{parent}', which holds a single value")
-    node[last] = value
 
 
 def slug(name: str) -> str:

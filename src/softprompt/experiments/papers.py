@@ -6,12 +6,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 import softprompt
-from softprompt.config import read_mapping
+from softprompt.config import parse_as, read_mapping
 from softprompt.config.base import Settings
-from softprompt.config.mistakes import explain_all
 from softprompt.errors import ConfigError, Problem, nearest
 
 Scale = Literal["small", "full"]
@@ -95,14 +94,8 @@ def papers() -> Mapping[str, Paper]:
     Raises:
         ConfigError: the catalogue is broken.
     """
-    path, found = folder() / "papers" / "papers.yaml", {}
-    for name, raw in read_mapping(path).items():
-        try:
-            found[name] = Paper.model_validate(raw)
-        except ValidationError as error:
-            found = explain_all(error.errors(), Paper)
-            raise ConfigError.several(one.inside(f"{path}: {name}") for one in found) from None
-    return found
+    path = folder() / "papers" / "papers.yaml"
+    return {name: parse_as(raw, Paper, f"{path}: {name}") for name, raw in read_mapping(path).items()}
 
 
 def paper(name: str) -> Paper:

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from softprompt.config import apply_override, read_mapping
+from softprompt.config import apply_override, parse_as, read_mapping
 from softprompt.config.base import Settings
-from softprompt.config.mistakes import explain_all
 from softprompt.errors import ConfigError, Problem, nearest
 from softprompt.experiments.published import Published, misplaced
 
@@ -152,11 +151,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> tuple[StudySettings
             apply_override(raw, override)
     if isinstance(raw.get("published"), str):
         raw["published"] = _elsewhere(path, raw["published"])
-    try:
-        settings = StudySettings.model_validate(raw)
-    except ValidationError as error:
-        mistakes = explain_all(error.errors(), StudySettings)
-        raise ConfigError.several(one.inside(str(path)) for one in mistakes) from None
+    settings = parse_as(raw, StudySettings, str(path))
     found = _contradictions(settings)
     if found:
         raise ConfigError.several(one.inside(str(path)) for one in found)

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from softprompt.config.mistakes import explain_all
-from softprompt.errors import ConfigError, TrainingError
+from softprompt.config import parse_as
+from softprompt.errors import TrainingError
 from softprompt.experiments.cells import Cell, Grid, Plan, Run
 from softprompt.experiments.grid import planned_grid
 from softprompt.experiments.results import CellResult, RunResult, StudyResult, judged, levels
@@ -72,11 +70,8 @@ def planned(stored: Stored, folder: Path) -> Grid:
             f"name the study file: softprompt report FILE --from {stored.path.as_posix()}",
         )  # fmt: skip
     try:
-        settings = StudySettings.model_validate(plan["study"])
+        settings = parse_as(plan["study"], StudySettings, f"{stored.path}: plan")
         made = Plan(str(plan["file"]), tuple(plan["overrides"]), dict(plan["recipes"]))
-    except ValidationError as error:
-        mistakes = explain_all(error.errors(), StudySettings)
-        raise ConfigError.several(one.inside(f"{stored.path}: plan") for one in mistakes) from None
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(str(stored.path), f"a broken plan ({error!r})", "what a study wrote") from None
     return planned_grid(settings, made, folder)
