@@ -6,6 +6,7 @@ from softprompt.config import METHODS, PromptTuningSettings, load_run, parse_run
 from softprompt.errors import ConfigError
 
 GOOD = {"data": {"format": "e2e"}, "training": {"steps": 10}}
+TWICE = pytest.mark.xfail(reason="config.mistakes puts its path before what names its whole path itself")
 
 
 def changed(**sections):
@@ -153,6 +154,17 @@ def test_a_short_run_has_defaults():
             changed(training={"steps": 1, "select": "nist"}),
             "training.select: got 'nist', expected one of loss, bleu. Choose one, or add it to metrics.",
         ),
+        pytest.param(
+            changed(backbone={"compile": True}),
+            "backbone.compile: got true, expected false, since layers are no longer compiled. Leave it out.",
+            marks=TWICE,
+        ),
+        pytest.param(
+            changed(training={"steps": 1, "trunk_cache": {"store": "memory", "limit": "much"}}),
+            "training.trunk_cache.limit: got 'much', expected a number above 0 with a unit, e.g. '500 MB' "
+            "or '2 GiB'.",
+            marks=TWICE,
+        ),
     ],
 )
 def test_each_mistake_in_plain_words(raw, line):
@@ -235,6 +247,11 @@ def test_files_that_hold_no_settings(tmp_path, text, message):
     with pytest.raises(ConfigError) as caught:
         load_run(path)
     assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_a_recipe_that_says_that_nothing_is_compiled_is_read(file):
+    file.write_text(file.read_text(encoding="utf-8") + "  compile: false\n", encoding="utf-8")
+    assert load_run(file) == parse_run(GOOD)
 
 
 def test_a_file_that_is_not_there(tmp_path):

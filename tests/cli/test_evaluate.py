@@ -95,7 +95,10 @@ def test_decoding_can_be_changed_and_the_past_cannot(softprompt, trained, tmp_pa
     assert facts["decoding"]["max_new_tokens"] == 2
     result = softprompt("evaluate", run, "--set", "method.length=3")
     assert result.code == 2
-    assert "--set: got method.length, expected a setting of decoding, data, metrics, task or backbone." in result.err
+    assert (
+        "--set: got method.length, expected a setting of decoding, data, metrics, task or backbone."
+        in result.err
+    )
 
 
 def test_seen_and_unseen_rows_where_the_records_say_so(softprompt, trained, tmp_path, monkeypatch):

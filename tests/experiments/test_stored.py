@@ -231,7 +231,8 @@ def test_runs_that_the_study_does_not_ask_for_are_named(study, tmp_path):
         (
             "empty",
             {"overrides": ["a=1"]},
-            "--set: got a=1 beside empty, expected a study file, since a study that was run has its settings.",
+            "--set: got a=1 beside empty, expected a study file, since a study that was run has its "
+            "settings.",
         ),
         (
             "a.json",

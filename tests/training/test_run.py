@@ -364,6 +364,23 @@ def test_a_setting_that_came_after_the_run_had_its_default_then(tmp_path, parts,
         assert run(asked, resume=True).facts["steps"] == 12
 
 
+@pytest.mark.parametrize("compiled", [{}, {"compile": False}])
+def test_a_run_begun_when_layers_could_be_compiled_resumes(tmp_path, parts, compiled):
+    interrupt_after(parts, 9)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings(tmp_path))
+    parts.hook = lambda: None
+    folder = tmp_path / "one"
+    for name in ("settings.yaml", "asked.yaml"):
+        stored = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
+        stored["backbone"].pop("compile", None)
+        stored["backbone"].update(compiled)
+        (folder / name).write_text(yaml.safe_dump(stored), encoding="utf-8")
+    assert load_run(folder / "asked.yaml") == settings(tmp_path)
+    assert run(settings(tmp_path), resume=True).facts["steps"] == 12
+    assert load_run(folder / "settings.yaml").name == "one"
+
+
 def test_a_moved_run_folder_resumes(tmp_path, parts):
     interrupt_after(parts, 9)
     with pytest.raises(KeyboardInterrupt):
