@@ -13,7 +13,7 @@ from softprompt.backbones.inspection import (
     AttentionSite,
     Vision,
     eval_mode,
-    layer_around,
+    layers_around,
     size_options,
     unmasked,
     word_embeddings,
@@ -46,16 +46,16 @@ def model_layers(
         if vision.windowed or len({(layer.n_tokens, layer.width) for layer in vision.layers}) > 1:
             raise refuse("whose layers cut tokens into windows and merge them")
         return dict(enumerate(layer.module for layer in vision.layers))
-    ordered = sorted(attentions, key=lambda a: a.layer)
-    modules = [a.module for a in ordered]
-    if not modules:
+    if not attentions:
         raise refuse("whose attentions, and so whose layers, are not known")
-    if len(set(modules)) < len(modules):
+    if len({attention.module for attention in attentions}) < len(attentions):
         raise refuse("whose layers share one module")
-    layers = [layer_around(model, module, {*modules} - {module}) for module in modules]
-    if any(layer is None for layer in layers):
-        raise refuse("whose layers stand in no list")
-    return {a.layer: layer for a, layer in zip(ordered, layers, strict=True) if layer is not None}
+    layers: dict[int, nn.Module] = {}
+    for attention, layer in layers_around(model, attentions):
+        if layer is None:
+            raise refuse("whose layers stand in no list")
+        layers[attention.layer] = layer
+    return layers
 
 
 class LayerSkipper:

@@ -8,7 +8,7 @@ from softprompt.backbones.inspection.images import (
     size_options,
     unmasked,
 )
-from softprompt.backbones.inspection.layers import is_linear, layer_around, layers_around
+from softprompt.backbones.inspection.layers import is_linear, layers_around
 from softprompt.backbones.inspection.model_map import ModelMap, inspect_model
 from softprompt.backbones.inspection.output_head import Finish
 from softprompt.backbones.inspection.parameters import absent_biases, tuned_tensors
@@ -17,7 +17,6 @@ from softprompt.backbones.inspection.spec import (
     BackboneSpec,
     described_again,
     fingerprint,
-    input_weight,
     word_embeddings,
 )
 from softprompt.backbones.inspection.stacks import Stack, has_relative_bias
@@ -35,11 +34,9 @@ __all__ = [
     "eval_mode",
     "fingerprint",
     "has_relative_bias",
-    "input_weight",
     "inspect_model",
     "intercepted",
     "is_linear",
-    "layer_around",
     "layers_around",
     "native_size",
     "patch_conv",

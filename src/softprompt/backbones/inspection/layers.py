@@ -59,17 +59,7 @@ def layers_around(
         there = sorted((a for a in attentions if a.site == site), key=lambda a: a.layer)
         modules = {a.module for a in there}
         for attention in there:
-            yield attention, layer_around(model, attention.module, modules - {attention.module})
-
-
-def layer_around(model: nn.Module, attention: nn.Module, others: set[nn.Module]) -> nn.Module | None:
-    """The layer around an attention: the largest item of a list of modules with no other attention in it."""
-    path = next(path for path, module in model.named_modules() if module is attention).split(".")
-    for depth in range(1, len(path) + 1):
-        holder, item = (model.get_submodule(".".join(path[:n])) for n in (depth - 1, depth))
-        if isinstance(holder, nn.ModuleList) and not others & set(item.modules()):
-            return item
-    return None
+            yield attention, _layer_around(model, attention.module, modules - {attention.module})
 
 
 def is_linear(module: nn.Module) -> bool:
@@ -83,6 +73,16 @@ def widths(module: nn.Module) -> tuple[int, int]:
         return module.in_features, module.out_features
     n_in, n_out = module.weight.shape  # type: ignore[misc]
     return int(n_in), int(n_out)
+
+
+def _layer_around(model: nn.Module, attention: nn.Module, others: set[nn.Module]) -> nn.Module | None:
+    """The layer around an attention: the largest item of a list of modules with no other attention in it."""
+    path = next(path for path, module in model.named_modules() if module is attention).split(".")
+    for depth in range(1, len(path) + 1):
+        holder, item = (model.get_submodule(".".join(path[:n])) for n in (depth - 1, depth))
+        if isinstance(holder, nn.ModuleList) and not others & set(item.modules()):
+            return item
+    return None
 
 
 def _first_ends(ended: Sequence[nn.Module], attending: set[nn.Module]) -> Iterator[nn.Module]:

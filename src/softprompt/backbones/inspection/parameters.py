@@ -1,6 +1,7 @@
 """Which of a model's own tensors a choice means: by type and place of the modules, never by names' ends."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from transformers import PreTrainedModel
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite
 from softprompt.backbones.inspection.images import final_norms, reads_pictures, unread_modules
-from softprompt.backbones.inspection.layers import is_linear, layer_around
+from softprompt.backbones.inspection.layers import is_linear, layers_around
 from softprompt.backbones.loading import float_dtype, is_packed, is_sharded
 from softprompt.config.methods import TUNE_FORMS, is_tune
 from softprompt.errors import BackboneError, PromptError
@@ -158,14 +159,15 @@ def _last_layers(
 ) -> set[nn.Module]:
     """Every module of the last k layers of each stack."""
     chosen: set[nn.Module] = set()
-    for site in ("encoder", "decoder"):
-        there = sorted((a for a in attentions if a.site == site), key=lambda a: a.layer)
-        if not there:
-            continue
-        if k > len(there):
-            counts = f"a count from 1 to {len(there)}, the layers of {name}"
+    for _, there in groupby(layers_around(model, attentions), key=lambda pair: pair[0].site):
+        found = [layer for _, layer in there]
+        if k > len(found):
+            counts = f"a count from 1 to {len(found)}, the layers of {name}"
             raise PromptError("prompt.tune", f"'last:{k}'", counts)
-        layers = [_layer(model, a.module, {b.module for b in there} - {a.module}, name) for a in there]
+        layers = [layer for layer in found if layer is not None]
+        if len(layers) < len(found):
+            got = f"'last:k' on {name}, whose layers stand in no list"
+            raise BackboneError("prompt.tune", got, "another choice")
         last, before = layers[len(layers) - k :], layers[: len(layers) - k]
         if set(last) & set(before):
             raise PromptError(
@@ -179,11 +181,3 @@ def _last_layers(
             "prompt.tune", f"'last:{k}' on {name}, whose layers are not known", "another choice"
         )
     return chosen
-
-
-def _layer(model: nn.Module, attention: nn.Module, others: set[nn.Module], name: str) -> nn.Module:
-    layer = layer_around(model, attention, others)
-    if layer is None:
-        got = f"'last:k' on {name}, whose layers stand in no list"
-        raise BackboneError("prompt.tune", got, "another choice")
-    return layer

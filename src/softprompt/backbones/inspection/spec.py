@@ -182,11 +182,6 @@ def _limit(stacks: Mapping[str, Stack], table: PositionTable | None) -> int | No
     return min(ends, default=None)
 
 
-def input_weight(model: PreTrainedModel) -> Tensor:
-    """The first weight that an input meets: it says where and in which precision the model computes."""
-    return patch_conv(model).weight if reads_pictures(model) else word_embeddings(model)
-
-
 def word_embeddings(model: PreTrainedModel) -> Tensor:
     """The table of input embeddings, `[vocab, hidden]`."""
     weight = model.get_input_embeddings().weight
