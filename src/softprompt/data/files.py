@@ -120,7 +120,7 @@ def tsv_rows(path: Path, columns: Sequence[str | int]) -> Iterator[tuple[int, li
 def field(item: dict[str, Any], name: str, where: str) -> Any:
     """The object's value under `name`; an error with the nearest name where there is none."""
     if name not in item:
-        raise _missing("field", name, list(item), where)
+        raise missing("field", name, list(item), where)
     return item[name]
 
 
@@ -163,14 +163,22 @@ def several(value: object, name: str, where: str) -> tuple[str, ...]:
     return tuple(words(item, name, where) for item in value)
 
 
+def missing(kind: str, name: str, known: Sequence[str], where: str) -> DataError:
+    """The error of a name that is not there, with the nearest one that is, or all of them.
+
+    Args:
+        kind: what it names: `field`, `column`, `split`.
+        name: as it was given.
+        known: the names that are there.
+        where: the file or data set.
+    """
+    hint = nearest(name, known) or f"choose one of the {kind}s here: {', '.join(known)}"
+    return DataError(where, f"no {kind} '{name}'", f"a {kind} of that name", hint)
+
+
 def _column(name: str, header: list[str], where: str) -> int:
     if name not in header:
-        raise _missing("column", name, header, where)
+        raise missing("column", name, header, where)
     if header.count(name) > 1:
         raise DataError(where, f"the column '{name}' {header.count(name)} times", "each column once")
     return header.index(name)
-
-
-def _missing(kind: str, name: str, known: list[str], where: str) -> DataError:
-    hint = nearest(name, known) or f"choose one of the {kind}s here: {', '.join(known)}"
-    return DataError(where, f"no {kind} '{name}'", f"a {kind} of that name", hint)

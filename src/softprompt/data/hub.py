@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from softprompt.data.files import words
+from softprompt.data.files import missing, words
 from softprompt.data.labelled import label_text
 from softprompt.data.records import LabelledPicture, LabelledText
-from softprompt.errors import ConfigError, DataError, nearest, system_says
+from softprompt.errors import ConfigError, DataError, system_says
 
 # a split may be a slice, which holds a colon of its own: train[:100]
 _NAME = re.compile(r"(.+):([^:\[\]]+(?:\[[^\[\]]*\])?)")
@@ -113,11 +113,7 @@ def _columns(name: str, columns: Sequence[str]) -> Any:
     rows = _rows(name)
     for column in columns:
         if column not in rows.column_names:
-            hint = (
-                nearest(column, rows.column_names)
-                or f"choose one of the columns here: {', '.join(rows.column_names)}"
-            )
-            raise DataError(name, f"no column '{column}'", "a column of that name", hint)
+            raise missing("column", column, rows.column_names, name)
     return rows.select_columns(list(columns))
 
 
@@ -166,6 +162,5 @@ def _split(found: Any, split: str, name: str) -> Any:
     # A single data set knows the split that it was; several are a mapping from split to data set.
     splits = found if isinstance(found, dict) else {str(found.split): found}
     if split not in splits:
-        hint = nearest(split, splits) or f"choose one of the splits here: {', '.join(map(str, splits))}"
-        raise DataError(name, f"no split '{split}'", "a split of that name", hint)
+        raise missing("split", split, list(map(str, splits)), name)
     return splits[split]

@@ -126,7 +126,7 @@ def _card_content(folder: Path) -> tuple[bytes, tuple[object, ...]]:
     """The card's bytes, and what tells it from another that was put in its place."""
     path = folder / CARD
     try:
-        if not folder.is_dir() or not path.exists():
+        if not path.exists():
             raise _no_prompt(folder)
         content, facts = _content(path)
     except OSError as error:
@@ -158,8 +158,6 @@ def _no_prompt(folder: Path) -> PromptError:
     if folder.is_file():
         do = f"pass its folder, {folder.parent}" if folder.name in (TENSORS, CARD) else ""
         return PromptError(str(folder), "a file", expected, do)
-    if not folder.exists():
-        return PromptError(str(folder / CARD), "no such file or directory", expected)
     inside = sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob(f"prompt/{CARD}"))
     inside += sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob(f"*/prompt/{CARD}"))
     if inside:
