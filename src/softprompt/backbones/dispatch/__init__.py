@@ -13,7 +13,6 @@ from softprompt.backbones.dispatch.acting import (
 from softprompt.backbones.dispatch.patching import (
     DispatchedForward,
     replaced,
-    restore,
     stand,
     stand_again,
     standing,
@@ -29,7 +28,6 @@ __all__ = [
     "overridden",
     "overriding",
     "replaced",
-    "restore",
     "setting",
     "stand",
     "stand_again",

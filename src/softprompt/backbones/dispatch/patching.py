@@ -38,23 +38,28 @@ class DispatchedForward:
     Args:
         module: the module.
         name: of the method.
+        before: what stood there.
+
+    Attributes:
         guard: asked first at the entries of a model.
-        dead: passes everything to what stands below, for ever.
+        dead: whether it passes everything to what stands below, for ever.
+        users: calls of `stand` that were not undone yet.
+        beside: modules that must be dispatched too when a call begins here.
     """
 
-    def __init__(self, module: nn.Module, name: str, guard: Guard | None = None, dead: bool = False):
+    def __init__(self, module: nn.Module, name: str, before: object):
         self.module = module
         self.name = name
-        self.guard = guard
-        self.dead = dead
+        self.before = before
+        self.guard: Guard | None = None
+        self.dead = False
         self.users = 0
         self.beside: set[nn.Module] = set()
-        self.before = before(vars(module), name)
 
     @property
     def below(self) -> Forward:
         """What stood there before: somebody's own, or the class's method."""
-        if is_missing(self.before):
+        if self.before is _MISSING:
             return getattr(type(self.module), self.name).__get__(self.module)
         return self.before  # type: ignore[return-value]
 
@@ -71,7 +76,8 @@ class DispatchedForward:
     def _answer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.guard is None:
             return self._run(args, kwargs)
-        stand_again(self.beside)
+        if self.beside.isdisjoint(OVERRIDES.get()):  # not within a call of this model already
+            stand_again(self.beside)
         with self.guard(self, args, kwargs) as given:
             output = self._run(args, kwargs)
             given(output)
@@ -102,9 +108,8 @@ class DispatchedForward:
 
 
 def _of_copy(module: nn.Module, name: str) -> DispatchedForward:
-    copied = DispatchedForward.__new__(DispatchedForward)
-    copied.module, copied.name, copied.guard, copied.dead, copied.users = module, name, None, True, 0
-    copied.before, copied.beside = before({}, name), set()
+    copied = DispatchedForward(module, name, _MISSING)
+    copied.dead = True
     return copied
 
 
@@ -128,33 +133,25 @@ def stand(
         beside: modules that must be dispatched too when such a call begins, see `stand_again`.
     """
     with _LOCK:
-        here = _STANDING.setdefault(module, {})
+        here, own = _STANDING.setdefault(module, {}), vars(module)
         if name not in here:
-            here[name] = vars(module)[name] = DispatchedForward(module, name)
+            here[name] = own[name] = DispatchedForward(module, name, own.get(name, _MISSING))
         here[name].users += 1
         here[name].beside.update(beside)
         if guard is not None:
             here[name].guard = guard
 
 
-def step_off(module: nn.Module, name: str = "forward", guard: Guard | None = None) -> None:
-    """Undo one `stand`; the last one takes off what was put there, and nothing else.
-
-    Args:
-        module: the module.
-        name: of the method.
-        guard: the guard that goes with it.
-    """
+def step_off(module: nn.Module, name: str = "forward") -> None:
+    """Undo one `stand`; the last one takes off what was put there, and nothing else."""
     with _LOCK:
         here = _STANDING[module]
         dispatched = here[name]
         dispatched.users -= 1
-        if guard is not None and dispatched.guard == guard:
-            dispatched.guard = None
         if dispatched.users:
             return
         del here[name]
-        if not restore(vars(module), name, dispatched, dispatched.before):
+        if not _restore(vars(module), name, dispatched, dispatched.before):
             dispatched.dead = True  # somebody else has wrapped it meanwhile
 
 
@@ -214,10 +211,10 @@ def replaced(target: object, name: str, value: object) -> Iterator[None]:
             _COUNTS[key] -= 1
             if _COUNTS[key] == 0:
                 del _COUNTS[key]
-                restore(own, name, value, _BEFORE.pop(key))
+                _restore(own, name, value, _BEFORE.pop(key))
 
 
-def restore(own: dict[str, Any], name: str, value: object, before: object) -> bool:
+def _restore(own: dict[str, Any], name: str, value: object, before: object) -> bool:
     """Put back what stood in a `__dict__` before; False where somebody else's now stands over ours."""
     if own.get(name, _MISSING) is not value:
         return False
@@ -226,13 +223,3 @@ def restore(own: dict[str, Any], name: str, value: object, before: object) -> bo
     else:
         own[name] = before
     return True
-
-
-def before(own: dict[str, Any], name: str) -> object:
-    """What stands in a `__dict__` now, to be restored later."""
-    return own.get(name, _MISSING)
-
-
-def is_missing(value: object) -> bool:
-    """Whether nothing stood there."""
-    return value is _MISSING

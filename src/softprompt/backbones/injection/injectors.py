@@ -20,7 +20,7 @@ from softprompt.backbones.injection.pixels import PixelInjector
 from softprompt.backbones.injection.prepended import PrependedInjector
 from softprompt.backbones.injection.swin import SwinInjector
 from softprompt.backbones.injection.text_inputs import PositionInjector, SlotInjector
-from softprompt.backbones.injection.vision_lowering import TokenPlan, prefix_layers, token_layers
+from softprompt.backbones.injection.vision_lowering import prefix_layers, token_layers
 from softprompt.backbones.injection.vision_tokens import AddedTokenInjector, VisionTokenInjector, plan_of
 from softprompt.backbones.inspection import AttentionSite, ModelMap, Vision
 from softprompt.prompts.prompt import Prompt
@@ -47,7 +47,6 @@ class Injectors:
         self.prompts = prompts
         self.layer_modules = LayerModuleInjector(model_map.model, prompts, model_map.spec.name)
         self.positions: dict[str, PositionInjector] = {}
-        self.token_plan: TokenPlan | None = None
         self._prepended: PrependedInjector | None = None
         self._key_values: KeyValueInjector | None = None
         if model_map.vision is None:
@@ -164,7 +163,7 @@ class Injectors:
         ]
         found += self._prefixes(targets)
         plans = [None if prompt is None else token_layers(prompt, n_layers, as_tokens) for prompt in used]
-        plan = self.token_plan = plan_of(plans)
+        plan = plan_of(plans)
         if plan is not None:
             found.append(SwinInjector(vision, plan) if vision.windowed else VisionTokenInjector(vision, plan))
         return found

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from softprompt.backbones.attention import AttentionCall, Interception, attend_with_prefix, self_computed
 from softprompt.backbones.dispatch import Override
 from softprompt.backbones.injection.injector import PassContext
+from softprompt.backbones.injection.lowering import Entry
 from softprompt.backbones.inspection import AttentionSite, Stack, has_relative_bias
 from softprompt.errors import BackboneError
 
@@ -79,12 +80,24 @@ class KeyValueInjector:
             entry = context.lowered.tables.entry(where, rows)
             bias = None
             if owner is not None and call.kwargs.get("position_bias") is not None:
-                shifted = self.shifted if rows is None else self.shifted[rows]
-                at = context.text_positions[target.site]
-                bias = relative_columns(owner, entry.lengths, shifted, entry.keys.shape[2], at)
+                bias = self._bias(context, owner, target.site, rows, entry)
             return attend_with_prefix(call, entry.keys, entry.values, entry.valid, bias, context.widened)
 
         return attend
+
+    def _bias(
+        self, context: PassContext, owner: nn.Module, site: str, rows: Tensor | None, entry: Entry
+    ) -> Tensor:
+        """The relative position bias of the prompt's columns, which layers with one table share."""
+        at, n_prefix = context.text_positions[site], entry.keys.shape[2]
+        key = ("bias", owner, n_prefix, id(entry.lengths), id(at))
+        kept = context.widened.get(key)
+        if kept is None:
+            shifted = self.shifted if rows is None else self.shifted[rows]
+            kept = relative_columns(owner, entry.lengths, shifted, n_prefix, at), entry.lengths, at
+            if not kept[0].requires_grad:  # a layer that runs again makes its own graph
+                context.widened[key] = kept
+        return kept[0]
 
 
 def _in_turn(context: PassContext, layers: Sequence[Interception | None]) -> Interception:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from softprompt.backbones.attention import Interception
@@ -72,21 +73,25 @@ class LayerModuleInjector:
         def changed(below: Forward, *args: Any, **kwargs: Any) -> Tensor:
             output = below(*args, **kwargs)
             inputs = args[0] if args else kwargs["input"]
-            for prompt, rows in self._rows(context, key, len(output)):
+            for prompt, rows in self._rows(context, key, len(output), output.device):
                 insert = inserts.get(id(prompt))
-                if insert is not None:
-                    if rows is None:
-                        output = insert(inputs, output)
-                        continue
-                    rows = rows.to(output.device)
+                if insert is not None and rows is None:
+                    output = insert(inputs, output)
+                elif insert is not None:
                     output = output.index_copy(0, rows, insert(inputs[rows], output[rows]))
             return output
 
         return changed
 
-    def _rows(self, context: PassContext, key: str, batch: int) -> list[tuple[Prompt | None, Tensor | None]]:
+    def _rows(
+        self, context: PassContext, key: str, batch: int, device: torch.device
+    ) -> list[tuple[Prompt | None, Tensor | None]]:
+        """Each prompt that has rows, with their indices; all layers share them."""
+        kept = (self, batch, device)
+        if kept in context.notes:
+            return context.notes[kept]
         try:
-            return context.active_rows(batch)
+            found = [(p, rows if rows is None else rows.to(device)) for p, rows in context.active_rows(batch)]
         except PromptError:
             raise PromptError(
                 "prompted.rows",
@@ -94,6 +99,8 @@ class LayerModuleInjector:
                 "a layer that runs on the rows of the batch alone",
                 "give the prompts batches of their own",
             ) from None
+        context.notes[kept] = found
+        return found
 
 
 def _by_one(insert: Insert | None) -> Override:

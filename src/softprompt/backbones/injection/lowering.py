@@ -201,7 +201,8 @@ def observe(model_map: ModelMap, inputs: dict[str, Tensor]) -> tuple[KeyValues, 
     model = model_map.model
     options = {"use_cache": False} if model_map.decodes else {}
     recorder = Recorder()
-    with intercepted(model, recorder), without_checkpointing(model_map.checkpointable):
+    attentions = [attention.module for attention in model_map.attentions]
+    with intercepted(attentions, recorder), without_checkpointing(model_map.checkpointable):
         model.base_model(**inputs, **options)
     by_module: dict[int, list[AttentionCall]] = {}
     for call in recorder.calls:

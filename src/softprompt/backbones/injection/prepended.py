@@ -203,7 +203,6 @@ class PrependedInjector:
 
     def _by_row(self, context: PassContext, batch: int) -> tuple[Tensor, Tensor]:
         table = self._table(context)
-        assert table.valid is not None
         vectors, valid = context.by_row(table.values, batch), context.by_row(table.valid, batch)
         return vectors.expand(batch, -1, -1), valid.expand(batch, -1)
 

@@ -5,11 +5,10 @@ layers, linear attention, convolutions and token shifts would carry something fr
 that no key/value holds. Which families have such layers is not listed but tried, once for a backbone.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from softprompt.backbones.dispatch import Gate
 from softprompt.backbones.injection.lowering import input_weight
@@ -40,7 +39,7 @@ def why_not(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]) -> s
     if model_map.stacks["decoder"].numbering == "unknown":
         return None  # how positions would go on behind the soft tokens is not known
     try:
-        with torch.no_grad(), _quiet(model):
+        with torch.no_grad(), eval_mode(model):
             return _compared(model_map, gate, make(N_SOFT))
     except (SoftpromptError, torch.OutOfMemoryError):
         raise
@@ -92,13 +91,3 @@ def _rounding(states: Tensor) -> float:
     if states.is_cuda and torch.get_float32_matmul_precision() != "highest":
         return max(0.02, torch.finfo(states.dtype).eps ** 0.5)
     return torch.finfo(states.dtype).eps ** 0.5
-
-
-@contextmanager
-def _quiet(model: nn.Module) -> Iterator[None]:
-    """Within this context nothing is dropped."""
-    if not any(module.training for module in model.modules()):
-        yield
-        return
-    with eval_mode(model):
-        yield

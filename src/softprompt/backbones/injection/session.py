@@ -26,6 +26,7 @@ from softprompt.backbones.dispatch import (
     overriding,
     stand,
     stand_again,
+    standing,
     step_off,
     without_overrides,
 )
@@ -160,9 +161,7 @@ class Session:
                 if hasattr(type(model_map.model), name):
                     stand(model_map.model, name, guard)
                     stack.callback(step_off, model_map.model, name)
-            for module in self.injectors.modules:
-                stand(module)
-                stack.callback(step_off, module)
+            stack.enter_context(standing(self.injectors.modules))
             yield
 
     @property

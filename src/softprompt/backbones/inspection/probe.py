@@ -1,6 +1,6 @@
 """One recorded pass over a few tokens, or over a picture of noise: what running a model shows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,7 +82,7 @@ def record(model: PreTrainedModel, size: tuple[int, int] | None = None) -> Recor
         recording.events.append((call.module, True))
         return given
 
-    with intercepted(model, attended), eval_mode(model):
+    with intercepted(modules, attended), eval_mode(model):
         handles: list[Any] = []
         try:
             for module in modules:
@@ -134,10 +134,15 @@ def run(model: PreTrainedModel, size: tuple[int, int] | None = None, *, base: bo
 
 @contextmanager
 def intercepted(
-    model: nn.Module, answer: Callable[[AttentionCall], tuple[Tensor, Tensor | None]]
+    modules: Iterable[nn.Module], answer: Callable[[AttentionCall], tuple[Tensor, Tensor | None]]
 ) -> Iterator[None]:
-    """Within this context every attention call of the model is answered so, of whatever family it is."""
-    own = self_computed(model.modules())
+    """Within this context every attention call is answered so, of whatever family it is.
+
+    Args:
+        modules: those of a model, or its attentions alone.
+        answer: gives `[batch, seq, head, value_dim]` and weights or None.
+    """
+    own = self_computed(modules)
     with standing(own), overriding(own), intercepting(answer):
         yield
 
@@ -145,10 +150,11 @@ def intercepted(
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
     """Within this context nothing is dropped; every module's own flag is put back."""
-    training = {module: module.training for module in model.modules()}
-    model.eval()
+    training = [module for module in model.modules() if module.training]
     try:
+        for module in training:
+            module.training = False
         yield
     finally:
-        for module, flag in training.items():
-            module.training = flag
+        for module in training:
+            module.training = True
