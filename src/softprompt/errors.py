@@ -78,6 +78,11 @@ def system_says(error: OSError) -> str:
     return text[0].lower() + text[1:] if text[1:2].islower() else text
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what a foreign error says, or the name of its class where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 class SoftpromptError(Exception):
     """Anything that the user can put right. The command line prints it without a traceback.
 

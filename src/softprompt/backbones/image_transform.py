@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from softprompt.errors import BackboneError
+from softprompt.errors import BackboneError, first_line
 
 _KNOWN = (
     "do_resize", "size", "resample", "do_center_crop", "crop_size", "do_rescale", "rescale_factor",
@@ -170,8 +170,7 @@ def _try(processor: Any, form: ImageTransform) -> None:
     try:
         theirs = torch.as_tensor(processor(picture)["pixel_values"][0]).float()
     except Exception as error:  # whatever a processor of something else leads to
-        said = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        found = f"{type(processor).__name__}, which takes no picture alone ({said[0]})"
+        found = f"{type(processor).__name__}, which takes no picture alone ({first_line(error)})"
         raise BackboneError("backbone.processor", found, "a processor of pictures") from None
     ours = form.pixels(picture)
     if ours.shape == theirs.shape and torch.allclose(ours, theirs, atol=1e-4):

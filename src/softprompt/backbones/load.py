@@ -29,7 +29,7 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.image_transform import ImageTransform
 from softprompt.backbones.inspection import native_size, patch_conv, reads_pictures
 from softprompt.backbones.loading import bundled, check_held, is_packed, without_bars
-from softprompt.errors import BackboneError, nearest
+from softprompt.errors import BackboneError, first_line, nearest
 
 
 def load_backbone(
@@ -162,17 +162,16 @@ def fast_bf16() -> bool:
 
 def _unreadable(name: str, error: Exception) -> BackboneError:
     """The error of a backbone that is not there, or that cannot be read."""
-    said = next(iter(str(error).strip().splitlines()), type(error).__name__)
     if name in bundled.BUNDLED or (Path(name).expanduser() / "config.json").exists():
         return BackboneError(
             "backbone.name",
-            f"'{name}', which is there and cannot be read ({said})",
+            f"'{name}', which is there and cannot be read ({first_line(error)})",
             "weights that are whole and fit the config.json beside them",
             "fetch the checkpoint again, or correct its config.json",
         )
     return BackboneError(
         "backbone.name",
-        f"'{name}' ({said})",
+        f"'{name}' ({first_line(error)})",
         f"a bundled name ({', '.join(bundled.BUNDLED)}), a checkpoint folder, or a hub id",
         nearest(name, bundled.BUNDLED),
     )
@@ -198,10 +197,9 @@ def _tokenizer(name: str, source: str) -> Any:
     try:
         return AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise BackboneError(
             "backbone.name",
-            f"'{name}' without a tokenizer that can be read ({said.rstrip(' :')})",
+            f"'{name}' without a tokenizer that can be read ({first_line(error).rstrip(' :')})",
             "a tokenizer beside the weights",
             "put its files there, or pass tokenizer=... to load_backbone",
         ) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import softprompt
-from softprompt.errors import ConfigError
+from softprompt.errors import ConfigError, first_line
 from softprompt.experiments.cells import Run
 from softprompt.experiments.execution import Outcome
 from softprompt.experiments.pool import WORKER, Worker, n_cores
@@ -84,8 +84,8 @@ class RayPool:
                         if attempt < ATTEMPTS:
                             waiting.insert(0, (run, attempt + 1))
                             continue
-                        first = str(error).strip().splitlines()[0]
-                        outcome = Outcome(f"its worker was lost {attempt} times; the last time: {first}")
+                        said = f"its worker was lost {attempt} times; the last time: {first_line(error)}"
+                        outcome = Outcome(said)
                     else:
                         idle.append(actor)
                     over.append((run, outcome))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import parse_as
-from softprompt.errors import TrainingError
+from softprompt.errors import TrainingError, first_line
 from softprompt.experiments.cells import Cell, Grid, Plan, Run
 from softprompt.experiments.grid import planned_grid
 from softprompt.experiments.results import CellResult, RunResult, StudyResult, judged, levels
@@ -183,7 +183,7 @@ def _read_parquet(path: Path) -> list[dict[str, Any]]:
     try:
         table = parquet.read_table(path)
     except (ArrowException, OSError) as error:
-        raise _broken(path, f"broken Parquet ({str(error).splitlines()[0]})") from None
+        raise _broken(path, f"broken Parquet ({first_line(error)})") from None
     _check_head(path, table.column_names)
     return table.to_pylist()
 
