@@ -100,7 +100,7 @@ def without_checkpointing(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 def is_checkpointed(model: nn.Module) -> bool:
     """Whether any layer recomputes its activations in the backward pass."""
-    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+    return bool(active(model.modules()))
 
 
 def _check_supported(model: PreTrainedModel) -> None:
