@@ -9,8 +9,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -182,19 +182,26 @@ def step_of(backbone: Backbone, task: GenerationTask, prompt: Prompt, rate: floa
     return step
 
 
-def bare(backbone: Backbone, task: GenerationTask) -> Step:
-    """The backbone's own step without any prompt: forward, and backward down to its input vectors."""
-    embeddings = backbone.model.get_input_embeddings()
+@contextmanager
+def down_to_inputs(backbone: Backbone) -> Iterator[None]:
+    """Within this context input vectors take a gradient, so that a backward pass goes down to them."""
 
     def leaf(module: torch.nn.Module, args: object, output: Tensor) -> Tensor:
         return output.detach().requires_grad_()
 
+    handle = backbone.model.get_input_embeddings().register_forward_hook(leaf)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def bare(backbone: Backbone, task: GenerationTask) -> Step:
+    """The backbone's own step without any prompt: forward, and backward down to its input vectors."""
+
     def step(batch: list[Example]) -> None:
-        handle = embeddings.register_forward_hook(leaf)
-        try:
+        with down_to_inputs(backbone):
             (task.loss(batch) / sum(example.n_targets for example in batch)).backward()
-        finally:
-            handle.remove()
 
     return step
 

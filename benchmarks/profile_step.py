@@ -34,7 +34,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import as_long_as_e2e, finish, optimizer_of, padded, peft_model, settled, versions
+from common import (
+    as_long_as_e2e,
+    down_to_inputs,
+    finish,
+    optimizer_of,
+    padded,
+    peft_model,
+    prompt_of,
+    settled,
+    versions,
+)
 from frozen import BACKBONES
 from step_report import written
 from step_trace import STAGE, events_of, step_of
@@ -85,12 +95,7 @@ def chosen_losses(backbone: softprompt.Backbone, rows: dict[str, Tensor]) -> Cal
 
 def ours(backbone: softprompt.Backbone, rows: dict[str, Tensor], length: int, device: torch.device) -> Step:
     """Prefix tuning of this project."""
-    prompt = softprompt.prefix_tuning(
-        backbone, length, reparameterization=None, initialization="random", positions="shifted"
-    )
-    for parameter in prompt.parameters():
-        parameter.data.mul_(0.02)
-    prompt = prompt.to(device)
+    prompt = prompt_of(backbone, "prefix", length).to(device)
     losses = chosen_losses(backbone, rows)
 
     def forward() -> Tensor:
@@ -102,17 +107,10 @@ def ours(backbone: softprompt.Backbone, rows: dict[str, Tensor], length: int, de
 
 def bare(backbone: softprompt.Backbone, losses: Callable[[], Tensor]) -> Step:
     """No prompt: forward, and backward down to the input vectors."""
-    embeddings = backbone.model.get_input_embeddings()
-
-    def leaf(module: torch.nn.Module, args: object, output: Tensor) -> Tensor:
-        return output.detach().requires_grad_()
 
     def forward() -> Tensor:
-        handle = embeddings.register_forward_hook(leaf)
-        try:
+        with down_to_inputs(backbone):
             return losses()
-        finally:
-            handle.remove()
 
     return staged(forward, None)
 
