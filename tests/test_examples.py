@@ -5,9 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
+from support.tiny import worded_llama
 from support.tokenizer import byte_level
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -17,13 +16,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 def folder(tmp_path):
     """A checkpoint folder of a tiny Llama with a tokenizer."""
     tokenizer = byte_level()
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, initializer_range=0.2, bos_token_id=1, eos_token_id=2,
-        pad_token_id=0,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(tmp_path / "tiny")
+    worded_llama(tokenizer).save_pretrained(tmp_path / "tiny")
     tokenizer.save_pretrained(tmp_path / "tiny")
     return str(tmp_path / "tiny")
 

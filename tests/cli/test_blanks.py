@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from support.blanks import CAUSAL, MASKED, blank_backbone
+from support.folders import result_of
 
 TEXTS = [("a great film", "good"), ("a bad film", "bad"), ("great, good!", "good"), ("it is terrible", "bad")]
 FACTS = [("France", "Paris"), ("a man", "good"), ("the film", "great"), ("Blue Spice", "restaurant by")]
@@ -77,10 +78,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "soft": {"method": {"name": "null_prompt", "tune": "head"}, "task": {**TASK, "head": "soft"}},
     "all": {"method": {"name": "fine_tuning"}},
 }
-
-
-def result_of(run: Path) -> dict[str, Any]:
-    return json.loads((run / "result.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("way", list(WAYS))

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from cli.conftest import recipe_of
+from support.folders import result_of
 from support.tasks import recipe_of as reading_recipe
 
 METHODS = {
@@ -24,10 +25,6 @@ def method(request):
     return request.param
 
 
-def facts_of(run):
-    return json.loads((run / "result.json").read_text(encoding="utf-8"))
-
-
 def outputs_of(path):
     return [json.loads(line)["output"] for line in path.read_text(encoding="utf-8").splitlines()]
 
@@ -36,13 +33,13 @@ def test_generation(softprompt, method, tmp_path, tiny_folder):
     path = recipe_of(tmp_path, tiny_folder, method=METHODS[method][0])
     assert softprompt("train", path).code == 0
     run = tmp_path / "runs" / "small"
-    counts = facts_of(run)["counts"]
+    counts = result_of(run)["counts"]
     n = 4 * (2 * 32 * 3 + 3 + 32) if method == "adapter" else 2 * 2 * ((32 + 32) + (32 + 16))
     assert (counts["trained_parameters"], counts["stored_parameters"]) == (n, n)
     result = softprompt("evaluate", run, "--output", tmp_path / "again")
     assert result.code == 0
     scores = json.loads((tmp_path / "again" / "evaluation-test.json").read_text(encoding="utf-8"))["scores"]
-    assert scores[0]["values"] == pytest.approx(facts_of(run)["scores"][0]["values"])
+    assert scores[0]["values"] == pytest.approx(result_of(run)["scores"][0]["values"])
     outputs = outputs_of(run / "outputs.jsonl")
     assert outputs_of(tmp_path / "again" / "outputs-test.jsonl") == outputs
     result = softprompt("generate", run, "name : Mill 6 | area : centre")
@@ -55,7 +52,7 @@ def test_generation(softprompt, method, tmp_path, tiny_folder):
     resolved = yaml.safe_load((run / "settings.yaml").read_text(encoding="utf-8"))
     assert resolved["method"].get("targets") == (["q_proj", "v_proj"] if method == "lora" else None)
     assert softprompt("train", run / "settings.yaml", "--set", "name=twice").code == 0
-    assert facts_of(tmp_path / "runs" / "twice")["scores"] == facts_of(run)["scores"]
+    assert result_of(tmp_path / "runs" / "twice")["scores"] == result_of(run)["scores"]
 
 
 def test_classification(softprompt, method, tmp_path, tiny_encoder):
@@ -64,7 +61,7 @@ def test_classification(softprompt, method, tmp_path, tiny_encoder):
     run = tmp_path / "runs" / "single"
     assert softprompt("evaluate", run).code == 0
     evaluated = json.loads((run / "evaluation-test.json").read_text(encoding="utf-8"))
-    assert evaluated["scores"] == facts_of(run)["scores"]
+    assert evaluated["scores"] == result_of(run)["scores"]
     record = json.loads((tmp_path / "single-test.txt").read_text(encoding="utf-8").splitlines()[0])
     result = softprompt("predict", run, record["text"])
     assert result.code == 0

@@ -6,7 +6,7 @@ import pytest
 
 from softprompt.cli.app import main
 from softprompt.tasks.images import ImageClassificationTask
-from softprompt.training import locks
+from support.folders import assert_a_lock_alone, result_of
 from support.pictures import COLOURS, encoded, picture, picture_recipe
 from support.tiny_vision import PROCESSOR, tiny_vision_model
 
@@ -30,10 +30,6 @@ def pictures(tmp_path_factory, tiny_vit):
         main(["train", str(path)])
     assert ended.value.code == 0
     return folder
-
-
-def result_of(run):
-    return json.loads((run / "result.json").read_text(encoding="utf-8"))
 
 
 def test_a_run_leaves_scores_and_a_confusion_matrix(pictures):
@@ -114,10 +110,7 @@ def test_bad_pictures_stop_a_run_before_it_begins(tiny_vit, tmp_path, softprompt
     assert result.code != 0
     for name in ("900", "901"):
         assert f"picture test/red/{name}.png: got a file that cannot be read" in result.err
-    runs = tmp_path / "runs"
-    left = sorted(path.relative_to(runs).as_posix() for path in runs.rglob("*"))
-    assert left == [locks.FOLDER, f"{locks.FOLDER}/pictures.run"]  # no run's folder
-    assert (runs / left[1]).read_bytes() == b""
+    assert_a_lock_alone(tmp_path / "runs", "pictures")
 
 
 METHODS = {

@@ -5,14 +5,16 @@ import shutil
 
 import pytest
 
+from support.folders import result_of
+
 
 @pytest.fixture
 def run(trained, tmp_path):
     """A finished run that lacks a metric, as where its scorer's program is missing, in a study's folder."""
     folder = tmp_path / "study" / "small"
     shutil.copytree(trained / "runs" / "small", folder)
-    whole = facts_of(folder)
-    lacking = facts_of(folder)
+    whole = result_of(folder)
+    lacking = result_of(folder)
     for row in lacking["scores"]:
         del row["values"]["ter"]
         row["notes"] = ["ter: its program is missing"]
@@ -20,15 +22,11 @@ def run(trained, tmp_path):
     return folder, whole
 
 
-def facts_of(folder):
-    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
-
-
 def test_what_was_missing_is_as_if_it_had_been_there(softprompt, run):
     folder, whole = run
     result = softprompt("rescore", folder)
     assert (result.code, result.out.strip()) == (0, f"{folder.as_posix()}: added ter")
-    facts = facts_of(folder)
+    facts = result_of(folder)
     assert facts["scores"] == whole["scores"]
     assert facts.pop("rescored")["metrics"] == ["ter"]
     assert facts == whole
@@ -45,11 +43,11 @@ def test_a_studys_folder_is_all_its_runs_and_a_second_time_changes_nothing(softp
 
 def test_scores_that_are_there_stay_as_they_are(softprompt, run):
     folder, _ = run
-    facts = facts_of(folder)
+    facts = result_of(folder)
     facts["scores"][0]["values"]["bleu"] = 12.5
     (folder / "result.json").write_text(json.dumps(facts), encoding="utf-8")
     assert softprompt("rescore", folder).code == 0
-    assert facts_of(folder)["scores"][0]["values"]["bleu"] == 12.5
+    assert result_of(folder)["scores"][0]["values"]["bleu"] == 12.5
 
 
 def test_other_records_are_refused_and_nothing_changes(softprompt, run):

@@ -8,28 +8,22 @@ import torch
 
 import softprompt
 from softprompt.prompts.placements import KeyValues
-from support.prompts import random_prefix, text_for
+from support.prompts import random_prefix, same, text_for
 from support.tiny import tiny_backbone
 from support.tiny_vision import tiny_vision
-
-
-def same(prompt, other):
-    ours, theirs = prompt.tensors(), other.tensors()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-
 
 # -- copies --------------------------------------------------------------------------------------
 
 
 def kinds(backbone):
+    pytest.importorskip("peft")
     head = softprompt.head("sequence", ["no", "yes"])
     yield softprompt.p_tuning_v2(
         backbone, 3, head=head, tune="layernorm", reparameterization="mlp", dropout=0.2
     )
     yield softprompt.adapter(backbone, width=2, head=head)
     yield softprompt.p_tuning(backbone, 3)
-    if pytest.importorskip("peft"):
-        yield softprompt.lora(backbone, head=head)
+    yield softprompt.lora(backbone, head=head)
 
 
 def test_bake_shares_nothing():

@@ -18,7 +18,7 @@ from contract.plain_backbones import ruled_backbone
 from softprompt.errors import PromptError, SoftpromptError
 from softprompt.store import files, swap
 from support.cards import edit_card
-from support.prompts import random_prefix, soft_tokens
+from support.prompts import random_prefix, same, soft_tokens
 from support.tiny import ids, tiny_backbone
 from support.tiny_vision import tiny_vision
 
@@ -33,11 +33,6 @@ def backbone():
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
-
-
-def same(prompt, other):
-    ours, theirs = prompt.tensors(), other.tensors()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 # -- the folder ----------------------------------------------------------------------------------

@@ -25,13 +25,8 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.errors import BackboneError
 from support.prompts import close, random_prefix, soft_tokens
 from support.references import logits_by_hand
-from support.tiny import DECODERS, ids, tiny_backbone
+from support.tiny import DECODERS, ROPE, ids, tiny_backbone
 
-_ROPE = {
-    "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "bos_token_id": 0, "eos_token_id": 1,
-    "pad_token_id": 0, "max_position_embeddings": 128,
-}  # fmt: skip
 SWITCHES_AT = 16
 
 
@@ -47,11 +42,11 @@ def random_weights(model: PreTrainedModel) -> PreTrainedModel:
 
 def convolving() -> PreTrainedModel:
     kinds = ["conv", "full_attention", "full_attention"]
-    return random_weights(Lfm2ForCausalLM(Lfm2Config(**_ROPE, layer_types=kinds)))
+    return random_weights(Lfm2ForCausalLM(Lfm2Config(**ROPE, layer_types=kinds)))
 
 
 def recurrent() -> PreTrainedModel:
-    shape = {k: v for k, v in _ROPE.items() if k not in ("num_key_value_heads", "max_position_embeddings")}
+    shape = {k: v for k, v in ROPE.items() if k not in ("num_key_value_heads", "max_position_embeddings")}
     config = RecurrentGemmaConfig(**shape, lru_width=32, attention_window_size=64)
     return random_weights(RecurrentGemmaForCausalLM(config))
 
@@ -59,7 +54,7 @@ def recurrent() -> PreTrainedModel:
 def picture_text() -> PreTrainedModel:
     rope = {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 10000.0}
     config = Qwen2VLConfig(
-        text_config={**_ROPE, "rope_scaling": rope},
+        text_config={**ROPE, "rope_scaling": rope},
         vision_config={
             "depth": 1, "embed_dim": 32, "hidden_size": 32, "num_heads": 4, "mlp_ratio": 2, "patch_size": 8,
             "spatial_merge_size": 1, "temporal_patch_size": 1, "in_channels": 3,
@@ -71,14 +66,14 @@ def picture_text() -> PreTrainedModel:
 
 def dynamic() -> PreTrainedModel:
     scaling = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
-    shape = {**_ROPE, "max_position_embeddings": SWITCHES_AT}
+    shape = {**ROPE, "max_position_embeddings": SWITCHES_AT}
     return random_weights(LlamaForCausalLM(LlamaConfig(**shape, rope_scaling=scaling)))
 
 
 def long() -> PreTrainedModel:
     scaling = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [3.0] * 4}
     scaling |= {"rope_theta": 10000.0, "factor": 8.0}
-    config = Phi3Config(**_ROPE, rope_scaling=scaling, original_max_position_embeddings=SWITCHES_AT)
+    config = Phi3Config(**ROPE, rope_scaling=scaling, original_max_position_embeddings=SWITCHES_AT)
     return random_weights(Phi3ForCausalLM(config))
 
 
@@ -175,7 +170,7 @@ def test_soft_tokens_before_a_text_that_is_read_both_ways_and_continued():
         hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4, image_size=16,
         patch_size=8, vision_use_head=False,
     )  # fmt: skip
-    shape = {**_ROPE, "num_key_value_heads": 1, "head_dim": 8}
+    shape = {**ROPE, "num_key_value_heads": 1, "head_dim": 8}
     config = PaliGemmaConfig(
         vision_config=vision, text_config=GemmaConfig(**shape), image_token_index=60, projection_dim=32,
         hidden_size=32,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from softprompt.backbones import Backbone
 from support.prompts import close, random_prefix
 from support.references import (
     METHODS,
@@ -129,17 +130,17 @@ def test_rows_of_several_prompts_in_several_threads():
         close(got[i], rows_by_hand(prompts, rows, ids(3, 5, i)))
 
 
+def gradients(backbone: Backbone, prompt: Any) -> list[torch.Tensor]:
+    x = ids(2, 6)
+    with backbone.prompted(prompt):
+        loss = backbone.model(x, labels=x, use_cache=False).loss
+    return list(torch.autograd.grad(loss, list(prompt.parameters())))
+
+
 def test_gradients_of_threads_that_train_at_once():
     backbone = tiny_backbone("llama")
-    x = ids(2, 6)
-
-    def gradients(prompt: Any) -> list[torch.Tensor]:
-        with backbone.prompted(prompt):
-            loss = backbone.model(x, labels=x).loss
-        return list(torch.autograd.grad(loss, list(prompt.parameters())))
-
     prompts = prompts_of(backbone) * 2
-    calls = [lambda p=p: gradients(p) for p in prompts]
+    calls = [lambda p=p: gradients(backbone, p) for p in prompts]
     alone = [call() for call in calls]
     for got, want in zip(at_once(calls), alone, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
@@ -149,16 +150,9 @@ def test_gradients_of_threads_that_train_at_once():
 def test_checkpointed_layers_run_again_while_others_lay_their_weights():
     """A recomputed layer must find its own prompt's weights, whatever other threads do meanwhile."""
     backbone = tiny_backbone("llama")
-    x = ids(2, 6)
     prompts = [make(backbone, "weights", seed) for seed in range(4)] + [make(backbone, "prefix")]
-
-    def gradients(prompt: Any) -> list[torch.Tensor]:
-        with backbone.prompted(prompt):
-            loss = backbone.model(x, labels=x, use_cache=False).loss
-        return list(torch.autograd.grad(loss, list(prompt.parameters())))
-
     with backbone.training_mode(dropout=False, gradient_checkpointing=True):
-        calls = [lambda p=p: gradients(p) for p in prompts]
+        calls = [lambda p=p: gradients(backbone, p) for p in prompts]
         alone = [call() for call in calls]
         for _ in range(5):
             for got, want in zip(at_once(calls), alone, strict=True):

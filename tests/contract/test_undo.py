@@ -17,32 +17,33 @@ from transformers import GlmMoeDsaForCausalLM as GlmForCausalLM
 
 import softprompt
 from softprompt.errors import BackboneError
+from support.modules import standing_on
 from support.prompts import close, random_prefix
 from support.references import METHODS, logits_by_hand, make
 from support.tiny import ids, tiny_backbone, tiny_model
 
 
-def state(model: Any) -> dict[str, Any]:
-    """What stands on every module, by name."""
-    return {
-        f"{name}.{key}": value
-        for name, module in model.named_modules()
-        for key, value in vars(module).items()
-        if key not in ("_parameters", "_buffers", "_modules")
-    }
+def counting(stock: Any, calls: list[int]) -> Any:
+    """Somebody's own way to call, which counts how often it is taken."""
+
+    def mine(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        return stock(*args, **kwargs)
+
+    return mine
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_is_left_behind(method):
     backbone = tiny_backbone("llama")
     prompt, x = make(backbone, method), ids(2, 5)
-    before, config = state(backbone.model), backbone.model.config.to_dict()
+    before, config = standing_on(backbone.model), backbone.model.config.to_dict()
     with torch.no_grad(), backbone.prompted(prompt) as prompted:
         assert backbone.model.config.to_dict() == config
         prompted(x)
         prompted.generate(x, max_new_tokens=2)
         assert backbone.model.config.to_dict() == config
-    after = state(backbone.model)
+    after = standing_on(backbone.model)
     assert after.keys() == before.keys()
     assert all(after[key] is before[key] for key in before if key.endswith(("forward", "generate", "config")))
     assert not any(key.endswith((".forward", ".generate")) for key in after)
@@ -52,12 +53,7 @@ def test_nothing_is_left_behind(method):
 def test_what_somebody_put_on_before_is_used_and_stays(name):
     backbone = tiny_backbone("llama")
     prompt, x, calls = make(backbone, "prefix"), ids(2, 5), []
-    stock = getattr(backbone.model, name)
-
-    def mine(*args: Any, **kwargs: Any) -> Any:
-        calls.append(1)
-        return stock(*args, **kwargs)
-
+    mine = counting(getattr(backbone.model, name), calls)
     setattr(backbone.model, name, mine)
     with torch.no_grad(), backbone.prompted(prompt) as prompted:
         if name == "forward":
@@ -73,12 +69,7 @@ def test_what_somebody_puts_on_inside_is_used_and_stays(name):
     backbone = tiny_backbone("llama")
     prompt, x, calls = make(backbone, "prefix"), ids(2, 5), []
     with torch.no_grad(), backbone.prompted(prompt) as prompted:
-        stock = getattr(backbone.model, name)
-
-        def mine(*args: Any, **kwargs: Any) -> Any:
-            calls.append(1)
-            return stock(*args, **kwargs)
-
+        mine = counting(getattr(backbone.model, name), calls)
         setattr(backbone.model, name, mine)
         close(prompted(x).logits, logits_by_hand(prompt, x))
         prompted.generate(x, max_new_tokens=2)

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, LogitsProcessor, TextIteratorStreamer, pipeline
+from transformers import LogitsProcessor, TextIteratorStreamer, pipeline
 
 import softprompt
 from softprompt.errors import BackboneError
 from support.prompts import close
 from support.references import generated_by_hand, logits_by_hand, make
-from support.tiny import ids, tiny_backbone
+from support.tiny import ids, tiny_backbone, worded_llama
 from support.tokenizer import byte_level
 
 OPTIONS: dict[str, Any] = {"max_new_tokens": 8, "do_sample": False, "eos_token_id": None}
@@ -32,13 +32,7 @@ class Waits(LogitsProcessor):
 def worded() -> Any:
     """A tiny backbone with a tokenizer."""
     tokenizer = byte_level()
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, initializer_range=0.2, bos_token_id=1, eos_token_id=2,
-        pad_token_id=0,
-    )  # fmt: skip
-    return softprompt.load_backbone(LlamaForCausalLM(config), tokenizer)
+    return softprompt.load_backbone(worded_llama(tokenizer), tokenizer)
 
 
 @pytest.mark.parametrize("method", ["prefix", "soft", "lora", "weights"])

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from softprompt import PromptedModel
 from support import by_loop
@@ -13,10 +15,6 @@ from support.by_loop import assert_same, batches, examples, model_loss
 from support.launch import launch
 from support.prompts import random_prefix, soft_tokens
 from support.tiny import tiny_backbone
-
-pytest.importorskip("accelerate")
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
 
 def by_hand(backbone, prompt, autocast=False):

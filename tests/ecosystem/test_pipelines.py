@@ -3,16 +3,13 @@
 import logging
 
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import pipeline
 
 import softprompt
 from softprompt import PromptedModel
 from support.prompts import random_prefix, soft_tokens
+from support.tiny import worded_llama
 from support.tokenizer import byte_level
-
-pytest.importorskip("transformers")
-from transformers import pipeline
 
 QUESTIONS = ["name : Blue", "The Mill serves food in the", "a"]
 
@@ -21,13 +18,7 @@ QUESTIONS = ["name : Blue", "The Mill serves food in the", "a"]
 def backbone():
     tokenizer = byte_level()
     tokenizer.padding_side = "left"
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, initializer_range=0.2, bos_token_id=1, eos_token_id=2,
-        pad_token_id=0,
-    )  # fmt: skip
-    return softprompt.load_backbone(LlamaForCausalLM(config), tokenizer)
+    return softprompt.load_backbone(worded_llama(tokenizer), tokenizer)
 
 
 @pytest.mark.filterwarnings("default")

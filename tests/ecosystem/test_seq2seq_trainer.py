@@ -4,15 +4,13 @@ import copy
 
 import pytest
 import torch
+from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
 
 from softprompt import PromptedModel
 from support import by_loop
 from support.by_loop import assert_same, batches, model_loss
 from support.prompts import random_prefix, soft_tokens
 from support.tiny import ids, tiny_backbone
-
-pytest.importorskip("transformers")
-from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
 
 
 def pairs(n=4, seed=0):

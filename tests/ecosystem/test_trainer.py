@@ -4,17 +4,15 @@ import copy
 
 import pytest
 import torch
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 
 import softprompt
 from softprompt import PromptedModel
 from softprompt.errors import BackboneError
 from support import by_loop
-from support.by_loop import assert_same, batches, examples, model_loss, moved
+from support.by_loop import assert_same, batches, examples, logged_losses, model_loss, moved
 from support.prompts import random_prefix, soft_tokens
 from support.tiny import ids, tiny_backbone
-
-transformers = pytest.importorskip("transformers")
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
 
@@ -39,10 +37,6 @@ def trainer_of(model, folder, data=None, callbacks=(), **options):
 def by_hand(backbone, prompt, steps=4, size=2, **options):
     given = batches(examples(), size, steps)
     return by_loop.train(prompt, lambda batch: model_loss(backbone, prompt, batch), given, **options)
-
-
-def losses_of(trainer):
-    return [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +77,9 @@ def test_losses_and_evaluation_are_the_prompts(llama, tmp_path):
     expected = copy.deepcopy(prompt)
     trainer = trainer_of(PromptedModel(llama, prompt), tmp_path)
     trainer.train()
-    assert losses_of(trainer) == pytest.approx(by_hand(llama, expected), rel=1e-3)  # logged in four digits
+    assert logged_losses(trainer) == pytest.approx(
+        by_hand(llama, expected), rel=1e-3
+    )  # logged in four digits
     assert trainer.label_names == ["labels"]
     batch = batches(examples(4, seed=5), 4, 1)[0]
     with torch.no_grad():

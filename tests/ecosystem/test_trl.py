@@ -4,14 +4,14 @@ import copy
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 import softprompt
 from softprompt import PromptedModel
 from softprompt.errors import PromptError
 from support import by_loop
-from support.by_loop import assert_same, moved
+from support.by_loop import assert_same, logged_losses, moved
 from support.prompts import bare_prompt, random_prefix, soft_tokens
+from support.tiny import worded_llama
 from support.tokenizer import byte_level
 
 trl = pytest.importorskip("trl")
@@ -44,13 +44,7 @@ def folder(tmp_path_factory):
     """A checkpoint of a tiny Llama with its tokenizer."""
     place = tmp_path_factory.mktemp("tiny") / "model"
     tokenizer = byte_level()
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, initializer_range=0.2, bos_token_id=1, eos_token_id=2,
-        pad_token_id=0,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(place)
+    worded_llama(tokenizer).save_pretrained(place)
     tokenizer.save_pretrained(place)
     return str(place)
 
@@ -58,10 +52,6 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def backbone(folder):
     return softprompt.load_backbone(folder, dtype="float32")
-
-
-def losses_of(trainer):
-    return [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
 
 
 def padded(rows):
@@ -114,7 +104,7 @@ def test_sft_equals_a_loop(backbone, tmp_path, kind, data, checkpointing):
 
     given = [[encoded[(2 * step + i) % 4] for i in range(2)] for step in range(3)]
     losses = by_loop.train(expected, loss_of, given)
-    assert losses_of(trainer) == pytest.approx(losses, rel=1e-3)  # logged in four digits
+    assert logged_losses(trainer) == pytest.approx(losses, rel=1e-3)  # logged in four digits
     assert_same(prompt, expected)
 
 
@@ -166,7 +156,7 @@ def test_dpo_equals_a_loop(backbone, tmp_path, kind, reference):
     )
     trainer.train()
     losses = dpo_by_hand(backbone, expected, begun if reference == "copy" else None)
-    assert losses_of(trainer) == pytest.approx(losses, rel=1e-3)
+    assert logged_losses(trainer) == pytest.approx(losses, rel=1e-3)
     assert_same(prompt, expected, atol=5e-6)
     assert moved(prompt, begun) > 0.01
     if reference != "copy":

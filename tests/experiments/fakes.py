@@ -1,10 +1,13 @@
 """Runs that leave the folder of a real one without training anything."""
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from softprompt.experiments.grid import load_grid
 from softprompt.training.folder import RunFolder
 from softprompt.training.run import RunResult
 
@@ -15,6 +18,9 @@ BASE: dict[str, Any] = {
     "metrics": ["bleu", "ter"],
     "training": {"steps": 10, "learning_rate": 0.01},
 }
+
+WORKER = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
+"""The command of a worker that trains nothing."""
 
 
 def facts_of(settings, values, notes=(), stored=12) -> dict[str, Any]:
@@ -56,6 +62,11 @@ def write_study(folder, base=BASE, **study):
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
     return path
+
+
+def runs_of(folder, lengths):
+    """The runs of a study of prompts of these lengths."""
+    return list(load_grid(write_study(folder, vary={"key": "method.length", "values": lengths})).runs)
 
 
 class FakeRun:

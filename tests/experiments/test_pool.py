@@ -1,22 +1,14 @@
 """Runs in processes of their own: shared cores, a process that dies, and stopping."""
 
 import json
-import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
-from experiments.fakes import write_study
+from experiments.fakes import WORKER, runs_of, write_study
 from softprompt.experiments.grid import load_grid
 from softprompt.experiments.pool import Pool, n_cores
-
-WORKER = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
-
-
-def runs_of(tmp_path, lengths):
-    return list(load_grid(write_study(tmp_path, vary={"key": "method.length", "values": lengths})).runs)
 
 
 def answers(logs):

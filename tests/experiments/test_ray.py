@@ -6,16 +6,12 @@ import sys
 import threading
 import time
 from contextlib import closing
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from experiments.fakes import write_study
+from experiments.fakes import WORKER, runs_of
 from softprompt.errors import ConfigError
-from softprompt.experiments.grid import load_grid
-
-WORKER = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +22,6 @@ def ray():
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
         yield ray
         ray.shutdown()
-
-
-def runs_of(tmp_path, lengths):
-    return list(load_grid(write_study(tmp_path, vary={"key": "method.length", "values": lengths})).runs)
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own, of several Python versions

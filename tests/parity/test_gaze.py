@@ -6,6 +6,7 @@ import torch
 import softprompt
 from softprompt.backbones.attention_maps import class_attention
 from softprompt.errors import BackboneError
+from support.modules import assert_nothing_moved, standing_on
 from support.prompts import close
 from support.tiny import tiny_backbone
 from support.tiny_vision import WITH_CLASS, pixels, tiny_vision
@@ -105,13 +106,44 @@ def test_every_row_its_own_prompt():
         close(mixed.prompt[i], alone.prompt[0])
 
 
+@pytest.mark.parametrize("location", LOCATIONS)
+def test_looking_leaves_what_stands_on_the_modules(location):
+    backbone, x = tiny_vision("vit"), pixels()
+    attention, calls = backbone.vision.layers[-1].attention, []
+    stock = attention.forward
+
+    def mine(*args, **kwargs):
+        calls.append("forward")
+        return stock(*args, **kwargs)
+
+    attention.forward = mine
+    for module in (backbone.vision.conv, attention, backbone.model):
+        module.register_forward_hook(lambda *_: calls.append("hook"))
+        module.register_forward_pre_hook(lambda *_: calls.append("hook before"))
+    before = standing_on(backbone.model)
+    class_attention(backbone, x)
+    assert_nothing_moved(before, standing_on(backbone.model))
+    assert sorted(calls) == ["forward"] + 3 * ["hook"] + 3 * ["hook before"]
+    length = None if location == "add" else 4
+    with backbone.prompted(prompt_for(backbone, location=location, length=length)):
+        class_attention(backbone, x)  # the first call puts on what stays as long as the session
+        inside = standing_on(backbone.model)
+        class_attention(backbone, x)
+        assert_nothing_moved(inside, standing_on(backbone.model))
+    assert_nothing_moved(before, standing_on(backbone.model))
+    with pytest.raises(ValueError, match="channel dimension"):
+        class_attention(backbone, x[:, :1])
+    assert_nothing_moved(before, standing_on(backbone.model))
+
+
 def test_what_has_no_class_token_is_refused():
-    for backbone, message in [
-        (tiny_vision("siglip"), "no class token"),
-        (tiny_vision("swin"), "no class token"),
+    unseen = "has no class token that sees the picture"
+    for backbone, why in [
+        (tiny_vision("siglip"), unseen),
+        (tiny_vision("swin"), unseen),
         (tiny_backbone("bert"), "reads texts"),
     ]:
-        with pytest.raises(BackboneError, match=message):
+        with pytest.raises(BackboneError, match=f"which {why}, expected a backbone with a class token"):
             class_attention(backbone, pixels())
-    with pytest.raises(BackboneError, match="-3 to 2"):
+    with pytest.raises(BackboneError, match="layer: got 3, expected -3 to 2"):
         class_attention(tiny_vision("vit"), pixels(), 3)

@@ -66,6 +66,11 @@ def train(
     return losses
 
 
+def logged_losses(trainer: Any) -> list[float]:
+    """What a trainer of transformers' logged, rounded as it does."""
+    return [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
+
+
 def assert_same(prompt: nn.Module, other: nn.Module, atol: float = 1e-5) -> None:
     """Two prompts hold the same numbers; a step of AdamW is `LR` long, a fraction of which would be seen."""
     ours, theirs = list(prompt.parameters()), list(other.parameters())

@@ -35,6 +35,12 @@ def soft_tokens(backbone: Backbone, length: int = 3, seed: int = 5) -> Prompt:
     return softprompt.prompt_tuning(backbone, length, initialization="random", seed=seed)
 
 
+def same(prompt: Prompt, other: Prompt) -> bool:
+    """Whether two prompts hold the same tensors, bit for bit."""
+    ours, theirs = prompt.tensors(), other.tensors()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
 def text_for(backbone: Backbone, batch: int = 2, length: int = 7) -> dict[str, Tensor]:
     """A batch of random tokens for `read`."""
     given = inputs_for(backbone, batch, length)

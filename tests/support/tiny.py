@@ -36,6 +36,7 @@ from transformers import (
     MPNetForMaskedLM,
     MPNetModel,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -54,10 +55,11 @@ VOCAB = 64
 WINDOW = 6
 
 _COMMON = {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 0}
-_ROPE = {
+ROPE = {
     **_COMMON, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 128,
+    "num_key_value_heads": 2, "max_position_embeddings": 128,
 }  # fmt: skip
+_ROPE = {**ROPE, "head_dim": 8}
 
 
 def _gpt2() -> PreTrainedModel:
@@ -68,8 +70,19 @@ def _llama() -> PreTrainedModel:
     return LlamaForCausalLM(LlamaConfig(**_ROPE))
 
 
+def worded_llama(tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """A Llama for a tokenizer's words, with weights large enough that they differ in likelihood."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, initializer_range=0.2, bos_token_id=1, eos_token_id=2,
+        pad_token_id=0,
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
+
+
 def _qwen2() -> PreTrainedModel:
-    return Qwen2ForCausalLM(Qwen2Config(**{k: v for k, v in _ROPE.items() if k != "head_dim"}))
+    return Qwen2ForCausalLM(Qwen2Config(**ROPE))
 
 
 def _mistral() -> PreTrainedModel:

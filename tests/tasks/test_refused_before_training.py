@@ -6,8 +6,9 @@ import pytest
 
 from softprompt.config import parse_run
 from softprompt.errors import ConfigError, DataError, PromptError
-from softprompt.training import locks, loop
+from softprompt.training import loop
 from softprompt.training.run import run
+from support.folders import assert_a_lock_alone
 from support.reading import bert
 from support.tasks import KINDS
 
@@ -40,10 +41,7 @@ def refused(tmp_path, monkeypatch):
     def attempt(settings, error):
         with pytest.raises(error) as caught:
             run(settings, backbone=bert())
-        runs = tmp_path / "runs"
-        left = sorted(path.relative_to(runs).as_posix() for path in runs.rglob("*"))
-        assert left == [locks.FOLDER, f"{locks.FOLDER}/{settings.folder.name}.run"]  # no run's folder
-        assert (runs / left[1]).read_bytes() == b""
+        assert_a_lock_alone(tmp_path / "runs", settings.folder.name)
         return str(caught.value)
 
     return attempt

@@ -21,17 +21,12 @@ from softprompt.training.evaluation import generate_and_score
 from softprompt.training.mixture import run_mixture
 from softprompt.training.processes import Processes
 from softprompt.training.run import run
+from support.folders import write_lines
 from support.prompts import close
 from support.questions import reader
 
 TEXTS = ["the mill", "blue food in the city", "is it", "a long text of the blue mill", "food", "so it is"]
 LABELS = {"mood": ("yes", "no"), "kind": ("a", "b", "c")}
-
-
-def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> str:
-    path = folder / name
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return str(path)
 
 
 def labelled(folder: Path, name: str, n: int, turn: int = 0) -> str:
@@ -41,7 +36,7 @@ def labelled(folder: Path, name: str, n: int, turn: int = 0) -> str:
         {"text": TEXTS[i % len(TEXTS)], "label": labels[(i + turn) % len(labels)] if labels else i / 4}
         for i in range(n)
     ]
-    return write(folder, f"{name}.jsonl", rows)
+    return write_lines(folder, f"{name}.jsonl", rows)
 
 
 def reading(folder: Path, name: str, n: int, **task: Any) -> dict[str, Any]:
@@ -193,7 +188,9 @@ def test_users_of_a_decoder_get_prefixes_of_their_own(tmp_path):
     users = {}
     for i, user in enumerate(("ann", "bob")):
         rows = [{"source": text, "target": other} for text, other in zip(TEXTS, TEXTS[i + 1 :], strict=False)]
-        files = {split: write(tmp_path, f"{user}-{split}.jsonl", rows) for split in ("train", "dev", "test")}
+        files = {
+            split: write_lines(tmp_path, f"{user}-{split}.jsonl", rows) for split in ("train", "dev", "test")
+        }
         users[user] = {"data": {"format": "jsonl", **files}, "task": {"name": "generation"}}
     settings = mixture(
         tmp_path, "separate", parts=users,

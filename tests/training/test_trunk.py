@@ -15,6 +15,7 @@ from softprompt.prompts.loading import load_prompt
 from softprompt.training import loop as loop_module
 from softprompt.training.mixture import run_mixture
 from softprompt.training.run import run
+from support.folders import write_lines
 from support.prompts import close
 from support.questions import reader
 
@@ -29,19 +30,16 @@ TEXTS = [
 METHOD = {"name": "p_tuning_v2", "length": 3, "layers": "last:1"}
 
 
-def lines(folder: Path, name: str, rows: list[dict[str, Any]]) -> str:
-    path = folder / name
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return str(path)
-
-
 def settings(
     folder: Path, name: str = "run", method: dict[str, Any] | None = None, **training: Any
 ) -> RunSettings:
     """Six epochs over six labelled texts, with a development set of four."""
     rows = [{"text": text, "label": "ab"[i % 2]} for i, text in enumerate(TEXTS)]
-    files = {"train": lines(folder, "train.jsonl", rows), "dev": lines(folder, "dev.jsonl", rows[1:5])}
-    files["test"] = lines(folder, "test.jsonl", rows[2:4])
+    files = {
+        "train": write_lines(folder, "train.jsonl", rows),
+        "dev": write_lines(folder, "dev.jsonl", rows[1:5]),
+    }
+    files["test"] = write_lines(folder, "test.jsonl", rows[2:4])
     return parse_run(
         {
             "name": name, "output": str(folder / "runs"),
@@ -172,7 +170,7 @@ def test_several_prompts_in_one_batch(tmp_path, prompts):
     parts = {}
     for i, part in enumerate(("one", "two")):
         rows = [{"text": text, "label": "ab"[(i + j) % 2]} for j, text in enumerate(TEXTS[i : i + 5])]
-        files = {split: lines(tmp_path, f"{part}-{split}.jsonl", rows) for split in ("train", "dev")}
+        files = {split: write_lines(tmp_path, f"{part}-{split}.jsonl", rows) for split in ("train", "dev")}
         parts[part] = {
             "data": {"format": "labelled_jsonl", **files},
             "task": {"name": "classification", "head_dropout": 0.0},
