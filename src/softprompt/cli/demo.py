@@ -54,7 +54,7 @@ def demo(
             err=True,
         )
         raise typer.Exit(130) from None
-    _report(console, settings, result.folder, before, result.scores[-1]["values"]["bleu"])
+    _report(console, result.folder, before, result.scores[-1]["values"]["bleu"])
 
 
 def _free_name(output: Path) -> str:
@@ -100,7 +100,6 @@ def _before(
 
 def _report(
     console: "Console",
-    settings: "RunSettings",
     folder: Path,
     before: "tuple[list[AnyRecord], list[str], float]",
     bleu: float,

@@ -83,8 +83,8 @@ def stored_results(grid: Grid, stored: Stored) -> tuple[StudyResult, tuple[str, 
     Returns:
         The results, and the runs of the table that the study does not ask for.
     """
-    cells = tuple(_read(grid, cell, stored) for cell in grid.cells)
-    references = tuple(_read(grid, cell, stored) for cell in grid.references)
+    cells = tuple(_read(cell, stored) for cell in grid.cells)
+    references = tuple(_read(cell, stored) for cell in grid.references)
     chance, missing = levels(grid) if "chance" not in stored.facts else (stored.facts["chance"], {})
     whole = replace(
         grid, cells=tuple(cell.cell for cell in cells), references=tuple(cell.cell for cell in references)
@@ -96,7 +96,7 @@ def stored_results(grid: Grid, stored: Stored) -> tuple[StudyResult, tuple[str, 
     )
 
 
-def _read(grid: Grid, cell: Cell, stored: Stored) -> CellResult:
+def _read(cell: Cell, stored: Stored) -> CellResult:
     for option in cell.options:
         if not cell.chosen and any(run.settings.name in stored.runs for run in option.runs):
             changes = {**cell.changes, **option.changes}

@@ -12,7 +12,7 @@ from softprompt.backbones.inspection.layers import is_linear, layers_around
 from softprompt.backbones.inspection.model_map import ModelMap, inspect_model
 from softprompt.backbones.inspection.output_head import Finish
 from softprompt.backbones.inspection.parameters import absent_biases, tuned_tensors
-from softprompt.backbones.inspection.probe import eval_mode, intercepted, run
+from softprompt.backbones.inspection.probe import eval_mode, intercepted
 from softprompt.backbones.inspection.spec import (
     BackboneSpec,
     described_again,
@@ -41,7 +41,6 @@ __all__ = [
     "native_size",
     "patch_conv",
     "reads_pictures",
-    "run",
     "size_options",
     "tuned_tensors",
     "unmasked",

@@ -131,7 +131,7 @@ def _of_texts(
             "a base model, with an encoder and a decoder where its configuration says so",
             "load the part of it that reads texts",
         )
-    table = position_table(model, recording)
+    table = position_table(recording)
     return {
         "reads": "texts",
         "hidden": hidden,

@@ -76,7 +76,7 @@ class PositionTable:
     n_positions: int
 
 
-def position_table(model: PreTrainedModel, recording: Recording) -> PositionTable | None:
+def position_table(recording: Recording) -> PositionTable | None:
     """The table in which the recorded pass looked positions up, or None.
 
     The tokens of that pass are all the same one, so what counts up is a position.
