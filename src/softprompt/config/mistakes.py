@@ -69,9 +69,11 @@ def _explain(item: Any, path: str, known: Sequence[str]) -> list[Problem]:
 def _placed(one: object, path: str) -> Problem:
     """What a validator found, with the whole path of its section."""
     found = one if isinstance(one, Problem) else Problem("", hint=str(one))
-    last = path.rpartition(".")[2]
-    if path and found.where.startswith(f"{last}."):  # it names its section itself
-        return found.at(path + found.where.removeprefix(last))
+    parts = path.split(".") if path else []
+    for tail in (".".join(parts[i:]) for i in range(len(parts))):
+        # It names its section itself, or its whole place.
+        if found.where.startswith(f"{tail}.") or ("." in tail and found.where == tail):
+            return found.at(path + found.where.removeprefix(tail))
     return found.inside(path)
 
 
