@@ -147,7 +147,9 @@ def test_a_full_disk_is_a_lower_limit(disk, monkeypatch):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     states = DiskStates(tmp_path / "file" / "states", 10**6, torch.float32)
-    with pytest.raises(BackboneError, match="file"):
+    with pytest.raises(
+        BackboneError, match="states: got not a directory, expected a folder that can be read and written"
+    ):
         states.put(key(0), rows(2))
 
 

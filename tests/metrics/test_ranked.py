@@ -48,5 +48,5 @@ def test_refusals():
         score_ranked(["bleu"], RANKED, RIGHT, LABELS)
     with pytest.raises(DataError, match="5 outputs and 1 references"):
         score_ranked(["accuracy"], RANKED, RIGHT[:1], LABELS)
-    with pytest.raises(DataError, match="'z'"):
+    with pytest.raises(DataError, match=r"outputs\[0\]: got 'z', expected one of a, b, c, d, e, f"):
         score_ranked(["accuracy"], [["z"]], ["a"], LABELS)

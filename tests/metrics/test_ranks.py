@@ -22,5 +22,5 @@ def test_what_cannot_be_scored_is_refused(ranks, message):
 
 
 def test_metrics_of_other_tasks_are_refused():
-    with pytest.raises(ConfigError, match="accuracy"):
+    with pytest.raises(ConfigError, match="got 'accuracy', expected some of p_at_1, p_at_10, mrr"):
         score_ranks(["accuracy"], [1])

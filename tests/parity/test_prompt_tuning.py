@@ -133,5 +133,7 @@ def test_left_padding_before_an_encoder_changes_nothing(family):
 
 def test_unshifted_soft_tokens_before_an_encoder_are_refused():
     backbone = tiny_backbone("t5")
-    with pytest.raises(softprompt.errors.PromptError, match="'unshifted'"):
+    with pytest.raises(
+        softprompt.errors.PromptError, match=r"prompt\.positions: got 'unshifted', expected 'shifted'"
+    ):
         softprompt.prompt_tuning(backbone, 3, positions="unshifted")

@@ -139,19 +139,25 @@ def test_without_a_class_token_patches_are_read(family):
 
 def test_texts_and_pictures_are_told_apart():
     vision, text = tiny_vision("vit"), tiny_backbone("bert")
-    with pytest.raises(PromptError, match="reads texts"):
+    pictures = "got ViTModel, which reads pictures, expected a backbone that reads texts"
+    texts = "got BertModel, which reads texts, expected a backbone that reads pictures"
+    with pytest.raises(PromptError, match=rf"^visual_prompt_tuning: {texts}"):
         softprompt.visual_prompt_tuning(text)
-    with pytest.raises(PromptError, match="reads pictures"):
+    with pytest.raises(PromptError, match=rf"^prompt_tuning: {pictures}"):
         softprompt.prompt_tuning(vision)
-    with pytest.raises(PromptError, match="reads pictures"):
+    with pytest.raises(PromptError, match=rf"^p_tuning: {pictures}"):
         softprompt.p_tuning(vision, 3)
-    with pytest.raises(PromptError, match="reads pictures"):
+    with pytest.raises(PromptError, match=rf"^null_prompt: {pictures}"):
         softprompt.null_prompt(vision, ["text"])
-    with pytest.raises(BackboneError, match="reads pictures"):
+    with pytest.raises(
+        BackboneError, match="got vocabulary on ViTModel, which reads pictures, expected 'random', 'zero'"
+    ):
         softprompt.prefix_tuning(vision, initialization="vocabulary")
     with pytest.raises(PromptError, match=r"head\.kind: got 'picture'"):
         softprompt.head_only(text, head=softprompt.head("picture", ["a", "b"]))
-    with pytest.raises(BackboneError, match="reads texts"):
+    with pytest.raises(
+        BackboneError, match="got BertModel, which reads texts, expected one that reads pictures"
+    ):
         text.look(pixels())
 
 
@@ -226,6 +232,6 @@ def test_hidden_layers_of_a_head(tmp_path):
     loaded = softprompt.load_prompt(tmp_path / "prompt", backbone)
     assert loaded.head is not None
     assert torch.equal(loaded.head(states, kinds), prompt.head(states, kinds))
-    with pytest.raises(PromptError, match="hidden_layers"):
+    with pytest.raises(PromptError, match=r"head\.hidden_layers: got 1 for a sequence head, expected 0"):
         softprompt.head("sequence", ["a", "b"], hidden_layers=1)
     assert backbone.pictures.patch == PATCH

@@ -210,7 +210,9 @@ def test_refusals(records):
     short = ImageClassificationTask(vit, ImageClassificationSettings(), ("blue", "green"))
     with pytest.raises(DataError, match="the label 'red'"):
         short.check(records)
-    with pytest.raises(BackboneError, match="processor"):
+    with pytest.raises(
+        BackboneError, match="got a backbone without an image processor, expected an image processor"
+    ):
         task_of(load_backbone(tiny_vision_model("vit")))
     other = softprompt.head_only(vit, head=softprompt.head("picture", ["x", "y", "z"]))
     with pytest.raises(PromptError, match="task image_classification"), vit.prompted(other):

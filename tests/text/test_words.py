@@ -55,5 +55,5 @@ def test_no_allowed_words(gpt):
         ConfigError, match=r"data\.vocabulary: got 1 words, none of them a single token, expected at least"
     ):
         allowed_ids(gpt, ["Ouagadougou"], spaced=True, where="data.vocabulary")
-    with pytest.raises(ConfigError, match="got 0 words"):
+    with pytest.raises(ConfigError, match="got 0 words, none of them a single token, expected at least one"):
         allowed_ids(gpt, [], spaced=True)
