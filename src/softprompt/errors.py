@@ -69,7 +69,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def kind_of(value: object) -> str:
     """What a value out of a file is, as one says it: `a number`, `a list`, `nothing`."""
     name = type(value).__name__
-    return _KINDS.get(name, f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}")
+    return _KINDS.get(name) or with_article(name)
+
+
+def with_article(noun: str) -> str:
+    """A noun with *a* or *an* before it, as the noun's first letter sounds: `an AlbertAttention`."""
+    return f"{'an' if noun[:1].lower() in 'aeio' else 'a'} {noun}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words in a row, as one says them: `choice, cloze and tagging`."""
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
 
 def system_says(error: OSError) -> str:

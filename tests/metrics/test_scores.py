@@ -90,7 +90,7 @@ def test_unknown_metric() -> None:
 
 def test_metric_of_another_task() -> None:
     with pytest.raises(
-        ConfigError, match=r"metrics: got 'accuracy', expected .*\. Use it for classification and choice"
+        ConfigError, match=r"metrics: got 'accuracy', expected .*\. Use it for classification, choice"
     ):
         metrics.score(["accuracy"], HYPOTHESES, REFERENCES)
 

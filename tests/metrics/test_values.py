@@ -74,6 +74,6 @@ def test_bad_input() -> None:
     with pytest.raises(DataError, match="got no outputs"):
         score_values(NAMES, [], [])
     with pytest.raises(
-        ConfigError, match=r"metrics: got 'accuracy', expected .*\. Use it for classification and choice"
+        ConfigError, match=r"metrics: got 'accuracy', expected .*\. Use it for classification, choice"
     ):
         score_values(["accuracy"], [1.0], [1.0])

@@ -257,7 +257,7 @@ def test_a_shared_layer_that_runs_once_more_than_its_layers_is_refused():
         with pytest.raises(BackboneError) as caught:
             backbone.read(text_for(backbone))
         assert str(caught.value) == (
-            "prompted: got a AlbertAttention that ran 4 times in one pass, expected 3 runs, one for each "
+            "prompted: got an AlbertAttention that ran 4 times in one pass, expected 3 runs, one for each "
             "layer that shares it. Call the model itself, not its layers."
         )
         encoder.forward = stock

@@ -29,7 +29,7 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.image_transform import ImageTransform
 from softprompt.backbones.inspection import native_size, patch_conv, reads_pictures
 from softprompt.backbones.loading import bundled, check_held, is_packed, without_bars
-from softprompt.errors import BackboneError, first_line, nearest
+from softprompt.errors import BackboneError, first_line, nearest, with_article
 
 
 def load_backbone(
@@ -80,7 +80,7 @@ def load_backbone(
     if not isinstance(name_or_path_or_model, str | Path):
         raise BackboneError(
             "load_backbone",
-            f"a {type(name_or_path_or_model).__name__}",
+            with_article(type(name_or_path_or_model).__name__),
             "a bundled name, a checkpoint folder, a hub id or a live transformers model",
             "pass the model that it holds (DataParallel's `.module`, PEFT's `.base_model.model`)",
         )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from softprompt.config.metrics import METRICS, METRICS_BY_TASK
-from softprompt.errors import ConfigError, DataError, kind_of, nearest
+from softprompt.errors import ConfigError, DataError, kind_of, listed, nearest
 from softprompt.metrics import captions, edits, mteval, summaries
 
 HIGHER_IS_BETTER: dict[str, bool] = {name: name not in ("ter", "rmse") for name in METRICS}
@@ -109,7 +109,7 @@ def check_names(names: Sequence[str], *tasks: str) -> None:
     for name in names:
         if name not in known:
             others = [task for task, scored in METRICS_BY_TASK.items() if name in scored]
-            hint = f"use it for {' and '.join(others)}" if others else nearest(str(name), known)
+            hint = f"use it for {listed(others)}" if others else nearest(str(name), known)
             raise ConfigError("metrics", repr(name), f"some of {', '.join(known)}", hint)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from softprompt.errors import PromptError
+from softprompt.errors import PromptError, with_article
 from softprompt.prompts.heads import Head
 from softprompt.prompts.loading import load_prompt
 from softprompt.prompts.placements import KeyValueShape, Shape, SlotShape
@@ -111,7 +111,7 @@ def _from_prompt(prompt: Prompt, shapes: Sequence[Shape], length: int | None) ->
     if missing:
         raise PromptError(
             "prompt.initialization",
-            f"a {prompt.card.method} prompt without {missing[0]}",
+            f"{with_article(prompt.card.method)} prompt without {missing[0]}",
             "a prompt with the same sites and layers",
         )
     if length is not None and length != prompt.length:

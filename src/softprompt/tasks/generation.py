@@ -8,7 +8,7 @@ import torch
 
 from softprompt.config import DecodingSettings, GenerationSettings
 from softprompt.data.records import Record
-from softprompt.errors import BackboneError, ConfigError, DataError
+from softprompt.errors import BackboneError, ConfigError, DataError, with_article
 from softprompt.tasks.batching import longest_first, pad
 from softprompt.tasks.decoding import check_decoding, generate_arguments, newline_tokens, seeded
 from softprompt.tasks.encoding import DecoderForm, EncoderDecoderForm, PairForm, TemplateForm
@@ -248,7 +248,7 @@ class GenerationTask:
         if shift is None:
             raise BackboneError(
                 f"backbone {self.backbone.spec.name}",
-                f"a {type(self.backbone.model).__name__}",
+                with_article(type(self.backbone.model).__name__),
                 "an encoder-decoder that makes decoder inputs from labels",
                 "use a model that transformers loads for conditional generation",
             )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from softprompt.errors import ConfigError, DataError, PromptError
+from softprompt.errors import ConfigError, DataError, PromptError, with_article
 from softprompt.store.card import HeadCard
 from softprompt.tasks.rows import in_batches
 from softprompt.tasks.task import AnyExample, ScoreRow
@@ -52,7 +52,9 @@ def read(backbone: "Backbone", examples: Sequence[HeadExample]) -> Iterator[Head
     owner = [i for i, example in enumerate(examples) for _ in range(example.n_rows)]
     for prompt, rows in backbone.active_rows(len(owner)):
         if prompt is None or prompt.head is None:
-            what = "no prompt" if prompt is None else f"a {prompt.card.method} prompt without a head"
+            what = (
+                "no prompt" if prompt is None else f"{with_article(prompt.card.method)} prompt without a head"
+            )
             raise PromptError(
                 "prompted", what, "a prompt with a head", "build the prompt with head=softprompt.head(...)"
             )

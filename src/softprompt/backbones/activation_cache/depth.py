@@ -7,7 +7,7 @@ from torch import nn
 
 from softprompt.backbones.injection import Weights
 from softprompt.backbones.inspection import ModelMap
-from softprompt.errors import PromptError
+from softprompt.errors import PromptError, with_article
 from softprompt.prompts.prompt import Prompt
 
 
@@ -32,7 +32,7 @@ def first_injected_layer(
             if place == 0:
                 raise PromptError(
                     "trunk cache",
-                    f"a {prompt.card.method} prompt with {what}",
+                    f"{with_article(prompt.card.method)} prompt with {what}",
                     f"a prompt that acts in layers 1-{len(layers) - 1} of {name} alone, or in a head",
                     "choose method.layers (e.g. last:4), or leave training.trunk_cache out",
                 )

@@ -20,7 +20,7 @@ from softprompt.backbones.runtime import (
     switch_checkpointing,
 )
 from softprompt.backbones.view import PromptedView
-from softprompt.errors import BackboneError, PromptError
+from softprompt.errors import BackboneError, PromptError, with_article
 from softprompt.prompts.prompt import Prompt
 
 _RUNNING: "ContextVar[tuple[PromptedModel, ...]]" = ContextVar("running", default=())
@@ -71,7 +71,7 @@ class PromptedModel(nn.Module):
         if not isinstance(backbone, Backbone):
             raise BackboneError(
                 "PromptedModel",
-                f"a {type(backbone).__name__}",
+                with_article(type(backbone).__name__),
                 "a backbone",
                 "load it with softprompt.load_backbone, which takes live models too",
             )

@@ -6,7 +6,7 @@ from os import PathLike
 from torch import Tensor, nn
 
 from softprompt.backbones.inspection import AttentionSite, BackboneSpec
-from softprompt.errors import BackboneError, PromptError
+from softprompt.errors import BackboneError, PromptError, with_article
 from softprompt.prompts.placements import AttentionShape
 from softprompt.prompts.prompt import Prompt
 
@@ -22,7 +22,7 @@ def as_several(prompts: Prompt | None | Sequence[Prompt | None]) -> list[Prompt 
         if one is not None and not isinstance(one, Prompt):
             raise PromptError(
                 "prompted",
-                f"a {type(one).__name__}",
+                with_article(type(one).__name__),
                 "a prompt, None, or a list of them",
                 "load a folder with softprompt.load_prompt; give accelerate or DistributedDataParallel a "
                 "softprompt.PromptedModel(backbone, prompt) rather than the prompt, and call that",

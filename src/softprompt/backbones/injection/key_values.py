@@ -12,7 +12,7 @@ from softprompt.backbones.dispatch import Override
 from softprompt.backbones.injection.injector import PassContext
 from softprompt.backbones.injection.lowering import Entry
 from softprompt.backbones.inspection import AttentionSite, Stack, has_relative_bias
-from softprompt.errors import BackboneError
+from softprompt.errors import BackboneError, with_article
 
 
 class KeyValueInjector:
@@ -108,7 +108,7 @@ def _in_turn(context: PassContext, layers: Sequence[Interception | None]) -> Int
         if turn >= len(layers):
             raise BackboneError(
                 "prompted",
-                f"a {type(call.module).__name__} that ran {turn + 1} times in one pass",
+                f"{with_article(type(call.module).__name__)} that ran {turn + 1} times in one pass",
                 f"{len(layers)} runs, one for each layer that shares it",
                 "call the model itself, not its layers",
             )

@@ -75,9 +75,11 @@ class LayerModuleInjector:
             inputs = args[0] if args else kwargs["input"]
             for prompt, rows in self._rows(context, key, len(output), output.device):
                 insert = inserts.get(id(prompt))
-                if insert is not None and rows is None:
+                if insert is None:
+                    continue
+                if rows is None:
                     output = insert(inputs, output)
-                elif insert is not None:
+                else:
                     output = output.index_copy(0, rows, insert(inputs[rows], output[rows]))
             return output
 

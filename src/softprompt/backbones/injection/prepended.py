@@ -18,7 +18,7 @@ from softprompt.backbones.dispatch import Forward, Override, bound_arguments
 from softprompt.backbones.injection.injector import PassContext, RowTable
 from softprompt.backbones.injection.refusals import cannot_continue
 from softprompt.backbones.inspection import Stack
-from softprompt.errors import BackboneError, PromptError
+from softprompt.errors import BackboneError, PromptError, with_article
 
 
 @dataclass
@@ -67,9 +67,10 @@ class PrependedInjector:
             # Cut before a pooler looks for the text's first token, and again where states are gathered.
             self.holder = _holder_of_layers(encoder.module, attentions)
             if self.holder is None and getattr(encoder.module, "pooler", None) is not None:
+                whom = with_article(type(encoder.module).__name__)
                 raise BackboneError(
                     "prompted",
-                    f"soft tokens before a {type(encoder.module).__name__}, whose pooler would read them",
+                    f"soft tokens before {whom}, whose pooler would read them",
                     "an encoder whose layers are in a module of their own",
                     "use prefix_tuning",
                 )
