@@ -19,6 +19,7 @@ _PUBLIC = {
     "Backbone": "softprompt.backbones",
     "PromptedModel": "softprompt.backbones",
     "class_attention": "softprompt.backbones",
+    "gradients_by_hand": "softprompt.backbones",
     "prefix_tuning": "softprompt.prompts.methods",
     "prompt_tuning": "softprompt.prompts.methods",
     "p_tuning_v2": "softprompt.prompts.methods",
@@ -49,6 +50,7 @@ __all__ = [
     "adapter",
     "class_attention",
     "fine_tuning",
+    "gradients_by_hand",
     "head",
     "head_only",
     "in_context",
@@ -75,7 +77,13 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from softprompt.backbones import Backbone, PromptedModel, class_attention, load_backbone
+    from softprompt.backbones import (
+        Backbone,
+        PromptedModel,
+        class_attention,
+        gradients_by_hand,
+        load_backbone,
+    )
     from softprompt.errors import (
         BackboneError,
         ConfigError,

@@ -16,6 +16,7 @@ from softprompt.backbones.callers.prompted_heads import read_head
 from softprompt.backbones.runtime import (
     active,
     enable_checkpointing,
+    gradients_by_hand,
     layers_in_training,
     switch_checkpointing,
 )
@@ -176,7 +177,8 @@ class PromptedModel(nn.Module):
             )
         prompts = [None if i is None else self.prompts[i] for i in self._order]
         given: Any = prompts if self._several else prompts[0]
-        with self.backbone.prompted(given, self.rows) as view:
+        # Whoever trains this module in several processes wraps it, or its parameters, as any module's.
+        with gradients_by_hand(), self.backbone.prompted(given, self.rows) as view:
             token = _RUNNING.set((*_RUNNING.get(), self))
             try:
                 yield view
