@@ -31,6 +31,7 @@ _PUBLIC = {
     "adapter": "softprompt.prompts.adapters",
     "lora": "softprompt.prompts.adapters",
     "head": "softprompt.prompts.heads",
+    "metric": "softprompt.metrics",
     "load_prompt": "softprompt.prompts.loading",
     "Prompt": "softprompt.prompts.prompt",
 }
@@ -55,6 +56,7 @@ __all__ = [
     "load_backbone",
     "load_prompt",
     "lora",
+    "metric",
     "null_prompt",
     "p_tuning",
     "p_tuning_v2",
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
         SoftpromptError,
         TrainingError,
     )
+    from softprompt.metrics import metric
     from softprompt.prompts.adapters import adapter, lora
     from softprompt.prompts.cloze import null_prompt, p_tuning
     from softprompt.prompts.heads import head

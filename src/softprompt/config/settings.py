@@ -11,10 +11,10 @@ from pydantic import Field, field_validator, model_validator
 
 from softprompt.config.base import Settings
 from softprompt.config.methods import MethodSettings, PrefixTuningSettings
-from softprompt.config.metrics import METRICS_BY_TASK
 from softprompt.config.tasks import GenerationSettings, TaskSettings
 from softprompt.config.trunk import TrunkCacheSettings
-from softprompt.errors import Problem, nearest
+from softprompt.errors import ConfigError, Problem, nearest
+from softprompt.metrics import find_metric, metrics_of
 
 
 class BackboneSettings(Settings):
@@ -246,7 +246,7 @@ class RunSettings(Settings):
         if isinstance(raw, dict) and raw.get("metrics") is None:
             task = raw.get("task") or {}
             name = task.get("name", "generation") if isinstance(task, dict) else task.name
-            return {**raw, "metrics": list(METRICS_BY_TASK.get(name, ("bleu",))[:1])}
+            return {**raw, "metrics": metrics_of(name)[:1]}
         return raw
 
     @model_validator(mode="before")
@@ -276,17 +276,15 @@ class RunSettings(Settings):
             raise ValueError(
                 Problem("method.name", got, "a method that trains a head", "choose e.g. 'head_only'")
             )
-        known = METRICS_BY_TASK[task]
         for name in self.metrics:
-            if name not in known:
-                raise ValueError(
-                    Problem(
-                        "metrics",
-                        f"'{name}' for task '{task}'",
-                        f"some of {', '.join(known)}",
-                        nearest(name, known),
-                    )
-                )
+            try:
+                row = find_metric(name)
+            except ConfigError as error:
+                raise ValueError(*error.problems) from None
+            if row is None or task not in row.tasks:
+                known = metrics_of(task)
+                got, expected = f"'{name}' for task '{task}'", f"some of {', '.join(known)}"
+                raise ValueError(Problem("metrics", got, expected, nearest(name, known)))
         if task != "generation":
             plain = DecodingSettings(batch_size=self.decoding.batch_size)
             ignored = [name for name, value in self.decoding if value != getattr(plain, name)]

@@ -159,7 +159,8 @@ class ProbingTask(BlankTask):
 
     def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
         """One row, `all`: precision at 1 and at 10 and the mean reciprocal rank."""
-        from softprompt.metrics import score_ranks
+        from softprompt.metrics import score
 
-        result = score_ranks(list(metrics), [output["rank"] for output in outputs])
+        ranks, objects = [output["rank"] for output in outputs], [record.label for record in records]
+        result = score(metrics, ranks, objects, task="probing")
         return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]

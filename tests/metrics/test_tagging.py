@@ -2,10 +2,14 @@
 
 import pytest
 
+from softprompt import metrics
 from softprompt.errors import ConfigError, DataError
-from softprompt.metrics import score_entities
 
 NAMES = ["entity_f1", "entity_precision", "entity_recall"]
+
+
+def score_entities(names: list[str], outputs: list[list[str]], references: list[list[str]]) -> metrics.Scores:
+    return metrics.score(names, outputs, references, task="tagging")
 
 
 def score(outputs: list[str], references: list[str]) -> dict[str, float]:

@@ -2,10 +2,14 @@
 
 import pytest
 
+from softprompt import metrics
 from softprompt.errors import ConfigError, DataError
-from softprompt.metrics import score_answers
 
 NAMES = ["exact_match", "answer_f1"]
+
+
+def score_answers(names: list[str], outputs: list[str], references: list[list[str]]) -> metrics.Scores:
+    return metrics.score(names, outputs, references, task="spans")
 
 
 def score(output: str, *references: str) -> tuple[float, float]:
@@ -66,7 +70,7 @@ def test_mean_over_questions_in_the_order_asked_for() -> None:
 
 def test_bad_input() -> None:
     with pytest.raises(DataError, match=r"references\[1\]: got a single text, expected a list of texts"):
-        score_answers(NAMES, ["a", "b"], [["a"], "b"])
+        score_answers(NAMES, ["a", "b"], [["a"], "b"])  # type: ignore[list-item]
     with pytest.raises(DataError, match=r"outputs\[1\]: got nothing, expected a text"):
         score_answers(NAMES, ["a", None], [["a"], ["b"]])  # type: ignore[list-item]
     with pytest.raises(DataError, match=r"references\[0\]: got a number, expected a text"):

@@ -6,13 +6,13 @@ import sys
 import pytest
 
 from softprompt import metrics
-from softprompt.config.metrics import METRICS, METRICS_BY_TASK
+from softprompt.config import TASKS
 from softprompt.errors import ConfigError, DataError
-from softprompt.metrics import java
+from softprompt.metrics import METRICS, java, metrics_of
 
 HYPOTHESES = ["the cat sat on the mat", "a dog ran in the park today"]
 REFERENCES = [["the cat sat on a mat", "a cat sat there"], ["the dog ran in the park"]]
-QUICK = [name for name in METRICS_BY_TASK["generation"] if name != "meteor"]
+QUICK = [name for name in metrics_of("generation") if name != "meteor"]
 
 
 @pytest.fixture(autouse=True)
@@ -20,27 +20,34 @@ def no_java(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java, "find_java", lambda: None)
 
 
-def test_tables_cover_every_metric() -> None:
-    assert set(metrics.LABELS) == set(metrics.HIGHER_IS_BETTER) == set(METRICS)
-    assert [name for name in METRICS if not metrics.HIGHER_IS_BETTER[name]] == ["ter", "rmse"]
-    assert len(set(metrics.LABELS.values())) == len(METRICS)
+def test_every_row_has_its_name_and_a_label_of_its_own() -> None:
+    rows = {name: METRICS[name] for name in METRICS}
+    assert [row.name for row in rows.values()] == list(rows)
+    assert len({row.label for row in rows.values()}) == len(rows)
+    assert [name for name in METRICS if not metrics.higher_is_better(name)] == ["ter", "rmse"]
+    assert metrics.label_of("rouge_l") == "ROUGE-L"
 
 
-def test_every_task_has_metrics_and_shared_ones_come_once() -> None:
-    assert METRICS[:9] == METRICS_BY_TASK["generation"]
-    assert len(set(METRICS)) == len(METRICS)
-    assert {name for names in METRICS_BY_TASK.values() for name in names} == set(METRICS)
-    assert {task: names[0] for task, names in METRICS_BY_TASK.items()} == {
-        "generation": "bleu",
-        "classification": "accuracy",
-        "tagging": "entity_f1",
-        "spans": "answer_f1",
-        "choice": "accuracy",
-        "regression": "pearson",
-        "cloze": "accuracy",
-        "probing": "p_at_1",
-        "image_classification": "accuracy",
+def test_what_no_metric_has_stands_for_itself() -> None:
+    assert metrics.label_of("loss") == "loss" and not metrics.higher_is_better("loss")
+    assert metrics.find_metric("loss") is None
+
+
+def test_every_task_has_metrics_and_its_default_comes_first() -> None:
+    assert list(METRICS)[:9] == metrics_of("generation")
+    assert {task: metrics_of(task) for task in TASKS} == {
+        "generation": ["bleu", "nist", "meteor", "rouge_l", "cider", "ter", "rouge1", "rouge2", "rougeL"],
+        "classification": ["accuracy", "f1", "macro_f1", "mcc", "question_em"],
+        "tagging": ["entity_f1", "entity_precision", "entity_recall"],
+        "choice": ["accuracy"],
+        "spans": ["answer_f1", "exact_match"],
+        "regression": ["pearson", "spearman", "rmse"],
+        "cloze": ["accuracy", "f1", "macro_f1", "mcc"],
+        "probing": ["p_at_1", "p_at_10", "mrr"],
+        "image_classification": ["accuracy", "top5_accuracy", "class_accuracy", "macro_f1"],
     }
+    assert {task for name in METRICS for task in METRICS[name].tasks} == set(TASKS)
+    assert metrics_of("translation") == []
 
 
 def test_values_come_in_the_order_asked_for() -> None:
@@ -122,7 +129,7 @@ def test_hypothesis_that_is_no_text() -> None:
 
 
 def test_import_is_light() -> None:
-    heavy = {"sacrebleu", "nltk", "numpy", "seqeval", "sklearn"}
+    heavy = {"sacrebleu", "nltk", "numpy", "scipy", "seqeval", "sklearn", "matplotlib"}
     code = f"import sys, softprompt.metrics; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -1,17 +1,19 @@
-"""Scores of numbers, by hand and against scipy."""
+"""Scores of numbers, by hand and against their formulas."""
 
-import importlib
 import math
 import random
-from typing import Any
 
 import numpy
 import pytest
 
+from softprompt import metrics
 from softprompt.errors import ConfigError, DataError
-from softprompt.metrics import HIGHER_IS_BETTER, score_values
 
 NAMES = ["pearson", "spearman", "rmse"]
+
+
+def score_values(names: list[str], outputs: list[float], references: list[float]) -> metrics.Scores:
+    return metrics.score(names, outputs, references, task="regression")
 
 
 def test_by_hand() -> None:
@@ -21,19 +23,49 @@ def test_by_hand() -> None:
     assert values["pearson"] == pytest.approx(100 * 14 / math.sqrt(250))
     assert values["spearman"] == pytest.approx(100)
     assert values["rmse"] == pytest.approx(3)
-    assert not HIGHER_IS_BETTER["rmse"] and HIGHER_IS_BETTER["pearson"]
+    assert not metrics.higher_is_better("rmse") and metrics.higher_is_better("pearson")
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_equals_scipy_with_ties(seed: int) -> None:
-    stats: Any = importlib.import_module("scipy.stats")
+def _correlation(a: list[float], b: list[float]) -> float:
+    """Pearson's formula, written out."""
+    mean_a, mean_b = math.fsum(a) / len(a), math.fsum(b) / len(b)
+    da, db = [x - mean_a for x in a], [y - mean_b for y in b]
+    both = math.fsum(x * y for x, y in zip(da, db, strict=True))
+    return both / math.sqrt(math.fsum(x * x for x in da) * math.fsum(y * y for y in db))
 
+
+def _ranks(values: list[float]) -> list[float]:
+    """One more than how many are smaller, and half a place for each equal one beside it."""
+    return [1 + sum(other < value for other in values) + (values.count(value) - 1) / 2 for value in values]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_equals_the_formulas_with_and_without_ties(seed: int) -> None:
     draw = random.Random(seed)
-    gold = [draw.randint(0, 5) for _ in range(40)]
-    out = [value + draw.randint(-3, 3) for value in gold]
+    n = draw.randint(2, 40)
+    gold = [float(draw.randint(0, 5)) for _ in range(n - 1)] + [6.0]
+    out = [value + draw.choice([draw.randint(-3, 3), draw.gauss(0, 1)]) for value in gold[:-1]] + [-9.0]
     values = score_values(["spearman", "pearson"], out, gold).values
-    assert values["pearson"] == pytest.approx(100 * stats.pearsonr(out, gold).statistic)
-    assert values["spearman"] == pytest.approx(100 * stats.spearmanr(out, gold).statistic)
+    assert values["pearson"] == pytest.approx(100 * _correlation(out, gold), rel=1e-12, abs=1e-11)
+    ranked = 100 * _correlation(_ranks(out), _ranks(gold))
+    assert values["spearman"] == pytest.approx(ranked, rel=1e-12, abs=1e-11)
+
+
+def test_equal_numbers_share_their_mean_rank_by_hand() -> None:
+    # ranks 1.5 1.5 3 and 1 2 3: deviations -.5 -.5 1 and -1 0 1, 1.5 over the root of 1.5 * 2
+    value = score_values(["spearman"], [5, 5, 7], [1, 2, 3]).values["spearman"]
+    assert value == pytest.approx(100 * 1.5 / math.sqrt(3))
+
+
+def test_small_differences_of_large_numbers() -> None:
+    outputs, references = [1e9, 1e9 + 2**-10, 1e9 + 2**-9, 1e9], [0.0, 1.0, 2.0, 1.0]
+    # deviations -3 1 5 -3 and -1 0 1 0: 8 over the root of 44 * 2
+    value = score_values(["pearson"], outputs, references).values["pearson"]
+    assert value == pytest.approx(100 * 8 / math.sqrt(88), rel=1e-6)
+
+
+def test_two_records() -> None:
+    assert score_values(["pearson", "spearman"], [1, 2], [5, 3]).values == {"pearson": -100, "spearman": -100}
 
 
 def test_opposite_and_tiny_differences() -> None:
