@@ -31,6 +31,7 @@ _PUBLIC = {
     "adapter": "softprompt.prompts.adapters",
     "lora": "softprompt.prompts.adapters",
     "head": "softprompt.prompts.heads",
+    "data_format": "softprompt.data",
     "metric": "softprompt.metrics",
     "load_prompt": "softprompt.prompts.loading",
     "Prompt": "softprompt.prompts.prompt",
@@ -49,6 +50,7 @@ __all__ = [
     "__version__",
     "adapter",
     "class_attention",
+    "data_format",
     "fine_tuning",
     "head",
     "head_only",
@@ -78,6 +80,7 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone, PromptedModel, class_attention, load_backbone
+    from softprompt.data import data_format
     from softprompt.errors import (
         BackboneError,
         ConfigError,

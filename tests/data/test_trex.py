@@ -2,9 +2,8 @@
 
 import pytest
 
-from softprompt.data import read
-from softprompt.data.root import data_root
-from softprompt.data.trex import RELATIONS, pattern, read_objects, read_trex
+from softprompt.data import data_root, read
+from softprompt.data.formats.trex import RELATIONS, pattern, read_objects, read_trex
 from softprompt.errors import ConfigError, DataError
 from softprompt.text import Template
 

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from softprompt.config import ProbingSettings
+from softprompt.data import data_root, read_objects
 from softprompt.data.records import LabelledText
-from softprompt.data.root import data_root
-from softprompt.data.trex import read_objects
 from softprompt.errors import ConfigError, DataError
 from softprompt.tasks.blank import BlankExample, BlankTask, segments_of
 from softprompt.tasks.inputs import Row

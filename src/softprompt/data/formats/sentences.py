@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from softprompt.data.files import read_text, tsv_rows, words
+from softprompt.data.parsing import read_text, tsv_rows, words
 from softprompt.data.records import LabelledText
 from softprompt.errors import DataError, nearest
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from softprompt.data.files import field, json_objects, words
+from softprompt.data.parsing import field, json_objects, words
 from softprompt.data.records import LabelledText
 from softprompt.errors import ConfigError, DataError, nearest
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from softprompt.data.files import field, json_objects, several, words
+from softprompt.data.parsing import field, json_objects, several, words
 from softprompt.data.records import Record
 from softprompt.errors import DataError, kind_of
 

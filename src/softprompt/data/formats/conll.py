@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from softprompt.data.files import read_text
+from softprompt.data.parsing import read_text
 from softprompt.data.records import TaggedWords
 from softprompt.errors import DataError
 

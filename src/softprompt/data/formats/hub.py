@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from softprompt.data.files import missing, words
-from softprompt.data.labelled import label_text
+from softprompt.data.formats.columns import label_text
+from softprompt.data.parsing import missing, words
 from softprompt.data.records import LabelledPicture, LabelledText
 from softprompt.errors import ConfigError, DataError, system_says
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from softprompt.data.files import all_have, field, json_file, words
+from softprompt.data.parsing import all_have, field, json_file, words
 from softprompt.data.records import Answer, Question
 from softprompt.errors import DataError, kind_of
 

@@ -1,4 +1,4 @@
-"""Any JSON-lines, CSV or TSV file with a column for a text, or two texts, and one for a label.
+"""Any JSON-lines, CSV or TSV file with columns for source and target, or for one or two texts and a label.
 
 Texts are taken as they stand, white space included.
 """
@@ -6,9 +6,35 @@ Texts are taken as they stand, white space included.
 import math
 from pathlib import Path
 
-from softprompt.data.files import csv_rows, field, json_objects, tsv_rows, words
-from softprompt.data.records import LabelledText
+from softprompt.data.parsing import csv_rows, field, json_objects, several, tsv_rows, words
+from softprompt.data.records import LabelledText, Record
 from softprompt.errors import DataError, kind_of
+
+
+def read_jsonl(path: Path, source: str, target: str) -> list[Record]:
+    """One record per line; the target is a text, or a list of texts (several references)."""
+    records = []
+    for line, item in json_objects(path):
+        where = f"{path}, line {line}"
+        text = words(field(item, source, where), source, where)
+        value = field(item, target, where)
+        targets = several(value, target, where) if isinstance(value, list) else (words(value, target, where),)
+        records.append(Record(f"{path.name}:{line}", text, targets))
+    return records
+
+
+def read_csv(path: Path, source: str, target: str) -> list[Record]:
+    """One record per distinct source, in order of first appearance.
+
+    A CSV cell holds one text, so several references for a source are several rows, wherever they
+    stand. The record is named after the first of them.
+    """
+    gathered: dict[str, tuple[int, list[str]]] = {}
+    for line, (text, answer) in csv_rows(path, (source, target)):
+        where = f"{path}, line {line}"
+        answers = gathered.setdefault(words(text, source, where), (line, []))[1]
+        answers.append(words(answer, target, where))
+    return [Record(f"{path.name}:{line}", text, tuple(all_)) for text, (line, all_) in gathered.items()]
 
 
 def read_labelled_jsonl(path: Path, text: str, second: str | None, label: str | None) -> list[LabelledText]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from softprompt.data.files import all_have, field, json_objects, words
+from softprompt.data.parsing import all_have, field, json_objects, words
 from softprompt.data.records import Choices, LabelledText
 from softprompt.errors import DataError, kind_of
 
