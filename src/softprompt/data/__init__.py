@@ -18,7 +18,7 @@ from softprompt.data.records import (
     pairs,
 )
 from softprompt.data.registry import FORMATS, Format, data_format
-from softprompt.data.sampling import draw, keep_seen, low_data
+from softprompt.data.sampling import draw, keep_seen
 from softprompt.data.splits import Splits, load
 
 __all__ = [
@@ -39,7 +39,6 @@ __all__ = [
     "draw",
     "keep_seen",
     "load",
-    "low_data",
     "pairs",
     "pattern",
     "picture_record",

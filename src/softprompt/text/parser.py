@@ -1,9 +1,10 @@
 """From a template as written to its pieces; `softprompt.text.template` describes the language."""
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from softprompt.errors import ConfigError, nearest
-from softprompt.text.pieces import Blank, Field, Piece, Separator, Slots, Text
 
 _PART = re.compile(
     r"(?P<doubled>\[\[|\]\]|\{\{|\}\})"
@@ -15,6 +16,52 @@ _PART = re.compile(
 _SOFT = re.compile(r"soft(?:#(?P<name>[\w.-]+))?(?:\*(?P<count>\d+))?(?::\s*(?P<start>\S.*?)\s*)?", re.DOTALL)
 _SOFT_FORMS = "[soft], [soft*3], [soft#name], [soft#name*3] or [soft*2: two words]"
 _CLOSING = {"[": "]", "{": "}"}
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words that stand in the template as they are."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of the record; a whole one is never cut."""
+
+    name: str
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Soft slots side by side.
+
+    Args:
+        numbers: which vector each one is, counted from 0; a shared vector has one number everywhere.
+        start: the words that these vectors begin from; empty where the template names none.
+    """
+
+    numbers: tuple[int, ...]
+    start: str = ""
+
+
+@dataclass(frozen=True)
+class Blank:
+    """The place of the answer."""
+
+
+@dataclass(frozen=True)
+class Separator:
+    """The tokenizer's own separator token."""
+
+
+Piece = Text | Field | Slots | Blank | Separator
+
+
+def visible(pieces: Iterable[Piece]) -> list[Piece]:
+    """The pieces that are more than white space."""
+    return [piece for piece in pieces if not isinstance(piece, Text) or piece.text.strip()]
 
 
 def parse(text: str, where: str) -> tuple[Piece, ...]:

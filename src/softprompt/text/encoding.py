@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from softprompt.errors import ConfigError, DataError, kind_of, nearest
-from softprompt.text.pieces import Blank, Field, Piece, Separator, Slots, Text, visible
+from softprompt.text.parser import Blank, Field, Piece, Separator, Slots, Text, visible
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@ import pytest
 
 from softprompt.errors import ConfigError
 from softprompt.text import Template
-from softprompt.text.pieces import Blank, Field, Separator, Slots, Text
+from softprompt.text.parser import Blank, Field, Separator, Slots, Text
 
 
 def test_every_piece_of_the_language():
@@ -44,14 +44,6 @@ def test_slots_are_numbered_in_order_and_names_share_them():
 def test_a_field_may_stand_twice():
     template = Template.parse("{x} {y} {x} [blank]")
     assert template.fields == ("x", "y")
-
-
-@pytest.mark.parametrize(
-    ("text", "behind"),
-    [("{x} [blank]", False), ("{x} [blank] \n", False), ("{x} [blank].", True), ("[blank][soft] {x}", True)],
-)
-def test_whether_text_stands_behind(text, behind):
-    assert Template.parse(text).text_behind is behind
 
 
 @pytest.mark.parametrize(
