@@ -32,6 +32,8 @@ _PUBLIC = {
     "adapter": "softprompt.prompts.adapters",
     "lora": "softprompt.prompts.adapters",
     "head": "softprompt.prompts.heads",
+    "data_format": "softprompt.data",
+    "metric": "softprompt.metrics",
     "load_prompt": "softprompt.prompts.loading",
     "Prompt": "softprompt.prompts.prompt",
 }
@@ -49,6 +51,7 @@ __all__ = [
     "__version__",
     "adapter",
     "class_attention",
+    "data_format",
     "fine_tuning",
     "gradients_by_hand",
     "head",
@@ -57,6 +60,7 @@ __all__ = [
     "load_backbone",
     "load_prompt",
     "lora",
+    "metric",
     "null_prompt",
     "p_tuning",
     "p_tuning_v2",
@@ -84,6 +88,7 @@ if TYPE_CHECKING:
         gradients_by_hand,
         load_backbone,
     )
+    from softprompt.data import data_format
     from softprompt.errors import (
         BackboneError,
         ConfigError,
@@ -92,6 +97,7 @@ if TYPE_CHECKING:
         SoftpromptError,
         TrainingError,
     )
+    from softprompt.metrics import metric
     from softprompt.prompts.adapters import adapter, lora
     from softprompt.prompts.cloze import null_prompt, p_tuning
     from softprompt.prompts.heads import head

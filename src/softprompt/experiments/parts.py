@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softprompt.config import METRICS
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.experiments.statistics import paired_t, wilcoxon
-from softprompt.metrics import HIGHER_IS_BETTER, LABELS
+from softprompt.metrics import METRICS, higher_is_better, label_of
 from softprompt.training.folder import RunFolder
 
 Table = list[list[str]]
@@ -68,10 +67,11 @@ class Parts:
     def metrics(self) -> list[str]:
         """Those that every part has, in the order of tables."""
         of_parts = [
-            {name for row in facts["scores"] if row["group"] == "all" for name in row["values"]}
+            [name for row in facts["scores"] if row["group"] == "all" for name in row["values"]]
             for facts in self.parts.values()
         ]
-        return [name for name in METRICS if all(name in some for some in of_parts)]
+        names = dict.fromkeys([*METRICS, *(name for some in of_parts for name in some)])
+        return [name for name in names if all(name in some for some in of_parts)]
 
 
 def read_parts(folder: Path, name: str | None = None) -> Parts:
@@ -197,13 +197,13 @@ def check_picked_alike(runs: Sequence[Parts]) -> None:
 
 def _label(run: Parts, metric: str) -> str:
     if metric != DEVELOPMENT:
-        return LABELS[metric]
+        return label_of(metric)
     by = run.picked_by or "value"
-    return f"development {LABELS.get(by, by)}"
+    return f"development {label_of(by)}"
 
 
 def _higher_is_better(run: Parts, metric: str) -> bool:
-    return HIGHER_IS_BETTER.get(run.picked_by or "" if metric == DEVELOPMENT else metric, False)
+    return higher_is_better(run.picked_by or "" if metric == DEVELOPMENT else metric)
 
 
 def as_json(runs: Sequence[Parts]) -> str:
