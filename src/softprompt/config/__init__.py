@@ -9,21 +9,7 @@ from softprompt.config.loading import (
     put,
     read_mapping,
 )
-from softprompt.config.methods import (
-    METHODS,
-    AdapterSettings,
-    FineTuningSettings,
-    HeadOnlySettings,
-    InContextSettings,
-    LoraSettings,
-    MethodSettings,
-    NullPromptSettings,
-    PrefixTuningSettings,
-    PromptTuningSettings,
-    PTuningSettings,
-    PTuningV2Settings,
-    VisualPromptTuningSettings,
-)
+from softprompt.config.method import MethodSettings
 from softprompt.config.metrics import METRICS, METRICS_BY_TASK
 from softprompt.config.mixture import MixtureSettings, PartSettings
 from softprompt.config.settings import (
@@ -50,11 +36,9 @@ from softprompt.config.tasks import (
 )
 
 __all__ = [
-    "METHODS",
     "METRICS",
     "METRICS_BY_TASK",
     "TASKS",
-    "AdapterSettings",
     "BackboneSettings",
     "BlankSettings",
     "ChoiceSettings",
@@ -62,21 +46,12 @@ __all__ = [
     "ClozeSettings",
     "DataSettings",
     "DecodingSettings",
-    "FineTuningSettings",
     "GenerationSettings",
-    "HeadOnlySettings",
     "ImageClassificationSettings",
-    "InContextSettings",
-    "LoraSettings",
     "MethodSettings",
     "MixtureSettings",
-    "NullPromptSettings",
-    "PTuningSettings",
-    "PTuningV2Settings",
     "PartSettings",
-    "PrefixTuningSettings",
     "ProbingSettings",
-    "PromptTuningSettings",
     "ReadingSettings",
     "RegressionSettings",
     "RunSettings",
@@ -84,7 +59,6 @@ __all__ = [
     "TaggingSettings",
     "TaskSettings",
     "TrainingSettings",
-    "VisualPromptTuningSettings",
     "apply_override",
     "load_recipe",
     "load_run",
