@@ -2,8 +2,9 @@
 
 import pytest
 
-from softprompt.config import METHODS, PromptTuningSettings, load_run, parse_run
+from softprompt.config import load_run, parse_run
 from softprompt.errors import ConfigError
+from softprompt.prompts.methods import METHODS
 
 GOOD = {"data": {"format": "e2e"}, "training": {"steps": 10}}
 
@@ -22,7 +23,8 @@ def test_a_short_run_has_defaults():
     settings = parse_run(GOOD)
     assert settings.folder.as_posix() == "runs/run"
     assert settings.method.name == "prefix_tuning" and settings.training.learning_rate == 1e-2
-    assert isinstance(parse_run(changed(method={"name": "prompt_tuning"})).method, PromptTuningSettings)
+    other = parse_run(changed(method={"name": "prompt_tuning"})).method
+    assert isinstance(other, METHODS["prompt_tuning"].settings) and other.initialization == "vocabulary"
 
 
 @pytest.mark.parametrize(

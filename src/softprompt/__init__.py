@@ -23,14 +23,19 @@ _PUBLIC = {
     "prefix_tuning": "softprompt.prompts.methods",
     "prompt_tuning": "softprompt.prompts.methods",
     "p_tuning_v2": "softprompt.prompts.methods",
-    "p_tuning": "softprompt.prompts.cloze",
-    "null_prompt": "softprompt.prompts.cloze",
-    "in_context": "softprompt.prompts.in_context",
-    "visual_prompt_tuning": "softprompt.prompts.visual",
+    "p_tuning": "softprompt.prompts.methods",
+    "null_prompt": "softprompt.prompts.methods",
+    "in_context": "softprompt.prompts.methods",
+    "visual_prompt_tuning": "softprompt.prompts.methods",
     "fine_tuning": "softprompt.prompts.methods",
     "head_only": "softprompt.prompts.methods",
-    "adapter": "softprompt.prompts.adapters",
-    "lora": "softprompt.prompts.adapters",
+    "adapter": "softprompt.prompts.methods",
+    "lora": "softprompt.prompts.methods",
+    "method": "softprompt.prompts.methods",
+    "PromptBuilder": "softprompt.prompts.methods.builder",
+    "initialization": "softprompt.prompts.initialization",
+    "Start": "softprompt.prompts.initialization",
+    "StartRequest": "softprompt.prompts.initialization",
     "head": "softprompt.prompts.heads",
     "data_format": "softprompt.data",
     "metric": "softprompt.metrics",
@@ -44,9 +49,12 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Prompt",
+    "PromptBuilder",
     "PromptError",
     "PromptedModel",
     "SoftpromptError",
+    "Start",
+    "StartRequest",
     "TrainingError",
     "__version__",
     "adapter",
@@ -57,9 +65,11 @@ __all__ = [
     "head",
     "head_only",
     "in_context",
+    "initialization",
     "load_backbone",
     "load_prompt",
     "lora",
+    "method",
     "metric",
     "null_prompt",
     "p_tuning",
@@ -98,11 +108,22 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from softprompt.metrics import metric
-    from softprompt.prompts.adapters import adapter, lora
-    from softprompt.prompts.cloze import null_prompt, p_tuning
     from softprompt.prompts.heads import head
-    from softprompt.prompts.in_context import in_context
+    from softprompt.prompts.initialization import Start, StartRequest, initialization
     from softprompt.prompts.loading import load_prompt
-    from softprompt.prompts.methods import fine_tuning, head_only, p_tuning_v2, prefix_tuning, prompt_tuning
+    from softprompt.prompts.methods import (
+        adapter,
+        fine_tuning,
+        head_only,
+        in_context,
+        lora,
+        method,
+        null_prompt,
+        p_tuning,
+        p_tuning_v2,
+        prefix_tuning,
+        prompt_tuning,
+        visual_prompt_tuning,
+    )
+    from softprompt.prompts.methods.builder import PromptBuilder
     from softprompt.prompts.prompt import Prompt
-    from softprompt.prompts.visual import visual_prompt_tuning

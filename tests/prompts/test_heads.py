@@ -7,8 +7,8 @@ import torch
 
 import softprompt
 from softprompt.errors import PromptError
-from softprompt.prompts.assemble import new_head
 from softprompt.prompts.heads import Head, pool
+from softprompt.prompts.methods.builder import new_head
 from softprompt.store.card import HeadCard
 from support.prompts import close, pad
 from support.reading import head_of

@@ -5,7 +5,7 @@ import torch
 
 import softprompt
 from softprompt.errors import PromptError
-from softprompt.prompts.in_context import fitting
+from softprompt.prompts.methods.baselines import fitting
 from support.tiny import tiny_backbone
 
 

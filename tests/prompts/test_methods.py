@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import softprompt
-from softprompt.config import METHODS, PromptTuningSettings
 from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts import methods
+from softprompt.prompts.methods import METHODS
 from support.prompts import pad, random_prefix
 from support.tiny import ids, tiny_backbone
 from support.tiny_vision import tiny_vision
@@ -94,17 +94,9 @@ def test_dropout_only_while_training(llama):
     assert torch.equal(a.keys, b.keys)
 
 
-def test_settings_name_every_option_of_their_method():
-    import inspect
-
-    assert set(methods.METHODS) == set(METHODS)
-    for name, settings in METHODS.items():
-        options = set(inspect.signature(methods.METHODS[name]).parameters)
-        # How many examples are drawn, and how often, is said there; the run draws them (`training/draws.py`),
-        # and has the task's template.
-        given = {"backbone", "examples", "head", "seed"} | ({"template"} if name == "in_context" else set())
-        assert options - given == set(settings.model_fields) - {"name", "examples", "draws"}
-    prompt = methods.build(tiny_backbone("llama"), PromptTuningSettings(length=3), seed=1)
+def test_settings_build_their_method():
+    settings = METHODS["prompt_tuning"].settings(length=3)
+    prompt = methods.build(tiny_backbone("llama"), settings, seed=1)
     assert (prompt.card.method, prompt.length) == ("prompt_tuning", 3)
 
 
@@ -116,14 +108,17 @@ def test_settings_name_every_option_of_their_method():
         ({"layers": "first:4"}, r"got 'first:4', expected a count from 1 to 3"),
         ({"layers": "some"}, r"got 'some', expected 'all', 'first:k', 'last:k'"),
         ({"layers": []}, r"prompt\.layers: got \[\]"),
-        ({"layers": [True]}, r"prompt\.layers: got \[True\]"),
-        ({"length": 0}, r"prompt\.length: got 0, expected a whole number"),
-        ({"length": 2.5}, r"prompt\.length: got 2\.5"),
+        ({"layers": [True]}, r"prefix_tuning\.layers\.0: got True, expected a whole number"),
+        ({"length": 0}, r"prefix_tuning\.length: got 0, expected at least 1, or None"),
+        ({"length": 2.5}, r"prefix_tuning\.length: got 2\.5, expected a whole number"),
         ({"sites": ["cross"]}, r"prompt\.sites: got 'cross', expected any of \['decoder'\]"),
         ({"sites": []}, r"prompt\.sites: got no site,"),
-        ({"reparameterization": "lstm"}, r"prompt\.reparameterization: got 'lstm'"),
-        ({"positions": "sideways"}, r"prompt\.positions: got 'sideways'"),
-        ({"dropout": 1.0}, r"prompt\.dropout: got 1\.0"),
+        ({"reparameterization": "lstm"}, r"prefix_tuning\.reparameterization: got 'lstm', expected 'mlp'"),
+        (
+            {"positions": "sideways"},
+            r"prefix_tuning\.positions: got 'sideways', expected one of 'shifted' or",
+        ),
+        ({"dropout": 1.0}, r"prefix_tuning\.dropout: got 1\.0, expected less than 1"),
         ({"initialization": "magic"}, r"prompt\.initialization: got 'magic', expected 'examples:k'"),
         ({"initialization": "examples:0"}, r"got 'examples:0'"),
         ({"initialization": "examples:3", "examples": [[5]]}, r"'examples:3' with 1 examples, expected 3"),
@@ -217,14 +212,14 @@ def test_fine_tuning_begins_at_the_backbone_and_trains_what_it_says():
         backbone.read(inputs).square().sum().backward()
     reached = {name for name, weight in biases.weights.items() if weight.grad is not None}
     assert set(biases.weights) - reached == {"pooler.dense.bias"}
-    with pytest.raises(PromptError, match=r"prompt\.tune: got 'heads', expected 'all', 'bitfit'"):
+    with pytest.raises(PromptError, match=r"fine_tuning\.tune: got 'heads', expected 'all', 'bitfit'"):
         softprompt.fine_tuning(backbone, tune="heads")
     with pytest.raises(PromptError, match=r"which has no such tensors, expected 'all' or another"):
         softprompt.fine_tuning(tiny_backbone("llama"), tune="bitfit")
 
 
 def test_every_method_is_built_with_the_settings_head():
-    for name, settings in METHODS.items():
+    for name in METHODS:
         template = {
             "p_tuning": "{text} [soft*2] [blank]",
             "null_prompt": "{text} [blank]",
@@ -233,7 +228,7 @@ def test_every_method_is_built_with_the_settings_head():
         visual = name == "visual_prompt_tuning"
         backbone = tiny_vision("vit") if visual else tiny_backbone("bert")
         head = softprompt.head("picture", ["a", "b"]) if visual else softprompt.head("value")
-        prompt = methods.build(backbone, settings(), 3, [[5, 6]] * 4, head, template)
+        prompt = methods.build(backbone, METHODS[name].settings(), 3, [[5, 6]] * 4, head, template)
         assert prompt.card.method == name
         assert prompt.card.head is not None and prompt.card.head.kind == head.kind
 

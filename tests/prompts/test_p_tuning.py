@@ -5,7 +5,6 @@ import torch
 
 import softprompt
 from softprompt.backbones.load import load_backbone
-from softprompt.config import METHODS
 from softprompt.errors import ConfigError, PromptError
 from softprompt.prompts import methods
 from softprompt.prompts.reparameterize import LSTM, MLP
@@ -172,31 +171,31 @@ def test_slots_begin_from_the_words_that_the_template_names(worded, encoder):
 
 
 def test_settings_build_it_with_the_tasks_template(llama):
-    settings = METHODS["p_tuning"]()
+    settings = methods.METHODS["p_tuning"].settings()
     text = "[soft] {subject} [soft] [blank]"
     prompt = methods.build(llama, settings, 1, examples=[[5]], template=text)
     assert (prompt.length, prompt.card.template, prompt.card.reparameterization) == (2, text, "lstm")
-    own = methods.build(llama, METHODS["p_tuning"](template=3), 1, template=text)
+    own = methods.build(llama, methods.METHODS["p_tuning"].settings(template=3), 1, template=text)
     assert (own.length, own.card.template) == (3, None)
     with pytest.raises(
         PromptError, match=r"method\.template: got no template for p_tuning, expected a template\."
     ):
         methods.build(llama, settings, 1)
-    null = methods.build(
-        tiny_backbone("bert_mlm"), METHODS["null_prompt"](), 1, template="{premise} [blank] {hypothesis}"
-    )
-    assert null.card.template == "{premise} [blank] {hypothesis}"
+    words = "{premise} [blank] {hypothesis}"
+    settings = methods.METHODS["null_prompt"].settings()
+    null = methods.build(tiny_backbone("bert_mlm"), settings, 1, template=words)
+    assert null.card.template == words
 
 
 @pytest.mark.parametrize(
     ("template", "options", "message"),
     [
-        (0, {}, r"p_tuning\.template: got '0', expected \[soft\] in a template, or a count of slots from 1"),
-        (-2, {}, r"got '-2'"),
-        (True, {}, r"got 'True'"),
-        (2.5, {}, r"p_tuning\.template: got 2\.5, expected a template"),
+        (0, {}, r"p_tuning\.template: got 0, expected at least 1 or a text"),
+        (-2, {}, r"got -2, expected at least 1"),
+        (True, {}, r"got True, expected a whole number or a text"),
+        (2.5, {}, r"p_tuning\.template: got 2\.5, expected a whole number or a text"),
         ("{subject} [blank]", {}, r"got '\{subject\} \[blank\]', expected \[soft\].* Use null_prompt"),
-        (3, {"encoder": "gru"}, r"p_tuning\.encoder: got 'gru', expected 'lstm', 'mlp' or None"),
+        (3, {"encoder": "gru"}, r"p_tuning\.encoder: got 'gru', expected one of 'lstm' or 'mlp', or None"),
         (
             3,
             {"encoder": None, "width": 8},
@@ -206,10 +205,10 @@ def test_settings_build_it_with_the_tasks_template(llama):
         (3, {"width": 33}, r"p_tuning\.width: got 33, expected an even number"),
         (3, {"width": 0}, r"p_tuning\.width: got 0, expected at least"),
         (3, {"depth": 0, "encoder": "mlp"}, r"p_tuning\.depth: got 0, expected at least 1"),
-        (3, {"dropout": 1.0}, r"prompt\.dropout: got 1\.0"),
+        (3, {"dropout": 1.0}, r"p_tuning\.dropout: got 1\.0, expected less than 1"),
         (3, {"initialization": "examples:2"}, r"got 'examples:2', expected 'random', 'vocabulary'"),
         (3, {"initialization": "magic"}, r"prompt\.initialization: got 'magic'"),
-        (3, {"tune": "prejudices"}, r"prompt\.tune: got 'prejudices', expected 'all', 'bitfit'"),
+        (3, {"tune": "prejudices"}, r"p_tuning\.tune: got 'prejudices', expected 'all', 'bitfit'"),
     ],
 )
 def test_what_cannot_be_is_refused(llama, template, options, message):

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import softprompt
-from softprompt.config import METHODS
 from softprompt.errors import BackboneError, ConfigError, PromptError
+from softprompt.prompts.methods import METHODS
 from support.prompts import close, inputs_for, random_prefix
 from support.tiny import ids, tiny_backbone
 
@@ -309,7 +309,7 @@ def test_null_prompts(tmp_path):
         softprompt.null_prompt(backbone, "[soft] {premise} [blank]")
     with pytest.raises(ConfigError, match=r"null_prompt\.template"):
         softprompt.null_prompt(backbone, "{premise}")
-    with pytest.raises(PromptError, match=r"null_prompt\.template: got 3, expected a template"):
+    with pytest.raises(PromptError, match=r"null_prompt\.template: got 3, expected a text or a list"):
         softprompt.null_prompt(backbone, 3)  # type: ignore[arg-type]
 
 
@@ -324,7 +324,7 @@ def test_the_blank_of_a_causal_model_is_last():
         (
             "bert",
             "prejudices",
-            r"prompt\.tune: got 'prejudices', expected 'all', 'bitfit', 'biases', 'layernorm'",
+            r"fine_tuning\.tune: got 'prejudices', expected 'all', 'bitfit', 'biases', 'layernorm'",
         ),
         ("bert", "last:0", r"got 'last:0'"),
         ("bert", "last:4", r"got 'last:4', expected a count from 1 to 3, the layers of"),
@@ -340,9 +340,10 @@ def test_what_is_not_there_is_refused(family, tune, message):
 
 
 def test_settings_refuse_an_unknown_choice():
-    assert METHODS["fine_tuning"](tune="last:12").model_dump()["tune"] == "last:12"
+    settings = METHODS["fine_tuning"].settings
+    assert settings(tune="last:12").model_dump()["tune"] == "last:12"
     with pytest.raises(ValueError, match=r"got 'prejudices', expected 'all', 'bitfit'"):
-        METHODS["fine_tuning"](tune="prejudices")
+        settings(tune="prejudices")
 
 
 def test_rows_with_tuned_tensors_stand_alone():

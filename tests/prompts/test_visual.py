@@ -7,8 +7,8 @@ import torch
 
 import softprompt
 from softprompt.errors import BackboneError, PromptError
-from softprompt.prompts.visual import start_bound
 from softprompt.prompts.visual_placements import PictureFacts
+from softprompt.prompts.visual_start import start_bound
 from softprompt.store.card import BackboneCard
 from support.prompts import close
 from support.tiny import tiny_backbone
@@ -105,18 +105,24 @@ def test_seeds():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"location": "append"}, "prompt.location: got 'append'"),
-        ({"depth": "middle"}, "prompt.depth: got 'middle'"),
+        (
+            {"location": "append"},
+            "visual_prompt_tuning.location: got 'append', expected one of 'prepend'",
+        ),
+        (
+            {"depth": "middle"},
+            "visual_prompt_tuning.depth: got 'middle', expected one of 'deep' or",
+        ),
         ({"location": "pixel-pad", "depth": "deep"}, "pixels enter once"),
         ({"depth": "shallow", "layers": "last:2"}, "since a shallow prompt enters before the first layer"),
         ({"layers": "last:9"}, "a count from 1 to 3"),
-        ({"length": 0}, "prompt.length: got 0"),
+        ({"length": 0}, "visual_prompt_tuning.length: got 0, expected at least 1, or None"),
         ({"location": "add", "length": 5}, "expected 17 with 'add'"),
         ({"location": "add", "project": 5}, "got 5 with 'add', expected location 'prepend'"),
-        ({"project": 0}, "a width of at least 1"),
-        ({"dropout": 1.0}, "prompt.dropout"),
+        ({"project": 0}, "visual_prompt_tuning.project: got 0, expected at least 1, or None"),
+        ({"dropout": 1.0}, "visual_prompt_tuning.dropout: got 1.0, expected less than 1"),
         ({"pool": "cls", "head": None}, "without a head"),
-        ({"pool": "max"}, "prompt.pool: got 'max'"),
+        ({"pool": "max"}, "visual_prompt_tuning.pool: got 'max', expected one of 'cls', 'image'"),
         ({"location": "add", "pool": "prompt"}, r"a prompt without tokens, expected"),
         ({"layers": "first:2", "pool": "prompt"}, "layer 2 among them"),
         ({"head": softprompt.head("sequence", ["a", "b"])}, "a backbone that reads pictures"),

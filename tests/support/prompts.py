@@ -5,7 +5,7 @@ from torch import Tensor
 
 import softprompt
 from softprompt.backbones.backbone import Backbone
-from softprompt.prompts.assemble import assemble_bare
+from softprompt.prompts.methods.builder import PromptBuilder
 from softprompt.prompts.prompt import Prompt
 from support.tiny import ids
 
@@ -27,7 +27,7 @@ def inputs_for(backbone: Backbone, batch: int = 2, length: int = 7, seed: int = 
 
 def bare_prompt(backbone: Backbone, weights: dict[str, Tensor] | None = None) -> Prompt:
     """A prompt without vectors: nothing, or tensors in place of the backbone's own."""
-    return assemble_bare("test", backbone, weights or {}, None, 0)
+    return PromptBuilder("test", backbone).without_vectors(weights=weights)
 
 
 def soft_tokens(backbone: Backbone, length: int = 3, seed: int = 5) -> Prompt:

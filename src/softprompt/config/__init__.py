@@ -9,21 +9,7 @@ from softprompt.config.loading import (
     put,
     read_mapping,
 )
-from softprompt.config.methods import (
-    METHODS,
-    AdapterSettings,
-    FineTuningSettings,
-    HeadOnlySettings,
-    InContextSettings,
-    LoraSettings,
-    MethodSettings,
-    NullPromptSettings,
-    PrefixTuningSettings,
-    PromptTuningSettings,
-    PTuningSettings,
-    PTuningV2Settings,
-    VisualPromptTuningSettings,
-)
+from softprompt.config.method import MethodSettings
 from softprompt.config.mixture import MixtureSettings, PartSettings
 from softprompt.config.settings import (
     BackboneSettings,
@@ -49,9 +35,7 @@ from softprompt.config.tasks import (
 )
 
 __all__ = [
-    "METHODS",
     "TASKS",
-    "AdapterSettings",
     "BackboneSettings",
     "BlankSettings",
     "ChoiceSettings",
@@ -59,21 +43,12 @@ __all__ = [
     "ClozeSettings",
     "DataSettings",
     "DecodingSettings",
-    "FineTuningSettings",
     "GenerationSettings",
-    "HeadOnlySettings",
     "ImageClassificationSettings",
-    "InContextSettings",
-    "LoraSettings",
     "MethodSettings",
     "MixtureSettings",
-    "NullPromptSettings",
-    "PTuningSettings",
-    "PTuningV2Settings",
     "PartSettings",
-    "PrefixTuningSettings",
     "ProbingSettings",
-    "PromptTuningSettings",
     "ReadingSettings",
     "RegressionSettings",
     "RunSettings",
@@ -81,7 +56,6 @@ __all__ = [
     "TaggingSettings",
     "TaskSettings",
     "TrainingSettings",
-    "VisualPromptTuningSettings",
     "apply_override",
     "load_recipe",
     "load_run",

@@ -6,8 +6,6 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from softprompt.config.base import Settings
-from softprompt.config.methods import METHODS
-from softprompt.config.settings import RunSettings
 from softprompt.config.tasks import TASKS
 from softprompt.errors import Problem, nearest
 
@@ -29,15 +27,17 @@ _EXPECTED = {
     "model_attributes_type": "a mapping of settings",
     "greater_than": "more than {gt:g}",
     "greater_than_equal": "at least {ge:g}",
+    "too_short": "at least {min_length} of them",
     "less_than": "less than {lt:g}",
     "less_than_equal": "at most {le:g}",
 }
 
-_UNIONS: dict[str, Mapping[str, type[Settings]]] = {"method": METHODS, "task": TASKS}
+_UNIONS: dict[str, Mapping[str, type[Settings]]] = {"task": TASKS}
 """Settings that are one of several classes, told apart by `name`."""
 
 
-def explain_all(items: Sequence[Any], root: type[Settings] = RunSettings) -> list[Problem]:
+def explain_all(items: Sequence[Any], root: type[Settings]) -> list[Problem]:
+    """What pydantic found wrong in settings of a class, a problem each, in the order of their places."""
     found: dict[str, Problem] = {}
     unions: dict[str, list[str]] = {}
     for item in items:
@@ -51,7 +51,9 @@ def explain_all(items: Sequence[Any], root: type[Settings] = RunSettings) -> lis
             # Every member of a union reports for itself; together they are one line.
             unions.setdefault(path, []).append(expected)
             found[path] = Problem(path, repr(item["input"]), " or ".join(unions[path]))
-    return list(found.values())
+    # A value that is wrong inside is of the right kind, whatever other members of its union say of it.
+    inside = {path for path in unions if any(one.where.startswith(f"{path}.") for one in found.values())}
+    return [one for path, one in found.items() if path not in inside]
 
 
 def _expected(item: Any) -> str | None:
@@ -94,7 +96,8 @@ def _single(item: Any, path: str, known: Sequence[str]) -> Problem:
     if kind == "literal_error":
         wanted = item["ctx"]["expected"]
         names = [part.strip("' ") for part in wanted.replace(" or ", ", ").split(",")]
-        return Problem(path, repr(item["input"]), f"one of {wanted}", nearest(str(item["input"]), names))
+        expected = f"one of {wanted}" if len(names) > 1 else wanted
+        return Problem(path, repr(item["input"]), expected, nearest(str(item["input"]), names))
     return Problem(path, repr(item["input"]), item["msg"][0].lower() + item["msg"][1:])
 
 

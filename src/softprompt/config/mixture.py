@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from softprompt.config.base import Settings
-from softprompt.config.methods import MethodSettings, PTuningV2Settings
+from softprompt.config.method import AnyMethod, default_method
 from softprompt.config.mistakes import explain_all
 from softprompt.config.settings import (
     BackboneSettings,
@@ -57,7 +57,7 @@ class MixtureSettings(Settings):
     """Names the run folder below `output`."""
     output: Path = Path("runs")
     backbone: BackboneSettings = BackboneSettings()
-    method: MethodSettings = Field(default=PTuningV2Settings(), discriminator="name")
+    method: AnyMethod = Field(default_factory=default_method("p_tuning_v2"))
     prompts: Literal["shared", "separate"]
     """`shared`: one prompt with a head for each task, trained on their mixture (P-Tuning v2's multi-task
     learning). `separate`: a prompt of its own for each, all trained at once, each as though alone (but for
@@ -197,7 +197,7 @@ class MixtureSettings(Settings):
             if select in ("loss", "metric"):
                 self.part(name)
         except ValidationError as error:
-            for one in explain_all(error.errors()):
+            for one in explain_all(error.errors(), RunSettings):
                 yield one.at(f"parts.{name}.{one.where}") if one.where.startswith(_OWN) else one
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from softprompt.config.base import Settings
-from softprompt.config.methods import MethodSettings, PrefixTuningSettings
+from softprompt.config.method import AnyMethod, default_method
 from softprompt.config.tasks import GenerationSettings, TaskSettings
 from softprompt.config.trunk import TrunkCacheSettings
 from softprompt.errors import ConfigError, Problem, nearest
@@ -243,7 +243,7 @@ class RunSettings(Settings):
     """Names the run folder below `output`."""
     output: Path = Path("runs")
     backbone: BackboneSettings = BackboneSettings()
-    method: MethodSettings = Field(default=PrefixTuningSettings(), discriminator="name")
+    method: AnyMethod = Field(default_factory=default_method("prefix_tuning"))
     data: DataSettings
     task: TaskSettings = GenerationSettings()
     decoding: DecodingSettings = DecodingSettings()

@@ -10,9 +10,10 @@ from softprompt.errors import PromptError
 from softprompt.prompts import heads
 from softprompt.prompts.heads import Head
 from softprompt.prompts.inserts import make_inserts
+from softprompt.prompts.methods.registry import METHODS
 from softprompt.prompts.placements import KeyValues, KeyValueShape, Shape, SlotShape, key_value_shapes
 from softprompt.prompts.plain import plain_tensors
-from softprompt.prompts.prompt import Observable, Prompt, unlike_backbone
+from softprompt.prompts.prompt import LIBRARIES, Observable, Prompt, unlike_backbone
 from softprompt.prompts.reparameterize import Direct
 from softprompt.prompts.visual_placements import VisualShape, visual_shapes
 from softprompt.store import files
@@ -53,19 +54,30 @@ def load_prompt(
         _check_backbone(card, backbone, ours, where)
     try:
         prompt = _made(card, tensors, backbone, where)
+        if tensors:
+            raise PromptError(
+                f"{where}: tensors",
+                f"'{next(iter(tensors))}', which the card does not name",
+                "the tensors of the card alone",
+            )
+    except PromptError as error:
+        if card.method in METHODS:
+            raise
+        raise PromptError(error.where, error.got, error.expected, _unknown_method(card)) from error
     except _CONTRADICTIONS as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         got = f"a card that asks for what cannot be ({said})"
         raise PromptError(where, got, "a card as it was saved") from error
-    if tensors:
-        raise PromptError(
-            f"{where}: tensors",
-            f"'{next(iter(tensors))}', which the card does not name",
-            "the tensors of the card alone",
-        )
     prompt.accepted |= {ours.key}
     # For use, like a loaded model: a head keeps its dropout for further training.
     return prompt.to(backbone.device if device is None else device).eval()
+
+
+def _unknown_method(card: PromptCard) -> str:
+    """What to do about a prompt of a method that is not here and that stored what is not understood."""
+    packages = [f"{name} {version}" for name, version in card.versions.items() if name not in LIBRARIES]
+    made = f"the prompt was made by the method '{card.method}', which is not here"
+    return f"{made}; install {' and '.join(packages) or 'the package that offers it'}"
 
 
 def _check_backbone(card: PromptCard, backbone: Observable, ours: BackboneCard, where: str) -> None:

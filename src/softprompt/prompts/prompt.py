@@ -29,6 +29,9 @@ from softprompt.store import files
 from softprompt.store.card import BackboneCard, PromptCard
 from softprompt.store.recognition import difference
 
+LIBRARIES = ("softprompt", "torch", "transformers", "safetensors")
+"""Whose versions every prompt file names."""
+
 
 class Observable(Protocol):
     """What a prompt needs of a backbone; `softprompt.Backbone` gives it."""
@@ -258,7 +261,8 @@ class Prompt(nn.Module):
         Raises:
             PromptError: the disk is full, or the place cannot be written.
         """
-        card = self.card.model_copy(update={"versions": _versions()})
+        # Behind those of the package that the method came from, if that is another.
+        card = self.card.model_copy(update={"versions": {**self.card.versions, **_versions()}})
         return files.write(folder, self.tensors(), card)
 
 
@@ -278,7 +282,7 @@ def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
-    for package in ("softprompt", "torch", "transformers", "safetensors"):
+    for package in LIBRARIES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:  # run from a source tree

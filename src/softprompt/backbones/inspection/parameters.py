@@ -11,8 +11,8 @@ from softprompt.backbones.inspection.attention_sites import AttentionSite
 from softprompt.backbones.inspection.images import final_norms, reads_pictures, unread_modules
 from softprompt.backbones.inspection.layers import is_linear, layers_around
 from softprompt.backbones.loading import float_dtype, is_packed, is_sharded
-from softprompt.config.methods import TUNE_FORMS, is_tune
 from softprompt.errors import BackboneError, PromptError
+from softprompt.prompts.methods.options import TUNE_FORMS, is_tune
 
 _Chooses = Callable[[nn.Module, str], bool]
 

@@ -1,41 +1,36 @@
-"""The methods that fill a blank: soft slots in a template, or a template alone.
+"""P-Tuning: soft slots in a template; templates are `softprompt.text.template`'s."""
 
-Like `methods`, whose rows they are; templates are `softprompt.text.template`'s.
-"""
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
-
-from torch import nn
+from pydantic import Field
 
 from softprompt.errors import PromptError
-from softprompt.prompts.assemble import Network, assemble, assemble_bare, needs_texts, tuned_weights
-from softprompt.prompts.placements import SlotShape
-from softprompt.prompts.prompt import Observable, Prompt
-from softprompt.prompts.reparameterize import LSTM, MLP
-from softprompt.store.card import HeadCard
+from softprompt.prompts.methods.options import Count, Probability, Tune
+from softprompt.prompts.methods.registry import method
 
 if TYPE_CHECKING:
+    from softprompt.prompts.methods.builder import Network
+    from softprompt.prompts.prompt import Observable, Prompt
+    from softprompt.store.card import HeadCard
     from softprompt.text.template import Template
-
-Encoder = Literal["lstm", "mlp"] | None
 
 _FORMS = "'random', 'vocabulary', 'text: ...', 'zero', 'prompt: FOLDER' or a prompt"
 
 
+@method("p_tuning", recipe={"template": None})
 def p_tuning(
-    backbone: Observable,
-    template: "int | str | Template",
+    backbone: "Observable",
+    template: "Annotated[int, Field(ge=1, strict=True)] | str | Template",
     *,
-    encoder: Encoder = "lstm",
-    width: int | None = None,
-    depth: int | None = None,
-    dropout: float = 0.0,
-    initialization: str | Prompt = "random",
-    tune: str | None = None,
-    head: HeadCard | None = None,
+    encoder: Literal["lstm", "mlp"] | None = "lstm",
+    width: Count | None = None,
+    depth: Count | None = None,
+    dropout: Probability = 0.0,
+    initialization: "str | Prompt" = "random",
+    tune: Tune | None = None,
+    head: "HeadCard | None" = None,
     seed: int = 0,
-) -> Prompt:
+) -> "Prompt":
     """Soft slots anywhere in the text, computed by a prompt encoder that is dropped after training.
 
     In `input_ids`, slot k stands as the id -(k + 1), as often as it likes.
@@ -66,10 +61,12 @@ def p_tuning(
         PromptError: no slot, or an encoder, start or choice that cannot be.
         ConfigError: a template that does not follow the language.
     """
+    from softprompt.prompts.methods.builder import PromptBuilder, needs_texts
+
     needs_texts(backbone, "p_tuning", "use visual_prompt_tuning")
-    parsed = None if isinstance(template, int) else _parsed(template, "p_tuning.template")
+    parsed = None if isinstance(template, int) else parsed_template(template, "p_tuning.template")
     n_slots = parsed.n_slots if parsed is not None else int(template)  # type: ignore[arg-type]
-    if isinstance(template, bool) or n_slots < 1:
+    if n_slots < 1:
         raise PromptError(
             "p_tuning.template", repr(str(template)), "[soft] in a template, or a count of slots from 1",
             "use null_prompt for a template without slots",
@@ -84,57 +81,27 @@ def p_tuning(
             "one of the two",
         )
     vectors = {number: backbone.embed([token])[0] for number, token in words.items()}
-    return assemble(
-        "p_tuning", backbone, [SlotShape(backbone.hidden)], n_slots, n_slots,
-        _encoder(backbone, encoder, width, depth), initialization, 1.0, None, "unshifted", dropout, None,
-        tune, head, seed, in_place=True, template=None if parsed is None else str(parsed), fixed=vectors,
-    )  # fmt: skip
+    text = None if parsed is None else str(parsed)
+    builder = PromptBuilder("p_tuning", backbone, head, seed, tune, text)
+    return builder.with_vectors(
+        builder.soft_tokens(),
+        initialization,
+        n_slots,
+        network=_encoder(backbone, encoder, width, depth),
+        positions="unshifted",
+        dropout=dropout,
+        in_place=True,
+        fixed=vectors,
+    )
 
 
-def null_prompt(
-    backbone: Observable,
-    template: "str | Sequence[str] | Template",
-    *,
-    tune: str = "bitfit",
-    head: HeadCard | None = None,
-    seed: int = 0,
-) -> Prompt:
-    """Nothing written and no vectors: the fields, a blank, and a few of the backbone's own tensors.
-
-    Source: Cutting Down on Prompts and Parameters (arXiv 2106.13353) §4-5. A template with words in it is
-    the paper's manual prompt. Deviation: tensors are chosen by module type and place, shared ones once.
-
-    Args:
-        backbone: the model.
-        template: a template without slots, or the names of its fields in their order.
-        tune: which of the backbone's tensors are trained, as in `fine_tuning`; `none` trains nothing.
-        head: read off the states, see `softprompt.head`; None where the answer is a word.
-        seed: of the head's random numbers.
+def parsed_template(template: "str | Template", where: str) -> "Template":
+    """A template out of a text, or as it is.
 
     Raises:
-        PromptError: a template with slots, or a choice that the backbone does not have.
-        ConfigError: a template that does not follow the language.
+        PromptError: neither of the two.
+        ConfigError: a text that does not follow the language.
     """
-    needs_texts(backbone, "null_prompt", "use fine_tuning")
-    if isinstance(template, Sequence) and not isinstance(template, str):
-        from softprompt.text.template import null_template
-
-        causal = {site for site, _ in backbone.attentions} == {"decoder"}
-        parsed = null_template(list(template), causal=causal)
-    else:
-        parsed = _parsed(template, "null_prompt.template")
-    if parsed.n_slots:
-        raise PromptError(
-            "null_prompt.template",
-            f"{parsed.n_slots} slots",
-            "no slots, since a null prompt has no vectors",
-            "use p_tuning",
-        )
-    weights = tuned_weights(backbone, tune, head)
-    return assemble_bare("null_prompt", backbone, weights, head, seed, tune, str(parsed))
-
-
-def _parsed(template: "str | Template", where: str) -> "Template":
     from softprompt.text.template import Template
 
     parsed = Template.parse(template, where) if isinstance(template, str) else template
@@ -143,14 +110,21 @@ def _parsed(template: "str | Template", where: str) -> "Template":
     return parsed
 
 
-def _start_words(backbone: Observable, template: "Template") -> dict[int, int]:
+def _start_words(backbone: "Observable", template: "Template") -> dict[int, int]:
     """The token that each slot begins from; only then is a tokenizer needed."""
     if not any(getattr(piece, "start", "") for piece in template.pieces):
         return {}
     return template.start_ids(backbone.tokenizer)
 
 
-def _encoder(backbone: Observable, kind: Encoder, width: int | None, depth: int | None) -> Network | None:
+def _encoder(
+    backbone: "Observable", kind: Literal["lstm", "mlp"] | None, width: int | None, depth: int | None
+) -> "Network | None":
+    from torch import nn
+
+    from softprompt.prompts.methods.builder import Network
+    from softprompt.prompts.reparameterize import LSTM, MLP
+
     hidden = backbone.hidden
     if kind is None:
         if width is not None or depth is not None:
@@ -161,22 +135,17 @@ def _encoder(backbone: Observable, kind: Encoder, width: int | None, depth: int 
                 "choose encoder='lstm' or 'mlp'",
             )
         return None
-    for what, number in (("width", width), ("depth", depth)):
-        if number is not None and number < 1:
-            raise PromptError(f"p_tuning.{what}", number, "at least 1")
     wide = hidden if width is None else width
     if kind == "mlp":
         return Network(
             "mlp", lambda n, out, start, g: MLP(n, hidden, wide, depth or 1, out, start, g, nn.ReLU)
         )
-    if kind != "lstm":
-        raise PromptError("p_tuning.encoder", repr(kind), "'lstm', 'mlp' or None")
     if wide % 2:
         raise PromptError("p_tuning.width", wide, "an even number, half for each direction of the LSTM")
     return Network("lstm", lambda n, out, start, g: LSTM(n, hidden, wide, depth or 2, out, start, g))
 
 
-def _check_start(backbone: Observable, initialization: str, n_slots: int) -> None:
+def _check_start(backbone: "Observable", initialization: str, n_slots: int) -> None:
     kind, _, text = initialization.partition(":")
     if kind == "examples":
         raise PromptError("prompt.initialization", repr(initialization), _FORMS)

@@ -1,35 +1,38 @@
 """The comparisons that put small modules beside the backbone's linear layers: adapters and LoRA.
 
-Like `methods`, whose rows they are; the modules are in `inserts`.
+The modules are in `inserts`.
 """
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 from softprompt.errors import BackboneError, PromptError, nearest
-from softprompt.prompts.assemble import assemble_bare
-from softprompt.prompts.inserts import ACTIVATIONS, LayerLinears, peft
-from softprompt.prompts.placements import resolve_layers
-from softprompt.prompts.prompt import Observable, Prompt
-from softprompt.store.card import AdaptersCard, HeadCard, LoraCard
+from softprompt.prompts.methods.options import Count, Layers, Probability
+from softprompt.prompts.methods.registry import method
+from softprompt.store.card import AdaptersCard, LoraCard
 
-Activation = Literal["relu", "gelu"]
-Placement = Literal["houlsby", "pfeiffer"]
+if TYPE_CHECKING:
+    from softprompt.prompts.inserts import LayerLinears
+    from softprompt.prompts.prompt import Observable, Prompt
+    from softprompt.store.card import HeadCard
 
 _REDUCTION = 16
 
 
+@method("adapter")
 def adapter(
-    backbone: Observable,
+    backbone: "Observable",
     *,
-    reduction: int = _REDUCTION,
-    width: int | None = None,
-    activation: Activation = "relu",
-    placement: Placement = "houlsby",
-    layers: str | Sequence[int] = "all",
-    head: HeadCard | None = None,
+    reduction: Count = _REDUCTION,
+    width: Count | None = None,
+    activation: Literal["relu", "gelu"] = "relu",
+    placement: Literal["houlsby", "pfeiffer"] = "houlsby",
+    layers: Layers = "all",
+    head: "HeadCard | None" = None,
     seed: int = 0,
-) -> Prompt:
+) -> "Prompt":
     """Bottleneck adapters: two small projections and a skip connection after parts of every layer.
 
     Source: Houlsby et al. (arXiv 1902.00751) §2: after the projection that ends the self-attention and
@@ -54,9 +57,8 @@ def adapter(
         PromptError: a size, form or layer that cannot be.
         BackboneError: a family whose projections are not found.
     """
-    for what, number in (("reduction", reduction), ("width", width)):
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-            raise PromptError(f"adapter.{what}", repr(number), "a whole number from 1")
+    from softprompt.prompts.methods.builder import PromptBuilder
+
     if width is not None and reduction != _REDUCTION:
         raise PromptError(
             "adapter.width",
@@ -64,10 +66,6 @@ def adapter(
             "one of the two",
             "leave one out",
         )
-    if activation not in ACTIVATIONS:
-        raise PromptError("adapter.activation", repr(activation), f"one of {', '.join(ACTIVATIONS)}")
-    if placement not in get_args(Placement):
-        raise PromptError("adapter.placement", repr(placement), f"one of {', '.join(get_args(Placement))}")
     sizes: dict[str, tuple[int, int]] = {}
     for layer in _chosen(backbone, layers, head):
         places = [layer.output] if placement == "pfeiffer" else [layer.attention_output, layer.output]
@@ -90,20 +88,21 @@ def adapter(
         if width < 1:
             raise PromptError("adapter.reduction", reduction, f"at most {hidden[0]}, the width of the layers")
     card = AdaptersCard(modules=tuple(sizes), width=width, activation=activation, placement=placement)
-    return assemble_bare("adapter", backbone, {}, head, seed, inserts=card)
+    return PromptBuilder("adapter", backbone, head, seed).without_vectors(card)
 
 
+@method("lora")
 def lora(
-    backbone: Observable,
+    backbone: "Observable",
     *,
-    rank: int = 8,
-    alpha: float = 16,
-    dropout: float = 0.0,
-    targets: Sequence[str] | None = None,
-    layers: str | Sequence[int] = "all",
-    head: HeadCard | None = None,
+    rank: Count = 8,
+    alpha: Annotated[float, Field(gt=0)] = 16,
+    dropout: Probability = 0.0,
+    targets: Annotated[Sequence[str], Field(min_length=1)] | None = None,
+    layers: Layers = "all",
+    head: "HeadCard | None" = None,
     seed: int = 0,
-) -> Prompt:
+) -> "Prompt":
     """LoRA: a product of two thin matrices beside chosen linear layers.
 
     Source: Hu et al. (arXiv 2106.09685), computed by PEFT, which `pip install "softprompt[compare]"`
@@ -126,21 +125,12 @@ def lora(
             not installed.
         BackboneError: a family whose layers are not found.
     """
-    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-        raise PromptError("lora.rank", repr(rank), "a whole number from 1")
-    if not alpha > 0:
-        raise PromptError("lora.alpha", alpha, "a number above 0")
-    if not 0 <= dropout < 1:
-        raise PromptError("lora.dropout", dropout, "a probability of at least 0 and below 1")
+    from softprompt.prompts.methods.builder import PromptBuilder
+
     chosen = _chosen(backbone, layers, head)
     names = list(dict.fromkeys(name for layer in chosen for name in layer.sizes))
     ends = list(dict.fromkeys(name.rpartition(".")[2] for name in names))
-    if targets is None:
-        wanted = _default_targets(backbone, ends)
-    else:
-        if isinstance(targets, str) or not targets or not all(isinstance(end, str) for end in targets):
-            raise PromptError("lora.targets", repr(targets), f"a list of some of {', '.join(ends)}")
-        wanted = list(dict.fromkeys(targets))
+    wanted = _default_targets(backbone, ends) if targets is None else list(dict.fromkeys(targets))
     for end in wanted:
         if not any(_ends(name, end) for name in names):
             raise PromptError(
@@ -151,11 +141,15 @@ def lora(
         modules=tuple(name for name in names if any(_ends(name, end) for end in wanted)),
         rank=rank, alpha=alpha, dropout=dropout, targets=tuple(wanted),
     )  # fmt: skip
-    return assemble_bare("lora", backbone, {}, head, seed, inserts=card)
+    return PromptBuilder("lora", backbone, head, seed).without_vectors(card)
 
 
-def _chosen(backbone: Observable, layers: str | Sequence[int], head: HeadCard | None) -> list[LayerLinears]:
+def _chosen(
+    backbone: "Observable", layers: str | Sequence[int], head: "HeadCard | None"
+) -> list["LayerLinears"]:
     """The layers meant, in every stack that is read."""
+    from softprompt.prompts.placements import resolve_layers
+
     there = backbone.layers
     sites = list(dict.fromkeys(layer.site for layer in there))
     if head is not None and "encoder" in sites:
@@ -176,7 +170,9 @@ def _chosen(backbone: Observable, layers: str | Sequence[int], head: HeadCard | 
     return chosen
 
 
-def _default_targets(backbone: Observable, ends: Sequence[str]) -> list[str]:
+def _default_targets(backbone: "Observable", ends: Sequence[str]) -> list[str]:
+    from softprompt.prompts.inserts import peft
+
     peft()
     from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as DEFAULTS
 

@@ -1,0 +1,61 @@
+"""The section `method` of a run: which settings it has follows from its name."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, SerializeAsAny, ValidationError
+
+from softprompt.config.base import Settings
+from softprompt.config.mistakes import explain_all
+from softprompt.errors import Problem, SoftpromptError
+
+
+class MethodSettings(Settings):
+    """What every method's settings are; the others are made from the method's signature."""
+
+    # Their texts come from the function's docstring; looking for a class's source takes half of an import.
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
+    name: str
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Classes made from signatures stand in no module in which pickle could look for them.
+        return method_settings, (self.model_dump(exclude_unset=True) | {"name": self.name},)
+
+
+def method_settings(raw: Any) -> Any:
+    """A mapping as the settings of the method that it names; anything else as it is.
+
+    Raises:
+        ValueError: every mistake in the mapping, as pydantic wants it of a validator.
+    """
+    if not isinstance(raw, dict):
+        return raw
+    # By its name, since methods stand above the settings; they are light until a prompt is built.
+    methods = import_module("softprompt.prompts.methods").METHODS
+    if "name" not in raw:
+        expected = f"one of {', '.join(map(repr, methods))}"
+        raise ValueError(Problem("method.name", "no name", expected))
+    try:
+        kind: type[MethodSettings] = methods[str(raw["name"])].settings
+    except SoftpromptError as error:
+        raise ValueError(*error.problems) from None
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        found = explain_all(error.errors(), kind)
+        raise ValueError(*(one.at(f"method.{one.where}") if one.where else one for one in found)) from None
+
+
+def default_method(name: str) -> Callable[[], MethodSettings]:
+    """What gives a method's settings where a run says nothing of it."""
+    return lambda: method_settings({"name": name})
+
+
+AnyMethod = Annotated[SerializeAsAny[MethodSettings], BeforeValidator(method_settings)]
+"""The settings of any method, told apart by `name`."""

@@ -1,0 +1,247 @@
+"""Putting a prompt together: the one place where placement, parameterisation, start and head meet."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from softprompt.errors import PromptError
+from softprompt.prompts.heads import Head, empty_head, resolve_pooling
+from softprompt.prompts.initialization import Start, StartRequest, start
+from softprompt.prompts.inserts import make_inserts
+from softprompt.prompts.methods.options import Positions, Reparameterization
+from softprompt.prompts.placements import SITES, KeyValueShape, Shape, SlotShape, key_value_shapes
+from softprompt.prompts.plain import plain_tensors
+from softprompt.prompts.prompt import Observable, Prompt
+from softprompt.prompts.reparameterize import MLP, Direct
+from softprompt.store.card import HeadCard, InsertsCard, PromptCard
+
+
+@dataclass(frozen=True)
+class Network:
+    """What flat vectors are computed by while they are trained.
+
+    Args:
+        name: for the card.
+        make: gives the module, from the number of vectors, the numbers per vector, the start (None: the
+            module's own output) and the source of random numbers.
+    """
+
+    name: str
+    make: Callable[[int, int, Tensor | None, torch.Generator], nn.Module]
+
+
+def mlp(backbone: Observable, kind: Reparameterization | None, width: int, depth: int) -> Network | None:
+    """Prefix-Tuning's network, or None where the vectors are the parameters."""
+    if kind is None:
+        return None
+    return Network(kind, lambda n, out, start, g: MLP(n, backbone.hidden, width, depth, out, start, g))
+
+
+@dataclass(frozen=True)
+class PromptBuilder:
+    """Builds the prompt of a method: with vectors, or with a head, tensors and modules alone.
+
+    Args:
+        method: for the card.
+        backbone: the frozen model.
+        head: to read the states with.
+        seed: of every random number.
+        tune: which of the backbone's tensors are trained beside the vectors; None is none.
+        template: that the prompt is made for.
+    """
+
+    method: str
+    backbone: Observable
+    head: HeadCard | None = None
+    seed: int = 0
+    tune: str | None = None
+    template: str | None = None
+
+    def key_values(
+        self, sites: Sequence[str] | None = None, layers: str | Sequence[int] = "all"
+    ) -> list[KeyValueShape]:
+        """Blocks of keys and values.
+
+        Args:
+            sites: any of `encoder`, `decoder`, `cross`; None is every one that the backbone has.
+            layers: `all`, `first:k`, `last:k` or layer numbers, in every chosen site.
+
+        Raises:
+            PromptError: a site or layer that the backbone does not have.
+        """
+        attentions = self.backbone.attentions
+        there = [site for site in SITES if any(site == name for name, _ in attentions)]
+        chosen = there if sites is None else [site for site in there if site in sites]
+        for site in sites or ():
+            if site not in there:
+                expected = f"any of {there} ({self.backbone.card.name} has those)"
+                raise PromptError("prompt.sites", repr(site), expected)
+        if not chosen:
+            raise PromptError("prompt.sites", "no site", f"any of {there}")
+        return key_value_shapes(attentions, chosen, layers)
+
+    def soft_tokens(self) -> list[SlotShape]:
+        """The one block of soft tokens."""
+        return [SlotShape(self.backbone.hidden)]
+
+    def with_vectors(
+        self,
+        shapes: Sequence[Shape],
+        initialization: str | Prompt,
+        length: int | None = None,
+        *,
+        default_length: int = 10,
+        examples: Sequence[Sequence[int]] | None = None,
+        random_scale: float = 1.0,
+        network: Network | None = None,
+        positions: Positions,
+        dropout: float = 0.0,
+        in_place: bool = False,
+        fixed: Mapping[int, Tensor] | None = None,
+    ) -> Prompt:
+        """A prompt with vectors.
+
+        Args:
+            shapes: the blocks, from `key_values` or `soft_tokens`.
+            initialization: where the vectors begin.
+            length: as asked; None follows from the initialization.
+            default_length: vectors where neither of the two says.
+            examples: token ids, for `examples:k`.
+            random_scale: standard deviation of `random`.
+            network: what computes the vectors while they are trained; None trains them directly.
+            positions: whether the text's positions start behind the prompt.
+            dropout: on the vectors.
+            in_place: whether slots stand where the text says, instead of in front.
+            fixed: slots that begin at a vector of their own, by number.
+
+        Raises:
+            PromptError: a start or tensors that cannot be.
+        """
+        generator = torch.Generator().manual_seed(self.seed)
+        begin = start(
+            initialization,
+            StartRequest(self.backbone, shapes, length, default_length, examples, generator, random_scale),
+        )
+        if fixed and begin.flats is not None:
+            for number, vector in fixed.items():
+                begin.flats[shapes[0].name][number] = vector
+        elif network is not None and initialization == "random":
+            begin = Start(begin.length, None)
+        blocks: dict[str, nn.Module] = {}
+        for shape in shapes:
+            flat = None if begin.flats is None else begin.flats[shape.name].float().cpu()
+            if network is not None:
+                blocks[shape.name] = network.make(begin.length, shape.width, flat, generator)
+            else:
+                assert flat is not None
+                blocks[shape.name] = Direct(flat)
+        sites: dict[str, list[int]] = {}
+        for shape in shapes:
+            if isinstance(shape, KeyValueShape):
+                sites[shape.site] = sorted([*sites.get(shape.site, []), *shape.layers])
+        weights = tuned_weights(self.backbone, self.tune, self.head)
+        card = PromptCard(
+            method=self.method,
+            placement="slot_embeddings" if isinstance(shapes[0], SlotShape) else "key_values",
+            length=begin.length,
+            slots="in_place" if in_place else "front",
+            template=self.template,
+            positions=positions,
+            sites=sites,
+            weights=tuple(weights),
+            tune=self.tune if weights else None,
+            reparameterization=None if network is None else network.name,
+            initialization=initialization
+            if isinstance(initialization, str)
+            else f"prompt: {initialization.card.method}",
+            seed=self.seed,
+            backbone=self.backbone.card,
+        )
+        prompt = self._with_head(Prompt(card, shapes, blocks, dropout, weights=weights))
+        # What the two read and say must be the same; how they are trained need not.
+        cards = [h and h.card.model_copy(update={"dropout": 0.0}) for h in (begin.head, prompt.head)]
+        if begin.head is not None and prompt.head is not None and cards[0] == cards[1]:
+            prompt.head.load_state_dict(begin.head.state_dict())
+        return prompt
+
+    def without_vectors(
+        self, inserts: InsertsCard | None = None, weights: Mapping[str, Tensor] | None = None
+    ) -> Prompt:
+        """A prompt of a head, tensors in place of the backbone's own, and modules beside its layers.
+
+        Args:
+            inserts: the modules.
+            weights: the tensors; None are those that `tune` means.
+        """
+        if weights is None:
+            weights = tuned_weights(self.backbone, self.tune, self.head)
+        card = PromptCard(
+            method=self.method, placement="none", length=0, positions="unshifted", weights=tuple(weights),
+            tune=self.tune if weights else None, inserts=inserts, template=self.template,
+            initialization="backbone", seed=self.seed, backbone=self.backbone.card,
+        )  # fmt: skip
+        modules: Sequence[nn.Module] = ()
+        if inserts is not None:
+            sizes = {name: size for layer in self.backbone.layers for name, size in layer.sizes.items()}
+            modules = make_inserts(inserts, sizes, self.seed)
+        return self._with_head(Prompt(card, (), {}, weights=weights, inserts=modules))
+
+    def _with_head(self, prompt: Prompt) -> Prompt:
+        """With its head, and where the backbone is; random numbers were drawn on the processor."""
+        if self.head is not None:
+            prompt = prompt.with_head(new_head(self.backbone, self.head, self.seed))
+        return prompt.to(self.backbone.device)
+
+
+def needs_texts(backbone: Observable, method: str, do: str) -> None:
+    """Refuse a method that stands in texts on a backbone that reads pictures.
+
+    Raises:
+        PromptError: it does.
+    """
+    if backbone.pictures is not None:
+        got = f"{backbone.card.name}, which reads pictures"
+        raise PromptError(method, got, "a backbone that reads texts", do)
+
+
+def default_positions(backbone: Observable) -> Literal["shifted", "unshifted"]:
+    """The papers' own: decoders and encoders count the prompt; encoder-decoders and pictures do not."""
+    cross = any(site == "cross" for site, _ in backbone.attentions)
+    return "unshifted" if cross or backbone.pictures is not None else "shifted"
+
+
+@plain_tensors()
+def new_head(backbone: Observable, head: HeadCard, seed: int, own_outputs: bool = False) -> Head:
+    """A head of its own random numbers for this backbone.
+
+    Args:
+        backbone: the frozen model.
+        head: what it reads and says.
+        seed: of the random numbers.
+        own_outputs: whether the prompt is tokens that a head can read.
+    """
+    facts = backbone.pictures
+    sites = [] if facts is not None else [site for site, _ in backbone.attentions]
+    card = resolve_pooling(head, sites, None if facts is None else facts.has_class)
+    if facts is not None and card.pooling == "prompt" and not own_outputs:
+        raise PromptError(
+            "head.pooling", "'prompt' for a prompt without tokens", "'cls', 'image' or 'mean'",
+            "use visual_prompt_tuning(location='prepend')",
+        )  # fmt: skip
+    # A generator of its own, so that the head is the same whatever prompt stands beside it.
+    return empty_head(card, backbone, torch.Generator().manual_seed(seed))
+
+
+def tuned_weights(backbone: Observable, tune: str | None, head: HeadCard | None) -> dict[str, Tensor]:
+    """The backbone's own tensors that a choice means, where training begins; none for None."""
+    if tune is None:
+        return {}
+    frozen = backbone.frozen_tensors()
+    # A head that reads the last states leaves nothing to say in words.
+    words = head is None or head.kind in ("calibration", "soft")
+    names = backbone.tuned_tensors(tune, lm_head=words)
+    # Detached: a parameter would be taken as it is, the backbone's own frozen one.
+    return {name: frozen[name].detach() for name in names}
