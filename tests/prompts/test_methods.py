@@ -100,8 +100,8 @@ def test_settings_name_every_option_of_their_method():
     assert set(methods.METHODS) == set(METHODS)
     for name, settings in METHODS.items():
         options = set(inspect.signature(methods.METHODS[name]).parameters)
-        # How many examples are drawn, and how often, is said there; the run draws them (`training/draws.py`),
-        # and has the task's template.
+        # How many examples are drawn, and how often, is said there; the run draws them
+        # (`training/example_search.py`), and has the task's template.
         given = {"backbone", "examples", "head", "seed"} | ({"template"} if name == "in_context" else set())
         assert options - given == set(settings.model_fields) - {"name", "examples", "draws"}
     prompt = methods.build(tiny_backbone("llama"), PromptTuningSettings(length=3), seed=1)

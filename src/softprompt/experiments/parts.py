@@ -11,7 +11,7 @@ from softprompt.config import METRICS
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.experiments.statistics import paired_t, wilcoxon
 from softprompt.metrics import HIGHER_IS_BETTER, LABELS
-from softprompt.training.folder import RunFolder
+from softprompt.training import RunFolder
 
 Table = list[list[str]]
 
