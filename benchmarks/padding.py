@@ -18,8 +18,8 @@ from softprompt.backbones import Backbone
 from softprompt.config import TrainingSettings, load_run
 from softprompt.data import FORMATS, load
 from softprompt.tasks.registry import build_task, labels_of
-from softprompt.training.assemble import load as load_frozen
-from softprompt.training.batches import plan, within
+from softprompt.training.batching import micro_batches_by_tokens, plan
+from softprompt.training.setup import load_frozen
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 EPOCHS = 5
@@ -51,7 +51,7 @@ def padded_share(lengths: Sequence[int], by_length: bool, budget: int | None) ->
     places = tokens = steps = passes = 0
     for epoch in range(EPOCHS):
         for batch in plan(lengths, settings, epoch):
-            cut = [batch] if budget is None else within(batch, lengths, budget)
+            cut = [batch] if budget is None else micro_batches_by_tokens(batch, lengths, budget)
             steps, passes = steps + 1, passes + len(cut)
             tokens += sum(lengths[i] for i in batch)
             places += sum(len(part) * max(lengths[i] for i in part) for part in cut)

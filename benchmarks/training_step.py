@@ -31,7 +31,7 @@ from common import (
 )
 
 from softprompt.config import TrainingSettings
-from softprompt.training.batches import plan
+from softprompt.training.batching import plan
 
 WARMUP = 2
 AGAINST_PEFT = {

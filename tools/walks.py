@@ -23,11 +23,13 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 import softprompt  # noqa: E402
 from softprompt.config import parse_run  # noqa: E402
-from softprompt.training.assemble import assemble  # noqa: E402
 from softprompt.training.checkpoint import Checkpoints  # noqa: E402
+from softprompt.training.distributed import Processes  # noqa: E402
 from softprompt.training.interrupt import Interrupt  # noqa: E402
 from softprompt.training.loop import Loop  # noqa: E402
-from softprompt.training.processes import Processes  # noqa: E402
+from softprompt.training.objective import Objective, OneTask  # noqa: E402
+from softprompt.training.progress import RunProgress  # noqa: E402
+from softprompt.training.setup import build_run  # noqa: E402
 from support.tokenizer import byte_level  # noqa: E402
 
 MOST_FILES = 20
@@ -113,13 +115,17 @@ def walks() -> list[Walk]:
             }
         )
         processes = Processes("cpu")
-        parts = assemble(settings, processes, backbone)
+        parts = build_run(settings, processes, backbone)
         examples = [parts.task.encode(record) for record in parts.splits.train]
         checkpoints = Checkpoints(Path(folder) / "checkpoints")
-        loop = Loop(
-            backbone, parts.task, parts.prompt, examples, parts.settings.training, checkpoints, processes
-        )
-        with loop._progress.counter("walk", 2) as counter, Interrupt() as interrupt, loop._training():
+        training, trained = parts.settings.training, OneTask(backbone, parts.task, parts.prompt)
+        loop = Loop(Objective(trained, examples, training), training, checkpoints, processes)
+        with (
+            RunProgress(None).counter("walk", 2) as counter,
+            Interrupt() as interrupt,
+            backbone.training_mode(training.backbone_dropout, training.gradient_checkpointing),
+            trained.throughout(),
+        ):
             loop._step(interrupt, counter)  # what is made once is made
             with Walk("one training step (prefix, MLP)") as step:
                 loop._step(interrupt, counter)

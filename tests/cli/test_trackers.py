@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from softprompt.config import load_run
-from softprompt.training.folder import RunFolder
+from softprompt.training.run_folder import RunFolder
 
 
 def scalars(folder: Path) -> dict[str, dict[int, float]]:

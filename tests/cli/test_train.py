@@ -21,7 +21,7 @@ def test_output_moves_the_run_folder_and_the_table_has_all_metrics(softprompt, r
 
 
 def test_of_several_processes_one_talks(softprompt, recipe, monkeypatch):
-    from softprompt.training.processes import Processes
+    from softprompt.training.distributed import Processes
 
     monkeypatch.setattr(Processes, "is_main", False)
     result = softprompt("train", recipe, "--set", "name=quiet")
@@ -62,7 +62,7 @@ def test_interrupted_before_the_run_began_says_so(softprompt, recipe, monkeypatc
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(room, "assemble", interrupted)
+    monkeypatch.setattr(room, "build_parts", interrupted)
     result = softprompt("train", recipe)
     assert result.code == 130
     assert "before the first checkpoint" in result.err

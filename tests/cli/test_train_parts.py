@@ -9,7 +9,7 @@ import yaml
 from softprompt.training import loop
 from support.questions import letters
 from support.tiny import tiny_model
-from training.test_mixture import reading
+from training.test_multitask_run import reading
 
 
 @pytest.fixture(scope="session")

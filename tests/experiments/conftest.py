@@ -20,7 +20,7 @@ def fake_run(monkeypatch):
         fake.loaded.append(name)
         return backbone
 
-    monkeypatch.setattr(execution, "run", fake)
+    monkeypatch.setattr(execution, "train", fake)
     monkeypatch.setattr(load, "load_backbone", load_backbone)
     monkeypatch.setattr(inspection, "fingerprint", lambda model: model.weights)
     return fake

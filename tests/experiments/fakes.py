@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from softprompt.experiments.grid import load_grid
-from softprompt.training.folder import RunFolder
 from softprompt.training.run import RunResult
+from softprompt.training.run_folder import RunFolder
 
 BASE: dict[str, Any] = {
     "name": "base",
@@ -70,7 +70,7 @@ def runs_of(folder, lengths):
 
 
 class FakeRun:
-    """Stands in for `training.run.run`: bleu is 10 x length + seed; `fails` holds errors by run.
+    """Stands in for `training.train`: bleu is 10 x length + seed; `fails` holds errors by run.
 
     A run to choose by logs the evaluations that `evaluations` gives for its settings; it has no test scores.
     """

@@ -13,7 +13,7 @@ from softprompt.data.records import Answer, Choices, LabelledText, Question, Rec
 from softprompt.experiments.reporting.answers import _FORMS, answer_of
 from softprompt.tasks.generation import GenerationTask
 from softprompt.tasks.images import ImageClassificationTask
-from softprompt.training.outputs import output_lines
+from softprompt.training import output_lines
 from support.blanks import RECORDS as SENTENCES
 from support.blanks import blank_backbone, cloze, probing
 from support.pictures import picture_folder

@@ -17,7 +17,7 @@ from softprompt.experiments.grid import load_grid
 from softprompt.experiments.report import as_markdown, shown_cell
 from softprompt.experiments.results import read_results
 from softprompt.experiments.runner import run_study
-from softprompt.training.folder import RunFolder
+from softprompt.training.run_folder import RunFolder
 
 DATA = {"format": "e2e", "train": "train.csv", "dev": "dev.csv", "test": "test.csv", "test_size": 9}
 SMALL = {**BASE, "data": DATA}

@@ -18,8 +18,8 @@ from softprompt.experiments.grid import load_grid
 from softprompt.experiments.progress import StudyProgress
 from softprompt.experiments.results import read_results
 from softprompt.experiments.runner import run_study
-from softprompt.training.folder import RunFolder
 from softprompt.training.locks import locked
+from softprompt.training.run_folder import RunFolder
 
 VARY = {"key": "method.length", "values": [1, 2, 3]}
 
@@ -247,7 +247,7 @@ from pathlib import Path
 sys.path[:0] = {path!r}
 from softprompt.experiments import execution, runner
 from softprompt.experiments.grid import load_grid
-from softprompt.training.folder import RunFolder
+from softprompt.training.run_folder import RunFolder
 from softprompt.training.locks import locked
 from experiments.fakes import FakeRun, facts_of
 

@@ -14,7 +14,7 @@ from softprompt.experiments.reporting.contents import compose
 from softprompt.experiments.reporting.source import read_source
 from softprompt.experiments.reporting.writing import write
 from softprompt.experiments.results import read_results
-from softprompt.training.folder import RunFolder
+from softprompt.training.run_folder import RunFolder
 
 COMMAND = "softprompt study study.yaml --set training.batch_size=3"
 

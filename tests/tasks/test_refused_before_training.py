@@ -7,7 +7,7 @@ import pytest
 from softprompt.config import parse_run
 from softprompt.errors import ConfigError, DataError, PromptError
 from softprompt.training import loop
-from softprompt.training.run import run
+from softprompt.training.run import train
 from support.folders import assert_a_lock_alone
 from support.reading import bert
 from support.tasks import KINDS
@@ -40,7 +40,7 @@ def refused(tmp_path, monkeypatch):
 
     def attempt(settings, error):
         with pytest.raises(error) as caught:
-            run(settings, backbone=bert())
+            train(settings, backbone=bert())
         assert_a_lock_alone(tmp_path / "runs", settings.folder.name)
         return str(caught.value)
 

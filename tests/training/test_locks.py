@@ -18,9 +18,9 @@ import pytest
 from softprompt.config import parse_run
 from softprompt.errors import TrainingError
 from softprompt.training import locks
-from softprompt.training.folder import RunFolder, claim
-from softprompt.training.locks import locked, owned
-from softprompt.training.processes import Processes
+from softprompt.training.distributed import Processes
+from softprompt.training.locks import acquire, locked, owned
+from softprompt.training.run_folder import RunFolder
 
 HOLDER = """
 import sys
@@ -72,7 +72,7 @@ def test_of_two_threads_exactly_one_wins(tmp_path, processes):
         def race(asked=asked, start=start, over=over, i=i):
             start.wait()
             try:
-                with claim(asked, False, processes):
+                with acquire(asked, False, processes):
                     won.append(i)
                     over.wait()
             except TrainingError as error:
@@ -109,7 +109,7 @@ def test_the_refusal_says_whose_the_folder_is_and_a_kill_frees_it(tmp_path, proc
     holder = python(HOLDER, asked.folder)
     assert holder.stdout.readline() == "held\n"
     for resume in (False, True):
-        with pytest.raises(TrainingError) as caught, claim(asked, resume, processes):
+        with pytest.raises(TrainingError) as caught, acquire(asked, resume, processes):
             pass
         assert str(caught.value) == (
             f"{asked.folder}: got a folder in which process {holder.pid} on {platform.node()} is training, "
@@ -118,32 +118,32 @@ def test_the_refusal_says_whose_the_folder_is_and_a_kill_frees_it(tmp_path, proc
         )
     os.kill(holder.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
     holder.communicate()
-    with claim(asked, True, processes) as (folder, ended):
+    with acquire(asked, True, processes) as (folder, ended):
         assert folder.path == asked.folder and ended is None
 
 
 def test_within_a_process_too_and_by_any_name_of_the_folder(tmp_path, processes, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link").symlink_to(tmp_path)
-    with claim(settings(tmp_path), False, processes):
+    with acquire(settings(tmp_path), False, processes):
         for output in (tmp_path, "link", Path(), tmp_path / "link" / ".." / tmp_path.name):
             with pytest.raises(TrainingError, match=rf"another run of this process \({os.getpid()}\)"):
-                claim(settings(output), False, processes).__enter__()
-        with claim(settings(tmp_path / "other"), False, processes):
+                acquire(settings(output), False, processes).__enter__()
+        with acquire(settings(tmp_path / "other"), False, processes):
             pass
 
 
 def test_errors_and_interrupts_free_the_folder(tmp_path, processes):
     for error in (ValueError, KeyboardInterrupt):
-        with suppress(error), claim(settings(tmp_path), False, processes):
+        with suppress(error), acquire(settings(tmp_path), False, processes):
             raise error
-    with claim(settings(tmp_path), False, processes) as (folder, _):
+    with acquire(settings(tmp_path), False, processes) as (folder, _):
         assert not folder.path.exists(), "nothing is made before a run begins"
 
 
 def test_the_folder_itself_holds_no_lock(tmp_path, processes):
     asked = settings(tmp_path)
-    with claim(asked, False, processes) as (folder, _):
+    with acquire(asked, False, processes) as (folder, _):
         folder.begin(asked, asked, resume=False)
         assert sorted(path.name for path in asked.folder.iterdir()) == ["asked.yaml", "settings.yaml"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [".locks", "one"]
@@ -155,7 +155,7 @@ def test_a_finished_run_is_given_again_while_somebody_holds_it(tmp_path, process
     folder.begin(asked, asked, resume=False)
     facts = {"name": "one", "steps": 1, "best": {}, "scores": [], "counts": {}}
     folder.result.write_text(json.dumps(facts), encoding="utf-8")
-    with owned(asked.folder), claim(asked, True, processes) as (_, ended):
+    with owned(asked.folder), acquire(asked, True, processes) as (_, ended):
         assert ended == facts
 
 
@@ -166,7 +166,7 @@ def test_only_the_main_process_owns(tmp_path):
         def wait(self):
             pass
 
-    with owned(tmp_path / "one"), claim(settings(tmp_path), False, Second()) as (folder, ended):
+    with owned(tmp_path / "one"), acquire(settings(tmp_path), False, Second()) as (folder, ended):
         assert folder.path == tmp_path / "one" and ended is None
 
 

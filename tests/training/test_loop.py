@@ -20,9 +20,10 @@ from softprompt.errors import ConfigError, TrainingError
 from softprompt.prompts.methods import METHODS
 from softprompt.training import checkpoint as checkpoint_module
 from softprompt.training.checkpoint import Checkpoints
+from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import evaluating, mean_loss
 from softprompt.training.loop import Loop
-from softprompt.training.processes import Processes
+from softprompt.training.objective import Objective, OneTask
 from support.reading import bert, task_of
 from training.fakes import FakeBackbone, FakePrompt, FakeTask, records
 
@@ -43,20 +44,18 @@ class Setup:
         self.examples = [self.task.encode(record) for record in records(18)]
         held_out = [self.task.encode(record) for record in records(6, seed=1)]
         self.log = []
-        processes = Processes()
+        processes = self.processes = Processes()
         plain: Any = FakeTask(self.backbone)
 
-        def measure(prompt, check):
+        def measure(check):
             check()
-            loss = mean_loss(self.backbone, plain, prompt, held_out, 4, processes, check)
+            loss = mean_loss(self.backbone, plain, self.prompt, held_out, 4, processes, check)
             return {"loss": loss}
 
+        given = settings(**changes)
         self.loop = Loop(
-            self.backbone,
-            self.task,
-            self.prompt,
-            self.examples,
-            settings(**changes),
+            Objective(OneTask(self.backbone, self.task, self.prompt), self.examples, given),
+            given,
             Checkpoints(folder),
             processes,
             evaluate=(evaluate or measure) if dev else None,
@@ -183,7 +182,7 @@ def test_frozen_tensors_stay_as_they_are_and_get_no_gradient(tmp_path):
 def test_modes_and_the_callers_random_numbers(tmp_path):
     happened = []
 
-    def measure(prompt, check):
+    def measure(check):
         happened.append("evaluation")
         return {"loss": 1.0}
 
@@ -219,9 +218,9 @@ def test_modes_and_the_callers_random_numbers(tmp_path):
 def test_the_prompts_dropout_is_on_in_steps_only(tmp_path):
     steps, evaluations = [], []
 
-    def measure(prompt, check):
-        with evaluating(prompt):
-            evaluations.append(prompt.training)
+    def measure(check):
+        with evaluating(setup.prompt):
+            evaluations.append(setup.prompt.training)
         return {"loss": 1.0}
 
     setup = Setup(tmp_path, hook=lambda: steps.append(setup.prompt.training), evaluate=measure, steps=5)
@@ -275,7 +274,7 @@ def test_ctrl_c_in_an_evaluation_is_resumed_with_that_evaluation(tmp_path):
     whole.loop.run()
     calls = []
 
-    def measure(prompt, check):
+    def measure(check):
         calls.append(1)
         if len(calls) == 2:
             signal.raise_signal(signal.SIGINT)
@@ -329,7 +328,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_p
 
 
 def test_a_development_loss_that_is_no_number_stops_too(tmp_path):
-    setup = Setup(tmp_path, evaluate=lambda prompt, check: {"loss": math.nan})
+    setup = Setup(tmp_path, evaluate=lambda check: {"loss": math.nan})
     with pytest.raises(
         TrainingError, match=r"training step 0: got loss nan on the development set, expected .*no checkpoint"
     ):
@@ -340,8 +339,8 @@ def test_patience_stops_and_gives_the_best(tmp_path):
     values = iter([5.0, 4.0, 4.5, 4.0, 1.0])
     seen = []
 
-    def measure(prompt, check):
-        seen.append({name: tensor.clone() for name, tensor in prompt.state_dict().items()})
+    def measure(check):
+        seen.append(setup.tensors())
         return {"loss": next(values)}
 
     setup = Setup(tmp_path, evaluate=measure, evaluate_every=2, patience=2)
@@ -360,7 +359,7 @@ def test_the_selected_metric_knows_its_direction(tmp_path, select, best):
     values = iter([5.0, 4.0, 7.0, 6.0])
     setup = Setup(
         tmp_path,
-        evaluate=lambda prompt, check: {"loss": 1.0, select: next(values)},
+        evaluate=lambda check: {"loss": 1.0, select: next(values)},
         evaluate_every=2,
         steps=6,
         select=select,
@@ -464,12 +463,11 @@ class Reader:
         if stop_at is not None:
             loss, stop = self.task.loss, Stop(stop_at, raise_interrupt)
             self.task.loss = lambda examples: stop() or loss(examples)
+        given = settings(**{"steps": 8, "checkpoint_every": 2, **changes})
+        examples = [self.task.encode(pair) for pair in pairs]
         self.loop = Loop(
-            self.backbone,
-            self.task,
-            self.prompt,
-            [self.task.encode(pair) for pair in pairs],
-            settings(**{"steps": 8, "checkpoint_every": 2, **changes}),
+            Objective(OneTask(self.backbone, self.task, self.prompt), examples, given),
+            given,
             Checkpoints(folder),
             Processes(),
             log=self.log.append,

@@ -12,7 +12,7 @@ from softprompt.backbones.load import load_backbone
 from softprompt.config import parse_run
 from softprompt.prompts.loading import load_prompt
 from softprompt.tasks.generation import GenerationTask
-from softprompt.training.run import run
+from softprompt.training.run import train
 from support.launch import launch
 from support.tokenizer import byte_level
 
@@ -80,7 +80,7 @@ def test_interrupted_and_resumed_like_uninterrupted_and_the_prompt_can_be_used(
 ):
     if method == "lora":
         pytest.importorskip("peft")
-    whole = run(settings(folder, tmp_path, "whole", method))
+    whole = train(settings(folder, tmp_path, "whole", method))
     plain, calls = GenerationTask.loss, []
 
     def stopping(self, examples):
@@ -92,10 +92,10 @@ def test_interrupted_and_resumed_like_uninterrupted_and_the_prompt_can_be_used(
 
     monkeypatch.setattr(GenerationTask, "loss", stopping)
     with pytest.raises(KeyboardInterrupt):
-        run(settings(folder, tmp_path, "cut", method))
+        train(settings(folder, tmp_path, "cut", method))
     monkeypatch.undo()
     assert list((tmp_path / "cut" / "checkpoints").iterdir())
-    cut = run(settings(folder, tmp_path, "cut", method), resume=True)
+    cut = train(settings(folder, tmp_path, "cut", method), resume=True)
     expected = tensors(whole.folder)
     assert expected.keys() == tensors(cut.folder).keys()
     for name, tensor in tensors(cut.folder).items():
@@ -121,16 +121,16 @@ def test_interrupted_and_resumed_like_uninterrupted_and_the_prompt_can_be_used(
 
 def test_the_loss_falls_and_checkpointed_activations_change_nothing(folder, tmp_path):
     changes = {"backbone_dropout": False, "steps": 4, "accumulation": 1}
-    one = run(settings(folder, tmp_path, "plain", **changes))
-    other = run(settings(folder, tmp_path, "checkpointed", gradient_checkpointing=True, **changes))
+    one = train(settings(folder, tmp_path, "plain", **changes))
+    other = train(settings(folder, tmp_path, "checkpointed", gradient_checkpointing=True, **changes))
     for name, tensor in tensors(other.folder).items():
         torch.testing.assert_close(tensor, tensors(one.folder)[name], rtol=1e-4, atol=1e-5)
 
 
 def test_a_budget_of_tokens_gives_the_same_prompt(folder, tmp_path):
     changes = {"backbone_dropout": False, "steps": 4, "accumulation": 1, "dropout": 0.0}
-    one = run(settings(folder, tmp_path, "plain", **changes))
-    other = run(settings(folder, tmp_path, "budget", max_tokens_per_pass=60, **changes))
+    one = train(settings(folder, tmp_path, "plain", **changes))
+    other = train(settings(folder, tmp_path, "budget", max_tokens_per_pass=60, **changes))
     for name, tensor in tensors(other.folder).items():
         torch.testing.assert_close(tensor, tensors(one.folder)[name], rtol=1e-4, atol=1e-5)
 
@@ -140,9 +140,8 @@ import sys
 import torch
 torch.set_num_threads(1)
 from softprompt.config import parse_run
-from softprompt.training.run import run
 import json, pathlib
-run(parse_run(json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))))
+train(parse_run(json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))))
 torch.distributed.destroy_process_group()
 """
 
@@ -154,7 +153,7 @@ def test_two_processes_give_the_prompt_of_one(folder, tmp_path):
         "backbone_dropout": False, "dropout": 0.0, "accumulation": 1, "batch_size": 5, "steps": 4,
         "max_tokens_per_pass": 90,
     }  # fmt: skip
-    alone = run(settings(folder, tmp_path, "alone", **changes))
+    alone = train(settings(folder, tmp_path, "alone", **changes))
     recipe = tmp_path / "run.json"
     both = settings(folder, tmp_path, "both", **changes).model_dump(mode="json")
     both["backbone"]["device"] = None  # the launcher's

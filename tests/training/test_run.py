@@ -18,13 +18,12 @@ from rich.console import Console
 from softprompt.config import load_run, parse_run
 from softprompt.data import Splits, pairs
 from softprompt.errors import ConfigError, TrainingError
-from softprompt.training import assemble as assemble_module
-from softprompt.training import disk
-from softprompt.training import run as run_module
-from softprompt.training.assemble import Assembly, check_splits
+from softprompt.training import atomic
+from softprompt.training import setup as setup_module
+from softprompt.training.distributed import Processes
 from softprompt.training.loop import Loop
-from softprompt.training.processes import Processes
-from softprompt.training.run import run
+from softprompt.training.run import train
+from softprompt.training.setup import RunComponents, check_splits
 from training.fakes import FakeBackbone, FakePrompt, FakeTask, records
 
 
@@ -70,9 +69,9 @@ def parts(monkeypatch):
         backbone.model.config = SimpleNamespace(_attn_implementation="sdpa")
         task: Any = FakeTask(backbone, lambda: knobs.hook())
         knobs.prompts.append(RunPrompt())
-        return Assembly(backbone, task, knobs.prompts[-1], knobs.splits, settings)
+        return RunComponents(backbone, task, knobs.prompts[-1], knobs.splits, settings)
 
-    monkeypatch.setattr(run_module, "assemble", fake)
+    monkeypatch.setattr(setup_module, "build_run", fake)
     return knobs
 
 
@@ -93,14 +92,14 @@ def log(folder):
 
 
 def test_what_the_bare_backbone_writes_is_not_asked_for_twice(tmp_path, parts):
-    result = run(settings(tmp_path), bare=["w", "x", "y", "z"])
+    result = train(settings(tmp_path), bare=["w", "x", "y", "z"])
     samples = (result.folder / "samples.txt").read_text(encoding="utf-8")
     assert [line[-1] for line in samples.splitlines() if line.startswith("before:")] == ["w", "x", "y", "z"]
     assert "under none" not in samples and samples.count("under prompt") == 4
 
 
 def test_the_folder_of_a_run(tmp_path, parts):
-    result = run(settings(tmp_path, select="bleu"))
+    result = train(settings(tmp_path, select="bleu"))
     folder = result.folder
     assert folder == tmp_path / "one"
     assert sorted(p.name for p in folder.iterdir()) == [
@@ -147,7 +146,7 @@ def test_the_folder_of_a_run(tmp_path, parts):
 
 def test_the_stored_settings_are_resolved_and_can_be_run_again(tmp_path, parts):
     given = settings(tmp_path)
-    folder = run(given).folder
+    folder = train(given).folder
     stored = load_run(folder / "settings.yaml")
     assert stored.method.name == "prefix_tuning"
     assert stored.method.length == 3 and stored.method.positions == "shifted"
@@ -156,7 +155,7 @@ def test_the_stored_settings_are_resolved_and_can_be_run_again(tmp_path, parts):
     assert stored.backbone.attention == "sdpa"
     assert stored.training.evaluate_every == 5
     assert stored.data == given.data
-    run(stored.model_copy(update={"name": "two"}))
+    train(stored.model_copy(update={"name": "two"}))
     theirs = [{k: v for k, v in line.items() if k not in ("seconds", "tokens_per_s")} for line in log(folder)]
     ours = [
         {k: v for k, v in line.items() if k not in ("seconds", "tokens_per_s")}
@@ -167,13 +166,13 @@ def test_the_stored_settings_are_resolved_and_can_be_run_again(tmp_path, parts):
 
 def test_patience_ends_a_run_early(tmp_path, parts):
     # The fake scores are all equal, so nothing improves on step 0.
-    facts = run(settings(tmp_path, select="bleu", patience=2)).facts
+    facts = train(settings(tmp_path, select="bleu", patience=2)).facts
     assert (facts["steps"], facts["stopped_early"]) == (10, True)
 
 
 def test_without_development_and_test_sets(tmp_path, parts):
     parts.splits = replace(SPLITS, dev=[], test=[])
-    result = run(settings(tmp_path))
+    result = train(settings(tmp_path))
     assert result.scores == [] and not (result.folder / "outputs.jsonl").exists()
     assert result.facts["best"] == {"metric": "loss", "step": 12, "value": None}
     assert "[r0/0]" in (result.folder / "samples.txt").read_text(encoding="utf-8")
@@ -193,16 +192,16 @@ def interrupt_after(parts, n_calls):
 # The development loss takes two calls of its own (6 pairs in batches of 4), first at step 0.
 @pytest.mark.parametrize("n_calls", [1, 4, 8, 10, 14])
 def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, parts, n_calls):
-    run(settings(tmp_path).model_copy(update={"name": "whole"}))
+    train(settings(tmp_path).model_copy(update={"name": "whole"}))
     expected = {name: t.clone() for name, t in parts.prompts[-1].state_dict().items()}
     interrupt_after(parts, n_calls)
     with pytest.raises(KeyboardInterrupt):
-        run(settings(tmp_path))
+        train(settings(tmp_path))
     parts.hook = lambda: None
     # What a kill could leave besides: log lines after the checkpoint, the last one cut.
     with open(tmp_path / "one" / "log.jsonl", "a", encoding="utf-8") as file:
         file.write('{"kind": "step", "step": 12, "loss": 0}\n{"kind": "st')
-    run(settings(tmp_path), resume=True)
+    train(settings(tmp_path), resume=True)
     assert all(torch.equal(t, expected[name]) for name, t in parts.prompts[-1].state_dict().items())
     timeless = [
         [
@@ -222,17 +221,17 @@ def test_a_run_keeps_every_other_out_of_its_folder_until_it_ends(tmp_path, parts
             with pytest.raises(
                 TrainingError, match=r"one: got a folder in which another run of this process"
             ):
-                run(settings(tmp_path), resume=resume)
+                train(settings(tmp_path), resume=resume)
             refused.append(resume)
         if len(refused) == 10:
             raise ValueError("no memory")
 
     parts.hook = hook
     with pytest.raises(ValueError, match="no memory"):
-        run(settings(tmp_path))
+        train(settings(tmp_path))
     assert refused == [False, True] * 5
     parts.hook = lambda: None
-    assert run(settings(tmp_path), resume=True).facts["steps"] == 12
+    assert train(settings(tmp_path), resume=True).facts["steps"] == 12
     assert [line["kind"] for line in log(tmp_path / "one")].count("start") == 1
 
 
@@ -241,7 +240,7 @@ def test_a_run_keeps_every_other_out_of_its_folder_until_it_ends(tmp_path, parts
 def test_a_damaged_line_of_the_log_costs_a_resumed_run_nothing(tmp_path, parts, damage, place):
     interrupt_after(parts, 14)
     with pytest.raises(KeyboardInterrupt):
-        run(settings(tmp_path))
+        train(settings(tmp_path))
     parts.hook = lambda: None
     path = tmp_path / "one" / "log.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
@@ -250,7 +249,7 @@ def test_a_damaged_line_of_the_log_costs_a_resumed_run_nothing(tmp_path, parts, 
     with pytest.warns(
         UserWarning, match=rf"log\.jsonl: got damage in line {place + 1}, .*log\.damaged\.jsonl"
     ):
-        run(settings(tmp_path), resume=True)
+        train(settings(tmp_path), resume=True)
     found = log(tmp_path / "one")
     assert [line["step"] for line in found if line["kind"] == "step"] == list(range(1, 13))
     assert [line["kind"] for line in found].count("start") == 1
@@ -258,19 +257,19 @@ def test_a_damaged_line_of_the_log_costs_a_resumed_run_nothing(tmp_path, parts, 
 
 
 def test_resuming_a_finished_run_gives_its_result_without_training(tmp_path, parts):
-    first = run(settings(tmp_path))
+    first = train(settings(tmp_path))
     parts.hook = lambda: pytest.fail("trained again")
-    assert run(settings(tmp_path), resume=True) == first
+    assert train(settings(tmp_path), resume=True) == first
 
 
 def test_a_run_killed_before_its_first_checkpoint_resumes_from_the_start(tmp_path, parts):
-    first = run(settings(tmp_path))
+    first = train(settings(tmp_path))
     (first.folder / "result.json").unlink()
     for path in (first.folder / "checkpoints").glob("*/*"):
         path.unlink()
     for path in (first.folder / "checkpoints").iterdir():
         path.rmdir()
-    again = run(settings(tmp_path), resume=True)
+    again = train(settings(tmp_path), resume=True)
     assert again.facts["best"] == first.facts["best"]
     assert [line["step"] for line in log(first.folder) if line["kind"] == "step"] == list(range(1, 13))
 
@@ -278,7 +277,7 @@ def test_a_run_killed_before_its_first_checkpoint_resumes_from_the_start(tmp_pat
 def test_an_ended_run_leaves_nothing_in_memory(tmp_path, parts):
     gc.disable()  # as long as Python's own rule would let a few large tensors lie
     try:
-        run(settings(tmp_path))
+        train(settings(tmp_path))
         held = [o for o in gc.get_objects() if issubclass(type(o), (Loop, torch.optim.Optimizer))]
     finally:
         gc.enable()
@@ -286,7 +285,7 @@ def test_an_ended_run_leaves_nothing_in_memory(tmp_path, parts):
 
 
 def test_without_checkpoints_a_stopped_run_begins_again_and_ends_the_same(tmp_path, parts):
-    whole = run(settings(tmp_path / "whole", checkpoint_every=None))
+    whole = train(settings(tmp_path / "whole", checkpoint_every=None))
     assert not list((whole.folder / "checkpoints").glob("*"))
     calls = iter(range(100))
 
@@ -296,9 +295,9 @@ def test_without_checkpoints_a_stopped_run_begins_again_and_ends_the_same(tmp_pa
 
     parts.hook = stop
     with pytest.raises(KeyboardInterrupt):
-        run(settings(tmp_path / "stopped", checkpoint_every=None))
+        train(settings(tmp_path / "stopped", checkpoint_every=None))
     parts.hook = lambda: None
-    again = run(settings(tmp_path / "stopped", checkpoint_every=None), resume=True)
+    again = train(settings(tmp_path / "stopped", checkpoint_every=None), resume=True)
     assert again.facts["best"] == whole.facts["best"]
     assert [line["step"] for line in log(again.folder) if line["kind"] == "step"] == list(range(1, 13))
 
@@ -306,33 +305,33 @@ def test_without_checkpoints_a_stopped_run_begins_again_and_ends_the_same(tmp_pa
 def test_folders_that_hold_something_are_refused(tmp_path, parts):
     folder = tmp_path / "one"
     folder.mkdir()
-    run(settings(tmp_path))
+    train(settings(tmp_path))
     with pytest.raises(TrainingError) as caught:
-        run(settings(tmp_path))
+        train(settings(tmp_path))
     assert str(caught.value) == (
         f"{folder}: got a finished run, expected a new or empty folder. "
         "Choose another name, or resume this run."
     )
     (folder / "result.json").unlink()
     with pytest.raises(TrainingError, match="got a run that did not finish, expected a new or empty folder"):
-        run(settings(tmp_path))
+        train(settings(tmp_path))
     (folder / "settings.yaml").unlink()
     with pytest.raises(
         TrainingError, match=r"got other files, expected a new or empty folder\. Choose another name\.$"
     ):
-        run(settings(tmp_path))
+        train(settings(tmp_path))
     with pytest.raises(
         TrainingError, match=r"got no settings.yaml, expected a run to resume\. Leave resume out"
     ):
-        run(settings(tmp_path), resume=True)
+        train(settings(tmp_path), resume=True)
 
 
 def test_resuming_with_other_settings_names_them_before_anything_is_loaded(tmp_path, parts, monkeypatch):
-    run(settings(tmp_path))
+    train(settings(tmp_path))
     (tmp_path / "one" / "result.json").unlink()
-    monkeypatch.setattr(run_module, "assemble", lambda *a: pytest.fail("loaded"))
+    monkeypatch.setattr(setup_module, "build_run", lambda *a: pytest.fail("loaded"))
     with pytest.raises(TrainingError) as caught:
-        run(settings(tmp_path, learning_rate=0.5, seed=3), resume=True)
+        train(settings(tmp_path, learning_rate=0.5, seed=3), resume=True)
     assert str(caught.value) == (
         f"{tmp_path / 'one'}: got other settings: training.learning_rate (0.01 there, 0.5 now), "
         "training.seed (0 there, 3 now), expected the settings that the run began with. "
@@ -341,15 +340,15 @@ def test_resuming_with_other_settings_names_them_before_anything_is_loaded(tmp_p
 
 
 def test_a_none_that_means_something_is_compared_too(tmp_path, parts):
-    run(settings(tmp_path))
+    train(settings(tmp_path))
     (tmp_path / "one" / "result.json").unlink()
     with pytest.raises(TrainingError, match=re.escape("training.clip_norm (1.0 there, None now)")):
-        run(settings(tmp_path, clip_norm=None), resume=True)
+        train(settings(tmp_path, clip_norm=None), resume=True)
 
 
 @pytest.mark.parametrize("now", [None, 96])
 def test_a_setting_that_came_after_the_run_had_its_default_then(tmp_path, parts, now):
-    run(settings(tmp_path))
+    train(settings(tmp_path))
     folder = tmp_path / "one"
     for name in ("settings.yaml", "asked.yaml"):
         stored = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
@@ -359,16 +358,16 @@ def test_a_setting_that_came_after_the_run_had_its_default_then(tmp_path, parts,
     asked = asked.model_copy(update={"backbone": asked.backbone.model_copy(update={"image_size": now})})
     if now:
         with pytest.raises(TrainingError, match=re.escape("backbone.image_size (None there, 96 now)")):
-            run(asked, resume=True)
+            train(asked, resume=True)
     else:
-        assert run(asked, resume=True).facts["steps"] == 12
+        assert train(asked, resume=True).facts["steps"] == 12
 
 
 @pytest.mark.parametrize("compiled", [{}, {"compile": False}])
 def test_a_run_begun_when_layers_could_be_compiled_resumes(tmp_path, parts, compiled):
     interrupt_after(parts, 9)
     with pytest.raises(KeyboardInterrupt):
-        run(settings(tmp_path))
+        train(settings(tmp_path))
     parts.hook = lambda: None
     folder = tmp_path / "one"
     for name in ("settings.yaml", "asked.yaml"):
@@ -377,30 +376,30 @@ def test_a_run_begun_when_layers_could_be_compiled_resumes(tmp_path, parts, comp
         stored["backbone"].update(compiled)
         (folder / name).write_text(yaml.safe_dump(stored), encoding="utf-8")
     assert load_run(folder / "asked.yaml") == settings(tmp_path)
-    assert run(settings(tmp_path), resume=True).facts["steps"] == 12
+    assert train(settings(tmp_path), resume=True).facts["steps"] == 12
     assert load_run(folder / "settings.yaml").name == "one"
 
 
 def test_a_moved_run_folder_resumes(tmp_path, parts):
     interrupt_after(parts, 9)
     with pytest.raises(KeyboardInterrupt):
-        run(settings(tmp_path))
+        train(settings(tmp_path))
     parts.hook = lambda: None
     (tmp_path / "one").rename(tmp_path / "two")
     moved = settings(tmp_path).model_copy(update={"name": "two"})
-    assert run(moved, resume=True).facts["steps"] == 12
+    assert train(moved, resume=True).facts["steps"] == 12
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_said(tmp_path, parts):
-    expected = run(settings(tmp_path).model_copy(update={"name": "whole"})).facts["best"]
+    expected = train(settings(tmp_path).model_copy(update={"name": "whole"})).facts["best"]
     interrupt_after(parts, 16)
     with pytest.raises(KeyboardInterrupt):
-        run(settings(tmp_path))
+        train(settings(tmp_path))
     parts.hook = lambda: None
     newest = sorted((tmp_path / "one" / "checkpoints").iterdir())[-1]
     (newest / "prompt.safetensors").write_bytes(b"")
     console = Console(record=True, width=400, file=io.StringIO())
-    assert run(settings(tmp_path), resume=True, console=console).facts["best"] == expected
+    assert train(settings(tmp_path), resume=True, console=console).facts["best"] == expected
     text = console.export_text()
     assert (
         f"passed over a damaged checkpoint: {newest}: prompt.safetensors does not match its checksum" in text
@@ -414,14 +413,14 @@ def test_a_full_disk_while_logging_or_finishing(tmp_path, parts, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         write(path, content)
 
-    write = disk.write_synced
-    monkeypatch.setattr(disk, "write_synced", full)
+    write = atomic.write_synced
+    monkeypatch.setattr(atomic, "write_synced", full)
     with pytest.raises(
         TrainingError,
         match=r"one: got a full disk, expected .*files\. Free some space "
         r"and resume \(the checkpoints are kept",
     ):
-        run(settings(tmp_path))
+        train(settings(tmp_path))
     monkeypatch.undo()
 
 
@@ -431,7 +430,7 @@ def test_a_metric_that_cannot_be_computed_is_no_reason_to_pick_by(tmp_path, part
         TrainingError,
         match=r"training\.select: got 'meteor', expected .*its scorer says: meteor needs a Java",
     ):
-        run(chosen)
+        train(chosen)
 
 
 @pytest.mark.parametrize(
@@ -448,19 +447,19 @@ def test_a_metric_that_cannot_be_computed_is_no_reason_to_pick_by(tmp_path, part
 def test_settings_that_need_a_development_set(tmp_path, parts, training, message):
     parts.splits = replace(SPLITS, dev=[])
     with pytest.raises(ConfigError, match=re.escape(message)):
-        run(settings(tmp_path, **training))
+        train(settings(tmp_path, **training))
 
 
 def test_no_training_pairs(tmp_path, parts):
     parts.splits = replace(SPLITS, train=[])
     with pytest.raises(ConfigError, match=r"data\.train: got no training pairs, expected at least one"):
-        run(settings(tmp_path))
+        train(settings(tmp_path))
 
 
 def test_plain_lines_where_the_output_is_no_terminal(tmp_path, parts, monkeypatch):
     monkeypatch.setattr("softprompt.training.progress.LINE_EVERY_S", 0.0)
     console = Console(record=True, width=40, force_terminal=False, file=io.StringIO())
-    run(settings(tmp_path), console=console)
+    train(settings(tmp_path), console=console)
     lines = console.export_text().splitlines()
     training = [line for line in lines if line.startswith("training ")]
     assert len(training) == 12
@@ -471,16 +470,16 @@ def test_plain_lines_where_the_output_is_no_terminal(tmp_path, parts, monkeypatc
 
 def test_a_bar_on_a_terminal(tmp_path, parts):
     with open(tmp_path / "screen", "w+", encoding="utf-8") as file:
-        run(settings(tmp_path), console=Console(file=file, force_terminal=True, width=100))
+        train(settings(tmp_path), console=Console(file=file, force_terminal=True, width=100))
         file.seek(0)
         screen = file.read()
     assert "training" in screen and "12/12" in screen and "tokens/s" in screen
 
 
-def test_assemble_reads_data_before_the_backbone(tmp_path, monkeypatch):
+def test_data_is_read_before_the_backbone(tmp_path, monkeypatch):
     monkeypatch.setenv("SOFTPROMPT_DATA", str(tmp_path))
     given = settings(tmp_path).model_copy(
         update={"backbone": settings(tmp_path).backbone.model_copy(update={"name": "none"})}
     )
     with pytest.raises(ConfigError, match=r"data\.train: got no path for e2e"):
-        assemble_module.assemble(given, Processes("cpu"))
+        setup_module.build_run(given, Processes("cpu"))

@@ -3,20 +3,19 @@
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from softprompt.config import MixtureSettings, parse_run
+from softprompt.config import MixtureSettings, TrainingSettings, parse_run
 from softprompt.errors import ConfigError
 from softprompt.prompts.loading import load_prompt
-from softprompt.training.assemble import load
-from softprompt.training.batches import idle_passes
-from softprompt.training.processes import Processes
-from softprompt.training.run import run
+from softprompt.training.batching import idle_passes, passes
+from softprompt.training.distributed import Processes
+from softprompt.training.run import train
+from softprompt.training.setup import load_frozen
 from support.launch import launch
 from support.reading import bert_model
 from support.tokenizer import byte_level, word_piece
@@ -30,7 +29,6 @@ torch.set_num_threads(1)
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.runtime.fsdp import n_kept
 from softprompt.config import parse_run
-from softprompt.training.run import run
 
 kept = []
 plain = Backbone.shard
@@ -42,7 +40,7 @@ Backbone.shard = shard
 given = parse_run(json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")))
 rank = int(os.environ["RANK"])
 with open(pathlib.Path(sys.argv[1]).with_suffix(f".{rank}.txt"), "w", encoding="utf-8") as said:
-    run(given, console=Console(file=said, width=200))
+    train(given, console=Console(file=said, width=200))
 pathlib.Path(sys.argv[1]).with_suffix(f".{rank}").write_text(json.dumps(kept))
 torch.distributed.destroy_process_group()
 """
@@ -102,7 +100,7 @@ def test_a_sharded_run_leaves_what_a_run_of_one_process_leaves(kind, tmp_path):
     # Steps of 5, and at the end of 1, over 2 processes; 5, 3 and 7 records: nothing comes out even.
     given = kind(tmp_path / "model")
     alone = parse_run(settings(tmp_path, given, "alone", False))
-    ours = run(alone)
+    ours = train(alone)
     recipe = tmp_path / "run.json"
     recipe.write_text(json.dumps(settings(tmp_path, given, "sharded", True)), encoding="utf-8")
     launch([sys.executable, "-c", WORKER, str(recipe)])
@@ -110,7 +108,7 @@ def test_a_sharded_run_leaves_what_a_run_of_one_process_leaves(kind, tmp_path):
 
     for rank in range(2):
         ((whole, kept),) = json.loads(recipe.with_suffix(f".{rank}").read_text("utf-8"))
-        backbone = load(alone.backbone, "cpu")
+        backbone = load_frozen(alone.backbone, "cpu")
         layers = [m for m in backbone.model.modules() if isinstance(m, torch.nn.ModuleList)]
         inside = sum(p.numel() for layer in layers for p in layer.parameters())
         told = f"layers shared out over 2 processes: this one keeps {kept:,} of {whole:,} numbers\n"
@@ -129,7 +127,7 @@ def test_a_sharded_run_leaves_what_a_run_of_one_process_leaves(kind, tmp_path):
     assert said[0] == said[1]
     assert sorted(p.name for p in sharded.iterdir()) == sorted(p.name for p in ours.folder.iterdir())
     # One process loads what two have trained with, whole.
-    backbone = load(parse_run(settings(tmp_path, given, "sharded", True)).backbone, "cpu")
+    backbone = load_frozen(parse_run(settings(tmp_path, given, "sharded", True)).backbone, "cpu")
     assert not backbone.sharded
     load_prompt(sharded / "prompt", backbone)
 
@@ -137,17 +135,17 @@ def test_a_sharded_run_leaves_what_a_run_of_one_process_leaves(kind, tmp_path):
 def test_one_process_is_refused(tmp_path):
     given = parse_run(settings(tmp_path, llama(tmp_path / "model"), "one", True))
     with pytest.raises(ConfigError) as caught:
-        run(given)
+        train(given)
     assert str(caught.value) == (
         "backbone.shard: got true in a single process, expected several processes to share the "
         "layers out to. Start the run with `accelerate launch -m softprompt.cli.app train ...`, "
         "or leave shard out."
     )
-    backbone = load(given.backbone, "cpu")
+    backbone = load_frozen(given.backbone, "cpu")
     backbone.sharded = True
     whole = parse_run(settings(tmp_path, llama(tmp_path / "model"), "two", False))
     with pytest.raises(ConfigError, match=r"backbone.shard: got false for a backbone that is shared out"):
-        run(whole, backbone=backbone)
+        train(whole, backbone=backbone)
 
 
 def test_a_trunk_cache_and_several_tasks_are_refused(tmp_path):
@@ -170,22 +168,18 @@ def test_a_trunk_cache_and_several_tasks_are_refused(tmp_path):
 
 
 def test_processes_with_fewer_passes_run_along(tmp_path):
-    setup = Setup(tmp_path, batch_size=7, max_tokens_per_pass=12)
-    loop: Any = setup.loop
+    given = TrainingSettings(steps=1, batch_size=7, max_tokens_per_pass=12)
+    lengths = [example.length for example in Setup(tmp_path).examples]
     batch = list(range(7))
     for sharded in (False, True):
-        setup.backbone.sharded = sharded
-        turns = []
-        for rank in range(3):
-            loop._processes = SimpleNamespace(rank=rank, count=3)
-            turns.append(loop._turns(batch))
+        turns = [passes(batch, lengths, given, rank, 3, together=sharded) for rank in range(3)]
         counted = [i for turn in turns for part, counts in turn if counts for i in part]
         assert sorted(counted) == batch
         assert (len({len(turn) for turn in turns}) == 1) is sharded
         idle = [part for turn in turns for part, counts in turn if not counts]
         assert bool(idle) is sharded
-        shortest = min(setup.examples[i].length for i in batch)
-        assert all(setup.examples[i].length == shortest for (i,) in idle)
+        shortest = min(lengths[i] for i in batch)
+        assert all(lengths[i] == shortest for (i,) in idle)
 
 
 @pytest.mark.parametrize(("n", "size", "count"), [(0, 2, 2), (1, 2, 3), (5, 2, 2), (7, 3, 4), (9, 1, 2)])

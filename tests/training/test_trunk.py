@@ -13,8 +13,7 @@ from softprompt.config import MixtureSettings, RunSettings, parse_run
 from softprompt.errors import ConfigError
 from softprompt.prompts.loading import load_prompt
 from softprompt.training import loop as loop_module
-from softprompt.training.mixture import run_mixture
-from softprompt.training.run import run
+from softprompt.training.run import train
 from support.folders import write_lines
 from support.prompts import close
 from support.questions import reader
@@ -65,9 +64,9 @@ def test_a_run_ends_as_without(tmp_path, store, method):
         "head": {"name": "head_only"},
         "adapter": {"name": "adapter", "width": 4, "layers": "last:1"},
     }[method]  # fmt: skip
-    plain = run(settings(tmp_path, "plain", chosen), backbone=backbone)
+    plain = train(settings(tmp_path, "plain", chosen), backbone=backbone)
     told = io.StringIO()
-    result = run(
+    result = train(
         settings(tmp_path, "cached", chosen, trunk_cache={"store": store, "limit": "1 MB"}),
         backbone=backbone, console=Console(file=told, width=200),
     )  # fmt: skip
@@ -97,14 +96,14 @@ def test_a_run_ends_as_without(tmp_path, store, method):
 def test_selection_by_a_metric_reads_the_development_set_from_the_cache(tmp_path):
     backbone = reader("bert")
     chosen = settings(tmp_path, select="accuracy", trunk_cache={"store": "memory"})
-    assert run(chosen, backbone=backbone).facts["trunk_cache"]["rows_computed"] == 6
+    assert train(chosen, backbone=backbone).facts["trunk_cache"]["rows_computed"] == 6
 
 
 def test_the_limit_is_said_once_and_counted(tmp_path):
     backbone = reader("bert")
     told = io.StringIO()
     chosen = settings(tmp_path, trunk_cache={"store": "memory", "limit": "1.5 kB"})
-    facts = run(chosen, backbone=backbone, console=Console(file=told, width=200)).facts["trunk_cache"]
+    facts = train(chosen, backbone=backbone, console=Console(file=told, width=200)).facts["trunk_cache"]
     assert told.getvalue().count("trunk cache: full") == 1
     assert 0 < facts["kept_rows"] < 6
     assert facts["kept_bytes"] <= 1500
@@ -115,8 +114,8 @@ def test_the_limit_is_said_once_and_counted(tmp_path):
 def test_a_folder_of_its_own_is_kept_and_serves_the_next_run(tmp_path):
     backbone = reader("bert")
     cache = {"store": "disk", "limit": "1 MB", "folder": str(tmp_path / "shared")}
-    one = run(settings(tmp_path, "one", trunk_cache=cache), backbone=backbone)
-    two = run(settings(tmp_path, "two", trunk_cache=cache), backbone=backbone)
+    one = train(settings(tmp_path, "one", trunk_cache=cache), backbone=backbone)
+    two = train(settings(tmp_path, "two", trunk_cache=cache), backbone=backbone)
     assert one.facts["trunk_cache"]["rows_computed"] == 6
     assert two.facts["trunk_cache"]["rows_computed"] == 0
     assert two.facts["trunk_cache"]["seconds_saved"] is None  # nothing was computed to compare with
@@ -128,7 +127,7 @@ def test_a_folder_of_its_own_is_kept_and_serves_the_next_run(tmp_path):
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path, monkeypatch, store):
     backbone = reader("bert")
     cache = {"store": store, "limit": "1 MB"}
-    whole = run(settings(tmp_path, "whole", trunk_cache=cache), backbone=backbone)
+    whole = train(settings(tmp_path, "whole", trunk_cache=cache), backbone=backbone)
     step = loop_module.Loop._step
 
     def interrupted(self: Any, *arguments: Any) -> None:
@@ -138,10 +137,10 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path, monkeypatch, store):
 
     monkeypatch.setattr(loop_module.Loop, "_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(settings(tmp_path, "cut", trunk_cache=cache), backbone=backbone)
+        train(settings(tmp_path, "cut", trunk_cache=cache), backbone=backbone)
     monkeypatch.undo()
     assert (tmp_path / "runs" / "cut" / "trunk").exists() == (store == "disk")
-    cut = run(settings(tmp_path, "cut", trunk_cache=cache), resume=True, backbone=backbone)
+    cut = train(settings(tmp_path, "cut", trunk_cache=cache), resume=True, backbone=backbone)
     assert cut.facts["trunk_cache"]["rows_computed"] == (0 if store == "disk" else 6)
     for key, tensor in tensors(whole.folder, backbone).items():
         # From the disk come the very states that the first sitting computed; memory computes them again.
@@ -159,9 +158,9 @@ def test_a_run_may_go_on_with_another_cache_or_none(tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop_module.Loop, "_step", stop)
     with pytest.raises(KeyboardInterrupt):
-        run(settings(tmp_path, trunk_cache={"store": "memory"}), backbone=backbone)
+        train(settings(tmp_path, trunk_cache={"store": "memory"}), backbone=backbone)
     monkeypatch.undo()
-    assert "trunk_cache" not in run(settings(tmp_path), resume=True, backbone=backbone).facts
+    assert "trunk_cache" not in train(settings(tmp_path), resume=True, backbone=backbone).facts
 
 
 @pytest.mark.parametrize("prompts", ["separate", "shared"])
@@ -187,8 +186,8 @@ def test_several_prompts_in_one_batch(tmp_path, prompts):
             }
         )  # fmt: skip
 
-    plain = run_mixture(mixture("plain"), backbone=backbone)
-    result = run_mixture(mixture("cached", trunk_cache={"store": "memory"}), backbone=backbone)
+    plain = train(mixture("plain"), backbone=backbone)
+    result = train(mixture("cached", trunk_cache={"store": "memory"}), backbone=backbone)
     for part in parts:
         ours, theirs = (tensors(r.folder / part, backbone) for r in (result, plain))
         for key, tensor in theirs.items():
@@ -219,7 +218,7 @@ def test_what_has_no_trunk_is_refused_before_anything_is_written(tmp_path, famil
     if method["name"] == "p_tuning_v2" and family == "t5":
         method = {**method, "sites": ["encoder"]}
     with pytest.raises(ConfigError, match=rf"training\.trunk_cache: got .*{reason}"):
-        run(settings(tmp_path, method=method, trunk_cache={"store": "memory"}), backbone=reader(family))
+        train(settings(tmp_path, method=method, trunk_cache={"store": "memory"}), backbone=reader(family))
     assert not (tmp_path / "runs" / "run").exists()
 
 
@@ -264,4 +263,4 @@ def test_a_folder_of_other_files_is_refused(tmp_path):
     (tmp_path / "mine" / "thesis.tex").write_text("", encoding="utf-8")
     cache = {"store": "disk", "folder": str(tmp_path / "mine")}
     with pytest.raises(ConfigError, match=r"training\.trunk_cache: .*mine.*thesis\.tex"):
-        run(settings(tmp_path, trunk_cache=cache), backbone=reader("bert"))
+        train(settings(tmp_path, trunk_cache=cache), backbone=reader("bert"))

@@ -40,7 +40,7 @@ def compare(
 
     from softprompt.errors import ConfigError
     from softprompt.experiments import parts as tables
-    from softprompt.training.disk import write_atomically, writing
+    from softprompt.training import write_atomically, writing
 
     if len(runs) < 2:
         raise ConfigError("compare", f"{len(runs)} runs", "at least 2 runs")

@@ -34,7 +34,7 @@ def demo(
     from rich.console import Console
 
     from softprompt.config import parse_run
-    from softprompt.training.run import run
+    from softprompt.training import train
 
     console = Console()
     raw = {**SETTINGS, "name": _free_name(output), "output": str(output)}
@@ -47,7 +47,7 @@ def demo(
     backbone = _backbone(settings, console)
     before = _before(settings, backbone, console)
     try:
-        result = run(settings, console=console, backbone=backbone, bare=before[1])
+        result = train(settings, console=console, backbone=backbone, bare=before[1])
     except KeyboardInterrupt:
         typer.echo(
             f"\ninterrupted; what there is lies in {settings.folder}; start again with: softprompt demo",
@@ -69,13 +69,12 @@ def _free_name(output: Path) -> str:
 def _backbone(settings: "RunSettings", console: "Console") -> "Backbone":
     """The backbone, fetched and loaded once for everything."""
     from softprompt.backbones.loading.bundled import NAMES, pull
-    from softprompt.training.assemble import load
-    from softprompt.training.processes import Processes
+    from softprompt.training import Processes, load_frozen
 
     name = settings.backbone.name
     if name in NAMES:
         pull(name, progress=lambda message: console.print(f"{name}: {message}", highlight=False))
-    return load(settings.backbone, Processes(settings.backbone.device).device)
+    return load_frozen(settings.backbone, Processes(settings.backbone.device).device)
 
 
 def _before(
@@ -84,9 +83,7 @@ def _before(
     """The untouched backbone's outputs on the test records, and their BLEU."""
     from softprompt.data import load
     from softprompt.tasks.registry import build_task
-    from softprompt.training.evaluation import generate_and_score
-    from softprompt.training.processes import Processes
-    from softprompt.training.progress import RunProgress
+    from softprompt.training import Processes, RunProgress, generate_and_score
 
     records = load(settings.data).test
     processes = Processes(settings.backbone.device)
@@ -106,7 +103,7 @@ def _report(
 ) -> None:
     from softprompt.cli.tables import share, size
     from softprompt.store.files import TENSORS, read
-    from softprompt.training.json_lines import objects, read_lines
+    from softprompt.training import objects, read_lines
 
     records, outputs, bleu_before = before
     after = [line["output"] for line in objects(read_lines(folder / "outputs.jsonl"))]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from softprompt.data.records import AnyRecord
     from softprompt.prompts.prompt import Prompt
     from softprompt.tasks.task import Task
-    from softprompt.training.processes import Processes
+    from softprompt.training import Processes
 
 EXAMPLES = (
     ("Example, after training that recipe", "softprompt evaluate runs/e2e-lowdata-prefix"),
@@ -64,9 +64,7 @@ def evaluate(
     from softprompt.cli.places import locate
     from softprompt.cli.tables import print_scores
     from softprompt.errors import ConfigError
-    from softprompt.training.evaluation import generate_and_score
-    from softprompt.training.processes import Processes
-    from softprompt.training.progress import RunProgress
+    from softprompt.training import Processes, RunProgress, generate_and_score
 
     if no_prompt and demonstrations is not None:
         raise ConfigError(
@@ -210,12 +208,14 @@ def _frozen(
     from softprompt.data import FORMATS
     from softprompt.store.files import read_card
     from softprompt.tasks.registry import build_task, labels_of
-    from softprompt.training.assemble import load, with_template
+    from softprompt.training import load_frozen, with_template
 
     # The labels, and their order, are those of the head; others in the settings are refused below.
     head = None if prompt is None else read_card(prompt).head
     # What several processes have trained with, one can ask too, if it has room for the whole.
-    backbone = load(settings.backbone, processes.device, settings.backbone.shard and processes.count > 1)
+    backbone = load_frozen(
+        settings.backbone, processes.device, settings.backbone.shard and processes.count > 1
+    )
     form = FORMATS[settings.data.format]
     if settings.task.name in BLANKS:
         labels = labels_of(settings.task, form.labels, train or records)
@@ -275,9 +275,7 @@ def _write(
     outputs: list[Any],
     artefacts: Mapping[str, str | bytes],
 ) -> None:
-    from softprompt.training.disk import write_atomically, writing
-    from softprompt.training.facts import versions
-    from softprompt.training.outputs import output_line
+    from softprompt.training import output_line, versions, write_atomically, writing
 
     lines = [
         json.dumps({**output_line(record, output), "tags": dict(record.tags)}, ensure_ascii=False)

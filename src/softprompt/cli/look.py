@@ -45,9 +45,7 @@ def look(
     from softprompt.experiments import look_plots, looking
     from softprompt.prompts.loading import load_prompt
     from softprompt.tasks.registry import build_task
-    from softprompt.training.assemble import load
-    from softprompt.training.disk import write_atomically, writing
-    from softprompt.training.facts import versions
+    from softprompt.training import load_frozen, versions, write_atomically, writing
 
     found = [places.locate(run, None, overrides or [], needs_prompt=True) for run in runs]
     folder = _folder(found, output)
@@ -60,7 +58,7 @@ def look(
         raise ConfigError(
             "--per-class", f"{len(chosen)} pictures", f"more than {looking.NEIGHBOURS}", "raise it"
         )
-    backbone = load(settings.backbone, settings.backbone.device)
+    backbone = load_frozen(settings.backbone, settings.backbone.device)
     names = ["no prompt", *(place.settings.name for place in found)]
     prompts = [load_prompt(str(place.prompt), backbone).to(backbone.device) for place in found]
     task: Any = build_task(backbone, settings.task, settings.decoding, _labels(prompts[0]))

@@ -133,7 +133,7 @@ def _check_prompt(run: Path) -> None:
 def load(folder: Path, settings: RunSettings) -> "tuple[Backbone, Prompt]":
     """A stored prompt on its backbone, as the settings say."""
     from softprompt.prompts.loading import load_prompt
-    from softprompt.training import assemble
+    from softprompt.training import load_frozen
 
-    frozen = assemble.load(settings.backbone, settings.backbone.device)
+    frozen = load_frozen(settings.backbone, settings.backbone.device)
     return frozen, load_prompt(folder, frozen).to(frozen.device)

@@ -23,8 +23,8 @@ def rescore(
     """
     from rich.console import Console
 
-    from softprompt.training.rescoring import rescore as add
-    from softprompt.training.rescoring import runs_in
+    from softprompt.training import rescore as add
+    from softprompt.training import runs_in
 
     console = Console()
     for run in [run for folder in folders for run in runs_in(folder)]:

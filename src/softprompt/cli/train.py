@@ -32,9 +32,8 @@ def train(
 
     from softprompt.cli.tables import print_parts, print_scores
     from softprompt.config import MixtureSettings, load_recipe
-    from softprompt.training.mixture import run_mixture
-    from softprompt.training.processes import Processes
-    from softprompt.training.run import run
+    from softprompt.training import Processes
+    from softprompt.training import train as train_prompt
 
     console = Console()
     settings = load_recipe(recipe, overrides or [])
@@ -43,20 +42,16 @@ def train(
     # Of several processes one talks.
     console.quiet = not Processes(settings.backbone.device).is_main
     try:
-        if isinstance(settings, MixtureSettings):
-            together = run_mixture(settings, resume=resume, console=console)
-            folder = together.folder
-            metrics = {name: settings.part(name).metrics for name in together.parts}
-            print_parts(console, f"{settings.name}: test", together.parts, metrics)
-        else:
-            result = run(settings, resume=resume, console=console)
-            folder = result.folder
-            if result.scores:
-                print_scores(console, f"{settings.name}: test", result.scores, settings.metrics)
+        result = train_prompt(settings, resume=resume, console=console)
     except KeyboardInterrupt:
         _say_how_to_go_on(settings.folder, recipe, overrides or [], output)
         raise typer.Exit(130) from None
-    console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
+    if isinstance(settings, MixtureSettings):
+        metrics = {name: settings.part(name).metrics for name in result.parts}
+        print_parts(console, f"{settings.name}: test", result.parts, metrics)
+    elif result.scores:
+        print_scores(console, f"{settings.name}: test", result.scores, settings.metrics)
+    console.print(f"run folder: {result.folder}", highlight=False, soft_wrap=True)
 
 
 def _say_how_to_go_on(folder: Path, recipe: Path, overrides: list[str], output: Path | None) -> None:

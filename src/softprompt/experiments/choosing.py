@@ -7,8 +7,7 @@ from typing import Literal
 
 from softprompt.errors import TrainingError
 from softprompt.experiments.cells import Cell, Grid, Run
-from softprompt.training.evaluation import better
-from softprompt.training.folder import RunFolder
+from softprompt.training import RunFolder, better
 
 
 def fold_score(run: Run, score: Literal["last", "best"]) -> float | None:

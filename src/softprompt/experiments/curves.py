@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from softprompt.experiments.results import RunResult
-from softprompt.training.folder import RunFolder
+from softprompt.training import RunFolder
 
 
 @dataclass(frozen=True)

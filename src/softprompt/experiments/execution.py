@@ -11,9 +11,7 @@ from softprompt.config import RunSettings
 from softprompt.config.settings import BackboneSettings
 from softprompt.errors import SoftpromptError
 from softprompt.experiments.cells import Run
-from softprompt.training.folder import RunFolder
-from softprompt.training.locks import locked
-from softprompt.training.run import run
+from softprompt.training import RunFolder, locked, train
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
@@ -81,7 +79,7 @@ class Executor:
             with locked(settings.folder, "lock", wait=True):
                 resume = RunFolder(settings.folder).settings.is_file()
                 backbone = self._loaded(settings.backbone)
-                run(settings, resume=resume, console=console, backbone=backbone)
+                train(settings, resume=resume, console=console, backbone=backbone)
             outcome = Outcome()
         except SoftpromptError as error:
             outcome = Outcome(str(error))
@@ -93,12 +91,11 @@ class Executor:
         return outcome
 
     def _loaded(self, settings: BackboneSettings) -> "Backbone":
-        from softprompt.training.assemble import load
-        from softprompt.training.processes import Processes
+        from softprompt.training import Processes, load_frozen
 
         if self._backbone is None or self._settings != settings:
             self._drop()  # first, so that two are never held at once
-            self._backbone = load(settings, Processes(settings.device).device)
+            self._backbone = load_frozen(settings, Processes(settings.device).device)
             self._settings = settings
         return self._backbone
 

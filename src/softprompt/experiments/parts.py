@@ -10,7 +10,7 @@ from typing import Any
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.experiments.statistics import paired_t, wilcoxon
 from softprompt.metrics import METRICS, higher_is_better, label_of
-from softprompt.training.folder import RunFolder
+from softprompt.training import RunFolder
 
 Table = list[list[str]]
 

@@ -12,8 +12,7 @@ from softprompt.experiments.cells import Grid, Run
 from softprompt.experiments.choosing import chosen
 from softprompt.experiments.execution import Outcome
 from softprompt.experiments.folders import failure_of
-from softprompt.training.folder import RunFolder
-from softprompt.training.progress import clock
+from softprompt.training import RunFolder, clock
 
 
 class StudyProgress:

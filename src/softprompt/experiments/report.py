@@ -12,8 +12,7 @@ from softprompt.experiments.plot import draw_study
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
 from softprompt.experiments.statistics import ALPHA
 from softprompt.experiments.table import write_table
-from softprompt.training.disk import write_atomically, writing
-from softprompt.training.progress import clock
+from softprompt.training import clock, write_atomically, writing
 
 Table = list[list[str]]
 

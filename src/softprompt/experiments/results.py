@@ -12,7 +12,7 @@ from softprompt.experiments.choosing import chosen, fold_score
 from softprompt.experiments.folders import check_folders, read_failure
 from softprompt.experiments.measures import higher_is_better, scores_of
 from softprompt.experiments.numbers import cut
-from softprompt.training.folder import RunFolder
+from softprompt.training import RunFolder
 
 State = Literal["done", "failed", "unfinished", "not run"]
 

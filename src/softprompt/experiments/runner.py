@@ -17,9 +17,7 @@ from softprompt.experiments.folders import check_folders, failure_of, write_fail
 from softprompt.experiments.pool import Pool
 from softprompt.experiments.progress import StudyProgress
 from softprompt.experiments.results import failed_runs
-from softprompt.training.folder import RunFolder
-from softprompt.training.locks import locked
-from softprompt.training.processes import Processes
+from softprompt.training import Processes, RunFolder, locked
 
 EngineName = Literal["local", "ray"]
 

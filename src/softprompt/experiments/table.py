@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
-from softprompt.training.disk import write_atomically, writing
-from softprompt.training.folder import flat
+from softprompt.training import flat, write_atomically, writing
 
 _ALWAYS = ("row", "column", "folder", "state", "metric", "value")
 """Columns also of a study whose cells have chosen nothing yet, and so have no runs."""

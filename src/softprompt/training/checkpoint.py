@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,35 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from softprompt.errors import TrainingError, system_says
-from softprompt.training.disk import sync_folder, write_synced, writing
+from softprompt.training.atomic import sync_folder, write_synced, writing
 
 _FORMAT = 1
 _CARD = "checkpoint.json"
 # The newest, and the one before in case the newest is damaged.
 _KEEP = 2
+
+
+@dataclass
+class State:
+    """How far a run is, as plain JSON values.
+
+    Args:
+        step: optimizer steps done.
+        evaluated: step of the last evaluation; -1 before the first.
+        best_step: step of the best evaluation; -1 before the first.
+        best_value: the selected metric there.
+        misses: evaluations since the best.
+        seconds: time spent in training steps, over all sittings.
+        parts: step and value of each part's best, where parts are judged one by one.
+    """
+
+    step: int = 0
+    evaluated: int = -1
+    best_step: int = -1
+    best_value: float | None = None
+    misses: int = 0
+    seconds: float = 0.0
+    parts: dict[str, tuple[int, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,6 +129,14 @@ class Checkpoints:
     def _kept(self) -> str:
         folders = self._folders()
         return f"the last good checkpoint is {folders[-1]}" if folders else "there is no checkpoint yet"
+
+
+def fingerprint(examples: Iterable[Any]) -> str:
+    """By which a checkpoint knows the training examples again that it was made from."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(repr(example).encode("utf-8"))
+    return digest.hexdigest()
 
 
 class _DamagedError(Exception):

@@ -12,8 +12,8 @@ from softprompt.data.records import AnyRecord
 from softprompt.errors import TrainingError
 from softprompt.metrics import higher_is_better
 from softprompt.tasks.task import AnyExample, ScoreRow, Task
-from softprompt.training.batches import idle_passes, share
-from softprompt.training.processes import Processes
+from softprompt.training.batching import idle_passes, rank_slice
+from softprompt.training.distributed import Processes
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
@@ -21,10 +21,17 @@ if TYPE_CHECKING:
 
 
 def better(name: str, value: float, than: float | None) -> bool:
-    """Whether a value of this metric improves on the best so far (None: nothing yet)."""
+    """Whether a value of this metric improves on the best so far (None: nothing yet).
+
+    Args:
+        name: `loss`, a metric, or `metric`: several tasks' own, turned so that more is better.
+        value: the new one.
+        than: the best before.
+    """
     if than is None:
         return True
-    return value > than if higher_is_better(name) else value < than
+    more = name == "metric" or higher_is_better(name)
+    return value > than if more else value < than
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ def mean_loss(
     """
     total, n_targets = 0.0, 0
     mine = sorted(
-        share(range(len(examples)), processes.rank, processes.count), key=lambda i: examples[i].length
+        rank_slice(range(len(examples)), processes.rank, processes.count), key=lambda i: examples[i].length
     )
     with torch.no_grad(), evaluating(prompt), backbone.prompted(prompt):
         for start in range(0, len(mine), batch_size):
@@ -85,7 +92,7 @@ def generate_and_score(
         prompt: None measures the bare backbone.
         progress: called after every batch with the number of records in it (this process's).
     """
-    mine = [records[i] for i in share(range(len(records)), processes.rank, processes.count)]
+    mine = [records[i] for i in rank_slice(range(len(records)), processes.rank, processes.count)]
     n_mine, outputs = len(mine), []
     if backbone.sharded:  # as many as the others, so that all run the same passes
         mine += records[: idle_passes(len(records), 1, processes.rank, processes.count)]

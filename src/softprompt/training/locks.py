@@ -13,13 +13,45 @@ from typing import Any
 from filelock import FileLock, SoftFileLock, Timeout
 
 from softprompt.errors import Problem, TrainingError
-from softprompt.training.disk import writing
+from softprompt.training.atomic import writing
+from softprompt.training.distributed import Processes
+from softprompt.training.run_folder import RunFolder
 
 FOLDER = ".locks"
 """Beside the folders that are locked, so that these can be copied, moved and deleted as they are."""
 
 _UNKNOWN = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 """What a file system answers that has no locks."""
+
+
+@contextmanager
+def acquire(
+    settings: Any, resume: bool, processes: Processes
+) -> Iterator[tuple[RunFolder, dict[str, Any] | None]]:
+    """The folder of a run, which nobody else may write to until the context is left.
+
+    Args:
+        settings: of the run, with its `folder`.
+        resume: whether to go on with what is there.
+        processes: the main one looks, and owns the folder; the others wait for it.
+
+    Yields:
+        The folder, and the result of a run to resume that had already ended (which needs no owner).
+
+    Raises:
+        TrainingError: as `RunFolder.check`, or another run works in the folder.
+    """
+    folder = RunFolder(settings.folder)
+    with ExitStack() as held:
+        if processes.is_main:
+            if resume or folder.result.exists():
+                folder.check(settings, resume)
+            if not (resume and folder.result.exists()):
+                held.enter_context(owned(folder.path))
+                # Once more: until now another run may have been at work.
+                folder.check(settings, resume)
+        processes.wait()
+        yield folder, folder.finished() if resume else None
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from softprompt.data.records import Record
 from softprompt.errors import ConfigError, DataError, TrainingError
 from softprompt.tasks.generation import score_texts
 from softprompt.tasks.task import ScoreRow
-from softprompt.training.disk import write_atomically
-from softprompt.training.facts import versions
-from softprompt.training.folder import RunFolder
+from softprompt.training.atomic import write_atomically
 from softprompt.training.json_lines import damaged, objects, read_lines
+from softprompt.training.provenance import versions
+from softprompt.training.run_folder import RunFolder
 
 
 def runs_in(folder: Path) -> list[Path]:

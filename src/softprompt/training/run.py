@@ -1,4 +1,4 @@
-"""One run from its settings to a folder with a trained prompt."""
+"""One run, of one task or of several, from its settings to a folder with a trained prompt for each."""
 
 import json
 import time
@@ -10,28 +10,26 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from softprompt.backbones.runtime import n_kept
-from softprompt.config import RunSettings
-from softprompt.data.records import AnyRecord, pairs
+from softprompt.config import MixtureSettings, RunSettings
 from softprompt.tasks.task import ScoreRow
-from softprompt.training.assemble import Assembly, assemble, resolve
-from softprompt.training.disk import write_atomically, writing
-from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
-from softprompt.training.facts import hardware, versions
-from softprompt.training.folder import RunFolder, claim, flat
+from softprompt.training.atomic import write_atomically, writing
+from softprompt.training.distributed import Processes
+from softprompt.training.locks import acquire
 from softprompt.training.loop import Loop
 from softprompt.training.memory import returned_after
-from softprompt.training.outputs import write_outputs
+from softprompt.training.multitask import joined, objective_of, turned
 from softprompt.training.plots import draw_curves
-from softprompt.training.processes import Processes
 from softprompt.training.progress import RunProgress, clock
+from softprompt.training.provenance import hardware, versions
+from softprompt.training.resolved import resolve, resolve_parts
+from softprompt.training.run_folder import RunFolder, as_yaml, flat
+from softprompt.training.setup import RunComponents, build_parts
+from softprompt.training.task_run import KEPT, TaskRun
 from softprompt.training.trackers import Trackers, check_trackers
 from softprompt.training.trunk import RunTrunk
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
-    from softprompt.prompts.prompt import Prompt
-
-_N_SAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,8 @@ class RunResult:
     """A finished run.
 
     Args:
-        folder: where everything lies; the prompt is in `folder / "prompt"`.
+        folder: where everything lies: the prompt of a single task is in `folder / "prompt"`, that of each of
+            several in `folder / part / "prompt"`.
         facts: what `result.json` says.
     """
 
@@ -48,114 +47,114 @@ class RunResult:
 
     @property
     def scores(self) -> Sequence[ScoreRow]:
-        """One row per group of test records; empty without a test set."""
-        return self.facts["scores"]
+        """One row per group of test records; empty without a test set, and for several tasks."""
+        return self.facts.get("scores", [])
+
+    @property
+    def parts(self) -> Mapping[str, Mapping[str, Any]]:
+        """For each of several tasks what its own `result.json` says; empty for a single one."""
+        return self.facts.get("parts", {})
 
 
 @returned_after
-def run(
-    settings: RunSettings,
+def train(
+    settings: RunSettings | MixtureSettings,
     resume: bool = False,
     console: Console | None = None,
     backbone: "Backbone | None" = None,
     bare: Sequence[Any] | None = None,
 ) -> RunResult:
-    """Train a prompt as the settings say and leave a run folder.
+    """Train a prompt, or one for each of several tasks, as the settings say, and leave a run folder.
 
     Args:
+        settings: of the run.
         resume: go on from the last checkpoint in the run's folder; a run that had already ended
             gives its result again.
         console: where progress is shown; None is silent.
         backbone: one already loaded as the settings say, to share among runs; None loads it.
-        bare: what the backbone without a prompt writes for every test record, where that is known already;
-            None asks it for the samples.
+        bare: what the backbone without a prompt writes for every test record of a single task, where that is
+            known already; None asks it for the samples.
 
     Raises:
         TrainingError: the folder holds something else, the loss is no number, or the disk is full.
-        SoftpromptError: whatever is wrong with settings, data or backbone.
+        SoftpromptError: whatever is wrong with settings, data or backbone; with the name of the part where
+            it is about one of several.
         KeyboardInterrupt: on Ctrl-C or SIGTERM; while training, after a checkpoint.
     """
     started = time.perf_counter()
     check_trackers(settings.training.trackers)
     processes = Processes(settings.backbone.device)
-    with claim(settings, resume, processes) as (folder, ended):
+    with acquire(settings, resume, processes) as (folder, ended):
         if ended is not None:
             return RunResult(folder.path, ended)
         with RunProgress(console if processes.is_main else None) as progress:
             if backbone is None:
                 progress.say(f"loading {settings.backbone.name}")
-            parts = assemble(settings, processes, backbone)
-            if parts.backbone.sharded:
-                kept, whole = n_kept(parts.backbone.model), parts.backbone.spec.n_parameters
-                progress.say(
-                    f"layers shared out over {processes.count} processes: "
-                    f"this one keeps {kept:,} of {whole:,} numbers"
-                )
-            running = _Run(settings, parts, folder, processes, progress, bare)
+            parts = build_parts(settings, processes, backbone)
+            running = _Run(settings, parts, folder, processes, progress)
             with running.trackers:
-                facts = running.go(resume, started)
-        return RunResult(folder.path, facts)
+                return RunResult(folder.path, running.go(resume, bare, started))
 
 
 class _Run:
-    """The parts of a run while it lasts."""
+    """A run while it lasts."""
 
     def __init__(
         self,
-        asked: RunSettings,
-        parts: Assembly,
+        asked: RunSettings | MixtureSettings,
+        parts: Mapping[str, RunComponents],
         folder: RunFolder,
         processes: Processes,
         progress: RunProgress,
-        bare: Sequence[Any] | None,
     ) -> None:
-        self._asked, self._bare = asked, bare
-        self._parts, self._folder, self._processes, self._progress = parts, folder, processes, progress
+        self._asked, self._parts, self._folder = asked, parts, folder
+        self._processes, self._progress = processes, progress
+        self._backbone = next(iter(parts.values())).backbone
         names = asked.training.trackers if processes.is_main else []
         self.trackers = Trackers(names, asked.name, folder.path)
-        self._examples: list[Any] = [parts.task.encode(record) for record in parts.splits.train]
-        self._dev_examples: list[Any] = [parts.task.encode(r) for r in pairs(parts.splits.dev)]
+        self._tasks = {name: TaskRun(name, part, processes, progress) for name, part in parts.items()}
+        self._objective = objective_of(asked, self._tasks)
         self._loop = Loop(
-            parts.backbone,
-            parts.task,
-            parts.prompt,
-            self._examples,
-            parts.settings.training,
+            self._objective,
+            asked.training,
             folder.checkpoints,
             processes,
-            evaluate=self._evaluate if parts.splits.dev else None,
+            evaluate=self._evaluate if all(task.dev_examples for task in self._tasks.values()) else None,
             log=self._log if processes.is_main else lambda line: None,
             progress=progress,
         )
-        self._settings = resolve(parts, self._loop.steps_per_epoch)
-        self._trunk = RunTrunk(
-            parts.settings.training, parts.backbone, [parts.prompt], folder.trunk, progress
-        )
-        if parts.draw_losses:
-            low, high = min(parts.draw_losses), max(parts.draw_losses)
-            n = len(parts.draw_losses)
-            progress.say(f"examples drawn {n} times: begins from a loss of {low:.3f} ({high:.3f} at worst)")
-        if parts.left_out:
-            counts = ", ".join(f"{n} of {name}" for name, n in parts.left_out.items())
-            progress.say(f"left out, because their answer is outside the vocabulary: {counts}")
+        prompts = [part.prompt for part in parts.values()]
+        self._trunk = RunTrunk(asked.training, self._backbone, prompts, folder.trunk, progress)
+        if self._backbone.sharded:
+            kept, whole = n_kept(self._backbone.model), self._backbone.spec.n_parameters
+            progress.say(
+                f"layers shared out over {processes.count} processes: "
+                f"this one keeps {kept:,} of {whole:,} numbers"
+            )
+        for task in self._tasks.values():
+            task.tell()
 
-    def go(self, resume: bool, started: float) -> dict[str, Any]:
+    def go(self, resume: bool, bare: Sequence[Any] | None, started: float) -> dict[str, Any]:
         """Train, test, and write the folder; returns what `result.json` says."""
         self._begin(resume)
         with self._trunk:
             state = self._loop.run()
         self._progress.say(f"trained {state.step} steps in {clock(state.seconds)}")
-        tested = self._test()
-        samples = self._samples(tested)
-        facts = self._facts(tested, time.perf_counter() - started)
+        parts = {name: self._finish(task, bare) for name, task in self._tasks.items()}
+        facts = self._facts(parts, time.perf_counter() - started)
         if self._processes.is_main:
-            self.trackers.scores(facts["scores"], state.step)
-            self._write(facts, tested, samples)
+            for name, of_part in parts.items():
+                self.trackers.scores(of_part["scores"], state.step, name)
+            with writing(self._folder.path, KEPT):
+                draw_curves(list(self._folder.lines()), self._folder.path, self._asked.training.select)
+                self._folder.checkpoints.prune(1)
+                # Last, because it is what says that the run has ended.
+                write_atomically(self._folder.result, _as_json(facts))
         self._processes.wait()
         return facts
 
     def _begin(self, resume: bool) -> None:
-        settings, folder = self._settings, self._folder
+        folder, settings = self._folder, self._resolved()
         checkpoint = folder.checkpoints.newest() if resume else None
         if self._processes.is_main:
             folder.begin(self._asked, settings, resume)
@@ -168,142 +167,78 @@ class _Run:
             return
         folder.rewind(self._loop.state.step, self._loop.state.evaluated)
         if not any(line["kind"] == "start" for line in folder.lines()):
-            line = {"kind": "start", "step": 0, "steps": self._loop.n_steps, **self._counts()}
-            if self._parts.draw_losses:
-                line["draw_losses"] = list(self._parts.draw_losses)
+            line = {"kind": "start", "step": 0, "steps": self._loop.n_steps}
+            if task := self._tasks.get(""):
+                line |= task.counts()
+                line |= {"draw_losses": list(task.parts.draw_losses)} if task.parts.draw_losses else {}
             folder.append(line)
         self.trackers.begin(flat(settings), self._loop.state.step)
+
+    def _resolved(self) -> RunSettings | MixtureSettings:
+        return resolve_parts(self._asked, self._parts, self._objective.steps_per_epoch)
 
     def _log(self, line: Mapping[str, Any]) -> None:
         self._folder.append(line)
         self.trackers.line(line)
 
-    def _evaluate(self, prompt: "Prompt", check: Callable[[], None]) -> dict[str, float]:
-        parts, settings = self._parts, self._settings.training
-        values = {
-            "loss": mean_loss(
-                parts.backbone,
-                parts.task,
-                prompt,
-                self._dev_examples,
-                settings.batch_size,
-                self._processes,
-                check,
-            )
-        }
-        if settings.select != "loss":
-            scored = self._generate("development", prompt, parts.splits.dev, [settings.select], check)
-            values[settings.select] = overall(scored.rows, settings.select)
-        return values
+    def _evaluate(self, check: Callable[[], None]) -> dict[str, float]:
+        measured = {name: task.develop(check) for name, task in self._tasks.items()}
+        return measured[""] if "" in measured else joined(measured)
 
-    def _generate(
-        self,
-        what: str,
-        prompt: "Prompt | None",
-        records: Sequence[AnyRecord],
-        metrics: Sequence[str],
-        check: Callable[[], None] = lambda: None,
-    ) -> Scored:
-        n_mine = len(range(self._processes.rank, len(records), self._processes.count))
-        with self._progress.counter(f"generating ({what})", n_mine) as counter:
+    def _finish(self, task: TaskRun, bare: Sequence[Any] | None) -> dict[str, Any]:
+        """Test one task and write what it leaves; returns what a result says of it."""
+        tested, asked, name, shared_with = task.test(), self._asked, task.name, None
+        facts = {"best": self._best(task), **task.facts(tested)}
+        if isinstance(asked, MixtureSettings):
+            others = {key: part.splits.fingerprint for key, part in self._parts.items() if key != name}
+            shared_with = others if asked.prompts == "shared" else None
+            together = {"name": name, "trained_with": list(others), "prompts": asked.prompts}
+            facts = {**together, "steps": self._loop.state.step, **facts}
+        samples = "" if name else task.samples(tested, bare)
+        if self._processes.is_main:
+            folder = RunFolder(self._folder.path / name)
+            settings = resolve(task.parts, self._objective.steps_per_epoch)
+            task.save(folder, settings, tested, shared_with)
+            with writing(folder.path, KEPT):
+                if name:
+                    write_atomically(folder.settings, as_yaml(settings))
+                    write_atomically(folder.result, _as_json(facts))
+                else:
+                    write_atomically(folder.samples, samples)
+        return facts
 
-            def progress(n: int) -> None:
-                check()
-                counter.add(n)
-
-            return generate_and_score(
-                self._parts.backbone,
-                self._parts.task,
-                prompt,
-                records,
-                metrics,
-                self._processes,
-                self._settings.training.seed,
-                progress,
-            )
-
-    def _test(self) -> Scored | None:
-        if not self._parts.splits.test:
-            return None
-        return self._generate("test", self._parts.prompt, self._parts.splits.test, self._settings.metrics)
-
-    def _samples(self, tested: Scored | None) -> str:
-        """A few records with what the bare backbone and the prompt write for them."""
-        splits = self._parts.splits
-        records = splits.test or splits.dev or splits.train
-        chosen = range(0, len(records), max(1, len(records) // _N_SAMPLES))[:_N_SAMPLES]
-        some = [records[i] for i in chosen]
-        bare = self._parts.task.answers_bare
-        if not bare:
-            before = [None] * len(some)
-        elif self._bare is not None and splits.test:
-            before = [self._bare[i] for i in chosen]
+    def _best(self, task: TaskRun) -> dict[str, Any]:
+        """When a task's prompt was as it is stored, and what spoke for it."""
+        state, select = self._loop.state, self._asked.training.select
+        if task.name in state.parts:
+            step, value = state.parts[task.name]
+            metric = task.parts.settings.training.select
+            value = value if select == "loss" else turned(metric, value)
         else:
-            before = self._generate("bare backbone", None, some, []).outputs
-        if tested is not None:
-            after = [tested.outputs[i] for i in chosen]
+            metric = select if len(self._tasks) == 1 else f"mean {select} of the parts"
+            step = state.best_step if state.best_step >= 0 else state.step
+            value = state.best_value
+        return {"metric": metric, "step": step, "value": value}
+
+    def _facts(self, parts: Mapping[str, Mapping[str, Any]], total_s: float) -> dict[str, Any]:
+        """What the result of the whole run says, given what it says of each task."""
+        state = self._loop.state
+        if isinstance(self._asked, MixtureSettings):
+            n_trained = sum(p.numel() for p in self._objective.parameters.values())
+            own = {"prompts": self._asked.prompts, "trained_parameters": n_trained, "parts": parts}
         else:
-            after = self._generate("samples", self._parts.prompt, some, []).outputs
-        return "\n".join(
-            f"[{record.id}]\nsource:    {record.source}\nreference: {' / '.join(record.targets[:1])}\n"
-            + (f"before:    {old}\n" if bare else "")
-            + f"after:     {new}\n"
-            for record, old, new in zip(some, before, after, strict=True)
-        )
-
-    def _counts(self) -> dict[str, int]:
-        splits, prompt = self._parts.splits, self._parts.prompt
+            own = parts[""]
         return {
-            "train_pairs": len(splits.train),
-            "dev_records": len(splits.dev),
-            "test_records": len(splits.test),
-            "train_tokens": sum(example.length for example in self._examples),
-            "cut_texts": self._parts.task.n_cut,
-            "left_out_records": sum(self._parts.left_out.values()),
-            "trained_parameters": prompt.n_trained_parameters,
-            "stored_parameters": prompt.n_stored_parameters,
-        }
-
-    def _facts(self, tested: Scored | None, total_s: float) -> dict[str, Any]:
-        state, backbone = self._loop.state, self._parts.backbone
-        return {
-            "name": self._settings.name,
+            "name": self._asked.name,
             "steps": state.step,
             "stopped_early": state.step < self._loop.n_steps,
-            "best": {
-                "metric": self._settings.training.select,
-                "step": state.best_step if state.best_step >= 0 else state.step,
-                "value": state.best_value,
-            },
-            "scores": tested.rows if tested is not None else [],
-            "counts": self._counts(),
+            **own,
             "seconds": {"training": round(state.seconds, 2), "last_sitting": round(total_s, 2)},
             **self._trunk.facts,
-            "backbone": backbone.card.model_dump(),
-            "data_fingerprint": self._parts.splits.fingerprint,
             "versions": versions(),
-            "hardware": hardware(backbone.device, self._processes.count),
+            "hardware": hardware(self._backbone.device, self._processes.count),
         }
 
-    def _write(self, facts: dict[str, Any], tested: Scored | None, samples: str) -> None:
-        folder, parts = self._folder, self._parts
-        baked = parts.prompt.bake().describe(
-            task={**self._settings.task.model_dump(mode="json")},
-            training=self._settings.model_dump(mode="json", exclude={"output"}),
-            data={"format": self._settings.data.format, "fingerprint": parts.splits.fingerprint},
-            metrics=metric_values(facts["scores"]),
-        )
-        baked.save(folder.prompt)
-        with writing(folder.path, "the checkpoints are kept"):
-            draw_curves(list(folder.lines()), folder.path, self._settings.training.select)
-            write_atomically(folder.samples, samples)
-            if tested is not None:
-                write_outputs(folder, parts.task, parts.splits.test, tested.outputs)
-            folder.checkpoints.prune(1)
-            # Last, because it is what says that the run has ended.
-            write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")
 
-
-def metric_values(rows: Sequence[ScoreRow]) -> dict[str, float]:
-    """The scores of all records, as a prompt's card keeps them."""
-    return next((dict(row["values"]) for row in rows if row["group"] == "all"), {})
+def _as_json(facts: Mapping[str, Any]) -> str:
+    return json.dumps(facts, indent=1) + "\n"

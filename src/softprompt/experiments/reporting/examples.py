@@ -7,8 +7,7 @@ from typing import Any
 from softprompt.errors import TrainingError
 from softprompt.experiments.reporting.answers import answer_of
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
-from softprompt.training.folder import RunFolder
-from softprompt.training.json_lines import damaged, objects, read_lines
+from softprompt.training import RunFolder, damaged, objects, read_lines
 
 _N_TEXTS = 6
 _N_ANSWERS = 10

@@ -10,8 +10,7 @@ from softprompt.experiments.reporting.commands import in_yaml, repeating
 from softprompt.experiments.reporting.contents import Report
 from softprompt.experiments.reporting.page_parts import code, fold, scrolling
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
-from softprompt.training.folder import flat
-from softprompt.training.progress import clock
+from softprompt.training import clock, flat
 
 _OF_THE_PLACE = ("name", "output")
 

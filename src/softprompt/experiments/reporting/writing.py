@@ -5,7 +5,7 @@ from pathlib import Path
 from softprompt.experiments.reporting import latex, markdown
 from softprompt.experiments.reporting.contents import Report
 from softprompt.experiments.reporting.page import page
-from softprompt.training.disk import write_atomically, write_synced, writing
+from softprompt.training import write_atomically, write_synced, writing
 
 
 def write(report: Report, folder: Path) -> list[Path]:

@@ -1,7 +1,13 @@
 import pytest
 
 from softprompt.config import TrainingSettings
-from softprompt.training.batches import parts, plan, share, steps_per_epoch, within
+from softprompt.training.batching import (
+    micro_batches,
+    micro_batches_by_tokens,
+    plan,
+    rank_slice,
+    steps_per_epoch,
+)
 
 LENGTHS = [(7 * i) % 53 + 1 for i in range(203)]
 
@@ -48,21 +54,21 @@ def test_fewer_examples_than_a_batch():
 
 def test_parts_and_shares_cover_a_batch_and_leave_none_empty():
     batch = list(range(10))
-    assert parts(batch, 4) == [[0, 1], [2, 3, 4], [5, 6], [7, 8, 9]]
-    assert parts([4, 5], 4) == [[4], [5]]
-    assert parts([], 4) == []
-    shares = [share(batch, rank, 3) for rank in range(3)]
+    assert micro_batches(batch, 4) == [[0, 1], [2, 3, 4], [5, 6], [7, 8, 9]]
+    assert micro_batches([4, 5], 4) == [[4], [5]]
+    assert micro_batches([], 4) == []
+    shares = [rank_slice(batch, rank, 3) for rank in range(3)]
     assert sorted(i for one in shares for i in one) == batch
-    assert share([1], 1, 2) == []
+    assert rank_slice([1], 1, 2) == []
 
 
 @pytest.mark.parametrize("budget", [1, 60, 200, 10**6])
 def test_passes_within_a_budget_have_each_example_once_and_similar_lengths(budget):
     batch = list(range(5, 69))
-    passes = within(batch, LENGTHS, budget)
+    passes = micro_batches_by_tokens(batch, LENGTHS, budget)
     assert sorted(i for one in passes for i in one) == batch
     assert all(len(one) * max(LENGTHS[i] for i in one) <= budget or len(one) == 1 for one in passes)
     ends = [LENGTHS[i] for one in passes for i in (one[0], one[-1])]
     assert ends == sorted(ends)
     assert len(passes) == {1: 64, 10**6: 1}.get(budget, len(passes))
-    assert within([], LENGTHS, budget) == []
+    assert micro_batches_by_tokens([], LENGTHS, budget) == []

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from softprompt.errors import ConfigError
 from softprompt.tasks.task import Task
+from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import mean_loss
-from softprompt.training.processes import Processes
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone

@@ -15,12 +15,10 @@ from softprompt.prompts.loading import load_prompt
 from softprompt.prompts.methods import METHODS, build
 from softprompt.tasks.registry import build_task, labels_of
 from softprompt.training import loop as loop_module
-from softprompt.training import mixture as mixture_module
 from softprompt.training import run as run_module
+from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import generate_and_score
-from softprompt.training.mixture import run_mixture
-from softprompt.training.processes import Processes
-from softprompt.training.run import run
+from softprompt.training.run import train
 from support.folders import write_lines
 from support.prompts import close
 from support.questions import reader
@@ -83,8 +81,7 @@ def content(folder: Path) -> dict[str, Any]:
 def _no_curves(request, monkeypatch):
     """Drawing takes as long as everything else here; where files are counted, it is drawn."""
     if "folder" not in request.node.name:
-        for module in (mixture_module, run_module):
-            monkeypatch.setattr(module, "draw_curves", lambda *arguments: None)
+        monkeypatch.setattr(run_module, "draw_curves", lambda *arguments: None)
 
 
 @pytest.mark.parametrize("prompts", ["shared", "separate"])
@@ -92,7 +89,7 @@ def _no_curves(request, monkeypatch):
 def test_each_part_has_a_run_folder_whose_prompt_scores_as_it_says(tmp_path, prompts, select):
     backbone = reader("bert")
     settings = training(mixture(tmp_path, prompts), select=select)
-    result = run_mixture(settings, backbone=backbone)
+    result = train(settings, backbone=backbone)
     assert result.folder == tmp_path / "several"
     assert sorted(path.name for path in result.folder.iterdir()) == [
         "asked.yaml", "checkpoints", "curves.png", "curves.svg", "kind", "log.jsonl", "mood", "result.json",
@@ -129,7 +126,7 @@ def test_metrics_of_which_less_is_better_are_told_as_they_are(tmp_path):
     settings = training(mixture(tmp_path, "separate"), select="metric")
     size = settings.parts["size"].model_copy(update={"metrics": ["rmse"]})
     settings = settings.model_copy(update={"parts": {**settings.parts, "size": size}})
-    result = run_mixture(settings, backbone=reader("bert"))
+    result = train(settings, backbone=reader("bert"))
     best = result.parts["size"]["best"]
     assert best["metric"] == "rmse" and best["value"] > 0
     lines = [json.loads(line) for line in (result.folder / "log.jsonl").read_text().splitlines()]
@@ -139,7 +136,7 @@ def test_metrics_of_which_less_is_better_are_told_as_they_are(tmp_path):
 
 def test_shared_parts_have_one_prompt_under_their_own_heads(tmp_path):
     backbone = reader("bert")
-    result = run_mixture(mixture(tmp_path, "shared"), backbone=backbone)
+    result = train(mixture(tmp_path, "shared"), backbone=backbone)
     prompts = {name: load_prompt(result.folder / name / "prompt", backbone) for name in result.parts}
     vectors = {name: prompt.tensors() for name, prompt in prompts.items()}
     for name, found in vectors.items():
@@ -166,10 +163,10 @@ def test_separate_parts_end_as_runs_of_their_own(tmp_path, method, changes):
         pytest.importorskip("peft")
     backbone = reader("bert")
     settings = training(mixture(tmp_path, "separate", **method), **changes)
-    result = run_mixture(settings, backbone=backbone)
+    result = train(settings, backbone=backbone)
     for name in settings.parts:
         own = settings.part(name).model_copy(update={"output": tmp_path / "alone"})
-        single = run(own, backbone=backbone)
+        single = train(own, backbone=backbone)
         (ours,), (theirs,) = result.parts[name]["scores"], single.facts["scores"]
         assert ours["values"] == pytest.approx(theirs["values"], rel=1e-3)
         ours = load_prompt(result.folder / name / "prompt", backbone).tensors()
@@ -197,10 +194,10 @@ def test_users_of_a_decoder_get_prefixes_of_their_own(tmp_path):
         method={"name": "prefix_tuning", "length": None, "initialization": "examples:1", "width": 8},
         decoding={"strategy": "greedy", "max_new_tokens": 4},
     )  # fmt: skip
-    result = run_mixture(settings, backbone=backbone)
+    result = train(settings, backbone=backbone)
     for user in users:
         own = settings.part(user).model_copy(update={"output": tmp_path / "alone"})
-        single = run(own, backbone=backbone)
+        single = train(own, backbone=backbone)
         ours = load_prompt(result.folder / user / "prompt", backbone).tensors()
         for key, tensor in load_prompt(single.folder / "prompt", backbone).tensors().items():
             close(ours[key], tensor, 2e-4)
@@ -210,7 +207,7 @@ def test_users_of_a_decoder_get_prefixes_of_their_own(tmp_path):
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path, prompts, monkeypatch):
     backbone = reader("bert")
     settings = mixture(tmp_path, prompts)
-    whole = run_mixture(settings.model_copy(update={"name": "whole"}), backbone=backbone)
+    whole = train(settings.model_copy(update={"name": "whole"}), backbone=backbone)
     step = loop_module.Loop._step
 
     def interrupted(self: Any, *arguments: Any) -> None:
@@ -220,13 +217,13 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path, prompts, monkeypatch
 
     monkeypatch.setattr(loop_module.Loop, "_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run_mixture(settings, backbone=backbone)
+        train(settings, backbone=backbone)
     monkeypatch.undo()
     with pytest.raises(TrainingError, match="a run that did not finish"):
-        run_mixture(settings, backbone=backbone)
+        train(settings, backbone=backbone)
     with pytest.raises(TrainingError, match=r"training\.learning_rate \(0.05 there, 0.1 now\)"):
-        run_mixture(training(settings, learning_rate=0.1), resume=True, backbone=backbone)
-    result = run_mixture(settings, resume=True, backbone=backbone)
+        train(training(settings, learning_rate=0.1), resume=True, backbone=backbone)
+    result = train(settings, resume=True, backbone=backbone)
     for name in settings.parts:
         ours, theirs = (
             load_prompt(folder / name / "prompt", backbone).tensors()
@@ -238,13 +235,13 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path, prompts, monkeypatch
     assert steps == [
         json.loads(line)["step"] for line in (whole.folder / "log.jsonl").read_text().splitlines()
     ]
-    assert run_mixture(settings, resume=True, backbone=backbone).facts == result.facts
+    assert train(settings, resume=True, backbone=backbone).facts == result.facts
 
 
 @pytest.mark.parametrize("reparameterization", [None, "mlp"])
 def test_a_part_can_begin_from_the_shared_prompt_and_its_head(tmp_path, reparameterization):
     backbone = reader("bert")
-    shared = run_mixture(mixture(tmp_path, "shared"), backbone=backbone).folder / "kind"
+    shared = train(mixture(tmp_path, "shared"), backbone=backbone).folder / "kind"
     stored = load_run(shared / "settings.yaml")
     method = stored.method.model_copy(
         update={"initialization": f"prompt: {shared / 'prompt'}", "reparameterization": reparameterization}
@@ -262,7 +259,7 @@ def test_a_part_can_begin_from_the_shared_prompt_and_its_head(tmp_path, reparame
     assert not torch.equal(fresh.head.weight, begun.head.weight)
     # And in a whole run: before the first step it scores as the shared prompt does.
     own = stored.model_copy(update={"name": "own", "output": tmp_path, "method": method})
-    result = run(own, backbone=backbone)
+    result = train(own, backbone=backbone)
     lines = [json.loads(line) for line in (result.folder / "log.jsonl").read_text().splitlines()]
     first = next(line for line in lines if line["kind"] == "evaluation")
     shared_lines = [json.loads(line) for line in (shared.parent / "log.jsonl").read_text().splitlines()]
@@ -277,7 +274,7 @@ def test_an_error_names_its_part_and_nothing_is_written(tmp_path):
     task = kind.task.model_copy(update={"labels": ["a", "b"]})
     parts = {**settings.parts, "kind": kind.model_copy(update={"task": task})}
     with pytest.raises(DataError, match=r"part kind: record kind\.jsonl:3: got the label 'c'"):
-        run_mixture(settings.model_copy(update={"parts": parts}), backbone=reader("bert"))
+        train(settings.model_copy(update={"parts": parts}), backbone=reader("bert"))
     assert not (tmp_path / "several").exists()
 
 
@@ -287,7 +284,7 @@ def test_a_development_set_for_some_parts_only_is_refused(tmp_path):
     parts = {**settings.parts, "size": settings.parts["size"].model_copy(update={"data": data})}
     settings = training(settings.model_copy(update={"parts": parts}), evaluate_every=None)
     with pytest.raises(ConfigError, match=r"parts\.size\.data: got no development set"):
-        run_mixture(settings, backbone=reader("bert"))
+        train(settings, backbone=reader("bert"))
     assert not (tmp_path / "several").exists()
 
 
@@ -300,7 +297,7 @@ def test_selecting_by_a_metric_needs_a_development_set(tmp_path):
     with pytest.raises(
         ConfigError, match=r"part mood: training\.select: got 'accuracy' without a development"
     ):
-        run_mixture(settings.model_copy(update={"parts": bare}), backbone=reader("bert"))
+        train(settings.model_copy(update={"parts": bare}), backbone=reader("bert"))
 
 
 def test_without_development_sets_the_last_step_is_the_result(tmp_path):
@@ -309,7 +306,7 @@ def test_without_development_sets_the_last_step_is_the_result(tmp_path):
         name: part.model_copy(update={"data": part.data.model_copy(update={"dev": None, "test": None})})
         for name, part in settings.parts.items()
     }
-    result = run_mixture(settings.model_copy(update={"parts": bare}), backbone=reader("bert"))
+    result = train(settings.model_copy(update={"parts": bare}), backbone=reader("bert"))
     for facts in result.parts.values():
         assert facts["best"] == {"metric": "mean loss of the parts", "step": 2, "value": None}
         assert facts["scores"] == []
@@ -327,7 +324,7 @@ def test_shared_adapters_and_lora_have_a_head_for_each_task(tmp_path, method):
     settings = training(
         mixture(tmp_path, "shared", method={"name": method}, parts=parts), learning_rate=0.005
     )
-    result = run_mixture(settings, backbone=backbone)
+    result = train(settings, backbone=backbone)
     stored = [load_prompt(result.folder / name / "prompt", backbone) for name in parts]
     first, *others = ({k: t for k, t in p.tensors().items() if k.startswith("inserts.")} for p in stored)
     begun = METHODS[method](backbone).tensors()

@@ -17,11 +17,11 @@ from softprompt.config.tasks import ClassificationSettings, GenerationSettings
 from softprompt.data.records import Record, pairs
 from softprompt.errors import ConfigError, DataError
 from softprompt.tasks.registry import build_task
-from softprompt.training.assemble import assemble
-from softprompt.training.draws import JUDGES, best_start
+from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import mean_loss
-from softprompt.training.processes import Processes
-from softprompt.training.run import run
+from softprompt.training.example_search import JUDGES, best_start
+from softprompt.training.run import train
+from softprompt.training.setup import build_run
 from support.tokenizer import byte_level
 
 PROCESSES = Processes("cpu")
@@ -55,7 +55,7 @@ def settings(tmp_path: Any, method: dict[str, Any], name: str = "one", **trainin
 
 def test_the_lowest_loss_is_where_a_run_begins(backbone, tmp_path):
     asked = settings(tmp_path, {"initialization": "examples:1", "draws": 5})
-    parts = assemble(asked, PROCESSES, backbone)
+    parts = build_run(asked, PROCESSES, backbone)
     shown, losses = [], []
 
     def build(examples: Any) -> Any:
@@ -103,8 +103,8 @@ def _judges(parts: Any, seed: int) -> list[Any]:
 
 
 def test_one_draw_is_the_plain_start(backbone, tmp_path):
-    plain = assemble(settings(tmp_path, {"initialization": "examples:2"}), PROCESSES, backbone)
-    one = assemble(settings(tmp_path, {"initialization": "examples:2", "draws": 1}), PROCESSES, backbone)
+    plain = build_run(settings(tmp_path, {"initialization": "examples:2"}), PROCESSES, backbone)
+    one = build_run(settings(tmp_path, {"initialization": "examples:2", "draws": 1}), PROCESSES, backbone)
     assert one.draw_losses == () == plain.draw_losses
     for mine, theirs in zip(one.prompt.parameters(), plain.prompt.parameters(), strict=True):
         assert torch.equal(mine, theirs)
@@ -113,12 +113,12 @@ def test_one_draw_is_the_plain_start(backbone, tmp_path):
 @pytest.mark.parametrize("method", ["prefix_tuning", "prompt_tuning"])
 def test_a_run_says_what_it_drew_and_begins_there_again(backbone, tmp_path, method):
     asked = settings(tmp_path, {"name": method, "initialization": "examples:1", "draws": 3}, name=method)
-    result = run(asked, backbone=backbone)
+    result = train(asked, backbone=backbone)
     lines = (result.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
     losses = json.loads(lines[0])["draw_losses"]
     assert len(losses) == 3 and all(map(math.isfinite, losses))
     stored = softprompt.load_prompt(result.folder / "prompt", backbone)
-    parts = assemble(asked, PROCESSES, backbone)
+    parts = build_run(asked, PROCESSES, backbone)
     assert list(parts.draw_losses) == losses
     encoded = [parts.task.encode(record) for record in _judges(parts, 3)]
     assert mean_loss(backbone, parts.task, stored, encoded, 8, PROCESSES) == pytest.approx(

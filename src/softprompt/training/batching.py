@@ -47,7 +47,7 @@ def plan(lengths: Sequence[int], settings: TrainingSettings, epoch: int) -> list
     return batches
 
 
-def share(batch: Sequence[int], rank: int, n_processes: int) -> list[int]:
+def rank_slice(batch: Sequence[int], rank: int, n_processes: int) -> list[int]:
     """One process's examples of a batch; empty when there are fewer examples than processes."""
     return list(batch[rank::n_processes])
 
@@ -58,7 +58,41 @@ def idle_passes(n_items: int, size: int, rank: int, n_processes: int) -> int:
     return first - own
 
 
-def within(batch: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
+def passes(
+    batch: Sequence[int],
+    lengths: Sequence[int],
+    settings: TrainingSettings,
+    rank: int = 0,
+    n_processes: int = 1,
+    together: bool = False,
+) -> list[tuple[list[int], bool]]:
+    """What of a step one process computes at once, and whether each pass counts.
+
+    Args:
+        batch: indices of the whole step's examples.
+        lengths: tokens of each example.
+        settings: of the training, with `max_tokens_per_pass` or `accumulation`.
+        rank: of the process.
+        n_processes: that share the batch.
+        together: whether all processes run equally many passes, as sharded layers want it: one with less to
+            do runs along with the others, in passes that do not count.
+    """
+
+    def of(rank: int) -> list[list[int]]:
+        own = rank_slice(batch, rank, n_processes)
+        if settings.max_tokens_per_pass is None:
+            return micro_batches(own, settings.accumulation)
+        return micro_batches_by_tokens(own, lengths, settings.max_tokens_per_pass)
+
+    counting = [(part, True) for part in of(rank)]
+    if not together:
+        return counting
+    most = max(len(of(other)) for other in range(n_processes))
+    shortest = min(batch, key=lambda i: lengths[i])
+    return counting + [([shortest], False)] * (most - len(counting))
+
+
+def micro_batches_by_tokens(batch: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
     """The batch cut into passes of similar lengths, each within a budget of tokens.
 
     Args:
@@ -78,7 +112,7 @@ def within(batch: Sequence[int], lengths: Sequence[int], budget: int) -> list[li
     return passes
 
 
-def parts(batch: Sequence[int], n_parts: int) -> list[list[int]]:
+def micro_batches(batch: Sequence[int], n_parts: int) -> list[list[int]]:
     """The batch cut into at most `n_parts` runs of neighbours, none empty, sizes within one."""
     n_parts = min(n_parts, len(batch))
     edges = [len(batch) * i // n_parts for i in range(n_parts + 1)] if n_parts else []

@@ -1,20 +1,20 @@
-"""From one run's settings to the things that it trains with."""
+"""From a run's settings to the things that it trains with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from softprompt.config import RunSettings
+from softprompt.config import MixtureSettings, RunSettings
 from softprompt.config.settings import BackboneSettings
 from softprompt.data import FORMATS, Splits
 from softprompt.data import load as load_splits
-from softprompt.errors import ConfigError, DataError
+from softprompt.errors import ConfigError, DataError, SoftpromptError
 from softprompt.tasks.cloze import ClozeTask
 from softprompt.tasks.registry import build_task, labels_of, template_of
 from softprompt.tasks.task import Task
 from softprompt.text import Template
-from softprompt.training.draws import best_start
-from softprompt.training.processes import Processes
+from softprompt.training.distributed import Processes
+from softprompt.training.example_search import best_start
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Assembly:
-    """Everything one run needs, and its settings with nothing left open."""
+class RunComponents:
+    """Everything that a run of one task needs, or one task of several, and its settings."""
 
     backbone: "Backbone"
     task: Task
@@ -36,7 +36,48 @@ class Assembly:
     """Loss of every draw of examples that the prompt could begin from; empty where there was one draw."""
 
 
-def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | None" = None) -> Assembly:
+def build_parts(
+    settings: RunSettings | MixtureSettings, processes: Processes, backbone: "Backbone | None" = None
+) -> dict[str, RunComponents]:
+    """The components of every task of a run by the name of its part, which is empty for a single task.
+
+    Tasks with a shared prompt have the first one's, each under its own head.
+
+    Args:
+        settings: of the run.
+        processes: of the run.
+        backbone: one already loaded as the settings say; None loads it.
+
+    Raises:
+        ConfigError: some parts have a development set and others have none.
+        SoftpromptError: as `build_run`; an error of one task of several begins with its name.
+    """
+    if isinstance(settings, RunSettings):
+        return {"": build_run(settings, processes, backbone)}
+    parts: dict[str, RunComponents] = {}
+    for name in settings.parts:
+        try:
+            parts[name] = build_run(settings.part(name), processes, backbone)
+        except SoftpromptError as error:
+            raise error.inside(f"part {name}") from None
+        backbone = parts[name].backbone
+    without = [name for name, part in parts.items() if not part.splits.dev]
+    if 0 < len(without) < len(parts):
+        raise ConfigError(
+            f"parts.{without[0]}.data",
+            "no development set, though other parts have one",
+            "one for every part or for none, since the best prompt is picked by it",
+            "give data.dev or data.dev_share, or take those of the other parts away",
+        )
+    if settings.prompts == "separate":
+        return parts
+    shared = next(iter(parts.values())).prompt
+    return {name: replace(part, prompt=shared.with_head(part.prompt.head)) for name, part in parts.items()}
+
+
+def build_run(
+    settings: RunSettings, processes: Processes, backbone: "Backbone | None" = None
+) -> RunComponents:
     """Load the data and the backbone, and build the task and the prompt.
 
     Args:
@@ -54,7 +95,7 @@ def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | 
     form = FORMATS[settings.data.format]
     labels = labels_of(settings.task, form.labels, splits.train)
     _check_shard(settings.backbone, processes, backbone)
-    backbone = backbone or load(settings.backbone, processes.device, settings.backbone.shard)
+    backbone = backbone or load_frozen(settings.backbone, processes.device, settings.backbone.shard)
     records = [*splits.train, *splits.dev, *splits.test]
     settings = with_template(settings, records, backbone)
     task = build_task(backbone, settings.task, settings.decoding, labels, form.fields)
@@ -97,7 +138,7 @@ def assemble(settings: RunSettings, processes: Processes, backbone: "Backbone | 
     taken = prompt.card.n_positions
     task.check_positions(splits.train, taken, training=True)
     task.check_positions([*splits.dev, *splits.test], taken, training=False)
-    return Assembly(backbone, task, prompt, splits, settings, left_out, draw_losses)
+    return RunComponents(backbone, task, prompt, splits, settings, left_out, draw_losses)
 
 
 def with_template(settings: RunSettings, records: Sequence[Any], backbone: "Backbone") -> RunSettings:
@@ -175,7 +216,7 @@ def _check_shard(frozen: BackboneSettings, processes: Processes, backbone: "Back
         raise ConfigError("backbone.shard", got, f"a backbone that is {not_}")
 
 
-def load(frozen: BackboneSettings, device: Any, shard: bool = False) -> "Backbone":
+def load_frozen(frozen: BackboneSettings, device: Any, shard: bool = False) -> "Backbone":
     """The backbone that the settings name.
 
     Args:
@@ -215,31 +256,3 @@ def check_splits(settings: RunSettings, splits: Splits) -> None:
                 "data.dev or data.dev_share",
                 f"give one of them, or leave training.{key} out",
             )
-
-
-def resolve(parts: Assembly, steps_per_epoch: int) -> RunSettings:
-    """The run's settings with every `None` that means "choose for me" replaced by the choice."""
-    settings, card = parts.settings, parts.prompt.card
-    chosen = {"length": card.length, "positions": card.positions, "sites": list(card.sites)}
-    if card.inserts is not None and card.inserts.kind == "lora":
-        chosen["targets"] = list(card.inserts.targets)
-    method = {key: value for key, value in chosen.items() if key in type(settings.method).model_fields}
-    task: dict[str, object] = {}
-    if card.head is not None:
-        chosen = {"labels": list(card.head.labels), "pooling": card.head.pooling}
-        task = {key: value for key, value in chosen.items() if key in type(settings.task).model_fields}
-    task |= parts.task.resolved
-    backbone = {
-        "dtype": str(parts.backbone.dtype).removeprefix("torch."),
-        "device": str(parts.backbone.device),
-        "attention": parts.backbone.model.config._attn_implementation,
-    }
-    training = {"evaluate_every": settings.training.evaluate_every or steps_per_epoch}
-    return settings.model_copy(
-        update={
-            "method": settings.method.model_copy(update=method),
-            "task": settings.task.model_copy(update=task),
-            "backbone": settings.backbone.model_copy(update=backbone),
-            "training": settings.training.model_copy(update=training if parts.splits.dev else {}),
-        }
-    )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,14 @@ from pydantic import ValidationError
 
 from softprompt.config.base import Settings
 from softprompt.errors import TrainingError, system_says
+from softprompt.training.atomic import write_atomically, writing
 from softprompt.training.checkpoint import Checkpoints
-from softprompt.training.disk import write_atomically, writing
 from softprompt.training.json_lines import Line, ends_line, objects, read_lines, warn_of_damage
-from softprompt.training.locks import owned
-from softprompt.training.processes import Processes
 
-# Where a run lies and runs, who is told of it and what it keeps of its trunk change nothing that it computes.
-_FREE = ("name", "output", "backbone.device", "backbone.shard", "training.trackers", "training.trunk_cache")
-
+_IGNORED_ON_RESUME = (
+    "name.", "output.", "backbone.device.", "backbone.shard.", "training.trackers.", "training.trunk_cache.",
+)  # fmt: skip
+"""Settings that change nothing of what a run computes, and how the names of those inside them begin."""
 
 _FACTS = {"name": str, "steps": int, "best": dict, "scores": list, "counts": dict}
 """What the result of a run of one task, or of one task of several, says, and as what."""
@@ -93,9 +92,9 @@ class RunFolder:
             return
         with writing(self.path, "nothing was trained yet"):
             self.path.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.asked, _yaml(asked))
+            write_atomically(self.asked, as_yaml(asked))
             # Last, because a folder with it is a run.
-            write_atomically(self.settings, _yaml(resolved))
+            write_atomically(self.settings, as_yaml(resolved))
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Add one line to the log, behind whatever a kill left of the last one."""
@@ -207,45 +206,16 @@ def _differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> l
     return [
         f"{key} ({theirs.get(key)} there, {value} now)"
         for key, value in sorted(ours.items())
-        if not f"{key}.".startswith(tuple(f"{free}." for free in _FREE)) and theirs.get(key) != value
+        if not f"{key}.".startswith(_IGNORED_ON_RESUME) and theirs.get(key) != value
     ]
-
-
-@contextmanager
-def claim(
-    settings: Any, resume: bool, processes: Processes
-) -> Iterator[tuple[RunFolder, dict[str, Any] | None]]:
-    """The folder of a run, which nobody else may write to until the context is left.
-
-    Args:
-        settings: of the run, with its `folder`.
-        resume: whether to go on with what is there.
-        processes: the main one looks, and owns the folder; the others wait for it.
-
-    Yields:
-        The folder, and the result of a run to resume that had already ended (which needs no owner).
-
-    Raises:
-        TrainingError: as `RunFolder.check`, or another run works in the folder.
-    """
-    folder = RunFolder(settings.folder)
-    with ExitStack() as held:
-        if processes.is_main:
-            if resume or folder.result.exists():
-                folder.check(settings, resume)
-            if not (resume and folder.result.exists()):
-                held.enter_context(owned(folder.path))
-                # Once more: until now another run may have been at work.
-                folder.check(settings, resume)
-        processes.wait()
-        yield folder, folder.finished() if resume else None
 
 
 def _joined(lines: Sequence[bytes]) -> bytes:
     return b"".join(line + b"\n" for line in lines)
 
 
-def _yaml(settings: Settings) -> str:
+def as_yaml(settings: Settings) -> str:
+    """Settings as `settings.yaml` holds them."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 

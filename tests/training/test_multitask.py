@@ -14,12 +14,13 @@ from softprompt.config import TrainingSettings
 from softprompt.data.records import pairs
 from softprompt.errors import TrainingError
 from softprompt.prompts.prompt import Prompt
-from softprompt.tasks.mixture import Mixture, PartExample
-from softprompt.training.checkpoint import Checkpoints
+from softprompt.tasks.mixture import PartExample
+from softprompt.training.checkpoint import Checkpoints, State
+from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import mean_loss
-from softprompt.training.loop import Loop
-from softprompt.training.processes import Processes
-from softprompt.training.together import PromptSet, SeparateLoop, SharedLoop
+from softprompt.training.loop import Evaluate, Loop
+from softprompt.training.multitask import PromptSet, SeveralTasks
+from softprompt.training.objective import Objective, OneTask
 from support.prompts import close
 from support.questions import CASES, WRITING, Case, prompt_for, reader
 
@@ -71,34 +72,50 @@ def share(parts: dict[str, Part]) -> dict[str, Part]:
     return parts
 
 
+def objective_of(
+    prompts: str, backbone: Backbone, parts: dict[str, Part], given: TrainingSettings
+) -> Objective:
+    trained = SeveralTasks(
+        backbone,
+        {name: part.task for name, part in parts.items()},
+        PromptSet({name: part.prompt for name, part in parts.items()}),
+    )
+    examples = [PartExample(name, example) for name, part in parts.items() for example in part.examples]
+    return Objective(trained, examples, given, trained.groups(examples) if prompts == "separate" else None)
+
+
+def parts_in(objective: Objective, state: State) -> set[str]:
+    """The parts that the next step has an example of."""
+    examples: Any = objective.examples
+    return {examples[i].part for i in objective.batch(state)}
+
+
 def together(
-    kind: type[SharedLoop], backbone: Backbone, parts: dict[str, Part], folder: Path, given: TrainingSettings
-) -> Any:
-    def evaluate(prompts: Any, check: Callable[[], None]) -> dict[str, float]:
+    prompts: str,
+    backbone: Backbone,
+    parts: dict[str, Part],
+    folder: Path,
+    given: TrainingSettings,
+    **more: Any,
+) -> Loop:
+    def evaluate(check: Callable[[], None]) -> dict[str, float]:
         values = {f"{name}.loss": loss_of(backbone, part) for name, part in parts.items()}
         return {"loss": sum(values.values()) / len(values), **values}
 
-    return kind(
-        backbone,
-        Mixture(backbone, {name: part.task for name, part in parts.items()}),
-        PromptSet({name: part.prompt for name, part in parts.items()}),
-        [PartExample(name, example) for name, part in parts.items() for example in part.examples],
-        given,
-        Checkpoints(folder),
-        Processes(),
-        evaluate,
-    )
+    options = {"processes": Processes(), "evaluate": evaluate, **more}
+    return Loop(objective_of(prompts, backbone, parts, given), given, Checkpoints(folder), **options)
 
 
 def loss_of(backbone: Backbone, part: Part) -> float:
     return mean_loss(backbone, part.task, part.prompt, part.dev, 2, Processes())
 
 
-def alone(backbone: Backbone, part: Part, folder: Path, given: TrainingSettings) -> Loop:
-    return Loop(
-        backbone, part.task, part.prompt, part.examples, given, Checkpoints(folder), Processes(),
-        lambda prompt, check: {"loss": loss_of(backbone, part)},
-    )  # fmt: skip
+def alone(
+    backbone: Backbone, part: Part, folder: Path, given: TrainingSettings, evaluate: Evaluate | None = None
+) -> Loop:
+    objective = Objective(OneTask(backbone, part.task, part.prompt), part.examples, given)
+    measure = evaluate or (lambda check: {"loss": loss_of(backbone, part)})
+    return Loop(objective, given, Checkpoints(folder), Processes(), measure if part.dev else None)
 
 
 def tensors(prompt: Prompt) -> dict[str, Tensor]:
@@ -129,7 +146,7 @@ def test_separate_prompts_end_as_though_trained_alone(family, changes, tmp_path)
     given = settings(**changes)
     backbone = reader(family)
     parts, singles = parts_of(backbone), parts_of(backbone)
-    loop = together(SeparateLoop, backbone, parts, tmp_path / "all", given)
+    loop = together("separate", backbone, parts, tmp_path / "all", given)
     state = loop.run()
     best_steps = set()
     stopped = set()
@@ -148,7 +165,7 @@ def test_separate_prompts_end_as_though_trained_alone(family, changes, tmp_path)
     assert len(best_steps) > 1, "every part has the same best step, so nothing is shown"
     if "patience" in changes:
         assert len(stopped) > 1 and max(stopped) == state.step
-        assert loop.stopped_early == (state.step < given.steps)
+        assert loop.stopped_early == (state.step < loop.n_steps)
 
 
 def test_a_part_whose_patience_ran_out_waits_and_is_not_best_again(tmp_path):
@@ -163,25 +180,24 @@ def test_a_part_whose_patience_ran_out_waits_and_is_not_best_again(tmp_path):
     stops = {"text": 3, "tags": 9, "keys": 2, "head": 4}
     backbone = reader("bert")
     parts = parts_of(backbone)
-    loop = together(SeparateLoop, backbone, parts, tmp_path / "all", given)
-    loop._evaluate = lambda prompts, check: {
-        "loss": 0.0, **{f"{name}.loss": values[loop.state.step] for name, values in losses.items()},
-    }  # fmt: skip
     there: list[set[str]] = []
-    batch = loop._batch
+    objective = objective_of("separate", backbone, parts, given)
 
-    def watched(step: int) -> list[int]:
-        found = batch(step)
-        there.append({loop._examples[i].part for i in found})
-        return found
+    def evaluate(check: Callable[[], None]) -> dict[str, float]:
+        step = loop.state.step
+        return {"loss": 0.0, **{f"{name}.loss": values[step] for name, values in losses.items()}}
 
-    loop._batch = watched
+    def log(line: Any) -> None:
+        if line["kind"] == "evaluation" and line["step"] < 9:  # before each step
+            there.append(parts_in(objective, loop.state))
+
+    loop = Loop(objective, given, Checkpoints(tmp_path / "all"), Processes(), evaluate, log)
     state = loop.run()
     assert [{name for name, stop in stops.items() if step < stop} for step in range(9)] == there
     assert state.parts == {"text": (1, 2), "tags": (9, 0), "keys": (0, 1), "head": (2, 4)}
     for name, part in parts_of(backbone).items():
-        single = alone(backbone, part, tmp_path / name, given)
-        single._evaluate = lambda prompt, check, name=name, own=single: {"loss": losses[name][own.state.step]}
+        values = iter([{"loss": loss} for loss in losses[name]])
+        single = alone(backbone, part, tmp_path / name, given, lambda check, values=values: next(values))
         own = single.run()
         assert (own.step, own.best_step) == (stops[name], state.parts[name][0])
         same(tensors(parts[name].prompt), tensors(part.prompt), 2e-4)
@@ -191,7 +207,7 @@ def test_separate_prompts_of_several_users_end_as_though_trained_alone(tmp_path)
     backbone = reader("gpt2")
     given = settings(steps=6)
     parts = parts_of(backbone, USERS)
-    together(SeparateLoop, backbone, parts, tmp_path / "all", given).run()
+    together("separate", backbone, parts, tmp_path / "all", given).run()
     for name, part in parts_of(backbone, USERS).items():
         alone(backbone, part, tmp_path / name, given).run()
         same(tensors(parts[name].prompt), tensors(part.prompt), 2e-4)
@@ -200,21 +216,20 @@ def test_separate_prompts_of_several_users_end_as_though_trained_alone(tmp_path)
 def test_without_a_development_set_the_last_prompts_are_the_result(tmp_path):
     backbone = reader("bert")
     parts = parts_of(backbone)
-    loop = together(SeparateLoop, backbone, parts, tmp_path / "all", settings(evaluate_every=None))
-    loop._evaluate = None
-    loop.run()
+    together(
+        "separate", backbone, parts, tmp_path / "all", settings(evaluate_every=None), evaluate=None
+    ).run()
     for name, part in parts_of(backbone).items():
-        single = alone(backbone, part, tmp_path / name, settings())
-        single._evaluate = None
-        single.run()
+        part.dev = []
+        alone(backbone, part, tmp_path / name, settings()).run()
         same(tensors(parts[name].prompt), tensors(part.prompt), 2e-4)
 
 
 def test_an_epoch_of_separate_prompts_is_that_of_the_largest_part(tmp_path):
     backbone = reader("bert")
-    loop = together(SeparateLoop, backbone, parts_of(backbone), tmp_path, settings(evaluate_every=None))
-    assert loop.steps_per_epoch == 3 == loop._evaluate_every
-    sizes = [len(loop._batch(step)) for step in range(6)]
+    objective = objective_of("separate", backbone, parts_of(backbone), settings(evaluate_every=None))
+    assert objective.steps_per_epoch == 3 == objective.evaluate_every
+    sizes = [len(objective.batch(State(step))) for step in range(6)]
     # 3+3+3+2, then 3+1+3+2, then 1+3+3+2, and around again.
     assert sum(sizes[:3]) == 7 + (4 + 3) + 3 * 3 + 3 * 2
 
@@ -227,7 +242,7 @@ def test_a_shared_prompt_with_one_part_is_plain_training_bit_for_bit(dropout, tm
         for _ in range(2)
     )
     given = settings(weight_decay=0.1, accumulation=2)
-    shared = together(SharedLoop, backbone, {"only": one}, tmp_path / "shared", given).run()
+    shared = together("shared", backbone, {"only": one}, tmp_path / "shared", given).run()
     plain = alone(backbone, other, tmp_path / "plain", given).run()
     assert (shared.best_step, shared.best_value) == (plain.best_step, plain.best_value)
     ours, theirs = tensors(one.prompt), tensors(other.prompt)
@@ -239,9 +254,8 @@ def test_a_shared_prompt_takes_the_steps_of_the_sum_of_its_parts_losses(tmp_path
     backbone = reader("bert")
     given = settings(batch_size=5, clip_norm=0.5, weight_decay=0.1, schedule="constant")
     parts, hand = share(parts_of(backbone)), share(parts_of(backbone))
-    loop = together(SharedLoop, backbone, parts, tmp_path, given)
-    loop._evaluate = None
-    loop.run()
+    together("shared", backbone, parts, tmp_path, given, evaluate=None).run()
+    objective = objective_of("shared", backbone, parts, given)
 
     examples = [(name, example) for name, part in hand.items() for example in part.examples]
     own = {id(p): p for part in hand.values() for p in part.prompt.parameters()}
@@ -249,7 +263,7 @@ def test_a_shared_prompt_takes_the_steps_of_the_sum_of_its_parts_losses(tmp_path
     optimizer = torch.optim.AdamW(trained, lr=0.03, weight_decay=0.1)
     absent = 0
     for step in range(9):
-        batch = [examples[i] for i in loop._batch(step)]
+        batch = [examples[i] for i in objective.batch(State(step))]
         optimizer.zero_grad()
         for name, part in hand.items():
             mine = [example for other, example in batch if other == name]
@@ -268,7 +282,7 @@ def test_the_parts_of_a_shared_prompt_have_one_prompt_and_a_head_each(tmp_path):
     backbone = reader("bert")
     parts = share(parts_of(backbone))
     before = {name: tensors(part.prompt) for name, part in parts.items()}
-    loop = together(SharedLoop, backbone, parts, tmp_path, settings(evaluate_every=3))
+    loop = together("shared", backbone, parts, tmp_path, settings(evaluate_every=3))
     loop.run()
     after = {name: tensors(part.prompt) for name, part in parts.items()}
     assert loop.state.best_step > 0
@@ -276,7 +290,8 @@ def test_the_parts_of_a_shared_prompt_have_one_prompt_and_a_head_each(tmp_path):
         assert torch.equal(found["blocks.0.flat"], after["text"]["blocks.0.flat"])
         assert not torch.equal(found["blocks.0.flat"], before[name]["blocks.0.flat"])
         assert not torch.equal(found["head.weight"], before[name]["head.weight"])
-    n_once = sum(p.numel() for p in loop._prompt.parameters())
+    prompts = PromptSet({name: part.prompt for name, part in parts.items()})
+    n_once = sum(p.numel() for p in prompts.parameters())
     heads = sum(p.numel() for part in parts.values() for p in part.prompt.head.parameters())
     assert n_once == parts["text"].prompt.blocks[0].flat.numel() + heads
 
@@ -299,9 +314,10 @@ class OneOfTwo(Processes):
 def test_the_head_of_an_absent_part_rests(processes, tmp_path):
     backbone = reader("bert")
     parts = share(parts_of(backbone))
-    loop = together(SharedLoop, backbone, parts, tmp_path, settings(batch_size=1, steps=3, weight_decay=0.1))
-    loop._evaluate, loop._processes = None, processes()
-    seen = {loop._examples[i].part for step in range(3) for i in loop._batch(step)}
+    given = settings(batch_size=1, steps=3, weight_decay=0.1)
+    loop = together("shared", backbone, parts, tmp_path, given, processes=processes(), evaluate=None)
+    objective = objective_of("shared", backbone, parts, given)
+    seen = set().union(*(parts_in(objective, State(step)) for step in range(3)))
     before = {name: tensors(part.prompt) for name, part in parts.items()}
     loop.run()
     for name, part in parts.items():
@@ -310,7 +326,7 @@ def test_the_head_of_an_absent_part_rests(processes, tmp_path):
     assert 0 < len(seen) < len(parts)
 
 
-@pytest.mark.parametrize("kind", [SharedLoop, SeparateLoop])
+@pytest.mark.parametrize("kind", ["shared", "separate"])
 @pytest.mark.parametrize("stop_at", [3, 5, 7])
 def test_resumed_is_uninterrupted_bit_for_bit(kind, stop_at, tmp_path):
     backbone = reader("bert")
@@ -318,20 +334,18 @@ def test_resumed_is_uninterrupted_bit_for_bit(kind, stop_at, tmp_path):
 
     def fresh() -> dict[str, Part]:
         parts = parts_of(backbone)
-        return share(parts) if kind is SharedLoop else parts
+        return share(parts) if kind == "shared" else parts
 
     whole = fresh()
     uninterrupted = together(kind, backbone, whole, tmp_path / "whole", given)
     uninterrupted.run()
-
-    loop = together(kind, backbone, fresh(), tmp_path / "cut", given)
 
     def killed(line: Any) -> None:
         # As a kill would have it: what came after the last checkpoint is lost.
         if line["kind"] == "step" and line["step"] == stop_at:
             raise SystemExit
 
-    loop._log = killed
+    loop = together(kind, backbone, fresh(), tmp_path / "cut", given, log=killed)
     with pytest.raises(SystemExit):
         loop.run()
     again = fresh()
@@ -352,8 +366,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(kind, stop_at, tmp_path):
 def test_one_part_without_a_finite_gradient_is_named(tmp_path):
     backbone = reader("bert")
     parts = parts_of(backbone)
-    loop = together(SeparateLoop, backbone, parts, tmp_path, settings())
-    loop._evaluate = None
+    loop = together("separate", backbone, parts, tmp_path, settings(), evaluate=None)
     parts["tags"].prompt.head.weight.data[0, 0] = float("nan")
     with pytest.raises(TrainingError, match="training step 1, part tags: got gradient norm nan"):
         loop.run()
@@ -361,10 +374,10 @@ def test_one_part_without_a_finite_gradient_is_named(tmp_path):
 
 def test_other_examples_do_not_resume(tmp_path):
     backbone = reader("bert")
-    together(SeparateLoop, backbone, parts_of(backbone), tmp_path, settings(steps=4)).run()
+    together("separate", backbone, parts_of(backbone), tmp_path, settings(steps=4)).run()
     other = parts_of(backbone)
     other["text"].examples.reverse()
-    loop = together(SeparateLoop, backbone, other, tmp_path, settings(steps=4))
+    loop = together("separate", backbone, other, tmp_path, settings(steps=4))
     with pytest.raises(TrainingError, match="other pairs than the checkpoint was made from"):
         loop.restore(Checkpoints(tmp_path).newest())
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from softprompt.errors import ConfigError
-from softprompt.training.processes import Processes
+from softprompt.training.distributed import Processes
 from support.launch import launch
 from training.test_loop import Setup
 
@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 from training.test_loop import Setup
 folder = pathlib.Path(sys.argv[1])
 setup = Setup(folder / "checkpoints", dropout=0, accumulation=2, batch_size=17)
-processes = setup.loop._processes
+processes = setup.processes
 assert processes.count == 2, processes.count
 if processes.rank == 1:
     with torch.no_grad():

@@ -1,0 +1,196 @@
+"""One task of a run while it lasts: measured, tested, and left as files."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from softprompt.config import RunSettings
+from softprompt.data.records import AnyRecord, Choices, pairs
+from softprompt.training.atomic import write_atomically, writing
+from softprompt.training.batching import rank_slice
+from softprompt.training.distributed import Processes
+from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
+from softprompt.training.progress import RunProgress
+from softprompt.training.run_folder import RunFolder
+from softprompt.training.setup import RunComponents
+
+KEPT = "the checkpoints are kept"
+"""What a run that cannot write its end still has."""
+
+_N_SAMPLES = 5
+
+
+class TaskRun:
+    """A task with its encoded examples.
+
+    Args:
+        name: of the part that it is; empty for the single task of a run.
+        parts: its components.
+        processes: that work together.
+        progress: shows what is generated.
+    """
+
+    def __init__(self, name: str, parts: RunComponents, processes: Processes, progress: RunProgress) -> None:
+        self.name, self.parts = name, parts
+        self._processes, self._progress = processes, progress
+        self.examples: list[Any] = [parts.task.encode(record) for record in parts.splits.train]
+        self.dev_examples: list[Any] = [parts.task.encode(record) for record in pairs(parts.splits.dev)]
+
+    def develop(self, check: Callable[[], None]) -> dict[str, float]:
+        """The loss on the development set, and the metric that picks the best prompt if one does.
+
+        Args:
+            check: called where it may be stopped.
+        """
+        parts, settings, examples = self.parts, self.parts.settings.training, self.dev_examples
+        size = settings.batch_size
+        loss = mean_loss(parts.backbone, parts.task, parts.prompt, examples, size, self._processes, check)
+        if settings.select == "loss":
+            return {"loss": loss}
+        scored = self._generate("development", parts.splits.dev, [settings.select], check=check)
+        return {"loss": loss, settings.select: overall(scored.rows, settings.select)}
+
+    def test(self) -> Scored | None:
+        """Outputs and scores on the test set; None without one."""
+        records = self.parts.splits.test
+        return self._generate("test", records, self.parts.settings.metrics) if records else None
+
+    def samples(self, tested: Scored | None, bare: Sequence[Any] | None) -> str:
+        """A few records with what the bare backbone and the prompt write for them.
+
+        Args:
+            tested: outputs on the test set.
+            bare: what the bare backbone writes for every test record, where that is known.
+        """
+        splits, task, before = self.parts.splits, self.parts.task, None
+        records = splits.test or splits.dev or splits.train
+        chosen = range(0, len(records), max(1, len(records) // _N_SAMPLES))[:_N_SAMPLES]
+        some = [records[i] for i in chosen]
+        if task.answers_bare and bare is not None and splits.test:
+            before = [bare[i] for i in chosen]
+        elif task.answers_bare:
+            before = self._generate("bare backbone", some, [], prompted=False).outputs
+        if tested is not None:
+            after = [tested.outputs[i] for i in chosen]
+        else:
+            after = self._generate("samples", some, []).outputs
+        return "\n".join(
+            f"[{record.id}]\nsource:    {record.source}\nreference: {' / '.join(record.targets[:1])}\n"
+            + ("" if before is None else f"before:    {before[i]}\n")
+            + f"after:     {after[i]}\n"
+            for i, record in enumerate(some)
+        )
+
+    def counts(self) -> dict[str, int]:
+        """How many records, texts, tokens and parameters there are."""
+        splits, prompt = self.parts.splits, self.parts.prompt
+        return {
+            "train_pairs": len(splits.train),
+            "dev_records": len(splits.dev),
+            "test_records": len(splits.test),
+            "train_tokens": sum(example.length for example in self.examples),
+            "cut_texts": self.parts.task.n_cut,
+            "left_out_records": sum(self.parts.left_out.values()),
+            "trained_parameters": prompt.n_trained_parameters,
+            "stored_parameters": prompt.n_stored_parameters,
+        }
+
+    def facts(self, tested: Scored | None) -> dict[str, Any]:
+        """What a result says of the task, whatever it was trained with."""
+        return {
+            "scores": tested.rows if tested is not None else [],
+            "counts": self.counts(),
+            "backbone": self.parts.backbone.card.model_dump(),
+            "data_fingerprint": self.parts.splits.fingerprint,
+        }
+
+    def tell(self) -> None:
+        """Say what came of the choice of examples, and what was left out."""
+        begin = f"{self.name}: " if self.name else ""
+        if losses := self.parts.draw_losses:
+            low, high = min(losses), max(losses)
+            self._progress.say(
+                f"{begin}examples drawn {len(losses)} times: "
+                f"begins from a loss of {low:.3f} ({high:.3f} at worst)"
+            )
+        if self.parts.left_out:
+            counts = ", ".join(f"{n} of {split}" for split, n in self.parts.left_out.items())
+            self._progress.say(f"{begin}left out, because their answer is outside the vocabulary: {counts}")
+
+    def save(
+        self,
+        folder: RunFolder,
+        settings: RunSettings,
+        tested: Scored | None,
+        shared_with: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write the prompt with what it was made from, and the outputs.
+
+        Args:
+            folder: of the run, or of this part of it.
+            settings: resolved; the prompt's card repeats them.
+            tested: outputs and scores.
+            shared_with: by the names of other parts the fingerprints of data that the prompt has learned from
+                as well; None where the prompt is not shared.
+
+        Raises:
+            TrainingError: the disk is full or the folder cannot be written.
+        """
+        splits = self.parts.splits
+        data: dict[str, Any] = {"format": settings.data.format, "fingerprint": splits.fingerprint}
+        if shared_with is not None:
+            data["shared_with"] = dict(shared_with)
+        rows = tested.rows if tested is not None else []
+        baked = self.parts.prompt.bake().describe(
+            task=settings.task.model_dump(mode="json"),
+            training=settings.model_dump(mode="json", exclude={"output"}),
+            data=data,
+            metrics=next((dict(row["values"]) for row in rows if row["group"] == "all"), {}),
+        )
+        with writing(folder.path, KEPT):
+            folder.path.mkdir(parents=True, exist_ok=True)
+        baked.save(folder.prompt)
+        if tested is None:
+            return
+        with writing(folder.path, KEPT):
+            write_atomically(folder.outputs, output_lines(splits.test, tested.outputs))
+            for name, content in self.parts.task.artefacts(splits.test, tested.outputs).items():
+                write_atomically(folder.path / name, content)
+
+    def _generate(
+        self,
+        what: str,
+        records: Sequence[AnyRecord],
+        metrics: Sequence[str],
+        prompted: bool = True,
+        check: Callable[[], None] = lambda: None,
+    ) -> Scored:
+        parts, processes = self.parts, self._processes
+        n_own = len(rank_slice(range(len(records)), processes.rank, processes.count))
+        with self._progress.counter(f"{self.name or 'generating'} ({what})", n_own) as counter:
+
+            def progress(n: int) -> None:
+                check()
+                counter.add(n)
+
+            prompt, seed = parts.prompt if prompted else None, parts.settings.training.seed
+            return generate_and_score(
+                parts.backbone, parts.task, prompt, records, metrics, processes, seed, progress
+            )
+
+
+def output_lines(records: Sequence[AnyRecord], outputs: Sequence[Any]) -> str:
+    """A line of JSON per record, see `output_line`."""
+    lines = [output_line(record, output) for record, output in zip(records, outputs, strict=True)]
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+def output_line(record: AnyRecord, output: Any) -> dict[str, Any]:
+    """What is kept of a record: its id and source, the references or the right answer, and the output.
+
+    Where the record brings the choices, they are kept too: the output is the index of one.
+    """
+    line = {"id": record.id, "source": record.source, "references": list(record.targets), "output": output}
+    if isinstance(record, Choices):
+        line["choices"] = list(record.choices)
+    return line
