@@ -23,23 +23,16 @@ def no_majority(cells: Sequence[Cell]) -> Problem | None:
     first = _settings(cells[0])
     data = first.data
     if FORMATS[data.format].record is not LabelledText:
-        got = f"true for {data.format}, whose records have no label"
-        return Problem(
-            "chance", got, "texts with labels", "give the number yourself, as chance: {column: number}"
-        )
+        got, do = f"true for {data.format}, whose records have no label", "as chance: {column: number}"
+        return Problem("chance", got, "texts with labels", f"give the number yourself, {do}")
     if (data.test is None and not data.test_share) or data.test_size == 0:
-        return Problem(
-            "chance", "true without data.test", "test records whose labels can be counted", "give data.test"
-        )
+        expected = "test records whose labels can be counted"
+        return Problem("chance", "true without data.test", expected, "give data.test")
     known = METRICS_BY_TASK["classification"]
     for metric in cells[0].metrics:
         if metric not in known:
-            return Problem(
-                "chance",
-                f"true for {metric}",
-                f"a column of {' or '.join(known)}",
-                "give its number yourself",
-            )
+            expected = f"a column of {' or '.join(known)}"
+            return Problem("chance", f"true for {metric}", expected, "give its number yourself")
     for cell in cells[1:]:
         other = _settings(cell).data
         for name in (*_OF_TEST, *["train"] * bool(data.test_share)):
