@@ -1,13 +1,13 @@
 """The level of always saying the same, to compare a study's rows with."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from softprompt.config import METRICS_BY_TASK, RunSettings
 from softprompt.data import FORMATS, LabelledText
 from softprompt.data.splits import load_test
-from softprompt.errors import DataError, Problem
-from softprompt.experiments.cells import Cell
+from softprompt.errors import DataError, Problem, SoftpromptError
+from softprompt.experiments.cells import Cell, Grid
 from softprompt.metrics import score_labels
 
 _OF_TEST = ("format", "test", "test_size", "test_share", "text", "second", "label")
@@ -69,6 +69,25 @@ def majority(cell: Cell) -> dict[str, float]:
     labels, said = _labels(settings, counts), [most] * len(right)
     scores = score_labels(list(cell.metrics), said, right, labels, groups if all(groups) else None)
     return scores.values
+
+
+def levels(grid: Grid) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
+    """The chance levels of the columns, and why some are not known."""
+    asked = grid.settings.chance
+    first = {column: next(c for c in grid.cells if c.column == column) for column in grid.columns}
+    if asked is False:
+        return {}, {}
+    if asked is True:
+        found, missing = {}, {}
+        for column, cell in first.items():
+            try:
+                found[column] = majority(cell)
+            except SoftpromptError as error:  # a report can be made where the data are not
+                missing[column] = str(error)
+        return found, missing
+    if isinstance(asked, dict):
+        return {column: {first[column].metric: value} for column, value in asked.items()}, {}
+    return {column: {cell.metric: asked} for column, cell in first.items()}, {}
 
 
 def _labels(settings: RunSettings, found: Iterable[str]) -> list[str]:

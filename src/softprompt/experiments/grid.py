@@ -2,6 +2,8 @@
 
 import copy
 import os
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,6 @@ from softprompt.config import RunSettings, apply_override, parse_run, put, read_
 from softprompt.data.splits import check as check_data
 from softprompt.errors import ConfigError
 from softprompt.experiments.cells import Cell, Grid, Option, Plan, Run
-from softprompt.experiments.keys import filled, slug
 from softprompt.experiments.measures import metric_of
 from softprompt.experiments.mistakes import Mistakes
 from softprompt.experiments.published import unshown
@@ -19,6 +20,7 @@ from softprompt.experiments.settings import (
     Candidate,
     StudySettings,
     Variant,
+    filled,
     labelled,
 )
 from softprompt.experiments.study_file import load_study
@@ -50,6 +52,12 @@ def planned_grid(study: StudySettings, plan: Plan, folder: Path) -> Grid:
         ConfigError: what this version refuses in it.
     """
     return _Expansion(study, Path(plan.file), plan.overrides, folder, plan.recipes).grid()
+
+
+def slug(name: str) -> str:
+    """A name that every file system takes, e.g. `p-tuning-v2` for `P-Tuning v2`."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9.]+", "-", plain).strip("-.") or "unnamed"
 
 
 class _Expansion:
@@ -273,19 +281,15 @@ class _Expansion:
 
     def _settings(self, name: str, base: str, changes: Mapping[str, Any]) -> RunSettings | None:
         raw = copy.deepcopy(dict(self._recipes[base]))
-        try:
+        with self._mistakes.gathered(name):
             for key, value in changes.items():
                 put(raw, key, copy.deepcopy(value))
             for override in self._overrides:
                 apply_override(raw, override)
             return parse_run(raw, where="")
-        except ConfigError as error:
-            self._mistakes.add_all(name, error.problems)
         return None
 
     def _check_data(self, name: str, settings: RunSettings) -> None:
         """What is wrong with the data settings, as far as no file has to be read for it."""
-        try:
+        with self._mistakes.gathered(name):
             check_data(settings.data)
-        except ConfigError as error:
-            self._mistakes.add_all(name, error.problems)

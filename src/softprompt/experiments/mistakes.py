@@ -1,6 +1,7 @@
 """What is wrong with a study's cells, gathered so that all of it is told at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,14 @@ class Mistakes:
             cells = self._cells.setdefault(problem, [])
             if cell not in cells:
                 cells.append(cell)
+
+    @contextmanager
+    def gathered(self, cell: str) -> Iterator[None]:
+        """Within this context a ConfigError is added, as one of the cell, and ends the context."""
+        try:
+            yield
+        except ConfigError as error:
+            self.add_all(cell, error.problems)
 
     def tell(self) -> None:
         """Raises ConfigError where there is any."""

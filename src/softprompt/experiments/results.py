@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from softprompt.errors import SoftpromptError, TrainingError
+from softprompt.errors import TrainingError
 from softprompt.experiments.cells import Cell, Grid, Run
-from softprompt.experiments.chance import majority
+from softprompt.experiments.chance import levels
 from softprompt.experiments.choosing import chosen, fold_score
 from softprompt.experiments.folders import check_folders, read_failure
 from softprompt.experiments.measures import FACTS, fact_of, higher_is_better, scores_of
@@ -182,25 +182,6 @@ def judged(run: Run, metric: str, facts: Mapping[str, Any]) -> RunResult:
     notes = "; ".join(note for group in facts["scores"] for note in group["notes"])
     why = notes or ("no test set" if not facts["scores"] else "no note says why")
     return RunResult(run, "failed", error=f"it has no {metric} on the test set: {why}")
-
-
-def levels(grid: Grid) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
-    """The chance levels of the columns, and why some are not known."""
-    asked = grid.settings.chance
-    first = {column: next(c for c in grid.cells if c.column == column) for column in grid.columns}
-    if asked is False:
-        return {}, {}
-    if asked is True:
-        found, missing = {}, {}
-        for column, cell in first.items():
-            try:
-                found[column] = majority(cell)
-            except SoftpromptError as error:  # a report can be made where the data are not
-                missing[column] = str(error)
-        return found, missing
-    if isinstance(asked, dict):
-        return {column: {first[column].metric: value} for column, value in asked.items()}, {}
-    return {column: {cell.metric: asked} for column, cell in first.items()}, {}
 
 
 def _read(grid: Grid, cell: Cell) -> CellResult:

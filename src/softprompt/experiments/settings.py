@@ -134,3 +134,14 @@ def labelled(value: Any) -> tuple[str, Any]:
     if isinstance(value, str):
         return value, value
     return yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip(), value
+
+
+def filled(value: Any, filling: Any) -> Any:
+    """The same structure with `{value}` filled in; alone it keeps the value's own type."""
+    if isinstance(value, dict):
+        return {key: filled(inner, filling) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [filled(inner, filling) for inner in value]
+    if value == PLACEHOLDER:
+        return filling
+    return value.replace(PLACEHOLDER, str(filling)) if isinstance(value, str) else value

@@ -10,9 +10,10 @@ from typing import Any
 from softprompt.config import parse_as
 from softprompt.errors import TrainingError
 from softprompt.experiments.cells import Cell, Grid, Plan, Run
+from softprompt.experiments.chance import levels
 from softprompt.experiments.grid import planned_grid
 from softprompt.experiments.measures import result_of, scores_of
-from softprompt.experiments.results import CellResult, RunResult, StudyResult, judged, levels
+from softprompt.experiments.results import CellResult, RunResult, StudyResult, judged
 from softprompt.experiments.settings import StudySettings
 from softprompt.experiments.table import broken, read_table
 
