@@ -1,8 +1,6 @@
 """Runs that leave the folder of a real one without training anything."""
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -19,8 +17,8 @@ BASE: dict[str, Any] = {
     "training": {"steps": 10, "learning_rate": 0.01},
 }
 
-WORKER = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
-"""The command of a worker that trains nothing."""
+WORKER = "experiments.fake_worker:work"
+"""What a worker does that trains nothing."""
 
 
 def facts_of(settings, values, notes=(), stored=12) -> dict[str, Any]:
@@ -34,7 +32,7 @@ def facts_of(settings, values, notes=(), stored=12) -> dict[str, Any]:
             {"group": "seen", "values": dict.fromkeys(values, 0.0), "notes": []},
             {"group": "all", "values": dict(values), "notes": list(notes)},
         ],
-        "counts": {"trained_parameters": 1000 * length, "stored_parameters": stored},
+        "counts": {"trained_parameters": 1000 * length, "stored_parameters": stored, "test_records": 7},
         "seconds": {"training": 61.5, "last_sitting": 70.0},
         "versions": {"softprompt": "0.1.0", "torch": "2.6"},
         "hardware": "x86_64, 2 cores, 1 threads",

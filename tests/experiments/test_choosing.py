@@ -226,22 +226,19 @@ def test_an_interrupted_choice_goes_on_where_it_was(tmp_path, fake_run):
 
 
 def test_the_folds_are_run_by_several_processes(tmp_path, fake_run, monkeypatch):
-    import softprompt.experiments.runner as runner
-    from softprompt.experiments.execution import Outcome
+    from softprompt.experiments import executors
+    from softprompt.experiments.worker import Outcome
 
     pools = []
 
-    class Here:
-        def __init__(self, n, logs):
-            pools.append(n)
+    def here(workers, runs, begun):
+        pools.append(len(workers))
+        for run in runs:
+            begun(run)
+            fake_run(run.settings)
+            yield run, Outcome()
 
-        def run(self, runs, begun):
-            for run in runs:
-                begun(run)
-                fake_run(run.settings)
-                yield run, Outcome()
-
-    monkeypatch.setattr(runner, "Pool", Here)
+    monkeypatch.setattr(executors, "pooled", here)
     grid = grid_of(tmp_path)
     run_study(grid, jobs=2)
     assert pools == [2, 2] and [cell.complete for cell in read_results(grid).cells] == [True, True]

@@ -108,7 +108,8 @@ def test_paired_tests_over_columns_with_one_seed(tmp_path):
     rows = [{"name": "a"}, {"name": "b", "set": {"training.learning_rate": 2}}]
     result = results(tmp_path, [*a, *b], rows=rows, columns=columns, seeds=[0], paired=True)
     first, second = pairs(result)
-    assert (first.row, first.rival, first.n_columns) == ("a", "b", 5)
+    assert (first.n_better, first.n_worse, second.n_better) == (0, 5, 5)
+    assert (first.row, first.rival, first.n) == ("a", "b", 5)
     assert second.difference == pytest.approx(2.3) and second.t == paired_t(b, a)
     assert second.wilcoxon == wilcoxon(b, a) == pytest.approx(1 / 32)
     assert paired_table(result) == [
@@ -118,6 +119,15 @@ def test_paired_tests_over_columns_with_one_seed(tmp_path):
     lines = as_markdown(result, "").splitlines()
     assert "Paired over the columns' means (one-sided):" in lines
     assert as_json(result, "")["paired"][1]["wilcoxon"] == pytest.approx(1 / 32)
+
+
+def test_pairs_stand_in_the_order_of_the_better_rows(tmp_path):
+    columns = [{"name": "x"}, {"name": "y"}]
+    values = [1.0, 1.0, 5.0, 6.0, 3.0, 3.0]
+    result = results(tmp_path, values, columns=columns, seeds=[0], paired=True)
+    assert [line[:3] for line in paired_table(result)[1:]] == [
+        ["b", "a", "+4.50"], ["b", "c", "+2.50"], ["c", "a", "+2.00"],
+    ]  # fmt: skip
 
 
 def test_a_pair_that_is_equal_is_told_once(tmp_path):

@@ -2,7 +2,15 @@
 
 import pytest
 
-from softprompt.experiments.measures import higher_is_better, label, scores_of
+from softprompt.experiments.measures import (
+    FACTS,
+    fact_of,
+    groups_of,
+    higher_is_better,
+    label,
+    result_of,
+    scores_of,
+)
 from softprompt.experiments.numbers import cut, mean_and_std
 
 
@@ -51,3 +59,16 @@ def test_measures():
     ]
     assert list(scores_of({"scores": rows}).items()) == [("bleu", 2.0), ("ter", 1.0), ("bleu@seen", 3.0)]
     assert scores_of({}) == {}
+
+
+def test_facts_are_found_where_they_are_put():
+    scores = {"bleu": 1.5, "ter": 2.0, "bleu@seen": 3.0}
+    facts = {
+        "scores": groups_of(scores), "best": {"step": 3}, "steps": 10, "seconds": 61.5,
+        "trained_parameters": 5, "stored_parameters": 2, "versions": {"torch": "2"}, "hardware": "x",
+    }  # fmt: skip
+    result = result_of(facts)
+    assert result["seconds"] == {"training": 61.5} and scores_of(result) == scores
+    assert result["counts"] == {"trained_parameters": 5, "stored_parameters": 2}
+    assert {name: fact_of(result, name) for name in FACTS} == facts
+    assert fact_of({"seconds": 3}, "seconds") is None and fact_of({"steps": "ten"}, "steps") is None

@@ -6,12 +6,15 @@ import sys
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from experiments.fakes import WORKER, runs_of
 from softprompt.errors import ConfigError
+from softprompt.experiments import executors
+from softprompt.experiments.worker import Outcome
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +22,7 @@ def ray():
     ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'softprompt[ray]'")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # where the nodes find what workers do
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
         yield ray
         ray.shutdown()
@@ -27,10 +31,8 @@ def ray():
 @pytest.mark.filterwarnings("ignore")  # Ray's own, of several Python versions
 def test_a_killed_worker_costs_nothing(ray, tmp_path):
     """A length of 9 waits for its first worker to be killed; the next one finishes it."""
-    from softprompt.experiments.ray_pool import RayPool
-
     runs, begun = runs_of(tmp_path, [9, 1, 4, 5]), []
-    pool = RayPool(2, tmp_path / "logs", WORKER)
+    workers = executors.ray_workers(2, tmp_path / "logs", WORKER)
     waits = runs[0].settings.output / "waits"
 
     def kill():
@@ -43,7 +45,7 @@ def test_a_killed_worker_costs_nothing(ray, tmp_path):
 
     killing = threading.Thread(target=kill)
     killing.start()
-    outcomes = {run.label: outcome.error for run, outcome in pool.run(runs, begun.append)}
+    outcomes = {run.label: outcome.error for run, outcome in executors.pooled(workers, runs, begun.append)}
     killing.join()
     assert outcomes == {run.label: "length 4" if run is runs[2] else "" for run in runs}
     assert sorted(run.label for run in begun) == sorted(run.label for run in runs)
@@ -54,11 +56,9 @@ def test_a_killed_worker_costs_nothing(ray, tmp_path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_closing_stops_the_runs_at_a_checkpoint(ray, tmp_path):
-    from softprompt.experiments.ray_pool import RayPool
-
     runs = runs_of(tmp_path, [1, 3, 5])
-    pool = RayPool(1, tmp_path / "logs", WORKER)
-    with closing(pool.run(runs, lambda run: None)) as ended:
+    workers = executors.ray_workers(1, tmp_path / "logs", WORKER)
+    with closing(executors.pooled(workers, runs, lambda run: None)) as ended:
         assert next(ended)[0] is runs[0]
         until = time.monotonic() + 30
         while not (runs[1].settings.output / "begun").exists():
@@ -70,55 +70,65 @@ def test_closing_stops_the_runs_at_a_checkpoint(ray, tmp_path):
 
 def test_every_worker_has_a_log_of_its_own(tmp_path, monkeypatch):
     """Two workers are lost at their first attempt, and one of the new ones again."""
-    from softprompt.experiments import ray_pool
-
     logs, lost = [], {"1--seed-0": 2, "4--seed-0": 1}
 
     class Lost(Exception):
         pass
 
-    class Promise(list):
-        def __hash__(self):  # type: ignore[override]
-            return id(self)
-
     class Call:
         def __init__(self, do):
-            self.remote = lambda *given: Promise(do(*given))
+            self.remote = do
 
     class Actor:
-        def __init__(self, command, threads, log, folder):
+        def __init__(self, threads, log, work, folder):
             logs.append(log.name)
-            self.run = Call(lambda run: [run])
+            self.run = Call(lambda job: [job["name"]])
             self.close = Call(lambda: [None])
 
     def get(promise):
-        (run,) = promise
-        name = run.settings.name
+        (name,) = promise
         if lost.get(name, 0):
             lost[name] -= 1
             raise Lost("the node is gone")
-        return ray_pool.Outcome()
+        return Outcome()
 
     ray = SimpleNamespace(
         is_initialized=lambda: True,
         cluster_resources=lambda: {"CPU": 4},
         remote=lambda **options: lambda kind: SimpleNamespace(remote=Actor),
-        wait=lambda promises, **options: (promises, []),
         get=get,
         kill=lambda actor: None,
     )
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setitem(sys.modules, "ray.exceptions", SimpleNamespace(RayError=Lost))
     runs = runs_of(tmp_path, [1, 4, 5])
-    outcomes = list(ray_pool.RayPool(2, tmp_path / "logs", WORKER).run(runs, lambda run: None))
+    workers = executors.ray_workers(2, tmp_path / "logs", WORKER)
+    outcomes = list(executors.pooled(workers, runs, lambda run: None))
     assert sorted(run.label for run, _ in outcomes) == [run.label for run in runs]
     assert not any(outcome.error for _, outcome in outcomes)
-    assert logs == [f"worker-{i}.log" for i in range(1, 6)]
+    assert sorted(logs) == [f"worker-{i}.log" for i in range(1, 6)]
+
+
+def test_a_run_whose_worker_is_lost_every_time_is_a_failure(monkeypatch):
+    class Lost(Exception):
+        pass
+
+    def gone(promise):
+        raise Lost("the node is gone")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get=gone))
+    monkeypatch.setitem(sys.modules, "ray.exceptions", SimpleNamespace(RayError=Lost))
+    made = []
+
+    def make():
+        made.append(SimpleNamespace(run=SimpleNamespace(remote=lambda job: None)))
+        return made[-1]
+
+    outcome = executors.RayWorker(make).run({})
+    assert outcome.error == "its worker was lost 3 times; the last time: the node is gone" and len(made) == 3
 
 
 def test_without_ray_the_engine_says_what_to_install(monkeypatch):
-    import softprompt.experiments.ray_pool as ray_pool
-
-    monkeypatch.setattr(ray_pool, "find_spec", lambda name: None)
+    monkeypatch.setattr(executors, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r'pip install "softprompt\[ray\]"'):
-        ray_pool.check_ray()
+        executors.check_ray()

@@ -12,12 +12,12 @@ from rich.console import Console
 from experiments.fakes import begin, finish, write_study
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.experiments import runner as runner_module
-from softprompt.experiments.execution import Outcome
 from softprompt.experiments.folders import failure_of
 from softprompt.experiments.grid import load_grid
 from softprompt.experiments.progress import StudyProgress
 from softprompt.experiments.results import read_results
 from softprompt.experiments.runner import run_study
+from softprompt.experiments.worker import Outcome
 from softprompt.training.locks import locked
 from softprompt.training.run_folder import RunFolder
 

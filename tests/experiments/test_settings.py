@@ -4,7 +4,8 @@ import pytest
 
 from experiments.fakes import write_study
 from softprompt.errors import ConfigError
-from softprompt.experiments.settings import labelled, load_study
+from softprompt.experiments.settings import labelled
+from softprompt.experiments.study_file import load_study
 
 ROWS = [{"name": "short", "set": {"method.length": 1}}, {"name": "long", "set": {"method.length": 9}}]
 VARY = {"key": "method.length", "values": [1, 2]}

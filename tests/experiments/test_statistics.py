@@ -32,6 +32,19 @@ def test_welch_of_two_pairs_is_the_closed_form():
     assert welch([1.0, 2.0], [1.0, 2.0]) == 0.5
 
 
+def test_p_values_are_those_of_the_formulas_that_this_project_had_before():
+    """Written down from Welch's and Student's formulas, by hand, before scipy's tests took their place."""
+    a, b, c = [71.25, 70.5, 72.125, 69.75], [70.0, 70.25, 69.5, 70.125], [55.5, 61.0, 58.25]
+    assert welch(a, b) == pytest.approx(0.08092351773154122, rel=1e-12)
+    assert welch(a, c) == pytest.approx(0.004846988640194168, rel=1e-12)
+    assert welch(c, b) == pytest.approx(0.9914871578482048, rel=1e-12)
+    assert paired_t(a, b) == pytest.approx(0.12373038188828066, rel=1e-12)
+
+
+def test_differences_that_are_nearly_the_same_are_no_warning():
+    assert 0 <= paired_t([0.3, 0.2, 50.1], [0.2, 0.1, 50.0]) < 1e-20
+
+
 def test_welch_where_one_side_is_constant_has_the_others_degrees_of_freedom():
     # variance 1 over 3 values: t = 2 / sqrt(1/3), 2 degrees of freedom
     assert welch([2.0, 3.0, 4.0], [1.0] * 9) == pytest.approx(tail_of_two(2 * math.sqrt(3)), rel=1e-12)

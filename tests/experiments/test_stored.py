@@ -9,6 +9,7 @@ from experiments.fakes import finish, write_study
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.experiments.curves import curve_of
 from softprompt.experiments.grid import load_grid
+from softprompt.experiments.measures import scores_of
 from softprompt.experiments.report import write_numbers, write_report
 from softprompt.experiments.reporting.contents import compose
 from softprompt.experiments.reporting.source import read_source
@@ -82,6 +83,13 @@ def test_a_csv_alone_has_the_numbers(study, tmp_path):
     assert source.result.at("1", "up").values == [10.0, pytest.approx(10 + 1 / 3)]
     assert source.result.at("1", "down").state == "not run" and source.unasked == ()
     assert source.result.references[0].count("stored_parameters") == [12]
+    # the column of how many test records there are is no score
+    assert set(scores_of(source.result.references[0].runs[0].facts)) == {
+        "bleu",
+        "ter",
+        "bleu@seen",
+        "ter@seen",
+    }
     assert source.command == COMMAND.replace("study.yaml", path.as_posix())
 
 

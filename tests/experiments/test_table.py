@@ -7,12 +7,12 @@ from pyarrow import parquet
 
 from experiments.fakes import begin, finish, write_study
 from softprompt.errors import TrainingError
-from softprompt.experiments.execution import Outcome
 from softprompt.experiments.folders import write_failure
 from softprompt.experiments.grid import load_grid
 from softprompt.experiments.results import read_results
 from softprompt.experiments.runner import run_study
 from softprompt.experiments.table import table_lines, write_table
+from softprompt.experiments.worker import Outcome
 
 ROWS = [
     {"name": "direct", "set": {"method.reparameterization": None}},

@@ -1,15 +1,16 @@
-"""The far end: settings in, outcomes out, and the end of the input as Ctrl-C."""
+"""The far end: settings in, outcomes out, and the end of the jobs as Ctrl-C."""
 
-import io
-import json
 import signal
 import threading
 import time
+from contextlib import closing
+from multiprocessing import Pipe
 
 import pytest
 
 from experiments.fakes import write_study
 from softprompt.errors import TrainingError
+from softprompt.experiments.execution import jobs_in_turn
 from softprompt.experiments.grid import load_grid
 from softprompt.experiments.worker import serve
 
@@ -19,36 +20,35 @@ def settings_of(tmp_path):
     return [run.settings for run in grid.runs]
 
 
-class Held(io.StringIO):
-    """Ends only when it is let go, as the parent's pipe does."""
+@pytest.fixture
+def work(fake_run, monkeypatch):
+    import torch
 
-    def __init__(self, text):
-        super().__init__(text)
-        self.let_go = threading.Event()
-
-    def __next__(self):
-        try:
-            return super().__next__()
-        except StopIteration:
-            self.let_go.wait(10)
-            raise
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    return jobs_in_turn()
 
 
-def test_every_job_gets_its_outcome(tmp_path, fake_run):
+@pytest.mark.parametrize("how", ["told", "dead"])
+def test_every_job_gets_its_outcome(tmp_path, fake_run, work, how):
     first, second = settings_of(tmp_path)
     fake_run.fails = {second.name: TrainingError("loss", "nan", "a number")}
-    jobs = Held("".join(json.dumps(s.model_dump(mode="json")) + "\n" for s in (first, second)))
+    ours, theirs = Pipe()
+    outcomes = []
 
-    class Outcomes(io.StringIO):
-        def write(self, text):
-            if text.count("error") and "nan" in text:
-                jobs.let_go.set()
-            return super().write(text)
+    def parent():
+        for settings in (first, second):
+            ours.send(settings.model_dump(mode="json"))
+            outcomes.append(ours.recv())
+        time.sleep(0.05)  # an idle worker ends by itself, whether it is told to or its parent dies
+        ours.send(None) if how == "told" else ours.close()
 
-    outcomes = Outcomes()
-    serve(jobs, outcomes)
-    lines = [json.loads(line) for line in outcomes.getvalue().splitlines()]
-    assert [line["error"] for line in lines] == ["", "loss: got nan, expected a number."]
+    asking = threading.Thread(target=parent)
+    asking.start()
+    with closing(theirs):
+        serve(theirs, work)
+    asking.join()
+    ours.close()
+    assert [outcome.error for outcome in outcomes] == ["", "loss: got nan, expected a number."]
     assert (first.folder / "result.json").is_file()
     assert fake_run.loaded == ["smollm2-135m"]
 
@@ -62,19 +62,23 @@ def heeds_interrupts():
 
 
 @pytest.mark.usefixtures("heeds_interrupts")
-def test_the_end_of_the_input_interrupts_a_run(tmp_path, fake_run):
+@pytest.mark.parametrize("how", ["told", "dead"])
+def test_the_end_of_the_jobs_interrupts_a_run(tmp_path, fake_run, work, how):
     first, _ = settings_of(tmp_path)
-    jobs = Held(json.dumps(first.model_dump(mode="json")) + "\n")
+    ours, theirs = Pipe()
+    ours.send(first.model_dump(mode="json"))
     waited = []
 
     def long(settings, backbone):
-        jobs.let_go.set()
+        ours.send(None) if how == "told" else ours.close()
         for _ in range(1000):
             time.sleep(0.01)
         waited.append("to the end")
 
     fake_run.hook = long
-    outcomes = io.StringIO()
-    serve(jobs, outcomes)
-    assert json.loads(outcomes.getvalue())["interrupted"] is True
+    with closing(theirs):
+        serve(theirs, work)
+    if how == "told":
+        assert ours.recv().interrupted
+    ours.close()
     assert waited == [] and not (first.folder / "result.json").exists()

@@ -1,6 +1,5 @@
 """softprompt compare: runs over the same tasks side by side, with paired tests."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +39,7 @@ def compare(
 
     from softprompt.errors import ConfigError
     from softprompt.experiments import parts as tables
+    from softprompt.experiments.commands import command_line
     from softprompt.training import write_atomically, writing
 
     if len(runs) < 2:
@@ -68,12 +68,10 @@ def compare(
         console.print(table)
     if output is None:
         return
-    # The command, without where it was told to write.
-    words = ["softprompt", "compare", *map(str, runs), "--metric", chosen]
-    for called in name or []:
-        words += ["--name", called]
+    # Without where it was told to write.
+    again = command_line("compare", *runs, metric=chosen, name=name)
     with writing(output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(output, tables.as_markdown(found, chosen, shlex.join(words)))
+        write_atomically(output, tables.as_markdown(found, chosen, again))
         write_atomically(output.with_suffix(".json"), tables.as_json(found))
     console.print(f"kept in {output}", highlight=False, soft_wrap=True)

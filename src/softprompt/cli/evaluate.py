@@ -25,6 +25,7 @@ EXAMPLES = (
         "A baseline",
         "softprompt evaluate --recipe recipes/e2e-lowdata-prefix.yaml --demonstrations 5 --limit 8",
     ),
+    ("Scores that all runs of a study lack", "softprompt evaluate runs/prefix-e2e --rescore"),
 )
 
 
@@ -57,8 +58,19 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder for the results; the run folder if not given.", show_default=False),
     ] = None,
+    rescore: Annotated[
+        bool,
+        typer.Option(
+            "--rescore",
+            help="Decode nothing; add the scores that a finished run lacks, or those of a study's folder.",
+        ),
+    ] = False,
 ) -> None:
-    """Decode a set, print its scores, and keep them with the outputs."""
+    """Decode a set, print its scores, and keep them with the outputs.
+
+    METEOR, and the tokenizer before ROUGE-L and CIDEr, need Java. A run on a machine without it has the
+    other scores and a note; where Java is, --rescore adds the rest from the texts that the run kept.
+    """
     from rich.console import Console
 
     from softprompt.cli.places import locate
@@ -66,6 +78,15 @@ def evaluate(
     from softprompt.errors import ConfigError
     from softprompt.training import Processes, RunProgress, generate_and_score
 
+    if rescore:
+        others = {"--recipe": recipe, "--set": overrides, "--limit": limit, "--no-prompt": no_prompt}
+        others |= {"--demonstrations": demonstrations, "--output": output, "--split": split != Split.test}
+        beside = [name for name, given in others.items() if given]
+        if target is None or beside:
+            got = f"options of a new decoding ({', '.join(beside)})" if beside else "no folder"
+            raise ConfigError("--rescore", got, "the folder of a finished run, or of a study, alone")
+        add_scores(target)
+        return
     if no_prompt and demonstrations is not None:
         raise ConfigError(
             "--no-prompt", "both --no-prompt and --demonstrations", "one of the two", "leave one out"
@@ -135,6 +156,23 @@ def evaluate(
     console.print(
         f"kept in {folder / f'evaluation-{name}.json'}", highlight=False, markup=False, soft_wrap=True
     )
+
+
+def add_scores(folder: Path) -> None:
+    """Add the scores that finished runs lack, from the texts they kept, and say for each what was added.
+
+    Args:
+        folder: of a run, or of a study.
+    """
+    from rich.console import Console
+
+    from softprompt.training import rescore, runs_in
+
+    console = Console()
+    for run in runs_in(folder):
+        gained = rescore(run)
+        text = f"added {', '.join(gained)}" if gained else "nothing to add"
+        console.print(f"{run.as_posix()}: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 def records_of(

@@ -1,6 +1,5 @@
 """softprompt report: tables and figures of a study, from what it left."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -50,26 +49,17 @@ def report(
     """
     from rich.console import Console
 
+    from softprompt.experiments.commands import command_line
     from softprompt.experiments.reporting.contents import compose
     from softprompt.experiments.reporting.source import read_source
     from softprompt.experiments.reporting.writing import write
 
     console = Console()
     source = read_source(study, overrides or [], table)
-    made = compose(source, _command(study, overrides or [], table, output))
+    again = command_line("report", study, overrides=overrides or [], **{"from": table, "output": output})
+    made = compose(source, again)
     folder = output if output is not None else source.result.grid.folder / "report"
     for path in write(made, folder):
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
     for line in made.gaps:
         console.print(f"missing: {line}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _command(study: Path, overrides: list[str], table: Path | None, output: Path | None) -> str:
-    words = ["softprompt", "report", study.as_posix()]
-    for override in overrides:
-        words += ["--set", override]
-    if table is not None:
-        words += ["--from", table.as_posix()]
-    if output is not None:
-        words += ["--output", output.as_posix()]
-    return shlex.join(words)

@@ -1,6 +1,5 @@
 """softprompt study: many runs from one file, as one table and a plot."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -51,6 +50,7 @@ def study(
     from rich.console import Console
 
     from softprompt.errors import TrainingError
+    from softprompt.experiments.commands import command_line
     from softprompt.experiments.grid import load_grid
     from softprompt.experiments.report import write_numbers, write_report
     from softprompt.experiments.results import read_results
@@ -62,7 +62,14 @@ def study(
         raise TrainingError(
             str(grid.folder), "no such folder", "the folder of a study that was run", "run the study first"
         )
-    again = _command(file, overrides or [], jobs, engine, output)
+    again = command_line(
+        "study",
+        file,
+        overrides=overrides or [],
+        jobs=jobs if jobs > 1 else None,
+        engine=engine if engine != "local" else None,
+        output=output,
+    )
     interrupted = False
     if not report_only:
         # From here on the folder says what study it is, also where a kill leaves no report.
@@ -105,16 +112,3 @@ def _print(console: "Console", result: "StudyResult") -> None:
 
 def _stars(lines: list[list[str]]) -> bool:
     return any(cell.endswith("*") for line in lines for cell in line)
-
-
-def _command(file: Path, overrides: list[str], jobs: int, engine: str, output: Path | None) -> str:
-    words = ["softprompt", "study", file.as_posix()]
-    for override in overrides:
-        words += ["--set", override]
-    if jobs > 1:
-        words += ["--jobs", str(jobs)]
-    if engine != "local":
-        words += ["--engine", engine]
-    if output is not None:
-        words += ["--output", str(output)]
-    return shlex.join(words)

@@ -1,13 +1,13 @@
 """The level of always saying the same, to compare a study's rows with."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from softprompt.config import RunSettings
 from softprompt.data import FORMATS, LabelledText
 from softprompt.data.splits import load_test
-from softprompt.errors import DataError, Problem
-from softprompt.experiments.cells import Cell
+from softprompt.errors import DataError, Problem, SoftpromptError
+from softprompt.experiments.cells import Cell, Grid
 from softprompt.metrics import metrics_of, score
 
 _OF_TEST = ("format", "test", "test_size", "test_share", "text", "second", "label")
@@ -23,23 +23,16 @@ def no_majority(cells: Sequence[Cell]) -> Problem | None:
     first = _settings(cells[0])
     data = first.data
     if FORMATS[data.format].record is not LabelledText:
-        got = f"true for {data.format}, whose records have no label"
-        return Problem(
-            "chance", got, "texts with labels", "give the number yourself, as chance: {column: number}"
-        )
+        got, do = f"true for {data.format}, whose records have no label", "as chance: {column: number}"
+        return Problem("chance", got, "texts with labels", f"give the number yourself, {do}")
     if (data.test is None and not data.test_share) or data.test_size == 0:
-        return Problem(
-            "chance", "true without data.test", "test records whose labels can be counted", "give data.test"
-        )
+        expected = "test records whose labels can be counted"
+        return Problem("chance", "true without data.test", expected, "give data.test")
     known = metrics_of("classification")
     for metric in cells[0].metrics:
         if metric not in known:
-            return Problem(
-                "chance",
-                f"true for {metric}",
-                f"a column of {' or '.join(known)}",
-                "give its number yourself",
-            )
+            expected = f"a column of {' or '.join(known)}"
+            return Problem("chance", f"true for {metric}", expected, "give its number yourself")
     for cell in cells[1:]:
         other = _settings(cell).data
         for name in (*_OF_TEST, *["train"] * bool(data.test_share)):
@@ -75,6 +68,25 @@ def majority(cell: Cell) -> dict[str, float]:
     groups = [record.tags.get("question", "") for record in records]
     facts = {"labels": _labels(settings, counts), "groups": groups if all(groups) else None}
     return score(cell.metrics, [most] * len(right), right, task="classification", **facts).values
+
+
+def levels(grid: Grid) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
+    """The chance levels of the columns, and why some are not known."""
+    asked = grid.settings.chance
+    first = {column: next(c for c in grid.cells if c.column == column) for column in grid.columns}
+    if asked is False:
+        return {}, {}
+    if asked is True:
+        found, missing = {}, {}
+        for column, cell in first.items():
+            try:
+                found[column] = majority(cell)
+            except SoftpromptError as error:  # a report can be made where the data are not
+                missing[column] = str(error)
+        return found, missing
+    if isinstance(asked, dict):
+        return {column: {first[column].metric: value} for column, value in asked.items()}, {}
+    return {column: {cell.metric: asked} for column, cell in first.items()}, {}
 
 
 def _labels(settings: RunSettings, found: Iterable[str]) -> list[str]:

@@ -1,35 +1,64 @@
-"""Rows of a study against each other: over the seeds in every column, and over the columns."""
+"""One way against another: rows of a study over seeds and columns, and whatever has values place by place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
+from softprompt.experiments.markdown import Table
 from softprompt.experiments.measures import higher_is_better
 from softprompt.experiments.results import CellResult, StudyResult
 from softprompt.experiments.statistics import ALPHA, Wins, count_wins, paired_t, wilcoxon
 
-Table = list[list[str]]
-
 
 @dataclass(frozen=True)
 class Pair:
-    """A row against a rival, as far as both are complete.
+    """Two sides compared place by place: rows of a study over its columns, or runs over their tasks.
 
     Args:
-        difference: of the means, averaged over the columns; more is better for the row.
-        n_columns: in how many columns both are complete.
-        n_beaten: in how many of them the row is significantly better over the seeds.
-        t: one-sided p of a paired t-test over the columns' means; None for fewer than two columns.
+        difference: mean of the row minus mean of the rival; None without a place that both have.
+        n: in how many places both have a value.
+        n_better: in how many of them the row is better.
+        n_worse: in how many it is worse.
+        t: one-sided p of a paired t-test over the places; None for fewer than two.
         wilcoxon: the same of a Wilcoxon signed-rank test.
     """
 
     row: str
     rival: str
     difference: float | None
-    n_columns: int
-    n_beaten: int
+    n: int
+    n_better: int
+    n_worse: int
     t: float | None
     wilcoxon: float | None
+
+    @property
+    def shown(self) -> list[str]:
+        """Both p as tables have them."""
+        return [
+            "-" if p is None else f"{p:.4f}" if p >= 0.0001 else f"{p:.1e}" for p in (self.t, self.wilcoxon)
+        ]
+
+
+def pair(row: str, rival: str, ours: Sequence[float], theirs: Sequence[float]) -> Pair:
+    """Compare two sides.
+
+    Args:
+        ours: the row's values, one for each place; more is better.
+        theirs: the rival's, in the same order.
+    """
+    signs = [(a > b) - (a < b) for a, b in zip(ours, theirs, strict=True)]
+    difference = (sum(ours) - sum(theirs)) / len(signs) if signs else None
+    t, signed = (paired_t(ours, theirs), wilcoxon(ours, theirs)) if len(signs) > 1 else (None, None)
+    return Pair(row, rival, difference, len(signs), signs.count(1), signs.count(-1), t, signed)
+
+
+def better_first(row: str, rival: str, ours: Sequence[float], theirs: Sequence[float]) -> Pair:
+    """As `pair`, with the better side as the row; of equals the first stays it."""
+    if sum(ours) < sum(theirs):
+        return pair(rival, row, theirs, ours)
+    return pair(row, rival, ours, theirs)
 
 
 def wins_by_column(result: StudyResult) -> dict[str, Wins]:
@@ -48,82 +77,71 @@ def n_wins(result: StudyResult) -> dict[str, int]:
 
 
 def pairs(result: StudyResult) -> list[Pair]:
-    """Every row against every other."""
-    wins = wins_by_column(result)
+    """Every row against every other, over the columns in which both are complete."""
     rows = result.grid.rows
-    return [_pair(result, wins, row, rival) for row in rows for rival in rows if rival != row]
+    return [pair(row, rival, *_sides(result, row, rival)) for row in rows for rival in rows if rival != row]
+
+
+def n_beaten(wins: Mapping[str, Wins], row: str, rival: str) -> int:
+    """In how many columns a row is significantly better than a rival over the seeds."""
+    return sum(column.p.get(row, {}).get(rival, 1.0) < ALPHA for column in wins.values())
 
 
 def wins_table(result: StudyResult) -> Table:
     """A head and a line per row: its difference from each rival, and in how many columns it beats it."""
-    found = {(pair.row, pair.rival): pair for pair in pairs(result)}
-    rows = result.grid.rows
-    lines = [["row - rival", *rows]]
-    for row in rows:
-        lines.append([row, *("" if row == rival else _shown(found[row, rival]) for rival in rows)])
-    return lines
+    rows, wins = result.grid.rows, wins_by_column(result)
+    shown = {
+        (p.row, p.rival): f"{p.difference:+.2f} ({n_beaten(wins, p.row, p.rival)})" if p.n else "-"
+        for p in pairs(result)
+    }
+    return [
+        ["row - rival", *rows],
+        *([row, *(shown.get((row, rival), "") for rival in rows)] for row in rows),
+    ]
 
 
 def paired_table(result: StudyResult) -> Table:
     """A head and a line per pair, the better row first."""
-    lines = [["row", "rival", "mean difference", "columns", "paired t-test p", "Wilcoxon p"]]
-    for pair in pairs(result):
-        order = result.grid.rows.index
-        first = pair.difference or 0.0
-        if pair.difference is None or first < 0 or (first == 0 and order(pair.row) > order(pair.rival)):
-            continue  # its mirror image says it
-        shown = ["-" if p is None else _p(p) for p in (pair.t, pair.wilcoxon)]
-        lines.append([pair.row, pair.rival, f"{pair.difference:+.2f}", str(pair.n_columns), *shown])
-    return lines
+    rows = result.grid.rows
+    compared = [better_first(row, rival, *_sides(result, row, rival)) for row, rival in combinations(rows, 2)]
+    compared.sort(key=lambda p: (rows.index(p.row), rows.index(p.rival)))
+    return [
+        ["row", "rival", "mean difference", "columns", "paired t-test p", "Wilcoxon p"],
+        *([p.row, p.rival, f"{p.difference:+.2f}", str(p.n), *p.shown] for p in compared if p.n),
+    ]
 
 
 def as_json(result: StudyResult) -> dict[str, Any]:
     """Every p-value, score and difference, as JSON values; only what the study asks for."""
     settings, found = result.grid.settings, {}
     compared = pairs(result) if settings.wins or settings.paired else []
+    lines = [{"row": p.row, "rival": p.rival, "difference": p.difference, "columns": p.n} for p in compared]
     if settings.wins:
+        wins = wins_by_column(result)
         columns = {
-            column: {"p": wins.p, "score": wins.score, "winners": list(wins.winners)}
-            for column, wins in wins_by_column(result).items()
+            column: {"p": one.p, "score": one.score, "winners": list(one.winners)}
+            for column, one in wins.items()
         }
-        matrix = [
-            {"row": p.row, "rival": p.rival, "difference": p.difference, "columns": p.n_columns}
-            | {"beaten": p.n_beaten}
-            for p in compared
-        ]
+        matrix = [line | {"beaten": n_beaten(wins, line["row"], line["rival"])} for line in lines]
         found["wins"] = {"alpha": ALPHA, "rows": n_wins(result), "columns": columns, "pairs": matrix}
     if settings.paired:
         found["paired"] = [
-            {"row": p.row, "rival": p.rival, "difference": p.difference, "columns": p.n_columns}
-            | {"t": p.t, "wilcoxon": p.wilcoxon}
-            for p in compared
+            line | {"t": p.t, "wilcoxon": p.wilcoxon} for line, p in zip(lines, compared, strict=True)
         ]
     return found
 
 
-def _pair(result: StudyResult, wins: dict[str, Wins], row: str, rival: str) -> Pair:
-    ours, theirs, n_beaten = [], [], 0
+def _sides(result: StudyResult, row: str, rival: str) -> tuple[list[float], list[float]]:
+    """The means of two rows in the columns in which both are complete."""
+    ours, theirs = [], []
     for column in result.grid.columns:
         a, b = result.at(row, column), result.at(rival, column)
-        if a.mean is None or b.mean is None or not (a.complete and b.complete):
-            continue
-        ours += _turned(a, [a.mean])
-        theirs += _turned(b, [b.mean])
-        n_beaten += wins[column].p.get(row, {}).get(rival, 1.0) < ALPHA
-    n = len(ours)
-    difference = (sum(ours) - sum(theirs)) / n if n else None
-    t, signed = (paired_t(ours, theirs), wilcoxon(ours, theirs)) if n > 1 else (None, None)
-    return Pair(row, rival, difference, n, n_beaten, t, signed)
+        if a.mean is not None and b.mean is not None and a.complete and b.complete:
+            ours += _turned(a, [a.mean])
+            theirs += _turned(b, [b.mean])
+    return ours, theirs
 
 
 def _turned(cell: CellResult, values: Sequence[float]) -> list[float]:
     """The values so that more is better."""
     return [value if higher_is_better(cell.cell.metric) else -value for value in values]
-
-
-def _shown(pair: Pair) -> str:
-    return "-" if pair.difference is None else f"{pair.difference:+.2f} ({pair.n_beaten})"
-
-
-def _p(p: float) -> str:
-    return f"{p:.4f}" if p >= 0.0001 else f"{p:.1e}"

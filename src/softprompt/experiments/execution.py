@@ -1,74 +1,35 @@
 """One run of a study after another in this process, with one backbone kept loaded."""
 
+import os
 import traceback
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from softprompt.config import RunSettings
+from softprompt.config import RunSettings, parse_run
 from softprompt.config.settings import BackboneSettings
 from softprompt.errors import SoftpromptError
-from softprompt.experiments.cells import Run
+from softprompt.experiments.worker import Job, Outcome
 from softprompt.training import RunFolder, locked, train
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
+class Executor:
+    """Runs settings one after another; the error of a run is its outcome, and the next run goes on.
 
     Args:
-        error: empty where it succeeded.
-        trace: the traceback of an error that is no SoftpromptError.
-        interrupted: stopped from outside; it can be resumed.
+        console: where progress is shown; None is silent.
     """
 
-    error: str = ""
-    trace: str = ""
-    interrupted: bool = False
-
-
-class Engine(Protocol):
-    """Where the runs of a study are run: here one by one, in local processes, or on a Ray cluster."""
-
-    def run(
-        self, runs: Sequence[Run], begun: Callable[[Run], None]
-    ) -> Generator[tuple[Run, Outcome], None, None]:
-        """Outcomes as they come; closing the generator stops every run at a checkpoint.
-
-        Args:
-            begun: called when a run begins, from any thread.
-        """
-        ...
-
-
-class InTurn:
-    """The engine of one run at a time, in this process."""
-
     def __init__(self, console: Console | None = None) -> None:
-        self._executor, self._console = Executor(), console
-
-    def run(
-        self, runs: Sequence[Run], begun: Callable[[Run], None]
-    ) -> Generator[tuple[Run, Outcome], None, None]:
-        """As `Engine.run`."""
-        for one in runs:
-            begun(one)
-            yield one, self._executor.run(one.settings, self._console)
-
-
-class Executor:
-    """Runs settings one after another; a run that fails tells so and takes nothing with it."""
-
-    def __init__(self) -> None:
+        self._console = console
         self._backbone: Backbone | None = None
         self._settings: BackboneSettings | None = None
 
-    def run(self, settings: RunSettings, console: Console | None = None) -> Outcome:
+    def run(self, settings: RunSettings) -> Outcome:
         """Run, or resume what an earlier attempt left.
 
         Raises:
@@ -79,7 +40,7 @@ class Executor:
             with locked(settings.folder, "lock", wait=True):
                 resume = RunFolder(settings.folder).settings.is_file()
                 backbone = self._loaded(settings.backbone)
-                train(settings, resume=resume, console=console, backbone=backbone)
+                train(settings, resume=resume, console=self._console, backbone=backbone)
             outcome = Outcome()
         except SoftpromptError as error:
             outcome = Outcome(str(error))
@@ -101,6 +62,22 @@ class Executor:
 
     def _drop(self) -> None:
         self._backbone = self._settings = None
+
+
+def jobs_in_turn() -> Callable[[Job], Outcome]:
+    """What a worker process does with its jobs: it runs them here, with the threads that it was given."""
+    import torch
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    console = Console(stderr=True)
+    executor = Executor(console)
+
+    def work(job: Job) -> Outcome:
+        settings = parse_run(dict(job))
+        console.print(f"== {settings.name}", markup=False, highlight=False, soft_wrap=True)
+        return executor.run(settings)
+
+    return work
 
 
 def _changed(backbone: "Backbone") -> bool:

@@ -1,7 +1,7 @@
 """A study's numbers for other programs: `study.json`."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -9,7 +9,7 @@ from softprompt.experiments import comparisons
 from softprompt.experiments.cells import Grid
 from softprompt.experiments.choosing import mean_score
 from softprompt.experiments.curves import curve_of
-from softprompt.experiments.measures import higher_is_better
+from softprompt.experiments.measures import FACTS, fact_of, higher_is_better
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
 
 
@@ -62,24 +62,22 @@ def _cell_json(result: StudyResult, cell: CellResult) -> dict[str, Any]:
         "changes": dict(cell.cell.changes),
         "metric": cell.cell.metric,
         "higher_is_better": higher_is_better(cell.cell.metric),
-        "mean": cell.mean,
-        "std": cell.std,
-        "n": len(cell.values),
+        **_summary(cell.values),
         "runs": [_run_json(run) for run in cell.runs],
     }
     if len(cell.cell.metrics) > 1:
-        values = {metric: cell.values_of(metric) for metric in cell.cell.metrics}
-        found["shown"] = {
-            metric: {
-                "mean": statistics.fmean(some) if some else None,
-                "std": statistics.stdev(some) if len(some) > 1 else None,
-                "n": len(some),
-            }
-            for metric, some in values.items()
-        }
+        found["shown"] = {metric: _summary(cell.values_of(metric)) for metric in cell.cell.metrics}
     if cell.cell.options:
         found["choice"] = _choice_json(result, cell)
     return found
+
+
+def _summary(values: Sequence[float]) -> dict[str, Any]:
+    return {
+        "mean": statistics.fmean(values) if values else None,
+        "std": statistics.stdev(values) if len(values) > 1 else None,
+        "n": len(values),
+    }
 
 
 def _choice_json(result: StudyResult, cell: CellResult) -> dict[str, Any]:
@@ -106,7 +104,6 @@ def _choice_json(result: StudyResult, cell: CellResult) -> dict[str, Any]:
 
 
 def _run_json(run: RunResult) -> dict[str, Any]:
-    facts = run.facts
     found = {
         "seed": run.run.seed,
         "subsample": run.run.settings.data.subsample,
@@ -117,16 +114,7 @@ def _run_json(run: RunResult) -> dict[str, Any]:
     if run.state == "failed":
         found["error"] = run.error
     if run.state == "done":
-        found |= {
-            "scores": facts["scores"],
-            "best": facts["best"],
-            "steps": facts["steps"],
-            "seconds": facts["seconds"]["training"],
-            "trained_parameters": facts["counts"]["trained_parameters"],
-            "stored_parameters": facts["counts"]["stored_parameters"],
-            "versions": facts["versions"],
-            "hardware": facts["hardware"],
-        }
+        found |= {name: fact_of(run.facts, name) for name in FACTS}
     curve = curve_of(run)
     if curve.points:
         found["curve"] = {"metric": curve.metric, "points": [list(point) for point in curve.points]}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from softprompt.errors import Problem, TrainingError
 from softprompt.experiments.cells import Grid, Run
-from softprompt.experiments.execution import Outcome
+from softprompt.experiments.worker import Outcome
 from softprompt.training import RunFolder, write_atomically, writing
 
 

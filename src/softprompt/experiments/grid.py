@@ -2,26 +2,28 @@
 
 import copy
 import os
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from softprompt.config import RunSettings, apply_override, parse_run, put, read_mapping
 from softprompt.data.splits import check as check_data
-from softprompt.errors import ConfigError, Problem
+from softprompt.errors import ConfigError
 from softprompt.experiments.cells import Cell, Grid, Option, Plan, Run
-from softprompt.experiments.chance import no_majority
-from softprompt.experiments.keys import filled, slug
-from softprompt.experiments.measures import GROUPS, group_of, metric_of
+from softprompt.experiments.measures import metric_of
+from softprompt.experiments.mistakes import Mistakes
 from softprompt.experiments.published import unshown
 from softprompt.experiments.settings import (
     SUBSAMPLE,
     Candidate,
     StudySettings,
     Variant,
+    filled,
     labelled,
-    load_study,
 )
+from softprompt.experiments.study_file import load_study
 
 
 def load_grid(path: Path | str, overrides: Sequence[str] = (), output: Path | None = None) -> Grid:
@@ -52,6 +54,12 @@ def planned_grid(study: StudySettings, plan: Plan, folder: Path) -> Grid:
     return _Expansion(study, Path(plan.file), plan.overrides, folder, plan.recipes).grid()
 
 
+def slug(name: str) -> str:
+    """A name that every file system takes, e.g. `p-tuning-v2` for `P-Tuning v2`."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9.]+", "-", plain).strip("-.") or "unnamed"
+
+
 class _Expansion:
     """Makes the cells of one study, gathering mistakes on the way."""
 
@@ -65,7 +73,7 @@ class _Expansion:
     ) -> None:
         self._study, self._path, self._overrides, self._folder = study, path, overrides, folder
         self._recipes: dict[str, Mapping[str, Any]] = dict(recipes or {})
-        self._mistakes: dict[Problem, list[str]] = {}  # each with the cells that it is in
+        self._mistakes = Mistakes(path)
 
     def grid(self) -> Grid:
         study = self._study
@@ -76,22 +84,21 @@ class _Expansion:
         references = [
             self._cell(i, reference, None, "reference") for i, reference in enumerate(study.references)
         ]
-        found = [cell for cell in (*cells, *references) if cell is not None]
-        self._check_together(found)
-        shown = {(cell.row, cell.column): cell.metrics for cell in found}
-        for mistake in [] if self._mistakes else unshown(study.published, shown):
-            self._note(study.name, mistake)
+        whole, levels = (tuple(cell for cell in some if cell is not None) for some in (cells, references))
+        self._mistakes.check_together([*whole, *levels])
+        if not self._mistakes:
+            shown = {(cell.row, cell.column): cell.metrics for cell in (*whole, *levels)}
+            self._mistakes.add_all(study.name, unshown(study.published, shown))
         if study.chance is True:
-            self._check_chance([cell for cell in cells if cell is not None])
-        if self._mistakes:
-            raise ConfigError.several([self._line(mistake) for mistake in self._mistakes])
+            self._mistakes.check_chance(study.name, whole)
+        self._mistakes.tell()
         return Grid(
             study,
             self._folder,
             tuple(row.name for row in rows),
             tuple(column.name if column else "" for column in columns),
-            tuple(cell for cell in cells if cell is not None),
-            tuple(cell for cell in references if cell is not None),
+            whole,
+            levels,
             Plan(self._path.as_posix(), tuple(self._overrides), self._recipes),
         )
 
@@ -126,7 +133,8 @@ class _Expansion:
         if first is None or not all(option.runs and option.folds for option in options):
             return None
         metrics = self._metrics(first.settings, column)
-        self._check_metrics(name, "show" if column and column.show else "metric", metrics, first.settings)
+        where = "show" if column and column.show else "metric"
+        self._mistakes.check_metrics(name, where, metrics, first.settings)
         by = (self._study.choose.metric or metric_of(metrics[0])) if self._study.choose and options else ""
         return Cell(row.name, column.name if column else "", base, changes, metrics, runs, tuple(options), by)
 
@@ -151,11 +159,8 @@ class _Expansion:
                 seed = settings.training.seed if seed is None else seed
                 of_draw = "" if subsample is None else f"--subsample-{subsample}"
                 place = {"name": f"{stem}{of_draw}--seed-{seed}", "output": self._folder}
-                label = (
-                    f"{name}, seed {seed}"
-                    if subsample is None
-                    else (f"{name}, subsample {subsample}, seed {seed}")
-                )
+                draw_name = [] if subsample is None else [f"subsample {subsample}"]
+                label = ", ".join([name, *draw_name, f"seed {seed}"])
                 runs.append(Run(label, seed, settings.model_copy(update=place)))
         return tuple(runs)
 
@@ -188,22 +193,17 @@ class _Expansion:
         if settings is None:
             return ()
         data, by = settings.data, choose.metric or metric_of(self._metrics(settings, column)[0])
+        add = self._mistakes.add
         if data.folds is not None:
             got = f"both data.folds ({data.folds}) and choose"
-            self._note(
-                name,
-                Problem(
-                    "data.folds", got, "choose alone, which says how many folds there are", "leave it out"
-                ),
-            )
+            expected = "choose alone, which says how many folds there are"
+            add(name, "data.folds", got, expected, "leave it out")
         if choose.folds is None and not (data.dev or data.dev_share or data.dev_per_class):
             expected = "records by which candidates can be chosen"
-            self._note(
-                name, Problem("data.dev", "no development records", expected, "give data.dev or choose.folds")
-            )
+            add(name, "data.dev", "no development records", expected, "give data.dev or choose.folds")
         if by not in ("loss", *settings.metrics):
             expected = f"loss or a metric of the run ({', '.join(settings.metrics)})"
-            self._note(name, Problem("choose.metric", repr(by), expected))
+            add(name, "choose.metric", repr(by), expected)
         training = settings.training.model_copy(update={"select": by})
         runs = []
         for fold in range(choose.folds or 1):
@@ -227,19 +227,11 @@ class _Expansion:
             return tuple(column.show)
         return (self._study.metric or next(iter(settings.metrics), ""),)
 
-    def _check_metrics(self, name: str, where: str, shown: Sequence[str], settings: RunSettings) -> None:
-        for metric in shown:
-            known = f"one of the metrics of the run ({', '.join(settings.metrics)})"
-            if metric_of(metric) in settings.metrics and group_of(metric) not in ("all", *GROUPS):
-                known = " or ".join(f"{metric_of(metric)}@{group}" for group in GROUPS)
-            if metric_of(metric) not in settings.metrics or group_of(metric) not in ("all", *GROUPS):
-                self._note(name, Problem(where, repr(metric) if metric else "nothing", known))
-
     def _base(self, name: str, row: Variant, column: Variant | None) -> str | None:
         """The recipe of a cell, read once; None if it cannot be read."""
         given = [variant.base for variant in (row, column) if variant and variant.base]
         if len(given) > 1:
-            self._note(name, Problem("base", f"{given[0]} and {given[1]}", "one recipe for each cell"))
+            self._mistakes.add(name, "base", f"{given[0]} and {given[1]}", "one recipe for each cell")
             return None
         # Relative stays relative: a report shows `recipes/x.yaml`, not where this checkout lies.
         place = self._path.parent / (given[0] if given else self._study.base)
@@ -248,13 +240,12 @@ class _Expansion:
             try:
                 raw = read_mapping(Path(path))
             except ConfigError as error:
-                self._note_all(name, error)
+                self._mistakes.add_all(name, error.problems)
                 return None
             if "parts" in raw or "each" in raw:
                 do = "train such recipes one by one, and put them side by side with `softprompt compare`"
-                self._note(
-                    name, Problem("base", f"{path}, a recipe over several tasks", "a recipe of one task", do)
-                )
+                got = f"{path}, a recipe over several tasks"
+                self._mistakes.add(name, "base", got, "a recipe of one task", do)
                 return None
             self._recipes[path] = raw
         return path
@@ -276,89 +267,29 @@ class _Expansion:
         of_column: Mapping[str, Any],
         candidates: Sequence[Candidate],
     ) -> None:
-        """Nothing that tells cells apart may be overwritten, or two cells would be the same run."""
+        """Whether one place alone sets what tells cells apart."""
         seeds = [*self._study.seed_keys] if self._study.seeds is not None or candidates else []
         seeds += [SUBSAMPLE] if self._study.subsamples is not None else []
-        overrides = [override.partition("=")[0].strip() for override in self._overrides]
-        of_candidates = dict.fromkeys(key for candidate in candidates for key in candidate.set)
         layers = {
-            "the row": of_row,
-            "the column": of_column,
-            "a candidate": of_candidates,
+            "the row": list(of_row),
+            "the column": list(of_column),
+            "a candidate": list(dict.fromkeys(key for candidate in candidates for key in candidate.set)),
             "the seed": seeds,
-            "--set": overrides,
+            "--set": [override.partition("=")[0].strip() for override in self._overrides],
         }
-        for i, (later, keys) in enumerate(layers.items()):
-            for earlier, others in list(layers.items())[:i]:
-                for key in keys:
-                    for other in others:
-                        if other == key or other.startswith(f"{key}."):
-                            self._note(
-                                name,
-                                Problem(
-                                    key,
-                                    f"a value from {later} and another from {earlier}",
-                                    "one place that sets it",
-                                ),
-                            )
-        for key in (*self._study.set, *of_row, *of_column, *of_candidates, *overrides):
-            if key in ("name", "output"):
-                self._note(
-                    name,
-                    Problem(key, "a value for a run", "no value, since the study names its runs' folders"),
-                )
+        self._mistakes.check_keys(name, layers, self._study.set)
 
     def _settings(self, name: str, base: str, changes: Mapping[str, Any]) -> RunSettings | None:
         raw = copy.deepcopy(dict(self._recipes[base]))
-        try:
+        with self._mistakes.gathered(name):
             for key, value in changes.items():
                 put(raw, key, copy.deepcopy(value))
             for override in self._overrides:
                 apply_override(raw, override)
             return parse_run(raw, where="")
-        except ConfigError as error:
-            self._note_all(name, error)
         return None
 
     def _check_data(self, name: str, settings: RunSettings) -> None:
         """What is wrong with the data settings, as far as no file has to be read for it."""
-        try:
+        with self._mistakes.gathered(name):
             check_data(settings.data)
-        except ConfigError as error:
-            self._note_all(name, error)
-
-    def _check_together(self, cells: Sequence[Cell]) -> None:
-        folders: dict[str, str] = {}
-        for run in (run for cell in cells for run in (*cell.folds, *cell.possible)):
-            first = folders.setdefault(run.settings.name, run.label)
-            if first != run.label:
-                expected = "names that differ in letters or digits"
-                self._note(run.label, Problem("name", f"the same folder as {first}", expected))
-        metrics: dict[str, Cell] = {}
-        for cell in cells:
-            first = metrics.setdefault(cell.column, cell)
-            if first.metric != cell.metric:
-                got = f"{cell.metric} here and {first.metric} in {first.row}"
-                name = f"{cell.row}, {cell.column}" if cell.column else cell.row
-                self._note(name, Problem("metric", got, "one metric in a column", "name one in metric"))
-
-    def _check_chance(self, cells: Sequence[Cell]) -> None:
-        for column in dict.fromkeys(cell.column for cell in cells):
-            mistake = no_majority([cell for cell in cells if cell.column == column])
-            if mistake:
-                self._note(column or self._study.name, mistake)
-
-    def _note_all(self, cell: str, error: ConfigError) -> None:
-        for one in error.problems:
-            assert isinstance(one, Problem)
-            self._note(cell, one)
-
-    def _note(self, cell: str, mistake: Problem) -> None:
-        cells = self._mistakes.setdefault(mistake, [])
-        if cell not in cells:
-            cells.append(cell)
-
-    def _line(self, mistake: Problem) -> Problem:
-        first, *others = self._mistakes[mistake]
-        more = f" (and {len(others)} more)" if others else ""
-        return mistake.inside(f"{self._path}: {first}{more}")

@@ -1,9 +1,10 @@
-"""What a study's tables and figures measure: a test metric of all records, or of one group of them."""
+"""What studies read of a run: test metrics, of all records or of one group, and facts of its result."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from softprompt import metrics
+from softprompt.config import put
 
 GROUPS = ("seen", "unseen")
 """Groups of test records with scores of their own, where a data set has them: `bleu@seen`."""
@@ -42,4 +43,41 @@ def scores_of(facts: Mapping[str, Any]) -> dict[str, float]:
     for row in sorted(facts.get("scores", []), key=lambda row: row["group"] != "all"):
         at = "" if row["group"] == "all" else f"@{row['group']}"
         found |= {f"{metric}{at}": value for metric, value in row["values"].items()}
+    return found
+
+
+def groups_of(scores: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The scores of a `result.json`, from scores by measure."""
+    groups: dict[str, dict[str, float]] = {}
+    for measure, value in scores.items():
+        groups.setdefault(group_of(measure), {})[metric_of(measure)] = value
+    return [{"group": group, "values": values, "notes": []} for group, values in groups.items()]
+
+
+FACTS: Mapping[str, tuple[type, str]] = {
+    "scores": (list, "scores"),
+    "best": (dict, "best"),
+    "steps": (int, "steps"),
+    "seconds": (float, "seconds.training"),
+    "trained_parameters": (int, "counts.trained_parameters"),
+    "stored_parameters": (int, "counts.stored_parameters"),
+    "versions": (dict, "versions"),
+    "hardware": (str, "hardware"),
+}
+"""What tables and `study.json` keep of a `result.json`, by their name: its kind, and its place there."""
+
+
+def fact_of(result: Any, name: str) -> Any:
+    """A fact of a `result.json`; None where it has none of this kind."""
+    kind, path = FACTS[name]
+    for key in path.split("."):
+        result = result.get(key) if isinstance(result, Mapping) else None
+    return result if isinstance(result, (int, float) if kind is float else kind) else None
+
+
+def result_of(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The `result.json` that has these facts; raises KeyError where one is missing."""
+    found: dict[str, Any] = {}
+    for name, (_, path) in FACTS.items():
+        put(found, path, facts[name])
     return found

@@ -4,15 +4,16 @@ import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from softprompt.errors import ConfigError, TrainingError
-from softprompt.experiments.statistics import paired_t, wilcoxon
-from softprompt.metrics import METRICS, higher_is_better, label_of
+from softprompt.experiments.comparisons import better_first
+from softprompt.experiments.markdown import Table, table_lines
+from softprompt.experiments.measures import higher_is_better, label, scores_of
+from softprompt.metrics import METRICS
 from softprompt.training import RunFolder
-
-Table = list[list[str]]
 
 DEVELOPMENT = "development"
 """In place of a test metric: the value on the development set that the best step was picked by."""
@@ -45,11 +46,11 @@ class Parts:
             return [float(value) for value in picked]
         found = []
         for part, facts in self.parts.items():
-            rows = [row["values"] for row in facts["scores"] if row["group"] == "all"]
-            if not rows or metric not in rows[0]:
-                known = ", ".join(rows[0]) if rows else "no test set"
+            scores = scores_of(facts)
+            if metric not in scores:
+                known = ", ".join(scores) or "no test set"
                 raise ConfigError("--metric", f"'{metric}' for {self.name}, part {part}", known)
-            found.append(float(rows[0][metric]))
+            found.append(float(scores[metric]))
         return found
 
     def count(self, name: str) -> int:
@@ -66,10 +67,7 @@ class Parts:
     @property
     def metrics(self) -> list[str]:
         """Those that every part has, in the order of tables."""
-        of_parts = [
-            [name for row in facts["scores"] if row["group"] == "all" for name in row["values"]]
-            for facts in self.parts.values()
-        ]
+        of_parts = [scores_of(facts) for facts in self.parts.values()]
         names = dict.fromkeys([*METRICS, *(name for some in of_parts for name in some)])
         return [name for name in names if all(name in some for some in of_parts)]
 
@@ -126,22 +124,13 @@ def pairs_table(runs: Sequence[Parts], metric: str) -> Table:
     lines = [["", "against", "mean difference", "better in", "worse in", "paired t-test p", "Wilcoxon p"]]
     if metric == DEVELOPMENT:
         check_picked_alike(runs)
-    sign = 1 if _higher_is_better(runs[0], metric) else -1
-    for i, run in enumerate(runs):
-        for rival in runs[i + 1 :]:
-            ours, theirs = ([sign * value for value in one.values(metric)] for one in (run, rival))
-            names = [run.name, rival.name]
-            if statistics.fmean(ours) < statistics.fmean(theirs):
-                ours, theirs, names = theirs, ours, names[::-1]
-            gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
-            tests = [paired_t(ours, theirs), wilcoxon(ours, theirs)] if len(gaps) > 1 else []
-            lines.append(
-                [
-                    *names, f"{statistics.fmean(gaps):+.2f}", str(sum(gap > 0 for gap in gaps)),
-                    str(sum(gap < 0 for gap in gaps)),
-                    *([f"{p:.4f}" if p >= 0.0001 else f"{p:.1e}" for p in tests] or ["-", "-"]),
-                ]
-            )  # fmt: skip
+    sign = 1 if higher_is_better(_measured(runs[0], metric)) else -1
+    sides = [(run.name, [sign * value for value in run.values(metric)]) for run in runs]
+    for (name, ours), (rival, theirs) in combinations(sides, 2):
+        p = better_first(name, rival, ours, theirs)
+        lines.append(
+            [p.row, p.rival, f"{p.difference or 0.0:+.2f}", str(p.n_better), str(p.n_worse), *p.shown]
+        )
     return lines
 
 
@@ -157,7 +146,7 @@ def parts_table(runs: Sequence[Parts], metric: str) -> Table:
 
 def as_markdown(runs: Sequence[Parts], metric: str, command: str) -> str:
     """The three tables, with what made them."""
-    label = _label(runs[0], metric)
+    shown = _label(runs[0], metric)
     n, records = len(runs[0].parts), sum(f["counts"]["test_records"] for f in runs[0].parts.values())
     versions = ", ".join(f"{key} {value}" for key, value in runs[0].facts["versions"].items())
     out = runs[0].count("left_out_records")
@@ -173,11 +162,11 @@ def as_markdown(runs: Sequence[Parts], metric: str, command: str) -> str:
         f"Versions: {versions}",
     ]
     sections = [
-        _lines(means_table(runs)),
-        [f"{label}, pairs over the parts (one-sided tests):"],
-        _lines(pairs_table(runs, metric)),
-        [f"{label} by part:"],
-        _lines(parts_table(runs, metric)),
+        table_lines(means_table(runs)),
+        [f"{shown}, pairs over the parts (one-sided tests):"],
+        table_lines(pairs_table(runs, metric)),
+        [f"{shown} by part:"],
+        table_lines(parts_table(runs, metric)),
         [f"- {note}" for note in notes],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
@@ -195,15 +184,14 @@ def check_picked_alike(runs: Sequence[Parts]) -> None:
         )
 
 
+def _measured(run: Parts, metric: str) -> str:
+    """The metric itself; for `development` the one that picked the best steps."""
+    return metric if metric != DEVELOPMENT else run.picked_by or "value"
+
+
 def _label(run: Parts, metric: str) -> str:
-    if metric != DEVELOPMENT:
-        return label_of(metric)
-    by = run.picked_by or "value"
-    return f"development {label_of(by)}"
-
-
-def _higher_is_better(run: Parts, metric: str) -> bool:
-    return higher_is_better(run.picked_by or "" if metric == DEVELOPMENT else metric)
+    of = "development " if metric == DEVELOPMENT else ""
+    return of + label(_measured(run, metric), direction=False)
 
 
 def as_json(runs: Sequence[Parts]) -> str:
@@ -216,9 +204,3 @@ def as_json(runs: Sequence[Parts]) -> str:
         for run in runs
     }
     return json.dumps(found, indent=1) + "\n"
-
-
-def _lines(table: Table) -> list[str]:
-    head, *rows = table
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return [f"| {' | '.join(line)} |" for line in (head, rule, *rows)]

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from softprompt.errors import TrainingError
 from softprompt.experiments.cells import Grid, Run
 from softprompt.experiments.choosing import chosen
-from softprompt.experiments.execution import Outcome
 from softprompt.experiments.folders import failure_of
+from softprompt.experiments.worker import Outcome
 from softprompt.training import RunFolder, clock
 
 

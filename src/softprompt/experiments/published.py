@@ -1,7 +1,7 @@
 """Figures of papers, which a study's report shows beside its own."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -51,45 +51,44 @@ class Published(Settings):
         raise ValueError(Problem("", repr(value), "a number as printed"))
 
 
-def unshown(published: Sequence[Published], shown: Mapping[tuple[str, str], Sequence[str]]) -> list[Problem]:
-    """The published figures whose place shows no such metric, a line each.
+def unshown(
+    published: Sequence[Published], shown: Mapping[tuple[str, str], Sequence[str]]
+) -> Iterator[Problem]:
+    """The published figures whose place shows no such metric.
 
     Args:
         shown: for each row and column the metrics that the table shows.
     """
-    lines = []
     for i, one in enumerate(published):
         where, known = f"published.{i}", shown.get((one.row, one.column))
         if known is None:
             got = f"{one.row}, {one.column}" if one.column else f"{one.row} without a column"
-            lines.append(
-                Problem(where, got, "a row with one of its columns, or a reference without a column")
-            )
+            yield Problem(where, got, "a row with one of its columns, or a reference without a column")
         elif one.metric is not None and one.metric not in known:
             expected = f"a metric that the column shows ({', '.join(known)})"
-            lines.append(Problem(f"{where}.metric", repr(one.metric), expected))
-    return lines
+            yield Problem(f"{where}.metric", repr(one.metric), expected)
 
 
-def misplaced(published: Sequence[Published], rows: Sequence[str], columns: Sequence[str]) -> list[Problem]:
-    """What is wrong with where published figures stand in a study, a line each.
+def misplaced(
+    published: Sequence[Published], rows: Sequence[str], columns: Sequence[str]
+) -> Iterator[Problem]:
+    """What is wrong with where published figures stand in a study.
 
     Args:
         rows: names of the study's rows and references.
         columns: names of its columns; none has one without a name.
     """
-    lines, seen = [], set()
+    seen = set()
     for i, one in enumerate(published):
         where = f"published.{i}"
         if one.row not in rows:
             known = f"one of the rows ({', '.join(rows)})"
-            lines.append(Problem(f"{where}.row", repr(one.row), known, nearest(one.row, rows)))
+            yield Problem(f"{where}.row", repr(one.row), known, nearest(one.row, rows))
         if one.column and one.column not in columns:
             known = f"one of the columns ({', '.join(columns) or 'there are none'})"
-            lines.append(Problem(f"{where}.column", repr(one.column), known, nearest(one.column, columns)))
+            yield Problem(f"{where}.column", repr(one.column), known, nearest(one.column, columns))
         place = (one.row, one.column, one.metric)
         if place in seen:
             of = ", ".join(filter(None, place))
-            lines.append(Problem(where, f"a second figure of {of}", "one figure for each place"))
+            yield Problem(where, f"a second figure of {of}", "one figure for each place")
         seen.add(place)
-    return lines

@@ -2,15 +2,15 @@
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from softprompt.errors import SoftpromptError, TrainingError
+from softprompt.errors import TrainingError
 from softprompt.experiments.cells import Cell, Grid, Run
-from softprompt.experiments.chance import majority
+from softprompt.experiments.chance import levels
 from softprompt.experiments.choosing import chosen, fold_score
 from softprompt.experiments.folders import check_folders, read_failure
-from softprompt.experiments.measures import higher_is_better, scores_of
+from softprompt.experiments.measures import FACTS, fact_of, higher_is_better, scores_of
 from softprompt.experiments.numbers import cut
 from softprompt.training import RunFolder
 
@@ -158,16 +158,20 @@ def read_results(grid: Grid, strict: bool = True) -> StudyResult:
     """
     if strict:
         check_folders(grid)
-    grid = chosen(grid)
-    cells, references = ([_read(grid, cell) for cell in some] for some in (grid.cells, grid.references))
-    return StudyResult(grid, tuple(cells), tuple(references), *levels(grid))
+    result = _gathered(grid)
+    chance, missing = levels(result.grid)
+    return replace(result, chance=chance, no_chance=missing)
 
 
 def failed_runs(grid: Grid) -> list[RunResult]:
     """The runs that failed, those on folds first."""
+    return _gathered(grid).failed
+
+
+def _gathered(grid: Grid) -> StudyResult:
     grid = chosen(grid)
-    cells, references = ([_read(grid, cell) for cell in some] for some in (grid.cells, grid.references))
-    return StudyResult(grid, tuple(cells), tuple(references)).failed
+    cells, references = (tuple(_read(grid, cell) for cell in some) for some in (grid.cells, grid.references))
+    return StudyResult(grid, cells, references)
 
 
 def judged(run: Run, metric: str, facts: Mapping[str, Any]) -> RunResult:
@@ -178,25 +182,6 @@ def judged(run: Run, metric: str, facts: Mapping[str, Any]) -> RunResult:
     notes = "; ".join(note for group in facts["scores"] for note in group["notes"])
     why = notes or ("no test set" if not facts["scores"] else "no note says why")
     return RunResult(run, "failed", error=f"it has no {metric} on the test set: {why}")
-
-
-def levels(grid: Grid) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
-    """The chance levels of the columns, and why some are not known."""
-    asked = grid.settings.chance
-    first = {column: next(c for c in grid.cells if c.column == column) for column in grid.columns}
-    if asked is False:
-        return {}, {}
-    if asked is True:
-        found, missing = {}, {}
-        for column, cell in first.items():
-            try:
-                found[column] = majority(cell)
-            except SoftpromptError as error:  # a report can be made where the data are not
-                missing[column] = str(error)
-        return found, missing
-    if isinstance(asked, dict):
-        return {column: {first[column].metric: value} for column, value in asked.items()}, {}
-    return {column: {cell.metric: asked} for column, cell in first.items()}, {}
 
 
 def _read(grid: Grid, cell: Cell) -> CellResult:
@@ -234,17 +219,12 @@ def _not_done(grid: Grid, run: Run) -> RunResult:
     return RunResult(run, "unfinished" if RunFolder(run.settings.folder).settings.exists() else "not run")
 
 
-def _unusable(facts: Mapping[str, Any]) -> str:
+def _unusable(result: Mapping[str, Any]) -> str:
     """The first thing that reports need and that a result does not say; empty where it says all."""
-    if not all(map(_is_group, facts["scores"])):
+    if not all(map(_is_group, result["scores"])):
         return "scores"
-    counts, seconds = facts["counts"], facts.get("seconds")
-    if not all(isinstance(counts.get(f"{kind}_parameters"), int) for kind in ("trained", "stored")):
-        return "counts"
-    if not isinstance(seconds, dict) or not isinstance(seconds.get("training"), int | float):
-        return "seconds"
-    kinds = {"versions": dict, "hardware": str}
-    return next((key for key, kind in kinds.items() if not isinstance(facts.get(key), kind)), "")
+    lacking = [path for name, (_, path) in FACTS.items() if fact_of(result, name) is None]
+    return lacking[0].partition(".")[0] if lacking else ""
 
 
 def _is_group(group: Any) -> bool:

@@ -2,9 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from typing import Literal
 
 from filelock import Timeout
 from rich.console import Console
@@ -12,14 +11,11 @@ from rich.console import Console
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.experiments.cells import Grid, Run
 from softprompt.experiments.choosing import chosen
-from softprompt.experiments.execution import Engine, InTurn
+from softprompt.experiments.executors import Engine, EngineName, engine_of
 from softprompt.experiments.folders import check_folders, failure_of, write_failure
-from softprompt.experiments.pool import Pool
 from softprompt.experiments.progress import StudyProgress
 from softprompt.experiments.results import failed_runs
 from softprompt.training import Processes, RunFolder, locked
-
-EngineName = Literal["local", "ray"]
 
 
 def run_study(
@@ -35,7 +31,8 @@ def run_study(
     cells choose, the runs on folds come first; a cell that lacks one of their scores is not run.
 
     Args:
-        jobs: how many at a time; more than one are processes that share the cores.
+        jobs: how many at a time; more than one are processes that share the cores. Python spawns them, so
+            that a script calls this below `if __name__ == "__main__"`.
         console: where progress is shown; None is silent.
         engine: where they run: `local`, or `ray` for the workers of a Ray cluster.
         retry_failed: also those that failed before, each from its last checkpoint.
@@ -49,15 +46,15 @@ def run_study(
     n_processes = Processes().count
     if n_processes > 1:
         raise ConfigError("study", f"{n_processes} processes", "one process", "use --jobs instead")
-    make = _engine(grid, jobs, console, engine)
+    run_several = engine_of(engine, jobs, console, grid.folder / "logs")
     check_folders(grid)
     try:
         with locked(grid.folder / "study", "lock"):
             if retry_failed:
                 _forget_failures(grid)
             with StudyProgress(console, grid, jobs) as progress:
-                _run_all(grid, list(grid.folds), "results", make, progress)
-                _run_all(grid, list(chosen(grid).runs), grid.settings.keep, make, progress)
+                _run_all(grid, list(grid.folds), "results", run_several, progress)
+                _run_all(grid, list(chosen(grid).runs), grid.settings.keep, run_several, progress)
     except Timeout:
         do = "wait for its end, or give this study another name"
         raise TrainingError(
@@ -65,34 +62,14 @@ def run_study(
         ) from None
 
 
-def _engine(grid: Grid, jobs: int, console: Console | None, name: EngineName) -> Callable[[int], Engine]:
-    """Makes the engine for so many runs."""
-    logs = grid.folder / "logs"
-    if name == "ray":
-        from softprompt.experiments.ray_pool import RayPool, check_ray
-
-        check_ray()
-        return lambda n: RayPool(min(jobs, n), logs)
-    if jobs > 1:
-        return lambda n: Pool(min(jobs, n), logs)
-    here = InTurn(console)
-    return lambda n: here
-
-
-def _run_all(
-    grid: Grid,
-    runs: Sequence[Run],
-    keep: str,
-    make: Callable[[int], Engine],
-    progress: StudyProgress,
-) -> None:
+def _run_all(grid: Grid, runs: Sequence[Run], keep: str, engine: Engine, progress: StudyProgress) -> None:
     for run in filter(_ended, runs):
         _clear(run, keep)  # a study stopped at the wrong moment, or that keeps less than before
     todo = [run for run in _by_backbone(runs) if not _ended(run) and not failure_of(grid, run).exists()]
     if not todo:
         return
     # Closed here and not by the garbage collector, so that nothing runs on after an interruption.
-    with closing(make(len(todo)).run(todo, progress.begin)) as outcomes:
+    with closing(engine(todo, progress.begin)) as outcomes:
         for run, outcome in outcomes:
             if outcome.interrupted:
                 raise KeyboardInterrupt

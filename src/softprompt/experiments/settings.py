@@ -1,16 +1,13 @@
 """What a study file says: a base recipe, and what is changed in it from run to run."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import Field
 
-from softprompt.config import apply_override, parse_as, read_mapping
 from softprompt.config.base import Settings
-from softprompt.errors import ConfigError, Problem, nearest
-from softprompt.experiments.published import Published, misplaced
+from softprompt.experiments.published import Published
 
 PLACEHOLDER = "{value}"
 """Stands, in what a column sets, for the value of the row."""
@@ -21,9 +18,6 @@ development scores over the steps."""
 
 SUBSAMPLE = "data.subsample"
 """The setting that `subsamples` sets."""
-
-# Of the study itself; every other key of --set is a setting of the runs.
-_OF_THE_STUDY = ("name", "seeds", "subsamples", "metric")
 
 
 class Candidate(Settings):
@@ -133,41 +127,6 @@ class StudySettings(Settings):
     `results` neither; logs, outputs and results always stay."""
 
 
-def load_study(path: Path, overrides: Sequence[str] = ()) -> tuple[StudySettings, list[str]]:
-    """Read a study file.
-
-    Args:
-        overrides: `key=value`; `name`, `seeds`, `subsamples` and `metric` change the study.
-
-    Returns:
-        The study, and the overrides that are for its runs.
-
-    Raises:
-        ConfigError: every mistake at once, a line each.
-    """
-    raw = read_mapping(path)
-    for override in overrides:
-        if _key(override) in _OF_THE_STUDY:
-            apply_override(raw, override)
-    if isinstance(raw.get("published"), str):
-        raw["published"] = _elsewhere(path, raw["published"])
-    settings = parse_as(raw, StudySettings, str(path))
-    found = _contradictions(settings)
-    if found:
-        raise ConfigError.several(one.inside(str(path)) for one in found)
-    return settings, [override for override in overrides if _key(override) not in _OF_THE_STUDY]
-
-
-def _elsewhere(path: Path, address: str) -> Any:
-    """The published figures that a study file takes from another, by `FILE#NAME`."""
-    file, _, name = address.partition("#")
-    found = read_mapping(path.parent / file) if file else {}
-    if name not in found:
-        expected = f"FILE#NAME, with one of {', '.join(found) or 'its names'}"
-        raise ConfigError(f"{path}: published", repr(address), expected, nearest(name, list(found)))
-    return found[name]
-
-
 def labelled(value: Any) -> tuple[str, Any]:
     """The text and the value of one of `vary.values`."""
     if isinstance(value, dict):
@@ -177,157 +136,12 @@ def labelled(value: Any) -> tuple[str, Any]:
     return yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip(), value
 
 
-def _key(override: str) -> str:
-    return override.partition("=")[0].strip()
-
-
-def _contradictions(study: StudySettings) -> list[Problem]:
-    """What single fields cannot know."""
-    lines = []
-    if bool(study.rows) == (study.vary is not None):
-        got = "both of them" if study.rows else "neither of them"
-        lines.append(Problem("rows", got, "exactly one of rows and vary"))
-    for field in ("rows", "columns", "references"):
-        lines += _repeated(f"{field}.name", [variant.name for variant in getattr(study, field)])
-    if study.seeds is not None:
-        if not study.seeds:
-            lines.append(Problem("seeds", "no seed", "at least one", "name some, or leave seeds out"))
-        lines += _repeated("seeds", study.seeds)
-    if study.subsamples is not None:
-        if not study.subsamples:
-            lines.append(
-                Problem("subsamples", "no subsample", "at least one", "name some, or leave subsamples out")
-            )
-        lines += _repeated("subsamples", study.subsamples)
-        if SUBSAMPLE in study.seed_keys:
-            got = f"both subsamples and {SUBSAMPLE} in seed_keys"
-            lines.append(Problem("subsamples", got, "one of the two", "leave one out"))
-    if study.vary is not None:
-        lines += _about_vary(study.vary, study.columns)
-    elif any(PLACEHOLDER in str(variant.set) for variant in study.columns):
-        lines.append(Problem("columns", f"{PLACEHOLDER} without vary", "vary, whose value it stands for"))
-    for variant in (*study.rows, *study.references):
-        if PLACEHOLDER in str(variant.set):
-            lines.append(
-                Problem(variant.name, f"{PLACEHOLDER} outside of columns", f"{PLACEHOLDER} in columns alone")
-            )
-    return [*lines, *_about_choosing(study), *_about_comparing(study), *_about_reporting(study)]
-
-
-def _about_choosing(study: StudySettings) -> list[Problem]:
-    lines = [
-        Problem(
-            f"columns.{column.name}.candidates",
-            "candidates of a column",
-            "candidates of rows",
-            "move them to the rows",
-        )
-        for column in study.columns
-        if column.candidates is not None
-    ]
-    rows = [*study.rows, *study.references]
-    for row in rows:
-        if row.candidates is None:
-            continue
-        where = f"{row.name}.candidates"
-        if study.choose is None:
-            lines.append(
-                Problem(
-                    where, "candidates without choose", "choose, which says by what they are chosen", "add it"
-                )
-            )
-        if len(row.candidates) == 1:
-            lines.append(
-                Problem(where, "one candidate", "at least two, or [] where there is nothing to choose")
-            )
-        lines += _repeated(f"{where}.name", [candidate.name for candidate in row.candidates])
-    if study.choose is None:
-        return lines
-    names = [candidate.name for candidate in study.choose.candidates]
-    lines += _repeated("choose.candidates.name", names)
-    relying = [row.name for row in rows if row.candidates is None] or ([] if study.vary is None else ["vary"])
-    if len(names) < 2 and (names or relying):
-        of = f" for {', '.join(relying)}" if relying else ""
-        lines.append(
-            Problem("choose.candidates", f"{len(names)} candidates{of}", "at least two to choose from")
-        )
-    return lines
-
-
-def _about_comparing(study: StudySettings) -> list[Problem]:
-    lines = []
-    n_rows = len(study.rows) if study.vary is None else len(study.vary.values)
-    for name in ("wins", "paired"):
-        if getattr(study, name) and n_rows < 2:
-            lines.append(Problem(name, f"true with {n_rows} rows", "at least two rows to compare"))
-    if study.wins and len(study.seeds or [0]) * len(study.subsamples or [0]) < 2:
-        lines.append(Problem("wins", "true with one seed", "at least two seeds to test over", "give seeds"))
-    if study.paired and len(study.columns) < 2:
-        got = f"true with {len(study.columns)} columns"
-        lines.append(Problem("paired", got, "at least two columns to pair", "give columns"))
-    columns = [column.name for column in study.columns]
-    if isinstance(study.chance, dict):
-        for name in study.chance:
-            if name not in columns:
-                expected = f"one of the columns ({', '.join(columns) or 'there are none'})"
-                lines.append(Problem("chance", repr(name), expected, nearest(name, columns)))
-    for field in ("rows", "references"):
-        for variant in getattr(study, field):
-            if variant.show is not None:
-                got = f"metrics that {field} show"
-                lines.append(
-                    Problem(
-                        f"{variant.name}.show", got, "metrics that columns show", "move them to the columns"
-                    )
-                )
-    for column in study.columns:
-        if column.show is not None:
-            where = f"columns.{column.name}.show"
-            lines += _repeated(where, column.show)
-            if not column.show:
-                lines.append(Problem(where, "no metric", "at least one", "name one, or leave show out"))
-    return lines
-
-
-def _about_reporting(study: StudySettings) -> list[Problem]:
-    rows = [*study.rows, *study.references] if study.vary is None else list(study.references)
-    names = [variant.name for variant in rows]
-    if study.vary is not None:
-        whole = (v for v in study.vary.values if not isinstance(v, dict) or set(v) == {"label", "value"})
-        names += [labelled(value)[0] for value in whole]
-    lines = misplaced(study.published, names, [column.name for column in study.columns])
-    figures = study.figures or []
-    lines += _repeated("figures", figures)
-    if "curve" in figures and study.vary is None:
-        lines.append(
-            Problem(
-                "figures",
-                "'curve' for a study with rows",
-                "vary, whose values are the axis",
-                "leave the curve out",
-            )
-        )
-    return lines
-
-
-def _about_vary(vary: Vary, columns: Sequence[Variant]) -> list[Problem]:
-    lines = []
-    wrong = [value for value in vary.values if isinstance(value, dict) and set(value) != {"label", "value"}]
-    lines += [Problem("vary.values", repr(value), "a value, or {label: ..., value: ...}") for value in wrong]
-    if not wrong:
-        lines += _repeated("vary.values", [labelled(value)[0] for value in vary.values])
-        if isinstance(vary.key, list):
-            for text, value in map(labelled, vary.values):
-                if not isinstance(value, list) or len(value) != len(vary.key):
-                    keys = f"a list of {len(vary.key)} values for {', '.join(vary.key)}"
-                    lines.append(Problem("vary.values", text, keys))
-    without = [column.name for column in columns if PLACEHOLDER not in str(column.set)]
-    if vary.key is None and (without or not columns):
-        got = f"no key, and columns without {PLACEHOLDER}: {', '.join(without)}" if without else "no key"
-        lines.append(Problem("vary.key", got, f"a dotted key, or {PLACEHOLDER} in every column"))
-    return lines
-
-
-def _repeated(where: str, names: Sequence[Any]) -> list[Problem]:
-    twice = sorted({str(name) for name in names if names.count(name) > 1})
-    return [Problem(where, f"{', '.join(twice)} more than once", "each of them once")] if twice else []
+def filled(value: Any, filling: Any) -> Any:
+    """The same structure with `{value}` filled in; alone it keeps the value's own type."""
+    if isinstance(value, dict):
+        return {key: filled(inner, filling) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [filled(inner, filling) for inner in value]
+    if value == PLACEHOLDER:
+        return filling
+    return value.replace(PLACEHOLDER, str(filling)) if isinstance(value, str) else value

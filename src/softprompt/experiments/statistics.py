@@ -2,6 +2,7 @@
 
 import math
 import statistics
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,7 @@ class Wins:
 def welch(a: Sequence[float], b: Sequence[float]) -> float:
     """One-sided Welch t-test of whether the mean of `a` is larger than that of `b`.
 
-    Source: Welch 1947, with the Welch-Satterthwaite degrees of freedom.
+    Source: Welch 1947, with the Welch-Satterthwaite degrees of freedom, by `scipy.stats`.
 
     Where neither side varies (a method without randomness, or luck), the formula divides by zero. The
     limit is taken: equal constants say nothing (0.5), different ones are significant (0 or 1).
@@ -48,20 +49,25 @@ def welch(a: Sequence[float], b: Sequence[float]) -> float:
     _check("welch", a, b)
     # Exact means, so that constants of different counts are equal.
     difference = statistics.mean(a) - statistics.mean(b)
-    shares = [statistics.variance(side) / len(side) for side in (a, b)]
-    squared = sum(shares)
-    if squared == 0:
+    spreads = [statistics.stdev(side) for side in (a, b)]
+    largest = max(spreads)
+    if largest == 0:
         return _certain(difference)
-    # Relative to their sum, so that squares of tiny variances do not vanish.
-    relative = [share / squared for share in shares]
-    freedom = 1 / sum(share**2 / (len(side) - 1) for share, side in zip(relative, (a, b), strict=True))
-    return _tail(difference / math.sqrt(squared), freedom)
+    from scipy import stats
+
+    # In units of the larger spread, since squares of very small variances would vanish.
+    ours, theirs = (spread / largest for spread in spreads)
+    tested: Any = stats.ttest_ind_from_stats(
+        difference / largest, ours, len(a), 0.0, theirs, len(b), equal_var=False, alternative="greater"
+    )
+    return float(tested.pvalue)
 
 
 def paired_t(a: Sequence[float], b: Sequence[float]) -> float:
     """One-sided paired t-test of whether `a` is larger than `b`, e.g. over relations or columns.
 
-    Differences that are all equal are treated as in `welch`: 0.5 for zero, else 0 or 1.
+    Source: `scipy.stats.ttest_rel`. Differences that are all equal are treated as in `welch`: 0.5 for zero,
+    else 0 or 1.
 
     Args:
         a: at least two values.
@@ -74,10 +80,15 @@ def paired_t(a: Sequence[float], b: Sequence[float]) -> float:
         DataError: fewer than two pairs, lengths that differ, or a value that is no finite number.
     """
     differences = _paired("paired_t", a, b)
-    mean, variance = statistics.mean(differences), statistics.variance(differences)
-    if variance == 0:
-        return _certain(mean)
-    return _tail(mean / math.sqrt(variance / len(differences)), len(differences) - 1)
+    if len(set(differences)) == 1:
+        return _certain(differences[0])
+    from scipy import stats
+
+    with warnings.catch_warnings():
+        # Differences that are nearly the same are no mistake here.
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
+        tested: Any = stats.ttest_rel(a, b, alternative="greater")
+    return float(tested.pvalue)
 
 
 def wilcoxon(a: Sequence[float], b: Sequence[float]) -> float:
@@ -131,13 +142,6 @@ def count_wins(rows: Mapping[str, Sequence[float]], alpha: float = ALPHA) -> Win
     most = max(score.values(), default=0)
     winners = tuple(row for row in rows if score[row] == most) if len(rows) > 1 else ()
     return Wins(p, score, winners)
-
-
-def _tail(t: float, freedom: float) -> float:
-    """P(T >= t) of Student's t."""
-    from scipy import stats
-
-    return float(stats.t.sf(t, freedom))
 
 
 def _certain(difference: float) -> float:

@@ -1,6 +1,5 @@
 """A study read back from what it left: the grid from `study.json`, the runs from a results table."""
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -9,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import parse_as
-from softprompt.errors import TrainingError, first_line
+from softprompt.errors import TrainingError
 from softprompt.experiments.cells import Cell, Grid, Plan, Run
+from softprompt.experiments.chance import levels
 from softprompt.experiments.grid import planned_grid
-from softprompt.experiments.results import CellResult, RunResult, StudyResult, judged, levels
+from softprompt.experiments.measures import result_of, scores_of
+from softprompt.experiments.results import CellResult, RunResult, StudyResult, judged
 from softprompt.experiments.settings import StudySettings
+from softprompt.experiments.table import broken, read_table
 
 KINDS = (".json", ".csv", ".parquet")
 """Endings of results tables."""
@@ -48,9 +50,8 @@ def read_stored(path: Path) -> Stored:
         raise TrainingError(str(path), "no such file", "a results table of a study")
     if path.suffix == ".json":
         facts = _read_json(path)
-        return Stored(path, _by_folder(path, _of_json(path, facts)), facts)
-    lines = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
-    return Stored(path, _by_folder(path, [_from_line(path, i, line) for i, line in enumerate(lines)]))
+        return Stored(path, _of_json(path, facts), facts)
+    return Stored(path, _by_folder(path, read_table(path)))
 
 
 def planned(stored: Stored, folder: Path) -> Grid:
@@ -121,131 +122,47 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise _broken(path, f"broken JSON ({error})") from None
+        raise broken(path, f"broken JSON ({error})") from None
     if not isinstance(facts, dict) or not isinstance(facts.get("cells"), list):
-        raise _broken(path, "JSON without cells")
+        raise broken(path, "JSON without cells")
     return facts
 
 
-def _of_json(path: Path, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _of_json(path: Path, facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    lines = []
     try:
-        lines = []
         for cell in (*facts["cells"], *facts.get("references", [])):
             lines += cell["runs"]
             for candidate in cell.get("choice", {}).get("candidates", []):
                 lines += candidate["runs"]
-        return [_checked(path, line["folder"], _of_run(line)) for line in lines]
+        return _by_folder(path, list(map(_of_run, lines)))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise _broken(path, f"a cell or run without what it should have ({error!r})") from None
+        raise broken(path, f"a cell or run without what it should have ({error!r})") from None
 
 
 def _of_run(line: Mapping[str, Any]) -> dict[str, Any]:
     """A run of `study.json` as `result.json` would say it."""
-    found: dict[str, Any] = {key: line.get(key) for key in ("folder", "state", "error", "value")}
+    found = {"folder": line["folder"], "state": line["state"]}
+    found |= {"error": line.get("error"), "value": line.get("value")}
     if line["state"] == "done":
-        found["facts"] = {
-            "scores": line["scores"],
-            "best": line["best"],
-            "steps": line["steps"],
-            "seconds": {"training": line["seconds"]},
-            "counts": {name: line[name] for name in ("trained_parameters", "stored_parameters")},
-            "versions": line["versions"],
-            "hardware": line["hardware"],
-            "curve": line.get("curve", {"metric": line["best"]["metric"], "points": []}),
-        }
+        no_curve = {"metric": line["best"]["metric"], "points": []}
+        found["facts"] = {**result_of(line), "curve": line.get("curve", no_curve)}
     return found
-
-
-def _read_csv(path: Path) -> list[dict[str, Any]]:
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            lines: list[dict[str, Any]] = [dict(line) for line in reader]
-    except (ValueError, csv.Error) as error:
-        raise _broken(path, f"broken CSV ({error})") from None
-    _check_head(path, reader.fieldnames or [])
-    if any(None in line or None in line.values() for line in lines):
-        raise _broken(path, "a line with more or fewer fields than the head")
-    return lines
-
-
-def _read_parquet(path: Path) -> list[dict[str, Any]]:
-    try:
-        import pyarrow.parquet as parquet
-        from pyarrow.lib import ArrowException
-    except ImportError:
-        raise TrainingError(
-            str(path),
-            "a Parquet file without the package pyarrow to read it",
-            "pyarrow",
-            "install it: pip install pyarrow",
-        ) from None
-    try:
-        table = parquet.read_table(path)
-    except (ArrowException, OSError) as error:
-        raise _broken(path, f"broken Parquet ({first_line(error)})") from None
-    _check_head(path, table.column_names)
-    return table.to_pylist()
-
-
-def _check_head(path: Path, head: Sequence[str]) -> None:
-    lacking = [name for name in ("folder", "state", "value") if name not in head]
-    if lacking:
-        raise _broken(path, f"no column {', '.join(lacking)}")
-
-
-def _from_line(path: Path, i: int, line: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of a table as `result.json` would say it; a table has no curves."""
-
-    def number(name: str) -> Any:
-        value = line.get(name)
-        if value in (None, ""):
-            return None
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            raise _broken(path, f"{value!r} as {name} in line {i + 1}") from None
-
-    found = {"folder": line["folder"], "state": line["state"], "error": line.get("error") or ""}
-    found["value"] = number("value")
-    groups: dict[str, dict[str, float]] = {}
-    for name in line:
-        if name.startswith("test_") and (value := number(name)) is not None:
-            metric, _, group = name.removeprefix("test_").partition("@")
-            groups.setdefault(group or "all", {})[metric] = value
-    counts = {name: int(number(name) or 0) for name in ("trained_parameters", "stored_parameters")}
-    found["facts"] = {
-        "scores": [{"group": group, "values": values, "notes": []} for group, values in groups.items()],
-        "steps": int(number("steps") or 0),
-        "seconds": {"training": number("seconds") or 0.0},
-        "counts": counts,
-        "versions": {},
-        "hardware": line.get("hardware") or "",
-        "curve": {"metric": "loss", "points": []},
-    }
-    return _checked(path, str(line["folder"]), found)
-
-
-def _checked(path: Path, folder: str, line: dict[str, Any]) -> dict[str, Any]:
-    if line["state"] not in _STATES:
-        raise _broken(path, f"{line['state']!r} as the state of {folder}")
-    if line["state"] == "done":
-        values = [v for row in line["facts"]["scores"] for v in row["values"].values()]
-        if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):
-            raise _broken(path, f"a score of {folder} that is no finite number")
-    return line
 
 
 def _by_folder(path: Path, lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for line in lines:
-        if line["folder"] in found:
-            raise _broken(path, f"{line['folder']} more than once")
-        found[str(line["folder"])] = line
+        folder = str(line["folder"])
+        if line["state"] not in _STATES:
+            raise broken(path, f"{line['state']!r} as the state of {folder}")
+        if line["state"] == "done" and not all(map(_is_finite, scores_of(line["facts"]).values())):
+            raise broken(path, f"a score of {folder} that is no finite number")
+        if folder in found:
+            raise broken(path, f"{folder} more than once")
+        found[folder] = line
     return found
 
 
-def _broken(path: Path, got: str) -> TrainingError:
-    return TrainingError(
-        str(path), got, "a results table as a study writes it", "make the table again from the run folders"
-    )
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -4,10 +4,16 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from softprompt.errors import TrainingError, first_line
+from softprompt.experiments.measures import FACTS, fact_of, groups_of, result_of, scores_of
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
 from softprompt.training import flat, write_atomically, writing
+
+if TYPE_CHECKING:
+    import pyarrow
 
 _ALWAYS = ("row", "column", "folder", "state", "metric", "value")
 """Columns also of a study whose cells have chosen nothing yet, and so have no runs."""
@@ -18,18 +24,27 @@ _WHERE = {"name", "output"}
 
 def write_table(result: StudyResult) -> None:
     """Write both files into the study's folder."""
-    import pyarrow
     from pyarrow import parquet
 
-    folder, lines = result.grid.folder, table_lines(result)
-    keys = list(lines[0]) if lines else list(_ALWAYS)
-    columns = {key: _of_one_kind([line[key] for line in lines]) for key in keys}
-    buffer = io.BytesIO()
-    parquet.write_table(pyarrow.table(_typed(columns)), buffer)
+    folder, table = result.grid.folder, as_table(result)
+    text, data = io.StringIO(), io.BytesIO()
+    writer = csv.DictWriter(text, table.column_names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table.to_pylist())
+    parquet.write_table(table, data)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "study.csv", _as_csv(keys, lines))
-        write_atomically(folder / "study.parquet", buffer.getvalue())
+        write_atomically(folder / "study.csv", text.getvalue())
+        write_atomically(folder / "study.parquet", data.getvalue())
+
+
+def as_table(result: StudyResult) -> "pyarrow.Table":
+    """A line for each run that is tested, as columns of one type each."""
+    import pyarrow
+
+    lines = table_lines(result)
+    keys = list(lines[0]) if lines else list(_ALWAYS)
+    return pyarrow.table({key: _column([line[key] for line in lines]) for key in keys})
 
 
 def table_lines(result: StudyResult) -> list[dict[str, Any]]:
@@ -48,10 +63,10 @@ def table_lines(result: StudyResult) -> list[dict[str, Any]]:
 
 def _of_run(cell: CellResult, run: RunResult, kind: str) -> dict[str, Any]:
     settings, facts = run.run.settings, run.facts
+    known = {name: fact_of(facts, name) for name in FACTS}
+    counts = facts.get("counts", {})
     scores = {f"test_{name}": None for name in settings.metrics}
-    for group in facts.get("scores", []):
-        at = "" if group["group"] == "all" else f"@{group['group']}"
-        scores |= {f"test_{name}{at}": value for name, value in group["values"].items()}
+    scores |= {f"test_{measure}": value for measure, value in scores_of(facts).items()}
     return {
         "row": cell.cell.row,
         "column": cell.cell.column or None,
@@ -65,15 +80,14 @@ def _of_run(cell: CellResult, run: RunResult, kind: str) -> dict[str, Any]:
         "value": run.value,
         **scores,
         "error": run.error or None,
-        "steps": facts.get("steps"),
+        "steps": known["steps"],
         "best_step": facts.get("best", {}).get("step"),
-        "seconds": facts.get("seconds", {}).get("training"),
-        **{key: facts.get("counts", {}).get(key) for key in ("trained_parameters", "stored_parameters")},
-        "train_records": facts.get("counts", {}).get("train_pairs"),
-        "test_records": facts.get("counts", {}).get("test_records"),
+        **{key: known[key] for key in ("seconds", "trained_parameters", "stored_parameters")},
+        "train_records": counts.get("train_pairs"),
+        "test_records": counts.get("test_records"),
         "data_fingerprint": facts.get("data_fingerprint"),
-        "hardware": facts.get("hardware"),
-        **{f"version.{name}": version for name, version in facts.get("versions", {}).items()},
+        "hardware": known["hardware"],
+        **{f"version.{name}": version for name, version in (known["versions"] or {}).items()},
         **{f"settings.{key}": _plain(value) for key, value in flat(settings).items() if key not in _WHERE},
     }
 
@@ -85,29 +99,87 @@ def _plain(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _as_csv(keys: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, keys, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+def _column(values: list[Any]) -> "pyarrow.Array":
+    """Values as one type: whole numbers beside fractions become fractions, anything else mixed text.
 
-
-def _of_one_kind(values: list[Any]) -> list[Any]:
-    """The values as one type: whole numbers beside fractions become fractions, anything else mixed text."""
-    kinds = {type(value) for value in values if value is not None}
-    if len(kinds) < 2:
-        return values
-    if kinds == {int, float}:
-        return [None if value is None else float(value) for value in values]
-    return [None if value is None else str(value) for value in values]
-
-
-def _typed(columns: Mapping[str, list[Any]]) -> dict[str, Any]:
-    """Arrays; a column without any value is one of text, since Parquet's null type is read by few."""
+    Where there is no value it is a column of text, since few readers know Parquet's null type.
+    """
     import pyarrow
 
-    return {
-        key: pyarrow.array(values, pyarrow.string() if all(v is None for v in values) else None)
-        for key, values in columns.items()
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        return pyarrow.array(values, pyarrow.float64())
+    if len(kinds) == 1:
+        return pyarrow.array(values)
+    return pyarrow.array([None if value is None else str(value) for value in values], pyarrow.string())
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """The runs of a CSV or Parquet file, each as `result.json` would say it; a table has no curves.
+
+    Raises:
+        TrainingError: the file is broken, or is no results table.
+    """
+    head, lines = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
+    lacking = [name for name in ("folder", "state", "value") if name not in head]
+    if lacking:
+        raise broken(path, f"no column {', '.join(lacking)}")
+    if any(None in line or None in line.values() for line in lines if path.suffix == ".csv"):
+        raise broken(path, "a line with more or fewer fields than the head")
+    return [_as_result(path, i, line) for i, line in enumerate(lines)]
+
+
+def _read_csv(path: Path) -> tuple[Sequence[str], list[dict[str, Any]]]:
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            lines: list[dict[str, Any]] = [dict(line) for line in reader]
+            return reader.fieldnames or (), lines
+    except (ValueError, csv.Error) as error:
+        raise broken(path, f"broken CSV ({error})") from None
+
+
+def _read_parquet(path: Path) -> tuple[Sequence[str], list[dict[str, Any]]]:
+    from pyarrow import ArrowException, parquet
+
+    try:
+        table = parquet.read_table(path)
+    except (ArrowException, OSError) as error:
+        raise broken(path, f"broken Parquet ({first_line(error)})") from None
+    return table.column_names, table.to_pylist()
+
+
+def _as_result(path: Path, i: int, line: Mapping[str, Any]) -> dict[str, Any]:
+    def number(name: str) -> Any:
+        value = line.get(name)
+        if value in (None, ""):
+            return None
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise broken(path, f"{value!r} as {name} in line {i + 1}") from None
+
+    scores = {
+        name.removeprefix("test_"): value
+        for name in line
+        if name.startswith("test_") and name != "test_records" and (value := number(name)) is not None
     }
+    numbers = {name: kind(number(name) or 0) for name, (kind, _) in FACTS.items() if kind in (int, float)}
+    hardware = line.get("hardware") or ""
+    result = result_of(
+        {**numbers, "scores": groups_of(scores), "best": {}, "versions": {}, "hardware": hardware}
+    )
+    return {
+        "folder": line["folder"],
+        "state": line["state"],
+        "error": line.get("error") or "",
+        "value": number("value"),
+        "facts": {**result, "curve": {"metric": "loss", "points": []}},
+    }
+
+
+def broken(path: Path, got: str) -> TrainingError:
+    """The error of a file that is no results table as a study writes it."""
+    return TrainingError(
+        str(path), got, "a results table as a study writes it", "make the table again from the run folders"
+    )

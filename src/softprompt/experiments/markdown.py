@@ -1,0 +1,18 @@
+"""Tables in Markdown."""
+
+from collections.abc import Iterable
+
+Table = list[list[str]]
+"""A head, and a line for each row; the first entry names the row."""
+
+
+def table_lines(table: Iterable[Iterable[str]]) -> list[str]:
+    """A table with its head, a line of Markdown each; all columns but the first stand to the right."""
+    head, *rows = [[escaped(text) for text in line] for line in table]
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return [f"| {' | '.join(line)} |" for line in (head, rule, *rows)]
+
+
+def escaped(text: str) -> str:
+    """A text that stays inside its cell of a table."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
