@@ -16,8 +16,7 @@ from frozen import smollm2
 
 from softprompt.backbones import Backbone
 from softprompt.config import TrainingSettings, load_run
-from softprompt.data import load
-from softprompt.data.readers import FORMATS
+from softprompt.data import FORMATS, load
 from softprompt.tasks.registry import build_task, labels_of
 from softprompt.training.assemble import load as load_frozen
 from softprompt.training.batches import plan, within

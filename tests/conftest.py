@@ -13,7 +13,6 @@ install_import_hook(
     [
         "softprompt.prompts.placements",
         "softprompt.prompts.reparameterize",
-        "softprompt.text.verbalizer",
     ],
     "beartype.beartype",
 )

@@ -19,6 +19,7 @@ _PUBLIC = {
     "Backbone": "softprompt.backbones",
     "PromptedModel": "softprompt.backbones",
     "class_attention": "softprompt.backbones",
+    "gradients_by_hand": "softprompt.backbones",
     "prefix_tuning": "softprompt.prompts.methods",
     "prompt_tuning": "softprompt.prompts.methods",
     "p_tuning_v2": "softprompt.prompts.methods",
@@ -31,6 +32,8 @@ _PUBLIC = {
     "adapter": "softprompt.prompts.adapters",
     "lora": "softprompt.prompts.adapters",
     "head": "softprompt.prompts.heads",
+    "data_format": "softprompt.data",
+    "metric": "softprompt.metrics",
     "load_prompt": "softprompt.prompts.loading",
     "Prompt": "softprompt.prompts.prompt",
 }
@@ -48,13 +51,16 @@ __all__ = [
     "__version__",
     "adapter",
     "class_attention",
+    "data_format",
     "fine_tuning",
+    "gradients_by_hand",
     "head",
     "head_only",
     "in_context",
     "load_backbone",
     "load_prompt",
     "lora",
+    "metric",
     "null_prompt",
     "p_tuning",
     "p_tuning_v2",
@@ -75,7 +81,14 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from softprompt.backbones import Backbone, PromptedModel, class_attention, load_backbone
+    from softprompt.backbones import (
+        Backbone,
+        PromptedModel,
+        class_attention,
+        gradients_by_hand,
+        load_backbone,
+    )
+    from softprompt.data import data_format
     from softprompt.errors import (
         BackboneError,
         ConfigError,
@@ -84,6 +97,7 @@ if TYPE_CHECKING:
         SoftpromptError,
         TrainingError,
     )
+    from softprompt.metrics import metric
     from softprompt.prompts.adapters import adapter, lora
     from softprompt.prompts.cloze import null_prompt, p_tuning
     from softprompt.prompts.heads import head

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from softprompt.config import MixtureSettings, RunSettings, load_recipe
-from softprompt.data.root import data_root
+from softprompt.data import data_root
 from softprompt.tasks.decoding import check_decoding
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from softprompt.data.root import data_root
+from softprompt.data import data_root
 
 
 @pytest.fixture

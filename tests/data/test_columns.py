@@ -1,6 +1,6 @@
 import pytest
 
-from softprompt.data.columns import read_csv, read_jsonl
+from softprompt.data.formats.columns import read_csv, read_jsonl
 from softprompt.errors import DataError
 
 

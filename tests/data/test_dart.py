@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from softprompt.data.dart import read_dart
+from softprompt.data.formats.table_to_text import read_dart
 from softprompt.errors import DataError
 
 ITEM = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from softprompt.data.decode import decode
+from softprompt.data import decode
 from softprompt.errors import DataError
 from support.pictures import encoded, picture
 

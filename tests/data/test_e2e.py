@@ -1,7 +1,7 @@
 import pytest
 
 from softprompt.data import pairs
-from softprompt.data.e2e import linearize, read_e2e
+from softprompt.data.formats.table_to_text import linearize, read_e2e
 from softprompt.errors import DataError
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from softprompt.data.files import all_have, csv_rows, json_file, json_objects, read_text, tsv_rows
+from softprompt.data.parsing import all_have, csv_rows, json_file, json_objects, read_text, tsv_rows
 from softprompt.errors import DataError
 
 

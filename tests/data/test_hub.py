@@ -10,7 +10,7 @@ import pytest
 
 from softprompt.config import DataSettings
 from softprompt.data import LabelledText, load, read
-from softprompt.data.hub import saved
+from softprompt.data.formats.hub import saved
 from softprompt.errors import ConfigError, DataError
 from support.pictures import encoded, picture
 

@@ -1,5 +1,4 @@
 import inspect
-from typing import get_args
 
 import pytest
 
@@ -11,8 +10,17 @@ NO_FILES = ("webnlg", "restaurants", "datasets", "image_folder", "datasets_image
 FILES = [name for name in FORMATS if name not in NO_FILES]
 
 
-def test_every_format_of_the_settings_has_a_reader():
-    assert set(FORMATS) == set(get_args(DataSettings.model_fields["format"].annotation))
+def test_every_format_is_one_of_the_settings():
+    assert [DataSettings(format=name).format for name in FORMATS] == list(FORMATS)
+
+
+def test_what_a_format_takes_is_what_its_reader_names():
+    assert FORMATS["csv"].takes == ("source", "target")
+    assert FORMATS["labelled_tsv"].takes == FORMATS["datasets"].takes == ("text", "second", "label")
+    assert FORMATS["conll"].takes == ("word_column", "tag_column", "tagging")
+    assert FORMATS["datasets_images"].takes == ("image", "label")
+    assert FORMATS["rte"].takes == FORMATS["image_folder"].takes == ()
+    assert [name for name in FORMATS if FORMATS[name].generated] == ["restaurants"]
 
 
 def test_defaults_are_those_of_the_settings():
@@ -22,7 +30,7 @@ def test_defaults_are_those_of_the_settings():
 
 
 def test_declared_labels_are_distinct_texts():
-    for format in FORMATS.values():
+    for format in map(FORMATS.__getitem__, FORMATS):
         assert format.labels is None or len(set(format.labels)) == len(format.labels) > 1
     assert len(FORMATS["trec_fine"].labels) == 50
 

@@ -3,8 +3,8 @@ import hashlib
 import pytest
 
 from softprompt.data import pairs
-from softprompt.data.e2e import read_e2e
-from softprompt.data.restaurants import SIZES, read_restaurants
+from softprompt.data.formats.synthetic import SIZES, read_restaurants
+from softprompt.data.formats.table_to_text import read_e2e
 from softprompt.errors import ConfigError
 
 FIELDS = ["name", "eatType", "food", "priceRange", "customer rating", "area", "familyFriendly", "near"]

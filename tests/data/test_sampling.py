@@ -1,6 +1,6 @@
 import pytest
 
-from softprompt.data import Record, draw, keep_seen, low_data, pairs
+from softprompt.data import Record, draw, keep_seen, pairs
 from softprompt.data.sampling import merge, set_aside
 from softprompt.errors import DataError
 
@@ -45,17 +45,16 @@ def test_draw_of_a_size_that_is_not_there(size):
 
 
 @pytest.mark.parametrize(("size", "n_dev"), [(50, 15), (100, 30), (200, 60), (500, 150)])
-def test_low_data_sizes_are_the_papers(size, n_dev):
-    train, dev = low_data(records(600, sources=90), size, subsample=1)
+def test_a_share_of_a_draw_keeps_sources_apart(size, n_dev):
+    drawn = draw(records(600, sources=90), size, seed=1)
+    train, dev = set_aside(drawn, 1, 0.3)
     assert (len(train), len(dev)) == (size - n_dev, n_dev)
-    drawn = ids(draw(records(600, sources=90), size, seed=1))
-    assert sorted(ids(train) + ids(dev), key=int) == drawn
+    assert sorted(ids(train) + ids(dev), key=int) == ids(drawn)
     assert not {pair.source for pair in train} & {pair.source for pair in dev}
 
 
-def test_low_data_subsamples_differ():
-    drawn = {tuple(ids(low_data(records(600), 50, subsample)[0])) for subsample in range(5)}
-    assert len(drawn) == 5
+def test_seeds_draw_differently():
+    assert len({tuple(ids(draw(records(600), 50, seed))) for seed in range(5)}) == 5
 
 
 def test_set_aside_fills_up_with_single_pairs_where_sources_are_too_large():

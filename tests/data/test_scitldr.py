@@ -1,7 +1,7 @@
 import pytest
 
 from softprompt.data import pairs
-from softprompt.data.scitldr import read_scitldr
+from softprompt.data.formats.summarization import read_scitldr
 from softprompt.errors import DataError
 
 

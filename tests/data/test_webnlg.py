@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from softprompt.data import pairs
-from softprompt.data.webnlg import SEEN_CATEGORIES, read_webnlg
+from softprompt.data.formats.table_to_text import SEEN_CATEGORIES, read_webnlg
 from softprompt.errors import DataError
 
 TRIPLE = "<mtriple>Ann | birthPlace | &quot;Ulm, Germany&quot;</mtriple>"

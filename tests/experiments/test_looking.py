@@ -1,6 +1,5 @@
 """Looking at what prompts do to pictures: the numbers behind the drawings, and the drawings themselves."""
 
-import builtins
 import io
 from dataclasses import dataclass
 
@@ -11,7 +10,6 @@ from PIL import Image
 
 import softprompt
 from softprompt.backbones.attention_maps import class_attention
-from softprompt.errors import ConfigError
 from softprompt.experiments import look_plots, looking
 from support.prompts import close
 from support.tiny_vision import pixels, tiny_vision
@@ -92,16 +90,3 @@ def test_drawings():
     assert planes[0].shape == (12, 2) and np.array_equal(planes[0], looking.embed(views[0].features, 0))
     features = look_plots.draw_features(planes, labels, names, [50.0, 60.0, 70.0])
     assert features[:4] == b"\x89PNG" and len(features) < 200_000
-
-
-def test_what_tsne_needs_is_named(monkeypatch):
-    whole = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name.startswith("sklearn"):
-            raise ImportError("No module named 'sklearn'")
-        return whole(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ConfigError, match=r'pip install "softprompt\[look\]"'):
-        looking.embed(torch.zeros(4, 2), 0)

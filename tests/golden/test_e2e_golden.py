@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from softprompt import metrics
-from softprompt.data.root import data_root
+from softprompt.data import data_root
 from softprompt.metrics import java
 
 HERE = Path(__file__).resolve().parent

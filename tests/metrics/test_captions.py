@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from softprompt import metrics
-from softprompt.metrics import java, penn
+from softprompt.metrics import captions, java
 
 NAMES = ["meteor", "rouge_l", "cider"]
 JAVA = java.find_java()
@@ -114,16 +114,14 @@ PLAIN = [
 
 
 def test_own_tokens() -> None:
-    assert penn.line(PLAIN[0]) == "it 's a family-friendly pub ; you ca n't miss it !"
-    assert penn.line(PLAIN[1]) == "prices : # 20-25 -lrb- cheap -rrb- , rated 5 out of 5 ..."
+    assert captions.penn_line(PLAIN[0]) == "it 's a family-friendly pub ; you ca n't miss it !"
+    assert captions.penn_line(PLAIN[1]) == "prices : # 20-25 -lrb- cheap -rrb- , rated 5 out of 5 ..."
 
 
 @needs_java
 def test_own_tokens_are_stanfords() -> None:
-    from softprompt.metrics.captions import PUNCTUATION
-
     jar = java.find_jar("tokenizer", "stanford-corenlp-3.4.1.jar")
     assert JAVA is not None and jar is not None
     for text, line in zip(PLAIN, java.penn_lines(JAVA, jar, PLAIN), strict=True):
-        ours = [word for word in penn.line(text).split() if word not in PUNCTUATION]
-        assert ours == [word for word in line.split() if word not in PUNCTUATION]
+        ours = [word for word in captions.penn_line(text).split() if word not in captions.PUNCTUATION]
+        assert ours == [word for word in line.split() if word not in captions.PUNCTUATION]

@@ -13,7 +13,7 @@ from support.tiny import tiny_model
 
 # Every process has rows of its own; the whole backbone beside is what they must equal.
 WORKER = """
-import gc, sys, warnings
+import gc, sys, time, warnings
 import torch
 torch.set_num_threads(1)
 warnings.simplefilter("error")
@@ -74,7 +74,12 @@ for family in sys.argv[1:]:
 
     def held():
         # Half of what stands in the layers, but for tables (T5's) and padding, and all that stands outside.
-        away = own - (numbers_alive() - before)
+        # The threads that send numbers (gloo's) may let go of the last of them a moment later.
+        for _ in range(50):
+            away = own - (numbers_alive() - before)
+            if away > 0.45 * inside:
+                break
+            time.sleep(0.1)
         assert 0.45 * inside < away <= 0.5 * inside + 64, (family, rank, own, inside, away)
 
     held()

@@ -11,8 +11,7 @@ from PIL import Image
 import softprompt
 from softprompt.backbones.load import load_backbone
 from softprompt.config import ImageClassificationSettings
-from softprompt.data import LabelledPicture, read
-from softprompt.data.decode import decode
+from softprompt.data import LabelledPicture, decode, read
 from softprompt.data.records import LabelledText
 from softprompt.errors import BackboneError, ConfigError, DataError, PromptError
 from softprompt.tasks.images import ImageClassificationTask

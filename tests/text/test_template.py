@@ -4,7 +4,7 @@ import random
 import pytest
 
 from softprompt.errors import ConfigError, DataError
-from softprompt.text import Template, null_template, null_templates
+from softprompt.text import Template, null_template
 
 VALUES = [
     "The film was great, and nobody said 'it is terrible'.",
@@ -274,11 +274,6 @@ def test_null_templates():
     assert str(null_template(["sentence"])) == "{sentence} [blank]"
     assert str(null_template(["premise", "hypothesis"])) == "{premise} [blank] {hypothesis}"
     assert str(null_template(["premise", "hypothesis"], causal=True)) == "{premise} {hypothesis} [blank]"
-    assert str(null_template(["q", "p"], before_blank=0)) == "[blank] {q} {p}"
-    orders = {str(template) for template in null_templates(["p", "h"])}
-    assert len(orders) == 6 and {"[blank] {h} {p}", "{h} [blank] {p}", "{p} {h} [blank]"} < orders
-    causal = [str(template) for template in null_templates(["p", "h"], causal=True)]
-    assert causal == ["{p} {h} [blank]", "{h} {p} [blank]"]
 
 
 def test_bad_null_templates():
@@ -288,12 +283,6 @@ def test_bad_null_templates():
         null_template([])
     with pytest.raises(ConfigError, match=r"null_template\.fields: got 'sentence'"):
         null_template("sentence")
-    with pytest.raises(ConfigError, match="before_blank: got 3, expected 0 to 2"):
-        null_template(["p", "h"], before_blank=3)
-    with pytest.raises(
-        ConfigError, match="before_blank: got 1, expected 2, since a causal model's blank is last"
-    ):
-        null_template(["p", "h"], causal=True, before_blank=1)
 
 
 def test_a_token_that_template_text_shares_with_a_field_is_never_cut(gpt):

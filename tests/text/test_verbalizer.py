@@ -1,16 +1,13 @@
-import math
-
 import pytest
-import torch
 
 from softprompt.errors import ConfigError
-from softprompt.text import Verbalizer, null_verbalizer, word_log_probs
+from softprompt.text import Verbalizer, null_verbalizer
 
 
 def test_labels_and_words_keep_their_order():
     verbalizer = Verbalizer({"positive": ["great", "good"], "negative": "terrible"})
     assert verbalizer.labels == ("positive", "negative")
-    assert verbalizer.words == (("great", "good"), ("terrible",)) and verbalizer.n_words == 3
+    assert verbalizer.words == (("great", "good"), ("terrible",))
 
 
 def test_tokens_with_and_without_a_space(gpt):
@@ -68,36 +65,6 @@ def test_unknown_words(bert, albert):
             Verbalizer({"a": ["Yes"], "b": ["北京"]}).tokens(tokenizer, spaced=True)
     with pytest.raises(ConfigError, match=r"'\[MASK\]', which holds the special token \[MASK\]"):
         Verbalizer({"a": ["Yes"], "b": ["[MASK]"]}).tokens(bert, spaced=True)
-
-
-def test_scores_are_means_or_log_sums():
-    verbalizer = Verbalizer({"a": ["x", "y"], "b": ["z"]})
-    probs = torch.tensor([[0.2, 0.4, 0.1], [0.5, 0.1, 0.3]])
-    mean = verbalizer.score(probs.log())
-    total = verbalizer.score(probs.log(), "sum")
-    expected = [[(math.log(0.2) + math.log(0.4)) / 2, math.log(0.1)]]
-    torch.testing.assert_close(mean[:1], torch.tensor(expected))
-    torch.testing.assert_close(total.exp(), torch.tensor([[0.6, 0.1], [0.6, 0.3]]))
-    torch.testing.assert_close(verbalizer.score(probs[0].log(), "sum"), total[0])
-    with pytest.raises(ConfigError, match=r"verbalizer\.reduction: got 'max', expected 'mean' or 'sum'"):
-        verbalizer.score(probs.log(), "max")
-
-
-def test_one_word_per_label_scores_the_same_either_way():
-    verbalizer = Verbalizer({"a": "x", "b": "z"})
-    log_probs = torch.randn(3, 2).log_softmax(-1)
-    torch.testing.assert_close(verbalizer.score(log_probs), verbalizer.score(log_probs, "sum"))
-
-
-def test_words_of_several_tokens_are_products():
-    log_probs = torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
-    scores = word_log_probs(log_probs, [(1, 2, 3), (6, 6, 0)])
-    by_hand = log_probs[:, 0, 6] + log_probs[:, 1, 6] + log_probs[:, 2, 0]
-    assert scores.shape == (2, 2)
-    torch.testing.assert_close(scores[:, 1], by_hand)
-    torch.testing.assert_close(word_log_probs(log_probs[:, :1], [(4,), (5,)]), log_probs[:, 0, 4:6])
-    with pytest.raises(ConfigError, match="a word of 2 tokens, expected 3, one per position"):
-        word_log_probs(log_probs, [(1, 2, 3), (1, 2)])
 
 
 @pytest.mark.parametrize("spaced", [True, False])

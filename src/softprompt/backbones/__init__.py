@@ -14,6 +14,7 @@ _PUBLIC = {
     "PromptedView": "view",
     "class_attention": "attention_maps",
     "fast_bf16": "load",
+    "gradients_by_hand": "runtime",
     "load_backbone": "load",
     "raw_pixels": "image_transform",
 }
@@ -26,6 +27,7 @@ __all__ = [
     "PromptedView",
     "class_attention",
     "fast_bf16",
+    "gradients_by_hand",
     "load_backbone",
     "raw_pixels",
 ]
@@ -43,4 +45,5 @@ if TYPE_CHECKING:
     from softprompt.backbones.callers import PromptedModel
     from softprompt.backbones.image_transform import ImageTransform, raw_pixels
     from softprompt.backbones.load import fast_bf16, load_backbone
+    from softprompt.backbones.runtime import gradients_by_hand
     from softprompt.backbones.view import PromptedView

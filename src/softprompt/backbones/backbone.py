@@ -1,9 +1,8 @@
 """The frozen model and the one way in: `prompted`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,13 +10,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from softprompt.backbones.activation_cache import ActivationCache
 from softprompt.backbones.image_transform import ImageTransform
+from softprompt.backbones.initialization_sources import InitializationSources
 from softprompt.backbones.injection import (
     PassContext,
     Session,
     active_rows,
     as_several,
     check_prompt,
-    observe,
     prompt_of_row,
     refuse,
     why_not,
@@ -25,26 +24,22 @@ from softprompt.backbones.injection import (
 from softprompt.backbones.inspection import (
     AttentionSite,
     BackboneSpec,
-    Vision,
-    absent_biases,
     described_again,
     fingerprint,
     inspect_model,
-    tuned_tensors,
 )
-from softprompt.backbones.outputs import Outputs
 from softprompt.backbones.runtime import shard, training_mode
 from softprompt.backbones.view import PromptedView
 from softprompt.errors import BackboneError
 from softprompt.prompts.inserts import LayerLinears
 from softprompt.prompts.methods import prompt_tuning
-from softprompt.prompts.placements import AttentionShape, KeyValues
+from softprompt.prompts.placements import AttentionShape
 from softprompt.prompts.prompt import Prompt
 from softprompt.prompts.visual_placements import PictureFacts
 from softprompt.store.card import BackboneCard
 
 
-class Backbone(Outputs):
+class Backbone(InitializationSources):
     """A frozen transformers model that prompts can work in. Make one with `load_backbone`.
 
     Args:
@@ -85,23 +80,6 @@ class Backbone(Outputs):
         self.sharded = True
 
     # -- facts -----------------------------------------------------------------------------------
-
-    @property
-    def vision(self) -> Vision | None:
-        """What a model that reads pictures is made of; None where texts are read."""
-        return self.map.vision
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer; BackboneError if there is none."""
-        if self._tokenizer is None:
-            raise BackboneError(
-                "backbone.tokenizer",
-                "a backbone without a tokenizer",
-                "a tokenizer",
-                "pass tokenizer=... to load_backbone with a live model",
-            )
-        return self._tokenizer
 
     @property
     def pixels(self) -> ImageTransform:
@@ -187,61 +165,6 @@ class Backbone(Outputs):
         """
         assert self.attentions  # refuses by name
         return self.map.layers
-
-    # -- what initialisation needs ---------------------------------------------------------------
-
-    def token_ids(self, text: str) -> list[int]:
-        """The text's tokens, without special ones."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def frozen_tensors(self) -> Mapping[str, Tensor]:
-        """The model's own tensors by every name that they have; a shared one has several.
-
-        Biases that its linear layers do not have are there too, as zeros.
-        """
-        return {**absent_biases(self.model), **dict(self.model.named_parameters(remove_duplicate=False))}
-
-    def tuned_tensors(self, tune: str, *, lm_head: bool = True) -> tuple[str, ...]:
-        """Names of the model's tensors that a choice means, each tensor once.
-
-        Args:
-            tune: `all`, `bitfit`, `biases`, `layernorm`, `head`, `last:k` or `none`, see `parameters.py`.
-            lm_head: whether states are turned into words; if not, what does it is left out.
-
-        Raises:
-            PromptError: a choice that is none, or of which the model has nothing.
-        """
-        return tuned_tensors(self.model, self.map.attentions, self.spec.name, tune, lm_head)
-
-    def sample_tokens(self, n: int, generator: torch.Generator) -> list[int]:
-        """Random tokens of the vocabulary, special ones left out (repeats only if n is larger)."""
-        self._needs_texts("vocabulary")
-        special = set(self._tokenizer.all_special_ids) if self._tokenizer is not None else set()
-        ordinary = [i for i in range(min(self.spec.vocab, self._n_tokens())) if i not in special]
-        order = torch.randperm(len(ordinary), generator=generator).tolist()
-        return [ordinary[order[i % len(order)]] for i in range(n)]
-
-    @torch.no_grad()
-    def embed(self, ids: Sequence[int]) -> Tensor:
-        """Input vectors of tokens, `[slot, hidden]`."""
-        self._needs_texts("tokens")
-        with self._gate.calling(None):
-            return self.model.get_input_embeddings()(torch.tensor(ids, device=self.device)).clone()
-
-    @torch.no_grad()
-    def observe(self, ids: Sequence[int]) -> tuple[KeyValues, ...]:
-        """The frozen model's own key/values on tokens, for every site and layer.
-
-        An encoder-decoder reads the same tokens in its encoder and in its decoder.
-        """
-        self._needs_texts("tokens")
-        self._fits(len(ids))
-        row = torch.tensor([list(ids)], device=self.device)
-        inputs = {"input_ids": row}
-        if self.spec.is_encoder_decoder:
-            inputs["decoder_input_ids"] = row
-        with self._gate.turn(alone=False), self._gate.calling(None):
-            return observe(self.map, inputs)
 
     # -- the way in ------------------------------------------------------------------------------
 
@@ -347,15 +270,6 @@ class Backbone(Outputs):
             )
         return active_rows(session.prompts, session.rows_for(batch), batch)
 
-    @torch.no_grad()
-    def output_vectors(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The vocabulary matrix's rows of tokens, `[token, output]`, and their biases, `[token]`."""
-        matrix: Any = self.vocabulary_matrix
-        index = torch.tensor(ids, device=matrix.weight.device)
-        vectors = matrix.weight[index].clone()
-        bias = getattr(matrix, "bias", None)
-        return vectors, vectors.new_zeros(len(ids)) if bias is None else bias[index].clone()
-
     @property
     def is_causal(self) -> bool:
         """Whether the model reads from left to right (a decoder without an encoder)."""
@@ -373,19 +287,3 @@ class Backbone(Outputs):
         """What is there for a prompt; one without vectors asks for nothing."""
         placed = prompt.card.sites or prompt.card.placement in ("slot_embeddings", "image")
         return self.attentions if placed else {}
-
-    def _needs_texts(self, what: str) -> None:
-        if self.vision is not None:
-            raise BackboneError(
-                "prompt.initialization",
-                f"{what} on {self.spec.name}, which reads pictures",
-                "'random', 'zero', 'prompt: FOLDER' or a prompt",
-            )
-
-    def _fits(self, n_tokens: int) -> None:
-        longest = self.spec.max_positions
-        if longest is not None and n_tokens > longest:
-            raise BackboneError("prompt.initialization", f"{n_tokens} tokens", f"at most {longest}")
-
-    def _n_tokens(self) -> int:
-        return self.spec.vocab if self._tokenizer is None else len(self._tokenizer)

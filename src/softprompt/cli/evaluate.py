@@ -186,8 +186,7 @@ def records_of(
         limit: how many to take, evenly from the whole set (whole questions where records are scored
             together); None takes all.
     """
-    from softprompt.data import load
-    from softprompt.data.readers import FORMATS
+    from softprompt.data import FORMATS, load
     from softprompt.errors import ConfigError
 
     splits = load(settings.data)
@@ -246,7 +245,7 @@ def _frozen(
     train: list["AnyRecord"],
 ) -> tuple["Backbone", "Task"]:
     from softprompt.config.settings import BLANKS
-    from softprompt.data.readers import FORMATS
+    from softprompt.data import FORMATS
     from softprompt.store.files import read_card
     from softprompt.tasks.registry import build_task, labels_of
     from softprompt.training.assemble import load, with_template

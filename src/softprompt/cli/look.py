@@ -54,7 +54,6 @@ def look(
     settings = found[0].settings
     if settings.task.name != "image_classification":
         raise ConfigError("look", f"a run of task '{settings.task.name}'", "runs on pictures")
-    looking.check_tsne()
     records, _, fingerprint = records_of(settings, "test", None)
     chosen = looking.by_class(records, per_class)
     if len(chosen) <= looking.NEIGHBOURS:

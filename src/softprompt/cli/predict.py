@@ -123,7 +123,7 @@ def records_of(
     Raises:
         ConfigError: an option that the task does not take, or one that it needs and is not there.
     """
-    from softprompt.data.image_folder import picture_record
+    from softprompt.data import picture_record
     from softprompt.data.records import Choices, LabelledText, Question, TaggedWords
     from softprompt.errors import ConfigError
 

@@ -54,12 +54,11 @@ def print_parts(
 
 
 def _add_metrics(table: Table, metrics: Sequence[str]) -> None:
-    from softprompt.metrics import HIGHER_IS_BETTER, LABELS
+    from softprompt.metrics import higher_is_better, label_of
 
     for name in metrics:
-        table.add_column(
-            LABELS[name] + ("" if HIGHER_IS_BETTER[name] else "\n(lower is better)"), justify="right"
-        )
+        lower = "" if higher_is_better(name) else "\n(lower is better)"
+        table.add_column(label_of(name) + lower, justify="right")
 
 
 def _values(row: "ScoreRow", metrics: Sequence[str]) -> list[str]:

@@ -24,7 +24,6 @@ from softprompt.config.methods import (
     PTuningV2Settings,
     VisualPromptTuningSettings,
 )
-from softprompt.config.metrics import METRICS, METRICS_BY_TASK
 from softprompt.config.mixture import MixtureSettings, PartSettings
 from softprompt.config.settings import (
     BackboneSettings,
@@ -51,8 +50,6 @@ from softprompt.config.tasks import (
 
 __all__ = [
     "METHODS",
-    "METRICS",
-    "METRICS_BY_TASK",
     "TASKS",
     "AdapterSettings",
     "BackboneSettings",

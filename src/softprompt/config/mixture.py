@@ -8,7 +8,6 @@ from pydantic import Field, ValidationError, model_validator
 
 from softprompt.config.base import Settings
 from softprompt.config.methods import MethodSettings, PTuningV2Settings
-from softprompt.config.metrics import METRICS_BY_TASK
 from softprompt.config.mistakes import explain_all
 from softprompt.config.settings import (
     BackboneSettings,
@@ -19,6 +18,7 @@ from softprompt.config.settings import (
 )
 from softprompt.config.tasks import TaskSettings
 from softprompt.errors import Problem
+from softprompt.metrics import metrics_of
 
 _OWN = ("data", "task", "metrics")
 """What a part says for itself; everything else is the whole run's."""
@@ -108,7 +108,7 @@ class MixtureSettings(Settings):
     def part(self, name: str) -> RunSettings:
         """One part as the settings of a run of its own."""
         part, training = self.parts[name], self.training
-        metrics = METRICS_BY_TASK[part.task.name][:1] if part.metrics is None else part.metrics
+        metrics = metrics_of(part.task.name)[:1] if part.metrics is None else part.metrics
         if training.select == "metric":
             training = training.model_copy(update={"select": metrics[0]})
         return RunSettings(

@@ -4,17 +4,18 @@ A run is one YAML file plus `--set key=value` overrides. Every mistake is report
 with its path in the file and the nearest known name.
 """
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from softprompt.config.base import Settings
 from softprompt.config.methods import MethodSettings, PrefixTuningSettings
-from softprompt.config.metrics import METRICS_BY_TASK
 from softprompt.config.tasks import GenerationSettings, TaskSettings
 from softprompt.config.trunk import TrunkCacheSettings
-from softprompt.errors import Problem, nearest
+from softprompt.errors import ConfigError, Problem, nearest
+from softprompt.metrics import find_metric, metrics_of
 
 
 class BackboneSettings(Settings):
@@ -53,42 +54,52 @@ TEMPLATES = ("generation", *BLANKS)
 """The tasks that may write a template around a record."""
 
 Column = str | Annotated[int, Field(strict=True, ge=0)]
-"""A column by its name, or by its number from 0 (labelled_tsv without a header only)."""
+"""A column by its name, or by its number from 0 (of a file without a header)."""
+
+
+def _known_format(raw: Any) -> Any:
+    """The name of a data format, also of one that another package offers, which is imported for it."""
+    # By its name, since data stands above the settings.
+    formats = import_module("softprompt.data").FORMATS
+    if raw not in formats:
+        *names, last = map(repr, formats)
+        expected = f"one of {', '.join(names)} or {last}"
+        raise ValueError(Problem("", repr(raw), expected, nearest(str(raw), formats)))
+    try:
+        return formats[raw].name
+    except ConfigError as error:
+        problems = (one for one in error.problems if isinstance(one, Problem))
+        found = [one.at(one.where.removeprefix("data.format").lstrip(": ")) for one in problems]
+        raise ValueError(*found) from None
 
 
 class DataSettings(Settings):
-    # fmt: off
-    format: Literal[
-        "e2e", "webnlg", "dart", "scitldr", "jsonl", "csv", "restaurants",
-        "boolq", "cb", "copa", "multirc", "rte", "wic", "wsc", "sst2", "trec", "trec_fine", "trex",
-        "conll", "squad", "labelled_jsonl", "labelled_csv", "labelled_tsv", "datasets",
-        "image_folder", "datasets_images",
-    ]
-    # fmt: on
-    """How the files are read; `restaurants` is generated (synthetic) and reads no file."""
+    format: Annotated[str, BeforeValidator(_known_format)]
+    """How the files are read; `restaurants` is generated (synthetic) and reads no file. Which formats there
+    are, and which of the columns below each takes, says the table in `docs/extending.md`."""
     train: Path | None = None
     """File or folder, relative to the data folder (`SOFTPROMPT_DATA`) unless absolute; for `datasets` and
     `datasets_images` `name:split` or `name:configuration:split`, e.g. `nyu-mll/glue:rte:train`."""
     dev: Path | None = None
     test: Path | None = None
     source: str = "source"
-    """Name of the source column (jsonl and csv only)."""
+    """Name of the source column."""
     target: str = "target"
-    """Name of the target column (jsonl and csv only)."""
+    """Name of the target column."""
     text: Column = "text"
-    """Column of the text (labelled_jsonl, labelled_csv, labelled_tsv and datasets only)."""
+    """Column of the text."""
     second: Column | None = None
-    """Column of the second text of a pair (same formats); None where there is one text."""
+    """Column of the second text of a pair; None where there is one text."""
     label: Column | None = "label"
-    """Column of the label or number (same formats, and datasets_images); None where nothing is labelled."""
+    """Column of the label or number; None where nothing is labelled."""
     image: str = "image"
-    """Column of the pictures (datasets_images only)."""
+    """Column of the pictures."""
     word_column: int = 0
-    """Place of the words in a line, from 0; negative counts from the end (conll only)."""
+    """Place of the words in a line, from 0; negative counts from the end."""
     tag_column: int | None = -1
-    """Place of the tags (conll only); None where nothing is tagged."""
+    """Place of the tags; None where nothing is tagged."""
     tagging: Literal["bio", "iob1"] = "bio"
-    """How the file begins entities: `iob1` (CoNLL 2003 as published) is turned into BIO (conll only)."""
+    """How the file begins entities: `iob1` (CoNLL 2003 as published) is turned into BIO."""
     train_size: int | None = Field(default=None, ge=1)
     """How many training pairs to draw; None takes all."""
     train_per_class: int | None = Field(default=None, ge=1)
@@ -246,7 +257,7 @@ class RunSettings(Settings):
         if isinstance(raw, dict) and raw.get("metrics") is None:
             task = raw.get("task") or {}
             name = task.get("name", "generation") if isinstance(task, dict) else task.name
-            return {**raw, "metrics": list(METRICS_BY_TASK.get(name, ("bleu",))[:1])}
+            return {**raw, "metrics": metrics_of(name)[:1]}
         return raw
 
     @model_validator(mode="before")
@@ -276,17 +287,15 @@ class RunSettings(Settings):
             raise ValueError(
                 Problem("method.name", got, "a method that trains a head", "choose e.g. 'head_only'")
             )
-        known = METRICS_BY_TASK[task]
         for name in self.metrics:
-            if name not in known:
-                raise ValueError(
-                    Problem(
-                        "metrics",
-                        f"'{name}' for task '{task}'",
-                        f"some of {', '.join(known)}",
-                        nearest(name, known),
-                    )
-                )
+            try:
+                row = find_metric(name)
+            except ConfigError as error:
+                raise ValueError(*error.problems) from None
+            if row is None or task not in row.tasks:
+                known = metrics_of(task)
+                got, expected = f"'{name}' for task '{task}'", f"some of {', '.join(known)}"
+                raise ValueError(Problem("metrics", got, expected, nearest(name, known)))
         if task != "generation":
             plain = DecodingSettings(batch_size=self.decoding.batch_size)
             ignored = [name for name, value in self.decoding if value != getattr(plain, name)]

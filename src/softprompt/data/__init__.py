@@ -1,6 +1,11 @@
-"""Readers of published data sets, and the sampling of the papers."""
+"""Readers of published data sets and of your own files, and the sampling of the papers.
 
-from softprompt.data.readers import FORMATS, Format, read
+What is said of a format is in `registry.FORMATS`, a row for each.
+"""
+
+from softprompt.data.formats.images import decode, picture_record
+from softprompt.data.formats.trex import pattern, read_objects
+from softprompt.data.reading import data_root, read
 from softprompt.data.records import (
     Answer,
     AnyRecord,
@@ -12,8 +17,8 @@ from softprompt.data.records import (
     TaggedWords,
     pairs,
 )
-from softprompt.data.root import data_root
-from softprompt.data.sampling import draw, keep_seen, low_data
+from softprompt.data.registry import FORMATS, Format, data_format
+from softprompt.data.sampling import draw, keep_seen
 from softprompt.data.splits import Splits, load
 
 __all__ = [
@@ -28,11 +33,15 @@ __all__ = [
     "Record",
     "Splits",
     "TaggedWords",
+    "data_format",
     "data_root",
+    "decode",
     "draw",
     "keep_seen",
     "load",
-    "low_data",
     "pairs",
+    "pattern",
+    "picture_record",
     "read",
+    "read_objects",
 ]

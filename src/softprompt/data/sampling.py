@@ -110,27 +110,14 @@ def folds(records: Sequence[AnyRecord], n: int, seed: int, where: str = "data.fo
     return found
 
 
-def low_data(
-    pairs: Sequence[Kind], size: int, subsample: int, dev_share: float = 0.3
-) -> tuple[list[Kind], list[Kind]]:
-    """The paper's low-data setting: `size` pairs, of which a share becomes the development set.
-
-    Source: Prefix-Tuning (2101.00190), section 6.3: sizes 50, 100, 200 and 500, five subsamples,
-    30% for development. Two deviations: subsamples of one number are nested (50 within 100), and
-    the split keeps sources apart, see `set_aside`.
-
-    Returns:
-        (train, dev), both pairs; together they are the `size` pairs.
-    """
-    return set_aside(draw(pairs, size, subsample, "data.train_size"), subsample, dev_share)
-
-
 def set_aside(
     pairs: Sequence[Kind], subsample: int, dev_share: float, stream: str = "dev"
 ) -> tuple[list[Kind], list[Kind]]:
     """Split pairs into train and dev: dev has `dev_share` of them, rounded half up, at least one.
 
     `stream` names the draw: another set (test) is drawn by luck of its own.
+
+    Source: Prefix-Tuning (2101.00190), section 6.3, whose low-data runs set 30% of their pairs aside.
 
     Whole sources move to dev while they fit, so that no source is on both sides; only where that
     leaves dev short (all sources left are larger than the room) do single pairs fill it. The paper

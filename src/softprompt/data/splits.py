@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import DataSettings
-from softprompt.data.hub import saved
-from softprompt.data.readers import FORMATS, misfits, read
+from softprompt.data.formats.hub import saved
+from softprompt.data.reading import data_root, misfits, read
 from softprompt.data.records import LABELLED, AnyRecord, LabelledPicture, Record, pairs
-from softprompt.data.root import data_root
+from softprompt.data.registry import FORMATS
 from softprompt.data.sampling import draw, draw_per_class, folds, keep_seen, merge, set_aside
 from softprompt.errors import ConfigError, Problem
 

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from softprompt.config import METRICS_BY_TASK, RunSettings
+from softprompt.config import RunSettings
 from softprompt.data import FORMATS, LabelledText
 from softprompt.data.splits import load_test
 from softprompt.errors import DataError, Problem, SoftpromptError
 from softprompt.experiments.cells import Cell, Grid
-from softprompt.metrics import score_labels
+from softprompt.metrics import metrics_of, score
 
 _OF_TEST = ("format", "test", "test_size", "test_share", "text", "second", "label")
 """The data settings that decide the test records of labelled texts."""
@@ -28,7 +28,7 @@ def no_majority(cells: Sequence[Cell]) -> Problem | None:
     if (data.test is None and not data.test_share) or data.test_size == 0:
         expected = "test records whose labels can be counted"
         return Problem("chance", "true without data.test", expected, "give data.test")
-    known = METRICS_BY_TASK["classification"]
+    known = metrics_of("classification")
     for metric in cells[0].metrics:
         if metric not in known:
             expected = f"a column of {' or '.join(known)}"
@@ -66,9 +66,8 @@ def majority(cell: Cell) -> dict[str, float]:
     counts = Counter(right)
     most = min(counts, key=lambda label: (-counts[label], label))
     groups = [record.tags.get("question", "") for record in records]
-    labels, said = _labels(settings, counts), [most] * len(right)
-    scores = score_labels(list(cell.metrics), said, right, labels, groups if all(groups) else None)
-    return scores.values
+    facts = {"labels": _labels(settings, counts), "groups": groups if all(groups) else None}
+    return score(cell.metrics, [most] * len(right), right, task="classification", **facts).values
 
 
 def levels(grid: Grid) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from softprompt.backbones import Backbone, class_attention
-from softprompt.errors import ConfigError
 from softprompt.prompts.heads import pool_picture
 from softprompt.prompts.prompt import Prompt
 
@@ -120,26 +119,8 @@ def embed(features: Tensor, seed: int) -> Any:
 
     Source: van der Maaten and Hinton (JMLR 2008), which Visual Prompt Tuning (2203.12119) draws class tokens
     with; scikit-learn's, with its own perplexity of 30 (a third of few pictures).
-
-    Raises:
-        ConfigError: scikit-learn is not there.
     """
-    tsne = check_tsne()
+    from sklearn.manifold import TSNE
+
     perplexity = min(30.0, (len(features) - 1) / 3)
-    return tsne(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features.numpy())
-
-
-def check_tsne() -> Any:
-    """scikit-learn's t-SNE.
-
-    Raises:
-        ConfigError: scikit-learn is not there.
-    """
-    try:
-        from sklearn.manifold import TSNE
-    except ImportError as error:
-        do = 'install it: pip install "softprompt[look]"'
-        raise ConfigError(
-            "look", f"no package 'scikit-learn' ({error})", "scikit-learn, for t-SNE", do
-        ) from None
-    return TSNE
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features.numpy())

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from softprompt import metrics
 from softprompt.config import put
-from softprompt.metrics import HIGHER_IS_BETTER, LABELS
 
 GROUPS = ("seen", "unseen")
 """Groups of test records with scores of their own, where a data set has them: `bleu@seen`."""
@@ -22,7 +22,7 @@ def group_of(measure: str) -> str:
 
 def higher_is_better(measure: str) -> bool:
     """Whether a larger figure is a better one; also of the development loss."""
-    return HIGHER_IS_BETTER.get(metric_of(measure), False)
+    return metrics.higher_is_better(metric_of(measure))
 
 
 def label(measure: str, direction: bool = True) -> str:
@@ -32,7 +32,7 @@ def label(measure: str, direction: bool = True) -> str:
         direction: whether to say that lower is better where it is.
     """
     group = group_of(measure)
-    shown = LABELS.get(metric_of(measure), metric_of(measure))
+    shown = metrics.label_of(metric_of(measure))
     shown += "" if group == "all" else f", {group}"
     return shown if higher_is_better(measure) or not direction else f"{shown} (lower is better)"
 

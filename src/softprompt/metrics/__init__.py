@@ -1,22 +1,33 @@
-"""Scorers of texts, labels, tags, answers, ranks and numbers, thin over the libraries the field uses."""
+"""Scorers of texts, labels, tags, answers, ranks and numbers, thin over the libraries the field uses.
 
-from softprompt.metrics.answers import score_answers
-from softprompt.metrics.entities import score_entities
-from softprompt.metrics.labels import score_labels
-from softprompt.metrics.ranked import score_ranked
-from softprompt.metrics.ranks import score_ranks
-from softprompt.metrics.scores import HIGHER_IS_BETTER, LABELS, Scores, score
-from softprompt.metrics.values import score_values
+What a table shows of them is in `registry.METRICS`, a row for each metric.
+"""
+
+from softprompt.metrics.confusion_plot import draw_confusion
+from softprompt.metrics.labels import by_class, confusion
+from softprompt.metrics.registry import (
+    METRICS,
+    Metric,
+    find_metric,
+    higher_is_better,
+    label_of,
+    metric,
+    metrics_of,
+    score,
+)
+from softprompt.metrics.scores import Scores
 
 __all__ = [
-    "HIGHER_IS_BETTER",
-    "LABELS",
+    "METRICS",
+    "Metric",
     "Scores",
+    "by_class",
+    "confusion",
+    "draw_confusion",
+    "find_metric",
+    "higher_is_better",
+    "label_of",
+    "metric",
+    "metrics_of",
     "score",
-    "score_answers",
-    "score_entities",
-    "score_labels",
-    "score_ranked",
-    "score_ranks",
-    "score_values",
 ]

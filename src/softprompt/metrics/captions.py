@@ -1,26 +1,64 @@
 """METEOR, ROUGE-L and CIDEr as the MS-COCO caption evaluation computes them."""
 
-from softprompt.metrics import java, penn
+import re
+from collections.abc import Sequence
+
+from softprompt.metrics import java
+from softprompt.metrics.scores import Scores
 
 # the evaluation looks for upper-case brackets (-LRB-) in lowered text, so brackets stay in
 PUNCTUATION = frozenset("'' ' `` ` . ? ! , : - -- ... ;".split())
 
+_CHUNKS = re.compile(
+    r"https?://\S+|\w[\w.+-]*@\w[\w.-]*\.\w+"  # addresses
+    r"|(?:[a-z]\.){2,}|\b(?:[a-z]|mr|mrs|ms|dr|st|jr|sr|prof|gen|col|vs|inc|ltd|co|corp|ave|blvd|mt)\.(?=\s)"
+    r"|n['’]t\b|['’](?:s|m|d|ll|re|ve)\b|\b[od]['’][^\W_]+"  # don't, it's, o'clock
+    r"|[^\W_]+?(?=n['’]t\b)"
+    # words, numbers and ranges, and texts run together at a full stop
+    r"|[-+](?=\d)[\d.,]*\d|[^\W_]+(?:(?:[&/_-]|(?<=\d)[.,:](?=\d)|(?<=[^\W\d])\.(?=[^\W\d]))[^\W_]+)*"
+    r"|\.{3,}|-{2,}|\S"
+)
+_WRITTEN: dict[str, str] = {
+    "cannot": "can not",
+    "gonna": "gon na",
+    "gotta": "got ta",
+    "wanna": "wan na",
+    "gimme": "gim me",
+    "lemme": "lem me",
+    "(": "-lrb-",
+    ")": "-rrb-",
+    "[": "-lsb-",
+    "]": "-rsb-",
+    "{": "-lcb-",
+    "}": "-rcb-",
+    "£": "#",
+    "€": "$",
+    "…": "...",
+    "–": "--",
+    "—": "--",
+    "‘": "`",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+    '"': "''",
+}
 
-def score(names: list[str], hypotheses: list[str], references: list[list[str]]) -> tuple[dict, list[str]]:
+
+def captions(outputs: list[str], references: list[list[str]], names: Sequence[str]) -> Scores:
     """METEOR and ROUGE-L (0-100) and CIDEr (raw) over the whole set.
 
     Source: tuetschek/e2e-metrics, which calls the MS-COCO caption evaluation: Stanford's Penn Treebank
     tokens, lowered, without punctuation; ROUGE-L with beta 1.2 over the best precision and the best
     recall of all references; CIDEr with document frequencies from the references of this very set.
-    Deviation: without Java the tokens come from `penn`, METEOR is left out, and notes say so.
-    WebNLG 2017 gives METEOR texts with their punctuation: 46.6 where this gives 46.0 (see `mteval`).
+    Deviation: without Java the tokens come from `penn_line`, METEOR is left out, and notes say so.
+    WebNLG 2017 gives METEOR texts with their punctuation: 46.6 where this gives 46.0 (see `text.bleu`).
     """
     if java.find_jar("cider", "cider.py") is None:
-        return {}, [f"{', '.join(names)}: left out, the package pycocoevalcap is not installed"]
+        return Scores({}, (f"{', '.join(names)}: left out, the package pycocoevalcap is not installed",))
     runtime = java.find_java()
     notes: list[str] = []
     others = [name for name in names if name != "meteor"]
-    flat = [*hypotheses, *(text for group in references for text in group)]
+    flat = [*outputs, *(text for group in references for text in group)]
     try:
         if runtime is None:
             raise java.JavaError("no Java runtime was found")
@@ -33,10 +71,10 @@ def score(names: list[str], hypotheses: list[str], references: list[list[str]]) 
             notes.append(
                 f"{', '.join(others)}: tokens from softprompt, not from Stanford's Java program, {error}"
             )
-        names, lines = others, [penn.line(text) for text in flat]
+        names, lines = others, [penn_line(text) for text in flat]
 
     tokens = iter(" ".join(word for word in line.split() if word not in PUNCTUATION) for line in lines)
-    texts = [next(tokens) for _ in hypotheses]
+    texts = [next(tokens) for _ in outputs]
     golds = [[next(tokens) for _ in group] for group in references]
     values = {}
     if "meteor" in names and runtime is not None:
@@ -49,7 +87,19 @@ def score(names: list[str], hypotheses: list[str], references: list[list[str]]) 
         values["rouge_l"] = _rouge_l(texts, golds)
     if "cider" in names:
         values["cider"] = _cider(texts, golds)
-    return values, notes
+    return Scores(values, tuple(notes))
+
+
+def penn_line(text: str) -> str:
+    """One text as lowered Penn Treebank tokens with single spaces between them, without Java.
+
+    Source: the conventions of Stanford's Penn Treebank tokenizer 3.4.1, rebuilt from its behaviour
+    on English table-to-text references, from which nltk's tokenizer differs (`£20` is one word to it, and a
+    full stop inside a text stays with its word). Not covered: Stanford's sentence-final rules for
+    abbreviations, smileys and fractions.
+    """
+    chunks: list[str] = _CHUNKS.findall(text.lower())
+    return " ".join(_WRITTEN.get(chunk, chunk) for chunk in chunks)
 
 
 def _present(jar: java.Path | None) -> java.Path:

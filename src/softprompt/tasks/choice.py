@@ -46,11 +46,11 @@ class ChoiceTask(ReadingTask):
         self, records: Sequence[Choices], outputs: Sequence[int], metrics: Sequence[str]
     ) -> list[ScoreRow]:
         """One row, `all`: the chosen indices against the records'."""
-        from softprompt.metrics import score_labels
+        from softprompt.metrics import score
 
         most = max(len(record.choices) for record in records)
         chosen, right = [str(i) for i in outputs], [str(record.label) for record in records]
-        result = score_labels(list(metrics), chosen, right, [str(i) for i in range(most)], None)
+        result = score(metrics, chosen, right, task="choice", labels=[str(i) for i in range(most)])
         return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]
 
 

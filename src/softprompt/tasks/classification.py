@@ -42,14 +42,13 @@ class ClassificationTask(ReadingTask):
         self, records: Sequence[LabelledText], outputs: Sequence[str], metrics: Sequence[str]
     ) -> list[ScoreRow]:
         """One row, `all`: the labels against the records'."""
-        from softprompt.metrics import score_labels
+        from softprompt.metrics import score
 
         references = [str(record.label) for record in records]
         # Only MultiRC has questions with several answers.
         groups = [record.tags["question"] for record in records if "question" in record.tags]
-        result = score_labels(
-            list(metrics), list(outputs), references, list(self.labels), groups if groups else None
-        )
+        facts = {"labels": self.labels, "groups": groups or None}
+        result = score(metrics, outputs, references, task="classification", **facts)
         return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]
 
 
@@ -75,10 +74,10 @@ class RegressionTask(ReadingTask):
         self, records: Sequence[LabelledText], outputs: Sequence[float], metrics: Sequence[str]
     ) -> list[ScoreRow]:
         """One row, `all`: the numbers against the records'."""
-        from softprompt.metrics import score_values
+        from softprompt.metrics import score
 
         references = [_number(record.label, f"record {record.id}") for record in records]
-        result = score_values(list(metrics), list(outputs), references)
+        result = score(metrics, outputs, references, task="regression")
         return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]
 
 

@@ -302,13 +302,13 @@ class ClozeTask(BlankTask):
 
     def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
         """One row, `all`: the labels, or the indices of choices, against the records'."""
-        from softprompt.metrics import score_labels
+        from softprompt.metrics import score
 
         labels: Sequence[str] = self.labels
         if self.verbalizer is None:
             labels = [str(i) for i in range(max(len(record.choices) for record in records))]
         references, said = [str(record.label) for record in records], [str(output) for output in outputs]
-        result = score_labels(list(metrics), said, references, list(labels), None)
+        result = score(metrics, said, references, task="cloze", labels=labels)
         return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 from torch import Tensor
 
 from softprompt.backbones import raw_pixels
-from softprompt.data.decode import decode
+from softprompt.data import decode
 from softprompt.data.records import LabelledPicture
 from softprompt.errors import DataError
 

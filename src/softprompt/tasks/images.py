@@ -161,11 +161,11 @@ class ImageClassificationTask(HeadTask):
         self, records: Sequence[LabelledPicture], outputs: Sequence[Any], metrics: Sequence[str]
     ) -> list[ScoreRow]:
         """A row for all pictures, and one for those of each class: its recall as accuracy, and its F1."""
-        from softprompt.metrics.ranked import by_class, score_ranked
+        from softprompt.metrics import by_class, score
 
         references = [str(record.label) for record in records]
         rankings = [output["labels"] for output in outputs]
-        found = score_ranked(metrics, rankings, references, self.labels)
+        found = score(metrics, rankings, references, task="image_classification", labels=self.labels)
         rows: list[ScoreRow] = [{"group": "all", "values": dict(found.values), "notes": list(found.notes)}]
         first = [ranking[0] for ranking in rankings]
         classes = by_class(first, references, self.labels)
@@ -181,8 +181,7 @@ class ImageClassificationTask(HeadTask):
 
     def artefacts(self, records: Sequence[LabelledPicture], outputs: Sequence[Any]) -> Mapping[str, Any]:
         """The confusion matrix with what is said of each class, as JSON and as a picture."""
-        from softprompt.metrics.confusion_plot import draw_confusion
-        from softprompt.metrics.ranked import by_class, confusion
+        from softprompt.metrics import by_class, confusion, draw_confusion
 
         references = [str(record.label) for record in records]
         first = [output["labels"][0] for output in outputs]

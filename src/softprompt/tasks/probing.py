@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from softprompt.config import ProbingSettings
+from softprompt.data import data_root, read_objects
 from softprompt.data.records import LabelledText
-from softprompt.data.root import data_root
-from softprompt.data.trex import read_objects
 from softprompt.errors import ConfigError, DataError
 from softprompt.tasks.blank import BlankExample, BlankTask, segments_of
 from softprompt.tasks.inputs import Row
@@ -159,7 +158,8 @@ class ProbingTask(BlankTask):
 
     def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
         """One row, `all`: precision at 1 and at 10 and the mean reciprocal rank."""
-        from softprompt.metrics import score_ranks
+        from softprompt.metrics import score
 
-        result = score_ranks(list(metrics), [output["rank"] for output in outputs])
+        ranks, objects = [output["rank"] for output in outputs], [record.label for record in records]
+        result = score(metrics, ranks, objects, task="probing")
         return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]

@@ -190,7 +190,7 @@ class SpanTask(ReadingTask):
         self, records: Sequence[Question], outputs: Sequence[str], metrics: Sequence[str]
     ) -> list[ScoreRow]:
         """Rows `answered`, `unanswerable` and `all` where there are both, else `all`."""
-        from softprompt.metrics import score_answers
+        from softprompt.metrics import score
 
         groups: dict[str, list[int]] = {
             "answered": [i for i, record in enumerate(records) if record.answers],
@@ -202,7 +202,7 @@ class SpanTask(ReadingTask):
         rows: list[ScoreRow] = []
         for group, members in groups.items():
             references = [[answer.text for answer in records[i].answers] or [""] for i in members]
-            result = score_answers(list(metrics), [outputs[i] for i in members], references)
+            result = score(metrics, [outputs[i] for i in members], references, task="spans")
             rows.append({"group": group, "values": dict(result.values), "notes": list(result.notes)})
         return rows
 

@@ -74,9 +74,9 @@ class TaggingTask(ReadingTask):
         self, records: Sequence[TaggedWords], outputs: Sequence[list[str]], metrics: Sequence[str]
     ) -> list[ScoreRow]:
         """One row, `all`: the tags against the records'."""
-        from softprompt.metrics import score_entities
+        from softprompt.metrics import score
 
-        result = score_entities(list(metrics), list(outputs), [list(record.labels) for record in records])
+        result = score(metrics, outputs, [record.labels for record in records], task="tagging")
         return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]
 
 

@@ -22,15 +22,14 @@ does inside any sentence. So the answer is a word with a space in front, unless 
 a field stands directly before the blank.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
 from typing import Any
 
 from softprompt.errors import ConfigError
-from softprompt.text import grammar
-from softprompt.text.filling import Filled, check, fill
-from softprompt.text.pieces import Blank, Field, Piece, Slots, Text, visible
+from softprompt.text import parser
+from softprompt.text.encoding import Filled, check, fill
+from softprompt.text.parser import Blank, Field, Piece, Slots, Text
 from softprompt.text.words import word_ids
 
 
@@ -56,7 +55,7 @@ class Template:
         Raises:
             ConfigError: it does not follow the language, or has no blank or several.
         """
-        return cls(text, grammar.parse(text, where))
+        return cls(text, parser.parse(text, where))
 
     def __str__(self) -> str:
         return self.text
@@ -75,11 +74,6 @@ class Template:
     def n_slots(self) -> int:
         """Different vectors; shared ones count once."""
         return len(set(self.slots))
-
-    @property
-    def text_behind(self) -> bool:
-        """Whether anything but white space stands behind the blank."""
-        return bool(visible(self.pieces[self._blank + 1 :]))
 
     @property
     def spaced(self) -> bool:
@@ -175,11 +169,11 @@ class Template:
         for piece in self.pieces:
             match piece:
                 case Text(text=text):
-                    said.append(grammar.escaped(text))
+                    said.append(parser.escaped(text))
                 case Field(name=name):
-                    said.append(grammar.escaped(values[name]))
+                    said.append(parser.escaped(values[name]))
                 case Blank():
-                    said.append(grammar.escaped(word))
+                    said.append(parser.escaped(word))
                 case _:
                     said.append("[sep]")
         return "".join(said)
@@ -189,9 +183,7 @@ class Template:
         return self.pieces.index(Blank())
 
 
-def null_template(
-    fields: Sequence[str], *, causal: bool = False, before_blank: int | None = None
-) -> Template:
+def null_template(fields: Sequence[str], *, causal: bool = False) -> Template:
     """The fields and a blank, nothing written by hand: `{premise} [blank] {hypothesis}`.
 
     Source: null prompts (2106.13353) section 4. The blank stands before the last field, as in the
@@ -200,33 +192,13 @@ def null_template(
     Args:
         fields: in the order that they stand in.
         causal: whether the model reads from left to right.
-        before_blank: number of fields in front of the blank, 0 to len(fields); None as above.
 
     Raises:
-        ConfigError: no field, or a place of the blank that is not there.
+        ConfigError: no field.
     """
     n = len(fields)
     if isinstance(fields, str) or n == 0:
         raise ConfigError("null_template.fields", repr(fields), "a list with at least one field")
-    if before_blank is None:
-        before_blank = n if causal else max(n - 1, 1)
-    if not 0 <= before_blank <= n or (causal and before_blank != n):
-        places = (
-            f"{n}, since a causal model's blank is last"
-            if causal
-            else f"0 to {n}, as many as there are fields"
-        )
-        raise ConfigError("null_template.before_blank", before_blank, places)
+    before = n if causal else max(n - 1, 1)
     parts = [f"{{{name}}}" for name in fields]
-    return Template.parse(" ".join([*parts[:before_blank], "[blank]", *parts[before_blank:]]))
-
-
-def null_templates(fields: Sequence[str], *, causal: bool = False) -> Iterator[Template]:
-    """Every order of the fields and the blank: six for two fields, two for a causal model.
-
-    Source: null prompts, the permutations among which its authors choose by cross-validation.
-    """
-    places = [len(fields)] if causal else range(len(fields) + 1)
-    for order in permutations(fields):
-        for place in places:
-            yield null_template(order, causal=causal, before_blank=place)
+    return Template.parse(" ".join([*parts[:before], "[blank]", *parts[before:]]))

@@ -4,14 +4,8 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from softprompt.errors import ConfigError
 from softprompt.text.words import word_ids
-
-REDUCTIONS = ("mean", "sum")
 
 LabelTokens = tuple[tuple[tuple[int, ...], ...], ...]
 """Token ids per label, per word."""
@@ -45,11 +39,6 @@ class Verbalizer:
             if not several:
                 raise ConfigError(f"{where}.{label}", "no words", "at least one word")
 
-    @property
-    def n_words(self) -> int:
-        """Words of all labels together."""
-        return sum(map(len, self.words))
-
     def tokens(self, tokenizer: Any, spaced: bool, single: bool = False) -> LabelTokens:
         """The token ids of each word, per label.
 
@@ -75,29 +64,6 @@ class Verbalizer:
             found[word] = ids
         return tuple(tuple(found[word] for word in several) for several in self.words)
 
-    def score(
-        self, log_probs: Float[Tensor, "*batch word"], reduction: str = "mean"
-    ) -> Float[Tensor, "*batch label"]:
-        """Scores of labels from log-probabilities of words.
-
-        Source: "mean" is the mean over a label's words, as in P-Tuning's code (there of logits, which
-        differ from log-probabilities by a number that all labels share). "sum" is the logarithm of
-        the summed probabilities, that of any of the words.
-
-        Args:
-            log_probs: of every word, label by label, as `words` has them.
-            reduction: "mean" or "sum".
-
-        Raises:
-            ConfigError: another reduction.
-        """
-        if reduction not in REDUCTIONS:
-            raise ConfigError(f"{self._where}.reduction", repr(reduction), "'mean' or 'sum'")
-        parts = log_probs.split([len(several) for several in self.words], dim=-1)
-        if reduction == "mean":
-            return torch.stack([part.mean(-1) for part in parts], dim=-1)
-        return torch.stack([part.logsumexp(-1) for part in parts], dim=-1)
-
     def _each(self) -> Iterator[tuple[str, str]]:
         for label, several in zip(self.labels, self.words, strict=True):
             for word in several:
@@ -108,30 +74,6 @@ class Verbalizer:
             other = f", which '{seen[key]}' has too" if seen[key] != label else " twice"
             raise ConfigError(f"{self._where}.{label}", shown + other, "words that differ, each once")
         seen[key] = label
-
-
-def word_log_probs(
-    log_probs: Float[Tensor, "*batch token vocab"], words: Sequence[Sequence[int]]
-) -> Float[Tensor, "*batch word"]:
-    """Log-probabilities of words: the sum over their tokens, one per predicting position.
-
-    Args:
-        log_probs: over the vocabulary, at as many positions as each word has tokens. For a masked
-            model these are the mask tokens of one pass; for a causal model the word itself was fed
-            in behind the text, and the sum is the logarithm of the exact product of conditionals.
-        words: token ids of words of one length.
-
-    Raises:
-        ConfigError: a word of another length.
-    """
-    n_tokens = log_probs.shape[-2]
-    other = [word for word in words if len(word) != n_tokens]
-    if other:
-        raise ConfigError(
-            "word_log_probs", f"a word of {len(other[0])} tokens", f"{n_tokens}, one per position"
-        )
-    ids = torch.tensor([list(word) for word in words], device=log_probs.device)
-    return log_probs[..., torch.arange(n_tokens, device=log_probs.device), ids].sum(-1)
 
 
 def null_verbalizer(labels: Sequence[str], tokenizer: Any, seed: int, *, spaced: bool = True) -> Verbalizer:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from softprompt.config import RunSettings
 from softprompt.config.settings import BackboneSettings
-from softprompt.data import Splits
+from softprompt.data import FORMATS, Splits
 from softprompt.data import load as load_splits
-from softprompt.data.readers import FORMATS
 from softprompt.errors import ConfigError, DataError
 from softprompt.tasks.cloze import ClozeTask
 from softprompt.tasks.registry import build_task, labels_of, template_of

@@ -10,7 +10,7 @@ from torch import nn
 
 from softprompt.data.records import AnyRecord
 from softprompt.errors import TrainingError
-from softprompt.metrics.scores import HIGHER_IS_BETTER
+from softprompt.metrics import higher_is_better
 from softprompt.tasks.task import AnyExample, ScoreRow, Task
 from softprompt.training.batches import idle_passes, share
 from softprompt.training.processes import Processes
@@ -24,7 +24,7 @@ def better(name: str, value: float, than: float | None) -> bool:
     """Whether a value of this metric improves on the best so far (None: nothing yet)."""
     if than is None:
         return True
-    return value > than if HIGHER_IS_BETTER.get(name, False) else value < than
+    return value > than if higher_is_better(name) else value < than
 
 
 @dataclass(frozen=True)

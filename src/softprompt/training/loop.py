@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from softprompt.backbones import gradients_by_hand
 from softprompt.config import TrainingSettings
 from softprompt.errors import TrainingError
 from softprompt.tasks.task import AnyExample, Task
@@ -184,6 +185,7 @@ class Loop:
         settings = self._settings
         with (
             self._backbone.training_mode(settings.backbone_dropout, settings.gradient_checkpointing),
+            gradients_by_hand(),
             self._session(),
         ):
             yield

@@ -14,7 +14,7 @@ from rich.console import Console
 from softprompt.config import MixtureSettings, RunSettings
 from softprompt.data.records import pairs
 from softprompt.errors import ConfigError, SoftpromptError
-from softprompt.metrics.scores import HIGHER_IS_BETTER
+from softprompt.metrics import higher_is_better
 from softprompt.tasks.mixture import Mixture, PartExample
 from softprompt.training.assemble import Assembly, assemble, resolve
 from softprompt.training.disk import write_atomically, writing
@@ -253,7 +253,7 @@ class _MixtureRun:
                 scored = self._score(name, part, "development", [metric], check)
                 value = overall(scored.rows, metric)
                 # Turned so that more is better for every part.
-                values[f"{name}.metric"] = value if HIGHER_IS_BETTER[metric] else -value
+                values[f"{name}.metric"] = value if higher_is_better(metric) else -value
         kinds = ("loss", "metric") if training.select == "metric" else ("loss",)
         means = {
             kind: sum(values[f"{name}.{kind}"] for name in self._parts) / len(self._parts) for kind in kinds
@@ -291,7 +291,7 @@ class _MixtureRun:
             return {"metric": metric, "step": step, "value": state.best_value}
         step, value = own
         metric = part.settings.training.select
-        turned = select == "metric" and not HIGHER_IS_BETTER[metric]
+        turned = select == "metric" and not higher_is_better(metric)
         return {"metric": metric, "step": step, "value": -value if turned else value}
 
     def _finish(self, name: str, part: Assembly) -> dict[str, Any]:

@@ -37,7 +37,12 @@ from softprompt.backbones.injection.lowering import LoweredPrompts, input_weight
 from softprompt.backbones.injection.stray import Stray, still_acting
 from softprompt.backbones.injection.weights import Weights, trained_weights
 from softprompt.backbones.inspection import ModelMap, unmasked
-from softprompt.backbones.runtime import keep_context, resumed_by
+from softprompt.backbones.runtime import (
+    check_averaged,
+    keep_context,
+    refusing_stale_gradients,
+    resumed_by,
+)
 from softprompt.errors import BackboneError
 from softprompt.prompts.prompt import Prompt
 
@@ -85,6 +90,7 @@ class Session:
         self._check_kernels()
         try:
             self._held.enter_context(self._holding())
+            self._held.enter_context(refusing_stale_gradients(self._parameters()))
             self.gate.enter(self)
             self._stray = self._refusing_stray()
             intercept(self._stray)
@@ -182,9 +188,11 @@ class Session:
     @property
     def learns(self) -> bool:
         """Whether some tensor of the prompts that rows have takes gradients."""
-        return any(
-            p.requires_grad for prompt in self._used if prompt is not None for p in prompt.parameters()
-        )
+        return any(parameter.requires_grad for parameter in self._parameters())
+
+    def _parameters(self) -> Iterator[nn.Parameter]:
+        for prompt in self._used:
+            yield from () if prompt is None else prompt.parameters()
 
     def rows_for(self, batch: int) -> Tensor | None:
         """Which prompt each row of a batch has, `[batch]`; None when one prompt serves all.
@@ -209,6 +217,8 @@ class Session:
         whole = entry.module in (self.model_map.model, self.model_map.model.base_model)
         with self.call(generating) as call:
             learns = whole and not generating and torch.is_grad_enabled() and call.lowered.learns
+            if learns and torch.distributed.is_available() and torch.distributed.is_initialized():
+                check_averaged(self._parameters())
             try:
                 yield self._check_gradient if learns else _nothing
             except Unsupported as error:

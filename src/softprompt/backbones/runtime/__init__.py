@@ -2,6 +2,11 @@
 
 from softprompt.backbones.runtime.checkpointing import active, keep_context, resumed_by
 from softprompt.backbones.runtime.fsdp import n_kept, shard, whole_in_backward
+from softprompt.backbones.runtime.gradients import (
+    check_averaged,
+    gradients_by_hand,
+    refusing_stale_gradients,
+)
 from softprompt.backbones.runtime.modes import (
     enable_checkpointing,
     layers_in_training,
@@ -12,10 +17,13 @@ from softprompt.backbones.runtime.modes import (
 
 __all__ = [
     "active",
+    "check_averaged",
     "enable_checkpointing",
+    "gradients_by_hand",
     "keep_context",
     "layers_in_training",
     "n_kept",
+    "refusing_stale_gradients",
     "resumed_by",
     "shard",
     "switch_checkpointing",

@@ -1,0 +1,122 @@
+"""What prompts can begin from: tokens, their vectors, the frozen model's own activations and tensors."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from softprompt.backbones.injection import observe
+from softprompt.backbones.inspection import BackboneSpec, Vision, absent_biases, tuned_tensors
+from softprompt.backbones.outputs import Outputs
+from softprompt.errors import BackboneError
+from softprompt.prompts.placements import KeyValues
+
+
+class InitializationSources(Outputs):
+    """A frozen model as initialisations of prompts ask it.
+
+    Attributes:
+        model: the frozen model.
+        spec: its sizes and names.
+    """
+
+    model: PreTrainedModel
+    spec: BackboneSpec
+    _tokenizer: PreTrainedTokenizerBase | None
+
+    @property
+    def vision(self) -> Vision | None:
+        """What a model that reads pictures is made of; None where texts are read."""
+        return self.map.vision
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer; BackboneError if there is none."""
+        if self._tokenizer is None:
+            raise BackboneError(
+                "backbone.tokenizer",
+                "a backbone without a tokenizer",
+                "a tokenizer",
+                "pass tokenizer=... to load_backbone with a live model",
+            )
+        return self._tokenizer
+
+    def token_ids(self, text: str) -> list[int]:
+        """The text's tokens, without special ones."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def frozen_tensors(self) -> Mapping[str, Tensor]:
+        """The model's own tensors by every name that they have; a shared one has several.
+
+        Biases that its linear layers do not have are there too, as zeros.
+        """
+        return {**absent_biases(self.model), **dict(self.model.named_parameters(remove_duplicate=False))}
+
+    def tuned_tensors(self, tune: str, *, lm_head: bool = True) -> tuple[str, ...]:
+        """Names of the model's tensors that a choice means, each tensor once.
+
+        Args:
+            tune: `all`, `bitfit`, `biases`, `layernorm`, `head`, `last:k` or `none`, see `parameters.py`.
+            lm_head: whether states are turned into words; if not, what does it is left out.
+
+        Raises:
+            PromptError: a choice that is none, or of which the model has nothing.
+        """
+        return tuned_tensors(self.model, self.map.attentions, self.spec.name, tune, lm_head)
+
+    def sample_tokens(self, n: int, generator: torch.Generator) -> list[int]:
+        """Random tokens of the vocabulary, special ones left out (repeats only if n is larger)."""
+        self._needs_texts("vocabulary")
+        special = set(self._tokenizer.all_special_ids) if self._tokenizer is not None else set()
+        ordinary = [i for i in range(min(self.spec.vocab, self._n_tokens())) if i not in special]
+        order = torch.randperm(len(ordinary), generator=generator).tolist()
+        return [ordinary[order[i % len(order)]] for i in range(n)]
+
+    @torch.no_grad()
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Input vectors of tokens, `[slot, hidden]`."""
+        self._needs_texts("tokens")
+        with self._gate.calling(None):
+            return self.model.get_input_embeddings()(torch.tensor(ids, device=self.device)).clone()
+
+    @torch.no_grad()
+    def observe(self, ids: Sequence[int]) -> tuple[KeyValues, ...]:
+        """The frozen model's own key/values on tokens, for every site and layer.
+
+        An encoder-decoder reads the same tokens in its encoder and in its decoder.
+        """
+        self._needs_texts("tokens")
+        self._fits(len(ids))
+        row = torch.tensor([list(ids)], device=self.device)
+        inputs = {"input_ids": row}
+        if self.spec.is_encoder_decoder:
+            inputs["decoder_input_ids"] = row
+        with self._gate.turn(alone=False), self._gate.calling(None):
+            return observe(self.map, inputs)
+
+    @torch.no_grad()
+    def output_vectors(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The vocabulary matrix's rows of tokens, `[token, output]`, and their biases, `[token]`."""
+        matrix: Any = self.vocabulary_matrix
+        index = torch.tensor(ids, device=matrix.weight.device)
+        vectors = matrix.weight[index].clone()
+        bias = getattr(matrix, "bias", None)
+        return vectors, vectors.new_zeros(len(ids)) if bias is None else bias[index].clone()
+
+    def _needs_texts(self, what: str) -> None:
+        if self.vision is not None:
+            raise BackboneError(
+                "prompt.initialization",
+                f"{what} on {self.spec.name}, which reads pictures",
+                "'random', 'zero', 'prompt: FOLDER' or a prompt",
+            )
+
+    def _fits(self, n_tokens: int) -> None:
+        longest = self.spec.max_positions
+        if longest is not None and n_tokens > longest:
+            raise BackboneError("prompt.initialization", f"{n_tokens} tokens", f"at most {longest}")
+
+    def _n_tokens(self) -> int:
+        return self.spec.vocab if self._tokenizer is None else len(self._tokenizer)

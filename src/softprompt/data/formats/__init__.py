@@ -1,0 +1,1 @@
+"""Readers of files into records, a file for formats that are alike."""

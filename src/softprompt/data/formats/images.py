@@ -1,0 +1,147 @@
+"""Pictures in folders, one for each class or all in one, and pictures out of the bytes of their files."""
+
+import hashlib
+import io
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from softprompt.data.records import LabelledPicture
+from softprompt.errors import DataError, system_says
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+# What file managers leave behind; hidden files are passed over too.
+_JUNK = ("thumbs.db", "desktop.ini", "__macosx")
+
+
+def read_image_folder(path: Path) -> list[LabelledPicture]:
+    """One record per file, by class and then by name.
+
+    The names of the folders are the labels; pictures may lie in further folders below. Where there is no
+    folder but pictures alone, they are records without a label. Whether a file is a picture shows when it
+    is decoded, before anything is trained.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        DataError: no folder, files beside the folders of the classes, or a class without any.
+    """
+    if not path.is_dir():
+        raise DataError(str(path), "a file", "a folder of pictures, in a folder for each class")
+    there = sorted(_visible(path), key=lambda entry: entry.name)
+    classes = [entry for entry in there if entry.is_dir()]
+    files = [entry for entry in there if not entry.is_dir()]
+    if not there:
+        raise DataError(str(path), "an empty folder", "pictures, in a folder for each class")
+    if classes and files:
+        got = f"a file beside the folders of the classes ({files[0].name})"
+        raise DataError(
+            str(path), got, "folders and nothing beside them", "put it into its class's folder, or remove it"
+        )
+    records = [picture_record(file, f"{path.name}/{file.name}") for file in files]
+    for folder in classes:
+        found = sorted(_below(folder), key=lambda file: file.relative_to(folder).as_posix())
+        if not found:
+            raise DataError(
+                str(folder), "a class without pictures", "at least one picture", "remove the folder"
+            )
+        records += [
+            picture_record(file, file.relative_to(path.parent).as_posix(), folder.name) for file in found
+        ]
+    return records
+
+
+def picture_record(file: Path, name: str, label: str | None = None) -> LabelledPicture:
+    """A picture that lies in a file.
+
+    Args:
+        file: where it lies.
+        name: what to call it.
+        label: its class.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    content = _bytes_of(file)
+    return LabelledPicture(name, name, hashlib.sha256(content).hexdigest(), partial(_bytes_of, file), label)
+
+
+def _bytes_of(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError(str(file), system_says(error), "a picture that can be read") from None
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [
+        entry
+        for entry in folder.iterdir()
+        if not entry.name.startswith(".") and entry.name.casefold() not in _JUNK
+    ]
+
+
+def _below(folder: Path) -> list[Path]:
+    found = []
+    for entry in _visible(folder):
+        found += _below(entry) if entry.is_dir() else [entry]
+    return found
+
+
+def decode(content: bytes, where: str) -> "Picture":
+    """The picture as a person sees it: turned as its EXIF tag says, its colours in 8-bit RGB.
+
+    Pictures with 16 bits keep their upper 8 (Pillow itself would cut off whatever is above 255);
+    transparent ones lie on white, since what their hidden pixels hold is not meant to be seen; of several
+    frames the first is taken.
+
+    Args:
+        content: of the file.
+        where: names the picture in errors.
+
+    Raises:
+        DataError: it is no picture, is cut off or damaged, has too many pixels, or colours without a range.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as of EXIF tags that nobody needs here
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content)) as opened:
+                opened.load()
+                picture = ImageOps.exif_transpose(opened)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(where, f"too large a picture ({error})", "fewer pixels", "make it smaller") from None
+    except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
+        said = (
+            "no kind of picture that Pillow knows"
+            if isinstance(error, Image.UnidentifiedImageError)
+            else (" ".join(str(error).split()) or type(error).__name__)
+        )
+        got = f"a file that cannot be read as a picture ({said})"
+        raise DataError(where, got, "a whole picture", "replace it or remove it") from None
+    return _as_rgb(picture, where)
+
+
+def _as_rgb(picture: "Picture", where: str) -> "Picture":
+    import numpy as np
+    from PIL import Image
+
+    if picture.mode == "F":
+        do = "save it with 8 or 16 bits"
+        raise DataError(where, "a picture of floating-point numbers", "colours with a known range", do)
+    if picture.mode.startswith("I"):
+        values = np.asarray(picture).astype(np.int64)
+        if values.min() < 0 or values.max() > 0xFFFF:
+            raise DataError(where, "a picture with 32 bits", "8 or 16 bits a colour", "save it with 8 or 16")
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+    if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        seen = picture.convert("RGBA")
+        white = Image.new("RGBA", seen.size, "white")
+        return Image.alpha_composite(white, seen).convert("RGB")
+    return picture.convert("RGB")

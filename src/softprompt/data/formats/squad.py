@@ -1,0 +1,99 @@
+"""SQuAD v1 and v2: questions about paragraphs, answered by a stretch of them or not at all."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from softprompt.data.parsing import all_have, field, json_file, words
+from softprompt.data.records import Answer, Question
+from softprompt.errors import DataError, kind_of
+
+_FORM = "SQuAD's object with 'data'"
+
+
+def read_squad(path: Path) -> list[Question]:
+    """One record per question, in file order, with every answer as it stands.
+
+    Source: the JSON of rajpurkar/SQuAD-explorer, v1.1 and v2.0. A question is known to have no answer
+    only where `is_impossible` says so; `plausible_answers` are not read. In a file without any
+    `answers` (a hidden test set) the questions are unanswered.
+
+    Raises:
+        DataError: a missing field; an answer that is not at its `answer_start` in its context; answers
+            that contradict `is_impossible`; an id that comes twice. The question's id is named.
+    """
+    whole = json_file(path, _FORM)
+    if not isinstance(whole, dict):
+        raise DataError(str(path), kind_of(whole), _FORM)
+    items = list(_questions(whole, path))
+    known = all_have([(where, item) for item, _, where in items], "answers")
+    records: dict[str, Question] = {}
+    for item, context, where in items:
+        record = _record(item, context, known, where)
+        if record.id in records:
+            raise DataError(where, "the same id a second time", "an id of its own for every question")
+        records[record.id] = record
+    return list(records.values())
+
+
+def _questions(whole: dict[str, Any], path: Path) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Every question with its context and its name in messages."""
+    for a, article in enumerate(_list(whole, "data", str(path)), start=1):
+        for p, paragraph in enumerate(_list(article, "paragraphs", f"{path}, article {a}"), start=1):
+            where = f"{path}, article {a}, paragraph {p}"
+            for item in _list(paragraph, "qas", where):
+                context = words(field(paragraph, "context", where), "context", where)
+                if not isinstance(item, dict):
+                    raise DataError(where, f"{kind_of(item)} in 'qas'", "an object for every question")
+                name = words(field(item, "id", where), "id", where)
+                yield item, context, f"{path}, question {name}"
+
+
+def _record(item: dict[str, Any], context: str, known: bool, where: str) -> Question:
+    question = words(field(item, "question", where), "question", where)
+    if not known:
+        return Question(item["id"], question, context, answered=False)
+    impossible = item.get("is_impossible", False)
+    if not isinstance(impossible, bool):
+        raise DataError(where, f"{impossible!r} in 'is_impossible'", "true or false")
+    answers = tuple(_answer(answer, context, where) for answer in _list(item, "answers", where))
+    if impossible and answers:
+        raise DataError(
+            where, f"both is_impossible and {len(answers)} answers", "one of the two", "correct the file"
+        )
+    if not impossible and not answers:
+        do = "set is_impossible to true if the context does not answer it"
+        raise DataError(where, "neither answers nor is_impossible", "at least one answer", do)
+    return Question(item["id"], question, context, answers)
+
+
+def _answer(answer: Any, context: str, where: str) -> Answer:
+    if not isinstance(answer, dict):
+        raise DataError(where, f"the answer {answer!r}", "an object with text and answer_start")
+    text, start = words(field(answer, "text", where), "text", where), field(answer, "answer_start", where)
+    if not isinstance(start, int) or isinstance(start, bool) or start < 0:
+        raise DataError(where, f"answer_start {start!r}", "a whole number, the answer's first character")
+    if not context.startswith(text, start):
+        got = f"the answer {text!r} at {start}, where the context has {context[start : start + len(text)]!r}"
+        raise DataError(where, got, "the answer's own text there", _mend(text, start, context))
+    return Answer(text, start)
+
+
+def _mend(text: str, start: int, context: str) -> str:
+    """What to do about an answer that is not where it should be; never done for the user."""
+    bare = text.strip()
+    places = [place for place in range(len(context)) if context.startswith(bare, place)]
+    if not places:
+        return "correct the text, which is nowhere in the context, or remove the question"
+    place = min(places, key=lambda place: abs(place - start))
+    space = "" if bare == text else ", without the white space around it"
+    return f"correct answer_start if {place} is meant, where the context has the text{space}"
+
+
+def _list(item: Any, name: str, where: str) -> list[Any]:
+    if not isinstance(item, dict):
+        raise DataError(where, kind_of(item), f"an object with '{name}'")
+    value = field(item, name, where)
+    if not isinstance(value, list):
+        raise DataError(where, f"{kind_of(value)} in '{name}'", "a list")
+    return value

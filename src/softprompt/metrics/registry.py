@@ -1,0 +1,237 @@
+"""Every metric, a row each, and the one call that scores outputs by them.
+
+Settings, tables, reports and pages take what they say of metrics from these rows.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, TypeVar
+
+from softprompt.errors import ConfigError, kind_of, listed, nearest
+from softprompt.metrics import labels, ranks, regression, spans, tagging, text
+from softprompt.metrics.captions import captions
+from softprompt.metrics.scores import Pairs, Scores
+from softprompt.registry import Registry
+
+Scorer = Callable[..., float | Scores]
+"""A function of outputs and references, and of those of `_FACTS` that it names: one figure, or several.
+
+Metrics with the same function are computed in one call of it.
+"""
+
+_Scorer = TypeVar("_Scorer", bound=Scorer)
+_FACTS = ("names", "labels", "groups", "rankings")
+
+_PAIRS: dict[str, Callable[..., Pairs]] = {
+    "generation": text.text_pairs,
+    "classification": labels.label_pairs,
+    "tagging": tagging.tag_pairs,
+    "choice": labels.label_pairs,
+    "spans": spans.answer_pairs,
+    "regression": regression.number_pairs,
+    "cloze": labels.label_pairs,
+    "probing": ranks.rank_pairs,
+    "image_classification": labels.ranking_pairs,
+}
+"""What outputs and references of each task are, and what is refused."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: in recipes and results.
+        label: column head in tables.
+        tasks: what it scores.
+        function: what computes it.
+        higher_is_better: False for errors.
+    """
+
+    name: str
+    label: str
+    tasks: tuple[str, ...]
+    function: Scorer
+    higher_is_better: bool = True
+
+
+_LABELS = ("classification", "cloze")
+_ANY_LABELS = ("classification", "choice", "cloze", "image_classification")
+_PICTURES = ("image_classification",)
+
+METRICS: Registry[Metric] = Registry("metric", "metrics", "softprompt.metrics")
+"""Every metric by name, in the order tables show them; the first of a task is its default."""
+
+for _row in (
+    Metric("bleu", "BLEU", ("generation",), text.bleu),
+    Metric("nist", "NIST", ("generation",), text.nist),
+    Metric("meteor", "METEOR", ("generation",), captions),
+    # this is E2E's, `rougeL` is rouge-score's
+    Metric("rouge_l", "ROUGE-L", ("generation",), captions),
+    Metric("cider", "CIDEr", ("generation",), captions),
+    Metric("ter", "TER", ("generation",), text.ter, higher_is_better=False),
+    Metric("rouge1", "R-1", ("generation",), text.rouge),
+    Metric("rouge2", "R-2", ("generation",), text.rouge),
+    Metric("rougeL", "R-L", ("generation",), text.rouge),
+    Metric("accuracy", "accuracy", _ANY_LABELS, labels.accuracy),
+    Metric("top5_accuracy", "top-5 accuracy", _PICTURES, labels.top5_accuracy),
+    Metric("class_accuracy", "mean class accuracy", _PICTURES, labels.class_accuracy),
+    Metric("f1", "F1", _LABELS, labels.f1),
+    Metric("macro_f1", "macro F1", (*_LABELS, *_PICTURES), labels.macro_f1),
+    Metric("mcc", "MCC", _LABELS, labels.mcc),
+    Metric("question_em", "question EM", ("classification",), labels.question_em),
+    Metric("entity_f1", "entity F1", ("tagging",), tagging.entities),
+    Metric("entity_precision", "entity P", ("tagging",), tagging.entities),
+    Metric("entity_recall", "entity R", ("tagging",), tagging.entities),
+    Metric("answer_f1", "answer F1", ("spans",), spans.answer_f1),
+    Metric("exact_match", "EM", ("spans",), spans.exact_match),
+    Metric("pearson", "Pearson", ("regression",), regression.correlations),
+    Metric("spearman", "Spearman", ("regression",), regression.correlations),
+    Metric("rmse", "RMSE", ("regression",), regression.rmse, higher_is_better=False),
+    Metric("p_at_1", "P@1", ("probing",), ranks.p_at_1),
+    Metric("p_at_10", "P@10", ("probing",), ranks.p_at_10),
+    Metric("mrr", "MRR", ("probing",), ranks.mrr),
+):
+    METRICS.add(_row.name, _row, _row.function)
+
+
+def metric(
+    name: str, task: str | Sequence[str], *, label: str | None = None, higher_is_better: bool = True
+) -> Callable[[_Scorer], _Scorer]:
+    """Register a function as a metric, to be named in a recipe's `metrics`.
+
+    The function gets the outputs and the references of a test set, one of each for a record, as
+    `docs/extending.md` says for each task, and by parameters of these names, where it has them, `labels`
+    (the declared labels), `groups` (the question of each record, or None), `rankings` (labels by record, of
+    pictures) and `names` (the wanted metrics, of a function that is registered several times). It gives a
+    finite number, or `softprompt.metrics.Scores` with notes and without what cannot be computed.
+
+    Args:
+        name: in recipes and results.
+        task: what it scores, one task or several.
+        label: column head in tables; the name by default.
+        higher_is_better: False for errors; decides which checkpoint and which row of a table is the best.
+
+    Raises:
+        ConfigError: a name that another metric has, an unknown task, or a function with other parameters.
+    """
+    tasks = (task,) if isinstance(task, str) else tuple(task)
+
+    def register(function: _Scorer) -> _Scorer:
+        row = Metric(name, label or name, tasks, function, higher_is_better)
+        _check_row(row)
+        METRICS.add(name, row, function)
+        return function
+
+    return register
+
+
+def find_metric(name: str) -> Metric | None:
+    """The row of a name, or None; a package that offers it is imported for it.
+
+    Raises:
+        ConfigError: two packages offer it, or the one that does cannot be imported.
+    """
+    if name not in METRICS:
+        return None
+    return METRICS[name]
+
+
+def metrics_of(task: str) -> list[str]:
+    """The names of a task's metrics that are here, its default first; none for an unknown task."""
+    return [name for name in METRICS if (row := METRICS.get(name)) and task in row.tasks]
+
+
+def label_of(name: str) -> str:
+    """A column head; a name that no metric has (`loss`) stands for itself."""
+    row = find_metric(name)
+    return row.label if row else name
+
+
+def higher_is_better(name: str) -> bool:
+    """Whether a larger figure is a better one; False for a name that no metric has (`loss`)."""
+    row = find_metric(name)
+    return row is not None and row.higher_is_better
+
+
+def score(
+    names: Sequence[str],
+    outputs: Sequence[Any],
+    references: Sequence[Any],
+    *,
+    task: str = "generation",
+    **facts: Any,
+) -> Scores:
+    """Score the outputs of one task against its references.
+
+    Args:
+        names: metrics of the task.
+        outputs: one for each record: a text (an empty one scores as a miss), a label, tags, an answer (an
+            empty text says that there is none), a number, the rank of the right answer, or a ranking of
+            labels (at least five, or all that there are).
+        references: as many: texts, a label, tags, all right answers, a number, the right answer, or a label.
+        task: as in recipes.
+        facts: `labels`, the declared ones, for tasks with labels; `groups`, which question each record
+            belongs to, for classification.
+
+    Returns:
+        Percent (0-100) for most; -100 to 100 for correlations, raw for `nist` (about 0-12) and `cider`
+        (0-10), `rmse` in the unit of the numbers; `ter` may pass 100. Each scorer says its own.
+
+    Raises:
+        ConfigError: a metric that is unknown, scores another task or does not fit these labels; or one from
+            outside that gives no number.
+        DataError: nothing to score, lengths that differ, or outputs and references of another kind.
+    """
+    _check_names(names, task)
+    pairs = _PAIRS[task](outputs, references, **facts)
+    values: dict[str, float] = {}
+    notes: list[str] = []
+    for function in dict.fromkeys(METRICS[name].function for name in METRICS if name in names):
+        own = [name for name in names if METRICS[name].function is function]
+        found = function(pairs.outputs, pairs.references, **_wanted(function, pairs, own))
+        if not isinstance(found, Scores):
+            found = Scores(dict.fromkeys(own, found))
+        values |= {name: _number(name, value) for name, value in found.values.items() if name in own}
+        notes += found.notes
+    return Scores({name: values[name] for name in names if name in values}, tuple(notes))
+
+
+def _check_names(names: Sequence[str], task: str) -> None:
+    """Raises ConfigError naming the metric, and what it scores or the nearest that would do."""
+    for name in names:
+        row = find_metric(name)
+        if row is None or task not in row.tasks:
+            known = metrics_of(task)
+            hint = f"use it for {listed(row.tasks)}" if row else nearest(str(name), known)
+            raise ConfigError("metrics", repr(name), f"some of {', '.join(known)}", hint)
+
+
+def _check_row(row: Metric) -> None:
+    where = f"metric '{row.name}'"
+    for task in row.tasks or ("",):
+        if task not in _PAIRS:
+            expected = f"some of {', '.join(_PAIRS)}"
+            raise ConfigError(where, f"the task {task!r}", expected, nearest(task, _PAIRS))
+    parameters = list(inspect.signature(row.function).parameters.values())
+    more = [one for one in parameters[2:] if one.default is one.empty and one.name not in _FACTS]
+    if len(parameters) < 2 or more or any(one.kind is one.KEYWORD_ONLY for one in parameters[:2]):
+        got = f"a function of ({', '.join(one.name for one in parameters)})"
+        expected = f"one of outputs, references and, where it needs them, {listed(_FACTS)}"
+        raise ConfigError(where, got, expected)
+
+
+def _wanted(function: Scorer, pairs: Pairs, names: list[str]) -> dict[str, Any]:
+    known = {"names": names, "labels": pairs.labels, "groups": pairs.groups, "rankings": pairs.rankings}
+    return {name: known[name] for name in inspect.signature(function).parameters if name in known}
+
+
+def _number(name: str, value: Any) -> float:
+    if not isinstance(value, Real) or not math.isfinite(value):
+        got = f"{value!r} of {name!r}" if isinstance(value, Real) else f"{kind_of(value)} of {name!r}"
+        do = "leave it out of softprompt.metrics.Scores, with a note, where it is undefined"
+        raise ConfigError("metrics", got, "a finite number", do)
+    return float(value)

@@ -1,0 +1,111 @@
+"""Tables of what is known by a name: the house's own, and what other packages offer.
+
+A package offers by an entry point of the table's group, `name = "module:attribute"`. Its module is imported
+when the name is first asked for; reading a prompt file asks for none.
+"""
+
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+from softprompt.errors import ConfigError, nearest
+
+Row = TypeVar("Row")
+
+
+class Registry(Generic[Row]):
+    """Rows by name.
+
+    Args:
+        kind: what a row is, for errors: `method`.
+        where: the setting that names a row, for errors.
+        group: of the entry points by which other packages offer rows.
+    """
+
+    def __init__(self, kind: str, where: str, group: str):
+        self._kind, self._where, self._group = kind, where, group
+        self._rows: dict[str, Row] = {}
+        self._origins: dict[str, str] = {}
+        self._imported: set[EntryPoint] = set()
+
+    def add(self, name: str, row: Row, function: object) -> None:
+        """Put a row in. The same function may come again, as it does when a notebook's cell runs twice.
+
+        Raises:
+            ConfigError: a name that is none, or that another function has.
+        """
+        origin = f"{getattr(function, '__module__', '?')}:{getattr(function, '__qualname__', '?')}"
+        if not name.isidentifier():
+            raise ConfigError(self._kind, repr(name), "a name in letters, digits and '_'")
+        taken = self._origins.get(name, origin)
+        if taken != origin:
+            got, expected = f"a second {self._kind} of this name, {origin}", f"one, which is {taken}"
+            raise ConfigError(f"{self._kind} '{name}'", got, expected, "choose another name")
+        self._rows[name], self._origins[name] = row, origin
+
+    def __getitem__(self, name: str) -> Row:
+        """The row of a name.
+
+        Raises:
+            ConfigError: no such name, one that two have, or a package that cannot be imported.
+        """
+        offers = [offer for offer in self._offers() if offer.name == name]
+        if len(offers) > 1:
+            packages = " and ".join(sorted(_package(offer) for offer in offers))
+            got, do = f"'{name}', which {packages} offer", "uninstall one of them"
+            raise ConfigError(self._where, got, f"one package with a {self._kind} of this name", do)
+        for offer in offers:
+            self._import(offer)
+        if name not in self._rows:
+            do = nearest(name, self) or f"install the package that offers this {self._kind}"
+            raise ConfigError(self._where, repr(name), f"one of {', '.join(map(repr, self))}", do)
+        return self._rows[name]
+
+    def get(self, name: str) -> Row | None:
+        """The row of a name if it is here already; no package is imported for it."""
+        return self._rows.get(name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in list(self)
+
+    def __iter__(self) -> Iterator[str]:
+        """Every name, also of what is offered and not yet imported."""
+        return iter(dict.fromkeys([*self._rows, *(offer.name for offer in self._offers())]))
+
+    def package(self, name: str) -> Distribution | None:
+        """The installed package that offers a name; None for the house's own and what a program added."""
+        return next((offer.dist for offer in self._offers() if offer.name == name), None)
+
+    def _offers(self) -> tuple[EntryPoint, ...]:
+        return _entry_points(self._group, tuple(sys.path))
+
+    def _import(self, offer: EntryPoint) -> None:
+        if offer in self._imported:
+            return
+        place = f"{self._where}: '{offer.name}' of {_package(offer)}"
+        try:
+            found = offer.load()
+        except ConfigError as error:  # it takes a name that is taken
+            raise error.inside(place) from None
+        except Exception as error:
+            got = f"{offer.value}, which cannot be imported ({type(error).__name__}: {error})"
+            do = f"mend or uninstall {_package(offer)}"
+            raise ConfigError(place, got, "an installed package that works", do) from error
+        row = self._rows.get(offer.name)
+        if row is None or getattr(row, "function", None) is not getattr(found, "__wrapped__", found):
+            got = f"{offer.value}, which is not the {self._kind} of this name"
+            expected = f"a function under @softprompt.{self._kind}('{offer.name}')"
+            raise ConfigError(place, got, expected, f"mend or uninstall {_package(offer)}")
+        self._imported.add(offer)
+
+
+@cache
+def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """What the packages on this path offer; reading all their metadata takes some 20 ms."""
+    return tuple(entry_points(group=group))
+
+
+def _package(offer: EntryPoint) -> str:
+    return "a package without a name" if offer.dist is None else f"{offer.dist.name} {offer.dist.version}"
