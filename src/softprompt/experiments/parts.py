@@ -11,7 +11,7 @@ from typing import Any
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.experiments.comparisons import better_first
 from softprompt.experiments.markdown import Table, table_lines
-from softprompt.experiments.measures import higher_is_better, label, scores_of
+from softprompt.experiments.measures import group_of, higher_is_better, label, scores_of
 from softprompt.metrics import METRICS
 from softprompt.training import RunFolder
 
@@ -68,8 +68,9 @@ class Parts:
     def metrics(self) -> list[str]:
         """Those that every part has, in the order of tables."""
         of_parts = [scores_of(facts) for facts in self.parts.values()]
-        names = dict.fromkeys([*METRICS, *(name for some in of_parts for name in some)])
-        return [name for name in names if all(name in some for some in of_parts)]
+        own = [name for scores in of_parts for name in scores if group_of(name) == "all"]
+        names = dict.fromkeys([*METRICS, *own])
+        return [name for name in names if all(name in scores for scores in of_parts)]
 
 
 def read_parts(folder: Path, name: str | None = None) -> Parts:
