@@ -75,8 +75,10 @@ class Registry(Generic[Row]):
         return iter(dict.fromkeys([*self._rows, *(offer.name for offer in self._offers())]))
 
     def package(self, name: str) -> Distribution | None:
-        """The installed package that offers a name; None for the house's own and what a program added."""
-        return next((offer.dist for offer in self._offers() if offer.name == name), None)
+        """The installed package that a row came from; None for the house's own and what a program added."""
+        top = self._origins[name].partition(":")[0].partition(".")[0]
+        offers = (offer for offer in self._offers() if offer.name == name)
+        return next((offer.dist for offer in offers if offer.module.partition(".")[0] == top), None)
 
     def _offers(self) -> tuple[EntryPoint, ...]:
         return _entry_points(self._group, tuple(sys.path))
