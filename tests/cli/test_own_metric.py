@@ -3,7 +3,8 @@
 import json
 
 from cli.conftest import recipe_of
-from support.packages import install, python
+from support.fresh_python import python
+from support.packages import write_package
 
 TOY = """
 import softprompt
@@ -27,8 +28,7 @@ for command in ("train", "evaluate"):
 
 def test_a_recipe_names_it(tmp_path, tiny_folder):
     packages = tmp_path / "packages"
-    packages.mkdir()
-    install(packages, "toy-metrics", TOY, "softprompt.metrics", ["empty"])
+    write_package(packages, "toy", {"toy.py": TOY}, {"softprompt.metrics": {"empty": "toy:empty"}})
     recipe = recipe_of(tmp_path, tiny_folder, metrics=["empty", "bleu"])
     run = tmp_path / "runs" / "small"
     printed = python(packages, BOTH, recipe, run)

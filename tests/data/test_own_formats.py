@@ -10,7 +10,8 @@ import softprompt
 from softprompt.config import DataSettings
 from softprompt.data import FORMATS, Choices, Format, LabelledText, load, read
 from softprompt.errors import ConfigError, DataError
-from support.packages import install, python
+from support.fresh_python import python
+from support.packages import write_package
 
 
 @pytest.fixture(autouse=True)
@@ -91,21 +92,25 @@ print(json.dumps(found))
 """
 
 
+def _offer(folder: Path, package: str, source: str, name: str) -> None:
+    offers = {"softprompt.data_formats": {name: f"{package}:{name}"}}
+    write_package(folder, package, {f"{package}.py": source}, offers)
+
+
 def test_packages_bring_formats_and_only_those_asked_for_are_imported(tmp_path: Path, write) -> None:
-    group = "softprompt.data_formats"
-    install(tmp_path, "toy", TOY, group, ["lines"])
-    install(tmp_path, "broken_one", "import no_such_module_of_ours", group, ["broken"])
+    _offer(tmp_path, "toy", TOY, "lines")
+    _offer(tmp_path, "broken_one", "import no_such_module_of_ours", "broken")
     for name in ("first", "second"):
-        install(tmp_path, name, "", group, ["twice"])
+        _offer(tmp_path, name, "", "twice")
     path = write("x.txt", "a | yes\nb | no\n")
     answers = json.loads(python(tmp_path, ASK, path, "lines", "broken", "twice", "linez"))
     assert answers.pop("lines") == ["yes", "no"]
     assert answers.pop("linez").endswith("Did you mean 'lines'?")
     assert answers == {
-        "broken": "own.yaml: data.format: 'broken' of broken_one 1.0: got broken_one:broken, which cannot be "
+        "broken": "own.yaml: data.format: 'broken' of broken-one 1.2: got broken_one:broken, which cannot be "
         "imported (ModuleNotFoundError: No module named 'no_such_module_of_ours'), expected an installed "
-        "package that works. Mend or uninstall broken_one 1.0.",
-        "twice": "own.yaml: data.format: got 'twice', which first 1.0 and second 1.0 offer, expected one "
+        "package that works. Mend or uninstall broken-one 1.2.",
+        "twice": "own.yaml: data.format: got 'twice', which first 1.2 and second 1.2 offer, expected one "
         "package with a data_format of this name. Uninstall one of them.",
     }
 

@@ -11,7 +11,8 @@ from softprompt import metrics
 from softprompt.config import parse_run
 from softprompt.errors import ConfigError
 from softprompt.metrics import METRICS, Scores
-from support.packages import install, python
+from support.fresh_python import python
+from support.packages import write_package
 
 
 @pytest.fixture(autouse=True)
@@ -156,26 +157,30 @@ print(json.dumps(found))
 """
 
 
+def _offer(folder: Path, package: str, source: str, name: str) -> None:
+    offers = {"softprompt.metrics": {name: f"{package}:{name}"}}
+    write_package(folder, package, {f"{package}.py": source}, offers)
+
+
 def test_packages_bring_metrics_and_only_those_asked_for_are_imported(tmp_path: Path) -> None:
-    group = "softprompt.metrics"
-    install(tmp_path, "toy", TOY, group, ["exact"])
-    install(tmp_path, "broken", "import no_such_module_of_ours", group, ["broken"])
+    _offer(tmp_path, "toy", TOY, "exact")
+    _offer(tmp_path, "broken", "import no_such_module_of_ours", "broken")
     for name in ("one", "two"):
-        install(tmp_path, name, "", group, ["twice"])
-    install(tmp_path, "silent", "silent = len", group, ["silent"])
-    install(tmp_path, "thief", TOY.replace('"exact"', '"bleu"'), group, ["thief"])
+        _offer(tmp_path, name, "", "twice")
+    _offer(tmp_path, "silent", "silent = len", "silent")
+    _offer(tmp_path, "thief", TOY.replace('"exact"', '"bleu"'), "thief")
     answers = json.loads(python(tmp_path, ASK, "exact", "broken", "twice", "silent", "thief", "exakt"))
     assert answers.pop("exact") == ["exact"]
     assert answers.pop("exakt").endswith("rougeL, exact. Did you mean 'exact'?")
     assert answers == {
-        "broken": "own.yaml: metrics: 'broken' of broken 1.0: got broken:broken, which cannot be imported "
+        "broken": "own.yaml: metrics: 'broken' of broken 1.2: got broken:broken, which cannot be imported "
         "(ModuleNotFoundError: No module named 'no_such_module_of_ours'), expected an installed package that "
-        "works. Mend or uninstall broken 1.0.",
-        "twice": "own.yaml: metrics: got 'twice', which one 1.0 and two 1.0 offer, expected one package with "
+        "works. Mend or uninstall broken 1.2.",
+        "twice": "own.yaml: metrics: got 'twice', which one 1.2 and two 1.2 offer, expected one package with "
         "a metric of this name. Uninstall one of them.",
-        "silent": "own.yaml: metrics: 'silent' of silent 1.0: got silent:silent, which is not the metric of "
-        "this name, expected a function under @softprompt.metric('silent'). Mend or uninstall silent 1.0.",
-        "thief": "own.yaml: metrics: 'thief' of thief 1.0: metric 'bleu': got a second metric of this name, "
+        "silent": "own.yaml: metrics: 'silent' of silent 1.2: got silent:silent, which is not the metric of "
+        "this name, expected a function under @softprompt.metric('silent'). Mend or uninstall silent 1.2.",
+        "thief": "own.yaml: metrics: 'thief' of thief 1.2: metric 'bleu': got a second metric of this name, "
         "thief:exact, expected one, which is softprompt.metrics.text:bleu. Choose another name.",
     }
 

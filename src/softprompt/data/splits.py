@@ -157,49 +157,21 @@ def check(settings: DataSettings) -> None:
     for split in ("train", "dev", "test"):
         size = getattr(settings, f"{split}_size")
         if size is not None and split not in has and not (split == "dev" and settings.dev_share):
-            wrong(
-                f"{split}_size",
-                str(size),
-                f"a path in data.{split} to draw from",
-                "give the path, or drop the size",
-            )
+            expected = f"a path in data.{split} to draw from"
+            wrong(f"{split}_size", str(size), expected, "give the path, or drop the size")
+    shared = "a path in data.train to take the share from"
     if settings.dev_share:
         if "train" not in has:
-            wrong(
-                "dev_share",
-                str(settings.dev_share),
-                "a path in data.train to take the share from",
-                "give the path",
-            )
+            wrong("dev_share", str(settings.dev_share), shared, "give the path")
         if settings.dev is not None:
-            wrong(
-                "dev_share",
-                f"both data.dev_share ({settings.dev_share}) and data.dev",
-                "one of the two",
-                "drop one",
-            )
+            found.append(_both("dev_share", settings.dev_share, "dev"))
         if settings.dev_size is not None:
-            wrong(
-                "dev_size",
-                f"both data.dev_size ({settings.dev_size}) and data.dev_share",
-                "one of the two",
-                "drop one",
-            )
+            found.append(_both("dev_size", settings.dev_size, "dev_share"))
     if settings.test_share:
         if settings.train is None:
-            wrong(
-                "test_share",
-                str(settings.test_share),
-                "a path in data.train to take the share from",
-                "give the path",
-            )
+            wrong("test_share", str(settings.test_share), shared, "give the path")
         if settings.test is not None:
-            wrong(
-                "test_share",
-                f"both data.test_share ({settings.test_share}) and data.test",
-                "one of the two",
-                "drop one",
-            )
+            found.append(_both("test_share", settings.test_share, "test"))
     found.extend(_per_class(settings, has))
     found.extend(_folds(settings, has))
     drawn = (settings.train_size, settings.train_per_class, settings.dev_share or None, settings.folds)
@@ -211,6 +183,11 @@ def check(settings: DataSettings) -> None:
         wrong("extrapolation", f"'{settings.extrapolation}' for {name}", "format webnlg", "leave it out")
     if found:
         raise ConfigError.several(found)
+
+
+def _both(setting: str, value: object, other: str) -> Problem:
+    got = f"both data.{setting} ({value}) and data.{other}"
+    return Problem(f"data.{setting}", got, "one of the two", "drop one")
 
 
 def _per_class(settings: DataSettings, has: Sequence[str]) -> Iterator[Problem]:
@@ -225,8 +202,7 @@ def _per_class(settings: DataSettings, has: Sequence[str]) -> Iterator[Problem]:
             )
     if k_train is not None:
         if settings.train_size is not None:
-            got = f"both data.train_per_class ({k_train}) and data.train_size"
-            yield Problem("data.train_per_class", got, "one of the two", "drop one")
+            yield _both("train_per_class", k_train, "train_size")
         if "train" not in has:
             do = "give the path, or drop the size"
             yield Problem("data.train_per_class", k_train, "a path in data.train to draw from", do)
@@ -234,8 +210,7 @@ def _per_class(settings: DataSettings, has: Sequence[str]) -> Iterator[Problem]:
         return
     for other in ("dev_size", "dev_share"):
         if getattr(settings, other):
-            got = f"both data.dev_per_class ({k_dev}) and data.{other}"
-            yield Problem("data.dev_per_class", got, "one of the two", "drop one")
+            yield _both("dev_per_class", k_dev, other)
     if settings.dev is None and k_train is None and settings.train_size is None:
         expected = "data.dev to draw from, or data.train_per_class or data.train_size that leave records over"
         yield Problem("data.dev_per_class", k_dev, expected, "give one of them")
