@@ -47,6 +47,13 @@ def test_import_is_light():
     assert modules.isdisjoint(HEAVY)
 
 
+def test_reading_a_recipe_is_light():
+    recipe = '{"data": {"format": "e2e"}, "training": {"steps": 1}, "method": {"name": "lora"}}'
+    modules = loaded_after(f"from softprompt.config import parse_run; parse_run({recipe})")
+    assert "softprompt.prompts.methods.adapters" in modules
+    assert modules.isdisjoint({"torch", "transformers", "accelerate", "matplotlib"})
+
+
 @pytest.mark.parametrize("name", sorted(softprompt.__all__))
 def test_every_public_name_is_there(name):
     assert getattr(softprompt, name) is not None

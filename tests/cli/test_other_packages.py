@@ -1,4 +1,4 @@
-"""A method and an initialisation of another package: in recipes, from Python, in files, and without it."""
+"""The method and the initialisation of docs/extending.md, in a package of their own, and without it."""
 
 import json
 import os
@@ -14,45 +14,16 @@ from support.packages import write_package
 
 ROOT = Path(__file__).parents[2]
 
-PACKAGE = r'''
-"""A method of its own, and where it begins."""
-
-from typing import Annotated
-
-import torch
-from pydantic import Field
-
-import softprompt
+PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 
 
-@softprompt.method("reminder", recipe={"initialization": (str, "ramp: 2")})
-def reminder(
-    backbone,
-    length: Annotated[int, Field(ge=1)] | None = None,
-    *,
-    initialization: str | softprompt.Prompt = "ramp",
-    last: Annotated[int, Field(ge=1)] = 1,
-    head=None,
-    seed: int = 0,
-) -> softprompt.Prompt:
-    """Keys and values before the last layers.
-
-    Args:
-        length: vectors per layer.
-        initialization: where they begin.
-        last: how many layers have them.
-    """
-    builder = softprompt.PromptBuilder("reminder", backbone, head, seed)
-    shapes = builder.key_values(layers=f"last:{last}")
-    return builder.with_vectors(shapes, initialization, length, default_length=3, positions="shifted")
+def shown(section: str) -> str:
+    """The Python of one section of the page, as it stands there."""
+    text = PAGE.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return text.partition("```python\n")[2].partition("```")[0]
 
 
-@softprompt.initialization("ramp", argument=r"\d+")
-def ramp(request: softprompt.StartRequest, top: str) -> softprompt.Start:
-    """From 0 to a number."""
-    steps = torch.linspace(0, int(top), request.n_vectors)
-    return request.from_vectors({s.name: steps[:, None].expand(-1, s.width) for s in request.shapes})
-'''
+PACKAGE = shown("A method") + shown("An initialisation")
 
 WITH = """
 import json, sys
@@ -143,7 +114,9 @@ def work(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> dict[st
         "softprompt.initializations": {"ramp": "own_package:ramp"},
     }
     write_package(folder / "site", "own_package", {"own_package.py": PACKAGE}, offers)
-    recipe = recipe_of(folder, tiny_folder, method={"name": "reminder", "last": 2})
+    recipe = recipe_of(
+        folder, tiny_folder, method={"name": "reminder", "last": 2, "initialization": "ramp: 2"}
+    )
     with_it = said_by(WITH, recipe, tiny_folder, folder / "prompt", path=folder / "site")
     folders = (folder / "prompt", folder / "runs" / "small" / "prompt")
     return {"with": with_it, "without": said_by(WITHOUT, recipe, tiny_folder, *folders)}

@@ -1,5 +1,7 @@
 """Settings made from signatures: every recipe says what it said before there were any."""
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,12 @@ def test_defaults_and_texts(name: str):
     settings = METHODS[name].settings
     assert settings().model_dump() == {"name": name, **DEFAULTS[name]}
     assert all(field.description for key, field in settings.model_fields.items() if key != "name")
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_settings_go_to_other_processes(name: str):
+    settings = METHODS[name].settings()
+    assert pickle.loads(pickle.dumps(settings)) == settings == copy.deepcopy(settings)
 
 
 def test_every_recipe_says_what_it_said():

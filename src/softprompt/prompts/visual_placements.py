@@ -12,9 +12,6 @@ from torch import Tensor
 
 from softprompt.prompts.placements import layer_ranges
 
-LOCATIONS = ("prepend", "add", "add-shared", "pixel-prepend", "pixel-pad", "channel")
-"""Where a visual prompt enters: the token sequence (the first three) or the pixels."""
-
 
 @dataclass(frozen=True)
 class PictureFacts:
@@ -296,7 +293,7 @@ def visual_shapes(
 
     Args:
         facts: of the backbone.
-        location: one of `LOCATIONS`.
+        location: where the prompt enters.
         layers: before which it stands; the first one where it enters through the pixels.
         length: as the card has it: tokens, patches, channels, or pixels of the border.
         carried: whether it is shallow.

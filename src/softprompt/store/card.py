@@ -13,6 +13,19 @@ FORMAT_VERSION = 4
 pictures and heads with hidden layers. 4: also a record of the backbone, and a checksum of the card."""
 
 
+Activation = Literal["relu", "gelu"]
+"""Between an adapter's two projections."""
+
+AdapterPlacement = Literal["houlsby", "pfeiffer"]
+"""After attention and feed-forward, or after the feed-forward alone."""
+
+Location = Literal["prepend", "add", "add-shared", "pixel-prepend", "pixel-pad", "channel"]
+"""Where a visual prompt enters: the token sequence (the first three) or the pixels."""
+
+Depth = Literal["deep", "shallow"]
+"""Whether a visual prompt enters before every one of its layers, or before the first alone."""
+
+
 class BackboneRecord(BaseModel):
     """What a frozen model is known again by: a few numbers out of each of its tensors.
 
@@ -94,8 +107,8 @@ class AdaptersCard(BaseModel):
     """The backbone's linear layers whose outputs they change."""
     width: int = Field(ge=1)
     """Of the bottleneck."""
-    activation: Literal["relu", "gelu"]
-    placement: Literal["houlsby", "pfeiffer"]
+    activation: Activation
+    placement: AdapterPlacement
 
 
 class LoraCard(BaseModel):
@@ -136,10 +149,8 @@ class PromptCard(BaseModel):
     """Whether the text's positions start behind the prompt (`shifted`) or at 0."""
     sites: dict[str, list[int]] = {}
     """Layers by site (`encoder`, `decoder`, `cross`); empty for soft tokens."""
-    location: Literal["prepend", "add", "add-shared", "pixel-prepend", "pixel-pad", "channel"] | None = None
-    """Where a visual prompt enters."""
-    depth: Literal["deep", "shallow"] | None = None
-    """Whether a visual prompt enters at every one of its layers, or at the first alone."""
+    location: Location | None = None
+    depth: Depth | None = None
     layers: list[int] = []
     """Before which layers a visual prompt stands."""
     weights: tuple[str, ...] = ()

@@ -4,14 +4,14 @@ The modules are in `inserts`.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from softprompt.errors import BackboneError, PromptError, nearest
 from softprompt.prompts.methods.options import Count, Layers, Probability
 from softprompt.prompts.methods.registry import method
-from softprompt.store.card import AdaptersCard, LoraCard
+from softprompt.store.card import Activation, AdapterPlacement, AdaptersCard, LoraCard
 
 if TYPE_CHECKING:
     from softprompt.prompts.inserts import LayerLinears
@@ -27,8 +27,8 @@ def adapter(
     *,
     reduction: Count = _REDUCTION,
     width: Count | None = None,
-    activation: Literal["relu", "gelu"] = "relu",
-    placement: Literal["houlsby", "pfeiffer"] = "houlsby",
+    activation: Activation = "relu",
+    placement: AdapterPlacement = "houlsby",
     layers: Layers = "all",
     head: "HeadCard | None" = None,
     seed: int = 0,

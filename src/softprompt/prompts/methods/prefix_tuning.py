@@ -42,7 +42,7 @@ def prefix_tuning(
 
     Source: Prefix-Tuning (arXiv 2101.00190) §4.2-4.3. Deviations: the default start is real
     activations of vocabulary tokens rather than random numbers (`softprompt train` starts from
-    training examples), see `initialize`; the network begins exactly at that start, see `MLP`.
+    training examples), see `initialization`; the network begins exactly at that start, see `MLP`.
 
     Args:
         backbone: the frozen model.

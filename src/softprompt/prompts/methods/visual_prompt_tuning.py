@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from softprompt.errors import PromptError
 from softprompt.prompts.methods.options import Count, Layers, Probability, Tune
 from softprompt.prompts.methods.registry import method
-from softprompt.store.card import PromptCard
+from softprompt.store.card import Depth, Location, PromptCard
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,8 +23,8 @@ def visual_prompt_tuning(
     backbone: "Observable",
     length: Count | None = None,
     *,
-    depth: Literal["deep", "shallow"] | None = None,
-    location: Literal["prepend", "add", "add-shared", "pixel-prepend", "pixel-pad", "channel"] = "prepend",
+    depth: Depth | None = None,
+    location: Location = "prepend",
     layers: Layers = "all",
     project: Count | None = None,
     dropout: Probability = 0.0,
@@ -111,9 +111,7 @@ def visual_prompt_tuning(
     return prompt.with_head(made).to(backbone.device)
 
 
-def _depth(
-    depth: Literal["deep", "shallow"] | None, location: str, in_pixels: bool, layers: str | Sequence[int]
-) -> Literal["deep", "shallow"]:
+def _depth(depth: Depth | None, location: Location, in_pixels: bool, layers: str | Sequence[int]) -> Depth:
     if depth is None:
         depth = "shallow" if in_pixels else "deep"
     if in_pixels and depth == "deep":
