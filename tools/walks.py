@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 import softprompt  # noqa: E402
+from softprompt.backbones import gradients_by_hand  # noqa: E402
 from softprompt.config import parse_run  # noqa: E402
 from softprompt.training.checkpoint import Checkpoints  # noqa: E402
 from softprompt.training.distributed import Processes  # noqa: E402
@@ -124,6 +125,7 @@ def walks() -> list[Walk]:
             RunProgress(None).counter("walk", 2) as counter,
             Interrupt() as interrupt,
             backbone.training_mode(training.backbone_dropout, training.gradient_checkpointing),
+            gradients_by_hand(),
             trained.throughout(),
         ):
             loop._step(interrupt, counter)  # what is made once is made
