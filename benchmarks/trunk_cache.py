@@ -35,7 +35,7 @@ from common import (
 import softprompt
 from softprompt.backbones import Backbone
 from softprompt.backbones.activation_cache import ActivationCache
-from softprompt.backbones.activation_cache.store import MemoryStates
+from softprompt.backbones.activation_cache.store import ActivationStore
 from softprompt.prompts.prompt import Prompt
 from softprompt.tasks.generation import GenerationTask
 from softprompt.tasks.task import Example
@@ -65,7 +65,11 @@ def contender(who: str, backbone: Backbone, task: GenerationTask) -> tuple[Step,
         return peer(backbone, "prefix", 20), None
     n_layers = len(backbone.sites)
     prompt = prefix(backbone, "all" if who.endswith("all layers") else f"last:{n_layers // 3}")
-    cache = ActivationCache(backbone, [prompt], MemoryStates(2 * 10**9)) if who.endswith("cached") else None
+    cache = (
+        ActivationCache(backbone, [prompt], ActivationStore(2_000_000_000))
+        if who.endswith("cached")
+        else None
+    )
     plain = step_of(backbone, task, prompt)
     if cache is None:
         return plain, None

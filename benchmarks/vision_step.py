@@ -28,8 +28,7 @@ from transformers import Dinov2Config, Dinov2Model
 
 import softprompt
 from softprompt.backbones import Backbone
-from softprompt.backbones.activation_cache import ActivationCache
-from softprompt.backbones.activation_cache.store import MemoryStates
+from softprompt.backbones.activation_cache import ActivationCache, ActivationStore
 from softprompt.prompts.prompt import Prompt
 
 LABELS = [str(i) for i in range(10)]
@@ -214,7 +213,7 @@ def shortened(backbone: Backbone, length: int, batch: int, n_steps: int) -> dict
         for layers in ("all", f"last:{n_last}")
     )
     whole, upper = (Ours(backbone, prompt, pixels, wanted) for prompt in (full, last))
-    cache = ActivationCache(backbone, [last], MemoryStates(10**9))
+    cache = ActivationCache(backbone, [last], ActivationStore(10**9))
 
     def cached() -> None:
         with backbone.cached(cache):

@@ -41,9 +41,9 @@ from softprompt.data import load
 from softprompt.prompts.prompt import Prompt
 from softprompt.tasks.generation import GenerationTask
 from softprompt.tasks.task import Example
-from softprompt.training.batching import plan
 from softprompt.training.distributed import Processes
 from softprompt.training.example_search import best_start
+from softprompt.training.schedule import plan
 
 PAIRS, DEV, RATE, SEED = 400, 100, 1e-2, 0
 EVERY = 5

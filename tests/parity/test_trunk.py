@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 import softprompt
-from softprompt.backbones.activation_cache import ActivationCache, DiskStates, MemoryStates
-from softprompt.backbones.activation_cache import ActivationStore as States
+from softprompt.backbones.activation_cache import ActivationCache, ActivationStore
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts.prompt import Prompt
@@ -30,8 +29,8 @@ def backbone_of(family: str) -> Backbone:
     return tiny_vision(family) if family in VISION else tiny_backbone(family)
 
 
-def memory() -> MemoryStates:
-    return MemoryStates(10**9)
+def memory() -> ActivationStore:
+    return ActivationStore(10**9)
 
 
 def prompt_of(backbone: Backbone, kind: str, k: int) -> Prompt:
@@ -263,43 +262,18 @@ def test_a_row_alone_is_what_it_was_in_company(order):
     assert made.counts.computed == 3
 
 
-def test_memory_and_disk_give_the_same_bits(tmp_path):
-    backbone = backbone_of("llama")
-    prompt = random_prefix(backbone, layers="last:2")
-    inputs = batches("llama")[0]
-    found: list[Tensor] = []
-    kept: list[States] = [memory(), DiskStates(tmp_path / "d", 10**9, backbone.dtype)]
-    for states in kept:
-        with backbone.cached(ActivationCache(backbone, [prompt], states)):
-            found += [read_and_pull(backbone, prompt, inputs)[0] for _ in range(2)]
-        states.close()
-    assert all(torch.equal(found[0], other) for other in found[1:])
-
-
-def test_what_another_process_left_is_found(tmp_path):
-    backbone = backbone_of("bert")
-    prompt = random_prefix(backbone, layers="last:1")
-    inputs = batches("bert")[0]
-    for expected in (3, 0):
-        states = DiskStates(tmp_path / "d", 10**9, backbone.dtype)
-        made = ActivationCache(backbone, [prompt], states)
-        same_with_and_without(backbone, prompt, inputs, made)
-        assert made.counts.computed == expected
-        states.close()
-
-
 @pytest.mark.parametrize(
     "change", ["other weights", "another layer", "eager attention", "another precision", "other token types"]
 )
-def test_whatever_decides_the_states_is_in_the_key(tmp_path, change):
+def test_whatever_decides_the_states_is_in_the_key(change):
+    states = memory()
+
     def fill(backbone: Backbone, layers: str = "last:1", types: int = 0) -> int:
         prompt = random_prefix(backbone, layers=layers)
-        states = DiskStates(tmp_path / "d", 10**9, backbone.dtype)
         made = ActivationCache(backbone, [prompt], states)
         inputs = {**text_for(backbone, 2), "token_type_ids": torch.full((2, 7), types)}
         with backbone.cached(made), backbone.prompted(prompt):
             backbone.read(inputs)
-        states.close()
         return made.counts.found
 
     assert fill(tiny_backbone("bert")) == 0
@@ -323,7 +297,7 @@ def test_over_the_limit_rows_are_computed_and_nothing_is_driven_out():
     said: list[int] = []
     inputs = pad([ids(1, n, n)[0] for n in (4, 7, 5)], "right")
     row_bytes = backbone.hidden * 4
-    made = ActivationCache(backbone, [prompt], MemoryStates(10 * row_bytes), lambda: said.append(1))
+    made = ActivationCache(backbone, [prompt], ActivationStore(10 * row_bytes), lambda: said.append(1))
     for _ in range(3):
         same_with_and_without(backbone, prompt, inputs, made)
     # The first and the last row fit, 4 and 5 tokens; the second, of 7, never does.

@@ -140,6 +140,7 @@ import sys
 import torch
 torch.set_num_threads(1)
 from softprompt.config import parse_run
+from softprompt.training.run import train
 import json, pathlib
 train(parse_run(json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))))
 torch.distributed.destroy_process_group()

@@ -19,7 +19,7 @@ from softprompt.config import load_run, parse_run
 from softprompt.data import Splits, pairs
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.training import atomic
-from softprompt.training import setup as setup_module
+from softprompt.training import setup as setup_room
 from softprompt.training.distributed import Processes
 from softprompt.training.loop import Loop
 from softprompt.training.run import train
@@ -71,7 +71,7 @@ def parts(monkeypatch):
         knobs.prompts.append(RunPrompt())
         return RunComponents(backbone, task, knobs.prompts[-1], knobs.splits, settings)
 
-    monkeypatch.setattr(setup_module, "build_run", fake)
+    monkeypatch.setattr(setup_room, "build_run", fake)
     return knobs
 
 
@@ -329,7 +329,7 @@ def test_folders_that_hold_something_are_refused(tmp_path, parts):
 def test_resuming_with_other_settings_names_them_before_anything_is_loaded(tmp_path, parts, monkeypatch):
     train(settings(tmp_path))
     (tmp_path / "one" / "result.json").unlink()
-    monkeypatch.setattr(setup_module, "build_run", lambda *a: pytest.fail("loaded"))
+    monkeypatch.setattr(setup_room, "build_run", lambda *a: pytest.fail("loaded"))
     with pytest.raises(TrainingError) as caught:
         train(settings(tmp_path, learning_rate=0.5, seed=3), resume=True)
     assert str(caught.value) == (
@@ -482,4 +482,4 @@ def test_data_is_read_before_the_backbone(tmp_path, monkeypatch):
         update={"backbone": settings(tmp_path).backbone.model_copy(update={"name": "none"})}
     )
     with pytest.raises(ConfigError, match=r"data\.train: got no path for e2e"):
-        setup_module.build_run(given, Processes("cpu"))
+        setup_room.build_run(given, Processes("cpu"))

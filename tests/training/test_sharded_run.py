@@ -12,9 +12,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from softprompt.config import MixtureSettings, TrainingSettings, parse_run
 from softprompt.errors import ConfigError
 from softprompt.prompts.loading import load_prompt
-from softprompt.training.batching import idle_passes, passes
 from softprompt.training.distributed import Processes
 from softprompt.training.run import train
+from softprompt.training.schedule import idle_passes, passes
 from softprompt.training.setup import load_frozen
 from support.launch import launch
 from support.reading import bert_model
@@ -29,6 +29,7 @@ torch.set_num_threads(1)
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.runtime.fsdp import n_kept
 from softprompt.config import parse_run
+from softprompt.training.run import train
 
 kept = []
 plain = Backbone.shard

@@ -23,7 +23,7 @@ from softprompt.metrics import metrics_of
 _OWN = ("data", "task", "metrics")
 """What a part says for itself; everything else is the whole run's."""
 
-_TAKEN = ("checkpoints", "trunk")
+_TAKEN = ("checkpoints",)
 """Folders that a run keeps beside those of its parts."""
 
 

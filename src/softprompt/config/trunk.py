@@ -1,10 +1,9 @@
 """Settings of the trunk cache: where the states below the first prompted layer are kept, and how many."""
 
 import re
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import ValidationInfo, field_validator
 
 from softprompt.config.base import Settings
 from softprompt.errors import Problem
@@ -15,13 +14,12 @@ _UNITS |= {f"{letter}IB": 1024**power for power, letter in enumerate("KMGT", sta
 
 
 class TrunkCacheSettings(Settings):
-    store: Literal["memory", "disk"]
-    """Where states are kept: in the process's memory, or in files that are mapped into it."""
+    store: Literal["memory"]
+    """Where states are kept: in the process's memory."""
     limit: str = "2 GB"
     """The most bytes that they may take, of each process: with a unit, from B to TB or TiB."""
-    folder: Path | None = None
-    """Where the files lie (disk only), to be shared by runs and kept; None is a folder in the run's own that
-    goes when the run has ended."""
+    folder: None = None
+    """No longer offered; null alone is taken, so that older settings are read."""
 
     @field_validator("limit", mode="before")
     @classmethod
@@ -31,12 +29,15 @@ class TrunkCacheSettings(Settings):
             raise ValueError(Problem("training.trunk_cache.limit", repr(raw), expected))
         return raw
 
-    @model_validator(mode="after")
-    def _folder_of_disk(self) -> "TrunkCacheSettings":
-        if self.folder is not None and self.store != "disk":
-            where, got = "training.trunk_cache.folder", f"a folder with store '{self.store}'"
-            raise ValueError(Problem(where, got, "store 'disk'", "leave the folder out"))
-        return self
+    @field_validator("store", "folder", mode="before")
+    @classmethod
+    def _no_disk(cls, raw: Any, info: ValidationInfo) -> Any:
+        if raw == "disk" or (info.field_name == "folder" and raw is not None):
+            allowed = "'memory'" if info.field_name == "store" else "no folder"
+            expected = f"{allowed}, since states are no longer kept on a disk"
+            do = "set training.trunk_cache.store=memory, and leave training.trunk_cache.folder out"
+            raise ValueError(Problem(f"training.trunk_cache.{info.field_name}", repr(raw), expected, do))
+        return raw
 
     @property
     def limit_bytes(self) -> int:

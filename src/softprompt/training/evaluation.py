@@ -12,8 +12,8 @@ from softprompt.data.records import AnyRecord
 from softprompt.errors import TrainingError
 from softprompt.metrics import higher_is_better
 from softprompt.tasks.task import AnyExample, ScoreRow, Task
-from softprompt.training.batching import idle_passes, rank_slice
 from softprompt.training.distributed import Processes
+from softprompt.training.schedule import idle_passes, rank_slice
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone

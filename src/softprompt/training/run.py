@@ -12,6 +12,7 @@ from rich.console import Console
 from softprompt.backbones.runtime import n_kept
 from softprompt.config import MixtureSettings, RunSettings
 from softprompt.tasks.task import ScoreRow
+from softprompt.training.activation_cache import RunActivationCache
 from softprompt.training.atomic import write_atomically, writing
 from softprompt.training.distributed import Processes
 from softprompt.training.locks import acquire
@@ -26,7 +27,6 @@ from softprompt.training.run_folder import RunFolder, as_yaml, flat
 from softprompt.training.setup import RunComponents, build_parts
 from softprompt.training.task_run import KEPT, TaskRun
 from softprompt.training.trackers import Trackers, check_trackers
-from softprompt.training.trunk import RunTrunk
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
@@ -124,7 +124,7 @@ class _Run:
             progress=progress,
         )
         prompts = [part.prompt for part in parts.values()]
-        self._trunk = RunTrunk(asked.training, self._backbone, prompts, folder.trunk, progress)
+        self._cache = RunActivationCache(asked.training, self._backbone, prompts, progress)
         if self._backbone.sharded:
             kept, whole = n_kept(self._backbone.model), self._backbone.spec.n_parameters
             progress.say(
@@ -137,7 +137,7 @@ class _Run:
     def go(self, resume: bool, bare: Sequence[Any] | None, started: float) -> dict[str, Any]:
         """Train, test, and write the folder; returns what `result.json` says."""
         self._begin(resume)
-        with self._trunk:
+        with self._cache:
             state = self._loop.run()
         self._progress.say(f"trained {state.step} steps in {clock(state.seconds)}")
         parts = {name: self._finish(task, bare) for name, task in self._tasks.items()}
@@ -154,7 +154,8 @@ class _Run:
         return facts
 
     def _begin(self, resume: bool) -> None:
-        folder, settings = self._folder, self._resolved()
+        folder = self._folder
+        settings = resolve_parts(self._asked, self._parts, self._objective.steps_per_epoch)
         checkpoint = folder.checkpoints.newest() if resume else None
         if self._processes.is_main:
             folder.begin(self._asked, settings, resume)
@@ -173,9 +174,6 @@ class _Run:
                 line |= {"draw_losses": list(task.parts.draw_losses)} if task.parts.draw_losses else {}
             folder.append(line)
         self.trackers.begin(flat(settings), self._loop.state.step)
-
-    def _resolved(self) -> RunSettings | MixtureSettings:
-        return resolve_parts(self._asked, self._parts, self._objective.steps_per_epoch)
 
     def _log(self, line: Mapping[str, Any]) -> None:
         self._folder.append(line)
@@ -234,7 +232,7 @@ class _Run:
             "stopped_early": state.step < self._loop.n_steps,
             **own,
             "seconds": {"training": round(state.seconds, 2), "last_sitting": round(total_s, 2)},
-            **self._trunk.facts,
+            **self._cache.facts,
             "versions": versions(),
             "hardware": hardware(self._backbone.device, self._processes.count),
         }

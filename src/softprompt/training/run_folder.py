@@ -54,7 +54,6 @@ class RunFolder:
         self.outputs = path / "outputs.jsonl"
         self.samples = path / "samples.txt"
         self.prompt = path / "prompt"
-        self.trunk = path / "trunk"
         self.checkpoints = Checkpoints(path / "checkpoints")
 
     def check(self, settings: Settings, resume: bool) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 from softprompt.config import RunSettings
 from softprompt.data.records import AnyRecord, Choices, pairs
 from softprompt.training.atomic import write_atomically, writing
-from softprompt.training.batching import rank_slice
 from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
 from softprompt.training.progress import RunProgress
 from softprompt.training.run_folder import RunFolder
+from softprompt.training.schedule import rank_slice
 from softprompt.training.setup import RunComponents
 
 KEPT = "the checkpoints are kept"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from softprompt.backbones.activation_cache.depth import first_injected_layer
 from softprompt.backbones.activation_cache.skip import LayerSkipper, model_layers
-from softprompt.backbones.activation_cache.store import KEY_BYTES, ActivationStore
+from softprompt.backbones.activation_cache.store import ActivationStore
 from softprompt.backbones.injection import PassContext, input_weight
 from softprompt.backbones.inspection import ModelMap, described_again
 from softprompt.errors import BackboneError
@@ -225,7 +225,7 @@ class ActivationCache:
         return keys, masks
 
     def _key(self, kind: bytes, content: object) -> bytes:
-        digest = hashlib.blake2b(self._context, digest_size=KEY_BYTES)
+        digest = hashlib.blake2b(self._context, digest_size=16)
         digest.update(kind)
         digest.update(content)  # type: ignore[arg-type]
         return digest.digest()

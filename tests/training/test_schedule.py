@@ -1,7 +1,7 @@
 import pytest
 
 from softprompt.config import TrainingSettings
-from softprompt.training.batching import (
+from softprompt.training.schedule import (
     micro_batches,
     micro_batches_by_tokens,
     plan,

@@ -1,13 +1,15 @@
-"""Which examples each step sees: a pure function of lengths, settings and epoch.
+"""The schedule of a run: the batches of an epoch, the passes of a step, and its learning rate.
 
-Nothing here keeps state, so that a resumed run skips to its step exactly and every process of a
-distributed run works out the same plan on its own.
+All are pure functions of settings, step and epoch, so that a resumed run skips to its step exactly and every
+process of a distributed run works out the same plan on its own.
 """
 
+import math
 import random
 from collections.abc import Sequence
 
 from softprompt.config import TrainingSettings
+from softprompt.errors import ConfigError
 
 # Sorting a quarter of an epoch at once leaves little padding and still mixes the batches well.
 _BUCKETS_PER_EPOCH = 4
@@ -117,3 +119,34 @@ def micro_batches(batch: Sequence[int], n_parts: int) -> list[list[int]]:
     n_parts = min(n_parts, len(batch))
     edges = [len(batch) * i // n_parts for i in range(n_parts + 1)] if n_parts else []
     return [list(batch[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def learning_rate(step: int, n_steps: int, settings: TrainingSettings, steps_per_epoch: int = 1) -> float:
+    """The learning rate for step `step` (from 0) of `n_steps`.
+
+    The warm-up rises in equal parts and its first step already moves (rate / warm-up steps, not
+    0). Afterwards `linear` falls towards 0, which it would reach one step after the last, and
+    `exponential` is multiplied by `decay` after every epoch (steps of the warm-up count as its epochs do).
+    """
+    warmup = settings.warmup_steps
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / warmup
+    done = (step - warmup) / (n_steps - warmup)
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    if settings.schedule == "exponential":
+        return settings.learning_rate * settings.decay ** (step // steps_per_epoch)
+    if settings.schedule == "linear":
+        return settings.learning_rate * (1 - done)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def check_warmup(n_steps: int, settings: TrainingSettings) -> None:
+    """Raises ConfigError when the warm-up is as long as the run."""
+    if settings.warmup_steps and settings.warmup_steps >= n_steps:
+        raise ConfigError(
+            "training.warmup_steps",
+            settings.warmup_steps,
+            f"fewer than the run's {n_steps} steps",
+            "shorten the warm-up or train longer",
+        )
