@@ -1,13 +1,14 @@
 """What the rows said: which records are shown, and what is said of rows without outputs."""
 
 import json
+from typing import Any
 
 import pytest
 
 from experiments.fakes import BASE, finish, write_study
 from softprompt.experiments.grid import load_grid
-from softprompt.experiments.reporting.examples import examples
-from softprompt.experiments.reporting.page_said import said_html
+from softprompt.experiments.report.examples import examples
+from softprompt.experiments.report.render import environment
 from softprompt.experiments.results import read_results
 
 ROWS = [{"name": name, "set": {"method.length": i + 1}} for i, name in enumerate(("a", "b", "c"))]
@@ -25,6 +26,12 @@ NUMBERS = {
     **CLASSES, "data": {"format": "csv", "test": "test.csv"}, "metrics": ["pearson"],
     "task": {"name": "regression"},
 }  # fmt: skip
+
+
+def said_html(found):
+    """The part of a page that shows examples."""
+    module: Any = environment().get_template("macros.html.j2").module
+    return str(module.outputs(found))
 
 
 def study(tmp_path, outputs, base=BASE, seeds=(0,), n=12, references=("yes",), **more):
@@ -72,7 +79,7 @@ def test_of_answers_those_on_which_rows_differ(tmp_path):
     page = said_html([found])
     yes = '<dt class="right"><span class="hidden-text">right: </span>yes</dt><dd>a, c</dd>'
     no = '<dt class="wrong"><span class="hidden-text">wrong: </span>no</dt><dd>b</dd>'
-    assert page.count(f"<div>{yes}</div><div>{no}</div>") == 2
+    assert page.count(f"<div>{yes}</div>\n<div>{no}</div>") == 2
 
 
 def test_a_right_answer_that_no_row_gave_is_shown_first(tmp_path):

@@ -9,10 +9,13 @@ from experiments.fakes import finish, write_study
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.experiments.curves import curve_of
 from softprompt.experiments.grid import load_grid
-from softprompt.experiments.report import write_numbers, write_report
-from softprompt.experiments.reporting.contents import compose
-from softprompt.experiments.reporting.source import read_source
-from softprompt.experiments.reporting.writing import write
+from softprompt.experiments.report import (
+    compose,
+    read_source,
+    write_numbers,
+    write_report,
+    write_summary,
+)
 from softprompt.experiments.results import read_results
 from softprompt.training.folder import RunFolder
 
@@ -37,7 +40,7 @@ def study(tmp_path):
         folder = finish(run.settings, {"bleu": 10.0 + i / 3, "ter": 1.0})
         for step in (1, 2):
             folder.append({"kind": "evaluation", "step": step, "loss": 5.0 - step - i / 7})
-    write_report(read_results(grid), COMMAND)
+    write_summary(read_results(grid), COMMAND)
     return path, grid.folder
 
 
@@ -49,7 +52,7 @@ def files_of(folder):
 
 def report_of(tmp_path, name, *arguments, **options):
     folder = tmp_path / name
-    write(compose(read_source(*arguments, **options), "softprompt report"), folder)
+    write_report(compose(read_source(*arguments, **options), "softprompt report"), folder)
     return files_of(folder)
 
 
@@ -134,7 +137,7 @@ def test_choices_are_read_from_the_table(tmp_path):
                 folder.result.write_text(json.dumps({**facts, "scores": []}), encoding="utf-8")
     for run in grid.cells[0].options[1].runs:
         finish(run.settings, {"bleu": 7.0, "ter": 1.0})
-    write_report(read_results(grid), COMMAND)
+    write_summary(read_results(grid), COMMAND)
     there = read_results(grid)
     stored = read_source(grid.folder / "study.json").result
     assert [cell.cell.chosen for cell in stored.cells] == ["fast", "fast"]

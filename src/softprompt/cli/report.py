@@ -50,15 +50,13 @@ def report(
     """
     from rich.console import Console
 
-    from softprompt.experiments.reporting.contents import compose
-    from softprompt.experiments.reporting.source import read_source
-    from softprompt.experiments.reporting.writing import write
+    from softprompt.experiments.report import compose, read_source, write_report
 
     console = Console()
     source = read_source(study, overrides or [], table)
     made = compose(source, _command(study, overrides or [], table, output))
     folder = output if output is not None else source.result.grid.folder / "report"
-    for path in write(made, folder):
+    for path in write_report(made, folder):
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
     for line in made.gaps:
         console.print(f"missing: {line}", markup=False, highlight=False, soft_wrap=True)

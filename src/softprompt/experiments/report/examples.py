@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from softprompt.errors import TrainingError
-from softprompt.experiments.reporting.answers import answer_of
+from softprompt.experiments.report.answers import answer_of
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
 from softprompt.training.folder import RunFolder
 from softprompt.training.json_lines import damaged, objects, read_lines
@@ -51,6 +51,19 @@ class Example:
     references: tuple[str, ...]
     said: tuple[Said, ...]
 
+    @property
+    def answers(self) -> list[tuple[str, bool | None, list[str]]]:
+        """Each answer, whether it is right, and the rows that gave it, the right ones first.
+
+        A right one that no row gave stands there too.
+        """
+        given: dict[str, list[Said]] = {}
+        for one in sorted(self.said, key=lambda one: not one.right):
+            given.setdefault(one.text, []).append(one)
+        missed = [] if any(text in given for text in self.references) else self.references[:1]
+        found = [(text, some[0].right, [one.row for one in some]) for text, some in given.items()]
+        return [*((text, True, []) for text in missed), *found]
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -71,17 +84,13 @@ class Examples:
 
 def examples(result: StudyResult) -> tuple[Examples, ...]:
     """For each column records that every row has outputs for; columns without any are left out."""
-    found = []
-    for column in result.grid.columns:
-        cells = result.column(column)
-        if not any(_task(cell) in _WITHOUT for cell in cells):
-            of_column = _of_column(column, cells)
-            if of_column is not None:
-                found.append(of_column)
-    return tuple(found)
+    found = [_of_column(column, result.column(column)) for column in result.grid.columns]
+    return tuple(one for one in found if one is not None)
 
 
 def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
+    if any(_task(cell) in _WITHOUT for cell in cells):
+        return None
     lacking: list[str] = []
     outputs: dict[str, dict[str, _Output]] = {}
     runs = _one_seed(cells)
@@ -100,18 +109,17 @@ def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
     shared = [key for key in next(iter(outputs.values())) if all(key in lines for lines in outputs.values())]
     seeds = list(dict.fromkeys(run.run.seed for _, run in runs if run is not None))
     seed = f"seed {seeds[0]}" if len(seeds) == 1 else "the first run of each that is done"
-    if any(_task(cell) == "generation" for cell in cells):
+    answers = all(_task(cell) != "generation" for cell in cells)
+    if not answers:
         chosen = _spread(shared, _N_TEXTS)
-        what = f"{len(chosen)} of {len(shared)} test records, evenly spread; {seed}"
-        answers = False
+        what = f"{len(chosen)} of {len(shared)} test records, evenly spread"
     else:
         differing = [key for key in shared if len({lines[key].text for lines in outputs.values()}) > 1]
         chosen = _spread(differing, _N_ANSWERS)
         what = f"The rows differ on {len(differing)} of {len(shared)} test records"
-        what += f", {len(chosen)} of them evenly spread; {seed}" if differing else f"; {seed}"
-        answers = True
+        what += f", {len(chosen)} of them evenly spread" if differing else ""
     found = tuple(_example(key, outputs, answers) for key in chosen)
-    return Examples(column, what, answers, found, tuple(lacking))
+    return Examples(column, f"{what}; {seed}", answers, found, tuple(lacking))
 
 
 def _one_seed(cells: Sequence[CellResult]) -> list[tuple[CellResult, RunResult | None]]:
@@ -165,18 +173,15 @@ def _example(key: str, outputs: Mapping[str, Mapping[str, _Output]], judged: boo
         one = lines[key]
         right = one.text in first.references if judged and one.judged and first.references else None
         said.append(Said(row, one.text, right))
-    return Example(key, _short(first.source), first.references, tuple(said))
+    source = first.source
+    if len(source) > _LONGEST:
+        source = f"{source[:_LONGEST].rstrip()} …"
+    return Example(key, source, first.references, tuple(said))
 
 
 def _spread(keys: Sequence[str], n: int) -> list[str]:
     """So many of them, at even distances."""
-    if len(keys) <= n:
-        return list(keys)
-    return [keys[i * len(keys) // n] for i in range(n)]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST].rstrip()} …"
+    return list(keys) if len(keys) <= n else [keys[i * len(keys) // n] for i in range(n)]
 
 
 def _task(cell: CellResult) -> str:

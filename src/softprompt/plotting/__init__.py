@@ -1,0 +1,1 @@
+"""Figures: arrays in, pictures out, in one style, light and dark."""
