@@ -175,7 +175,7 @@ LOOK = """(() => {
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = 2;
     const pen = canvas.getContext("2d");
-    pen.drawImage(image, 0, 0);
+    pen.drawImage(image, -4, -4);
     return `rgb(${[...pen.getImageData(0, 0, 1, 1).data.slice(0, 3)].join(", ")})`;
   };
   return {
