@@ -15,8 +15,7 @@ from softprompt.experiments.grid import load_grid
 from softprompt.experiments.report.along import draw_curve, draw_learning, numbers_of, over_runs
 from softprompt.experiments.report.figures import by_shape, draw_bars, draw_boxes, draw_parameters, figures
 from softprompt.experiments.results import read_results
-from softprompt.plotting import style
-from softprompt.plotting.boxes import boxes
+from softprompt.plotting import box_plot, style
 from softprompt.plotting.style import DARK, LIGHT
 
 SIZES = {"key": "method.length", "values": [1, 4, 16, 64], "label": "prompt length"}
@@ -127,7 +126,7 @@ def test_a_box_has_the_five_numbers_with_quartiles_between_values(values, five):
     from matplotlib.figure import Figure
 
     panel = Figure().subplots()
-    box = boxes(panel, {0.0: values}, width=0.5, color="C0", upright=True)
+    box = box_plot(panel, {0.0: values}, width=0.5, color="C0", upright=True)
     low, high, _, _, middle, _ = [list(line.get_ydata()) for line in panel.lines]
     found = sorted([low[1], *ends_of(box, 1), middle[0], high[1]])
     assert found == pytest.approx(five, rel=1e-12)

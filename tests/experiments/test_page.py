@@ -10,7 +10,7 @@ import pytest
 
 from experiments.fakes import finish, write_study
 from softprompt.experiments.grid import load_grid
-from softprompt.experiments.report import Source, compose, page
+from softprompt.experiments.report import Source, compose_report, page
 from softprompt.experiments.report.render import environment
 from softprompt.experiments.results import read_results
 from softprompt.plotting.style import DARK, LIGHT
@@ -46,7 +46,7 @@ def report(tmp_path_factory):
             for k in range(3)
         ]  # fmt: skip
         place.outputs.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    return compose(Source(read_results(grid), "softprompt study s.yaml"), "softprompt report s.yaml")
+    return compose_report(Source(read_results(grid), "softprompt study s.yaml"), "softprompt report s.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_what_stands_in_names_and_texts_is_text(read, text):
 
 def test_everything_is_there(report, read, text):
     said = "".join(read.said)
-    assert "What is missing" in said and report.gaps[0] in said
+    assert "What is missing" in said and report.missing[0] in said
     assert "69.7 [M]" in said and "from memory, not verified" in said
     for name in ("results", "figures", "comparisons", "outputs", "settings", "runs", "again"):
         assert f'<section id="{name}"' in text

@@ -14,7 +14,7 @@ from softprompt.experiments.folders import failure_of
 from softprompt.experiments.grid import load_grid
 from softprompt.experiments.report import (
     Source,
-    compose,
+    compose_report,
     markdown,
     markdown_table,
     results_table,
@@ -92,7 +92,7 @@ def test_latex_is_escaped_and_whole(result):
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: only the structure is tested")
 def test_latex_compiles(result, tmp_path):
-    write_report(compose(Source(result, "x"), "y"), tmp_path / "out")
+    write_report(compose_report(Source(result, "x"), "y"), tmp_path / "out")
     made = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
         cwd=tmp_path / "out", capture_output=True, text=True, timeout=120,
@@ -102,8 +102,8 @@ def test_latex_compiles(result, tmp_path):
 
 
 def test_what_is_missing_is_named(result):
-    report = compose(Source(result, "softprompt study s.yaml", ("a", "b")), "softprompt report s.yaml")
-    assert report.gaps == (
+    report = compose_report(Source(result, "softprompt study s.yaml", ("a", "b")), "softprompt report s.yaml")
+    assert report.missing == (
         "prefix_0.1%, DART: seed 0 failed: loss: got nan stop; seed 1 not run",
         "The results table has runs that the study does not ask for, and they are left out: a, b",
     )
@@ -130,9 +130,9 @@ def test_a_broken_file_is_named_and_the_rest_is_shown(tmp_path, broken, named):
         finish(run.settings, {"bleu": 1.0, "ter": 1.0})
     (first.settings.folder / broken).write_text("{ [", encoding="utf-8")
     result = read_results(grid, strict=False)
-    (gap,) = compose(Source(result, ""), "").gaps
+    (gap,) = compose_report(Source(result, ""), "").missing
     assert gap.startswith("prefix_0.1%: seed 0 failed: ") and named in gap
-    assert "1.00 (1 of 2, failed)" in markdown(compose(Source(result, ""), ""))
+    assert "1.00 (1 of 2, failed)" in markdown(compose_report(Source(result, ""), ""))
     assert (first.settings.folder / broken).read_text(encoding="utf-8") == "{ ["
 
 
@@ -140,7 +140,7 @@ def test_a_folder_of_other_settings_is_named_not_counted(tmp_path):
     grid = study_of(tmp_path, rows=ROWS[1:], columns=[], published=[], seeds=None)
     (run,) = grid.runs
     finish(run.settings.model_copy(update={"metrics": ["bleu"]}), {"bleu": 1.0})
-    gap, no_figure = compose(Source(read_results(grid, strict=False), ""), "").gaps
+    gap, no_figure = compose_report(Source(read_results(grid, strict=False), ""), "").missing
     assert "other settings: metrics" in gap and no_figure == "No figure 'bars': no run is done"
 
 
@@ -224,6 +224,6 @@ def test_an_unfinished_run_is_named(tmp_path):
     grid = study_of(tmp_path, rows=ROWS[1:], columns=[], published=[], seeds=[5])
     (run,) = grid.runs
     begin(run.settings)
-    assert compose(Source(read_results(grid), ""), "").gaps == (
+    assert compose_report(Source(read_results(grid), ""), "").missing == (
         "prefix_0.1%: seed 5 unfinished", "No figure 'bars': no run is done",
     )  # fmt: skip

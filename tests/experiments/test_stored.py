@@ -10,7 +10,7 @@ from softprompt.errors import ConfigError, TrainingError
 from softprompt.experiments.curves import curve_of
 from softprompt.experiments.grid import load_grid
 from softprompt.experiments.report import (
-    compose,
+    compose_report,
     read_source,
     write_numbers,
     write_report,
@@ -52,7 +52,7 @@ def files_of(folder):
 
 def report_of(tmp_path, name, *arguments, **options):
     folder = tmp_path / name
-    write_report(compose(read_source(*arguments, **options), "softprompt report"), folder)
+    write_report(compose_report(read_source(*arguments, **options), "softprompt report"), folder)
     return files_of(folder)
 
 
@@ -115,7 +115,7 @@ def test_a_killed_study_is_reported_from_its_folder(tmp_path):
     finish(first.settings, {"bleu": 3.0, "ter": 1.0})
     source = read_source(grid.folder)
     assert source.result.at("1", "").values == [3.0] and source.command == "softprompt study x"
-    assert compose(source, "").gaps == ("4: seed 0 not run",)
+    assert compose_report(source, "").missing == ("4: seed 0 not run",)
 
 
 def test_choices_are_read_from_the_table(tmp_path):
@@ -200,7 +200,7 @@ def test_runs_that_the_study_does_not_ask_for_are_named(study, tmp_path):
                           seeds=[0, 1])  # fmt: skip
     source = read_source(smaller, (), folder / "study.json")
     assert source.result.at("4", "up").complete and len(source.unasked) == 9
-    gap = compose(source, "").gaps[-1]
+    gap = compose_report(source, "").missing[-1]
     assert "1--down--seed-0, " in gap and gap.endswith(" and 4 more")
 
 

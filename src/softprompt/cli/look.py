@@ -43,7 +43,7 @@ def look(
     from softprompt.cli.evaluate import records_of
     from softprompt.errors import ConfigError
     from softprompt.experiments import looking
-    from softprompt.plotting.pictures import draw_attention, draw_features
+    from softprompt.plotting import draw_attention, draw_features
     from softprompt.prompts.loading import load_prompt
     from softprompt.tasks.registry import build_task
     from softprompt.training.assemble import load

@@ -50,15 +50,15 @@ def report(
     """
     from rich.console import Console
 
-    from softprompt.experiments.report import compose, read_source, write_report
+    from softprompt.experiments.report import compose_report, read_source, write_report
 
     console = Console()
     source = read_source(study, overrides or [], table)
-    made = compose(source, _command(study, overrides or [], table, output))
+    made = compose_report(source, _command(study, overrides or [], table, output))
     folder = output if output is not None else source.result.grid.folder / "report"
     for path in write_report(made, folder):
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
-    for line in made.gaps:
+    for line in made.missing:
         console.print(f"missing: {line}", markup=False, highlight=False, soft_wrap=True)
 
 

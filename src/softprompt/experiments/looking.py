@@ -10,7 +10,7 @@ from torch import Tensor
 
 from softprompt.backbones import Backbone, class_attention
 from softprompt.errors import ConfigError
-from softprompt.plotting.pictures import AttentionMap
+from softprompt.plotting import AttentionMap
 from softprompt.prompts.heads import pool_picture
 from softprompt.prompts.prompt import Prompt
 

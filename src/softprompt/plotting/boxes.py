@@ -11,7 +11,7 @@ _MOST_DOTS = 20
 """Single runs are drawn over a box up to so many."""
 
 
-def boxes(
+def box_plot(
     panel: Any, values: Values, *, width: float = 0.56, color: str = "C0", upright: bool = False
 ) -> Any:
     """A box from quartile to quartile, with whiskers to minimum and maximum and a dot for each run.
@@ -36,7 +36,7 @@ def boxes(
     return drawn["boxes"][0]
 
 
-def bars(panel: Any, values: Values, *, color: str = "C0") -> None:
+def bar_plot(panel: Any, values: Values, *, color: str = "C0") -> None:
     """A bar across from zero to each mean, with one sample standard deviation and a dot for each run."""
     for place, some in values.items():
         if some:

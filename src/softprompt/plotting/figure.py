@@ -42,7 +42,7 @@ class Figure:
         return self.drawing.png()
 
 
-def figure(
+def panel_figure(
     name: str,
     title: str,
     caption: str,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from softprompt.plotting.curves import training_curves
+from softprompt.plotting import training_curves
 
 
 def draw_curves(lines: Sequence[Mapping[str, Any]], folder: Path, select: str) -> None:

@@ -1,6 +1,6 @@
 """A study's report: tables, figures, one page, and what the methods said."""
 
-from softprompt.experiments.report.compose import Report, compose, summarize
+from softprompt.experiments.report.compose import Report, compose_report, summarize
 from softprompt.experiments.report.render import (
     markdown,
     markdown_table,
@@ -15,7 +15,7 @@ from softprompt.experiments.report.tables import results_table, shown_cell
 __all__ = [
     "Report",
     "Source",
-    "compose",
+    "compose_report",
     "markdown",
     "markdown_table",
     "page",

@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from softprompt import plotting
 from softprompt.experiments.curves import Curve, curve_of
 from softprompt.experiments.measures import label
 from softprompt.experiments.results import CellResult, StudyResult
 from softprompt.experiments.settings import labelled
-from softprompt.plotting import boxes, curves
-from softprompt.plotting.figure import Figure, figure
-from softprompt.plotting.style import Palette, series
+from softprompt.plotting import Figure, Palette
 
 _DECADE = 10
 """Values that span more than this are drawn on a logarithmic axis."""
@@ -53,11 +52,11 @@ def draw_curve(result: StudyResult) -> Figure | None:
             cells = result.column(column)
             if measure in cells[0].cell.metrics:
                 values = [cell.values_of(measure) for cell in cells]
-                handles[column] = curves.runs_line(panel, i, dict(zip(at, values, strict=True)))
+                handles[column] = plotting.runs_line(panel, i, dict(zip(at, values, strict=True)))
         if numbers is None:
-            curves.word_axis(panel, grid.rows, min(len(measures), 2))
+            plotting.word_axis(panel, grid.rows, min(len(measures), 2))
         else:
-            curves.value_axis(panel, at, grid.rows, is_log, min(len(measures), 2))
+            plotting.value_axis(panel, at, grid.rows, is_log, min(len(measures), 2))
         return handles
 
     caption = "Mean over the seeds with one standard deviation; dots are single runs." * repeated(result)
@@ -80,9 +79,9 @@ def draw_boxes_along(result: StudyResult) -> Figure:
         for i, column in enumerate(columns):
             shift = (i - (len(columns) - 1) / 2) * width
             values = {at + shift: cell.values for at, cell in enumerate(result.column(column))}
-            color = series(grid.columns.index(column))["color"]
-            handles[column] = boxes.boxes(panel, values, width=0.8 * width, color=color, upright=True)
-        curves.word_axis(panel, grid.rows, min(len(measures), 2))
+            color = plotting.series(grid.columns.index(column))["color"]
+            handles[column] = plotting.box_plot(panel, values, width=0.8 * width, color=color, upright=True)
+        plotting.word_axis(panel, grid.rows, min(len(measures), 2))
         panel.grid(axis="x", visible=False)
         return handles
 
@@ -104,13 +103,15 @@ def _along(
                 handles[cell.cell.row] = panel.axhline(statistics.fmean(values), **look)
         levels = {level[measure] for level in result.chance.values() if measure in level}
         if len(levels) == 1:
-            handles["chance"] = panel.axhline(levels.pop(), color=palette.ink, **curves.CHANCE)
+            handles["chance"] = panel.axhline(levels.pop(), color=palette.ink, **plotting.CHANCE)
         panel.set(xlabel=result.grid.axis, ylabel=label(measure))
         return handles
 
     legend = [*result.grid.columns, *(cell.cell.row for cell in result.references)]
     legend += ["chance"] * bool(result.chance)
-    return figure(name, title, caption, alt, [("", measure) for measure in measures], draw, 2.9, legend)
+    return plotting.panel_figure(
+        name, title, caption, alt, [("", measure) for measure in measures], draw, 2.9, legend
+    )
 
 
 def draw_learning(result: StudyResult) -> Figure | None:
@@ -130,12 +131,12 @@ def draw_learning(result: StudyResult) -> Figure | None:
         handles, lines = {}, unordered[place]
         for row, some in lines.items():
             steps, means, low, high = over_runs(some)
-            handles[row] = curves.line(
+            handles[row] = plotting.line(
                 panel, grid.rows.index(row), steps, means, (low, high) if len(some) > 1 else None,
                 alpha=0.15 if len(lines) <= 4 else 0.08, markersize=2.5,
             )  # fmt: skip
         panel.set(xlabel="step", ylabel=f"development {label(place[1])}".replace(" (", "\n("))
-        curves.whole_axis(panel)
+        plotting.whole_axis(panel)
         return handles
 
     measures = dict.fromkeys(label(metric, direction=False) for _, metric in places)
@@ -145,7 +146,7 @@ def draw_learning(result: StudyResult) -> Figure | None:
     caption = (band if several else "One run each.") + (f" Lines: {grid.axis}." if grid.axis else "")
     alt = f"Lines of {title[0].lower()}{title[1:]} for {', '.join(names)}."
     panels = [(place[0], place) for place in places]
-    return figure("learning", title, caption, alt, panels, draw, 2.4, names)
+    return plotting.panel_figure("learning", title, caption, alt, panels, draw, 2.4, names)
 
 
 def over_runs(found: Iterable[Curve]) -> tuple[list[int], list[float], list[float], list[float]]:

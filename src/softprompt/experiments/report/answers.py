@@ -1,4 +1,4 @@
-"""What a run said of one test record, as people read it: a function for each form of output."""
+"""The output for one test record as people read it: a function for each form of output."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,7 +26,7 @@ def _text(output: Any, _: Any = None) -> str:
 
 
 def _choice(output: Any, line: Mapping[str, Any]) -> str:
-    """The ending whose index was said, whole; its number where runs kept no endings."""
+    """The ending whose index was put out, whole; its number where runs kept no endings."""
     index = _of_type(int, output)
     if index < 0:
         raise ValueError

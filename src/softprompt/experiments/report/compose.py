@@ -11,7 +11,7 @@ from softprompt.experiments.report.source import Source
 from softprompt.experiments.report.tables import Table, comparison_tables, results_table
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
 from softprompt.experiments.statistics import ALPHA
-from softprompt.plotting.figure import Figure
+from softprompt.plotting import Figure
 from softprompt.training.progress import clock
 
 _MOST_NAMES = 5
@@ -27,7 +27,7 @@ class Report:
         notes: what is needed to make it again.
         figures: as far as there is something to draw.
         command: the command line that makes this report; a short one has none, nor what follows.
-        gaps: what is missing, a line per cell.
+        missing: what is missing, a line per cell.
         examples: what the rows said, where run folders keep it.
     """
 
@@ -37,7 +37,7 @@ class Report:
     notes: tuple[str, ...]
     figures: tuple[Figure, ...]
     command: str | None = None
-    gaps: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     examples: tuple[Examples, ...] = ()
 
     @property
@@ -46,14 +46,14 @@ class Report:
         return self.result.grid.settings.name
 
 
-def compose(source: Source, command: str) -> Report:
+def compose_report(source: Source, command: str) -> Report:
     """Make a report of what is there.
 
     Args:
         command: the command line that makes it.
     """
     result = source.result
-    lacking = list(gaps(result))
+    lacking = list(missing_runs(result))
     if source.unasked:
         names, more = ", ".join(source.unasked[:_MOST_NAMES]), len(source.unasked) - _MOST_NAMES
         names += f" and {more} more" if more > 0 else ""
@@ -78,7 +78,7 @@ def summarize(result: StudyResult, command: str) -> Report:
     return Report(result, command, tables, notes(result), () if curve is None else (curve,))
 
 
-def gaps(result: StudyResult) -> tuple[str, ...]:
+def missing_runs(result: StudyResult) -> tuple[str, ...]:
     """A line for each cell with runs that are not done: which, and why where it is known."""
     return tuple(f"{cell_name(result, cell)}: {gap}" for cell in result.all_cells if (gap := _gap(cell)))
 

@@ -1,4 +1,4 @@
-"""What the methods of a study said, side by side: texts, or the answers on which they differ."""
+"""Outputs of the methods of a study, side by side: texts, or the answers on which they differ."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ _WITHOUT = ("regression",)
 
 
 @dataclass(frozen=True)
-class Said:
-    """What one row said.
+class Output:
+    """What one row put out.
 
     Args:
         right: whether it is a reference; None for free text, or where the references are not known.
@@ -33,8 +33,8 @@ class Said:
 
 
 @dataclass(frozen=True)
-class _Output:
-    """What one run said of one record; `judged` where its words can be compared with the references."""
+class _Line:
+    """What a run put out for one record; `judged` where its words can be compared with the references."""
 
     source: str
     references: tuple[str, ...]
@@ -44,12 +44,12 @@ class _Output:
 
 @dataclass(frozen=True)
 class Example:
-    """One test record with what every row said of it."""
+    """One test record with what every row put out for it."""
 
     id: str
     source: str
     references: tuple[str, ...]
-    said: tuple[Said, ...]
+    outputs: tuple[Output, ...]
 
     @property
     def answers(self) -> list[tuple[str, bool | None, list[str]]]:
@@ -57,8 +57,8 @@ class Example:
 
         A right one that no row gave stands there too.
         """
-        given: dict[str, list[Said]] = {}
-        for one in sorted(self.said, key=lambda one: not one.right):
+        given: dict[str, list[Output]] = {}
+        for one in sorted(self.outputs, key=lambda one: not one.right):
             given.setdefault(one.text, []).append(one)
         missed = [] if any(text in given for text in self.references) else self.references[:1]
         found = [(text, some[0].right, [one.row for one in some]) for text, some in given.items()]
@@ -92,7 +92,7 @@ def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
     if any(_task(cell) in _WITHOUT for cell in cells):
         return None
     lacking: list[str] = []
-    outputs: dict[str, dict[str, _Output]] = {}
+    outputs: dict[str, dict[str, _Line]] = {}
     runs = _one_seed(cells)
     for cell, run in runs:
         row = cell.cell.row
@@ -133,7 +133,7 @@ def _one_seed(cells: Sequence[CellResult]) -> list[tuple[CellResult, RunResult |
     return chosen
 
 
-def _read(run: RunResult, task: str) -> tuple[dict[str, _Output], str]:
+def _read(run: RunResult, task: str) -> tuple[dict[str, _Line], str]:
     """The outputs of a run by the record's id, and what is missing of them."""
     if run.stored:
         return {}, "a results table keeps no outputs"
@@ -151,7 +151,7 @@ def _read(run: RunResult, task: str) -> tuple[dict[str, _Output], str]:
         lines = read_lines(path, usable)
     except TrainingError as error:
         return {}, str(error)
-    found: dict[str, _Output] = {}
+    found: dict[str, _Line] = {}
     for line in objects(lines):
         found.setdefault(str(line["id"]), _output(task, line))
     if not lines:
@@ -160,23 +160,23 @@ def _read(run: RunResult, task: str) -> tuple[dict[str, _Output], str]:
     return found, f"{which} of its {path.name}, which cannot be read" if which else ""
 
 
-def _output(task: str, line: Mapping[str, Any]) -> _Output:
+def _output(task: str, line: Mapping[str, Any]) -> _Line:
     references = tuple(str(text) for text in line.get("references", ()))
     known = type(line["output"]) is not int or "choices" in line
-    return _Output(str(line["source"]), references, answer_of(task, line), known)
+    return _Line(str(line["source"]), references, answer_of(task, line), known)
 
 
-def _example(key: str, outputs: Mapping[str, Mapping[str, _Output]], judged: bool) -> Example:
+def _example(key: str, outputs: Mapping[str, Mapping[str, _Line]], judged: bool) -> Example:
     first = next(iter(outputs.values()))[key]
-    said = []
+    found = []
     for row, lines in outputs.items():
         one = lines[key]
         right = one.text in first.references if judged and one.judged and first.references else None
-        said.append(Said(row, one.text, right))
+        found.append(Output(row, one.text, right))
     source = first.source
     if len(source) > _LONGEST:
         source = f"{source[:_LONGEST].rstrip()} …"
-    return Example(key, source, first.references, tuple(said))
+    return Example(key, source, first.references, tuple(found))
 
 
 def _spread(keys: Sequence[str], n: int) -> list[str]:

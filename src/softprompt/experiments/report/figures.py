@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from softprompt import plotting
 from softprompt.experiments.curves import curve_of
 from softprompt.experiments.measures import label
 from softprompt.experiments.report.along import (
@@ -18,9 +19,7 @@ from softprompt.experiments.report.along import (
 )
 from softprompt.experiments.results import CellResult, StudyResult
 from softprompt.experiments.settings import FigureKind
-from softprompt.plotting import boxes, curves
-from softprompt.plotting.figure import Figure, figure
-from softprompt.plotting.style import Palette, wrapped
+from softprompt.plotting import Figure, Palette
 
 _SEVERAL = 3
 """From so many runs in a cell on a box says more than a bar."""
@@ -67,7 +66,7 @@ def draw_boxes(result: StudyResult) -> Figure | None:
         return None
     if result.grid.settings.vary is not None:
         return draw_boxes_along(result)
-    return _by_rows(result, "box", "over the seeds", BOXES, boxes.boxes)
+    return _by_rows(result, "box", "over the seeds", BOXES, plotting.box_plot)
 
 
 def draw_bars(result: StudyResult) -> Figure | None:
@@ -75,7 +74,9 @@ def draw_bars(result: StudyResult) -> Figure | None:
     if not any(cell.values for cell in result.cells):
         return None
     spread = "Means over the runs of a cell, with one standard deviation; dots are single runs."
-    return _by_rows(result, "bars", "by row", spread if repeated(result) else "One run each.", boxes.bars)
+    return _by_rows(
+        result, "bars", "by row", spread if repeated(result) else "One run each.", plotting.bar_plot
+    )
 
 
 def draw_parameters(result: StudyResult) -> Figure | None:
@@ -93,12 +94,12 @@ def draw_parameters(result: StudyResult) -> Figure | None:
                 continue
             counts.append(n)
             i, mean = names.index(cell.cell.row), statistics.fmean(cell.values)
-            point = curves.line(panel, i, [n], [mean], linestyle="none", markersize=6)
+            point = plotting.line(panel, i, [n], [mean], linestyle="none", markersize=6)
             if len(cell.values) > 1:
                 ends = [min(cell.values), max(cell.values)]
                 panel.plot([n, n], ends, color=point.get_color(), lw=1, alpha=0.7)
             handles[cell.cell.row] = point
-        curves.count_axis(panel, counts)
+        plotting.count_axis(panel, counts)
         panel.set(xlabel="stored parameters", ylabel=label(cells[0].cell.metric))
         return handles
 
@@ -109,7 +110,7 @@ def draw_parameters(result: StudyResult) -> Figure | None:
     # Along an axis the rows are one series: the points of a line.
     what = "rows" if result.grid.settings.vary is None else result.grid.axis
     alt = f"Points of {title} for {what}: {', '.join(names)}. {IN_TABLE}"
-    return figure("parameters", title, caption, alt, panels, draw, 2.5, names)
+    return plotting.panel_figure("parameters", title, caption, alt, panels, draw, 2.5, names)
 
 
 def _by_rows(
@@ -117,14 +118,14 @@ def _by_rows(
 ) -> Figure:
     """A panel for each column, in which every row of the table has its place, and chance a line."""
     panels = _panels(result)
-    rows = [wrapped(cell.cell.row, 22 if len(panels) > 1 else 30) for cell in panels[0][1]]
+    rows = [plotting.wrapped(cell.cell.row, 22 if len(panels) > 1 else 30) for cell in panels[0][1]]
 
     def draw(panel: Any, cells: Sequence[CellResult], palette: Palette) -> dict[str, Any]:
         cell = cells[0].cell
         draw_values(panel, {i: cell.values for i, cell in enumerate(cells)})
         level = result.chance.get(cell.column, {}).get(cell.metric)
         if level is not None:
-            panel.axvline(level, color=palette.ink, **curves.CHANCE)
+            panel.axvline(level, color=palette.ink, **plotting.CHANCE)
         panel.set_yticks(range(len(rows)), rows)
         panel.set(ylim=(len(rows) - 0.4, -0.6), xlabel=label(cell.metric))
         panel.grid(axis="y", visible=False)
@@ -136,7 +137,7 @@ def _by_rows(
     alt = f"{title} for {len(rows)} rows{across}. {IN_TABLE}"
     caption += " The dotted line is chance." * any(result.chance.values())
     height = 0.8 + 0.19 * max(sum(row.count("\n") + 1 for row in rows), 1.6 * len(rows))
-    return figure(name, title, caption, alt, panels, draw, height, share_rows=True)
+    return plotting.panel_figure(name, title, caption, alt, panels, draw, height, share_rows=True)
 
 
 _FIGURES: Mapping[FigureKind, tuple[Callable[[StudyResult], Figure | None], str]] = {

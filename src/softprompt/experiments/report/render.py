@@ -14,7 +14,7 @@ from softprompt.experiments.report.compose import Report, summarize
 from softprompt.experiments.report.tables import Table
 from softprompt.experiments.results import StudyResult
 from softprompt.experiments.table import write_table
-from softprompt.plotting.style import DARK, LIGHT
+from softprompt.plotting import DARK, LIGHT
 from softprompt.training.disk import write_atomically, writing
 
 _LATEX = str.maketrans({

@@ -1,4 +1,4 @@
-"""The runs of a study: what is said of each, its settings, and the command that repeats it."""
+"""The runs of a study: the facts about each, its settings, and the command that repeats it."""
 
 import shlex
 from typing import Any
