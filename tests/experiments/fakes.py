@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from softprompt.experiments.grid import load_grid
+from softprompt.experiments.report import markdown, summarize
 from softprompt.training.run import RunResult
 from softprompt.training.run_folder import RunFolder
 
@@ -101,3 +102,8 @@ class FakeRun:
         (folder.checkpoints.folder / "step-1").mkdir(parents=True, exist_ok=True)
         folder.result.write_text(json.dumps(facts), encoding="utf-8")
         return RunResult(settings.folder, facts)
+
+
+def as_markdown(result, command=""):
+    """The short report of a study."""
+    return markdown(summarize(result, command))

@@ -10,7 +10,7 @@ import softprompt
 from softprompt.config import DecodingSettings, GenerationSettings, ImageClassificationSettings, TaskSettings
 from softprompt.data import read
 from softprompt.data.records import Answer, Choices, LabelledText, Question, Record, TaggedWords
-from softprompt.experiments.reporting.answers import _FORMS, answer_of
+from softprompt.experiments.report.answers import _FORMS, answer_of
 from softprompt.tasks.generation import GenerationTask
 from softprompt.tasks.images import ImageClassificationTask
 from softprompt.training import output_lines

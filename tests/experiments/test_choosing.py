@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from experiments.fakes import BASE, begin, finish, write_study
+from experiments.fakes import BASE, as_markdown, begin, finish, write_study
 from softprompt.data import load
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.experiments.choosing import pick
 from softprompt.experiments.exports import as_json
 from softprompt.experiments.folders import failure_of
 from softprompt.experiments.grid import load_grid
-from softprompt.experiments.report import as_markdown, shown_cell
+from softprompt.experiments.report import shown_cell
 from softprompt.experiments.results import read_results
 from softprompt.experiments.runner import run_study
 from softprompt.training.run_folder import RunFolder

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from experiments.fakes import BASE, finish, write_study
+from experiments.fakes import BASE, as_markdown, finish, write_study
 from softprompt.errors import ConfigError
 from softprompt.experiments.comparisons import n_wins, paired_table, pairs, wins_by_column, wins_table
 from softprompt.experiments.exports import as_json
 from softprompt.experiments.grid import load_grid
-from softprompt.experiments.report import as_markdown, table
+from softprompt.experiments.report import results_table
 from softprompt.experiments.results import read_results
 from softprompt.experiments.statistics import paired_t, welch, wilcoxon
 
@@ -22,6 +22,11 @@ LEARNED = {
     "metrics": ["accuracy", "macro_f1"],
     "training": {"steps": 10},
 }
+
+
+def table(result):
+    """The short table of results, the best of a column in bold."""
+    return results_table(result, short=True).texts("**{}**")
 
 
 def results(tmp_path, values, base=BASE, **study):
@@ -117,7 +122,7 @@ def test_paired_tests_over_columns_with_one_seed(tmp_path):
         ["b", "a", "+2.30", "5", f"{paired_t(b, a):.4f}", "0.0312"],
     ]
     lines = as_markdown(result, "").splitlines()
-    assert "Paired over the columns' means (one-sided):" in lines
+    assert "Paired over the columns' means, one-sided, the better row first:" in lines
     assert as_json(result, "")["paired"][1]["wilcoxon"] == pytest.approx(1 / 32)
 
 

@@ -1,13 +1,14 @@
 """What the rows said: which records are shown, and what is said of rows without outputs."""
 
 import json
+from typing import Any
 
 import pytest
 
 from experiments.fakes import BASE, finish, write_study
 from softprompt.experiments.grid import load_grid
-from softprompt.experiments.reporting.examples import examples
-from softprompt.experiments.reporting.page_said import said_html
+from softprompt.experiments.report.examples import examples
+from softprompt.experiments.report.render import environment
 from softprompt.experiments.results import read_results
 
 ROWS = [{"name": name, "set": {"method.length": i + 1}} for i, name in enumerate(("a", "b", "c"))]
@@ -25,6 +26,12 @@ NUMBERS = {
     **CLASSES, "data": {"format": "csv", "test": "test.csv"}, "metrics": ["pearson"],
     "task": {"name": "regression"},
 }  # fmt: skip
+
+
+def said_html(found):
+    """The part of a page that shows examples."""
+    module: Any = environment().get_template("macros.html.j2").module
+    return str(module.outputs(found))
 
 
 def study(tmp_path, outputs, base=BASE, seeds=(0,), n=12, references=("yes",), **more):
@@ -54,7 +61,7 @@ def test_of_texts_a_few_records_evenly_spread(tmp_path):
     assert found.what == "6 of 12 test records, evenly spread; seed 0" and not found.answers
     first = found.examples[0]
     assert first.references == ("x", "y") and first.source == "source 0"
-    assert [(said.row, said.text, said.right) for said in first.said] == [
+    assert [(one.row, one.text, one.right) for one in first.outputs] == [
         ("a", "a of 0", None), ("b", "b of 0", None), ("c", "c of 0", None),
     ]  # fmt: skip
     page = said_html([found])
@@ -68,11 +75,11 @@ def test_of_answers_those_on_which_rows_differ(tmp_path):
     (found,) = examples(study(tmp_path, outputs, CLASSES))
     assert found.what == "The rows differ on 2 of 12 test records, 2 of them evenly spread; seed 0"
     assert [example.id for example in found.examples] == ["r5", "r11"] and found.answers
-    assert [said.right for said in found.examples[0].said] == [True, False, True]
+    assert [one.right for one in found.examples[0].outputs] == [True, False, True]
     page = said_html([found])
     yes = '<dt class="right"><span class="hidden-text">right: </span>yes</dt><dd>a, c</dd>'
     no = '<dt class="wrong"><span class="hidden-text">wrong: </span>no</dt><dd>b</dd>'
-    assert page.count(f"<div>{yes}</div><div>{no}</div>") == 2
+    assert page.count(f"<div>{yes}</div>\n<div>{no}</div>") == 2
 
 
 def test_a_right_answer_that_no_row_gave_is_shown_first(tmp_path):
@@ -84,7 +91,7 @@ def test_a_right_answer_that_no_row_gave_is_shown_first(tmp_path):
 
 def test_without_references_nothing_is_called_right_or_wrong(tmp_path):
     (found,) = examples(study(tmp_path, lambda row, seed, i: row, CLASSES, n=1, references=()))
-    assert {said.right for said in found.examples[0].said} == {None}
+    assert {one.right for one in found.examples[0].outputs} == {None}
     page = said_html([found])
     assert "right" not in page and "wrong" not in page and "<dt>a</dt><dd>a</dd>" in page
 
@@ -101,7 +108,7 @@ def test_a_choice_is_shown_by_its_words(tmp_path, right):
         source=f"Why | or not | it rained / {right}", choices=["it rained", right],
     )  # fmt: skip
     ((example,),) = [found.examples for found in examples(result)]
-    assert [(said.text, said.right) for said in example.said] == [
+    assert [(one.text, one.right) for one in example.outputs] == [
         ("it rained", False), ("it rained", False), (right, True),
     ]  # fmt: skip
 
@@ -109,7 +116,7 @@ def test_a_choice_is_shown_by_its_words(tmp_path, right):
 def test_a_choice_whose_endings_were_not_kept_is_shown_by_its_number(tmp_path):
     result = study(tmp_path, lambda row, seed, i: int(row == "c"), CHOICES, n=1, references=("it broke",))
     ((example,),) = [found.examples for found in examples(result)]
-    assert [(said.text, said.right) for said in example.said] == [
+    assert [(one.text, one.right) for one in example.outputs] == [
         ("choice 1", None), ("choice 1", None), ("choice 2", None),
     ]  # fmt: skip
 
@@ -122,7 +129,7 @@ def test_pictures_are_shown_by_the_likeliest_label(tmp_path):
     (found,) = examples(study(tmp_path, outputs, PICTURES, references=("cat",)))
     assert found.what.startswith("The rows differ on 1 of 12 test records")
     (example,) = found.examples
-    assert [(said.text, said.right) for said in example.said] == [
+    assert [(one.text, one.right) for one in example.outputs] == [
         ("cat", True),
         ("dog", False),
         ("cat", True),
@@ -139,7 +146,7 @@ def test_one_seed_that_all_rows_have(tmp_path):
         return None if (row, seed) in {("a", 0), ("b", 2)} else f"{row} {seed}"
 
     (found,) = examples(study(tmp_path, outputs, seeds=(0, 1, 2)))
-    assert [said.text for said in found.examples[0].said] == ["a 1", "b 1", "c 1"] and "seed 1" in found.what
+    assert [one.text for one in found.examples[0].outputs] == ["a 1", "b 1", "c 1"] and "seed 1" in found.what
 
 
 def test_rows_without_outputs_are_named(tmp_path):
@@ -147,7 +154,7 @@ def test_rows_without_outputs_are_named(tmp_path):
     (b,) = result.at("b", "").runs
     (b.run.settings.folder / "outputs.jsonl").unlink()
     (found,) = examples(result)
-    assert [said.row for said in found.examples[0].said] == ["c"]
+    assert [one.row for one in found.examples[0].outputs] == ["c"]
     assert found.lacking == ("a: no run is done", "b: no outputs.jsonl in its folder")
     assert "Left out, b: no outputs.jsonl in its folder" in said_html(examples(result))
 
@@ -164,7 +171,7 @@ def test_a_damaged_line_costs_its_own_record_and_is_named(tmp_path, line, end):
     kept = outputs.read_text(encoding="utf-8").splitlines()
     outputs.write_text("\n".join([*kept[:-1], line]) + end, encoding="utf-8")
     (found,) = examples(result)
-    assert [said.row for said in found.examples[0].said] == ["a", "b", "c"]
+    assert [one.row for one in found.examples[0].outputs] == ["a", "b", "c"]
     assert found.what.startswith("6 of 11 test records")
     assert found.lacking == ("a: line 12 of its outputs.jsonl, which cannot be read",)
     assert "Left out, a: line 12 of its outputs.jsonl, which cannot be read" in said_html([found])
@@ -172,5 +179,5 @@ def test_a_damaged_line_costs_its_own_record_and_is_named(tmp_path, line, end):
 
 def test_outputs_of_another_kind_than_the_tasks_are_no_outputs(tmp_path):
     (found,) = examples(study(tmp_path, lambda row, seed, i: ["x"] if row == "a" else row, CLASSES, n=3))
-    assert {said.row for said in found.examples[0].said} == {"b", "c"}
+    assert {one.row for one in found.examples[0].outputs} == {"b", "c"}
     assert found.lacking == ("a: lines 1-3 of its outputs.jsonl, which cannot be read",)

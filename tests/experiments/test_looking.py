@@ -10,7 +10,8 @@ from PIL import Image
 
 import softprompt
 from softprompt.backbones.attention_maps import class_attention
-from softprompt.experiments import look_plots, looking
+from softprompt.experiments import looking
+from softprompt.plotting.pictures import draw_attention, draw_features
 from support.prompts import close
 from support.tiny_vision import pixels, tiny_vision
 
@@ -80,13 +81,14 @@ def test_drawings():
         looking.view(backbone, prompt, name, x, shown=2) for name, prompt in zip(names, prompts, strict=True)
     ]
     assert views[2].border == 3
-    raw = (x[:2] * 40 + 128).clamp(0, 255).to(torch.uint8)
-    drawn = look_plots.draw_attention(raw, labels, views)
-    assert drawn == look_plots.draw_attention(raw, labels, views) and len(drawn) < 200_000
+    raw = (x[:2] * 40 + 128).clamp(0, 255).to(torch.uint8).numpy()
+    maps = [view.attention for view in views]
+    drawn = draw_attention(raw, labels, maps)
+    assert drawn == draw_attention(raw, labels, maps) and len(drawn) < 200_000
     picture = np.array(Image.open(io.BytesIO(drawn)).convert("RGB"))
-    other = look_plots.draw_attention(raw, labels, [views[0], views[0], views[2]])
+    other = draw_attention(raw, labels, [maps[0], maps[0], maps[2]])
     assert not np.array_equal(picture, np.array(Image.open(io.BytesIO(other)).convert("RGB")))
     planes = [looking.embed(view.features, 0) for view in views]
     assert planes[0].shape == (12, 2) and np.array_equal(planes[0], looking.embed(views[0].features, 0))
-    features = look_plots.draw_features(planes, labels, names, [50.0, 60.0, 70.0])
+    features = draw_features(planes, labels, names, [50.0, 60.0, 70.0])
     assert features[:4] == b"\x89PNG" and len(features) < 200_000

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from experiments.fakes import begin, finish, write_study
+from experiments.fakes import as_markdown, begin, finish, write_study
 from softprompt.experiments.folders import failure_of
 from softprompt.experiments.grid import load_grid
-from softprompt.experiments.report import as_markdown, write_report
+from softprompt.experiments.report import summarize, write_summary
 from softprompt.experiments.results import read_results
 
 COMMAND = "softprompt study study.yaml"
@@ -72,7 +72,7 @@ def test_markdown(named, tmp_path):
 
 
 def test_json_has_every_run_with_its_facts(named, tmp_path):
-    folder = write_report(named, COMMAND)
+    folder = write_summary(named, COMMAND)
     assert folder == tmp_path / "runs" / "try"
     facts = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     assert (facts["name"], facts["command"], facts["seeds"]) == ("try", COMMAND, [0, 1])
@@ -88,7 +88,7 @@ def test_json_has_every_run_with_its_facts(named, tmp_path):
 
 
 def test_a_study_along_an_axis_has_a_picture(varied):
-    folder = write_report(varied, COMMAND)
+    folder = write_summary(varied, COMMAND)
     picture = (folder / "study.png").read_bytes()
     assert picture.startswith(b"\x89PNG") and len(picture) > 5000
     lines = (folder / "study.md").read_text(encoding="utf-8").splitlines()
@@ -103,24 +103,19 @@ def test_a_study_along_an_axis_has_a_picture(varied):
     ]
 
 
-def test_the_picture_shows_every_mean_band_and_dot(varied, monkeypatch):
-    from matplotlib.figure import Figure
-
-    from softprompt.experiments.plot import draw_study
-
-    drawn = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *a, **k: drawn.append(figure))
-    assert draw_study(varied, varied.grid.folder / "study.png")
-    (panel,) = drawn[0].axes
-    up, up_dots, down, down_dots, level = panel.lines
-    assert list(up.get_ydata()) == [10.5, 14.5, 18.5]
-    assert list(up_dots.get_ydata()) == [10.0, 11.0, 14.0, 15.0, 18.0, 19.0]
-    assert list(down.get_ydata())[1:] == [16.5, 20.5] and len(down_dots.get_ydata()) == 4
-    assert list(level.get_ydata()) == [22.5, 22.5]
-    assert [text.get_text() for text in panel.get_xticklabels()] == ["1", "4", "16"]
-    assert (panel.get_xlabel(), panel.get_ylabel()) == ("prompt length", "test BLEU")
-    assert [text.get_text() for text in panel.get_legend().get_texts()] == ["up", "down", "level"]
-    assert len(panel.collections) == 2
+def test_the_picture_shows_every_mean_band_and_dot(varied):
+    (figure,) = summarize(varied, COMMAND).figures
+    with figure.drawing.sheet() as sheet:
+        (panel,) = sheet.axes
+        up, up_dots, down, down_dots, level = panel.lines
+        assert list(up.get_ydata()) == [10.5, 14.5, 18.5]
+        assert list(up_dots.get_ydata()) == [10.0, 11.0, 14.0, 15.0, 18.0, 19.0]
+        assert list(down.get_ydata()) == [16.5, 20.5] and len(down_dots.get_ydata()) == 4
+        assert list(level.get_ydata()) == [22.5, 22.5]
+        assert [text.get_text() for text in panel.get_xticklabels()] == ["1", "4", "16"]
+        assert (panel.get_xlabel(), panel.get_ylabel()) == ("prompt length", "BLEU")
+        assert [text.get_text() for text in sheet.legends[0].get_texts()] == ["up", "down", "level"]
+        assert len(panel.collections) == 2
 
 
 def test_nothing_done_is_no_picture_and_an_old_one_goes(tmp_path):
@@ -128,7 +123,7 @@ def test_nothing_done_is_no_picture_and_an_old_one_goes(tmp_path):
     result = read_results(load_grid(write_study(tmp_path, vary=vary)))
     result.grid.folder.mkdir(parents=True)
     (result.grid.folder / "study.png").write_bytes(b"old")
-    write_report(result, COMMAND)
+    write_summary(result, COMMAND)
     assert not (result.grid.folder / "study.png").exists()
     text = as_markdown(result, COMMAND)
     assert "| 1 | not run | - | - |" in text and "one run each" in text and "Hardware" not in text

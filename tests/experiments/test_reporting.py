@@ -12,12 +12,16 @@ from softprompt.config import load_recipe
 from softprompt.errors import ConfigError
 from softprompt.experiments.folders import failure_of
 from softprompt.experiments.grid import load_grid
-from softprompt.experiments.reporting import latex, markdown
-from softprompt.experiments.reporting.commands import in_yaml, repeating
-from softprompt.experiments.reporting.contents import compose
-from softprompt.experiments.reporting.source import Source
-from softprompt.experiments.reporting.tables import tables
-from softprompt.experiments.reporting.writing import as_markdown, write
+from softprompt.experiments.markdown import table_lines
+from softprompt.experiments.report import (
+    Source,
+    compose_report,
+    markdown,
+    results_table,
+    write_report,
+)
+from softprompt.experiments.report.render import in_latex, latex
+from softprompt.experiments.report.runs import in_yaml, repeating
 from softprompt.experiments.results import read_results
 
 ROWS = [
@@ -52,8 +56,8 @@ def result(tmp_path):
 
 
 def test_the_published_figure_stands_beside_ours(result):
-    (table,) = tables(result)
-    assert markdown.table_lines(table) == [
+    table = results_table(result)
+    assert table_lines(table.texts("**{}**")) == [
         "|  | E2E BLEU | E2E paper | E2E TER (lower is better) | E2E paper | E2E BLEU, seen | DART BLEU "
         "| trained parameters | stored parameters |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -71,8 +75,8 @@ def test_the_published_figure_stands_beside_ours(result):
 
 
 def test_latex_is_escaped_and_whole(result):
-    (table,) = tables(result)
-    text = latex.table_environment(table)
+    table = results_table(result)
+    text = latex(table)
     assert r"\multicolumn{5}{c}{E2E} & \multicolumn{1}{c}{DART} &  &  \\" in text
     assert r"\cmidrule(lr){2-6} \cmidrule(lr){7-7}" in text
     assert r"prefix\_0.1\% & \textbf{74.19 $\mathbf{\pm}$ 0.71} & 69.70 [P1] &" in text
@@ -81,14 +85,14 @@ def test_latex_is_escaped_and_whole(result):
     assert {line.replace(r"\&", "").count("&") for line in lines[1:]} == {8}
     for part in ("table", "tabular"):
         assert text.count(rf"\begin{{{part}}}") == text.count(rf"\end{{{part}}}") == 1
-    assert latex.escaped(r"a\b~c^d$e#f<g>") == (
+    assert in_latex(r"a\b~c^d$e#f<g>") == (
         r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d\$e\#f\textless{}g\textgreater{}"
     )
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: only the structure is tested")
 def test_latex_compiles(result, tmp_path):
-    write(compose(Source(result, "x"), "y"), tmp_path / "out")
+    write_report(compose_report(Source(result, "x"), "y"), tmp_path / "out")
     made = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
         cwd=tmp_path / "out", capture_output=True, text=True, timeout=120,
@@ -98,12 +102,12 @@ def test_latex_compiles(result, tmp_path):
 
 
 def test_what_is_missing_is_named(result):
-    report = compose(Source(result, "softprompt study s.yaml", ("a", "b")), "softprompt report s.yaml")
-    assert report.gaps == (
+    report = compose_report(Source(result, "softprompt study s.yaml", ("a", "b")), "softprompt report s.yaml")
+    assert report.missing == (
         "prefix_0.1%, DART: seed 0 failed: loss: got nan stop; seed 1 not run",
         "The results table has runs that the study does not ask for, and they are left out: a, b",
     )
-    text = as_markdown(report)
+    text = markdown(report)
     assert "## What is missing\n\n- prefix_0.1%, DART: seed 0 failed" in text
     assert "- Study: `softprompt study s.yaml`\n- Report: `softprompt report s.yaml`\n" in text
     assert "- The backbone is not frozen in: full & whole (all)" in text
@@ -126,9 +130,9 @@ def test_a_broken_file_is_named_and_the_rest_is_shown(tmp_path, broken, named):
         finish(run.settings, {"bleu": 1.0, "ter": 1.0})
     (first.settings.folder / broken).write_text("{ [", encoding="utf-8")
     result = read_results(grid, strict=False)
-    (gap,) = compose(Source(result, ""), "").gaps
+    (gap,) = compose_report(Source(result, ""), "").missing
     assert gap.startswith("prefix_0.1%: seed 0 failed: ") and named in gap
-    assert "1.00 (1 of 2, failed)" in as_markdown(compose(Source(result, ""), ""))
+    assert "1.00 (1 of 2, failed)" in markdown(compose_report(Source(result, ""), ""))
     assert (first.settings.folder / broken).read_text(encoding="utf-8") == "{ ["
 
 
@@ -136,7 +140,7 @@ def test_a_folder_of_other_settings_is_named_not_counted(tmp_path):
     grid = study_of(tmp_path, rows=ROWS[1:], columns=[], published=[], seeds=None)
     (run,) = grid.runs
     finish(run.settings.model_copy(update={"metrics": ["bleu"]}), {"bleu": 1.0})
-    gap, no_figure = compose(Source(read_results(grid, strict=False), ""), "").gaps
+    gap, no_figure = compose_report(Source(read_results(grid, strict=False), ""), "").missing
     assert "other settings: metrics" in gap and no_figure == "No figure 'bars': no run is done"
 
 
@@ -220,6 +224,6 @@ def test_an_unfinished_run_is_named(tmp_path):
     grid = study_of(tmp_path, rows=ROWS[1:], columns=[], published=[], seeds=[5])
     (run,) = grid.runs
     begin(run.settings)
-    assert compose(Source(read_results(grid), ""), "").gaps == (
+    assert compose_report(Source(read_results(grid), ""), "").missing == (
         "prefix_0.1%: seed 5 unfinished", "No figure 'bars': no run is done",
     )  # fmt: skip

@@ -10,10 +10,13 @@ from softprompt.errors import ConfigError, TrainingError
 from softprompt.experiments.curves import curve_of
 from softprompt.experiments.grid import load_grid
 from softprompt.experiments.measures import scores_of
-from softprompt.experiments.report import write_numbers, write_report
-from softprompt.experiments.reporting.contents import compose
-from softprompt.experiments.reporting.source import read_source
-from softprompt.experiments.reporting.writing import write
+from softprompt.experiments.report import (
+    compose_report,
+    read_source,
+    write_numbers,
+    write_report,
+    write_summary,
+)
 from softprompt.experiments.results import read_results
 from softprompt.training.run_folder import RunFolder
 
@@ -38,7 +41,7 @@ def study(tmp_path):
         folder = finish(run.settings, {"bleu": 10.0 + i / 3, "ter": 1.0})
         for step in (1, 2):
             folder.append({"kind": "evaluation", "step": step, "loss": 5.0 - step - i / 7})
-    write_report(read_results(grid), COMMAND)
+    write_summary(read_results(grid), COMMAND)
     return path, grid.folder
 
 
@@ -50,7 +53,7 @@ def files_of(folder):
 
 def report_of(tmp_path, name, *arguments, **options):
     folder = tmp_path / name
-    write(compose(read_source(*arguments, **options), "softprompt report"), folder)
+    write_report(compose_report(read_source(*arguments, **options), "softprompt report"), folder)
     return files_of(folder)
 
 
@@ -120,7 +123,7 @@ def test_a_killed_study_is_reported_from_its_folder(tmp_path):
     finish(first.settings, {"bleu": 3.0, "ter": 1.0})
     source = read_source(grid.folder)
     assert source.result.at("1", "").values == [3.0] and source.command == "softprompt study x"
-    assert compose(source, "").gaps == ("4: seed 0 not run",)
+    assert compose_report(source, "").missing == ("4: seed 0 not run",)
 
 
 def test_choices_are_read_from_the_table(tmp_path):
@@ -142,7 +145,7 @@ def test_choices_are_read_from_the_table(tmp_path):
                 folder.result.write_text(json.dumps({**facts, "scores": []}), encoding="utf-8")
     for run in grid.cells[0].options[1].runs:
         finish(run.settings, {"bleu": 7.0, "ter": 1.0})
-    write_report(read_results(grid), COMMAND)
+    write_summary(read_results(grid), COMMAND)
     there = read_results(grid)
     stored = read_source(grid.folder / "study.json").result
     assert [cell.cell.chosen for cell in stored.cells] == ["fast", "fast"]
@@ -205,7 +208,7 @@ def test_runs_that_the_study_does_not_ask_for_are_named(study, tmp_path):
                           seeds=[0, 1])  # fmt: skip
     source = read_source(smaller, (), folder / "study.json")
     assert source.result.at("4", "up").complete and len(source.unasked) == 9
-    gap = compose(source, "").gaps[-1]
+    gap = compose_report(source, "").missing[-1]
     assert "1--down--seed-0, " in gap and gap.endswith(" and 4 more")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from softprompt import metrics
 from softprompt.errors import ConfigError, DataError
-from softprompt.metrics import by_class, confusion, draw_confusion
+from softprompt.metrics import by_class, confusion
 
 TWO = ["no", "yes"]
 LABELS = ["a", "b", "c", "d", "e", "f"]
@@ -195,13 +195,6 @@ def test_confusion_and_classes() -> None:
     classes = by_class(first, RIGHT, LABELS)
     assert classes["a"] == {"precision": 50.0, "recall": pytest.approx(100 / 3), "f1": 40.0, "records": 3}
     assert classes["d"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "records": 0}
-
-
-@pytest.mark.parametrize("n", [2, 30, 100])
-def test_the_picture_is_a_picture(n: int) -> None:
-    counts = [[int(i == j) for j in range(n)] for i in range(n)]
-    drawn = draw_confusion(counts, [str(i) for i in range(n)])
-    assert drawn.startswith(b"\x89PNG") and drawn == draw_confusion(counts, [str(i) for i in range(n)])
 
 
 def test_bad_rankings() -> None:

@@ -42,7 +42,8 @@ def look(
     from softprompt.cli import places
     from softprompt.cli.evaluate import records_of
     from softprompt.errors import ConfigError
-    from softprompt.experiments import look_plots, looking
+    from softprompt.experiments import looking
+    from softprompt.plotting import draw_attention, draw_features
     from softprompt.prompts.loading import load_prompt
     from softprompt.tasks.registry import build_task
     from softprompt.training import load_frozen, versions, write_atomically, writing
@@ -77,9 +78,10 @@ def look(
     ]  # fmt: skip
     alike = [looking.neighbours_alike(one.features, labels) for one in views]
     planes = [looking.embed(one.features, seed) for one in views]
-    files: dict[str, str | bytes] = {"features.png": look_plots.draw_features(planes, labels, names, alike)}
+    files: dict[str, str | bytes] = {"features.png": draw_features(planes, labels, names, alike)}
     if views[0].patches is not None:
-        files["attention.png"] = look_plots.draw_attention(raw[order[: len(shown)]], labels, views)
+        pictures_of = raw[order[: len(shown)]].numpy()
+        files["attention.png"] = draw_attention(pictures_of, labels, [one.attention for one in views])
     told = [_facts(one, share) for one, share in zip(views, alike, strict=True)]
     facts = {
         "layer": layer,

@@ -50,16 +50,14 @@ def report(
     from rich.console import Console
 
     from softprompt.experiments.commands import command_line
-    from softprompt.experiments.reporting.contents import compose
-    from softprompt.experiments.reporting.source import read_source
-    from softprompt.experiments.reporting.writing import write
+    from softprompt.experiments.report import compose_report, read_source, write_report
 
     console = Console()
     source = read_source(study, overrides or [], table)
     again = command_line("report", study, overrides=overrides or [], **{"from": table, "output": output})
-    made = compose(source, again)
+    made = compose_report(source, again)
     folder = output if output is not None else source.result.grid.folder / "report"
-    for path in write(made, folder):
+    for path in write_report(made, folder):
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
-    for line in made.gaps:
+    for line in made.missing:
         console.print(f"missing: {line}", markup=False, highlight=False, soft_wrap=True)

@@ -52,7 +52,7 @@ def study(
     from softprompt.errors import TrainingError
     from softprompt.experiments.commands import command_line
     from softprompt.experiments.grid import load_grid
-    from softprompt.experiments.report import write_numbers, write_report
+    from softprompt.experiments.report import write_numbers, write_summary
     from softprompt.experiments.results import read_results
     from softprompt.experiments.runner import run_study
 
@@ -79,7 +79,7 @@ def study(
         except KeyboardInterrupt:
             interrupted = True
     result = read_results(grid)
-    folder = write_report(result, again)
+    folder = write_summary(result, again)
     _print(console, result)
     console.print(f"study folder: {folder}", markup=False, highlight=False, soft_wrap=True)
     if interrupted:
@@ -97,9 +97,9 @@ def _print(console: "Console", result: "StudyResult") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from softprompt.experiments.report import table
+    from softprompt.experiments.report import results_table
 
-    head, *lines = table(result, bold="{}*", several_lines=True)
+    head, *lines = results_table(result, short=True).texts(bold="{}*", between="\n")
     shown = Table(title=result.grid.settings.name, caption="* best of its column" if _stars(lines) else None)
     for i, name in enumerate(head):
         shown.add_column(Text(name), justify="right" if i else "left")

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from softprompt.backbones import Backbone, class_attention
+from softprompt.plotting import AttentionMap
 from softprompt.prompts.heads import pool_picture
 from softprompt.prompts.prompt import Prompt
 
@@ -35,6 +36,12 @@ class View:
     patches: Tensor | None
     on_prompt: Tensor | None
     border: int = 0
+
+    @property
+    def attention(self) -> AttentionMap:
+        """The attention as it is drawn; for a view with patches."""
+        assert self.patches is not None and self.on_prompt is not None
+        return AttentionMap(self.name, self.patches.numpy(), self.on_prompt.numpy(), self.border)
 
 
 @torch.no_grad()

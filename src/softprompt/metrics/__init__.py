@@ -3,7 +3,6 @@
 What a table shows of them is in `registry.METRICS`, a row for each metric.
 """
 
-from softprompt.metrics.confusion_plot import draw_confusion
 from softprompt.metrics.labels import by_class, confusion
 from softprompt.metrics.registry import (
     METRICS,
@@ -23,7 +22,6 @@ __all__ = [
     "Scores",
     "by_class",
     "confusion",
-    "draw_confusion",
     "find_metric",
     "higher_is_better",
     "label_of",

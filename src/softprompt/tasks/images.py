@@ -181,7 +181,8 @@ class ImageClassificationTask(HeadTask):
 
     def artefacts(self, records: Sequence[LabelledPicture], outputs: Sequence[Any]) -> Mapping[str, Any]:
         """The confusion matrix with what is said of each class, as JSON and as a picture."""
-        from softprompt.metrics import by_class, confusion, draw_confusion
+        from softprompt.metrics import by_class, confusion
+        from softprompt.plotting import draw_confusion
 
         references = [str(record.label) for record in records]
         first = [output["labels"][0] for output in outputs]

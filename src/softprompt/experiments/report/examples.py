@@ -1,11 +1,11 @@
-"""What the methods of a study said, side by side: texts, or the answers on which they differ."""
+"""Outputs of the methods of a study, side by side: texts, or the answers on which they differ."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from softprompt.errors import TrainingError
-from softprompt.experiments.reporting.answers import answer_of
+from softprompt.experiments.report.answers import answer_of
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
 from softprompt.training import RunFolder, damaged, objects, read_lines
 
@@ -19,8 +19,8 @@ _WITHOUT = ("regression",)
 
 
 @dataclass(frozen=True)
-class Said:
-    """What one row said.
+class Output:
+    """What one row put out.
 
     Args:
         right: whether it is a reference; None for free text, or where the references are not known.
@@ -32,8 +32,8 @@ class Said:
 
 
 @dataclass(frozen=True)
-class _Output:
-    """What one run said of one record; `judged` where its words can be compared with the references."""
+class _Line:
+    """What a run put out for one record; `judged` where its words can be compared with the references."""
 
     source: str
     references: tuple[str, ...]
@@ -43,12 +43,25 @@ class _Output:
 
 @dataclass(frozen=True)
 class Example:
-    """One test record with what every row said of it."""
+    """One test record with what every row put out for it."""
 
     id: str
     source: str
     references: tuple[str, ...]
-    said: tuple[Said, ...]
+    outputs: tuple[Output, ...]
+
+    @property
+    def answers(self) -> list[tuple[str, bool | None, list[str]]]:
+        """Each answer, whether it is right, and the rows that gave it, the right ones first.
+
+        A right one that no row gave stands there too.
+        """
+        given: dict[str, list[Output]] = {}
+        for one in sorted(self.outputs, key=lambda one: not one.right):
+            given.setdefault(one.text, []).append(one)
+        missed = [] if any(text in given for text in self.references) else self.references[:1]
+        found = [(text, some[0].right, [one.row for one in some]) for text, some in given.items()]
+        return [*((text, True, []) for text in missed), *found]
 
 
 @dataclass(frozen=True)
@@ -70,19 +83,15 @@ class Examples:
 
 def examples(result: StudyResult) -> tuple[Examples, ...]:
     """For each column records that every row has outputs for; columns without any are left out."""
-    found = []
-    for column in result.grid.columns:
-        cells = result.column(column)
-        if not any(_task(cell) in _WITHOUT for cell in cells):
-            of_column = _of_column(column, cells)
-            if of_column is not None:
-                found.append(of_column)
-    return tuple(found)
+    found = [_of_column(column, result.column(column)) for column in result.grid.columns]
+    return tuple(one for one in found if one is not None)
 
 
 def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
+    if any(_task(cell) in _WITHOUT for cell in cells):
+        return None
     lacking: list[str] = []
-    outputs: dict[str, dict[str, _Output]] = {}
+    outputs: dict[str, dict[str, _Line]] = {}
     runs = _one_seed(cells)
     for cell, run in runs:
         row = cell.cell.row
@@ -99,18 +108,17 @@ def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
     shared = [key for key in next(iter(outputs.values())) if all(key in lines for lines in outputs.values())]
     seeds = list(dict.fromkeys(run.run.seed for _, run in runs if run is not None))
     seed = f"seed {seeds[0]}" if len(seeds) == 1 else "the first run of each that is done"
-    if any(_task(cell) == "generation" for cell in cells):
+    answers = all(_task(cell) != "generation" for cell in cells)
+    if not answers:
         chosen = _spread(shared, _N_TEXTS)
-        what = f"{len(chosen)} of {len(shared)} test records, evenly spread; {seed}"
-        answers = False
+        what = f"{len(chosen)} of {len(shared)} test records, evenly spread"
     else:
         differing = [key for key in shared if len({lines[key].text for lines in outputs.values()}) > 1]
         chosen = _spread(differing, _N_ANSWERS)
         what = f"The rows differ on {len(differing)} of {len(shared)} test records"
-        what += f", {len(chosen)} of them evenly spread; {seed}" if differing else f"; {seed}"
-        answers = True
+        what += f", {len(chosen)} of them evenly spread" if differing else ""
     found = tuple(_example(key, outputs, answers) for key in chosen)
-    return Examples(column, what, answers, found, tuple(lacking))
+    return Examples(column, f"{what}; {seed}", answers, found, tuple(lacking))
 
 
 def _one_seed(cells: Sequence[CellResult]) -> list[tuple[CellResult, RunResult | None]]:
@@ -124,7 +132,7 @@ def _one_seed(cells: Sequence[CellResult]) -> list[tuple[CellResult, RunResult |
     return chosen
 
 
-def _read(run: RunResult, task: str) -> tuple[dict[str, _Output], str]:
+def _read(run: RunResult, task: str) -> tuple[dict[str, _Line], str]:
     """The outputs of a run by the record's id, and what is missing of them."""
     if run.stored:
         return {}, "a results table keeps no outputs"
@@ -142,7 +150,7 @@ def _read(run: RunResult, task: str) -> tuple[dict[str, _Output], str]:
         lines = read_lines(path, usable)
     except TrainingError as error:
         return {}, str(error)
-    found: dict[str, _Output] = {}
+    found: dict[str, _Line] = {}
     for line in objects(lines):
         found.setdefault(str(line["id"]), _output(task, line))
     if not lines:
@@ -151,31 +159,28 @@ def _read(run: RunResult, task: str) -> tuple[dict[str, _Output], str]:
     return found, f"{which} of its {path.name}, which cannot be read" if which else ""
 
 
-def _output(task: str, line: Mapping[str, Any]) -> _Output:
+def _output(task: str, line: Mapping[str, Any]) -> _Line:
     references = tuple(str(text) for text in line.get("references", ()))
     known = type(line["output"]) is not int or "choices" in line
-    return _Output(str(line["source"]), references, answer_of(task, line), known)
+    return _Line(str(line["source"]), references, answer_of(task, line), known)
 
 
-def _example(key: str, outputs: Mapping[str, Mapping[str, _Output]], judged: bool) -> Example:
+def _example(key: str, outputs: Mapping[str, Mapping[str, _Line]], judged: bool) -> Example:
     first = next(iter(outputs.values()))[key]
-    said = []
+    found = []
     for row, lines in outputs.items():
         one = lines[key]
         right = one.text in first.references if judged and one.judged and first.references else None
-        said.append(Said(row, one.text, right))
-    return Example(key, _short(first.source), first.references, tuple(said))
+        found.append(Output(row, one.text, right))
+    source = first.source
+    if len(source) > _LONGEST:
+        source = f"{source[:_LONGEST].rstrip()} …"
+    return Example(key, source, first.references, tuple(found))
 
 
 def _spread(keys: Sequence[str], n: int) -> list[str]:
     """So many of them, at even distances."""
-    if len(keys) <= n:
-        return list(keys)
-    return [keys[i * len(keys) // n] for i in range(n)]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST].rstrip()} …"
+    return list(keys) if len(keys) <= n else [keys[i * len(keys) // n] for i in range(n)]
 
 
 def _task(cell: CellResult) -> str:

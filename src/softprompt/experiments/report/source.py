@@ -53,12 +53,24 @@ def read_source(study: Path, overrides: Sequence[str] = (), table: Path | None =
                 str(study), "a table without its study", "the study file or its folder",
                 f"name the study first: softprompt report FILE --from {study.as_posix()}",
             )  # fmt: skip
-        return _of_table(study, study.parent, study)
-    if not study.is_dir():
+        plan, folder, table = study, study.parent, study
+    else:
+        plan, folder = study / "study.json", study
+    if not folder.is_dir():
         raise TrainingError(
             str(study), "no such file or folder", "a study file, or the folder of a study that was run"
         )
-    return _of_folder(study, table)
+    if folder == study and not plan.is_file():
+        raise TrainingError(
+            str(study), "no study.json", "the folder of a study",
+            "name the study file instead: softprompt report FILE",
+        )  # fmt: skip
+    kept = read_stored(plan)
+    grid, command = planned(kept, folder), str(kept.facts.get("command", ""))
+    if table is None:
+        return Source(read_results(grid, strict=False), command)
+    result, unasked = stored_results(grid, kept if table == plan else read_stored(table))
+    return Source(result, command, unasked)
 
 
 def _of_file(path: Path, overrides: Sequence[str], table: Path | None) -> Source:
@@ -84,24 +96,3 @@ def _command(folder: Path) -> str:
         return str(read_stored(folder / "study.json").facts.get("command", ""))
     except TrainingError:
         return ""
-
-
-def _of_folder(folder: Path, table: Path | None) -> Source:
-    kept = folder / "study.json"
-    if not kept.is_file():
-        raise TrainingError(
-            str(folder), "no study.json", "the folder of a study",
-            "name the study file instead: softprompt report FILE",
-        )  # fmt: skip
-    if table is not None:
-        return _of_table(kept, folder, table)
-    stored = read_stored(kept)
-    result = read_results(planned(stored, folder), strict=False)
-    return Source(result, str(stored.facts.get("command", "")))
-
-
-def _of_table(plan: Path, folder: Path, table: Path) -> Source:
-    kept = read_stored(plan)
-    stored = kept if table == plan else read_stored(table)
-    result, unasked = stored_results(planned(kept, folder), stored)
-    return Source(result, str(kept.facts.get("command", "")), unasked)

@@ -1,1 +1,0 @@
-"""A study's report: tables, figures, one page, and what the methods said."""

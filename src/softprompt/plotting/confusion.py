@@ -1,0 +1,40 @@
+"""A confusion matrix as a picture."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from softprompt.plotting.style import Drawing, Palette
+
+# Numbers in the cells, and names at the axes, can be read up to so many classes.
+_WITH_NUMBERS, _WITH_NAMES = 20, 60
+
+
+def draw_confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> bytes:
+    """The matrix as a PNG: shades are shares of each row, numbers are counts.
+
+    Args:
+        counts: a row for each right label, a column for each predicted one.
+        labels: their names.
+    """
+    n = len(labels)
+    shares = [[value / sum(row) if sum(row) else 0.0 for value in row] for row in counts]
+    side = min(12.0, 2.8 + 0.42 * n)
+
+    def fill(sheet: Any, _: Palette) -> None:
+        panel = sheet.subplots()
+        panel.grid(visible=False)
+        shown = panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        if n <= _WITH_NAMES:
+            size = 9 if n <= _WITH_NUMBERS else 5
+            panel.set_xticks(range(n), labels, rotation=90, fontsize=size)
+            panel.set_yticks(range(n), labels, fontsize=size)
+        if n <= _WITH_NUMBERS:
+            for i, row in enumerate(counts):
+                for j, value in enumerate(row):
+                    color = "white" if shares[i][j] > 0.5 else "black"
+                    panel.text(j, i, str(value), ha="center", va="center", color=color, fontsize=8)
+        panel.set_xlabel("said")
+        panel.set_ylabel("right")
+        sheet.colorbar(shown, ax=panel, shrink=0.8, label="share of the class")
+
+    return Drawing(fill, side * 0.92, side).png(dpi=150)
