@@ -158,7 +158,7 @@ def test_interrupted_says_how_to_go_on(softprompt, file, monkeypatch):
     def interrupted(*arguments, **others):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(execution, "run", interrupted)
+    monkeypatch.setattr(execution, "train", interrupted)
     result = softprompt("study", file, "--set", "name=x")
     assert result.code == 130
     assert result.err.strip() == f"interrupted; go on with: softprompt study {file} --set name=x"
