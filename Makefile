@@ -24,12 +24,13 @@ DEV := $(VENV)/.dev-installed
 ECOSYSTEM := $(VENV)/.ecosystem-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint install install-dev clean
+.PHONY: help demo test lint docs install install-dev clean
 
 help:
 	@echo "make demo     set up .venv and run the demonstration"
 	@echo "make test     set up .venv and run every check of CI"
 	@echo "make lint     the checks without the tests"
+	@echo "make docs     build the pages, LaTeX tables and figures of the kept results"
 	@echo "make clean    remove .venv (fetched backbones and runs stay)"
 
 demo: $(RUNTIME)
@@ -46,6 +47,9 @@ lint: $(DEV)
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+
+docs: $(RUNTIME)
+	$(BIN)/python tools/docs.py
 
 install: $(RUNTIME)
 
