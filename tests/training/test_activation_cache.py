@@ -228,7 +228,7 @@ def test_settings_that_cannot_be(tmp_path, changes, message):
 
 
 def test_limits_are_read_with_their_units():
-    from softprompt.config.trunk import TrunkCacheSettings
+    from softprompt.config.training import TrunkCacheSettings
 
     for text, n in (
         ("2 GB", 2 * 10**9),

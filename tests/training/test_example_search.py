@@ -11,8 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import softprompt
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import parse_run
-from softprompt.config.settings import DecodingSettings
+from softprompt.config import DecodingSettings, parse_run
 from softprompt.config.tasks import ClassificationSettings, GenerationSettings
 from softprompt.data.records import Record, pairs
 from softprompt.errors import ConfigError, DataError

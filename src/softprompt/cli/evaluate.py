@@ -222,7 +222,7 @@ def _whole_questions(records: list[Any], limit: int) -> list[Any]:
 
 def _check_baseline(settings: "RunSettings", baseline: bool) -> None:
     """Raises ConfigError where the untouched backbone has no way to answer."""
-    from softprompt.config.settings import BLANKS
+    from softprompt.config import BLANKS
     from softprompt.errors import ConfigError
 
     of_words = settings.task.name in BLANKS and getattr(settings.task, "head", None) is None
@@ -242,7 +242,7 @@ def _frozen(
     records: list["AnyRecord"],
     train: list["AnyRecord"],
 ) -> tuple["Backbone", "Task"]:
-    from softprompt.config.settings import BLANKS
+    from softprompt.config import BLANKS
     from softprompt.data import FORMATS
     from softprompt.store.files import read_card
     from softprompt.tasks.registry import build_task, labels_of

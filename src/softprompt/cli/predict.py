@@ -65,7 +65,7 @@ def predict(
 ) -> None:
     """Say what a stored prompt makes of a text, or of pictures: by its head, or in its template's blank."""
     from softprompt.cli import places
-    from softprompt.config.settings import BLANKS
+    from softprompt.config import BLANKS
     from softprompt.errors import ConfigError, PromptError
     from softprompt.store.files import read_card
 

@@ -12,11 +12,11 @@ from softprompt.config.loading import (
 from softprompt.config.method import MethodSettings
 from softprompt.config.mixture import MixtureSettings, PartSettings
 from softprompt.config.settings import (
+    BLANKS,
     BackboneSettings,
     DataSettings,
     DecodingSettings,
     RunSettings,
-    TrainingSettings,
 )
 from softprompt.config.tasks import (
     TASKS,
@@ -33,8 +33,10 @@ from softprompt.config.tasks import (
     TaggingSettings,
     TaskSettings,
 )
+from softprompt.config.training import TrainingSettings
 
 __all__ = [
+    "BLANKS",
     "TASKS",
     "BackboneSettings",
     "BlankSettings",

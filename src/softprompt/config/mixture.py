@@ -14,9 +14,9 @@ from softprompt.config.settings import (
     DataSettings,
     DecodingSettings,
     RunSettings,
-    TrainingSettings,
 )
 from softprompt.config.tasks import TaskSettings
+from softprompt.config.training import TrainingSettings
 from softprompt.errors import Problem
 from softprompt.metrics import metrics_of
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from softprompt.config import RunSettings, parse_run
-from softprompt.config.settings import BackboneSettings
+from softprompt.config import BackboneSettings, RunSettings, parse_run
 from softprompt.errors import SoftpromptError
 from softprompt.experiments.worker import Job, Outcome
 from softprompt.training import RunFolder, locked, train

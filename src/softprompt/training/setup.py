@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from softprompt.config import MixtureSettings, RunSettings
-from softprompt.config.settings import BackboneSettings
+from softprompt.config import BackboneSettings, MixtureSettings, RunSettings
 from softprompt.data import FORMATS, Splits
 from softprompt.data import load as load_splits
 from softprompt.errors import ConfigError, DataError, SoftpromptError
