@@ -80,9 +80,13 @@ def test_a_loop_that_forgets_to_clear(backbone, prompt):
         loss(backbone).backward()
 
 
-def test_gradients_that_are_to_add_up(backbone, prompt):
+@pytest.mark.parametrize("within", [False, True])
+def test_gradients_that_are_to_add_up(backbone, prompt, within):
     optimizer = torch.optim.SGD(prompt.parameters(), 0.0)
-    with gradients_by_hand(), backbone.prompted(prompt):
+    outer, inner = backbone.prompted(prompt), gradients_by_hand()
+    if not within:
+        outer, inner = inner, outer
+    with outer, inner:
         loss(backbone).backward()
         once = [p.grad.clone() for p in prompt.parameters()]
         optimizer.step()

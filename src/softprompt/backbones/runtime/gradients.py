@@ -11,6 +11,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.hooks import unserializable_hook
 
 from softprompt.backbones.dispatch import setting
+from softprompt.backbones.loading import is_sharded
 from softprompt.errors import BackboneError
 
 _BY_HAND: ContextVar[bool] = ContextVar("by_hand", default=False)
@@ -42,7 +43,7 @@ def check_averaged(parameters: Iterable[nn.Parameter]) -> None:
     within = getattr(nn.parallel.DistributedDataParallel, "_active_ddp_module", None)
     if n < 2 or _BY_HAND.get() or within is not None:
         return
-    if any(type(parameter.data).__name__ == "DTensor" for parameter in parameters):
+    if any(map(is_sharded, parameters)):
         return
     raise BackboneError(
         "prompted",
@@ -73,6 +74,8 @@ def refusing_stale_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[Non
     own = set(map(id, learning))
 
     def note(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if _BY_HAND.get():  # entered since
+            return
         for parameter in (p for group in optimizer.param_groups for p in group["params"]):
             if id(parameter) in own and parameter.grad is not None:
                 setattr(parameter.grad, _STEPPED, parameter.grad._version)
