@@ -17,7 +17,7 @@ from softprompt.backbones.attention.interface import (
     watching,
 )
 from softprompt.backbones.attention.kernels import without_plans
-from softprompt.backbones.attention.prefix import attend_with_prefix
+from softprompt.backbones.attention.prefix import attend_with_prefix, once
 
 __all__ = [
     "KERNELS",
@@ -32,6 +32,7 @@ __all__ = [
     "intercepting",
     "interception",
     "may_act",
+    "once",
     "quick",
     "self_computed",
     "watching",

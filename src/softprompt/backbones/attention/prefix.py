@@ -58,7 +58,7 @@ def attend_with_prefix(
     group = query.shape[1] // keys.shape[1]
     if not ours or group == 1:
         return call.stock(call.module, query, keys, values, wide.values, is_causal=False, **kwargs)
-    packed = _once(widened, ("grouped", group, id(wide)), lambda: wide.for_groups(group), wide)
+    packed = once(widened, ("grouped", group, id(wide)), lambda: wide.for_groups(group), wide)
     forward = partial(grouped, mask=packed, dropout=dropout, scale=scale)
     if call.may_go_back_quicker and pays(query, keys, values, wide, dropout):
         return attend(forward, query, keys, values, wide, scale), None
@@ -86,10 +86,10 @@ def _widened(
     """The mask with the prompt's columns, made once for all layers that have it."""
     shape = n_prefix, mask.q_len, mask.n_keys, mask.causal, mask.dtype, mask.device
     sources = mask.values, valid
-    return _once(widened, (*map(id, sources), *shape), lambda: mask.with_prefix(valid, n_prefix), sources)
+    return once(widened, (*map(id, sources), *shape), lambda: mask.with_prefix(valid, n_prefix), sources)
 
 
-def _once(kept: dict[Any, Any], key: Hashable, make: Callable[[], Made], sources: object) -> Made:
+def once(kept: dict[Any, Any], key: Hashable, make: Callable[[], Made], sources: object) -> Made:
     """What `make` gives, made once.
 
     Args:

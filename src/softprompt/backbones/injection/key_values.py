@@ -7,7 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from softprompt.backbones.attention import AttentionCall, Interception, attend_with_prefix, self_computed
+from softprompt.backbones.attention import (
+    AttentionCall,
+    Interception,
+    attend_with_prefix,
+    once,
+    self_computed,
+)
 from softprompt.backbones.dispatch import Override
 from softprompt.backbones.injection.injector import PassContext
 from softprompt.backbones.injection.lowering import Entry
@@ -90,14 +96,15 @@ class KeyValueInjector:
     ) -> Tensor:
         """The relative position bias of the prompt's columns, which layers with one table share."""
         at, n_prefix = context.text_positions[site], entry.keys.shape[2]
-        key = ("bias", owner, n_prefix, id(entry.lengths), id(at))
-        kept = context.widened.get(key)
-        if kept is None:
+
+        def make() -> Tensor:
             shifted = self.shifted if rows is None else self.shifted[rows]
-            kept = relative_columns(owner, entry.lengths, shifted, n_prefix, at), entry.lengths, at
-            if not kept[0].requires_grad:  # a layer that runs again makes its own graph
-                context.widened[key] = kept
-        return kept[0]
+            return relative_columns(owner, entry.lengths, shifted, n_prefix, at)
+
+        if owner.relative_attention_bias.weight.requires_grad:  # type: ignore[union-attr]
+            return make()  # a layer that runs again makes its own graph
+        key = ("bias", owner, n_prefix, id(entry.lengths), id(at))
+        return once(context.widened, key, make, (entry.lengths, at))
 
 
 def _in_turn(context: PassContext, layers: Sequence[Interception | None]) -> Interception:
