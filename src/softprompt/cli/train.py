@@ -1,6 +1,5 @@
 """softprompt train: one run from a recipe, of one task or of several."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -55,15 +54,13 @@ def train(
 
 
 def _say_how_to_go_on(folder: Path, recipe: Path, overrides: list[str], output: Path | None) -> None:
-    again = ["softprompt", "train", str(recipe)]
-    for override in overrides:
-        again += ["--set", override]
-    if output is not None:
-        again += ["--output", str(output)]
+    from softprompt.experiments.commands import command_line
+
+    again = command_line("train", recipe, overrides=overrides, output=output)
     if any((folder / "checkpoints").glob("step-*")):
         typer.echo(f"\ninterrupted; the checkpoint is in {folder / 'checkpoints'}", err=True)
     else:
         typer.echo("\ninterrupted before the first checkpoint", err=True)
     if (folder / "settings.yaml").is_file():
-        again.append("--resume")
-    typer.echo(f"go on with: {shlex.join(again)}", err=True)
+        again += " --resume"
+    typer.echo(f"go on with: {again}", err=True)

@@ -1,11 +1,11 @@
 """The runs of a study: the facts about each, its settings, and the command that repeats it."""
 
-import shlex
 from typing import Any
 
 import yaml
 
 from softprompt.experiments.cells import Cell, Grid, Run
+from softprompt.experiments.commands import command_line
 from softprompt.experiments.measures import label, scores_of
 from softprompt.experiments.numbers import cut, mean_and_std
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
@@ -51,15 +51,13 @@ def shared_settings(result: StudyResult) -> dict[str, Any]:
 
 def repeating(grid: Grid, cell: Cell, run: Run) -> str:
     """`softprompt train` with everything that the study changes in the recipe; the run keeps its name."""
-    words = ["softprompt", "train", cell.base]
     changes = {**cell.changes, "name": run.settings.name}
     if grid.settings.seeds is not None:
         changes |= dict.fromkeys(grid.settings.seed_keys, run.seed)
     if grid.settings.subsamples is not None:
         changes[SUBSAMPLE] = run.settings.data.subsample
-    for override in (*(f"{key}={in_yaml(value)}" for key, value in changes.items()), *grid.plan.overrides):
-        words += ["--set", override]
-    return shlex.join(words)
+    overrides = [f"{key}={in_yaml(value)}" for key, value in changes.items()]
+    return command_line("train", cell.base, overrides=[*overrides, *grid.plan.overrides])
 
 
 def in_yaml(value: Any) -> str:

@@ -1,11 +1,11 @@
 """Where a report's numbers come from: a study file, a study's folder, or a results table."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from softprompt.errors import ConfigError, TrainingError
+from softprompt.experiments.commands import command_line
 from softprompt.experiments.grid import load_grid
 from softprompt.experiments.results import StudyResult, read_results
 from softprompt.experiments.stored import KINDS, planned, read_stored, stored_results
@@ -75,19 +75,17 @@ def read_source(study: Path, overrides: Sequence[str] = (), table: Path | None =
 
 def _of_file(path: Path, overrides: Sequence[str], table: Path | None) -> Source:
     grid = load_grid(path, overrides)
-    words = ["softprompt", "study", path.as_posix()]
-    for override in overrides:
-        words += ["--set", override]
+    again = command_line("study", path, overrides=overrides)
     if table is not None:
         stored = read_stored(table)
         result, unasked = stored_results(grid, stored)
-        return Source(result, str(stored.facts.get("command") or shlex.join(words)), unasked)
+        return Source(result, str(stored.facts.get("command") or again), unasked)
     if not grid.folder.is_dir():
         raise TrainingError(
             str(grid.folder), "no such folder", "the folder of a study that was run",
             "run the study first, or name a results table with --from",
         )  # fmt: skip
-    return Source(read_results(grid, strict=False), _command(grid.folder) or shlex.join(words))
+    return Source(read_results(grid, strict=False), _command(grid.folder) or again)
 
 
 def _command(folder: Path) -> str:
