@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -16,22 +17,48 @@ class Pair:
     """Two sides compared place by place: rows of a study over its columns, or runs over their tasks.
 
     Args:
-        difference: mean of the row minus mean of the rival; None without a place that both have.
-        n: in how many places both have a value.
-        n_better: in how many of them the row is better.
-        n_worse: in how many it is worse.
-        t: one-sided p of a paired t-test over the places; None for fewer than two.
-        wilcoxon: the same of a Wilcoxon signed-rank test.
+        ours: the row's values, one for each place that both have; more is better.
+        theirs: the rival's, in the same order.
     """
 
     row: str
     rival: str
-    difference: float | None
-    n: int
-    n_better: int
-    n_worse: int
-    t: float | None
-    wilcoxon: float | None
+    ours: Sequence[float]
+    theirs: Sequence[float]
+
+    def __post_init__(self) -> None:
+        if len(self.ours) != len(self.theirs):
+            raise ValueError(f"{len(self.ours)} and {len(self.theirs)} values")
+
+    @property
+    def n(self) -> int:
+        """In how many places both have a value."""
+        return len(self.ours)
+
+    @property
+    def difference(self) -> float | None:
+        """Mean of the row minus mean of the rival; None without a place that both have."""
+        return (sum(self.ours) - sum(self.theirs)) / self.n if self.n else None
+
+    @property
+    def n_better(self) -> int:
+        """In how many places the row is better."""
+        return sum(a > b for a, b in zip(self.ours, self.theirs, strict=True))
+
+    @property
+    def n_worse(self) -> int:
+        """In how many places the row is worse."""
+        return sum(a < b for a, b in zip(self.ours, self.theirs, strict=True))
+
+    @cached_property
+    def t(self) -> float | None:
+        """One-sided p of a paired t-test over the places; None for fewer than two."""
+        return paired_t(self.ours, self.theirs) if self.n > 1 else None
+
+    @cached_property
+    def wilcoxon(self) -> float | None:
+        """The same of a Wilcoxon signed-rank test."""
+        return wilcoxon(self.ours, self.theirs) if self.n > 1 else None
 
     @property
     def shown(self) -> list[str]:
@@ -41,24 +68,11 @@ class Pair:
         ]
 
 
-def pair(row: str, rival: str, ours: Sequence[float], theirs: Sequence[float]) -> Pair:
-    """Compare two sides.
-
-    Args:
-        ours: the row's values, one for each place; more is better.
-        theirs: the rival's, in the same order.
-    """
-    signs = [(a > b) - (a < b) for a, b in zip(ours, theirs, strict=True)]
-    difference = (sum(ours) - sum(theirs)) / len(signs) if signs else None
-    t, signed = (paired_t(ours, theirs), wilcoxon(ours, theirs)) if len(signs) > 1 else (None, None)
-    return Pair(row, rival, difference, len(signs), signs.count(1), signs.count(-1), t, signed)
-
-
 def better_first(row: str, rival: str, ours: Sequence[float], theirs: Sequence[float]) -> Pair:
-    """As `pair`, with the better side as the row; of equals the first stays it."""
+    """The two sides as a pair, with the better one as the row; of equals the first stays it."""
     if sum(ours) < sum(theirs):
-        return pair(rival, row, theirs, ours)
-    return pair(row, rival, ours, theirs)
+        return Pair(rival, row, theirs, ours)
+    return Pair(row, rival, ours, theirs)
 
 
 def wins_by_column(result: StudyResult) -> dict[str, Wins]:
@@ -79,7 +93,7 @@ def n_wins(result: StudyResult) -> dict[str, int]:
 def pairs(result: StudyResult) -> list[Pair]:
     """Every row against every other, over the columns in which both are complete."""
     rows = result.grid.rows
-    return [pair(row, rival, *_sides(result, row, rival)) for row in rows for rival in rows if rival != row]
+    return [Pair(row, rival, *_sides(result, row, rival)) for row in rows for rival in rows if rival != row]
 
 
 def n_beaten(wins: Mapping[str, Wins], row: str, rival: str) -> int:
