@@ -120,7 +120,7 @@ def walks() -> list[Walk]:
         examples = [parts.task.encode(record) for record in parts.splits.train]
         checkpoints = Checkpoints(Path(folder) / "checkpoints")
         training, trained = parts.settings.training, OneTask(backbone, parts.task, parts.prompt)
-        loop = Loop(Objective(trained, examples, training), training, checkpoints, processes)
+        loop = Loop(Objective(trained, examples, training), checkpoints, processes)
         with (
             RunProgress(None).counter("walk", 2) as counter,
             Interrupt() as interrupt,

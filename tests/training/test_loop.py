@@ -52,10 +52,9 @@ class Setup:
             loss = mean_loss(self.backbone, plain, self.prompt, held_out, 4, processes, check)
             return {"loss": loss}
 
-        given = settings(**changes)
+        trained = OneTask(self.backbone, self.task, self.prompt)
         self.loop = Loop(
-            Objective(OneTask(self.backbone, self.task, self.prompt), self.examples, given),
-            given,
+            Objective(trained, self.examples, settings(**changes)),
             Checkpoints(folder),
             processes,
             evaluate=(evaluate or measure) if dev else None,
@@ -467,7 +466,6 @@ class Reader:
         examples = [self.task.encode(pair) for pair in pairs]
         self.loop = Loop(
             Objective(OneTask(self.backbone, self.task, self.prompt), examples, given),
-            given,
             Checkpoints(folder),
             Processes(),
             log=self.log.append,

@@ -103,7 +103,7 @@ def together(
         return {"loss": sum(values.values()) / len(values), **values}
 
     options = {"processes": Processes(), "evaluate": evaluate, **more}
-    return Loop(objective_of(prompts, backbone, parts, given), given, Checkpoints(folder), **options)
+    return Loop(objective_of(prompts, backbone, parts, given), Checkpoints(folder), **options)
 
 
 def loss_of(backbone: Backbone, part: Part) -> float:
@@ -115,7 +115,7 @@ def alone(
 ) -> Loop:
     objective = Objective(OneTask(backbone, part.task, part.prompt), part.examples, given)
     measure = evaluate or (lambda check: {"loss": loss_of(backbone, part)})
-    return Loop(objective, given, Checkpoints(folder), Processes(), measure if part.dev else None)
+    return Loop(objective, Checkpoints(folder), Processes(), measure if part.dev else None)
 
 
 def tensors(prompt: Prompt) -> dict[str, Tensor]:
@@ -191,7 +191,7 @@ def test_a_part_whose_patience_ran_out_waits_and_is_not_best_again(tmp_path):
         if line["kind"] == "evaluation" and line["step"] < 9:  # before each step
             there.append(parts_in(objective, loop.state))
 
-    loop = Loop(objective, given, Checkpoints(tmp_path / "all"), Processes(), evaluate, log)
+    loop = Loop(objective, Checkpoints(tmp_path / "all"), Processes(), evaluate, log)
     state = loop.run()
     assert [{name for name, stop in stops.items() if step < stop} for step in range(9)] == there
     assert state.parts == {"text": (1, 2), "tags": (9, 0), "keys": (0, 1), "head": (2, 4)}

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones import gradients_by_hand
-from softprompt.config import TrainingSettings
 from softprompt.errors import TrainingError
 from softprompt.training.checkpoint import Checkpoint, Checkpoints, State, fingerprint
 from softprompt.training.distributed import Processes
@@ -43,7 +42,6 @@ class Loop:
 
     Args:
         objective: what is trained, on which examples, and what of it is minimised.
-        settings: of the training.
         checkpoints: where they go.
         processes: that train together.
         evaluate: None where there is no development set; then the last prompt is the result.
@@ -54,7 +52,6 @@ class Loop:
     def __init__(
         self,
         objective: Objective,
-        settings: TrainingSettings,
         checkpoints: Checkpoints,
         processes: Processes,
         evaluate: Evaluate | None = None,
@@ -62,6 +59,7 @@ class Loop:
         progress: RunProgress | None = None,
     ) -> None:
         self.state = State()
+        settings = objective.settings
         self.n_steps = settings.steps or (settings.epochs or 0) * objective.steps_per_epoch
         check_warmup(self.n_steps, settings)
         self._objective, self._settings = objective, settings

@@ -114,7 +114,7 @@ class Objective:
         settings: TrainingSettings,
         groups: Sequence[Group] | None = None,
     ) -> None:
-        self.trained, self.examples, self._settings = trained, examples, settings
+        self.trained, self.examples, self.settings = trained, examples, settings
         self.parameters = {name: p for name, p in trained.module.named_parameters() if p.requires_grad}
         self.groups = groups or [Group("", range(len(examples)), tuple(self.parameters.values()))]
         self.lengths = [example.length for example in examples]
@@ -131,10 +131,10 @@ class Objective:
             if self._rests(state, group):
                 continue
             places = group.places
-            epoch, index = divmod(state.step, steps_per_epoch(len(places), self._settings.batch_size))
+            epoch, index = divmod(state.step, steps_per_epoch(len(places), self.settings.batch_size))
             if group.name not in self._plans or self._plans[group.name][0] != epoch:
                 lengths = [self.lengths[i] for i in places]
-                self._plans[group.name] = (epoch, plan(lengths, self._settings, epoch))
+                self._plans[group.name] = (epoch, plan(lengths, self.settings, epoch))
             batch += [places[i] for i in self._plans[group.name][1][index]]
         return batch
 
@@ -170,7 +170,7 @@ class Objective:
         Raises:
             TrainingError: the norm of one part's is no finite number.
         """
-        limit = math.inf if self._settings.clip_norm is None else self._settings.clip_norm
+        limit = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
         norms = []
         for group in self.groups:
             norms.append(float(nn.utils.clip_grad_norm_(group.parameters, limit)))
@@ -189,7 +189,7 @@ class Objective:
 
     def selected(self, state: State, values: Mapping[str, float]) -> dict[str, float]:
         """By the name of each group that still trains, the value of an evaluation that it is judged by."""
-        select = self._settings.select
+        select = self.settings.select
         return {
             group.name: values[f"{group.name}.{select}" if group.name else select]
             for group in self.groups
@@ -202,7 +202,7 @@ class Objective:
         Returns:
             Copies of the tensors that are, by their names in the module; None where nothing is.
         """
-        select, kept = self._settings.select, None
+        select, kept = self.settings.select, None
         tensors = self.trained.module.state_dict()
         begins = {group.name: group.tensors for group in self.groups}
         for name, value in self.selected(state, values).items():
@@ -218,7 +218,7 @@ class Objective:
 
     def _rests(self, state: State, group: Group) -> bool:
         """Whether the patience of a group ran out, so that it only waits for the others."""
-        patience = self._settings.patience
+        patience = self.settings.patience
         if patience is None:
             return False
         if not group.name:
@@ -232,6 +232,6 @@ class Objective:
         return last - best >= patience
 
     def _divisor(self, places: Sequence[int]) -> int:
-        if self._settings.loss == "sequence_sum":
+        if self.settings.loss == "sequence_sum":
             return len(places)
         return sum(self.examples[i].n_targets for i in places)

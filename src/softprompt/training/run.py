@@ -116,7 +116,6 @@ class _Run:
         self._objective = objective_of(asked, self._tasks)
         self._loop = Loop(
             self._objective,
-            asked.training,
             folder.checkpoints,
             processes,
             evaluate=self._evaluate if all(task.dev_examples for task in self._tasks.values()) else None,
