@@ -88,8 +88,13 @@ def _of_run(cell: CellResult, run: RunResult, kind: str) -> dict[str, Any]:
         "data_fingerprint": facts.get("data_fingerprint"),
         "hardware": known["hardware"],
         **{f"version.{name}": version for name, version in (known["versions"] or {}).items()},
-        **{f"settings.{key}": _plain(value) for key, value in flat(settings).items() if key not in _WHERE},
+        **{f"settings.{key}": _plain(value) for key, value in settings_of(run).items()},
     }
+
+
+def settings_of(run: RunResult) -> dict[str, Any]:
+    """Every setting of a run by its dotted name, without those that say where it lies."""
+    return {key: value for key, value in flat(run.run.settings).items() if key not in _WHERE}
 
 
 def _plain(value: Any) -> Any:

@@ -87,15 +87,16 @@ def _gap(cell: CellResult) -> str:
     if cell.runs:
         lacking = [run for run in cell.runs if run.state != "done"]
         return "; ".join(
-            f"seed {run.run.seed} {run.state}" + (f": {_line(run.error)}" if run.error else "")
+            f"seed {run.run.seed} {run.state}" + (f": {one_line(run.error)}" if run.error else "")
             for run in lacking
         )
     folds = [run for option in cell.folds for run in option if run.state != "done"]
-    failed = [f"; {run.run.label} failed: {_line(run.error)}" for run in folds if run.state == "failed"]
+    failed = [f"; {run.run.label} failed: {one_line(run.error)}" for run in folds if run.state == "failed"]
     return f"nothing chosen yet, {len(folds)} runs on folds are missing{''.join(failed)}"
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The text with single spaces for whatever stands between its words."""
     return " ".join(text.split())
 
 

@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from softprompt.experiments.exports import as_json
 from softprompt.experiments.markdown import table_lines
 from softprompt.experiments.report import runs
-from softprompt.experiments.report.compose import Report, summarize
+from softprompt.experiments.report.compose import Report, one_line, summarize
 from softprompt.experiments.report.tables import Table
 from softprompt.experiments.results import StudyResult
-from softprompt.experiments.table import write_table
+from softprompt.experiments.table import settings_of, write_table
 from softprompt.plotting import DARK, LIGHT
 from softprompt.training import write_atomically, writing
 
@@ -126,8 +126,8 @@ def environment(latex: bool = False) -> Environment:
         "base64": lambda text: b64encode(text.encode()).decode(),
         "facts": runs.run_facts,
         "latex": in_latex,
-        "one_line": lambda text: " ".join(text.split()),
-        "settings": runs.settings_of,
+        "one_line": one_line,
+        "settings": settings_of,
         "table": lambda table: "\n".join(table_lines(table.texts("**{}**"))),
         "yaml": runs.in_yaml,
     }

@@ -10,10 +10,8 @@ from softprompt.experiments.measures import label, scores_of
 from softprompt.experiments.numbers import cut, mean_and_std
 from softprompt.experiments.results import CellResult, RunResult, StudyResult
 from softprompt.experiments.settings import SUBSAMPLE
-from softprompt.training import clock, flat
-
-_WHERE = ("name", "output")
-"""Settings that say where a run lies."""
+from softprompt.experiments.table import settings_of
+from softprompt.training import clock
 
 
 def cell_name(result: StudyResult, cell: CellResult) -> str:
@@ -36,11 +34,6 @@ def run_facts(run: RunResult) -> str:
     if run.state == "done":
         facts.append(f"{run.facts['steps']:,} steps in {clock(run.facts['seconds']['training'])}")
     return "; ".join(facts)
-
-
-def settings_of(run: RunResult) -> dict[str, Any]:
-    """Every setting of a run by its dotted name, without those that say where it lies."""
-    return {key: value for key, value in flat(run.run.settings).items() if key not in _WHERE}
 
 
 def shared_settings(result: StudyResult) -> dict[str, Any]:
