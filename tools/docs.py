@@ -26,7 +26,7 @@ def main() -> int:
     """Make every report again; the status is 1 where one cannot be made."""
     failed = False
     for report in sorted((ROOT / "docs" / "results").glob("*/report.md")):
-        command = [sys.executable, "-c", "from softprompt.cli.app import main; main()", *command_of(report)]
+        command = [sys.executable, "-m", "softprompt.cli.app", *command_of(report)]
         failed |= subprocess.run(command, cwd=ROOT).returncode != 0
     return int(failed)
 

@@ -1,7 +1,7 @@
 """The reports in docs/results are what their own commands make of the results tables beside them."""
 
 import re
-import shlex
+import runpy
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,8 @@ from softprompt.cli.app import app
 ROOT = Path(__file__).parents[2]
 WHOLE = "wnut17-depth"
 """Git keeps its page, tables in LaTeX and all figures too; those of the others `make docs` makes."""
+
+COMMAND_OF = runpy.run_path(str(ROOT / "tools" / "docs.py"))["command_of"]
 
 KEPT = sorted((ROOT / "docs" / "results").glob("*/report.md"))
 
@@ -24,8 +26,7 @@ def test_there_are_some():
 def test_its_command_makes_it_again(report, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     kept = report.read_text(encoding="utf-8")
-    (command,) = re.findall(r"^- Report: `softprompt (.*)`$", kept, re.MULTILINE)
-    words = shlex.split(command)
+    words = COMMAND_OF(report)
     assert "--from" in words and words[-2:] == ["--output", f"docs/results/{report.parent.name}"]
     made = CliRunner().invoke(app, [*words[:-1], str(tmp_path)])
     assert made.exit_code == 0, made.output
