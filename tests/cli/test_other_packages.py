@@ -1,15 +1,13 @@
 """The method and the initialisation of docs/extending.md, in a package of their own, and without it."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli.conftest import recipe_of
+from support.fresh_python import python
 from support.packages import write_package
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +51,7 @@ from own_package import reminder
 prompt = reminder(loaded, 2, initialization="ramp: 3", last=2)
 prompt.save(folder)
 keys = prompt.tensors()["decoder.0-1.keys"]
-said["made"] = [prompt.card.method, prompt.card.sites, float(keys[0, 0, 1, 0])]
+said["made"] = [prompt.card.method, prompt.card.sites, keys[0, 0, 1, 0].item()]
 refused("python", lambda: reminder(loaded, 0, last=0))
 refused("start", lambda: reminder(loaded, initialization="ramp"))
 refused("form", lambda: softprompt.prompt_tuning(loaded, initialization="rampe"))
@@ -92,17 +90,9 @@ print(json.dumps(said))
 """
 
 
-def said_by(code: str, *arguments: Path | str, path: Path | None = None) -> dict[str, Any]:
-    """What a script prints last, run in a process of its own with a folder more on its path."""
-    folders = [str(ROOT / "src"), *([] if path is None else [str(path)])]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+def said_by(packages: Path, code: str, *arguments: Path) -> dict[str, Any]:
+    """What a script prints last, run in a process of its own that has a folder's packages."""
+    return json.loads(python(packages, code, *arguments).splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +107,9 @@ def work(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> dict[st
     recipe = recipe_of(
         folder, tiny_folder, method={"name": "reminder", "last": 2, "initialization": "ramp: 2"}
     )
-    with_it = said_by(WITH, recipe, tiny_folder, folder / "prompt", path=folder / "site")
+    with_it = said_by(folder / "site", WITH, recipe, tiny_folder, folder / "prompt")
     folders = (folder / "prompt", folder / "runs" / "small" / "prompt")
-    return {"with": with_it, "without": said_by(WITHOUT, recipe, tiny_folder, *folders)}
+    return {"with": with_it, "without": said_by(folder / "none", WITHOUT, recipe, tiny_folder, *folders)}
 
 
 def test_a_recipe_names_it(work: dict[str, dict[str, Any]]):
