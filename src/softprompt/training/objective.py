@@ -118,7 +118,7 @@ class Objective:
         self.parameters = {name: p for name, p in trained.module.named_parameters() if p.requires_grad}
         self.groups = groups or [Group("", range(len(examples)), tuple(self.parameters.values()))]
         self.lengths = [example.length for example in examples]
-        self._group_of = {i: group.name for group in self.groups for i in group.places}
+        self._group_of = {i: group.name for group in groups or () for i in group.places}
         largest = max(len(group.places) for group in self.groups)
         self.steps_per_epoch = steps_per_epoch(largest, settings.batch_size)
         self.evaluate_every = settings.evaluate_every or self.steps_per_epoch
@@ -151,11 +151,11 @@ class Objective:
         """
         by_part = self.trained.losses([self.examples[i] for i in some])
         total = torch.stack(list(by_part.values())).sum()
+        if not self._group_of:
+            return total, total / self._divisor(batch)
         shares: dict[str, list[int]] = defaultdict(list)
         for i in batch:
             shares[self._group_of[i]].append(i)
-        if "" in shares:
-            return total, total / self._divisor(batch)
         means = [loss / self._divisor(shares[name]) for name, loss in by_part.items()]
         return total, torch.stack(means).sum()
 
