@@ -28,7 +28,6 @@ _PUBLIC = {
     "versions": "provenance",
     "with_template": "setup",
     "write_atomically": "atomic",
-    "write_synced": "atomic",
     "writing": "atomic",
 }
 
@@ -54,7 +53,6 @@ __all__ = [
     "versions",
     "with_template",
     "write_atomically",
-    "write_synced",
     "writing",
 ]
 
@@ -66,7 +64,7 @@ def __getattr__(name: str) -> Any:
 
 
 if TYPE_CHECKING:
-    from softprompt.training.atomic import write_atomically, write_synced, writing
+    from softprompt.training.atomic import write_atomically, writing
     from softprompt.training.distributed import Processes
     from softprompt.training.evaluation import better, generate_and_score
     from softprompt.training.json_lines import damaged, objects, read_lines
