@@ -12,9 +12,9 @@ from rich.console import Console
 from softprompt.config import MixtureSettings, RunSettings, parse_run
 from softprompt.errors import ConfigError
 from softprompt.prompts.loading import load_prompt
-from softprompt.training import loop as loop_module
 from softprompt.training.run import train
 from support.folders import write_lines
+from support.interrupts import interrupted_before
 from support.prompts import close
 from support.questions import reader
 
@@ -107,37 +107,22 @@ def test_the_limit_is_said_once_and_counted(tmp_path):
     assert facts["rows_computed"] == facts["kept_rows"] + facts["rows_not_kept"]
 
 
-def test_interrupted_and_resumed_is_uninterrupted(tmp_path, monkeypatch):
+def test_interrupted_and_resumed_is_uninterrupted(tmp_path):
     backbone = reader("bert")
     cache = {"store": "memory", "limit": "1 MB"}
     whole = train(settings(tmp_path, "whole", trunk_cache=cache), backbone=backbone)
-    step = loop_module.Loop._step
-
-    def interrupted(self: Any, *arguments: Any) -> None:
-        if self.state.step == 5:
-            raise KeyboardInterrupt
-        step(self, *arguments)
-
-    monkeypatch.setattr(loop_module.Loop, "_step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_before(5):
         train(settings(tmp_path, "cut", trunk_cache=cache), backbone=backbone)
-    monkeypatch.undo()
     cut = train(settings(tmp_path, "cut", trunk_cache=cache), resume=True, backbone=backbone)
     assert cut.facts["trunk_cache"]["rows_computed"] == 6
     for key, tensor in tensors(whole.folder, backbone).items():
         close(tensors(cut.folder, backbone)[key], tensor, 1e-3)
 
 
-def test_a_run_may_go_on_with_another_cache_or_none(tmp_path, monkeypatch):
+def test_a_run_may_go_on_with_another_cache_or_none(tmp_path):
     backbone = reader("bert")
-
-    def stop(self: Any, *arguments: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(loop_module.Loop, "_step", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_before(0):
         train(settings(tmp_path, trunk_cache={"store": "memory"}), backbone=backbone)
-    monkeypatch.undo()
     assert "trunk_cache" not in train(settings(tmp_path), resume=True, backbone=backbone).facts
 
 
@@ -246,17 +231,11 @@ def test_settings_of_older_runs_are_read(tmp_path):
     assert chosen.training.trunk_cache.limit_bytes == 2 * 10**9
 
 
-def test_a_run_that_kept_states_on_a_disk_goes_on_with_memory(tmp_path, monkeypatch):
+def test_a_run_that_kept_states_on_a_disk_goes_on_with_memory(tmp_path):
     """As an older release began it."""
     backbone = reader("bert")
-
-    def stop(self: Any, *arguments: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(loop_module.Loop, "_step", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_before(0):
         train(settings(tmp_path, trunk_cache={"store": "memory"}), backbone=backbone)
-    monkeypatch.undo()
     for name in ("asked.yaml", "settings.yaml"):
         path = tmp_path / "runs" / "run" / name
         text = path.read_text("utf-8")

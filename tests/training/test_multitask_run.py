@@ -14,12 +14,12 @@ from softprompt.errors import ConfigError, DataError, TrainingError
 from softprompt.prompts.loading import load_prompt
 from softprompt.prompts.methods import METHODS, build
 from softprompt.tasks.registry import build_task, labels_of
-from softprompt.training import loop as loop_module
 from softprompt.training import run as run_module
 from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import generate_and_score
 from softprompt.training.run import train
 from support.folders import write_lines
+from support.interrupts import interrupted_before
 from support.prompts import close
 from support.questions import reader
 
@@ -204,21 +204,12 @@ def test_users_of_a_decoder_get_prefixes_of_their_own(tmp_path):
 
 
 @pytest.mark.parametrize("prompts", ["shared", "separate"])
-def test_interrupted_and_resumed_is_uninterrupted(tmp_path, prompts, monkeypatch):
+def test_interrupted_and_resumed_is_uninterrupted(tmp_path, prompts):
     backbone = reader("bert")
     settings = mixture(tmp_path, prompts)
     whole = train(settings.model_copy(update={"name": "whole"}), backbone=backbone)
-    step = loop_module.Loop._step
-
-    def interrupted(self: Any, *arguments: Any) -> None:
-        if self.state.step == 3:
-            raise KeyboardInterrupt
-        step(self, *arguments)
-
-    monkeypatch.setattr(loop_module.Loop, "_step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_before(3):
         train(settings, backbone=backbone)
-    monkeypatch.undo()
     with pytest.raises(TrainingError, match="a run that did not finish"):
         train(settings, backbone=backbone)
     with pytest.raises(TrainingError, match=r"training\.learning_rate \(0.05 there, 0.1 now\)"):
