@@ -4,13 +4,14 @@ A package offers by an entry point of the table's group, `name = "module:attribu
 when the name is first asked for; reading a prompt file asks for none.
 """
 
+import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from softprompt.errors import ConfigError, nearest
+from softprompt.errors import ConfigError, listed, nearest
 
 Row = TypeVar("Row")
 
@@ -68,7 +69,7 @@ class Registry(Generic[Row]):
         return self._rows.get(name)
 
     def __contains__(self, name: str) -> bool:
-        return name in list(self)
+        return name in self._rows or any(offer.name == name for offer in self._offers())
 
     def __iter__(self) -> Iterator[str]:
         """Every name, also of what is offered and not yet imported."""
@@ -103,10 +104,39 @@ class Registry(Generic[Row]):
         self._imported.add(offer)
 
 
+def check_parameters(
+    where: str, function: Callable[..., Any], first: Sequence[str], more: Sequence[str]
+) -> None:
+    """Refuse a function that cannot be called as its table calls it.
+
+    Args:
+        where: the row, for errors.
+        function: what is registered.
+        first: what it gets by position, in words.
+        more: what it gets by name, where it has a parameter of that name.
+
+    Raises:
+        ConfigError: with its parameters.
+    """
+    parameters = list(inspect.signature(function).parameters.values())
+    n = len(first)
+    unknown = [one for one in parameters[n:] if one.default is one.empty and one.name not in more]
+    if len(parameters) < n or unknown or any(one.kind is one.KEYWORD_ONLY for one in parameters[:n]):
+        got = f"a function of ({', '.join(one.name for one in parameters)})"
+        expected = f"one of {', '.join(first)} and, where it needs them, {listed(more)}"
+        raise ConfigError(where, got, expected)
+
+
 @cache
 def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """What the packages on this path offer; reading all their metadata takes some 20 ms."""
-    return tuple(entry_points(group=group))
+    """What the packages on this path offer to a table."""
+    return tuple(_all_entry_points(path).select(group=group))
+
+
+@cache
+def _all_entry_points(path: tuple[str, ...]) -> Any:
+    """Of all packages on this path, read once for all tables: it takes some 20 ms."""
+    return entry_points()
 
 
 def _package(offer: EntryPoint) -> str:

@@ -27,8 +27,8 @@ from softprompt.data.records import (
     Record,
     TaggedWords,
 )
-from softprompt.errors import ConfigError, listed
-from softprompt.registry import Registry
+from softprompt.errors import ConfigError
+from softprompt.registry import Registry, check_parameters
 
 COLUMNS = ("text", "second", "label")
 OPTIONS = ("source", "target", *COLUMNS, "word_column", "tag_column", "tagging", "image")
@@ -183,12 +183,7 @@ def data_format(
         if record not in _KINDS:
             got = f"records of {getattr(record, '__name__', record)}"
             raise ConfigError(where, got, f"one of {', '.join(known)}, of softprompt.data")
-        parameters = list(inspect.signature(function).parameters.values())
-        more = [one for one in parameters[1:] if one.default is one.empty and one.name not in OPTIONS]
-        if not parameters or more:
-            got = f"a function of ({', '.join(one.name for one in parameters)})"
-            expected = f"one of a path and, where it needs them, {listed(OPTIONS)}"
-            raise ConfigError(where, got, expected)
+        check_parameters(where, function, ("a path",), OPTIONS)
         FORMATS.add(name, row, function)
         return function
 

@@ -14,7 +14,7 @@ from softprompt.errors import ConfigError, kind_of, listed, nearest
 from softprompt.metrics import labels, ranks, regression, spans, tagging, text
 from softprompt.metrics.captions import captions
 from softprompt.metrics.scores import Pairs, Scores
-from softprompt.registry import Registry
+from softprompt.registry import Registry, check_parameters
 
 Scorer = Callable[..., float | Scores]
 """A function of outputs and references, and of those of `_FACTS` that it names: one figure, or several.
@@ -216,12 +216,7 @@ def _check_row(row: Metric) -> None:
         if task not in _PAIRS:
             expected = f"some of {', '.join(_PAIRS)}"
             raise ConfigError(where, f"the task {task!r}", expected, nearest(task, _PAIRS))
-    parameters = list(inspect.signature(row.function).parameters.values())
-    more = [one for one in parameters[2:] if one.default is one.empty and one.name not in _FACTS]
-    if len(parameters) < 2 or more or any(one.kind is one.KEYWORD_ONLY for one in parameters[:2]):
-        got = f"a function of ({', '.join(one.name for one in parameters)})"
-        expected = f"one of outputs, references and, where it needs them, {listed(_FACTS)}"
-        raise ConfigError(where, got, expected)
+    check_parameters(where, row.function, ("outputs", "references"), _FACTS)
 
 
 def _wanted(function: Scorer, pairs: Pairs, names: list[str]) -> dict[str, Any]:
