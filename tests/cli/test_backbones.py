@@ -13,7 +13,7 @@ def test_pull_of_an_unknown_name_gives_the_nearest(softprompt):
 
 
 def test_pull_tells_where_it_lies(softprompt, monkeypatch, tmp_path):
-    from softprompt.backbones.loading import bundled
+    from softprompt import backbones
 
     asked = []
 
@@ -22,9 +22,9 @@ def test_pull_tells_where_it_lies(softprompt, monkeypatch, tmp_path):
         progress("checking")
         return tmp_path / name
 
-    monkeypatch.setattr(bundled, "pull", pull)
+    monkeypatch.setattr(backbones, "pull_bundled", pull)
     result = softprompt("backbones", "pull", "all")
     assert result.code == 0
-    assert asked == list(bundled.NAMES)
+    assert asked == list(backbones.BUNDLED_NAMES)
     assert f"smollm2-135m: {tmp_path / 'smollm2-135m'}" in result.out
     assert "smollm2-135m: checking" in result.err

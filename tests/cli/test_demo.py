@@ -1,4 +1,4 @@
-from softprompt.cli import demo
+from softprompt.cli.commands import demo
 
 
 def test_demo_shows_before_and_after_size_and_place(softprompt, tiny_folder, tmp_path, monkeypatch):
@@ -22,7 +22,7 @@ def test_demo_shows_before_and_after_size_and_place(softprompt, tiny_folder, tmp
 
 
 def test_the_demos_own_settings_are_valid_and_bundled():
-    from softprompt.backbones.loading.bundled import NAMES
+    from softprompt.backbones.loading.bundled import BUNDLED_NAMES
     from softprompt.config import parse_run
 
-    assert parse_run(demo.SETTINGS).backbone.name in NAMES
+    assert parse_run(demo.SETTINGS).backbone.name in BUNDLED_NAMES

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from softprompt.cli.evaluate import records_of
+from softprompt.cli.commands.evaluate import records_of
 from softprompt.cli.places import locate
 from softprompt.config import parse_run
 from softprompt.errors import ConfigError, PromptError

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from softprompt.backbones.load import load_backbone
-from softprompt.cli.inspect import nearest_tokens
+from softprompt.cli.commands.inspect import nearest_tokens
 from softprompt.prompts.methods import prompt_tuning
 
 

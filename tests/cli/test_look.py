@@ -6,7 +6,7 @@ import pytest
 
 import softprompt as package
 from softprompt.cli.app import main
-from softprompt.experiments import looking
+from softprompt.studies import looking
 from support.pictures import picture_recipe
 from support.tiny_vision import PROCESSOR, tiny_vision_model
 
@@ -63,7 +63,7 @@ def test_the_numbers_are_those_of_the_prompt(runs, vit, softprompt):
     from torch import stack
 
     pixels = stack([backbone.pixels.pixels(Image.open(file).convert("RGB")) for file in files])
-    view = looking.view(backbone, prompt, "", pixels, shown=9)
+    view = looking.view_pictures(backbone, prompt, "", pixels, shown=9)
     alike = looking.neighbours_alike(view.features, [file.parent.name for file in files])
     assert facts["views"][1]["neighbours_alike"] == pytest.approx(alike, abs=0.01)
     assert facts["views"][1]["attention_on_prompt"] == pytest.approx(

@@ -64,7 +64,7 @@ import torch
 import softprompt
 from softprompt.config import load_run
 from softprompt.errors import SoftpromptError
-from softprompt.store import files
+from softprompt.files import prompt_folder
 
 recipe, backbone, *folders = sys.argv[1:]
 loaded = softprompt.load_backbone(backbone, device="cpu")
@@ -81,7 +81,7 @@ try:
 except SoftpromptError as error:
     said["recipe"] = str(error)
 more = folders[0] + "-more"
-files.write(more, prompt.tensors() | {"own": torch.ones(2)}, prompt.card)
+prompt_folder.write_prompt(more, prompt.tensors() | {"own": torch.ones(2)}, prompt.card)
 try:
     softprompt.load_prompt(more, loaded)
 except SoftpromptError as error:

@@ -10,21 +10,21 @@ import yaml
 
 from softprompt.config import load_recipe
 from softprompt.errors import ConfigError
-from softprompt.experiments.grid import load_grid
-from softprompt.experiments.papers import Protocol, chosen, folder, papers
+from softprompt.studies.grid import load_grid
+from softprompt.studies.paper_protocols import Protocol, all_papers, chosen_protocols, folder
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["prefix-tuning", "p-tuning", "p-tuning-v2", "vpt", "null-prompts"]
 PROTOCOLS = [
     pytest.param(one, id=f"{name}-{scale}-{one.name}")
-    for name, paper in papers().items()
+    for name, paper in all_papers().items()
     for scale in ("small", "full")
     for one in paper.at(scale)
 ]
 
 
 def test_the_papers():
-    assert list(papers()) == NAMES
+    assert list(all_papers()) == NAMES
     assert folder().resolve() == ROOT / "recipes"
 
 
@@ -80,7 +80,7 @@ def test_unknown_names(softprompt, command, words):
 def test_a_paper_without_a_scale_says_so(catalogue):
     catalogue({"tiny": {"title": "t", "source": "s", "small": [{"study": "s.yaml", "shows": "all"}]}})
     with pytest.raises(ConfigError, match="which has no study at that scale"):
-        chosen("tiny", "full")
+        chosen_protocols("tiny", "full")
 
 
 @pytest.mark.parametrize(
@@ -99,16 +99,16 @@ def test_a_protocol_is_of_one_kind(raw, words):
 @pytest.fixture
 def catalogue(tmp_path, monkeypatch):
     """Writes a catalogue of its own, beside the test's recipes."""
-    import softprompt.experiments.papers as module
+    import softprompt.studies.paper_protocols as module
 
     def write(raw):
         (tmp_path / "papers").mkdir(exist_ok=True)
         (tmp_path / "papers" / "papers.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
         monkeypatch.setattr(module, "folder", lambda: tmp_path)
-        papers.cache_clear()
+        all_papers.cache_clear()
 
     yield write
-    papers.cache_clear()
+    all_papers.cache_clear()
 
 
 def test_run_goes_through_all_studies_and_repeats_nothing(recipe, catalogue, softprompt, tmp_path):
@@ -138,8 +138,8 @@ def test_run_goes_through_all_studies_and_repeats_nothing(recipe, catalogue, sof
 
 def test_runs_of_a_recipe_are_trained_once_and_compared(catalogue, softprompt, tmp_path, monkeypatch):
     """The commands that it calls are tested elsewhere; here, with what they are called."""
-    import softprompt.cli.compare as compare
-    import softprompt.cli.train as train
+    import softprompt.cli.commands.compare as compare
+    import softprompt.cli.commands.train as train
 
     calls = []
 
@@ -174,4 +174,4 @@ def test_an_installed_package_holds_the_recipes(tmp_path):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     inside = tmp_path / "softprompt" / "recipes"
     of = lambda place: sorted(path.relative_to(place) for path in place.rglob("*.yaml"))  # noqa: E731
-    assert of(inside) == of(ROOT / "recipes") and (tmp_path / "softprompt" / "experiments").is_dir()
+    assert of(inside) == of(ROOT / "recipes") and (tmp_path / "softprompt" / "studies").is_dir()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from softprompt.cli import report
+from softprompt.cli.commands import report
 
 ROOT = Path(__file__).parents[2]
 

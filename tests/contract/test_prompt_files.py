@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save
 import softprompt
 from contract.plain_backbones import ruled_backbone
 from softprompt.errors import PromptError, SoftpromptError
-from softprompt.store import files, swap
+from softprompt.files import commit, prompt_folder
 from support.cards import edit_card
 from support.prompts import random_prefix, same, soft_tokens
 from support.tiny import ids, tiny_backbone
@@ -71,7 +71,7 @@ def test_the_home_folder(backbone, tmp_path, monkeypatch):
     assert prompt.save("~/mine") == tmp_path / "mine"
     assert same(softprompt.load_prompt("~/mine", backbone), prompt)
     assert not Path("~").exists()
-    assert files.read_card("~/mine").length == prompt.length
+    assert prompt_folder.read_card("~/mine").length == prompt.length
 
 
 def test_links_are_followed(backbone, tmp_path):
@@ -157,11 +157,13 @@ def test_saving_again_what_a_kill_left_waiting(backbone, tmp_path, monkeypatch):
     old, new = random_prefix(backbone, 3), random_prefix(backbone, 5)
     old.save(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(swap, "_settle", lambda *_: (_ for _ in ()).throw(OSError("in use")))
+        patch.setattr(commit, "_settle", lambda *_: (_ for _ in ()).throw(OSError("in use")))
         new.save(tmp_path)  # has counted since the card was there
     assert same(softprompt.load_prompt(tmp_path, backbone), new)
     with monkeypatch.context() as patch:
-        patch.setattr(swap, "_put", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        patch.setattr(
+            commit, "_put", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        )
         with pytest.raises(PromptError, match="got no space left on device while saving"):
             new.save(tmp_path)
     assert same(softprompt.load_prompt(tmp_path, backbone), new)
@@ -176,7 +178,7 @@ def test_a_full_disk_leaves_nothing_behind(backbone, tmp_path, monkeypatch, fail
     folder = tmp_path / "p"
     if failing >= 2:
         old.save(folder)
-    written, write = iter(range(9)), swap._write
+    written, write = iter(range(9)), commit._write
 
     def full(path, content):
         if next(written) == failing % 2:
@@ -184,7 +186,7 @@ def test_a_full_disk_leaves_nothing_behind(backbone, tmp_path, monkeypatch, fail
             raise OSError(28, "No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(swap, "_write", full)
+    monkeypatch.setattr(commit, "_write", full)
     with pytest.raises(PromptError, match="got no space left on device while saving"):
         random_prefix(backbone, 5).save(folder)
     monkeypatch.undo()
@@ -212,7 +214,7 @@ def test_a_reader_beside_writers_sees_one_prompt_whole(backbone, tmp_path, write
         process.start()
     seen = set()
     while any(process.is_alive() for process in processes):
-        tensors, card = files.read(folder)
+        tensors, card = prompt_folder.read_prompt(folder)
         expected = both[card.length].tensors()
         assert tensors.keys() == expected.keys()
         assert all(torch.equal(tensors[name], expected[name]) for name in expected)
@@ -223,9 +225,9 @@ def test_a_reader_beside_writers_sees_one_prompt_whole(backbone, tmp_path, write
 
 
 def test_a_writer_waits_for_another_and_says_so_in_the_end(backbone, tmp_path, monkeypatch):
-    monkeypatch.setattr(swap, "_PATIENCE", 0.05)
+    monkeypatch.setattr(commit, "_PATIENCE", 0.05)
     with (
-        swap._alone(tmp_path),
+        commit._alone(tmp_path),
         pytest.raises(PromptError, match="another process that has been saving"),
     ):
         random_prefix(backbone).save(tmp_path)
@@ -261,7 +263,7 @@ def test_kept_files_of_older_formats_load(tmp_path, version, family, total):
 def test_format_four_is_refused_by_its_number_alone(backbone, tmp_path, monkeypatch):
     folder = random_prefix(backbone).save(tmp_path)
     assert json.loads((folder / "prompt.json").read_text())["format_version"] == 4
-    monkeypatch.setattr(files, "FORMAT_VERSION", 3)
+    monkeypatch.setattr(prompt_folder, "FORMAT_VERSION", 3)
     with pytest.raises(
         PromptError, match=r"got format 4, expected format 3 or older\. Install a newer softprompt"
     ):
@@ -438,14 +440,14 @@ def test_no_vectors_are_no_prompt_of_vectors(backbone, tmp_path):
 
 def test_every_flipped_bit_is_refused_or_means_the_same(backbone, tmp_path):
     folder = random_prefix(backbone, head=softprompt.head("token", ["no", "yes"])).save(tmp_path)
-    whole, good = (folder / "prompt.json").read_bytes(), files.read_card(folder)
+    whole, good = (folder / "prompt.json").read_bytes(), prompt_folder.read_card(folder)
     refused = 0
     for i in range(0, len(whole), 3):
         damaged = bytearray(whole)
         damaged[i] ^= 1 << (i % 8)
         (folder / "prompt.json").write_bytes(damaged)
         try:
-            assert files.read_card(folder) == good
+            assert prompt_folder.read_card(folder) == good
         except SoftpromptError:
             refused += 1
     assert refused > len(whole) / 8

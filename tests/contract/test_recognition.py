@@ -21,8 +21,8 @@ import softprompt
 from softprompt.backbones.inspection import recognition
 from softprompt.backbones.load import load_backbone
 from softprompt.errors import BackboneError, PromptError
-from softprompt.store import naming
-from softprompt.store.recognition import Held, difference
+from softprompt.files import tensor_kinds
+from softprompt.files.recognition import Held, difference
 from support.cards import edit_card
 from support.int8 import dequantised, quantise
 from support.prompts import close, random_prefix, soft_tokens
@@ -420,22 +420,24 @@ def test_kinds_say_every_name_again():
         "l.00.w",
     ]
     shapes = {name: [2, 3] if name.endswith("w") else [4] for name in names}
-    kinds = naming.kinds(shapes.items())
+    kinds = tensor_kinds.kinds_of_tensors(shapes.items())
     assert kinds == {
         "a.weight [4]": "", "e.*.x.*.w [2, 3]": "0.1,0.2,1.1", "l.00.w [2, 3]": "",
         "layers.*.b [4]": "0", "layers.*.w [2, 3]": "0-1,3",
     }  # fmt: skip
-    assert naming.names(kinds) == sorted(names) and naming.count(kinds) == len(names)
+    assert tensor_kinds.names(kinds) == sorted(names) and tensor_kinds.count(kinds) == len(names)
     for text in ("3-1", "x-2", "0-99999999"):
         with pytest.raises(ValueError, match=r"3-1|invalid literal|100000000 tensors"):
-            naming.count({"layers.*.w [2]": text})
+            tensor_kinds.count({"layers.*.w [2]": text})
 
 
 @pytest.mark.parametrize("family", ["llama", "albert_groups", "t5", "bert_mlm"])
 def test_a_record_holds_numbers_of_every_tensor(family):
     model = tiny_model(family)
     record = recognition.record(model)
-    rows = dict(zip(naming.names(record.base) + naming.names(record.head), record.samples, strict=True))
+    rows = dict(
+        zip(tensor_kinds.names(record.base) + tensor_kinds.names(record.head), record.samples, strict=True)
+    )
     base = dict(model.base_model.named_parameters(remove_duplicate=False))
     own = {**base, **dict(model.named_parameters(remove_duplicate=False))}
     left = {name for name in base if name.startswith("pooler.")}

@@ -8,8 +8,8 @@ from torch import nn
 
 import softprompt
 from softprompt.errors import BackboneError, PromptError
+from softprompt.files.prompt_card import AdaptersCard, LoraCard
 from softprompt.prompts import methods
-from softprompt.store.card import AdaptersCard, LoraCard
 from support.cards import edit_card
 from support.prompts import disturb
 from support.tiny import tiny_backbone, tiny_model
@@ -244,7 +244,7 @@ def test_numbers_that_are_not_finite_are_refused(backbone, tmp_path):
 def test_settings_have_the_methods_own_defaults(backbone):
     pytest.importorskip("peft")
     for name in ("adapter", "lora"):
-        built = methods.build(backbone, methods.METHODS[name].settings(), 5)
+        built = methods.build_prompt(backbone, methods.METHODS[name].settings(), 5)
         called = methods.METHODS[name](backbone, seed=5)
         assert built.card == called.card
         state = called.state_dict()

@@ -7,9 +7,9 @@ import torch
 
 import softprompt
 from softprompt.errors import PromptError
+from softprompt.files.prompt_card import HeadCard
 from softprompt.prompts.heads import Head, pool
 from softprompt.prompts.methods.builder import new_head
-from softprompt.store.card import HeadCard
 from support.prompts import close, pad
 from support.reading import head_of
 from support.tiny import ids, tiny_backbone
@@ -182,19 +182,21 @@ def test_a_prompt_begun_from_another_takes_its_head_where_it_says_the_same():
 
 
 def test_a_stored_head_that_does_not_fit_its_card_is_refused(tmp_path):
-    from softprompt.store import files
+    from softprompt.files import prompt_folder
 
     backbone = tiny_backbone("bert")
     prompt = softprompt.head_only(backbone, head=softprompt.head("sequence", LABELS))
     more = prompt.card.head.model_copy(update={"labels": (*LABELS, "never")})
     card = prompt.card.model_copy(update={"head": more})
-    files.write(tmp_path / "more", prompt.tensors(), card)
+    prompt_folder.write_prompt(tmp_path / "more", prompt.tensors(), card)
     with pytest.raises(PromptError, match=r"head\.weight: got shape \[3, 32\], expected shape \[4, 32\]\."):
         softprompt.load_prompt(tmp_path / "more", backbone)
-    files.write(tmp_path / "none", {}, prompt.card)
+    prompt_folder.write_prompt(tmp_path / "none", {}, prompt.card)
     with pytest.raises(PromptError, match=r"head\.weight: got no such tensor, expected a tensor"):
         softprompt.load_prompt(tmp_path / "none", backbone)
-    files.write(tmp_path / "besides", prompt.tensors(), prompt.card.model_copy(update={"head": None}))
+    prompt_folder.write_prompt(
+        tmp_path / "besides", prompt.tensors(), prompt.card.model_copy(update={"head": None})
+    )
     with pytest.raises(
         PromptError,
         match=r"'head\.\w+', which the card does not name, expected the tensors of the card alone",

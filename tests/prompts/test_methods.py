@@ -96,7 +96,7 @@ def test_dropout_only_while_training(llama):
 
 def test_settings_build_their_method():
     settings = METHODS["prompt_tuning"].settings(length=3)
-    prompt = methods.build(tiny_backbone("llama"), settings, seed=1)
+    prompt = methods.build_prompt(tiny_backbone("llama"), settings, seed=1)
     assert (prompt.card.method, prompt.length) == ("prompt_tuning", 3)
 
 
@@ -228,7 +228,7 @@ def test_every_method_is_built_with_the_settings_head():
         visual = name == "visual_prompt_tuning"
         backbone = tiny_vision("vit") if visual else tiny_backbone("bert")
         head = softprompt.head("picture", ["a", "b"]) if visual else softprompt.head("value")
-        prompt = methods.build(backbone, METHODS[name].settings(), 3, [[5, 6]] * 4, head, template)
+        prompt = methods.build_prompt(backbone, METHODS[name].settings(), 3, [[5, 6]] * 4, head, template)
         assert prompt.card.method == name
         assert prompt.card.head is not None and prompt.card.head.kind == head.kind
 

@@ -173,17 +173,17 @@ def test_slots_begin_from_the_words_that_the_template_names(worded, encoder):
 def test_settings_build_it_with_the_tasks_template(llama):
     settings = methods.METHODS["p_tuning"].settings()
     text = "[soft] {subject} [soft] [blank]"
-    prompt = methods.build(llama, settings, 1, examples=[[5]], template=text)
+    prompt = methods.build_prompt(llama, settings, 1, examples=[[5]], template=text)
     assert (prompt.length, prompt.card.template, prompt.card.reparameterization) == (2, text, "lstm")
-    own = methods.build(llama, methods.METHODS["p_tuning"].settings(template=3), 1, template=text)
+    own = methods.build_prompt(llama, methods.METHODS["p_tuning"].settings(template=3), 1, template=text)
     assert (own.length, own.card.template) == (3, None)
     with pytest.raises(
         PromptError, match=r"method\.template: got no template for p_tuning, expected a template\."
     ):
-        methods.build(llama, settings, 1)
+        methods.build_prompt(llama, settings, 1)
     words = "{premise} [blank] {hypothesis}"
     settings = methods.METHODS["null_prompt"].settings()
-    null = methods.build(tiny_backbone("bert_mlm"), settings, 1, template=words)
+    null = methods.build_prompt(tiny_backbone("bert_mlm"), settings, 1, template=words)
     assert null.card.template == words
 
 

@@ -13,7 +13,7 @@ VALUES = {
 
 
 def _tokenizer(name):
-    folder = bundled.folder(name)
+    folder = bundled.bundled_folder(name)
     if folder is None:
         pytest.skip(f"{name} is not in the cache: softprompt backbones pull {name}")
     return AutoTokenizer.from_pretrained(folder)

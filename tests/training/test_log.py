@@ -5,7 +5,7 @@ import json
 import pytest
 
 from softprompt.errors import TrainingError
-from softprompt.training.json_lines import damaged, ends_line, read_lines
+from softprompt.files.json_lines import damaged, ends_line, read_lines
 from softprompt.training.run_folder import RunFolder
 
 START = {"kind": "start", "step": 0, "steps": 9}

@@ -12,7 +12,7 @@ from softprompt.config import MixtureSettings, load_run
 from softprompt.data import load as load_splits
 from softprompt.errors import ConfigError, DataError, TrainingError
 from softprompt.prompts.loading import load_prompt
-from softprompt.prompts.methods import METHODS, build
+from softprompt.prompts.methods import METHODS, build_prompt
 from softprompt.tasks.registry import build_task, labels_of
 from softprompt.training import run as run_module
 from softprompt.training.distributed import Processes
@@ -239,7 +239,7 @@ def test_a_part_can_begin_from_the_shared_prompt_and_its_head(tmp_path, reparame
     )
     splits = load_splits(stored.data)
     task = build_task(backbone, stored.task, stored.decoding, labels_of(stored.task, None, splits.train))
-    begun, end = build(backbone, method, 7, None, task.head), load_prompt(shared / "prompt", backbone)
+    begun, end = build_prompt(backbone, method, 7, None, task.head), load_prompt(shared / "prompt", backbone)
     examples = [task.encode(record) for record in splits.train]
     with torch.no_grad():
         with backbone.prompted(end):

@@ -18,7 +18,7 @@ from rich.console import Console
 from softprompt.config import load_run, parse_run
 from softprompt.data import Splits, pairs
 from softprompt.errors import ConfigError, TrainingError
-from softprompt.training import atomic
+from softprompt.files import atomic
 from softprompt.training import setup as setup_room
 from softprompt.training.distributed import Processes
 from softprompt.training.loop import Loop

@@ -31,12 +31,8 @@ from softprompt.backbones.inspection import (
 from softprompt.backbones.runtime import shard, training_mode
 from softprompt.backbones.view import PromptedView
 from softprompt.errors import BackboneError
-from softprompt.prompts.inserts import LayerLinears
-from softprompt.prompts.methods import prompt_tuning
-from softprompt.prompts.placements import AttentionShape
-from softprompt.prompts.prompt import Prompt
-from softprompt.prompts.visual_placements import PictureFacts
-from softprompt.store.card import BackboneCard
+from softprompt.files import BackboneCard
+from softprompt.prompts import AttentionShape, LayerLinears, PictureFacts, Prompt, prompt_tuning
 
 
 class Backbone(InitializationSources):

@@ -11,7 +11,7 @@ from softprompt.backbones.injection import observe
 from softprompt.backbones.inspection import BackboneSpec, Vision, absent_biases, tuned_tensors
 from softprompt.backbones.outputs import Outputs
 from softprompt.errors import BackboneError
-from softprompt.prompts.placements import KeyValues
+from softprompt.prompts import KeyValues
 
 
 class InitializationSources(Outputs):

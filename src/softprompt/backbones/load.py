@@ -28,7 +28,14 @@ from transformers.models.auto.modeling_auto import (
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.image_transform import ImageTransform
 from softprompt.backbones.inspection import native_size, patch_conv, reads_pictures
-from softprompt.backbones.loading import bundled, check_held, is_packed, without_bars
+from softprompt.backbones.loading import (
+    BUNDLED,
+    bundled_folder,
+    check_held,
+    is_packed,
+    pull_bundled,
+    without_bars,
+)
 from softprompt.errors import BackboneError, first_line, nearest, with_article
 
 
@@ -162,7 +169,7 @@ def fast_bf16() -> bool:
 
 def _unreadable(name: str, error: Exception) -> BackboneError:
     """The error of a backbone that is not there, or that cannot be read."""
-    if name in bundled.BUNDLED or (Path(name).expanduser() / "config.json").exists():
+    if name in BUNDLED or (Path(name).expanduser() / "config.json").exists():
         return BackboneError(
             "backbone.name",
             f"'{name}', which is there and cannot be read ({first_line(error)})",
@@ -172,8 +179,8 @@ def _unreadable(name: str, error: Exception) -> BackboneError:
     return BackboneError(
         "backbone.name",
         f"'{name}' ({first_line(error)})",
-        f"a bundled name ({', '.join(bundled.BUNDLED)}), a checkpoint folder, or a hub id",
-        nearest(name, bundled.BUNDLED),
+        f"a bundled name ({', '.join(BUNDLED)}), a checkpoint folder, or a hub id",
+        nearest(name, BUNDLED),
     )
 
 
@@ -206,8 +213,8 @@ def _tokenizer(name: str, source: str) -> Any:
 
 
 def _source(name: str) -> str:
-    if name in bundled.BUNDLED:
-        return str(bundled.folder(name) or bundled.pull(name))
+    if name in BUNDLED:
+        return str(bundled_folder(name) or pull_bundled(name))
     return name
 
 

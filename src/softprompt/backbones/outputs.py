@@ -27,7 +27,7 @@ from softprompt.backbones.loss import (
     keeping,
 )
 from softprompt.errors import BackboneError
-from softprompt.prompts.heads import CLASS, PATCH, PROMPT, SPECIAL
+from softprompt.prompts import CLASS, PATCH, PROMPT, SPECIAL
 
 
 class Outputs:

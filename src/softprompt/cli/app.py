@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from softprompt.cli import (
+from softprompt.cli.commands import (
     backbones,
     compare,
     demo,

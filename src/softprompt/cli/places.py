@@ -9,8 +9,8 @@ from softprompt.errors import ConfigError, PromptError
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
-    from softprompt.prompts.prompt import Prompt
-    from softprompt.store.card import PromptCard
+    from softprompt.files import PromptCard
+    from softprompt.prompts import Prompt
 
 SETTINGS, PROMPT, CARD = "settings.yaml", "prompt", "prompt.json"
 
@@ -132,7 +132,7 @@ def _check_prompt(run: Path) -> None:
 
 def load(folder: Path, settings: RunSettings) -> "tuple[Backbone, Prompt]":
     """A stored prompt on its backbone, as the settings say."""
-    from softprompt.prompts.loading import load_prompt
+    from softprompt.prompts import load_prompt
     from softprompt.training import load_frozen
 
     frozen = load_frozen(settings.backbone, settings.backbone.device)

@@ -1,5 +1,6 @@
 """The settings of one run, the only thing that a recipe holds."""
 
+from softprompt.config.base import Settings
 from softprompt.config.loading import (
     apply_override,
     load_recipe,
@@ -10,6 +11,7 @@ from softprompt.config.loading import (
     read_mapping,
 )
 from softprompt.config.method import MethodSettings
+from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings, PartSettings
 from softprompt.config.settings import (
     BLANKS,
@@ -54,11 +56,13 @@ __all__ = [
     "ReadingSettings",
     "RegressionSettings",
     "RunSettings",
+    "Settings",
     "SpanSettings",
     "TaggingSettings",
     "TaskSettings",
     "TrainingSettings",
     "apply_override",
+    "explain_all",
     "load_recipe",
     "load_run",
     "parse_as",

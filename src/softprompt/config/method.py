@@ -37,7 +37,7 @@ def method_settings(raw: Any) -> Any:
     if not isinstance(raw, dict):
         return raw
     # By its name, since methods stand above the settings; they are light until a prompt is built.
-    methods = import_module("softprompt.prompts.methods").METHODS
+    methods = import_module("softprompt.prompts").METHODS
     if "name" not in raw:
         expected = f"one of {', '.join(map(repr, methods))}"
         raise ValueError(Problem("method.name", "no name", expected))

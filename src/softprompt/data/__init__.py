@@ -19,7 +19,7 @@ from softprompt.data.records import (
 )
 from softprompt.data.registry import FORMATS, Format, data_format
 from softprompt.data.sampling import draw, keep_seen
-from softprompt.data.splits import Splits, load
+from softprompt.data.splits import Splits, check_splits, load, load_test
 
 __all__ = [
     "FORMATS",
@@ -33,12 +33,14 @@ __all__ = [
     "Record",
     "Splits",
     "TaggedWords",
+    "check_splits",
     "data_format",
     "data_root",
     "decode",
     "draw",
     "keep_seen",
     "load",
+    "load_test",
     "pairs",
     "pattern",
     "picture_record",

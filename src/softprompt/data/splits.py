@@ -52,7 +52,7 @@ def load(settings: DataSettings) -> Splits:
         ConfigError: settings that contradict each other, all of them at once.
         DataError: a file that is missing, empty or malformed; a size larger than the set.
     """
-    check(settings)
+    check_splits(settings)
     train, dev = (_read(settings, split) for split in ("train", "dev"))
     train, test = _set_test_aside(settings, train)
     if settings.extrapolation == "seen":
@@ -134,7 +134,7 @@ def _read(settings: DataSettings, split: str) -> list[Any]:
     return read(settings.format, place, **{name: getattr(settings, name) for name in form.takes})
 
 
-def check(settings: DataSettings) -> None:
+def check_splits(settings: DataSettings) -> None:
     """Raises ConfigError, a line each, for settings that contradict each other; reads no file."""
     form, name = FORMATS[settings.format], settings.format
     given = [split for split in ("train", "dev", "test") if getattr(settings, split) is not None]

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from softprompt.errors import PromptError
-from softprompt.store.card import HeadCard
+from softprompt.files import HeadCard
 
 KINDS = {
     "sequence": True, "token": True, "span": False, "choice": False, "value": False, "calibration": True,

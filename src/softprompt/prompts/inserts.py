@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from softprompt.errors import PromptError
-from softprompt.store.card import AdaptersCard, InsertsCard, LoraCard
+from softprompt.files import AdaptersCard, InsertsCard, LoraCard
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
 """What can stand between an adapter's two projections."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.errors import PromptError
+from softprompt.files import AdaptersCard, BackboneCard, HeadCard, InsertsCard, PromptCard, read_prompt
 from softprompt.prompts import heads
 from softprompt.prompts.heads import Head
 from softprompt.prompts.inserts import make_inserts
@@ -16,8 +17,6 @@ from softprompt.prompts.plain import plain_tensors
 from softprompt.prompts.prompt import LIBRARIES, Observable, Prompt, unlike_backbone
 from softprompt.prompts.reparameterize import Direct
 from softprompt.prompts.visual_placements import VisualShape, visual_shapes
-from softprompt.store import files
-from softprompt.store.card import AdaptersCard, BackboneCard, HeadCard, InsertsCard, PromptCard
 
 # What a card that was never saved by a prompt can lead to in code that trusts it.
 _CONTRADICTIONS = (
@@ -48,7 +47,7 @@ def load_prompt(
         PromptError: broken file, another backbone, or tensors that do not fit the card.
     """
     where = str(folder)
-    tensors, card = files.read(folder)
+    tensors, card = read_prompt(folder)
     ours = backbone.card
     if not any_backbone:
         _check_backbone(card, backbone, ours, where)

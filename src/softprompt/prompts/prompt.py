@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from softprompt.files import BackboneCard, PromptCard, difference, write_prompt
 from softprompt.prompts.heads import Head
 from softprompt.prompts.inserts import Insert, LayerLinears
 from softprompt.prompts.placements import (
@@ -25,9 +26,6 @@ from softprompt.prompts.visual_placements import (
     VisualPlacement,
     VisualShape,
 )
-from softprompt.store import files
-from softprompt.store.card import BackboneCard, PromptCard
-from softprompt.store.recognition import difference
 
 LIBRARIES = ("softprompt", "torch", "transformers", "safetensors")
 """Whose versions every prompt file names."""
@@ -263,7 +261,7 @@ class Prompt(nn.Module):
         """
         # Behind those of the package that the method came from, if that is another.
         card = self.card.model_copy(update={"versions": {**self.card.versions, **_versions()}})
-        return files.write(folder, self.tensors(), card)
+        return write_prompt(folder, self.tensors(), card)
 
 
 def unlike_backbone(card: PromptCard, backbone: BackboneCard) -> str | None:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from softprompt.config import BlankSettings
-from softprompt.data.records import LabelledText
+from softprompt.data import LabelledText
 from softprompt.errors import BackboneError, ConfigError
-from softprompt.store.card import HeadCard
+from softprompt.files import HeadCard
 from softprompt.tasks.inputs import collate
 from softprompt.tasks.rows import RowsExample, check_rows_fit, in_batches
 from softprompt.tasks.task import ScoreRow, drawn

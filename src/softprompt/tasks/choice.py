@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softprompt.data.records import Choices
+from softprompt.data import Choices
 from softprompt.errors import DataError
 from softprompt.tasks.inputs import RowForm
 from softprompt.tasks.reading import ReadingExample, ReadingTask

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from softprompt.data.records import LabelledText
+from softprompt.data import LabelledText
 from softprompt.errors import DataError
 from softprompt.tasks.inputs import RowForm, labels_tensor
 from softprompt.tasks.reading import ReadingExample, ReadingTask

@@ -7,18 +7,17 @@ import torch
 from torch import Tensor
 
 from softprompt.config import ClozeSettings
-from softprompt.data.records import Choices, LabelledText
+from softprompt.data import Choices, LabelledText
 from softprompt.errors import ConfigError, DataError, PromptError, nearest
-from softprompt.store.card import HeadCard
+from softprompt.files import HeadCard
 from softprompt.tasks.blank import BlankExample, BlankTask, fields_of, segments_of
 from softprompt.tasks.inputs import Row
 from softprompt.tasks.task import ScoreRow, drawn
-from softprompt.text import Template, Verbalizer, null_template, null_verbalizer, word_ids
-from softprompt.text.verbalizer import LabelTokens
+from softprompt.text import LabelTokens, Template, Verbalizer, null_template, null_verbalizer, word_ids
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
-    from softprompt.prompts.prompt import Prompt
+    from softprompt.prompts import Prompt
 
 _NO_LABEL = "no label"
 
@@ -73,7 +72,7 @@ class ClozeTask(BlankTask):
     @property
     def head(self) -> HeadCard | None:
         """An affine map of the labels' scores, or a vector per label; None where words alone decide."""
-        from softprompt.prompts.heads import head
+        from softprompt.prompts import head
 
         if self.settings.head is None:
             return None

@@ -6,8 +6,7 @@ from PIL import Image
 from torch import Tensor
 
 from softprompt.backbones import raw_pixels
-from softprompt.data import decode
-from softprompt.data.records import LabelledPicture
+from softprompt.data import LabelledPicture, decode
 from softprompt.errors import DataError
 
 # Resizing a sliver by its shorter side would give a picture of any length.

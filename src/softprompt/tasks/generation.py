@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from softprompt.config import DecodingSettings, GenerationSettings
-from softprompt.data.records import Record
+from softprompt.data import Record
 from softprompt.errors import BackboneError, ConfigError, DataError, with_article
 from softprompt.tasks.batching import longest_first, pad
 from softprompt.tasks.decoding import check_decoding, generate_arguments, newline_tokens, seeded

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from softprompt.errors import ConfigError, DataError, PromptError, with_article
-from softprompt.store.card import HeadCard
+from softprompt.files import HeadCard
 from softprompt.tasks.rows import in_batches
 from softprompt.tasks.task import AnyExample, ScoreRow
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
-    from softprompt.prompts.prompt import Prompt
+    from softprompt.prompts import Prompt
 
 
 class HeadExample(AnyExample, Protocol):
@@ -100,7 +100,7 @@ class HeadTask(ABC):
     @property
     def head(self) -> HeadCard:
         """The head that this task needs."""
-        from softprompt.prompts.heads import head
+        from softprompt.prompts import head
 
         pooling = getattr(self.settings, "pooling", None)
         return head(self.kind, self.labels, pooling=pooling, dropout=self.settings.head_dropout)

@@ -11,9 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from softprompt.config import ImageClassificationSettings
-from softprompt.data.records import LabelledPicture
+from softprompt.data import LabelledPicture
 from softprompt.errors import ConfigError, DataError
-from softprompt.store.card import HeadCard
+from softprompt.files import HeadCard
 from softprompt.tasks.gallery import Gallery
 from softprompt.tasks.headed import HeadTask
 from softprompt.tasks.inputs import labels_tensor
@@ -107,7 +107,7 @@ class ImageClassificationTask(HeadTask):
     @property
     def head(self) -> HeadCard:
         """The head that this task needs."""
-        from softprompt.prompts.heads import head
+        from softprompt.prompts import head
 
         settings = self.settings
         return head(

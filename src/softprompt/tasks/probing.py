@@ -9,14 +9,12 @@ import torch
 from torch import Tensor
 
 from softprompt.config import ProbingSettings
-from softprompt.data import data_root, read_objects
-from softprompt.data.records import LabelledText
+from softprompt.data import LabelledText, data_root, read_objects
 from softprompt.errors import ConfigError, DataError
 from softprompt.tasks.blank import BlankExample, BlankTask, segments_of
 from softprompt.tasks.inputs import Row
 from softprompt.tasks.task import ScoreRow
-from softprompt.text import Allowed, Template, allowed_ids
-from softprompt.text.words import many_word_ids
+from softprompt.text import Allowed, Template, allowed_ids, many_word_ids
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone

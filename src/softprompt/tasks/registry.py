@@ -11,8 +11,7 @@ from softprompt.config import (
     RunSettings,
     TaskSettings,
 )
-from softprompt.data import pattern
-from softprompt.data.records import LabelledText
+from softprompt.data import LabelledText, pattern
 from softprompt.errors import ConfigError
 from softprompt.tasks.headed import HeadTask
 from softprompt.tasks.task import Task

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from softprompt.data.records import Question
+from softprompt.data import Question
 from softprompt.errors import BackboneError, ConfigError, DataError
 from softprompt.tasks.inputs import Frame, Row, RowForm
 from softprompt.tasks.reading import ReadingExample, ReadingTask

@@ -6,7 +6,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from softprompt.data.records import TaggedWords
+from softprompt.data import TaggedWords
 from softprompt.errors import DataError
 from softprompt.tasks.batching import pad
 from softprompt.tasks.inputs import RowForm

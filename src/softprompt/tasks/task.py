@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypedDict
 import torch
 
 from softprompt.errors import DataError
-from softprompt.store.card import HeadCard
+from softprompt.files import HeadCard
 from softprompt.text import Template
 
 IGNORED = -100

@@ -2,15 +2,17 @@
 
 from softprompt.text.encoding import Filled
 from softprompt.text.template import Template, null_template
-from softprompt.text.verbalizer import Verbalizer, null_verbalizer
-from softprompt.text.words import Allowed, allowed_ids, word_ids
+from softprompt.text.verbalizer import LabelTokens, Verbalizer, null_verbalizer
+from softprompt.text.words import Allowed, allowed_ids, many_word_ids, word_ids
 
 __all__ = [
     "Allowed",
     "Filled",
+    "LabelTokens",
     "Template",
     "Verbalizer",
     "allowed_ids",
+    "many_word_ids",
     "null_template",
     "null_verbalizer",
     "word_ids",

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from softprompt.backbones.activation_cache import ActivationCache, ActivationStore
+from softprompt.backbones import ActivationCache, ActivationStore
 from softprompt.config import TrainingSettings
 from softprompt.errors import BackboneError, ConfigError, PromptError
 from softprompt.training.progress import RunProgress, clock
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
-    from softprompt.prompts.prompt import Prompt
+    from softprompt.prompts import Prompt
 
 
 class RunActivationCache:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from softprompt.errors import TrainingError, system_says
-from softprompt.training.atomic import sync_folder, write_synced, writing
+from softprompt.files import sync_folder, write_synced, writing
 
 _FORMAT = 1
 _CARD = "checkpoint.json"

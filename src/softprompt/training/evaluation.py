@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from softprompt.data.records import AnyRecord
+from softprompt.data import AnyRecord
 from softprompt.errors import TrainingError
 from softprompt.metrics import higher_is_better
-from softprompt.tasks.task import AnyExample, ScoreRow, Task
+from softprompt.tasks import AnyExample, ScoreRow, Task
 from softprompt.training.distributed import Processes
 from softprompt.training.schedule import idle_passes, rank_slice
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
-    from softprompt.prompts.prompt import Prompt
+    from softprompt.prompts import Prompt
 
 
 def better(name: str, value: float, than: float | None) -> bool:

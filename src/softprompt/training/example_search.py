@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from softprompt.errors import ConfigError
-from softprompt.tasks.task import Task
+from softprompt.tasks import Task
 from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import mean_loss
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
-    from softprompt.prompts.prompt import Prompt
+    from softprompt.prompts import Prompt
 
 JUDGES = 32
 """Training records that a draw is judged by; none of them is ever drawn."""

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, SoftFileLock, Timeout
 
 from softprompt.errors import Problem, TrainingError
-from softprompt.training.atomic import writing
+from softprompt.files import writing
 from softprompt.training.distributed import Processes
 from softprompt.training.run_folder import RunFolder
 

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from softprompt.config import MixtureSettings, RunSettings
 from softprompt.metrics import higher_is_better
-from softprompt.tasks.mixture import Mixture, PartExample
+from softprompt.tasks import Mixture, PartExample
 from softprompt.training.objective import Group, Objective, OneTask
 from softprompt.training.task_run import TaskRun
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
-    from softprompt.prompts.prompt import Prompt
+    from softprompt.prompts import Prompt
 
 
 class PromptSet(nn.Module):

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from softprompt.config import TrainingSettings
 from softprompt.errors import TrainingError
-from softprompt.tasks.task import AnyExample, Task
+from softprompt.tasks import AnyExample, Task
 from softprompt.training.checkpoint import State
 from softprompt.training.evaluation import better
 from softprompt.training.schedule import plan, steps_per_epoch
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
-    from softprompt.prompts.prompt import Prompt
+    from softprompt.prompts import Prompt
 
 
 @dataclass(frozen=True)

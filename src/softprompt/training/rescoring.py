@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import RunSettings, load_run
+from softprompt.data import Record
 from softprompt.data import load as load_splits
-from softprompt.data.records import Record
 from softprompt.errors import ConfigError, DataError, TrainingError
-from softprompt.tasks.generation import score_texts
-from softprompt.tasks.task import ScoreRow
-from softprompt.training.atomic import write_atomically
-from softprompt.training.json_lines import damaged, objects, read_lines
+from softprompt.files import damaged, objects, read_lines, write_atomically
+from softprompt.tasks import ScoreRow, score_texts
 from softprompt.training.provenance import versions
 from softprompt.training.run_folder import RunFolder
 

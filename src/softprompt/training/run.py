@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from softprompt.backbones.runtime import n_kept
+from softprompt.backbones import n_kept
 from softprompt.config import MixtureSettings, RunSettings
-from softprompt.tasks.task import ScoreRow
+from softprompt.files import write_atomically, writing
+from softprompt.tasks import ScoreRow
 from softprompt.training.activation_cache import RunActivationCache
-from softprompt.training.atomic import write_atomically, writing
 from softprompt.training.distributed import Processes
 from softprompt.training.locks import acquire
 from softprompt.training.loop import Loop

@@ -9,11 +9,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from softprompt.config.base import Settings
+from softprompt.config import Settings
 from softprompt.errors import TrainingError, system_says
-from softprompt.training.atomic import write_atomically, writing
+from softprompt.files import Line, ends_line, objects, read_lines, warn_of_damage, write_atomically, writing
 from softprompt.training.checkpoint import Checkpoints
-from softprompt.training.json_lines import Line, ends_line, objects, read_lines, warn_of_damage
 
 _IGNORED_ON_RESUME = (
     "name.", "output.", "backbone.device.", "backbone.shard.", "training.trackers.", "training.trunk_cache.",

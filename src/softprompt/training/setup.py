@@ -8,16 +8,14 @@ from softprompt.config import BackboneSettings, MixtureSettings, RunSettings
 from softprompt.data import FORMATS, Splits
 from softprompt.data import load as load_splits
 from softprompt.errors import ConfigError, DataError, SoftpromptError
-from softprompt.tasks.cloze import ClozeTask
-from softprompt.tasks.registry import build_task, labels_of, template_of
-from softprompt.tasks.task import Task
+from softprompt.tasks import ClozeTask, Task, build_task, labels_of, template_of
 from softprompt.text import Template
 from softprompt.training.distributed import Processes
 from softprompt.training.example_search import best_start
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
-    from softprompt.prompts.prompt import Prompt
+    from softprompt.prompts import Prompt
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def build_run(
         ConfigError: no training pairs, or a development set is needed and there is none.
         SoftpromptError: whatever the rooms find wrong.
     """
-    from softprompt.prompts.methods import build
+    from softprompt.prompts import build_prompt
 
     # The data comes first: its mistakes show in a second, a backbone takes longer.
     splits = load_splits(settings.data)
@@ -111,7 +109,7 @@ def build_run(
     template = None if task.template is None else str(task.template)
 
     def built(examples: Sequence[Sequence[int]] | None) -> "Prompt":
-        prompt = build(backbone, settings.method, seed, examples, task.head, template)
+        prompt = build_prompt(backbone, settings.method, seed, examples, task.head, template)
         return prompt.to(backbone.device)
 
     n_draws, draw_losses = getattr(settings.method, "draws", 1), ()

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from softprompt.config import RunSettings
-from softprompt.data.records import AnyRecord, Choices, pairs
-from softprompt.training.atomic import write_atomically, writing
+from softprompt.data import AnyRecord, Choices, pairs
+from softprompt.files import write_atomically, writing
 from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
 from softprompt.training.progress import RunProgress

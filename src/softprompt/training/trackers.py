@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from softprompt.errors import ConfigError
-from softprompt.tasks.task import ScoreRow
+from softprompt.tasks import ScoreRow
 
 PROJECT = "softprompt"
 """Where Weights & Biases lists the runs."""

@@ -18,7 +18,7 @@ from softprompt.backbones.activation_cache.store import ActivationStore
 from softprompt.backbones.injection import PassContext, input_weight
 from softprompt.backbones.inspection import ModelMap, described_again
 from softprompt.errors import BackboneError
-from softprompt.prompts.prompt import Prompt
+from softprompt.prompts import Prompt
 
 
 class Mapped(Protocol):

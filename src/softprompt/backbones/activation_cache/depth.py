@@ -8,7 +8,7 @@ from torch import nn
 from softprompt.backbones.injection import Weights
 from softprompt.backbones.inspection import ModelMap
 from softprompt.errors import PromptError, with_article
-from softprompt.prompts.prompt import Prompt
+from softprompt.prompts import Prompt
 
 
 def first_injected_layer(

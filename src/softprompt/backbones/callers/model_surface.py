@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.runtime import active, enable_checkpointing, switch_checkpointing
 from softprompt.errors import PromptError
-from softprompt.prompts.prompt import Prompt
+from softprompt.prompts import Prompt
 
 
 class ModelSurface(nn.Module):

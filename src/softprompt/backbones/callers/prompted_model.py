@@ -19,7 +19,7 @@ from softprompt.backbones.runtime import (
 )
 from softprompt.backbones.view import PromptedView
 from softprompt.errors import BackboneError, PromptError, with_article
-from softprompt.prompts.prompt import Prompt
+from softprompt.prompts import Prompt
 
 _RUNNING: "ContextVar[tuple[PromptedModel, ...]]" = ContextVar("running", default=())
 

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from softprompt.backbones.inspection import AttentionSite, BackboneSpec
 from softprompt.errors import BackboneError, PromptError, with_article
-from softprompt.prompts.placements import AttentionShape
-from softprompt.prompts.prompt import Prompt
+from softprompt.prompts import AttentionShape, Prompt
 
 
 def as_several(prompts: Prompt | None | Sequence[Prompt | None]) -> list[Prompt | None]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from softprompt.backbones.attention import Interception
 from softprompt.backbones.dispatch import Override
 from softprompt.errors import PromptError
-from softprompt.prompts.prompt import Prompt
+from softprompt.prompts import Prompt
 
 if TYPE_CHECKING:
     from softprompt.backbones.injection.lowering import LoweredPrompts

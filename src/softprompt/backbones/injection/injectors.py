@@ -23,7 +23,7 @@ from softprompt.backbones.injection.text_inputs import PositionInjector, SlotInj
 from softprompt.backbones.injection.vision_lowering import prefix_layers, token_layers
 from softprompt.backbones.injection.vision_tokens import AddedTokenInjector, VisionTokenInjector, plan_of
 from softprompt.backbones.inspection import AttentionSite, ModelMap, Vision
-from softprompt.prompts.prompt import Prompt
+from softprompt.prompts import Prompt
 
 
 class Injectors:

@@ -12,8 +12,7 @@ from softprompt.backbones.dispatch import Forward, Override, overriding
 from softprompt.backbones.injection.injector import PassContext, used_prompts
 from softprompt.backbones.inspection import is_linear
 from softprompt.errors import PromptError
-from softprompt.prompts.inserts import Insert
-from softprompt.prompts.prompt import Prompt
+from softprompt.prompts import Insert, Prompt
 
 
 class LayerModuleInjector:

@@ -17,8 +17,7 @@ from softprompt.backbones.injection.compatibility import stands_in_text
 from softprompt.backbones.injection.vision_lowering import VisualParts, VisualTables, lower_visual, tabulate
 from softprompt.backbones.inspection import AttentionSite, ModelMap, intercepted
 from softprompt.backbones.runtime import whole_in_backward, without_checkpointing
-from softprompt.prompts.placements import AttentionShape, KeyValues, SlotEmbeddings
-from softprompt.prompts.prompt import Prompt
+from softprompt.prompts import AttentionShape, KeyValues, Prompt, SlotEmbeddings
 
 Where = tuple[str, int]
 """A site and a layer of it."""

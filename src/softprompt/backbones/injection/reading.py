@@ -15,7 +15,7 @@ from softprompt.backbones.injection.lowering import input_weight
 from softprompt.backbones.injection.session import Session
 from softprompt.backbones.inspection import ModelMap, eval_mode
 from softprompt.errors import BackboneError, SoftpromptError
-from softprompt.prompts.prompt import Prompt
+from softprompt.prompts import Prompt
 
 N_SOFT, N_TEXT = 2, 2
 

@@ -44,7 +44,7 @@ from softprompt.backbones.runtime import (
     resumed_by,
 )
 from softprompt.errors import BackboneError
-from softprompt.prompts.prompt import Prompt
+from softprompt.prompts import Prompt
 
 
 class Session:

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from softprompt.backbones.inspection import Vision
 from softprompt.errors import PromptError
-from softprompt.prompts.placements import KeyValues
-from softprompt.prompts.prompt import Prompt
-from softprompt.prompts.visual_placements import (
+from softprompt.prompts import (
     AddedTokens,
     ExtraChannels,
     ImageTokens,
+    KeyValues,
     PixelBorder,
     PixelPatches,
+    Prompt,
 )
 
 

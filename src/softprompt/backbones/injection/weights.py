@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from softprompt.backbones.inspection import absent_biases
 from softprompt.backbones.loading import is_packed, is_sharded
 from softprompt.errors import PromptError
-from softprompt.prompts.prompt import Prompt
+from softprompt.prompts import Prompt
 
 
 class Weights:

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from softprompt.backbones.attention import AttentionCall
 from softprompt.backbones.inspection.probe import ENCODER_LEN, Recording
-from softprompt.prompts.placements import AttentionShape
+from softprompt.prompts import AttentionShape
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from transformers.pytorch_utils import Conv1D
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite
 from softprompt.errors import BackboneError
-from softprompt.prompts.inserts import LayerLinears
+from softprompt.prompts import LayerLinears
 
 
 def find_layers(

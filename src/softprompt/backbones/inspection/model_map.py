@@ -17,7 +17,7 @@ from softprompt.backbones.inspection.spec import BackboneSpec, describe
 from softprompt.backbones.inspection.stacks import Stack, find_stacks
 from softprompt.backbones.inspection.vision import Vision
 from softprompt.errors import BackboneError, SoftpromptError
-from softprompt.prompts.inserts import LayerLinears
+from softprompt.prompts import LayerLinears
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from softprompt.backbones.inspection.images import final_norms, reads_pictures, 
 from softprompt.backbones.inspection.layers import is_linear, layers_around
 from softprompt.backbones.loading import float_dtype, is_packed, is_sharded
 from softprompt.errors import BackboneError, PromptError
-from softprompt.prompts.methods.options import TUNE_FORMS, is_tune
+from softprompt.prompts import TUNE_FORMS, is_tune
 
 _Chooses = Callable[[nn.Module, str], bool]
 

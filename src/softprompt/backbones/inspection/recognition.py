@@ -1,4 +1,4 @@
-"""What a live model is known again by: a few numbers out of each of its tensors, see `store.recognition`."""
+"""What a live model is known again by: a few numbers out of each of its tensors, see `files.recognition`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.loading import is_packed, is_sharded
-from softprompt.store.card import BackboneRecord
-from softprompt.store.naming import kinds
-from softprompt.store.recognition import Held
+from softprompt.files import BackboneRecord, Held, kinds_of_tensors
 
 _NUMBERS, _FEWEST, _MOST = 2048, 4, 64
 _LORA = ("base_layer", "lora_A", "lora_B", "scaling", "active_adapters")
@@ -64,8 +62,8 @@ def record(model: PreTrainedModel) -> BackboneRecord:
     shapes = [[(one.name, tuple(_shape(one))) for one in part] for part in (inside, outside)]
     return BackboneRecord(
         per_tensor=k,
-        base=kinds(shapes[0]),
-        head=kinds(shapes[1]),
+        base=kinds_of_tensors(shapes[0]),
+        head=kinds_of_tensors(shapes[1]),
         embeddings=_embeddings(model, inside),
         samples=_samples([*inside, *outside], k),
     )

@@ -16,7 +16,7 @@ from softprompt.backbones.inspection.recognition import out_of_reach, record
 from softprompt.backbones.inspection.stacks import PositionTable, Stack, position_table
 from softprompt.backbones.loading import is_packed, numbers
 from softprompt.errors import BackboneError
-from softprompt.store.card import BackboneCard, BackboneRecord
+from softprompt.files import BackboneCard, BackboneRecord
 
 _SAMPLES = 1024
 

@@ -15,7 +15,7 @@ from softprompt.backbones.inspection.families import NORM_OUTSIDE
 from softprompt.backbones.inspection.images import patch_conv, size_options
 from softprompt.backbones.inspection.probe import Recording
 from softprompt.errors import BackboneError
-from softprompt.prompts.placements import KeyValues
+from softprompt.prompts import KeyValues
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ BUNDLED: dict[str, BundledBackbone] = {
     )
 }
 
-NAMES: tuple[str, ...] = tuple(BUNDLED)
+BUNDLED_NAMES: tuple[str, ...] = tuple(BUNDLED)
 
 
 def cache_home() -> Path:
@@ -125,7 +125,7 @@ def cache_home() -> Path:
     return base / "softprompt"
 
 
-def folder(name: str) -> Path | None:
+def bundled_folder(name: str) -> Path | None:
     """The folder of a bundled backbone, or None while the cache does not hold all of its files.
 
     Raises:
@@ -135,11 +135,11 @@ def folder(name: str) -> Path | None:
     return target if _is_whole(target) else None
 
 
-def pull(name: str, progress: Callable[[str], None] | None = None) -> Path:
+def pull_bundled(name: str, progress: Callable[[str], None] | None = None) -> Path:
     """Make sure that a bundled backbone is in the cache, and give its folder.
 
     Args:
-        name: One of `NAMES`.
+        name: One of `BUNDLED_NAMES`.
         progress: Told in a few words what happens, step by step.
 
     Returns:
@@ -151,7 +151,7 @@ def pull(name: str, progress: Callable[[str], None] | None = None) -> Path:
             one, or a cache folder that cannot be written. The cache is then as it was before.
     """
     entry = _entry(name)
-    if (ready := folder(name)) is not None:
+    if (ready := bundled_folder(name)) is not None:
         return ready
     tell = progress or (lambda message: None)
     parent = entry.folder.parent

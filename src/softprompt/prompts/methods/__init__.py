@@ -16,13 +16,13 @@ from softprompt.prompts.methods.baselines import fine_tuning, head_only, in_cont
 from softprompt.prompts.methods.adapters import adapter, lora
 
 # isort: on
-from softprompt.prompts.methods.registry import METHODS, Method, build, method
+from softprompt.prompts.methods.registry import METHODS, Method, build_prompt, method
 
 __all__ = [
     "METHODS",
     "Method",
     "adapter",
-    "build",
+    "build_prompt",
     "fine_tuning",
     "head_only",
     "in_context",

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from softprompt.errors import BackboneError, PromptError, nearest
+from softprompt.files import Activation, AdapterPlacement, AdaptersCard, LoraCard
 from softprompt.prompts.methods.options import Count, Layers, Probability
 from softprompt.prompts.methods.registry import method
-from softprompt.store.card import Activation, AdapterPlacement, AdaptersCard, LoraCard
 
 if TYPE_CHECKING:
+    from softprompt.files import HeadCard
     from softprompt.prompts.inserts import LayerLinears
     from softprompt.prompts.prompt import Observable, Prompt
-    from softprompt.store.card import HeadCard
 
 _REDUCTION = 16
 

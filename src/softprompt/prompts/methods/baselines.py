@@ -10,8 +10,8 @@ from softprompt.prompts.methods.options import Count, Tune
 from softprompt.prompts.methods.registry import method
 
 if TYPE_CHECKING:
+    from softprompt.files import HeadCard
     from softprompt.prompts.prompt import Observable, Prompt
-    from softprompt.store.card import HeadCard
 
 _EXAMPLES = Field(
     default=32,

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.errors import PromptError
+from softprompt.files import HeadCard, InsertsCard, PromptCard
 from softprompt.prompts.heads import Head, empty_head, resolve_pooling
-from softprompt.prompts.initialization import Start, StartRequest, start
+from softprompt.prompts.initializations import Start, StartRequest, start
 from softprompt.prompts.inserts import make_inserts
 from softprompt.prompts.methods.options import Positions, Reparameterization
 from softprompt.prompts.placements import SITES, KeyValueShape, Shape, SlotShape, key_value_shapes
 from softprompt.prompts.plain import plain_tensors
 from softprompt.prompts.prompt import Observable, Prompt
 from softprompt.prompts.reparameterize import MLP, Direct
-from softprompt.store.card import HeadCard, InsertsCard, PromptCard
 
 
 @dataclass(frozen=True)

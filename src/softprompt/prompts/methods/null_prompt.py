@@ -9,9 +9,9 @@ from softprompt.prompts.methods.p_tuning import parsed_template
 from softprompt.prompts.methods.registry import method
 
 if TYPE_CHECKING:
+    from softprompt.files import HeadCard
     from softprompt.prompts.prompt import Observable, Prompt
-    from softprompt.store.card import HeadCard
-    from softprompt.text.template import Template
+    from softprompt.text import Template
 
 
 @method("null_prompt", recipe={"template": None})
@@ -43,7 +43,7 @@ def null_prompt(
 
     needs_texts(backbone, "null_prompt", "use fine_tuning")
     if isinstance(template, Sequence) and not isinstance(template, str):
-        from softprompt.text.template import null_template
+        from softprompt.text import null_template
 
         causal = {site for site, _ in backbone.attentions} == {"decoder"}
         parsed = null_template(list(template), causal=causal)

@@ -9,10 +9,10 @@ from softprompt.prompts.methods.options import Count, Probability, Tune
 from softprompt.prompts.methods.registry import method
 
 if TYPE_CHECKING:
+    from softprompt.files import HeadCard
     from softprompt.prompts.methods.builder import Network
     from softprompt.prompts.prompt import Observable, Prompt
-    from softprompt.store.card import HeadCard
-    from softprompt.text.template import Template
+    from softprompt.text import Template
 
 _FORMS = "'random', 'vocabulary', 'text: ...', 'zero', 'prompt: FOLDER' or a prompt"
 
@@ -102,7 +102,7 @@ def parsed_template(template: "str | Template", where: str) -> "Template":
         PromptError: neither of the two.
         ConfigError: a text that does not follow the language.
     """
-    from softprompt.text.template import Template
+    from softprompt.text import Template
 
     parsed = Template.parse(template, where) if isinstance(template, str) else template
     if not isinstance(parsed, Template):

@@ -15,8 +15,8 @@ from softprompt.prompts.methods.options import (
 from softprompt.prompts.methods.registry import method
 
 if TYPE_CHECKING:
+    from softprompt.files import HeadCard
     from softprompt.prompts.prompt import Observable, Prompt
-    from softprompt.store.card import HeadCard
 
 
 @method("prompt_tuning", recipe={"draws": DRAWS})

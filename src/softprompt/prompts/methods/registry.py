@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from softprompt.config import MethodSettings
-from softprompt.config.mistakes import explain_all
+from softprompt.config import MethodSettings, explain_all
 from softprompt.errors import Problem, PromptError
 from softprompt.prompts.methods.signatures import Option, is_plain, options_of, settings_of, signature_of
 from softprompt.registry import Registry
 
 if TYPE_CHECKING:
+    from softprompt.files import HeadCard
     from softprompt.prompts.prompt import Observable, Prompt
-    from softprompt.store.card import HeadCard
 
 _Arguments = ParamSpec("_Arguments")
 _Made = TypeVar("_Made", bound="Prompt")
@@ -138,7 +137,7 @@ def method(
     return decorate
 
 
-def build(
+def build_prompt(
     backbone: "Observable",
     settings: MethodSettings,
     seed: int,

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from softprompt.errors import PromptError
+from softprompt.files import Depth, Location, PromptCard
 from softprompt.prompts.methods.options import Count, Layers, Probability, Tune
 from softprompt.prompts.methods.registry import method
-from softprompt.store.card import Depth, Location, PromptCard
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from softprompt.files import HeadCard
     from softprompt.prompts.prompt import Observable, Prompt
     from softprompt.prompts.visual_placements import PictureFacts
-    from softprompt.store.card import HeadCard
 
 _LENGTHS = {"prepend": 50, "pixel-prepend": 50, "pixel-pad": 5, "channel": 5}
 

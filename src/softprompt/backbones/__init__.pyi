@@ -1,0 +1,31 @@
+from .activation_cache import ActivationCache, ActivationStore
+from .attention_maps import ClassAttention, class_attention
+from .backbone import Backbone
+from .callers import PromptedModel
+from .image_transform import ImageTransform, raw_pixels
+from .inspection import fingerprint
+from .load import fast_bf16, load_backbone
+from .loading import BUNDLED, BUNDLED_NAMES, bundled_folder, pull_bundled
+from .runtime import gradients_by_hand, n_kept
+from .view import PromptedView
+
+__all__ = [
+    "BUNDLED",
+    "BUNDLED_NAMES",
+    "ActivationCache",
+    "ActivationStore",
+    "Backbone",
+    "ClassAttention",
+    "ImageTransform",
+    "PromptedModel",
+    "PromptedView",
+    "bundled_folder",
+    "class_attention",
+    "fast_bf16",
+    "fingerprint",
+    "gradients_by_hand",
+    "load_backbone",
+    "n_kept",
+    "pull_bundled",
+    "raw_pixels",
+]

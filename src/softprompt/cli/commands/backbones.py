@@ -1,0 +1,53 @@
+"""softprompt backbones: the bundled frozen models."""
+
+from typing import Annotated
+
+import typer
+
+from softprompt.cli.options import epilog
+
+app = typer.Typer(help="Bundled backbones: what there is, and fetching it.", no_args_is_help=True)
+
+LIST_EXAMPLES = (("Example", "softprompt backbones list"),)
+PULL_EXAMPLES = (("Example", "softprompt backbones pull smollm2-135m"),)
+
+
+@app.command("list", epilog=epilog(LIST_EXAMPLES))
+def list_() -> None:
+    """Show the bundled backbones, and which of them are here."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from softprompt.backbones import BUNDLED, bundled_folder
+
+    table = Table("name", "kind", "parameters", "download", "licence", "here")
+    for entry in BUNDLED.values():
+        place = bundled_folder(entry.name)
+        table.add_row(
+            entry.name,
+            entry.kind,
+            f"{entry.n_parameters / 1e6:.1f} M",
+            f"{entry.wheel_bytes / 1e6:.0f} MB",
+            entry.licence,
+            "yes" if place else "no",
+        )
+    console = Console()
+    console.print(table)
+    for entry in BUNDLED.values():
+        place = bundled_folder(entry.name)
+        if place is not None:
+            console.print(f"{entry.name}: {place}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("pull", epilog=epilog(PULL_EXAMPLES))
+def pull_(
+    name: Annotated[str, typer.Argument(help="Name of a bundled backbone, or `all`.", show_default=False)],
+) -> None:
+    """Fetch a bundled backbone into the cache folder (SOFTPROMPT_HOME moves it)."""
+    from softprompt.backbones import BUNDLED_NAMES, pull_bundled
+
+    for wanted in BUNDLED_NAMES if name == "all" else (name,):
+        place = pull_bundled(
+            wanted, progress=lambda message, wanted=wanted: typer.echo(f"{wanted}: {message}", err=True)
+        )
+        typer.echo(f"{wanted}: {place}")

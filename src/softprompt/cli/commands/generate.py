@@ -1,0 +1,90 @@
+"""softprompt generate: texts in, texts out, under a stored prompt."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from softprompt.cli.options import Overrides
+
+EXAMPLES = (
+    (
+        "Example, after `softprompt demo`",
+        'softprompt generate runs/demo "name : Amber Bell | eatType : diner"',
+    ),
+    ("A source a line", "softprompt generate runs/demo < sources.txt"),
+)
+
+
+def generate(
+    prompt_folder: Annotated[
+        Path, typer.Argument(help="A prompt folder, or the folder of a run.", show_default=False)
+    ],
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(help="Source texts; without any, standard input, one a line.", show_default=False),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="Name or folder of the backbone, where it is not the card's.", show_default=False),
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Write a text for each source, one line each, as the prompt was trained to."""
+    from softprompt.cli import places
+    from softprompt.config import GenerationSettings
+    from softprompt.data import Record
+    from softprompt.errors import PromptError
+    from softprompt.files import read_card
+
+    folder = places.prompt_folder(prompt_folder)
+    card = read_card(folder)
+    settings = places.stored_settings(card, backbone, overrides or [])
+    if not isinstance(settings.task, GenerationSettings) or card.head is not None:
+        with_head = "" if card.head is None else f" with a {card.head.kind} head"
+        raise PromptError(
+            str(folder),
+            f"a prompt{with_head} for task '{settings.task.name}'",
+            "a prompt that writes texts",
+            "use `softprompt predict`",
+        )
+    records = [Record(f"text {i + 1}", source, ()) for i, source in enumerate(text or _lines())]
+
+    from softprompt.tasks import GenerationTask
+
+    frozen, prompt = places.load(folder, settings)
+    task = GenerationTask(frozen, settings.task, settings.decoding)
+    task.check_positions(records, prompt.card.n_positions, training=False)
+    with frozen.prompted(prompt):
+        outputs = task.predict(records, seed=settings.training.seed)
+    for output in outputs:
+        # An output is one line, whatever the decoding settings allow.
+        typer.echo(" ".join(output.split()))
+    if task.n_cut:
+        typer.echo(
+            f"note: {task.n_cut} sources were cut to {settings.task.max_source_tokens} tokens",
+            err=True,
+        )
+
+
+def _lines() -> list[str]:
+    from softprompt.errors import DataError
+
+    if sys.stdin.isatty():
+        typer.echo("one source a line; end with Ctrl-D (Windows: Ctrl-Z, Enter)", err=True)
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "standard input", f"bytes that are not UTF-8 ({error.reason})", "UTF-8 text"
+        ) from None
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise DataError(
+            "standard input",
+            "no text",
+            "a source text on each line",
+            "pipe some in, or give the texts as arguments",
+        )
+    return lines

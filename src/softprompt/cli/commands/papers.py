@@ -1,0 +1,116 @@
+"""softprompt papers: the papers' protocols as study files, listed, shown and run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from softprompt.cli.options import Overrides, epilog
+
+if TYPE_CHECKING:
+    from softprompt.studies import Protocol
+
+app = typer.Typer(help="The papers' tables and figures, from one command each.", no_args_is_help=True)
+
+LIST_EXAMPLES = (("Example", "softprompt papers list"),)
+SHOW_EXAMPLES = (("Example", "softprompt papers show prefix-tuning"),)
+RUN_EXAMPLES = (
+    ("Example", "softprompt papers run prefix-tuning --scale small"),
+    ("One study of it", "softprompt papers run prefix-tuning --scale small --only prefix-length"),
+)
+
+_Name = Annotated[str, typer.Argument(help="Name of a paper, as `list` shows it.", show_default=False)]
+
+
+@app.command("list", epilog=epilog(LIST_EXAMPLES))
+def list_() -> None:
+    """Show the papers, and how many studies there are of each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from softprompt.studies import all_papers
+
+    table = Table("name", "paper", "source", "small", "full")
+    for name, paper in all_papers().items():
+        table.add_row(name, paper.title, paper.source, str(len(paper.small)), str(len(paper.full)))
+    Console().print(table)
+
+
+@app.command("show", epilog=epilog(SHOW_EXAMPLES))
+def show(name: _Name) -> None:
+    """Show a paper's studies at both scales, and the command of each."""
+    from softprompt.studies import load_grid, paper
+
+    found = paper(name)
+    typer.echo(f"{found.title} ({found.source})")
+    for scale in ("small", "full"):
+        typer.echo(f"\n{scale}: softprompt papers run {name} --scale {scale}" if found.at(scale) else "")
+        for one in found.at(scale):
+            if one.study is None:
+                n = len(one.runs)
+            else:
+                grid = load_grid(one.file)
+                n = sum(cell.n_runs + len(list(cell.folds)) for cell in grid.all_cells)
+            typer.echo(f"  {one.name}: {one.shows} ({n} runs)\n    {one.file.as_posix()}")
+    if found.lacking:
+        typer.echo(f"\nnot here: {found.lacking}")
+
+
+@app.command("run", epilog=epilog(RUN_EXAMPLES))
+def run(
+    name: _Name,
+    scale: Annotated[
+        Literal["small", "full"],
+        typer.Option(
+            help="`small`: bundled backbones, small data; `full`: the paper's own.", show_default=False
+        ),
+    ],
+    only: Annotated[
+        str | None, typer.Option(help="One study, as `show` names it; all if not given.", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Runs at a time, each in a process with its share of the cores.")
+    ] = 1,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Where runs are run, as for `softprompt study`.")
+    ] = "local",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try runs again that failed before.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the studies' folders.", show_default=False)
+    ] = None,
+) -> None:
+    """Run a paper's studies one after another. Stop at any time; the same command goes on."""
+    from softprompt.cli.commands.study import study
+    from softprompt.studies import chosen_protocols
+
+    failed = False
+    for one in chosen_protocols(name, scale, only):
+        typer.echo(f"== {one.name}: {one.shows}")
+        if one.study is None:
+            _train_and_compare(one, overrides or [], output or Path("runs"))
+            continue
+        try:
+            study(one.file, overrides, jobs, engine, retry_failed, False, output)
+        except typer.Exit as end:
+            if end.exit_code != 1:
+                raise
+            failed = True  # some of its runs; the next study is another matter
+    if failed:
+        raise typer.Exit(1)
+
+
+def _train_and_compare(protocol: "Protocol", overrides: list[str], output: Path) -> None:
+    """Train every run that has not ended, and put them side by side."""
+    from softprompt.cli.commands.compare import compare
+    from softprompt.cli.commands.train import train
+
+    folder = output / protocol.name
+    for name, changes in protocol.runs.items():
+        here = folder / name
+        if not (here / "result.json").exists():
+            resume = (here / "settings.yaml").exists()
+            train(protocol.file, [*changes, *overrides, f"name={name}"], resume, folder)
+    compare([folder / name for name in protocol.runs], protocol.metric, None, folder / "compared.md")

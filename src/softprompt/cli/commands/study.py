@@ -1,0 +1,117 @@
+"""softprompt study: many runs from one file, as one table and a plot."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from softprompt.cli.options import Overrides
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from softprompt.studies import StudyResult
+
+EXAMPLES = (
+    ("Example", "softprompt study recipes/studies/rte-length.yaml"),
+    (
+        "A first try",
+        'softprompt study recipes/studies/rte-length.yaml --set name=try --set "seeds=[0]"'
+        " --set training.epochs=1 --set data.test_size=20",
+    ),
+    ("The table again, of what is there", "softprompt study recipes/studies/rte-length.yaml --report-only"),
+)
+
+
+def study(
+    file: Annotated[Path, typer.Argument(help="YAML file of the study.", show_default=False)],
+    overrides: Overrides = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Runs at a time, each in a process with its share of the cores.")
+    ] = 1,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="Where runs are run: this machine, or the workers of a Ray cluster."),
+    ] = "local",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try runs again that failed before.")
+    ] = False,
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Run nothing; report what is there.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the study's folder.", show_default=False)
+    ] = None,
+) -> None:
+    """Run what a study still lacks, and report it: a table, its numbers, and a plot.
+
+    Stop it at any time; the same command goes on. Runs that failed are left out until --retry-failed.
+    """
+    from rich.console import Console
+
+    from softprompt.errors import TrainingError
+    from softprompt.studies import (
+        command_line,
+        load_grid,
+        read_results,
+        run_study,
+        write_numbers,
+        write_summary,
+    )
+
+    console = Console()
+    grid = load_grid(file, overrides or [], output)
+    if report_only and not grid.folder.is_dir():
+        raise TrainingError(
+            str(grid.folder), "no such folder", "the folder of a study that was run", "run the study first"
+        )
+    again = command_line(
+        "study",
+        file,
+        overrides=overrides or [],
+        jobs=jobs if jobs > 1 else None,
+        engine=engine if engine != "local" else None,
+        output=output,
+    )
+    interrupted = False
+    if not report_only:
+        # From here on the folder says what study it is, also where a kill leaves no report.
+        write_numbers(read_results(grid), again)
+        try:
+            run_study(grid, jobs, console, engine, retry_failed)
+        except KeyboardInterrupt:
+            interrupted = True
+    result = read_results(grid)
+    folder = write_summary(result, again)
+    _print(console, result)
+    console.print(f"study folder: {folder}", markup=False, highlight=False, soft_wrap=True)
+    if interrupted:
+        typer.echo(f"\ninterrupted; go on with: {again}", err=True)
+        raise typer.Exit(130)
+    if result.failed and not report_only:
+        retry = f"{again} --retry-failed"
+        typer.echo(
+            f"{len(result.failed)} of {result.n_runs} runs failed; try them again with: {retry}", err=True
+        )
+        raise typer.Exit(1)
+
+
+def _print(console: "Console", result: "StudyResult") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from softprompt.studies import results_table
+
+    head, *lines = results_table(result, short=True).texts(bold="{}*", between="\n")
+    shown = Table(title=result.grid.settings.name, caption="* best of its column" if _stars(lines) else None)
+    for i, name in enumerate(head):
+        shown.add_column(Text(name), justify="right" if i else "left")
+    for line in lines:
+        shown.add_row(*(Text(cell, style="bold" if cell.endswith("*") else "") for cell in line))
+    console.print(shown)
+    for run in result.failed:
+        console.print(f"failed: {run.run.label}: {run.error}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _stars(lines: list[list[str]]) -> bool:
+    return any(cell.endswith("*") for line in lines for cell in line)

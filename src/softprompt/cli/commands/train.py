@@ -1,0 +1,66 @@
+"""softprompt train: one run from a recipe, of one task or of several."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from softprompt.cli.options import Overrides
+
+EXAMPLES = (
+    ("Example", "softprompt train recipes/e2e-lowdata-prefix.yaml"),
+    ("Several tasks at once", "softprompt train recipes/fewglue-together.yaml"),
+    (
+        "A first try",
+        "softprompt train recipes/e2e-lowdata-prefix.yaml --set name=try"
+        " --set training.steps=5 --set data.test_size=4",
+    ),
+)
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="YAML file with the run's settings.", show_default=False)],
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for run folders, instead of the recipe's.", show_default=False)
+    ] = None,
+) -> None:
+    """Train a prompt as a recipe says, and leave a run folder."""
+    from rich.console import Console
+
+    from softprompt.cli.tables import print_parts, print_scores
+    from softprompt.config import MixtureSettings, load_recipe
+    from softprompt.training import Processes
+    from softprompt.training import train as train_prompt
+
+    console = Console()
+    settings = load_recipe(recipe, overrides or [])
+    if output is not None:
+        settings = settings.model_copy(update={"output": output})
+    # Of several processes one talks.
+    console.quiet = not Processes(settings.backbone.device).is_main
+    try:
+        result = train_prompt(settings, resume=resume, console=console)
+    except KeyboardInterrupt:
+        _say_how_to_go_on(settings.folder, recipe, overrides or [], output)
+        raise typer.Exit(130) from None
+    if isinstance(settings, MixtureSettings):
+        metrics = {name: settings.part(name).metrics for name in result.parts}
+        print_parts(console, f"{settings.name}: test", result.parts, metrics)
+    elif result.scores:
+        print_scores(console, f"{settings.name}: test", result.scores, settings.metrics)
+    console.print(f"run folder: {result.folder}", highlight=False, soft_wrap=True)
+
+
+def _say_how_to_go_on(folder: Path, recipe: Path, overrides: list[str], output: Path | None) -> None:
+    from softprompt.studies import command_line
+
+    again = command_line("train", recipe, overrides=overrides, output=output)
+    if any((folder / "checkpoints").glob("step-*")):
+        typer.echo(f"\ninterrupted; the checkpoint is in {folder / 'checkpoints'}", err=True)
+    else:
+        typer.echo("\ninterrupted before the first checkpoint", err=True)
+    if (folder / "settings.yaml").is_file():
+        again += " --resume"
+    typer.echo(f"go on with: {again}", err=True)

@@ -1,1 +1,0 @@
-"""Studies: many runs whose results come as one table and a plot."""

@@ -1,0 +1,49 @@
+from .atomic import sync_folder, write_atomically, write_synced, writing
+from .json_lines import Line, damaged, ends_line, objects, read_lines, warn_of_damage
+from .prompt_card import (
+    Activation,
+    AdapterPlacement,
+    AdaptersCard,
+    BackboneCard,
+    BackboneRecord,
+    Depth,
+    HeadCard,
+    InsertsCard,
+    Location,
+    LoraCard,
+    PromptCard,
+)
+from .prompt_folder import TENSORS, read_card, read_prompt, write_prompt
+from .recognition import Held, difference
+from .tensor_kinds import kinds_of_tensors
+
+__all__ = [
+    "TENSORS",
+    "Activation",
+    "AdapterPlacement",
+    "AdaptersCard",
+    "BackboneCard",
+    "BackboneRecord",
+    "Depth",
+    "HeadCard",
+    "Held",
+    "InsertsCard",
+    "Line",
+    "Location",
+    "LoraCard",
+    "PromptCard",
+    "damaged",
+    "difference",
+    "ends_line",
+    "kinds_of_tensors",
+    "objects",
+    "read_card",
+    "read_lines",
+    "read_prompt",
+    "sync_folder",
+    "warn_of_damage",
+    "write_atomically",
+    "write_prompt",
+    "write_synced",
+    "writing",
+]

@@ -1,0 +1,76 @@
+from .heads import CLASS, PATCH, PROMPT, SPECIAL, head, pool_picture
+from .initializations import Start, StartRequest, initialization
+from .inserts import Insert, LayerLinears
+from .loading import load_prompt
+from .methods import (
+    METHODS,
+    Method,
+    adapter,
+    build_prompt,
+    fine_tuning,
+    head_only,
+    in_context,
+    lora,
+    method,
+    null_prompt,
+    p_tuning,
+    p_tuning_v2,
+    prefix_tuning,
+    prompt_tuning,
+    visual_prompt_tuning,
+)
+from .methods.builder import PromptBuilder
+from .methods.options import TUNE_FORMS, is_tune
+from .placements import AttentionShape, KeyValues, SlotEmbeddings
+from .prompt import Prompt
+from .visual_placements import (
+    AddedTokens,
+    ExtraChannels,
+    ImageTokens,
+    PictureFacts,
+    PixelBorder,
+    PixelPatches,
+)
+
+__all__ = [
+    "CLASS",
+    "METHODS",
+    "PATCH",
+    "PROMPT",
+    "SPECIAL",
+    "TUNE_FORMS",
+    "AddedTokens",
+    "AttentionShape",
+    "ExtraChannels",
+    "ImageTokens",
+    "Insert",
+    "KeyValues",
+    "LayerLinears",
+    "Method",
+    "PictureFacts",
+    "PixelBorder",
+    "PixelPatches",
+    "Prompt",
+    "PromptBuilder",
+    "SlotEmbeddings",
+    "Start",
+    "StartRequest",
+    "adapter",
+    "build_prompt",
+    "fine_tuning",
+    "head",
+    "head_only",
+    "in_context",
+    "initialization",
+    "is_tune",
+    "load_prompt",
+    "lora",
+    "method",
+    "null_prompt",
+    "p_tuning",
+    "p_tuning_v2",
+    "pool_picture",
+    "prefix_tuning",
+    "prompt_tuning",
+    "visual_prompt_tuning",
+]

@@ -1,1 +1,0 @@
-"""Prompt files: a folder with safetensors and a JSON card."""

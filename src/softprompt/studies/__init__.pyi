@@ -1,0 +1,56 @@
+from .commands import command_line
+from .compared_runs import (
+    DEVELOPMENT,
+    check_alike,
+    comparison_json,
+    comparison_markdown,
+    means_table,
+    pairs_table,
+    read_compared_run,
+)
+from .grid import load_grid
+from .looking import (
+    NEIGHBOURS,
+    View,
+    balanced_pictures,
+    embed_features,
+    neighbours_alike,
+    spread_over,
+    view_pictures,
+)
+from .paper_protocols import Protocol, all_papers, chosen_protocols, paper
+from .report import compose_report, read_source, results_table, write_numbers, write_report, write_summary
+from .results import StudyResult, read_results
+from .runner import run_study
+
+__all__ = [
+    "DEVELOPMENT",
+    "NEIGHBOURS",
+    "Protocol",
+    "StudyResult",
+    "View",
+    "all_papers",
+    "balanced_pictures",
+    "check_alike",
+    "chosen_protocols",
+    "command_line",
+    "comparison_json",
+    "comparison_markdown",
+    "compose_report",
+    "embed_features",
+    "load_grid",
+    "means_table",
+    "neighbours_alike",
+    "pairs_table",
+    "paper",
+    "read_compared_run",
+    "read_results",
+    "read_source",
+    "results_table",
+    "run_study",
+    "spread_over",
+    "view_pictures",
+    "write_numbers",
+    "write_report",
+    "write_summary",
+]

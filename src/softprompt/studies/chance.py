@@ -1,0 +1,101 @@
+"""The level of always saying the same, to compare a study's rows with."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from softprompt.config import RunSettings
+from softprompt.data import FORMATS, LabelledText, load_test
+from softprompt.errors import DataError, Problem, SoftpromptError
+from softprompt.metrics import metrics_of, score
+from softprompt.studies.cells import Cell, Grid
+
+_OF_TEST = ("format", "test", "test_size", "test_share", "text", "second", "label")
+"""The data settings that decide the test records of labelled texts."""
+
+
+def no_majority(cells: Sequence[Cell]) -> Problem | None:
+    """Why the chance level of a column cannot be computed; None if it can.
+
+    Args:
+        cells: those of one column.
+    """
+    first = _settings(cells[0])
+    data = first.data
+    if FORMATS[data.format].record is not LabelledText:
+        got, do = f"true for {data.format}, whose records have no label", "as chance: {column: number}"
+        return Problem("chance", got, "texts with labels", f"give the number yourself, {do}")
+    if (data.test is None and not data.test_share) or data.test_size == 0:
+        expected = "test records whose labels can be counted"
+        return Problem("chance", "true without data.test", expected, "give data.test")
+    known = metrics_of("classification")
+    for metric in cells[0].metrics:
+        if metric not in known:
+            expected = f"a column of {' or '.join(known)}"
+            return Problem("chance", f"true for {metric}", expected, "give its number yourself")
+    for cell in cells[1:]:
+        other = _settings(cell).data
+        for name in (*_OF_TEST, *["train"] * bool(data.test_share)):
+            if getattr(other, name) != getattr(data, name):
+                got = f"true, though {cell.row} has another data.{name} than {cells[0].row}"
+                return Problem("chance", got, "one test set in a column", "give its number yourself")
+    return None
+
+
+def majority(cell: Cell) -> dict[str, float]:
+    """The scores of always saying the most frequent label of the test records (ties: the first by name).
+
+    This is what a system reaches that knows the test set's distribution and nothing of its texts.
+
+    Args:
+        cell: any cell of the column.
+
+    Returns:
+        Percent by metric, one for each metric that the cell shows.
+
+    Raises:
+        DataError: the test file is missing or malformed, or a record has no label.
+        ConfigError: a metric that these labels do not have, e.g. `f1` of three.
+    """
+    settings = _settings(cell)
+    records = load_test(settings.data)
+    right = [target for record in records for target in record.targets]
+    if len(right) < len(records):
+        n = len(records) - len(right)
+        raise DataError(str(settings.data.test), f"{n} records without a label", "a label in every record")
+    counts = Counter(right)
+    most = min(counts, key=lambda label: (-counts[label], label))
+    groups = [record.tags.get("question", "") for record in records]
+    facts = {"labels": _labels(settings, counts), "groups": groups if all(groups) else None}
+    return score(cell.metrics, [most] * len(right), right, task="classification", **facts).values
+
+
+def levels(grid: Grid) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
+    """The chance levels of the columns, and why some are not known."""
+    asked = grid.settings.chance
+    first = {column: next(c for c in grid.cells if c.column == column) for column in grid.columns}
+    if asked is False:
+        return {}, {}
+    if asked is True:
+        found, missing = {}, {}
+        for column, cell in first.items():
+            try:
+                found[column] = majority(cell)
+            except SoftpromptError as error:  # a report can be made where the data are not
+                missing[column] = str(error)
+        return found, missing
+    if isinstance(asked, dict):
+        return {column: {first[column].metric: value} for column, value in asked.items()}, {}
+    return {column: {cell.metric: asked} for column, cell in first.items()}, {}
+
+
+def _labels(settings: RunSettings, found: Iterable[str]) -> list[str]:
+    """The labels in the task's order, which says which of two is the positive one."""
+    task = settings.task
+    named = getattr(task, "labels", None) or getattr(task, "verbalizer", None)
+    # "null" draws a word for each label and names none.
+    own = list(named) if named and named != "null" else []
+    return own or list(FORMATS[settings.data.format].labels or sorted(found))
+
+
+def _settings(cell: Cell) -> RunSettings:
+    return next(cell.possible).settings

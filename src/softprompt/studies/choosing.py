@@ -1,0 +1,73 @@
+"""Choosing among candidates by cross-validation: scores of the folds, and which candidate they pick."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from softprompt.errors import TrainingError
+from softprompt.studies.cells import Cell, Grid, Run
+from softprompt.training import RunFolder, better
+
+
+def fold_score(run: Run, score: Literal["last", "best"]) -> float | None:
+    """The development metric of a fold run that has ended; None before that.
+
+    Args:
+        run: trained with the metric as `training.select`.
+        score: the last evaluation, or the best one.
+    """
+    folder, metric = RunFolder(run.settings.folder), run.settings.training.select
+    try:
+        if folder.finished() is None:
+            return None
+    except TrainingError:  # the report names it
+        return None
+    found: float | None = None
+    for line in folder.lines():
+        if line["kind"] != "evaluation" or metric not in line:
+            continue
+        if score == "last" or better(metric, line[metric], found):
+            found = line[metric]
+    return found
+
+
+def fold_scores(cell: Cell, score: Literal["last", "best"]) -> list[list[float | None]]:
+    """For each option the score of each fold."""
+    return [[fold_score(run, score) for run in option.folds] for option in cell.options]
+
+
+def pick(metric: str, scores: Sequence[Sequence[float | None]]) -> int | None:
+    """The option with the best mean over its folds, the first of equals; None while a score is missing."""
+    best, chosen = None, None
+    for i, of_option in enumerate(scores):
+        mean = mean_score(of_option)
+        if mean is None:
+            return None
+        if better(metric, mean, best):
+            best, chosen = mean, i
+    return chosen
+
+
+def mean_score(scores: Sequence[float | None]) -> float | None:
+    """The mean over the folds; None while one is missing."""
+    known = [score for score in scores if score is not None]
+    # Exact but for one rounding, so that equal scores in another order have equal means.
+    return statistics.fmean(known) if len(known) == len(scores) else None
+
+
+def chosen(grid: Grid) -> Grid:
+    """The same study, where every cell whose folds have ended has the runs of its best candidate."""
+    cells = tuple(_chosen(grid, cell) for cell in grid.cells)
+    return replace(grid, cells=cells, references=tuple(_chosen(grid, cell) for cell in grid.references))
+
+
+def _chosen(grid: Grid, cell: Cell) -> Cell:
+    choose = grid.settings.choose
+    if choose is None or not cell.options or cell.chosen:
+        return cell
+    i = pick(cell.by, fold_scores(cell, choose.score))
+    if i is None:
+        return cell
+    option = cell.options[i]
+    return replace(cell, runs=option.runs, changes={**cell.changes, **option.changes}, chosen=option.name)

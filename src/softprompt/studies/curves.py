@@ -1,0 +1,40 @@
+"""Learning curves: the development scores of a run, step by step."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from softprompt.studies.results import RunResult
+from softprompt.training import RunFolder
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The evaluations of one run.
+
+    Args:
+        metric: the development metric that picks the best step; `loss` where none does.
+        points: step and score, in order; empty without evaluations.
+    """
+
+    metric: str
+    points: tuple[tuple[int, float], ...]
+
+
+def curve_of(run: RunResult) -> Curve:
+    """What a run's log says of its evaluations, or what a results table kept of them."""
+    kept = run.facts.get("curve")
+    if kept is not None:
+        return Curve(kept["metric"], tuple((int(step), float(value)) for step, value in kept["points"]))
+    metric = run.run.settings.training.select
+    if run.stored:
+        return Curve(metric, ())
+    found: dict[int, float] = {}
+    for line in RunFolder(run.run.settings.folder).lines():
+        if line.get("kind") == "evaluation" and _finite(line.get(metric)):
+            found[int(line["step"])] = float(line[metric])
+    return Curve(metric, tuple(sorted(found.items())))
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -1,0 +1,89 @@
+"""One run of a study after another in this process, with one backbone kept loaded."""
+
+import os
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from softprompt.config import BackboneSettings, RunSettings, parse_run
+from softprompt.errors import SoftpromptError
+from softprompt.studies.worker import Job, Outcome
+from softprompt.training import RunFolder, locked, train
+
+if TYPE_CHECKING:
+    from softprompt.backbones import Backbone
+
+
+class Executor:
+    """Runs settings one after another; the error of a run is its outcome, and the next run goes on.
+
+    Args:
+        console: where progress is shown; None is silent.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console
+        self._backbone: Backbone | None = None
+        self._settings: BackboneSettings | None = None
+
+    def run(self, settings: RunSettings) -> Outcome:
+        """Run, or resume what an earlier attempt left.
+
+        Raises:
+            KeyboardInterrupt: on Ctrl-C or SIGTERM; while training, after a checkpoint.
+        """
+        try:
+            # A worker of a study that was killed may still be leaving its checkpoint there.
+            with locked(settings.folder, "lock", wait=True):
+                resume = RunFolder(settings.folder).settings.is_file()
+                backbone = self._loaded(settings.backbone)
+                train(settings, resume=resume, console=self._console, backbone=backbone)
+            outcome = Outcome()
+        except SoftpromptError as error:
+            outcome = Outcome(str(error))
+        except Exception as error:
+            self._drop()  # nobody knows what state it is in
+            return Outcome(f"{type(error).__name__}: {error}", traceback.format_exc())
+        if self._backbone is not None and _changed(self._backbone):
+            self._drop()
+        return outcome
+
+    def _loaded(self, settings: BackboneSettings) -> "Backbone":
+        from softprompt.training import Processes, load_frozen
+
+        if self._backbone is None or self._settings != settings:
+            self._drop()  # first, so that two are never held at once
+            self._backbone = load_frozen(settings, Processes(settings.device).device)
+            self._settings = settings
+        return self._backbone
+
+    def _drop(self) -> None:
+        self._backbone = self._settings = None
+
+
+def jobs_in_turn() -> Callable[[Job], Outcome]:
+    """What a worker process does with its jobs: it runs them here, with the threads that it was given."""
+    import torch
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    console = Console(stderr=True)
+    executor = Executor(console)
+
+    def work(job: Job) -> Outcome:
+        settings = parse_run(dict(job))
+        console.print(f"== {settings.name}", markup=False, highlight=False, soft_wrap=True)
+        return executor.run(settings)
+
+    return work
+
+
+def _changed(backbone: "Backbone") -> bool:
+    """Whether a run left the backbone other than it was; the next one must not begin there."""
+    from softprompt.backbones import fingerprint
+
+    model = backbone.model
+    thawed = any(parameter.requires_grad for parameter in model.parameters())
+    spec = backbone.spec
+    return thawed or bool(spec.earlier) or fingerprint(model) != spec.fingerprint

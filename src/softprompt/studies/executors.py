@@ -1,0 +1,227 @@
+"""Where the runs of a study are run: one by one here, in processes of this machine, or on a Ray cluster.
+
+The nodes of a cluster share a file system with this machine: run folders lie at the same paths everywhere.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from functools import partial
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+import softprompt
+from softprompt.errors import ConfigError, first_line
+from softprompt.studies.cells import Run
+from softprompt.studies.execution import Executor
+from softprompt.studies.worker import EXECUTION, Job, Outcome, Worker
+
+EngineName = Literal["local", "ray"]
+
+ATTEMPTS = 3
+"""How often a run is begun whose worker is lost; nodes come and go, and a run resumes at its checkpoint."""
+
+_PASSED_ON = ("SOFTPROMPT_DATA", "SOFTPROMPT_HOME")
+
+Outcomes = Generator[tuple[Run, Outcome], None, None]
+"""How runs ended, as they end; closing it stops every run in progress at a checkpoint."""
+
+
+Engine = Callable[[Sequence[Run], Callable[[Run], None]], Outcomes]
+"""Runs these, and calls the function when one begins, from any thread."""
+
+
+def engine_of(name: EngineName, jobs: int, console: Console | None, logs: Path) -> Engine:
+    """The engine of so many runs at a time.
+
+    Args:
+        console: for a single run at a time, which shows its own progress.
+        logs: folder for what worker processes print.
+
+    Raises:
+        ConfigError: Ray is not installed.
+    """
+    if name == "ray":
+        check_ray()
+    elif jobs == 1:
+        return partial(in_turn, Executor(console))
+    workers = ray_workers if name == "ray" else local_workers
+    return lambda runs, begun: pooled(workers(min(jobs, len(runs)), logs), runs, begun)
+
+
+def in_turn(executor: Executor, runs: Sequence[Run], begun: Callable[[Run], None]) -> Outcomes:
+    """The engine of one run after another in this process."""
+    for run in runs:
+        begun(run)
+        yield run, executor.run(run.settings)
+
+
+def pooled(
+    workers: Sequence["Worker | RayWorker"], runs: Sequence[Run], begun: Callable[[Run], None]
+) -> Outcomes:
+    """The engine of as many runs at a time as there are workers, each driven by a thread."""
+    idle = list(workers)
+
+    def work(run: Run) -> Outcome:
+        worker = idle.pop(0)
+        try:
+            begun(run)
+            # The folder is found from any working directory.
+            settings = run.settings.model_copy(update={"output": run.settings.output.absolute()})
+            return worker.run(settings.model_dump(mode="json"))
+        except Exception as error:
+            return Outcome(f"{type(error).__name__}: {error}")
+        finally:
+            idle.append(worker)
+
+    threads = ThreadPoolExecutor(len(workers))
+    try:
+        futures = {threads.submit(work, run): run for run in runs}
+        pending = set(futures)
+        while pending:
+            # Waiting without an end would not hear Ctrl-C on Windows.
+            ended, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in ended:
+                yield futures[future], future.result()
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+        try:
+            for worker in workers:
+                worker.close()
+            threads.shutdown()
+            for worker in workers:
+                worker.wait()
+        except BaseException:  # a second Ctrl-C: not even the checkpoints are waited for
+            for worker in workers:
+                worker.kill()
+            raise
+
+
+def local_workers(n: int, logs: Path, work: str = EXECUTION) -> list[Worker]:
+    """Processes that share the cores of this machine.
+
+    Args:
+        n: how many.
+        logs: folder for what they print.
+        work: as `Worker` takes it.
+    """
+    threads = max(1, n_cores() // n)
+    return [Worker(threads, logs / f"worker-{i + 1}.log", work) for i in range(n)]
+
+
+def n_cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def check_ray() -> None:
+    """Raises ConfigError where the package is not installed."""
+    if find_spec("ray") is None:
+        do = 'install it: pip install "softprompt[ray]"'
+        raise ConfigError(
+            "--engine", "'ray', whose package is not installed", "the package ray, or --engine local", do
+        )
+
+
+def ray_workers(n: int, logs: Path, work: str = EXECUTION) -> list["RayWorker"]:
+    """Workers of a Ray cluster: the one that RAY_ADDRESS names, one that runs here, or a new local one.
+
+    Args:
+        n: how many; they share the cluster's processors and GPUs equally.
+        logs: folder for what they print.
+        work: as `Worker` takes it.
+    """
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, configure_logging=False)
+    total, numbers = ray.cluster_resources(), count(1)
+    cpus = max(1, int(total.get("CPU", n_cores())) // n)
+    options: dict[str, Any] = {
+        "num_cpus": cpus,
+        "num_gpus": min(1.0, total.get("GPU", 0.0) / n),
+        "max_concurrency": 2,  # `run` and `close` at the same time
+        "runtime_env": {"env_vars": _environment()},
+    }
+    remote = ray.remote(**options)(_Remote)
+
+    def make() -> Any:
+        log = logs.absolute() / f"worker-{next(numbers)}.log"
+        return remote.remote(cpus, log, work, Path.cwd())
+
+    return [RayWorker(make) for _ in range(n)]
+
+
+class RayWorker:
+    """A worker somewhere on a cluster; a run whose worker is lost goes on with a new one.
+
+    Args:
+        make: makes the Ray actor, with a log of its own.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make, self._actor, self._closed = make, None, False
+        self._lock = threading.Lock()
+
+    def run(self, job: Job) -> Outcome:
+        """As `Worker.run`."""
+        import ray
+        from ray.exceptions import RayError
+
+        lost = ""
+        for _ in range(ATTEMPTS):
+            try:
+                with self._lock:
+                    if self._closed:
+                        return Outcome(interrupted=True)
+                    self._actor = self._actor if self._actor is not None else self._make()
+                    promise = self._actor.run.remote(job)
+                return ray.get(promise)
+            except RayError as error:
+                self._actor, lost = None, first_line(error)
+        return Outcome(f"its worker was lost {ATTEMPTS} times; the last time: {lost}")
+
+    def close(self) -> None:
+        """As `Worker.close`."""
+        with self._lock:
+            self._closed = True
+            if self._actor is not None:
+                self._actor.close.remote()
+
+    def kill(self) -> None:
+        """As `Worker.kill`."""
+        import ray
+
+        if self._actor is not None:
+            ray.kill(self._actor)
+
+    wait = kill  # of a closed worker, whose run has ended
+
+
+class _Remote:
+    """What runs on a node: the near end of one worker process."""
+
+    def __init__(self, threads: int, log: Path, work: str, folder: Path) -> None:
+        os.chdir(folder)  # relative paths in settings mean what they mean to the caller
+        self._worker = Worker(threads, log, work)
+
+    def run(self, job: Job) -> Outcome:
+        return self._worker.run(job)
+
+    def close(self) -> None:
+        self._worker.close()
+
+
+def _environment() -> dict[str, str]:
+    """What a node must know to find this package, the data and the backbones."""
+    here = str(Path(softprompt.__file__).parents[1])
+    paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {"PYTHONPATH": os.pathsep.join(paths), **passed_on}

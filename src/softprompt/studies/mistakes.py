@@ -1,0 +1,106 @@
+"""What is wrong with a study's cells, gathered so that all of it is told at once."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from softprompt.config import RunSettings
+from softprompt.errors import ConfigError, Problem
+from softprompt.studies.cells import Cell
+from softprompt.studies.chance import no_majority
+from softprompt.studies.measures import GROUPS, group_of, metric_of
+
+
+class Mistakes:
+    """Mistakes by what they are, so that one that is in many cells is told once.
+
+    Args:
+        file: the study file.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._cells: dict[Problem, list[str]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._cells)
+
+    def add(self, cell: str, where: str, got: str, expected: str, do: str = "") -> None:
+        """Add one that a cell has, as the parts of a `Problem`."""
+        self.add_all(cell, [Problem(where, got, expected, do)])
+
+    def add_all(self, cell: str, problems: Iterable[object]) -> None:
+        """Add several, e.g. those of a ConfigError."""
+        for problem in problems:
+            assert isinstance(problem, Problem)
+            cells = self._cells.setdefault(problem, [])
+            if cell not in cells:
+                cells.append(cell)
+
+    @contextmanager
+    def gathered(self, cell: str) -> Iterator[None]:
+        """Within this context a ConfigError is added, as one of the cell, and ends the context."""
+        try:
+            yield
+        except ConfigError as error:
+            self.add_all(cell, error.problems)
+
+    def tell(self) -> None:
+        """Raises ConfigError where there is any."""
+        if self._cells:
+            raise ConfigError.several(
+                problem.inside(f"{self._file}: {first}{f' (and {len(others)} more)' if others else ''}")
+                for problem, (first, *others) in self._cells.items()
+            )
+
+    def check_metrics(self, cell: str, where: str, shown: Sequence[str], settings: RunSettings) -> None:
+        """Whether the runs of a cell have the metrics that the table shows."""
+        for metric in shown:
+            known = f"one of the metrics of the run ({', '.join(settings.metrics)})"
+            if metric_of(metric) in settings.metrics:
+                if group_of(metric) in ("all", *GROUPS):
+                    continue
+                known = " or ".join(f"{metric_of(metric)}@{group}" for group in GROUPS)
+            self.add(cell, where, repr(metric) if metric else "nothing", known)
+
+    def check_keys(self, cell: str, layers: Mapping[str, Sequence[str]], of_all: Mapping[str, Any]) -> None:
+        """Nothing that tells cells apart may be overwritten, or two cells would be the same run.
+
+        Args:
+            layers: keys by what sets them, in the order in which they are set.
+            of_all: what the study sets for all cells.
+        """
+        names = list(layers)
+        for i, later in enumerate(names):
+            for earlier in names[:i]:
+                for key in layers[later]:
+                    got = f"a value from {later} and another from {earlier}"
+                    for other in layers[earlier]:
+                        if other == key or other.startswith(f"{key}."):
+                            self.add(cell, key, got, "one place that sets it")
+        for key in (*of_all, *(key for name in names if name != "the seed" for key in layers[name])):
+            if key in ("name", "output"):
+                self.add(cell, key, "a value for a run", "no value, since the study names its runs' folders")
+
+    def check_together(self, cells: Sequence[Cell]) -> None:
+        """Every run has a folder of its own, and every column one metric that compares its cells."""
+        folders: dict[str, str] = {}
+        for run in (run for cell in cells for run in (*cell.folds, *cell.possible)):
+            first = folders.setdefault(run.settings.name, run.label)
+            if first != run.label:
+                got = f"the same folder as {first}"
+                self.add(run.label, "name", got, "names that differ in letters or digits")
+        columns: dict[str, Cell] = {}
+        for cell in cells:
+            first = columns.setdefault(cell.column, cell)
+            if first.metric != cell.metric:
+                got = f"{cell.metric} here and {first.metric} in {first.row}"
+                name = f"{cell.row}, {cell.column}" if cell.column else cell.row
+                self.add(name, "metric", got, "one metric in a column", "name one in metric")
+
+    def check_chance(self, study: str, cells: Sequence[Cell]) -> None:
+        """Whether the chance level of every column can be computed."""
+        for column in dict.fromkeys(cell.column for cell in cells):
+            if mistake := no_majority([cell for cell in cells if cell.column == column]):
+                self.add_all(column or study, [mistake])

@@ -1,0 +1,132 @@
+"""The papers whose tables and figures can be made again: which study files, at which scale."""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+import softprompt
+from softprompt.config import Settings, parse_as, read_mapping
+from softprompt.errors import ConfigError, Problem, nearest
+
+Scale = Literal["small", "full"]
+
+
+class Protocol(Settings):
+    """One table or figure of a paper: a study, or runs over many tasks that are compared."""
+
+    study: Path | None = None
+    """A study file, from the folder of recipes."""
+    recipe: Path | None = None
+    """A recipe over several tasks, from the same folder; `runs` train it under several names."""
+    runs: dict[str, list[str]] = Field(default={})
+    """The name of each run, and what it changes in the recipe: `key=value`."""
+    metric: str | None = None
+    """What the runs are compared by; None is their first."""
+    shows: str = Field(min_length=1)
+    """Which table or figure of the paper it is."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Protocol":
+        if (self.study is None) == (self.recipe is None):
+            got = "neither of them" if self.study is None else "both of them"
+            raise ValueError(Problem("", got, "exactly one of study and recipe"))
+        if (self.recipe is None) != (len(self.runs) < 2):
+            raise ValueError(
+                Problem("runs", f"{len(self.runs)} runs", "at least two for a recipe, none for a study")
+            )
+        return self
+
+    @property
+    def file(self) -> Path:
+        """Its study file or recipe, as it lies here."""
+        return folder() / (self.study or self.recipe or "")
+
+    @property
+    def name(self) -> str:
+        """As `--only` takes it."""
+        return self.file.stem
+
+
+class Paper(Settings):
+    """A paper and its protocols at both scales."""
+
+    title: str
+    source: str
+    """Where it is published."""
+    small: list[Protocol] = Field(min_length=1)
+    """The bundled backbones and small published data; hours on two cores."""
+    full: list[Protocol] = Field(default=[])
+    """The paper's own backbones and data, which the user fetches; wants a GPU."""
+    lacking: str = ""
+    """What of the paper has no study here, and why."""
+
+    def at(self, scale: Scale) -> list[Protocol]:
+        """Its protocols of one scale."""
+        return self.small if scale == "small" else self.full
+
+
+def folder() -> Path:
+    """The recipes: inside the installed package, or beside the sources in a checkout.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    package = Path(softprompt.__file__).parent
+    for place in (package / "recipes", package.parents[1] / "recipes"):
+        if (place / "papers" / "papers.yaml").is_file():
+            try:
+                # As a user in this folder would write it.
+                return Path(os.path.relpath(place)) if place.is_relative_to(Path.cwd()) else place
+            except ValueError:  # another drive
+                return place
+    raise ConfigError("papers", "no recipes", f"recipes in {package / 'recipes'}", "install softprompt anew")
+
+
+@cache
+def all_papers() -> Mapping[str, Paper]:
+    """Every paper by the name that commands take.
+
+    Raises:
+        ConfigError: the catalogue is broken.
+    """
+    path = folder() / "papers" / "papers.yaml"
+    return {name: parse_as(raw, Paper, f"{path}: {name}") for name, raw in read_mapping(path).items()}
+
+
+def paper(name: str) -> Paper:
+    """One paper.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    known = all_papers()
+    if name not in known:
+        raise ConfigError("paper", repr(name), f"one of {', '.join(known)}", nearest(name, list(known)))
+    return known[name]
+
+
+def chosen_protocols(name: str, scale: Scale, only: str | None = None) -> list[Protocol]:
+    """The protocols of a paper to run.
+
+    Args:
+        only: the name of one of them; None is all.
+
+    Raises:
+        ConfigError: the paper has none at this scale, or none of this name.
+    """
+    found = paper(name).at(scale)
+    if not found:
+        got = f"'{scale}' for {name}, which has no study at that scale"
+        lacking = paper(name).lacking.rstrip(".")
+        hint = f"use the small scale, since the full one lacks {lacking}" if lacking else ""
+        raise ConfigError("--scale", got, "--scale small", hint)
+    if only is None:
+        return found
+    names = [one.name for one in found]
+    if only not in names:
+        raise ConfigError("--only", repr(only), f"one of {', '.join(names)}", nearest(only, names))
+    return [one for one in found if one.name == only]

@@ -1,0 +1,94 @@
+"""Figures of papers, which a study's report shows beside its own."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from softprompt.config import Settings
+from softprompt.errors import Problem, nearest
+
+SURE = {
+    "R": "read in the official repository",
+    "P": "checked against the paper's text",
+    "S": "agrees with a published summary of the paper",
+    "M": "from memory, not verified",
+}
+"""How sure we are of a published figure, by its letter."""
+
+
+class Published(Settings):
+    """A figure of a paper."""
+
+    row: str
+    """Row or reference of the study."""
+    column: str = ""
+    """Column of the study; empty where it has none, and for references."""
+    metric: str | None = None
+    """Test metric, `bleu@unseen` for a group; None is the first that the column shows."""
+    value: str
+    """As printed, with its digits."""
+    std: str | None = None
+    """As printed, where the paper has it."""
+    source: str = Field(min_length=1)
+    """Paper, version and table, e.g. `arXiv 2101.00190v1, Table 1`."""
+    sure: Literal["R", "P", "S", "M"]
+    """R: read in the official repository; P: checked against the paper's text; S: agrees with a published
+    summary; M: from memory, not verified."""
+    note: str = ""
+    """What makes it another experiment than ours: its backbone, its split."""
+
+    @field_validator("value", "std", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        shown = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+        try:
+            if shown is None or (isinstance(shown, str) and math.isfinite(float(shown))):
+                return shown
+        except ValueError:
+            pass
+        raise ValueError(Problem("", repr(value), "a number as printed"))
+
+
+def unshown(
+    published: Sequence[Published], shown: Mapping[tuple[str, str], Sequence[str]]
+) -> Iterator[Problem]:
+    """The published figures whose place shows no such metric.
+
+    Args:
+        shown: for each row and column the metrics that the table shows.
+    """
+    for i, one in enumerate(published):
+        where, known = f"published.{i}", shown.get((one.row, one.column))
+        if known is None:
+            got = f"{one.row}, {one.column}" if one.column else f"{one.row} without a column"
+            yield Problem(where, got, "a row with one of its columns, or a reference without a column")
+        elif one.metric is not None and one.metric not in known:
+            expected = f"a metric that the column shows ({', '.join(known)})"
+            yield Problem(f"{where}.metric", repr(one.metric), expected)
+
+
+def misplaced(
+    published: Sequence[Published], rows: Sequence[str], columns: Sequence[str]
+) -> Iterator[Problem]:
+    """What is wrong with where published figures stand in a study.
+
+    Args:
+        rows: names of the study's rows and references.
+        columns: names of its columns; none has one without a name.
+    """
+    seen = set()
+    for i, one in enumerate(published):
+        where = f"published.{i}"
+        if one.row not in rows:
+            known = f"one of the rows ({', '.join(rows)})"
+            yield Problem(f"{where}.row", repr(one.row), known, nearest(one.row, rows))
+        if one.column and one.column not in columns:
+            known = f"one of the columns ({', '.join(columns) or 'there are none'})"
+            yield Problem(f"{where}.column", repr(one.column), known, nearest(one.column, columns))
+        place = (one.row, one.column, one.metric)
+        if place in seen:
+            of = ", ".join(filter(None, place))
+            yield Problem(where, f"a second figure of {of}", "one figure for each place")
+        seen.add(place)

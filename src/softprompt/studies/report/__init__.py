@@ -1,0 +1,27 @@
+"""A study's report: tables, figures, one page, and what the methods said."""
+
+from softprompt.studies.report.compose import Report, compose_report, summarize
+from softprompt.studies.report.render import (
+    markdown,
+    page,
+    write_numbers,
+    write_report,
+    write_summary,
+)
+from softprompt.studies.report.source import Source, read_source
+from softprompt.studies.report.tables import results_table, shown_cell
+
+__all__ = [
+    "Report",
+    "Source",
+    "compose_report",
+    "markdown",
+    "page",
+    "read_source",
+    "results_table",
+    "shown_cell",
+    "summarize",
+    "write_numbers",
+    "write_report",
+    "write_summary",
+]

@@ -1,0 +1,172 @@
+"""What a report of a study says, before it is written in any form."""
+
+from dataclasses import dataclass
+
+from softprompt.plotting import Figure
+from softprompt.studies.measures import label
+from softprompt.studies.report.along import draw_curve
+from softprompt.studies.report.examples import Examples, examples
+from softprompt.studies.report.figures import figures
+from softprompt.studies.report.runs import cell_name
+from softprompt.studies.report.source import Source
+from softprompt.studies.report.tables import Table, comparison_tables, results_table
+from softprompt.studies.results import CellResult, RunResult, StudyResult
+from softprompt.studies.statistics import ALPHA
+from softprompt.training import clock
+
+_MOST_NAMES = 5
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report.
+
+    Args:
+        study_command: the command line that makes the study.
+        tables: the results, and comparisons as far as the study asks for them.
+        notes: what is needed to make it again.
+        figures: as far as there is something to draw.
+        command: the command line that makes this report; a short one has none, nor what follows.
+        missing: what is missing, a line per cell.
+        examples: what the rows said, where run folders keep it.
+    """
+
+    result: StudyResult
+    study_command: str
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    command: str | None = None
+    missing: tuple[str, ...] = ()
+    examples: tuple[Examples, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The study's name."""
+        return self.result.grid.settings.name
+
+
+def compose_report(source: Source, command: str) -> Report:
+    """Make a report of what is there.
+
+    Args:
+        command: the command line that makes it.
+    """
+    result = source.result
+    lacking = list(missing_runs(result))
+    if source.unasked:
+        names, more = ", ".join(source.unasked[:_MOST_NAMES]), len(source.unasked) - _MOST_NAMES
+        names += f" and {more} more" if more > 0 else ""
+        lacking.append(
+            f"The results table has runs that the study does not ask for, and they are left out: {names}"
+        )
+    drawn, undrawn = figures(result)
+    tables = (results_table(result), *comparison_tables(result))
+    return Report(
+        result, source.command, tables, notes(result), drawn, command, (*lacking, *undrawn), examples(result)
+    )
+
+
+def summarize(result: StudyResult, command: str) -> Report:
+    """The short report that stands in a study's own folder: the tables, and the curve along an axis.
+
+    Args:
+        command: the command line that makes the study.
+    """
+    curve = draw_curve(result)
+    tables = (results_table(result, short=True), *comparison_tables(result))
+    return Report(result, command, tables, notes(result), () if curve is None else (curve,))
+
+
+def missing_runs(result: StudyResult) -> tuple[str, ...]:
+    """A line for each cell with runs that are not done: which, and why where it is known."""
+    return tuple(f"{cell_name(result, cell)}: {gap}" for cell in result.all_cells if (gap := _gap(cell)))
+
+
+def _gap(cell: CellResult) -> str:
+    if cell.runs:
+        lacking = [run for run in cell.runs if run.state != "done"]
+        return "; ".join(
+            f"seed {run.run.seed} {run.state}" + (f": {one_line(run.error)}" if run.error else "")
+            for run in lacking
+        )
+    folds = [run for option in cell.folds for run in option if run.state != "done"]
+    failed = [f"; {run.run.label} failed: {one_line(run.error)}" for run in folds if run.state == "failed"]
+    return f"nothing chosen yet, {len(folds)} runs on folds are missing{''.join(failed)}"
+
+
+def one_line(text: str) -> str:
+    """The text with single spaces for whatever stands between its words."""
+    return " ".join(text.split())
+
+
+def notes(result: StudyResult) -> tuple[str, ...]:
+    """What is needed to make the study again, and to know what it says."""
+    grid, done = result.grid, [run for run in result.runs if run.state == "done"]
+    notes = _notes_of_choices(result)
+    tuned = _tuned(result)
+    if tuned:
+        notes.append(
+            f"The backbone is not frozen in: {', '.join(f'{row} ({what})' for row, what in tuned.items())}"
+        )
+    bases = dict.fromkeys(cell.cell.base for cell in result.all_cells)
+    notes.append(f"Recipes: {', '.join(f'`{base}`' for base in bases)}")
+    if grid.settings.set:
+        notes.append("For all: " + ", ".join(f"`{key}={value}`" for key, value in grid.settings.set.items()))
+    possible = (run for cell in result.all_cells for run in cell.cell.possible)
+    seeds = dict.fromkeys(str(run.seed) for run in possible)
+    notes.append(f"Seeds: {', '.join(seeds)} ({', '.join(grid.settings.seed_keys)})")
+    if grid.settings.subsamples is not None:
+        notes.append(f"Subsamples: {', '.join(map(str, grid.settings.subsamples))}, each with every seed")
+    if len(done) < result.n_runs:
+        notes.append(f"Runs: {len(done)} of {result.n_runs} are done")
+    if done:
+        seconds = sum(run.facts["seconds"]["training"] for run in done)
+        notes.append(f"Training time of all runs together: {clock(seconds)}")
+        for name, found in (
+            ("Hardware", dict.fromkeys(run.facts["hardware"] for run in done)),
+            ("Versions", dict.fromkeys(map(_versions, done))),
+        ):
+            if known := [one for one in found if one]:
+                notes.append(f"{name}: {'; '.join(known)}")
+    return tuple(notes)
+
+
+def _notes_of_choices(result: StudyResult) -> list[str]:
+    """How candidates were chosen, what counts as a win, and what chance is."""
+    settings, notes = result.grid.settings, []
+    if (choose := settings.choose) is not None:
+        by = ", ".join(dict.fromkeys(label(cell.cell.by) for cell in result.all_cells if cell.cell.by))
+        notes.append(
+            f"In brackets what each cell chose by {choose.folds}-fold cross-validation on its training and "
+            f"development records: the best mean {by} of the {choose.score} evaluation, seed {choose.seed}"
+            if choose.folds
+            else f"In brackets what each cell chose by its development records: the best {by} of the "
+            f"{choose.score} evaluation, seed {choose.seed}"
+        )
+    if settings.wins:
+        notes.append(
+            f"# wins: columns in which a row significantly beats as many rivals as any row does (one-sided "
+            f"Welch tests over the seeds, p < {ALPHA}; ties all count, no incomplete cell takes part)"
+        )
+    if settings.chance is True:
+        notes.append("Chance: always the most frequent label of the test records")
+    notes += [
+        f"No chance level for {column or 'the rows'}: {why}" for column, why in result.no_chance.items()
+    ]
+    return notes
+
+
+def _tuned(result: StudyResult) -> dict[str, str]:
+    """The rows that train tensors of the backbone itself, and which: never to be taken for frozen ones."""
+    found: dict[str, list[str]] = {}
+    for cell in result.all_cells:
+        for run in cell.cell.possible:
+            tune = getattr(run.settings.method, "tune", None)
+            if tune not in (None, "none", *found.get(cell.cell.row, [])):
+                found.setdefault(cell.cell.row, []).append(tune)
+    return {row: ", ".join(several) for row, several in found.items()}
+
+
+def _versions(run: RunResult) -> str:
+    return ", ".join(f"{name} {version}" for name, version in run.facts["versions"].items())

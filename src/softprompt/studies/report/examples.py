@@ -1,0 +1,188 @@
+"""Outputs of the methods of a study, side by side: texts, or the answers on which they differ."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from softprompt.errors import TrainingError
+from softprompt.files import damaged, objects, read_lines
+from softprompt.studies.report.answers import answer_of
+from softprompt.studies.results import CellResult, RunResult, StudyResult
+from softprompt.training import RunFolder
+
+_N_TEXTS = 6
+_N_ANSWERS = 10
+_LONGEST = 700
+"""Letters of a source that are shown."""
+
+_WITHOUT = ("regression",)
+"""Tasks whose outputs are numbers, of which no two runs have the same."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one row put out.
+
+    Args:
+        right: whether it is a reference; None for free text, or where the references are not known.
+    """
+
+    row: str
+    text: str
+    right: bool | None
+
+
+@dataclass(frozen=True)
+class _Line:
+    """What a run put out for one record; `judged` where its words can be compared with the references."""
+
+    source: str
+    references: tuple[str, ...]
+    text: str
+    judged: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """One test record with what every row put out for it."""
+
+    id: str
+    source: str
+    references: tuple[str, ...]
+    outputs: tuple[Output, ...]
+
+    @property
+    def answers(self) -> list[tuple[str, bool | None, list[str]]]:
+        """Each answer, whether it is right, and the rows that gave it, the right ones first.
+
+        A right one that no row gave stands there too.
+        """
+        given: dict[str, list[Output]] = {}
+        for one in sorted(self.outputs, key=lambda one: not one.right):
+            given.setdefault(one.text, []).append(one)
+        missed = [] if any(text in given for text in self.references) else self.references[:1]
+        found = [(text, some[0].right, [one.row for one in some]) for text, some in given.items()]
+        return [*((text, True, []) for text in missed), *found]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples of one column.
+
+    Args:
+        what: how they were chosen.
+        answers: whether rows gave answers, which several may share, and not texts of their own.
+        lacking: rows without outputs, and why; lines of outputs that cannot be read.
+    """
+
+    column: str
+    what: str
+    answers: bool
+    examples: tuple[Example, ...]
+    lacking: tuple[str, ...]
+
+
+def examples(result: StudyResult) -> tuple[Examples, ...]:
+    """For each column records that every row has outputs for; columns without any are left out."""
+    found = [_of_column(column, result.column(column)) for column in result.grid.columns]
+    return tuple(one for one in found if one is not None)
+
+
+def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
+    if any(_task(cell) in _WITHOUT for cell in cells):
+        return None
+    lacking: list[str] = []
+    outputs: dict[str, dict[str, _Line]] = {}
+    runs = _one_seed(cells)
+    for cell, run in runs:
+        row = cell.cell.row
+        if run is None:
+            lacking.append(f"{row}: no run is done")
+            continue
+        found, why = _read(run, _task(cell))
+        if found:
+            outputs[row] = found
+        if why:
+            lacking.append(f"{row}: {why}")
+    if not outputs:
+        return None
+    shared = [key for key in next(iter(outputs.values())) if all(key in lines for lines in outputs.values())]
+    seeds = list(dict.fromkeys(run.run.seed for _, run in runs if run is not None))
+    seed = f"seed {seeds[0]}" if len(seeds) == 1 else "the first run of each that is done"
+    answers = all(_task(cell) != "generation" for cell in cells)
+    if not answers:
+        chosen = _spread(shared, _N_TEXTS)
+        what = f"{len(chosen)} of {len(shared)} test records, evenly spread"
+    else:
+        differing = [key for key in shared if len({lines[key].text for lines in outputs.values()}) > 1]
+        chosen = _spread(differing, _N_ANSWERS)
+        what = f"The rows differ on {len(differing)} of {len(shared)} test records"
+        what += f", {len(chosen)} of them evenly spread" if differing else ""
+    found = tuple(_example(key, outputs, answers) for key in chosen)
+    return Examples(column, f"{what}; {seed}", answers, found, tuple(lacking))
+
+
+def _one_seed(cells: Sequence[CellResult]) -> list[tuple[CellResult, RunResult | None]]:
+    """A run for each cell: of the first seed that all of them have done, else the first that each has."""
+    done = [{run.run.seed: run for run in cell.runs if run.state == "done"} for cell in cells]
+    with_any = [runs for runs in done if runs]
+    shared = [seed for seed in next(iter(with_any), {}) if all(seed in runs for runs in with_any)]
+    chosen: list[tuple[CellResult, RunResult | None]] = []
+    for cell, runs in zip(cells, done, strict=True):
+        chosen.append((cell, runs[shared[0]] if runs and shared else next(iter(runs.values()), None)))
+    return chosen
+
+
+def _read(run: RunResult, task: str) -> tuple[dict[str, _Line], str]:
+    """The outputs of a run by the record's id, and what is missing of them."""
+    if run.stored:
+        return {}, "a results table keeps no outputs"
+    path = RunFolder(run.run.settings.folder).outputs
+    if not path.is_file():
+        return {}, f"no {path.name} in its folder"
+
+    def usable(line: Mapping[str, Any]) -> bool:
+        try:
+            return bool(_output(task, line))
+        except (KeyError, TypeError, ValueError):
+            return False
+
+    try:
+        lines = read_lines(path, usable)
+    except TrainingError as error:
+        return {}, str(error)
+    found: dict[str, _Line] = {}
+    for line in objects(lines):
+        found.setdefault(str(line["id"]), _output(task, line))
+    if not lines:
+        return found, "no test records"
+    which = damaged(lines, written_whole=True)
+    return found, f"{which} of its {path.name}, which cannot be read" if which else ""
+
+
+def _output(task: str, line: Mapping[str, Any]) -> _Line:
+    references = tuple(str(text) for text in line.get("references", ()))
+    known = type(line["output"]) is not int or "choices" in line
+    return _Line(str(line["source"]), references, answer_of(task, line), known)
+
+
+def _example(key: str, outputs: Mapping[str, Mapping[str, _Line]], judged: bool) -> Example:
+    first = next(iter(outputs.values()))[key]
+    found = []
+    for row, lines in outputs.items():
+        one = lines[key]
+        right = one.text in first.references if judged and one.judged and first.references else None
+        found.append(Output(row, one.text, right))
+    source = first.source
+    if len(source) > _LONGEST:
+        source = f"{source[:_LONGEST].rstrip()} …"
+    return Example(key, source, first.references, tuple(found))
+
+
+def _spread(keys: Sequence[str], n: int) -> list[str]:
+    """So many of them, at even distances."""
+    return list(keys) if len(keys) <= n else [keys[i * len(keys) // n] for i in range(n)]
+
+
+def _task(cell: CellResult) -> str:
+    return next(cell.cell.possible).settings.task.name

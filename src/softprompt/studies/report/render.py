@@ -1,0 +1,135 @@
+"""A report's files: templates are filled in, figures are drawn."""
+
+import json
+from base64 import b64encode
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from softprompt.files import write_atomically, writing
+from softprompt.plotting import DARK, LIGHT
+from softprompt.studies.exports import as_json
+from softprompt.studies.markdown import table_lines
+from softprompt.studies.report import runs
+from softprompt.studies.report.compose import Report, one_line, summarize
+from softprompt.studies.report.tables import Table
+from softprompt.studies.results import StudyResult
+from softprompt.studies.table import settings_of, write_table
+
+_LATEX = str.maketrans({
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
+    "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "±": r"$\pm$", "–": "--", "—": "---",
+    "−": r"$-$", "×": r"$\times$", "→": r"$\rightarrow$", "≥": r"$\geq$", "≤": r"$\leq$", "…": r"\ldots{}",
+    "·": r"$\cdot$", "\n": " ",
+})  # fmt: skip
+_LATEX_SIGNS: dict[str, Any] = {
+    "block_start_string": "<%", "block_end_string": "%>",
+    "variable_start_string": "<<", "variable_end_string": ">>",
+}  # fmt: skip
+
+
+def write_report(report: Report, folder: Path) -> list[Path]:
+    """Write every form of a report; files of an earlier one are replaced, nothing else is touched.
+
+    Returns:
+        The files that a reader opens first.
+    """
+    files: dict[str, str | bytes] = {
+        "report.md": markdown(report),
+        "report.html": page(report),
+        "report.tex": _filled("report.tex.j2", report=report),
+        **{f"tables/{table.name}.tex": latex(table) for table in report.tables},
+    }
+    for figure in report.figures:
+        files[f"figures/{figure.name}.svg"] = figure.light
+        files[f"figures/{figure.name}-dark.svg"] = figure.dark
+        files[f"figures/{figure.name}.png"] = figure.png
+    with writing(folder):
+        for part in (folder / "tables", folder / "figures"):
+            part.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_atomically(folder / name, content)
+    return [folder / "report.html", folder / "report.md", folder / "report.tex"]
+
+
+def write_summary(result: StudyResult, command: str) -> Path:
+    """Write `study.json`, `.csv`, `.parquet`, `.md` and, along an axis, `study.png` into the study's folder.
+
+    Args:
+        command: the command line that makes this study.
+
+    Returns:
+        The folder.
+    """
+    folder, report = result.grid.folder, summarize(result, command)
+    write_numbers(result, command)
+    write_table(result)
+    with writing(folder):
+        for figure in report.figures:
+            write_atomically(folder / "study.png", figure.png)
+        if not report.figures:
+            (folder / "study.png").unlink(missing_ok=True)
+        write_atomically(folder / "study.md", markdown(report))
+    return folder
+
+
+def write_numbers(result: StudyResult, command: str) -> None:
+    """Write `study.json` alone, with what is there so far."""
+    folder = result.grid.folder
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "study.json", json.dumps(as_json(result, command), indent=1) + "\n")
+
+
+def page(report: Report) -> str:
+    """The report as one page that needs nothing else: it opens from disk and asks for nothing."""
+    shared = runs.shared_settings(report.result)
+    return _filled("report.html.j2", report=report, shared=shared, light=LIGHT, dark=DARK)
+
+
+def markdown(report: Report) -> str:
+    """The report as Markdown: a short one as a table with what is needed to make it again."""
+    return _filled("study.md.j2" if report.command is None else "report.md.j2", report=report)
+
+
+def latex(table: Table) -> str:
+    """A `table` environment for `\\input`, in booktabs' form."""
+    return _filled("table.tex.j2", table=table)
+
+
+def in_latex(text: str) -> str:
+    """The text with everything that LaTeX would take for a command written as itself."""
+    return text.translate(_LATEX)
+
+
+def _filled(template: str, **values: Any) -> str:
+    return environment(template.endswith(".tex.j2")).get_template(template).render(**values)
+
+
+@cache
+def environment(latex: bool = False) -> Environment:
+    """The templates; HTML escapes what is filled in by itself.
+
+    Args:
+        latex: those with `<%` and `<<`, since LaTeX needs braces and per cents.
+    """
+    signs = _LATEX_SIGNS if latex else {}
+    made = Environment(
+        loader=PackageLoader("softprompt.studies.report"), undefined=StrictUndefined,
+        autoescape=select_autoescape(["html.j2"]), trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, **signs,
+    )  # fmt: skip
+    made.filters |= {
+        "base64": lambda text: b64encode(text.encode()).decode(),
+        "facts": runs.run_facts,
+        "latex": in_latex,
+        "one_line": one_line,
+        "settings": settings_of,
+        "table": lambda table: "\n".join(table_lines(table.texts("**{}**"))),
+        "yaml": runs.in_yaml,
+    }
+    made.globals |= {"cell_summary": runs.cell_summary, "repeating": runs.repeating}
+    return made

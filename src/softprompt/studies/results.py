@@ -1,0 +1,235 @@
+"""What has become of a study's runs, read from their folders alone."""
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from softprompt.errors import TrainingError
+from softprompt.studies.cells import Cell, Grid, Run
+from softprompt.studies.chance import levels
+from softprompt.studies.choosing import chosen, fold_score
+from softprompt.studies.folders import check_folders, read_failure
+from softprompt.studies.measures import FACTS, fact_of, higher_is_better, scores_of
+from softprompt.studies.numbers import cut
+from softprompt.training import RunFolder
+
+State = Literal["done", "failed", "unfinished", "not run"]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run as its folder shows it.
+
+    Args:
+        value: the cell's metric on the test set; None unless the run is done.
+        facts: what its `result.json` says; empty unless the run is done.
+        error: why it failed.
+        stored: whether a results table says so, and not its folder.
+    """
+
+    run: Run
+    state: State
+    value: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+    stored: bool = False
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """The runs of a cell, and what they say together.
+
+    Args:
+        runs: empty as long as the cell has not chosen among its options.
+        folds: for each option its runs on folds, whose values are development scores.
+    """
+
+    cell: Cell
+    runs: tuple[RunResult, ...]
+    folds: tuple[tuple[RunResult, ...], ...] = ()
+
+    @property
+    def values(self) -> list[float]:
+        """The metric of every run that is done."""
+        return [run.value for run in self.runs if run.value is not None]
+
+    def values_of(self, metric: str) -> list[float]:
+        """Any measure on the test set, of every run that is done and has it."""
+        found = [scores_of(run.facts).get(metric) for run in self.runs if run.state == "done"]
+        return [value for value in found if value is not None]
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over the runs that are done; None if none is."""
+        return statistics.fmean(self.values) if self.values else None
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation (n - 1); None for fewer than two runs."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run is done."""
+        return len(self.values) == self.cell.n_runs
+
+    @property
+    def state(self) -> State:
+        """The state to tell of where there is no value: the worst one (of the folds, before the choice)."""
+        states = {run.state for run in self.runs or [run for option in self.folds for run in option]}
+        if not self.runs and "failed" not in states and len(states) > 1:
+            return "unfinished"
+        return next(state for state in ("failed", "unfinished", "not run", "done") if state in states)
+
+    def count(self, name: str) -> list[int]:
+        """One of the counts (`trained_parameters`, ...) of the runs that are done, each number once."""
+        return sorted({run.facts["counts"][name] for run in self.runs if run.state == "done"})
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A study as far as it has come.
+
+    Args:
+        chance: by column, the level of always saying the same, by metric; empty where none was asked for.
+        no_chance: by column, why its level is not known.
+    """
+
+    grid: Grid
+    cells: tuple[CellResult, ...]
+    references: tuple[CellResult, ...]
+    chance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    no_chance: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def all_cells(self) -> tuple[CellResult, ...]:
+        """The cells, and the references after them."""
+        return (*self.cells, *self.references)
+
+    @property
+    def runs(self) -> list[RunResult]:
+        """Every run, those on folds first, in the order of the table."""
+        folds = [run for cell in self.all_cells for option in cell.folds for run in option]
+        return [*folds, *(run for cell in self.all_cells for run in cell.runs)]
+
+    @property
+    def n_runs(self) -> int:
+        """How many runs the study has in all, those that are not known yet too."""
+        return sum(cell.cell.n_runs + len(list(cell.cell.folds)) for cell in self.all_cells)
+
+    @property
+    def failed(self) -> list[RunResult]:
+        """The runs that failed."""
+        return [run for run in self.runs if run.state == "failed"]
+
+    def at(self, row: str, column: str) -> CellResult:
+        """The cell of a row and a column."""
+        return next(c for c in self.cells if (c.cell.row, c.cell.column) == (row, column))
+
+    def column(self, name: str) -> list[CellResult]:
+        """The cells of a column, from top to bottom."""
+        return [cell for cell in self.cells if cell.cell.column == name]
+
+    def is_best(self, cell: CellResult, measure: str | None = None) -> bool:
+        """Whether no complete cell of its column has a better mean, as far as two decimals show.
+
+        Args:
+            measure: None is the one that compares cells.
+        """
+        measure = measure or cell.cell.metric
+        means = {
+            other.cell.row: float(cut(statistics.fmean(values), measure))
+            for other in self.column(cell.cell.column)
+            if other.complete and (values := other.values_of(measure))
+        }
+        best = max if higher_is_better(measure) else min
+        return len(means) > 1 and means.get(cell.cell.row) == best(means.values())
+
+
+def read_results(grid: Grid, strict: bool = True) -> StudyResult:
+    """Gather what the runs left; nothing is run.
+
+    Args:
+        strict: refuse a folder that holds a run with other settings; else such a run counts as failed.
+
+    Raises:
+        TrainingError: a run's folder holds a run with other settings.
+    """
+    if strict:
+        check_folders(grid)
+    result = _gathered(grid)
+    chance, missing = levels(result.grid)
+    return replace(result, chance=chance, no_chance=missing)
+
+
+def failed_runs(grid: Grid) -> list[RunResult]:
+    """The runs that failed, those on folds first."""
+    return _gathered(grid).failed
+
+
+def _gathered(grid: Grid) -> StudyResult:
+    grid = chosen(grid)
+    cells, references = (tuple(_read(grid, cell) for cell in some) for some in (grid.cells, grid.references))
+    return StudyResult(grid, cells, references)
+
+
+def judged(run: Run, metric: str, facts: Mapping[str, Any]) -> RunResult:
+    """A run that has ended, with its score; failed where it has none in this metric."""
+    value = scores_of(facts).get(metric)
+    if value is not None:
+        return RunResult(run, "done", float(value), facts)
+    notes = "; ".join(note for group in facts["scores"] for note in group["notes"])
+    why = notes or ("no test set" if not facts["scores"] else "no note says why")
+    return RunResult(run, "failed", error=f"it has no {metric} on the test set: {why}")
+
+
+def _read(grid: Grid, cell: Cell) -> CellResult:
+    runs = tuple(_read_run(grid, cell, run) for run in cell.runs)
+    folds = tuple(tuple(_read_run(grid, cell, run) for run in option.folds) for option in cell.options)
+    return CellResult(cell, runs, folds)
+
+
+def _read_run(grid: Grid, cell: Cell, run: Run) -> RunResult:
+    """A run of a cell, or one on a fold of it."""
+    choose, folder = grid.settings.choose, RunFolder(run.settings.folder)
+    try:
+        facts = folder.finished()
+        if folder.settings.is_file():
+            folder.check(run.settings, resume=True)
+        if facts is None:
+            return _not_done(grid, run)
+        if wrong := _unusable(facts):
+            got = f"nothing of use as {wrong}"
+            raise TrainingError(folder.result.as_posix(), got, "the result that the run wrote at its end")
+        if choose is None or not run.of_choice:
+            return judged(run, cell.metric, facts)
+        value = fold_score(run, choose.score)
+    except TrainingError as error:
+        return RunResult(run, "failed", error=str(error))
+    if value is None:
+        return RunResult(run, "failed", error="its log has no evaluation of the fold; remove its folder")
+    return RunResult(run, "done", value, facts)
+
+
+def _not_done(grid: Grid, run: Run) -> RunResult:
+    error = read_failure(grid, run)
+    if error is not None:
+        return RunResult(run, "failed", error=error)
+    return RunResult(run, "unfinished" if RunFolder(run.settings.folder).settings.exists() else "not run")
+
+
+def _unusable(result: Mapping[str, Any]) -> str:
+    """The first thing that reports need and that a result does not say; empty where it says all."""
+    if not all(map(_is_group, result["scores"])):
+        return "scores"
+    lacking = [path for name, (_, path) in FACTS.items() if fact_of(result, name) is None]
+    return lacking[0].partition(".")[0] if lacking else ""
+
+
+def _is_group(group: Any) -> bool:
+    """Whether it is the scores of a group of test records."""
+    if not isinstance(group, dict) or not {"group", "values", "notes"} <= set(group):
+        return False
+    values = group["values"]
+    return isinstance(values, dict) and all(isinstance(value, int | float) for value in values.values())

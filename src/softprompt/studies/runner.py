@@ -1,0 +1,111 @@
+"""Running what a study still lacks."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import closing
+
+from filelock import Timeout
+from rich.console import Console
+
+from softprompt.errors import ConfigError, TrainingError
+from softprompt.studies.cells import Grid, Run
+from softprompt.studies.choosing import chosen
+from softprompt.studies.executors import Engine, EngineName, engine_of
+from softprompt.studies.folders import check_folders, failure_of, write_failure
+from softprompt.studies.progress import StudyProgress
+from softprompt.studies.results import failed_runs
+from softprompt.training import Processes, RunFolder, locked
+
+
+def run_study(
+    grid: Grid,
+    jobs: int = 1,
+    console: Console | None = None,
+    engine: EngineName = "local",
+    retry_failed: bool = False,
+) -> None:
+    """Run every run of the study that has not ended yet; interrupted ones go on.
+
+    A run that fails leaves its error in the study's folder (`failure_of`) and the others go on. Where
+    cells choose, the runs on folds come first; a cell that lacks one of their scores is not run.
+
+    Args:
+        jobs: how many at a time; more than one are processes that share the cores. Python spawns them, so
+            that a script calls this below `if __name__ == "__main__"`.
+        console: where progress is shown; None is silent.
+        engine: where they run: `local`, or `ray` for the workers of a Ray cluster.
+        retry_failed: also those that failed before, each from its last checkpoint.
+
+    Raises:
+        ConfigError: several processes under `accelerate launch`, or Ray is not installed.
+        TrainingError: a run's folder holds something else (all such folders at once), or another process
+            runs this study.
+        KeyboardInterrupt: on Ctrl-C; runs in progress have left a checkpoint.
+    """
+    n_processes = Processes().count
+    if n_processes > 1:
+        raise ConfigError("study", f"{n_processes} processes", "one process", "use --jobs instead")
+    run_several = engine_of(engine, jobs, console, grid.folder / "logs")
+    check_folders(grid)
+    try:
+        with locked(grid.folder / "study", "lock"):
+            if retry_failed:
+                _forget_failures(grid)
+            with StudyProgress(console, grid, jobs) as progress:
+                _run_all(grid, list(grid.folds), "results", run_several, progress)
+                _run_all(grid, list(chosen(grid).runs), grid.settings.keep, run_several, progress)
+    except Timeout:
+        do = "wait for its end, or give this study another name"
+        raise TrainingError(
+            str(grid.folder), "another process that runs this study", "one process at a time", do
+        ) from None
+
+
+def _run_all(grid: Grid, runs: Sequence[Run], keep: str, engine: Engine, progress: StudyProgress) -> None:
+    for run in filter(_ended, runs):
+        _clear(run, keep)  # a study stopped at the wrong moment, or that keeps less than before
+    todo = [run for run in _by_backbone(runs) if not _ended(run) and not failure_of(grid, run).exists()]
+    if not todo:
+        return
+    # Closed here and not by the garbage collector, so that nothing runs on after an interruption.
+    with closing(engine(todo, progress.begin)) as outcomes:
+        for run, outcome in outcomes:
+            if outcome.interrupted:
+                raise KeyboardInterrupt
+            if outcome.error:
+                write_failure(grid, run, outcome)
+            else:
+                _clear(run, keep)
+            progress.end(run, outcome)
+
+
+def _forget_failures(grid: Grid) -> None:
+    """Make failed runs unfinished ones; what they left is resumed, and a result of no use moved aside."""
+    for failed in failed_runs(grid):
+        result = RunFolder(failed.run.settings.folder).result
+        if result.exists():
+            os.replace(result, result.with_name(f"{result.name}.failed"))
+        failure_of(grid, failed.run).unlink(missing_ok=True)
+
+
+def _ended(run: Run) -> bool:
+    return RunFolder(run.settings.folder).result.exists()
+
+
+def _clear(run: Run, keep: str) -> None:
+    """Delete what the study does not keep of a run that has ended; its result says that it has."""
+    folder = RunFolder(run.settings.folder)
+    if keep != "all":
+        shutil.rmtree(folder.checkpoints.folder, ignore_errors=True)
+    if keep == "results":
+        shutil.rmtree(folder.prompt, ignore_errors=True)
+
+
+def _by_backbone(runs: Sequence[Run]) -> list[Run]:
+    """The same runs, those of one backbone together, so that each is loaded once."""
+    backbones = []
+    for run in runs:
+        if run.settings.backbone not in backbones:
+            backbones.append(run.settings.backbone)
+    return sorted(runs, key=lambda run: backbones.index(run.settings.backbone))

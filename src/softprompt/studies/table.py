@@ -1,0 +1,191 @@
+"""A study's results as one table for other programs: `study.csv` and `study.parquet`, a line per run."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from softprompt.errors import TrainingError, first_line
+from softprompt.files import write_atomically, writing
+from softprompt.studies.measures import FACTS, fact_of, groups_of, result_of, scores_of
+from softprompt.studies.results import CellResult, RunResult, StudyResult
+from softprompt.training import flat
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_ALWAYS = ("row", "column", "folder", "state", "metric", "value")
+"""Columns also of a study whose cells have chosen nothing yet, and so have no runs."""
+
+_WHERE = {"name", "output"}
+"""Settings that say where a run lies; its folder is a column of its own."""
+
+
+def write_table(result: StudyResult) -> None:
+    """Write both files into the study's folder."""
+    from pyarrow import parquet
+
+    folder, table = result.grid.folder, as_table(result)
+    text, data = io.StringIO(), io.BytesIO()
+    writer = csv.DictWriter(text, table.column_names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table.to_pylist())
+    parquet.write_table(table, data)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "study.csv", text.getvalue())
+        write_atomically(folder / "study.parquet", data.getvalue())
+
+
+def as_table(result: StudyResult) -> "pyarrow.Table":
+    """A line for each run that is tested, as columns of one type each."""
+    import pyarrow
+
+    lines = table_lines(result)
+    keys = list(lines[0]) if lines else list(_ALWAYS)
+    return pyarrow.table({key: _column([line[key] for line in lines]) for key in keys})
+
+
+def table_lines(result: StudyResult) -> list[dict[str, Any]]:
+    """Every run that is tested, all with the same keys in the same order; what is not known is None."""
+    found = [
+        _of_run(cell, run, kind)
+        for kind, cells in (("cell", result.cells), ("reference", result.references))
+        for cell in cells
+        for run in cell.runs
+    ]
+    keys = list(dict.fromkeys(key for line in found for key in line))
+    # a stable sort: scores stand before facts, and the settings last
+    keys.sort(key=lambda key: key.startswith("settings."))
+    return [{key: line.get(key) for key in keys} for line in found]
+
+
+def _of_run(cell: CellResult, run: RunResult, kind: str) -> dict[str, Any]:
+    settings, facts = run.run.settings, run.facts
+    known = {name: fact_of(facts, name) for name in FACTS}
+    counts = facts.get("counts", {})
+    scores = {f"test_{name}": None for name in settings.metrics}
+    scores |= {f"test_{measure}": value for measure, value in scores_of(facts).items()}
+    return {
+        "row": cell.cell.row,
+        "column": cell.cell.column or None,
+        "kind": kind,
+        "chosen": cell.cell.chosen or None,
+        "seed": run.run.seed,
+        "subsample": settings.data.subsample,
+        "folder": settings.name,
+        "state": run.state,
+        "metric": cell.cell.metric,
+        "value": run.value,
+        **scores,
+        "error": run.error or None,
+        "steps": known["steps"],
+        "best_step": facts.get("best", {}).get("step"),
+        **{key: known[key] for key in ("seconds", "trained_parameters", "stored_parameters")},
+        "train_records": counts.get("train_pairs"),
+        "test_records": counts.get("test_records"),
+        "data_fingerprint": facts.get("data_fingerprint"),
+        "hardware": known["hardware"],
+        **{f"version.{name}": version for name, version in (known["versions"] or {}).items()},
+        **{f"settings.{key}": _plain(value) for key, value in settings_of(run).items()},
+    }
+
+
+def settings_of(run: RunResult) -> dict[str, Any]:
+    """Every setting of a run by its dotted name, without those that say where it lies."""
+    return {key: value for key, value in flat(run.run.settings).items() if key not in _WHERE}
+
+
+def _plain(value: Any) -> Any:
+    """A value that one field of a table takes; lists and mappings as JSON."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _column(values: list[Any]) -> "pyarrow.Array":
+    """Values as one type: whole numbers beside fractions become fractions, anything else mixed text.
+
+    Where there is no value it is a column of text, since few readers know Parquet's null type.
+    """
+    import pyarrow
+
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        return pyarrow.array(values, pyarrow.float64())
+    if len(kinds) == 1:
+        return pyarrow.array(values)
+    return pyarrow.array([None if value is None else str(value) for value in values], pyarrow.string())
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """The runs of a CSV or Parquet file, each as `result.json` would say it; a table has no curves.
+
+    Raises:
+        TrainingError: the file is broken, or is no results table.
+    """
+    head, lines = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
+    lacking = [name for name in ("folder", "state", "value") if name not in head]
+    if lacking:
+        raise broken(path, f"no column {', '.join(lacking)}")
+    if any(None in line or None in line.values() for line in lines if path.suffix == ".csv"):
+        raise broken(path, "a line with more or fewer fields than the head")
+    return [_as_result(path, i, line) for i, line in enumerate(lines)]
+
+
+def _read_csv(path: Path) -> tuple[Sequence[str], list[dict[str, Any]]]:
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            lines: list[dict[str, Any]] = [dict(line) for line in reader]
+            return reader.fieldnames or (), lines
+    except (ValueError, csv.Error) as error:
+        raise broken(path, f"broken CSV ({error})") from None
+
+
+def _read_parquet(path: Path) -> tuple[Sequence[str], list[dict[str, Any]]]:
+    from pyarrow import ArrowException, parquet
+
+    try:
+        table = parquet.read_table(path)
+    except (ArrowException, OSError) as error:
+        raise broken(path, f"broken Parquet ({first_line(error)})") from None
+    return table.column_names, table.to_pylist()
+
+
+def _as_result(path: Path, i: int, line: Mapping[str, Any]) -> dict[str, Any]:
+    def number(name: str) -> Any:
+        value = line.get(name)
+        if value in (None, ""):
+            return None
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise broken(path, f"{value!r} as {name} in line {i + 1}") from None
+
+    scores = {
+        name.removeprefix("test_"): value
+        for name in line
+        if name.startswith("test_") and name != "test_records" and (value := number(name)) is not None
+    }
+    numbers = {name: kind(number(name) or 0) for name, (kind, _) in FACTS.items() if kind in (int, float)}
+    hardware = line.get("hardware") or ""
+    result = result_of(
+        {**numbers, "scores": groups_of(scores), "best": {}, "versions": {}, "hardware": hardware}
+    )
+    return {
+        "folder": line["folder"],
+        "state": line["state"],
+        "error": line.get("error") or "",
+        "value": number("value"),
+        "facts": {**result, "curve": {"metric": "loss", "points": []}},
+    }
+
+
+def broken(path: Path, got: str) -> TrainingError:
+    """The error of a file that is no results table as a study writes it."""
+    return TrainingError(
+        str(path), got, "a results table as a study writes it", "make the table again from the run folders"
+    )

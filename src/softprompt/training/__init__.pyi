@@ -1,0 +1,30 @@
+from .distributed import Processes
+from .evaluation import better, generate_and_score
+from .locks import locked
+from .progress import RunProgress, clock
+from .provenance import versions
+from .rescoring import rescore, runs_in
+from .run import RunResult, train
+from .run_folder import RunFolder, flat
+from .setup import load_frozen, with_template
+from .task_run import output_line, output_lines
+
+__all__ = [
+    "Processes",
+    "RunFolder",
+    "RunProgress",
+    "RunResult",
+    "better",
+    "clock",
+    "flat",
+    "generate_and_score",
+    "load_frozen",
+    "locked",
+    "output_line",
+    "output_lines",
+    "rescore",
+    "runs_in",
+    "train",
+    "versions",
+    "with_template",
+]
