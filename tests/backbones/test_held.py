@@ -67,7 +67,7 @@ def test_quantised_weights_stay_as_they_are(key, value):
         load_backbone(quantise(tiny_model("llama")), **{key: value})
     assert str(caught.value) == (
         f"backbone.{key}: got '{value}' for a quantised model, expected no {key}, since quantised weights "
-        f"stay as they were loaded. Leave {key} out."
+        f"keep the form in which they were loaded. Leave {key} out."
     )
 
 
@@ -85,7 +85,7 @@ def test_a_spread_model_is_not_gathered():
         load_backbone(model, device="cpu")
     assert str(caught.value) == (
         "backbone.device: got 'cpu' for a model spread over 0, 1, expected no device, "
-        "since it stays where its device map put it. Leave device out."
+        "since its device map decides where each layer lies. Leave device out."
     )
 
 

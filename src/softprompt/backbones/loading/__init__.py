@@ -1,4 +1,4 @@
-"""Weights as they come: bundled backbones, other formats, quantised tensors.
+"""Where weights come from and how they are stored: bundled models, checkpoints, quantised tensors.
 
 Names load lazily: listing the bundled backbones costs no torch.
 """

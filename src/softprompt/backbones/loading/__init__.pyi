@@ -1,16 +1,22 @@
-from .bundled import BUNDLED, BUNDLED_NAMES, bundled_folder, pull_bundled
-from .quantization import check_held, float_dtype, is_packed, is_sharded, numbers
+from .bundled import BUNDLED, BUNDLED_NAMES, bundled_folder
+from .checkpoint import has_two_towers, read_model, read_processor, read_tokenizer
+from .pull import pull_bundled
+from .quantization import check_weights, float_dtype, is_packed, is_sharded, numbers
 from .quiet import without_bars
 
 __all__ = [
     "BUNDLED",
     "BUNDLED_NAMES",
     "bundled_folder",
-    "check_held",
+    "check_weights",
     "float_dtype",
+    "has_two_towers",
     "is_packed",
     "is_sharded",
     "numbers",
     "pull_bundled",
+    "read_model",
+    "read_processor",
+    "read_tokenizer",
     "without_bars",
 ]

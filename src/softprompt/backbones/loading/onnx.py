@@ -1,7 +1,7 @@
-"""An ONNX file that holds a DINOv2 into a plain transformers checkpoint.
+"""Conversion of an ONNX file with a DINOv2 to a transformers checkpoint.
 
-Only the tensors and the names of the graph's steps are read, by a few lines of protobuf: nothing of the
-file is run, and no package for ONNX is needed.
+A small protobuf reader takes the tensors and the nodes of the graph: nothing in the file is run, and no
+package for ONNX is needed.
 """
 
 import json
@@ -15,9 +15,10 @@ from torch import Tensor
 from softprompt.backbones.loading.quiet import without_bars
 from softprompt.errors import BackboneError
 
-# Fields of ONNX's messages, by number (onnx.proto): Model, Graph, Node, Tensor.
-_GRAPH, _NODES, _TENSORS = 7, 1, 5
-_INPUTS, _OUTPUTS, _KIND = 1, 2, 4
+# Numbers of fields in onnx.proto: of ModelProto; GraphProto; NodeProto; TensorProto. _FLOAT is a data type.
+_GRAPH = 7
+_NODES, _TENSORS = 1, 5
+_INPUTS, _OUTPUTS, _OPERATOR = 1, 2, 4
 _SIZES, _TYPE, _NAME, _RAW = 1, 2, 8, 9
 _FLOAT = 1
 
@@ -32,11 +33,11 @@ _IN_LAYER = {
 
 @dataclass(frozen=True)
 class Graph:
-    """What is read of an ONNX file.
+    """The parts of an ONNX graph that a conversion needs.
 
     Args:
         tensors: the stored float tensors by name.
-        nodes: kind, inputs and outputs of every step.
+        nodes: operator, inputs and outputs of every node.
     """
 
     tensors: dict[str, Tensor]
@@ -46,15 +47,15 @@ class Graph:
 def convert_dinov2(onnx_file: Path, folder: Path) -> None:
     """Write the DINOv2 inside an ONNX file as safetensors, configuration and processor.
 
-    Source: the file's own names; matrices that an export renamed are found by the bias that is added to
-    their product. What follows the backbone in the file is left out.
+    Tensors are known by their names in the file. Export renames the matrices of linear layers: each is
+    recognised by the bias that is added to its product. Tensors outside the backbone are left out.
 
     Args:
         onnx_file: with a DINOv2 under `backbone.`.
-        folder: an existing folder that receives the files.
+        folder: an existing folder, into which the files are written.
 
     Raises:
-        BackboneError: tensors that do not make a DINOv2.
+        BackboneError: no ONNX file, or tensors that are not those of a DINOv2.
     """
     from transformers import Dinov2Config, Dinov2Model
 
@@ -75,10 +76,8 @@ def convert_dinov2(onnx_file: Path, folder: Path) -> None:
     model = Dinov2Model(config)
     missing, unexpected = model.load_state_dict(state, strict=False)
     if missing or unexpected:
-        wrong = (
-            f"{len(missing)} tensors missing and {len(unexpected)} too many ({[*missing, *unexpected][0]})"
-        )
-        raise BackboneError(onnx_file.name, wrong, "the tensors of a DINOv2")
+        names = f"{len(missing)} tensors missing and {len(unexpected)} unknown ({[*missing, *unexpected][0]})"
+        raise BackboneError(onnx_file.name, names, "the tensors of a DINOv2")
     with without_bars():
         model.save_pretrained(folder)
     processor = {
@@ -98,37 +97,36 @@ def convert_dinov2(onnx_file: Path, folder: Path) -> None:
 
 
 def _state(graph: Graph, name: str) -> dict[str, Tensor]:
-    """The backbone's tensors by transformers' names."""
+    """The tensors of the backbone by their names in transformers."""
     tensors, begin = graph.tensors, "backbone."
     state = {key.removeprefix(begin): tensor for key, tensor in tensors.items() if key.startswith(begin)}
-    # A linear layer is a product with a nameless matrix, then the sum with a bias that kept its name.
-    matrices = {outputs[0]: inputs[1] for kind, inputs, outputs in graph.nodes if kind == "MatMul"}
-    for kind, inputs, _ in graph.nodes:
+    # A linear layer is a product with a renamed matrix, then a sum with a bias that kept its name.
+    matrices = {outputs[0]: inputs[1] for operator, inputs, outputs in graph.nodes if operator == "MatMul"}
+    for operator, inputs, _ in graph.nodes:
         bias = next((i for i in inputs if i.startswith(begin) and i.endswith(".bias")), None)
         matrix = next((matrices[i] for i in inputs if i in matrices), None)
-        if kind == "Add" and bias is not None and matrix in tensors:
+        if operator == "Add" and bias is not None and matrix in tensors:
             weight = tensors[matrix].T.contiguous()
             state[bias.removeprefix(begin).removesuffix("bias") + "weight"] = weight
     for theirs, ours in _IN_LAYER.items():
         state = {key.replace(theirs, ours): tensor for key, tensor in state.items()}
-    # The table of positions was cut into the class token's and the patches'.
+    # Export splits the table of positions into one for the class token and one for the patches.
     hidden = state["embeddings.cls_token"].shape[-1] if "embeddings.cls_token" in state else 0
-    parts = [t for t in tensors.values() if t.ndim == 3 and t.shape[0] == 1 and t.shape[2] == hidden]
-    places = [t for t in parts if t is not tensors.get("backbone.embeddings.cls_token")]
-    if len(places) != 2:
-        raise BackboneError(
-            name, f"{len(places)} tables of positions", "one table in two parts, as a DINOv2 has"
-        )
-    first, rest = sorted(places, key=lambda table: table.shape[1])
+    rows = [t for t in tensors.values() if t.ndim == 3 and t.shape[0] == 1 and t.shape[2] == hidden]
+    tables = [t for t in rows if t is not tensors.get("backbone.embeddings.cls_token")]
+    if len(tables) != 2:
+        got = f"{len(tables)} tables of positions"
+        raise BackboneError(name, got, "two, one for the class token and one for the patches")
+    first, rest = sorted(tables, key=lambda table: table.shape[1])
     state["embeddings.position_embeddings"] = torch.cat([first, rest], dim=1)
     return state
 
 
 def read_graph(path: Path) -> Graph:
-    """The float tensors and the steps of an ONNX file.
+    """The float tensors and the nodes of an ONNX file.
 
     Raises:
-        BackboneError: it is none, or is cut short.
+        BackboneError: no ONNX file, or a truncated one.
     """
     try:
         graph = next(value for number, value in _fields(memoryview(path.read_bytes())) if number == _GRAPH)
@@ -142,49 +140,49 @@ def read_graph(path: Path) -> Graph:
 
 
 def _tensor(message: memoryview) -> tuple[str, Tensor | None]:
-    name, sizes, kind, raw = "", [], 0, memoryview(b"")
+    name, sizes, dtype, raw = "", [], 0, memoryview(b"")
     for number, value in _fields(message):
         if number == _SIZES:
             sizes += [value] if isinstance(value, int) else _packed(value)
         elif number == _TYPE:
-            kind = value
+            dtype = value
         elif number == _NAME and isinstance(value, memoryview):
             name = bytes(value).decode()
         elif number == _RAW and isinstance(value, memoryview):
             raw = value
-    if kind != _FLOAT or not len(raw):
+    if dtype != _FLOAT or not len(raw):
         return name, None
     return name, torch.frombuffer(bytearray(raw), dtype=torch.float32).view(sizes)
 
 
 def _node(message: memoryview) -> tuple[str, list[str], list[str]]:
-    kind, inputs, outputs = "", [], []
+    operator, inputs, outputs = "", [], []
     for number, value in _fields(message):
-        if number in (_INPUTS, _OUTPUTS, _KIND) and isinstance(value, memoryview):
+        if number in (_INPUTS, _OUTPUTS, _OPERATOR) and isinstance(value, memoryview):
             text = bytes(value).decode()
-            if number == _KIND:
-                kind = text
+            if number == _OPERATOR:
+                operator = text
             else:
                 (inputs if number == _INPUTS else outputs).append(text)
-    return kind, inputs, outputs
+    return operator, inputs, outputs
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """The fields of a protobuf message: their numbers, and numbers or bytes."""
+    """The fields of a protobuf message: the number of each, and its value as an integer or as bytes."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
-        kind = key & 7
-        if kind == 0:
+        wire_type = key & 7
+        if wire_type == 0:
             value, at = _varint(message, at)
             yield key >> 3, value
             continue
-        if kind == 2:
+        if wire_type == 2:
             length, at = _varint(message, at)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
+        elif wire_type in (1, 5):
+            length = 8 if wire_type == 1 else 4
         else:
-            raise ValueError(f"field of kind {kind}")
+            raise ValueError(f"wire type {wire_type}")
         if at + length > len(message):
             raise ValueError("cut short")
         yield key >> 3, message[at : at + length]

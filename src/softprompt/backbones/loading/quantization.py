@@ -1,4 +1,4 @@
-"""How a frozen model's weights are held: plain, quantised, spread over devices, or offloaded."""
+"""How the weights of a frozen model are stored: plain, quantised, sharded, or offloaded."""
 
 from typing import Any
 
@@ -10,35 +10,40 @@ from softprompt.errors import BackboneError
 
 
 def is_packed(weight: Tensor) -> bool:
-    """Whether a parameter holds quantised (or sharded) numbers, which cannot be trained."""
+    """Whether a parameter is quantised or sharded, and so cannot be trained."""
     return type(weight) not in (Tensor, nn.Parameter) or not weight.is_floating_point()
 
 
 def is_sharded(weight: Tensor) -> bool:
-    """Whether a parameter holds a share of its numbers only."""
+    """Whether this process holds only a part of a parameter."""
     return type(weight).__name__ == "DTensor"
 
 
 def numbers(weight: Tensor) -> Tensor:
-    """All of a parameter's numbers in one row; those of a quantised one as it means them."""
+    """The numbers of a parameter as a flat tensor, `[number]`; a quantised parameter is dequantised."""
     try:
         return weight.detach().flatten()
-    except NotImplementedError:  # torchao's tensors know few operations
+    except NotImplementedError:  # torchao's tensors implement few operations
         return weight.detach().dequantize().flatten()
 
 
-def check_held(model: PreTrainedModel, dtype: Any, device: Any) -> None:
-    """Raises BackboneError where weights are out of reach, or a live model's cannot be moved or cast."""
+def check_weights(model: PreTrainedModel, dtype: Any, device: Any) -> None:
+    """Refuse a model whose weights are out of reach, or cannot be moved or cast as asked.
+
+    Raises:
+        BackboneError: sharded or offloaded weights; a dtype or a device for quantised weights; a device for a
+            model that lies on several.
+    """
     weights = list(model.parameters())
     if any(map(is_sharded, weights)):
-        got = "a model whose weights are shared out already"
+        got = "a model whose weights are sharded already"
         raise BackboneError("backbone", got, "a model with whole weights", "pass shard=True with it")
-    away = sum(weight.device.type == "meta" for weight in weights)
-    if away:
+    n_offloaded = sum(weight.device.type == "meta" for weight in weights)
+    if n_offloaded:
         raise BackboneError(
             "backbone",
-            f"{away} of {len(weights)} weights offloaded to the processor's memory or to disk",
-            "all of them on devices, since every step needs each of them twice",
+            f"{n_offloaded} of {len(weights)} weights offloaded to the processor's memory or to disk",
+            "all weights on devices, since every training step reads each weight twice",
             "load the model with fewer bits or on more devices",
         )
     if (dtype is not None or device is not None) and any(map(is_packed, weights)):
@@ -46,19 +51,19 @@ def check_held(model: PreTrainedModel, dtype: Any, device: Any) -> None:
         raise BackboneError(
             f"backbone.{key}",
             f"'{got}' for a quantised model",
-            f"no {key}, since quantised weights stay as they were loaded",
+            f"no {key}, since quantised weights keep the form in which they were loaded",
             f"leave {key} out",
         )
-    places = set(map(str, (getattr(model, "hf_device_map", None) or {}).values()))
-    if device is not None and len(places) > 1:
+    devices = set(map(str, (getattr(model, "hf_device_map", None) or {}).values()))
+    if device is not None and len(devices) > 1:
         raise BackboneError(
             "backbone.device",
-            f"'{device}' for a model spread over {', '.join(sorted(places))}",
-            "no device, since it stays where its device map put it",
+            f"'{device}' for a model spread over {', '.join(sorted(devices))}",
+            "no device, since its device map decides where each layer lies",
             "leave device out",
         )
 
 
 def float_dtype(model: PreTrainedModel) -> torch.dtype:
-    """The precision in which a model computes, whatever its weights are packed in."""
+    """The precision in which a model computes: the dtype of its first weight that is not quantised."""
     return next(w.dtype for w in model.parameters() if not is_packed(w))

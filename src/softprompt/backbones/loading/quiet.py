@@ -1,4 +1,4 @@
-"""transformers' own progress bars stay out of ours."""
+"""Keep transformers' progress bars off the terminal, where softprompt shows its own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,13 +6,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """No progress bars of transformers meanwhile."""
+    """Within this context transformers shows no progress bars."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if enabled:
             logging.enable_progress_bar()

@@ -1,0 +1,143 @@
+"""Reading a checkpoint with transformers: its class, its weights, its tokenizer or image processor."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    MODEL_MAPPING,
+)
+
+from softprompt.backbones.loading.bundled import BUNDLED
+from softprompt.backbones.loading.quiet import without_bars
+from softprompt.errors import BackboneError, first_line, nearest
+
+_OPTIONAL = {"pooler", "mask_token"}
+"""Modules and tensors that checkpoints often lack, and that softprompt never uses."""
+
+
+def read_model(name: str, source: str, dtype: str | torch.dtype, attention: str | None) -> Any:
+    """The model of a checkpoint, with its vocabulary head where the checkpoint has one.
+
+    Of a model with two towers (CLIP, SigLIP) only the one that reads pictures is loaded.
+
+    Args:
+        name: as the user wrote it, for errors.
+        source: a checkpoint folder or a hub id.
+        dtype: a torch dtype, or `auto` for the one in the files.
+        attention: transformers' name of an attention implementation; None is the model's default.
+
+    Raises:
+        BackboneError: a checkpoint that does not exist, cannot be read, or lacks weights.
+    """
+    options: dict[str, Any] = {"dtype": dtype}
+    if attention is not None:
+        options["attn_implementation"] = attention
+    try:
+        config = AutoConfig.from_pretrained(source)
+        with without_bars():
+            if has_two_towers(config):
+                config = config.vision_config
+                model_class: Any = MODEL_MAPPING[type(config)]
+            else:
+                model_class = _auto_class(config)
+            model, report = model_class.from_pretrained(
+                source, config=config, output_loading_info=True, **options
+            )
+    except torch.OutOfMemoryError:
+        raise  # torch's own message gives the sizes
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _unreadable(name, error) from error
+    _check_complete(name, report["missing_keys"])
+    return model
+
+
+def read_tokenizer(name: str, source: str) -> Any:
+    """The tokenizer beside the weights.
+
+    Raises:
+        BackboneError: no tokenizer that can be read.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise BackboneError(
+            "backbone.name",
+            f"'{name}' without a tokenizer that can be read ({first_line(error).rstrip(' :')})",
+            "a tokenizer beside the weights",
+            "put its files there, or pass tokenizer=... to load_backbone",
+        ) from error
+
+
+def read_processor(source: str) -> Any:
+    """The image processor beside the weights; None without one, since callers may pass pixels themselves."""
+    try:
+        return AutoImageProcessor.from_pretrained(source, backend="pil")
+    except OSError:
+        return None
+
+
+def has_two_towers(config: PreTrainedConfig) -> bool:
+    """Whether a model reads pictures with one tower and texts with another."""
+    return (
+        all(hasattr(config, f"{kind}_config") for kind in ("vision", "text"))
+        and type(config) in MODEL_MAPPING
+    )
+
+
+def _auto_class(config: Any) -> Any:
+    if config.is_encoder_decoder and type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING:
+        return AutoModelForSeq2SeqLM
+    # transformers lists encoders such as BERT as causal models too; the checkpoint's architecture decides.
+    declared = getattr(config, "architectures", None) or []
+    causal = any(a.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")) for a in declared)
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and causal:
+        return AutoModelForCausalLM
+    # An encoder that was saved without its vocabulary head would get a random head.
+    if type(config) in MODEL_FOR_MASKED_LM_MAPPING and any(a.endswith("ForMaskedLM") for a in declared):
+        return AutoModelForMaskedLM
+    return AutoModel
+
+
+def _unreadable(name: str, error: Exception) -> BackboneError:
+    """The error for a checkpoint that does not exist, or that exists and cannot be read."""
+    if name in BUNDLED or (Path(name).expanduser() / "config.json").exists():
+        return BackboneError(
+            "backbone.name",
+            f"'{name}', which exists but cannot be read ({first_line(error)})",
+            "complete weights that fit the config.json beside them",
+            "fetch the checkpoint again, or correct its config.json",
+        )
+    return BackboneError(
+        "backbone.name",
+        f"'{name}' ({first_line(error)})",
+        f"a bundled name ({', '.join(BUNDLED)}), a checkpoint folder, or a hub id",
+        nearest(name, BUNDLED),
+    )
+
+
+def _check_complete(name: str, missing: Iterable[str]) -> None:
+    """Refuse a checkpoint that lacks weights, which transformers would fill with random numbers."""
+    needed = sorted(key for key in missing if not _OPTIONAL & set(key.split(".")))
+    if needed:
+        raise BackboneError(
+            "backbone.name",
+            f"'{name}', whose files lack {len(needed)} of its tensors (the first is {needed[0]})",
+            "complete weights that fit the config.json beside them",
+            "fetch the checkpoint again, or correct the architectures in its config.json",
+        )
