@@ -215,7 +215,7 @@ def test_a_blank_before_text_is_refused_on_a_causal_model(softprompt, folder, fa
     ended = softprompt("train", recipe(folder, "early", task=task, method={"name": "fine_tuning"}))
     assert (ended.code == 0) == (family in MASKED)
     if family in CAUSAL:
-        assert "behind [blank]" in ended.err and "a causal model reads only what stands before" in ended.err
+        assert "after [blank]" in ended.err and "a causal model reads from left to right" in ended.err
 
 
 def test_nothing_to_train_needs_no_steps(softprompt, folder):

@@ -76,7 +76,7 @@ def test_the_answer_has_a_space_unless_something_stands_before_it(text, spaced):
         ("{x} [T] [P]", "Did you mean 'soft'?"),
         (
             "{x} [42] [blank]",
-            "got [42], expected [blank], [soft] or [sep]. Write '[[42]]' for these very words",
+            "got [42], expected [blank], [soft] or [sep]. Write '[[42]]' for this as literal text",
         ),
         ("{x} [soft*0] [blank]", "got [soft*0], expected a count of at least 1. Leave the slot out"),
         ("{x} [soft*two] [blank]", "got [soft*two], expected [soft], [soft*3], [soft#name]"),
@@ -88,16 +88,19 @@ def test_the_answer_has_a_space_unless_something_stands_before_it(text, spaced):
         ("{x!!} [blank]", "got '{x!!}', expected a name without white space around it and without '!'"),
         ("{x} [blank", "got '[blank', expected a ']' that closes it. Write '[[' for the bracket itself"),
         ("{x and so on to the end [blank]", "got '{x and so on to the ...', expected a '}' that closes it"),
-        ("x} [blank]", "got '} [blank]', which closes nothing, expected a bracket opened before. Write '}}'"),
+        (
+            "x} [blank]",
+            "got '} [blank]', which closes no bracket, expected an opening bracket before. Write '}}'",
+        ),
         ("{x [blank]}", "got '{x [blank]}', expected a '}' that closes it"),
-        ("[[soft] [blank]", "got '] [blank]', which closes nothing"),
+        ("[[soft] [blank]", "got '] [blank]', which closes no bracket"),
         (
             "[soft#a*2] [soft#a] [blank]",
-            "got [soft#a] with 1 slot, expected 2 slots, as in the place where the",
+            "got [soft#a] with 1 slot, expected 2 slots, as where the name first occurs",
         ),
         (
             "[soft#a: x] [soft#a: y] [blank]",
-            "got the start words 'y' for [soft#a], which stands a second time",
+            "got the start words 'y' where [soft#a] occurs again",
         ),
     ],
 )
@@ -107,7 +110,7 @@ def test_mistakes(text, message):
     assert message in str(error.value)
 
 
-def test_the_same_start_words_may_stand_again():
+def test_start_words_may_be_repeated():
     assert Template.parse("[soft#a: x] [soft#a: x] [soft#a] [blank]").slots == (0, 0, 0)
 
 

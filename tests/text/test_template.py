@@ -191,7 +191,7 @@ def test_start_words_are_one_token_per_slot(gpt, bert):
     great, film = gpt(" great film")["input_ids"]
     assert template.start_ids(gpt) == {0: great, 1: film, 3: great}
     with pytest.raises(
-        ConfigError, match="2 slots that begin from 'great', expected one slot per token: great"
+        ConfigError, match="2 slots initialised from 'great', expected one slot per token: great"
     ):
         Template.parse("[soft*2: great] [blank]").start_ids(bert)
 
@@ -237,11 +237,11 @@ def test_a_template_that_leaves_no_room(bert):
     [
         (
             "{x} [blank] .",
-            "got '.' behind [blank], expected nothing, since a causal model reads only what stands",
+            "got '.' after [blank], expected nothing, since a causal model reads from left to",
         ),
-        ("[blank] {x}", "got {x} behind [blank]"),
-        ("{x} [blank] [soft]", "got [soft] behind [blank]"),
-        ("{x} [blank][sep]", "got [sep] behind [blank]"),
+        ("[blank] {x}", "got {x} after [blank]"),
+        ("{x} [blank] [soft]", "got [soft] after [blank]"),
+        ("{x} [blank][sep]", "got [sep] after [blank]"),
         (" [blank]", "got nothing before [blank]"),
         ("{x} [sep] [blank]", "got [sep] for a tokenizer without a separator token"),
     ],

@@ -61,9 +61,9 @@ def test_words_that_only_look_different(bert, gpt):
 
 def test_unknown_words(bert, albert):
     for tokenizer in (bert, albert):
-        with pytest.raises(ConfigError, match=r"verbalizer.b: got '北京', which holds the unknown token"):
+        with pytest.raises(ConfigError, match=r"verbalizer.b: got '北京', which has the unknown token"):
             Verbalizer({"a": ["Yes"], "b": ["北京"]}).tokens(tokenizer, spaced=True)
-    with pytest.raises(ConfigError, match=r"'\[MASK\]', which holds the special token \[MASK\]"):
+    with pytest.raises(ConfigError, match=r"'\[MASK\]', which has the special token \[MASK\]"):
         Verbalizer({"a": ["Yes"], "b": ["[MASK]"]}).tokens(bert, spaced=True)
 
 

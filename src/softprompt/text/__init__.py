@@ -1,4 +1,4 @@
-"""The words around the input: templates with a blank, and the words that may fill it."""
+"""Templates around the input, and the words that may fill their blank."""
 
 from softprompt.text.encoding import Filled
 from softprompt.text.template import Template, null_template

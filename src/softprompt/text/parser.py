@@ -1,4 +1,4 @@
-"""From a template as written to its pieces; `softprompt.text.template` describes the language."""
+"""Parsing a template into its pieces; `softprompt.text.template` describes the language."""
 
 import re
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from softprompt.errors import ConfigError, nearest
 
 _PART = re.compile(
     r"(?P<doubled>\[\[|\]\]|\{\{|\}\})"
-    r"|\[(?P<thing>[^\[\]{}]*)\]"
+    r"|\[(?P<bracketed>[^\[\]{}]*)\]"
     r"|\{(?P<field>[^\[\]{}]*)\}"
     r"|(?P<lone>[\[\]{}])"
     r"|(?P<text>[^\[\]{}]+)"
@@ -20,14 +20,14 @@ _CLOSING = {"[": "]", "{": "}"}
 
 @dataclass(frozen=True)
 class Text:
-    """Words that stand in the template as they are."""
+    """Literal text."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field of the record; a whole one is never cut."""
+    """A field of the record; one marked `whole` is never cut."""
 
     name: str
     whole: bool
@@ -35,11 +35,11 @@ class Field:
 
 @dataclass(frozen=True)
 class Slots:
-    """Soft slots side by side.
+    """Adjacent soft slots.
 
     Args:
-        numbers: which vector each one is, counted from 0; a shared vector has one number everywhere.
-        start: the words that these vectors begin from; empty where the template names none.
+        numbers: the index of each slot's vector, from 0; slots that share a vector have the same number.
+        start: the words from whose embeddings the vectors are initialised; empty without such words.
     """
 
     numbers: tuple[int, ...]
@@ -60,7 +60,7 @@ Piece = Text | Field | Slots | Blank | Separator
 
 
 def visible(pieces: Iterable[Piece]) -> list[Piece]:
-    """The pieces that are more than white space."""
+    """The pieces that are not white space."""
     return [piece for piece in pieces if not isinstance(piece, Text) or piece.text.strip()]
 
 
@@ -68,7 +68,7 @@ def parse(text: str, where: str) -> tuple[Piece, ...]:
     """The pieces of a template.
 
     Raises:
-        ConfigError: it does not follow the language, or has no blank or several.
+        ConfigError: a syntax error, no blank, or several.
     """
     pieces: list[Piece] = []
     slots = _SlotNumbers(where)
@@ -76,8 +76,8 @@ def parse(text: str, where: str) -> tuple[Piece, ...]:
         match part.lastgroup:
             case "field":
                 pieces.append(_field(part["field"], where))
-            case "thing":
-                pieces.append(_thing(part["thing"], slots, where))
+            case "bracketed":
+                pieces.append(_bracketed(part["bracketed"], slots, where))
             case "lone":
                 raise _lone_bracket(part["lone"], text[part.start() :], where)
             case "doubled":
@@ -92,14 +92,14 @@ def parse(text: str, where: str) -> tuple[Piece, ...]:
 
 
 def escaped(text: str) -> str:
-    """A text as words of a template: its brackets doubled."""
+    """A text with its brackets doubled, so that a template reads it as literal text."""
     for bracket in "[]{}":
         text = text.replace(bracket, bracket * 2)
     return text
 
 
 class _SlotNumbers:
-    """Numbers for the slots of one template, in the order of their first standing."""
+    """Gives the slots of one template their numbers, in the order in which they first occur."""
 
     def __init__(self, where: str):
         self._where = where
@@ -109,19 +109,17 @@ class _SlotNumbers:
     def take(self, name: str | None, count: int, start: str) -> Slots:
         if name is None:
             return self._new(count, start)
-        there = self._named.get(name)
-        if there is None:
+        first = self._named.get(name)
+        if first is None:
             self._named[name] = self._new(count, start)
             return self._named[name]
-        if count != len(there.numbers):
-            got, first = f"[soft#{name}] with {_slots(count)}", _slots(len(there.numbers))
-            raise ConfigError(self._where, got, f"{first}, as in the place where the name stands first")
-        if start and start != there.start:
-            got = f"the start words '{start}' for [soft#{name}], which stands a second time"
-            raise ConfigError(
-                self._where, got, "start words in the place where the name stands first, and nowhere else"
-            )
-        return Slots(there.numbers)
+        if count != len(first.numbers):
+            got, expected = f"[soft#{name}] with {_slots(count)}", _slots(len(first.numbers))
+            raise ConfigError(self._where, got, f"{expected}, as where the name first occurs")
+        if start and start != first.start:
+            got = f"the start words '{start}' where [soft#{name}] occurs again"
+            raise ConfigError(self._where, got, "start words only where the name first occurs")
+        return Slots(first.numbers)
 
     def _new(self, count: int, start: str) -> Slots:
         numbers = tuple(range(self._n, self._n + count))
@@ -129,26 +127,26 @@ class _SlotNumbers:
         return Slots(numbers, start)
 
 
-def _thing(thing: str, slots: _SlotNumbers, where: str) -> Piece:
-    if thing == "blank":
+def _bracketed(content: str, slots: _SlotNumbers, where: str) -> Piece:
+    if content == "blank":
         return Blank()
-    if thing == "sep":
+    if content == "sep":
         return Separator()
-    soft = _SOFT.fullmatch(thing)
+    soft = _SOFT.fullmatch(content)
     if soft:
         count = int(soft["count"] or 1)
         if count == 0:
-            raise ConfigError(where, f"[{thing}]", "a count of at least 1", "leave the slot out for none")
+            raise ConfigError(where, f"[{content}]", "a count of at least 1", "leave the slot out for none")
         return slots.take(soft["name"], count, soft["start"] or "")
-    if thing.startswith("soft"):
-        raise ConfigError(where, f"[{thing}]", _SOFT_FORMS)
-    # The papers' and the tokenizers' own names for the two.
-    meant = {"mask": "blank", "p": "blank", "t": "soft"}.get(thing.lower())
-    hint = f"did you mean '{meant}'?" if meant else nearest(thing.strip().lower(), ("blank", "soft", "sep"))
-    literal = f"write '[[{thing}]]' for these very words"
+    if content.startswith("soft"):
+        raise ConfigError(where, f"[{content}]", _SOFT_FORMS)
+    # Names of the blank and of slots in papers and tokenizers.
+    meant = {"mask": "blank", "p": "blank", "t": "soft"}.get(content.lower())
+    hint = f"did you mean '{meant}'?" if meant else nearest(content.strip().lower(), ("blank", "soft", "sep"))
+    literal = f"write '[[{content}]]' for this as literal text"
     raise ConfigError(
         where,
-        f"[{thing}]",
+        f"[{content}]",
         "[blank], [soft] or [sep]",
         f"{hint} {literal[0].upper()}{literal[1:]}" if hint else literal,
     )
@@ -168,7 +166,7 @@ def _lone_bracket(bracket: str, rest: str, where: str) -> ConfigError:
     literal = f"write '{bracket * 2}' for the bracket itself"
     if bracket in _CLOSING:
         return ConfigError(where, f"'{excerpt}'", f"a '{_CLOSING[bracket]}' that closes it", literal)
-    return ConfigError(where, f"'{excerpt}', which closes nothing", "a bracket opened before", literal)
+    return ConfigError(where, f"'{excerpt}', which closes no bracket", "an opening bracket before", literal)
 
 
 def _write(pieces: list[Piece], text: str) -> None:

@@ -6,20 +6,20 @@
 
 The language:
 
-    {premise}           a field of the record; where the text is too long, the longest is cut at its end
-    {premise!}          the same, but never cut
+    {premise}           a field of the record; if a record is too long, its longest field is cut at the end
+    {premise!}          a field that is never cut
     [blank]             the place of the answer, exactly once
     [soft] [soft*3]     one soft slot, three of them: vectors in place of tokens
-    [soft#a]            a named slot: the same vector wherever the name stands again
-    [soft#a*2]          two of them, shared in order
-    [soft*2: It was]    two that begin from the vectors of these words
+    [soft#a]            a named slot: the same vector wherever the name occurs
+    [soft#a*2]          two named slots, shared in order
+    [soft*2: It was]    two slots, initialised from the embeddings of these words
     [sep]               the tokenizer's separator token
-    [[ ]] {{ }}         a bracket itself
-    anything else       words that stand as they are
+    [[ ]] {{ }}         a literal bracket
+    anything else       literal text
 
-Spaces before a slot, a separator or the blank are no tokens: the word that follows carries them, as it
-does inside any sentence. So the answer is a word with a space in front, unless text, a line break or
-a field stands directly before the blank.
+Spaces before a slot, a separator or the blank are not tokens of their own: as in any sentence, a space
+belongs to the word after it. The answer is therefore a word with a space in front, unless text, a line break
+or a field comes directly before the blank.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,8 +37,8 @@ from softprompt.text.words import word_ids
 class Template:
     """A template, as `Template.parse` reads it.
 
-    Source: the general form of both papers: P-Tuning (2103.10385) section 3, with pseudo tokens and
-    anchors anywhere, and null prompts (2106.13353), whose [P] and [T] are [blank] and [soft] here.
+    Sources: P-Tuning (2103.10385) section 3, where pseudo tokens and anchor words may be anywhere, and null
+    prompts (2106.13353), whose [P] and [T] are [blank] and [soft] here.
     """
 
     text: str
@@ -49,11 +49,11 @@ class Template:
         """Read a template.
 
         Args:
-            text: in the language of this module; `str(template)` gives it back.
+            text: in the language of this module; `str(template)` returns it.
             where: names the setting in errors.
 
         Raises:
-            ConfigError: it does not follow the language, or has no blank or several.
+            ConfigError: a syntax error, no blank, or several.
         """
         return cls(text, parser.parse(text, where))
 
@@ -62,30 +62,30 @@ class Template:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields it needs, each once, in order."""
+        """The names of its fields, each once, in order."""
         return tuple(dict.fromkeys(piece.name for piece in self.pieces if isinstance(piece, Field)))
 
     @property
     def slots(self) -> tuple[int, ...]:
-        """The vector of every slot, in order: `[soft#a] [soft*2] [soft#a]` has 0, 1, 2, 0."""
+        """The number of every slot's vector, in order: 0, 1, 2, 0 for `[soft#a] [soft*2] [soft#a]`."""
         return tuple(number for piece in self.pieces if isinstance(piece, Slots) for number in piece.numbers)
 
     @property
     def n_slots(self) -> int:
-        """Different vectors; shared ones count once."""
+        """The number of different vectors."""
         return len(set(self.slots))
 
     @property
     def spaced(self) -> bool:
-        """Whether the answer is written with a space in front, see the module's last paragraph."""
+        """Whether the answer is written with a space in front, see the end of the module's docstring."""
         before = self.pieces[self._blank - 1] if self._blank else None
         return before.text.endswith(" ") if isinstance(before, Text) else not isinstance(before, Field)
 
     def start_ids(self, tokenizer: Any, where: str = "template") -> dict[int, int]:
-        """The token whose vector a slot begins from, by the slot's number; slots without words are absent.
+        """The token from whose embedding a slot is initialised, by the slot's number; only slots with words.
 
         Raises:
-            ConfigError: the words are not as many tokens as there are slots, or hold unknown ones.
+            ConfigError: words whose number of tokens is not that of the slots, or unknown words.
         """
         ids: dict[int, int] = {}
         for piece in self.pieces:
@@ -94,7 +94,7 @@ class Template:
             tokens = word_ids(tokenizer, piece.start, spaced=True, where=where)
             if len(tokens) != len(piece.numbers):
                 pieces = " ".join(tokenizer.convert_ids_to_tokens(list(tokens)))
-                got = f"{len(piece.numbers)} slots that begin from '{piece.start}'"
+                got = f"{len(piece.numbers)} slots initialised from '{piece.start}'"
                 raise ConfigError(where, got, f"one slot per token: {pieces}")
             ids.update(zip(piece.numbers, tokens, strict=True))
         return ids
@@ -119,20 +119,20 @@ class Template:
     ) -> Filled:
         """The token ids of one record.
 
-        All is tokenised as one text, so that a template without slots gives exactly the ids of that
-        text. What has to be cut goes token by token, from the field that is longest by then (the
-        later one of equals); template text, slots, blank and special tokens stay.
+        Everything is tokenised as one text, and a template without slots gives exactly the ids of that
+        text. Tokens are cut one at a time from the end of the field that is longest by then (of equally
+        long fields, the last); template text, slots, blank and special tokens are kept.
 
-        Sources: pseudo tokens in place, P-Tuning section 3; cutting the longest field, null prompts'
-        code. Deviations: nothing is decoded and encoded again for cutting; the position that is read
-        is the one that is trained (P-Tuning's GPT code trains one and reads the next).
+        Sources: pseudo tokens within the text, P-Tuning section 3; cutting the longest field, the code of
+        null prompts. Deviations: cutting does not decode and encode again; training and prediction use
+        the same position (P-Tuning's GPT code trains one position and reads the next).
 
         Args:
-            tokenizer: of the backbone; one that reports offsets (a "fast" one).
-            values: the record's fields; others than the template's are not looked at.
-            max_tokens: of everything together: special tokens, slots and blanks too.
-            causal: whether the model reads from left to right; then the blank takes no token and
-                must be last, and special tokens that the tokenizer puts behind a text are left out.
+            tokenizer: of the backbone; must report offsets (a "fast" tokenizer).
+            values: the record's fields; those that the template lacks are ignored.
+            max_tokens: limit of all tokens together, special tokens, slots and blanks included.
+            causal: whether the model reads from left to right. If so, the blank takes no token and
+                must be last, and special tokens that the tokenizer adds at the end are left out.
             n_blanks: mask tokens of the blank; 1 for causal models.
             where: names the record and the setting in errors.
 
@@ -154,29 +154,29 @@ class Template:
         )
 
     def answered(self, values: Mapping[str, str], word: str) -> str:
-        """A record with its answer, as words of the template language: to stand in another template.
+        """A record with its answer, written in the template language for use in another template.
 
         Args:
             values: the record's fields.
             word: what fills the blank.
 
         Raises:
-            ConfigError: there are slots, which are not words.
+            ConfigError: a template with slots, which are not words.
         """
         if self.n_slots:
             raise ConfigError("template", f"{self.n_slots} slots", "no slots, since they are not words")
-        said: list[str] = []
+        parts: list[str] = []
         for piece in self.pieces:
             match piece:
                 case Text(text=text):
-                    said.append(parser.escaped(text))
+                    parts.append(parser.escaped(text))
                 case Field(name=name):
-                    said.append(parser.escaped(values[name]))
+                    parts.append(parser.escaped(values[name]))
                 case Blank():
-                    said.append(parser.escaped(word))
+                    parts.append(parser.escaped(word))
                 case _:
-                    said.append("[sep]")
-        return "".join(said)
+                    parts.append("[sep]")
+        return "".join(parts)
 
     @property
     def _blank(self) -> int:
@@ -184,17 +184,17 @@ class Template:
 
 
 def null_template(fields: Sequence[str], *, causal: bool = False) -> Template:
-    """The fields and a blank, nothing written by hand: `{premise} [blank] {hypothesis}`.
+    """A template of fields and a blank without any text: `{premise} [blank] {hypothesis}`.
 
-    Source: null prompts (2106.13353) section 4. The blank stands before the last field, as in the
-    paper's inference tasks; behind a single one; behind all of them for causal models (not in the paper).
+    Source: null prompts (2106.13353) section 4. The blank comes before the last field, as in the paper's
+    inference tasks; after the field if there is one; after all fields for causal models (not in the paper).
 
     Args:
-        fields: in the order that they stand in.
+        fields: names, in order.
         causal: whether the model reads from left to right.
 
     Raises:
-        ConfigError: no field.
+        ConfigError: no fields.
     """
     n = len(fields)
     if isinstance(fields, str) or n == 0:

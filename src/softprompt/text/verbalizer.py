@@ -1,4 +1,4 @@
-"""Verbalizers: the words that stand for a label."""
+"""Verbalizers: the words that stand for each label."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,20 +8,20 @@ from softprompt.errors import ConfigError
 from softprompt.text.words import word_ids
 
 LabelTokens = tuple[tuple[tuple[int, ...], ...], ...]
-"""Token ids per label, per word."""
+"""Token ids by label and word."""
 
 
 class Verbalizer:
     """Words per label: `Verbalizer({"entailment": ["Yes"], "neutral": ["Maybe"], ...})`.
 
     Args:
-        words: one word or several per label, in label order; several tokens are fine until
-            `tokens(single=True)` asks for one.
+        words: one word or several per label, in label order. A word may have several tokens, unless
+            `tokens(single=True)` is called.
         where: names the setting in errors.
 
     Raises:
-        ConfigError: fewer than two labels, a label without words, an empty word or one with white
-            space around it, or a word that stands twice.
+        ConfigError: fewer than two labels, a label without words, an empty word, a word with white
+            space around it, or a repeated word.
     """
 
     def __init__(self, words: Mapping[str, str | Sequence[str]], where: str = "verbalizer"):
@@ -34,7 +34,7 @@ class Verbalizer:
         for label, word in self._each():
             if not isinstance(word, str) or not word or word != word.strip():
                 raise ConfigError(f"{where}.{label}", repr(word), "a word without white space around it")
-            self._once(seen, word, label, f"'{word}'")
+            self._check_new(seen, word, label, f"'{word}'")
         for label, several in zip(self.labels, self.words, strict=True):
             if not several:
                 raise ConfigError(f"{where}.{label}", "no words", "at least one word")
@@ -48,11 +48,11 @@ class Verbalizer:
             single: refuse words of several tokens.
 
         Raises:
-            ConfigError: a word of several tokens where one was asked for, an unknown word, or two
-                words with the same tokens (such as Yes and yes to an uncased tokenizer).
+            ConfigError: a word of several tokens although `single`, an unknown word, or two words
+                with the same tokens (such as Yes and yes for an uncased tokenizer).
         """
         seen: dict[tuple[int, ...], str] = {}
-        found: dict[str, tuple[int, ...]] = {}
+        tokens: dict[str, tuple[int, ...]] = {}
         for label, word in self._each():
             where = f"{self._where}.{label}"
             ids = word_ids(tokenizer, word, spaced, where)
@@ -60,16 +60,16 @@ class Verbalizer:
             if single and len(ids) > 1:
                 got = f"'{word}', which is {len(ids)} tokens ({pieces})"
                 raise ConfigError(where, got, "a single token", "choose another word")
-            self._once(seen, ids, label, f"'{word}', to this tokenizer {pieces}")
-            found[word] = ids
-        return tuple(tuple(found[word] for word in several) for several in self.words)
+            self._check_new(seen, ids, label, f"'{word}', to this tokenizer {pieces}")
+            tokens[word] = ids
+        return tuple(tuple(tokens[word] for word in several) for several in self.words)
 
     def _each(self) -> Iterator[tuple[str, str]]:
         for label, several in zip(self.labels, self.words, strict=True):
             for word in several:
                 yield label, word
 
-    def _once(self, seen: dict[Any, str], key: object, label: str, shown: str) -> None:
+    def _check_new(self, seen: dict[Any, str], key: object, label: str, shown: str) -> None:
         if key in seen:
             other = f", which '{seen[key]}' has too" if seen[key] != label else " twice"
             raise ConfigError(f"{self._where}.{label}", shown + other, "words that differ, each once")
@@ -77,18 +77,17 @@ class Verbalizer:
 
 
 def null_verbalizer(labels: Sequence[str], tokenizer: Any, seed: int, *, spaced: bool = True) -> Verbalizer:
-    """A random word for each label, different for each: a verbalizer without meaning.
+    """A verbalizer without meaning: a different random word for each label.
 
-    Source: null prompts (2106.13353), the ablation "null verbalizer". Deviation: its code draws any
-    id from 1000 up, which leaves out the special and unused tokens of its models; here the words are
-    drawn from the whole vocabulary among those that are made of letters and are one token, which
-    says the same for every tokenizer. Words are ordered by the SHA-256 of seed and id, so a seed
-    means the same words on every platform.
+    Source: null prompts (2106.13353), the ablation "null verbalizer". Deviation: the authors' code draws any
+    id from 1000 up, which leaves out the special and unused tokens of their models; here words are drawn
+    from all those of the vocabulary that consist of letters and are one token, whatever the tokenizer.
+    Words are ordered by the SHA-256 of seed and id: a seed gives the same words on every platform.
 
     Args:
         labels: in label order.
         tokenizer: of the backbone.
-        seed: which draw.
+        seed: of the draw.
         spaced: whether the words are written with a space in front, see `Template.spaced`.
 
     Raises:

@@ -1,7 +1,7 @@
 """The tokens of a word that fills a blank.
 
-Inside a sentence a word carries the space before it: ` great` is one token to a byte-level tokenizer,
-`great` another. WordPiece knows no difference.
+Within a sentence, the space before a word is part of its token: a byte-level tokenizer has one token for
+` great` and another for `great`. WordPiece has one for both.
 """
 
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 
 from softprompt.errors import ConfigError
 
-# One of them does not grow together with the word behind it.
-_GLUES = ('"', "(", "/", "-", "'")
+# Of these, at least one does not merge with a word after it.
+_BEFORE = ('"', "(", "/", "-", "'")
 
 
 class Allowed(NamedTuple):
-    """A vocabulary for slot filling: `ids, dropped = allowed_ids(...)`.
+    """A restricted vocabulary for filling a blank: `ids, dropped = allowed_ids(...)`.
 
     Args:
         ids: token ids, ascending, each once.
-        dropped: the words that are not one known token, each once, in the order given.
+        dropped: the words that are not a single known token, each once, in the order given.
     """
 
     ids: tuple[int, ...]
@@ -28,29 +28,33 @@ class Allowed(NamedTuple):
 def allowed_ids(tokenizer: Any, words: Sequence[str], spaced: bool, where: str = "allowed words") -> Allowed:
     """The tokens that may fill a blank, and the words that cannot because they are not one token.
 
-    Source: the shared vocabularies of LAMA, which P-Tuning (2103.10385) ranks within. Its code drops
-    words in silence; here the caller gets them, to count and to show.
+    Source: the shared vocabularies of LAMA, within which P-Tuning (2103.10385) ranks its answers. Its code
+    drops other words silently; here the caller gets them.
 
     Args:
         tokenizer: of the backbone.
         words: candidates; repetitions count once.
-        spaced: whether they are written with a space in front, see `Filled.spaced`.
+        spaced: whether words are written with a space in front, see `Filled.spaced`.
         where: names the setting in errors.
 
     Raises:
-        ConfigError: a word is empty or has white space around it, or none is a single token.
+        ConfigError: an empty word, a word with white space around it, or no word that is a single token.
     """
-    once = list(dict.fromkeys(words))
-    found = many_word_ids(tokenizer, once, spaced, where)
+    different = list(dict.fromkeys(words))
+    tokens = many_word_ids(tokenizer, different, spaced, where)
     special = set(tokenizer.all_special_ids)
     fit = {
-        word: ids[0] for word, ids in zip(once, found, strict=True) if len(ids) == 1 and ids[0] not in special
+        word: ids[0]
+        for word, ids in zip(different, tokens, strict=True)
+        if len(ids) == 1 and ids[0] not in special
     }
     if not fit:
         raise ConfigError(
-            where, f"{len(once)} words, none of them a single token", "at least one that is a single token"
+            where,
+            f"{len(different)} words, none of them a single token",
+            "at least one that is a single token",
         )
-    return Allowed(tuple(sorted(set(fit.values()))), tuple(word for word in once if word not in fit))
+    return Allowed(tuple(sorted(set(fit.values()))), tuple(word for word in different if word not in fit))
 
 
 def word_ids(tokenizer: Any, word: str, spaced: bool, where: str = "word") -> tuple[int, ...]:
@@ -63,15 +67,15 @@ def word_ids(tokenizer: Any, word: str, spaced: bool, where: str = "word") -> tu
         where: names the setting in errors.
 
     Raises:
-        ConfigError: an empty word, white space around it, or a tokenisation with an unknown or
-            another special token.
+        ConfigError: an empty word, white space around a word, or a word with an unknown or another special
+            token.
     """
     (ids,) = many_word_ids(tokenizer, [word], spaced, where)
     special = [token for token in ids if token in tokenizer.all_special_ids]
     if special:
         name = tokenizer.convert_ids_to_tokens(special[0])
         kind = "unknown" if special[0] == tokenizer.unk_token_id else "special"
-        got = f"'{word}', which holds the {kind} token {name}"
+        got = f"'{word}', which has the {kind} token {name}"
         raise ConfigError(where, got, "a word of the tokenizer's vocabulary", "choose another word")
     if not ids:
         raise ConfigError(where, f"'{word}', which has no tokens", "a word of the tokenizer's vocabulary")
@@ -79,34 +83,34 @@ def word_ids(tokenizer: Any, word: str, spaced: bool, where: str = "word") -> tu
 
 
 def many_word_ids(tokenizer: Any, words: Sequence[str], spaced: bool, where: str) -> list[tuple[int, ...]]:
-    """`word_ids` for many words in one call; unknown tokens are left in.
+    """`word_ids` for many words in one call; unknown tokens are not refused.
 
     Raises:
-        ConfigError: an empty word, or white space around one.
+        ConfigError: an empty word, or white space around a word.
     """
     for word in words:
         if not word.strip() or word != word.strip():
-            do = "say in the template whether a space stands in front"
-            raise ConfigError(where, repr(word), "a word without white space around it", do)
+            hint = "decide in the template whether a space comes before the blank"
+            raise ConfigError(where, repr(word), "a word without white space around it", hint)
     if not words:
         return []
-    if not puts_space(tokenizer):
+    if not _adds_space(tokenizer):
         return _ids(tokenizer, [" " + word if spaced else word for word in words])
     if spaced:
         return _ids(tokenizer, words)
-    return [_glued(tokenizer, word, where) for word in words]
+    return [_ids_without_space(tokenizer, word, where) for word in words]
 
 
-def puts_space(tokenizer: Any) -> bool:
-    """Whether the tokenizer reads every text as though a space stood before it, or knows no spaces."""
+def _adds_space(tokenizer: Any) -> bool:
+    """Whether the tokenizer adds a space before every text, or ignores spaces."""
     (ids,) = _ids(tokenizer, ["a"])
     return " " in tokenizer.decode(ids * 2, clean_up_tokenization_spaces=False).strip()
 
 
-def _glued(tokenizer: Any, word: str, where: str) -> tuple[int, ...]:
-    """The tokens of a word that follows text without a space, from a tokenizer that would put one."""
-    for glue in _GLUES:
-        encoded = tokenizer(glue + word, add_special_tokens=False, return_offsets_mapping=True)
+def _ids_without_space(tokenizer: Any, word: str, where: str) -> tuple[int, ...]:
+    """The tokens of a word that follows text without a space, from a tokenizer that adds spaces."""
+    for mark in _BEFORE:
+        encoded = tokenizer(mark + word, add_special_tokens=False, return_offsets_mapping=True)
         pairs = list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
         if all(start >= 1 or end <= 1 for _, (start, end) in pairs):
             return tuple(token for token, (start, _) in pairs if start >= 1)
