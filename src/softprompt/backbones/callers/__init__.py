@@ -1,4 +1,4 @@
-"""A frozen model under a prompt as the module that training programs, pipelines and evaluations take."""
+"""A frozen model with a prompt, as a module for trainers, pipelines and evaluation programs."""
 
 from softprompt.backbones.callers.prompted_model import PromptedModel
 

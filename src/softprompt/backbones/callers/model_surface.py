@@ -1,4 +1,4 @@
-"""What transformers' trainers and pipelines ask of a model beside its calls, for a `PromptedModel`."""
+"""Methods and attributes, beside the calls, that trainers and pipelines of transformers use of a model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ from softprompt.prompts import Prompt
 
 
 class ModelSurface(nn.Module):
-    """Saving, facts and gradient checkpointing of a frozen model under prompts.
+    """Saving, sizes and gradient checkpointing of a frozen model under prompts.
 
     Attributes:
         backbone: the frozen model.
-        prompts: the different prompts that rows can have.
+        prompts: the different prompts of rows.
     """
 
     backbone: Backbone
@@ -33,19 +33,19 @@ class ModelSurface(nn.Module):
         self, save_directory: Path | str, *, is_main_process: bool = True, state_dict: Any = None,
         safe_serialization: bool = True,
     ) -> Path | None:  # fmt: skip
-        """Write a prompt folder, which `softprompt.load_prompt` reads; the frozen model is not written.
+        """Write a prompt folder for `softprompt.load_prompt`; the frozen model is not written.
 
         Args:
             save_directory: the folder.
             is_main_process: whether this process writes.
-            state_dict: what to write; only the prompt's own tensors are.
-            safe_serialization: must be left on: nothing is pickled.
+            state_dict: the prompt's own tensors, unchanged, or None.
+            safe_serialization: must be True, since nothing is pickled.
 
         Returns:
             The folder, or None where this process does not write.
 
         Raises:
-            PromptError: several prompts or none, other tensors, or a place that cannot be written.
+            PromptError: several prompts or none, other tensors, or a folder that cannot be written.
         """
         if state_dict is not None and not self._owns(state_dict):
             raise PromptError(
@@ -59,7 +59,7 @@ class ModelSurface(nn.Module):
         return self.prompt.save(save_directory) if is_main_process else None
 
     def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:
-        """Refused: the folder that `save_pretrained` writes is what can be uploaded."""
+        """Refused: upload the folder that `save_pretrained` writes instead."""
         raise PromptError(
             "push_to_hub",
             "a prompt on a frozen model",
@@ -69,7 +69,7 @@ class ModelSurface(nn.Module):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Refused: a prompt is loaded for a backbone."""
+        """Refused: loading a prompt needs a backbone."""
         raise PromptError(
             "PromptedModel.from_pretrained",
             "a folder alone",
@@ -77,10 +77,10 @@ class ModelSurface(nn.Module):
             "PromptedModel(backbone, softprompt.load_prompt(folder, backbone))",
         )
 
-    # -- what transformers asks of a model -------------------------------------------------------
+    # -- attributes of transformers' models ------------------------------------------------------
 
     is_quantized = is_loaded_in_8bit = is_loaded_in_4bit = False
-    """Whatever the frozen model is: what trains is not."""
+    """Even if the frozen model is quantised, the prompt that is trained is not."""
     quantization_method = hf_quantizer = None
 
     @property
@@ -103,19 +103,19 @@ class ModelSurface(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the backbone's input embeddings lie."""
+        """The device of the backbone's input embeddings."""
         return self.backbone.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision in which the backbone computes; the prompt is trained in float32 whatever it is."""
+        """The precision in which the backbone computes; the prompt is always trained in float32."""
         return self.backbone.dtype
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """Numbers in the frozen model and in the prompt together, or those that training changes.
+        """The number of parameters of the frozen model and the prompt together, or of those that are trained.
 
         Args:
-            only_trainable: only those of the prompt that take gradients.
+            only_trainable: count only the parameters of the prompt that take gradients.
             exclude_embeddings: leave the model's embeddings out.
         """
         own = sum(p.numel() for p in self.parameters() if p.requires_grad or not only_trainable)
@@ -127,20 +127,20 @@ class ModelSurface(nn.Module):
         """The frozen model's vocabulary matrix.
 
         Raises:
-            PromptError: the prompt trains it: by itself the module does not have what was trained.
+            PromptError: a prompt that trains this matrix, whose changes the module itself does not have.
         """
         matrix = self.backbone.model.get_output_embeddings()
         if matrix is not None and any(self._changes(matrix, one) for one in self.prompts):
             raise PromptError(
                 "get_output_embeddings",
                 f"a prompt that trains the vocabulary matrix of {self.backbone.spec.name}",
-                "one that leaves it frozen, where a caller multiplies by it alone (as TRL's trainers do)",
-                "train with Trainer or a loop of your own, which take the model's logits",
+                "a prompt that leaves it frozen, for callers that multiply by it themselves (as TRL does)",
+                "train with Trainer or a loop of your own, which use the model's logits",
             )
         return matrix
 
     def add_model_tags(self, tags: Sequence[str] | str) -> None:
-        """Tags for a model card, kept as `model_tags`."""
+        """Add tags for a model card to `model_tags`."""
         new = [tags] if isinstance(tags, str) else list(tags)
         self.model_tags = list(dict.fromkeys([*self.__dict__.get("model_tags", []), *new]))
 
@@ -157,14 +157,14 @@ class ModelSurface(nn.Module):
     def activation_checkpointing_enable(
         self, activation_checkpointing_kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> None:
-        """Recompute the frozen model's activations in the backward pass, while this module is in training.
+        """Recompute the frozen model's activations in the backward pass while this module trains.
 
         Args:
-            activation_checkpointing_kwargs: for torch's `checkpoint`; `use_reentrant` is False.
-            options: others that transformers takes (`every_n_layers`, `offload`).
+            activation_checkpointing_kwargs: for torch's `checkpoint`; `use_reentrant` must be False.
+            options: further options of transformers (`every_n_layers`, `offload`).
 
         Raises:
-            BackboneError: the reentrant kind, or a family that has none.
+            BackboneError: the reentrant variant, or a family without gradient checkpointing.
         """
         enable_checkpointing(self.backbone.model, activation_checkpointing_kwargs, **options)
 
@@ -175,7 +175,7 @@ class ModelSurface(nn.Module):
         self.activation_checkpointing_enable(gradient_checkpointing_kwargs, **options)
 
     def activation_checkpointing_disable(self) -> None:
-        """Keep activations again."""
+        """Store activations again instead of recomputing them."""
         switch_checkpointing(self.backbone.model, "disable")()
 
     def gradient_checkpointing_disable(self) -> None:
@@ -192,7 +192,6 @@ class ModelSurface(nn.Module):
         frozen = self.backbone.frozen_tensors() if prompt.card.weights else {}
         theirs = {id(tensor) for tensor in matrix.parameters()}
         named = dict(self.backbone.model.named_modules())
-        places = prompt.inserts
         return any(id(frozen[name]) in theirs for name in prompt.card.weights) or any(
-            named.get(name) is matrix for name in places
+            named.get(name) is matrix for name in prompt.inserts
         )

@@ -1,4 +1,4 @@
-"""What a `PromptedModel` answers whose prompt has a head: the head's outputs, and their mean loss."""
+"""The forward pass of a `PromptedModel` whose prompt has a head: its outputs, and their mean loss."""
 
 import inspect
 from collections.abc import Callable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from softprompt.backbones.callers.prompted_model import PromptedModel
 
 IGNORED = -100
-"""The label of a token that does not count."""
+"""The label of a token that is left out of the loss."""
 
 
 def _one_of(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -32,26 +32,26 @@ def _number(outputs: Tensor, labels: Tensor) -> Tensor:
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "sequence": _one_of, "picture": _one_of, "token": _each_token, "value": _number,
 }  # fmt: skip
-"""The mean loss of each kind of head that a module can have; `labels` are indices, -100 a token's that
-does not count, or numbers for a `value` head."""
+"""The mean loss of each kind of head that a module can have. `labels` are indices (-100 leaves a token
+out), or numbers for a `value` head."""
 
-_MEANINGLESS = ("return_dict", "use_cache", "num_items_in_batch")
-"""Keywords that programs pass to every model, and that say nothing of a head's answer."""
+_IGNORED_KEYWORDS = ("return_dict", "use_cache", "num_items_in_batch")
+"""Keywords that programs pass to every model, and that do not change the outputs of a head."""
 
 
 def read_head(model: "PromptedModel", args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A head's answer on one batch.
+    """The outputs of a head on one batch.
 
     Args:
-        model: whose prompt has a head.
-        args: as the frozen model takes them.
-        kwargs: likewise; and `labels`, `[row]` or, of a `token` head, `[row, seq]`.
+        model: one whose prompt has a head.
+        args: as for the frozen model.
+        kwargs: as for the frozen model, and `labels`, `[row]` or, for a `token` head, `[row, seq]`.
 
     Returns:
-        `logits`, `[row, output]` or `[row, seq, output]` in float32, and with labels their mean `loss`.
+        `logits`, `[row, output]` or `[row, seq, output]` in float32, and the mean `loss` if there are labels.
 
     Raises:
-        PromptError: a kind of head whose answer is not one batch's, or a keyword that it does not know.
+        PromptError: a kind of head that needs more than one batch, or an unknown keyword.
     """
     head = model.prompt.head
     assert head is not None
@@ -61,18 +61,18 @@ def read_head(model: "PromptedModel", args: tuple[Any, ...], kwargs: dict[str, A
             "PromptedModel",
             f"a prompt with a {kind} head",
             f"one of {', '.join(LOSSES)}, or none",
-            "train it with softprompt's own tasks (softprompt train), which know what such a head reads",
+            "train it with softprompt's own tasks (softprompt train), which read inputs for such a head",
         )
     names = list(inspect.signature(type(model).forward).parameters)[1:]
     given = {**dict(zip(names, args, strict=False)), **kwargs}
-    given = {k: v for k, v in given.items() if v is not None and k not in _MEANINGLESS}
+    given = {k: v for k, v in given.items() if v is not None and k not in _IGNORED_KEYWORDS}
     labels = given.pop("labels", None)
     wrong = [k for k, v in given.items() if not isinstance(v, Tensor)]
     if wrong:
         raise PromptError(
             "PromptedModel",
             f"{wrong[0]}={given[wrong[0]]} for a prompt with a head",
-            "tensors to read",
+            "tensors",
             "leave it out",
         )
     states, mask = model.learn(_states, model, given)

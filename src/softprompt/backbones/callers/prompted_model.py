@@ -1,4 +1,4 @@
-"""A prompt and its frozen model as one module, for programs that train or use a module."""
+"""A prompt and its frozen model as one module, for programs that train or use modules."""
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
@@ -10,53 +10,43 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.callers.model_parts import under_prompt
 from softprompt.backbones.callers.model_surface import ModelSurface
-from softprompt.backbones.callers.prompted_class import PromptedPart, class_for
+from softprompt.backbones.callers.prompted_class import class_for
 from softprompt.backbones.callers.prompted_heads import read_head
-from softprompt.backbones.runtime import (
-    gradients_by_hand,
-    layers_in_training,
-)
+from softprompt.backbones.runtime import gradients_by_hand, layers_in_training
 from softprompt.backbones.view import PromptedView
 from softprompt.errors import BackboneError, PromptError, with_article
 from softprompt.prompts import Prompt
 
 _RUNNING: "ContextVar[tuple[PromptedModel, ...]]" = ContextVar("running", default=())
 
-_WITHOUT_A_PASS = frozenset({
-    "add_memory_hooks", "disable_input_require_grads", "enable_input_require_grads", "estimate_tokens",
-    "floating_point_ops", "get_input_embeddings", "get_memory_footprint", "get_position_embeddings",
-    "is_backend_compatible", "resize_token_embeddings", "set_attn_implementation", "set_input_embeddings",
-    "set_output_embeddings", "tie_weights",
-})  # fmt: skip
-"""Methods of a model that are called as they are; every other one runs under the prompt."""
-
 
 class PromptedModel(ModelSurface):
     """A frozen model under a prompt, as the module that Trainer, TRL, accelerate and pipelines take.
 
-    Its parameters, its `state_dict` and what `save_pretrained` writes are the prompt's and nothing else's:
-    the frozen model is no submodule of it. `forward` and `generate` are the frozen model's own, run under
-    the prompt; so are its base model, its stacks and its other methods, which are asked for by their names.
-    What is set here as `config` or `generation_config` is set on the frozen model.
+    Parameters, `state_dict` and the folder written by `save_pretrained` contain only the prompt: the frozen
+    model is not a submodule. `forward` and `generate` run those of the frozen model under the prompt; the
+    base model, the stacks and other methods of the frozen model are attributes, and run under the prompt too.
+    Setting `config` or `generation_config` sets that of the frozen model.
 
-    `train()` and `eval()` act on the prompt (its dropout). The frozen model stays as it is, in evaluation
-    mode unless somebody calls `backbone.model.train()`. A move (`.to`, `.cuda`) takes the prompt to where the
-    backbone lies and is refused anywhere else; a cast (`.half`, `.to(dtype)`) is always refused. A copy made
-    by `copy.deepcopy` has a prompt of its own and shares the frozen model.
+    `train()` and `eval()` act on the prompt (its dropout). The frozen model keeps its own mode, which is
+    evaluation unless `backbone.model.train()` is called. A move (`.to`, `.cuda`) is possible only to the
+    device of the backbone; a cast (`.half`, `.to(dtype)`) is always refused. `copy.deepcopy` copies the
+    prompt and shares the frozen model.
 
-    The class of an instance has the name and the signature of the frozen model's class, by which
-    transformers' Trainer tells which labels a model takes and how its loss is computed; it is a subclass of
-    this one. A prompt with a head is another model: it takes `labels` of the head's, see `prompted_heads`.
+    The class of an instance is a subclass with the name and the signature of the frozen model's class, from
+    which transformers' Trainer learns the labels that a model takes and how its loss is computed. With a
+    prompt that has a head, `labels` are those of the head, see `prompted_heads`.
 
     Args:
-        backbone: the frozen model, as `load_backbone` gives it.
+        backbone: the frozen model, from `load_backbone`.
         prompt: one prompt for all rows, None for the bare model, or several of them.
-        rows: for each batch row the index of its prompt, as `Backbone.prompted` takes them.
+        rows: for each batch row the index of its prompt, as in `Backbone.prompted`.
 
     Raises:
-        PromptError: a prompt for another backbone, rows that name no prompt, or a head among several prompts.
-        BackboneError: something that is no backbone.
+        PromptError: a prompt for another backbone, a row without a prompt, or a head among several prompts.
+        BackboneError: an argument that is not a backbone.
     """
 
     def __new__(
@@ -65,7 +55,7 @@ class PromptedModel(ModelSurface):
         prompt: Prompt | None | Sequence[Prompt | None],
         rows: Sequence[int] | Tensor | None = None,
     ) -> Self:
-        """An instance of the class that stands for this backbone's."""
+        """An instance of the subclass for this backbone's class."""
         if not isinstance(backbone, Backbone):
             raise BackboneError(
                 "PromptedModel",
@@ -83,15 +73,15 @@ class PromptedModel(ModelSurface):
         rows: Sequence[int] | Tensor | None = None,
     ):
         super().__init__()
-        backbone.prompted(prompt, rows)  # checks them, and opens nothing
+        backbone.prompted(prompt, rows)  # checks the arguments; opens no session
         self.backbone = backbone
         self.rows = rows
-        several = [prompt] if isinstance(prompt, Prompt) or prompt is None else list(prompt)
+        given = [prompt] if isinstance(prompt, Prompt) or prompt is None else list(prompt)
         self._several = not (isinstance(prompt, Prompt) or prompt is None) or rows is not None
-        different = list(dict.fromkeys(one for one in several if one is not None))
+        different = list(dict.fromkeys(one for one in given if one is not None))
         self.prompts = nn.ModuleList(different)
-        self._order = tuple(None if one is None else different.index(one) for one in several)
-        if self._several and any(one is not None and one.head is not None for one in several):
+        self._order = tuple(None if one is None else different.index(one) for one in given)
+        if self._several and any(one is not None and one.head is not None for one in given):
             raise PromptError(
                 "PromptedModel",
                 "a prompt with a head among several, or with rows",
@@ -103,11 +93,11 @@ class PromptedModel(ModelSurface):
     # -- calls -----------------------------------------------------------------------------------
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The frozen model's own call, under the prompt; with a head, the head's answer.
+        """Call the frozen model under the prompt; a prompt with a head returns the head's outputs.
 
         Raises:
             BackboneError: labels for a model without a loss, or a call inside a session of other prompts.
-            PromptError: what a head does not take.
+            PromptError: an argument that a head does not take.
         """
         if self._single_head is not None:
             return read_head(self, args, kwargs)
@@ -121,12 +111,12 @@ class PromptedModel(ModelSurface):
         return self.learn(self.backbone.model, *args, **kwargs)
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """The frozen model's own `generate`, under the prompt."""
-        # Looked up inside, where the session is known.
+        """Run the frozen model's `generate` under the prompt."""
+        # The session replaces `generate`, so it is looked up within the session.
         return self.run(lambda: self.backbone.model.generate(*args, **kwargs))  # type: ignore[operator]
 
     def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Any function that calls the frozen model, under the prompt.
+        """Run a function that calls the frozen model under the prompt.
 
         Args:
             function: called in this thread.
@@ -134,13 +124,13 @@ class PromptedModel(ModelSurface):
             kwargs: its keywords.
 
         Raises:
-            BackboneError: inside a session of other prompts.
+            BackboneError: a call inside a session of other prompts.
         """
         with self.prompted() as view:
             return function(*args, **kwargs) if view is None else view.run(function, *args, **kwargs)
 
     def learn(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """As `run`, for one pass: while this module is in training, activations are recomputed if that is on.
+        """As `run`, for one forward pass, which recomputes activations if gradient checkpointing is on.
 
         Args:
             function: called in this thread.
@@ -148,7 +138,7 @@ class PromptedModel(ModelSurface):
             kwargs: its keywords.
 
         Raises:
-            BackboneError: inside a session of other prompts.
+            BackboneError: a call inside a session of other prompts.
         """
         with ExitStack() as stack:
             if self.training and torch.is_grad_enabled() and self.is_activation_checkpointing:
@@ -157,24 +147,24 @@ class PromptedModel(ModelSurface):
 
     @contextmanager
     def prompted(self) -> Iterator[PromptedView | None]:
-        """A session of the backbone under the prompt; None inside one of this module's own calls.
+        """A session of the backbone under the prompt; None within one of this module's own calls.
 
         Raises:
-            BackboneError: inside a session of other prompts.
+            BackboneError: a call inside a session of other prompts.
         """
-        if self in _RUNNING.get():  # a logits processor, say, that calls the model
+        if self in _RUNNING.get():  # such as a logits processor that calls the model
             yield None
             return
         if self.backbone.in_session:
             raise BackboneError(
                 "PromptedModel",
                 "a call inside `with backbone.prompted(...)`, or inside a call of another PromptedModel",
-                "one outside: the module brings its prompt itself",
+                "a call outside, since a PromptedModel opens a session of its own",
                 "leave that block, or call backbone.model in it",
             )
         prompts = [None if i is None else self.prompts[i] for i in self._order]
         given: Any = prompts if self._several else prompts[0]
-        # Whoever trains this module in several processes wraps it, or its parameters, as any module's.
+        # In several processes the trainer wraps this module, and so synchronises its gradients.
         with gradients_by_hand(), self.backbone.prompted(given, self.rows) as view:
             token = _RUNNING.set((*_RUNNING.get(), self))
             try:
@@ -189,7 +179,7 @@ class PromptedModel(ModelSurface):
         """The one prompt.
 
         Raises:
-            PromptError: there is none, or there are several.
+            PromptError: no prompt, or several.
         """
         if self._several or not len(self.prompts):
             n = f"{len(self.prompts)} prompts" if len(self.prompts) else "no prompt"
@@ -209,16 +199,16 @@ class PromptedModel(ModelSurface):
             raise BackboneError(
                 "PromptedModel.to",
                 str(moved.dtype).removeprefix("torch."),
-                "float32, in which a prompt is trained whatever the model computes in",
+                "float32, in which a prompt is trained whatever the precision of the model",
                 "for another precision load the backbone with dtype=..., or use bf16=True (autocast)",
             )
         if moved.device != here:
             raise BackboneError(
                 "PromptedModel.to",
                 str(moved.device),
-                f"{here}, where the backbone lies: it is not moved with the prompt",
+                f"{here}, the device of the backbone, which is not moved with the prompt",
                 "load the backbone on the device that the trainer uses, load_backbone(..., device=...), or "
-                "tell the trainer to stay here (use_cpu=True)",
+                "keep the trainer on this one (use_cpu=True)",
             )
         return super()._apply(fn, recurse)
 
@@ -237,17 +227,7 @@ class PromptedModel(ModelSurface):
                 return own[group][name]
         if "backbone" not in own or name.startswith("__"):
             raise AttributeError(f"'PromptedModel' has no attribute '{name}'")
-        return self._handed(getattr(own["backbone"].model, name), name)
-
-    def _handed(self, found: Any, name: str = "") -> Any:
-        """Something of the frozen model, so that its calls run under the prompt."""
-        entries = self.backbone.map.entries
-        if isinstance(found, nn.Module) and any(found is entry for entry in entries):
-            return PromptedPart(self, found)
-        bound = getattr(found, "__self__", None)
-        if name in _WITHOUT_A_PASS or not any(bound is entry for entry in entries):
-            return found
-        return _method(self, found)
+        return under_prompt(self, getattr(own["backbone"].model, name), name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "PromptedModel":
         memo[id(self.backbone)] = self.backbone
@@ -268,12 +248,3 @@ class PromptedModel(ModelSurface):
 def _blank(kind: type, model_class: type, headed: bool) -> PromptedModel:
     made = class_for(kind, model_class, headed)
     return nn.Module.__new__(made)
-
-
-def _method(owner: PromptedModel, method: Callable[..., Any]) -> Callable[..., Any]:
-    def under_the_prompt(*args: Any, **kwargs: Any) -> Any:
-        return owner._handed(owner.run(method, *args, **kwargs))
-
-    under_the_prompt.__name__ = getattr(method, "__name__", "method")
-    under_the_prompt.__wrapped__ = method  # type: ignore[attr-defined]
-    return under_the_prompt
