@@ -1,6 +1,6 @@
-"""The errors a user can meet.
+"""The errors that a user can correct.
 
-Every message says where it happened, what came, what was expected and what to do:
+Every message has the place, what was given, what was expected and what to do:
 `prompt.layers: got layer 14, expected layers 0-11. Choose a subset of those.`
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 _PLAIN_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?[,:;.!?]?(?!\S)")
-"""A first word that may get a capital letter: no code, no quoted value, no dotted key and no --flag."""
+"""A first word that may be capitalised: not code, a quoted value, a dotted key or a --flag."""
 
 _COMMANDS = ("accelerate", "pip", "softprompt", "torchrun")
-"""Words that are typed as they stand, also at the beginning of a sentence."""
+"""Commands, which keep their lower case also at the beginning of a sentence."""
 
 _KINDS = {
     "NoneType": "nothing",
@@ -28,12 +28,12 @@ _KINDS = {
 
 
 class Problem(str):
-    """One mistake: a sentence, and the parts that it is made of.
+    """One mistake: a sentence and its parts.
 
     Attributes:
         where: the setting, argument, file or record.
-        got: what came; None where nothing is said of it.
-        expected: what may stand there.
+        got: what was given; None leaves it out.
+        expected: what is allowed.
         hint: what to do, without a full stop.
     """
 
@@ -56,7 +56,7 @@ class Problem(str):
         return Problem(where, self.got, self.expected, self.hint)
 
     def inside(self, place: str) -> "Problem":
-        """The same mistake, seen from a place that holds it: `recipe.yaml: training.steps: got ...`."""
+        """The same mistake with a file before its place: `recipe.yaml: training.steps: got ...`."""
         return self.at(": ".join(part for part in (place, self.where) if part))
 
 
@@ -67,46 +67,46 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def kind_of(value: object) -> str:
-    """What a value out of a file is, as one says it: `a number`, `a list`, `nothing`."""
+    """The kind of a value from a file, in words: `a number`, `a list`, `nothing`."""
     name = type(value).__name__
     return _KINDS.get(name) or with_article(name)
 
 
 def with_article(noun: str) -> str:
-    """A noun with *a* or *an* before it, as the noun's first letter sounds: `an AlbertAttention`."""
+    """A noun with *a* or *an* before it: `an AlbertAttention`."""
     return f"{'an' if noun[:1].lower() in 'aeio' else 'a'} {noun}"
 
 
 def listed(words: Sequence[str]) -> str:
-    """Words in a row, as one says them: `choice, cloze and tagging`."""
+    """Words with commas and a final *and*: `choice, cloze and tagging`."""
     return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
 
 def system_says(error: OSError) -> str:
-    """What the system said of a file, as it stands within a sentence: `no such file or directory`."""
+    """The system's message in lower case, for use within a sentence: `no such file or directory`."""
     text = error.strerror or str(error) or "an unknown error"
     return text[0].lower() + text[1:] if text[1:2].islower() else text
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what a foreign error says, or the name of its class where it says nothing."""
+    """The first line of an error's message, or the name of its class if the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 class SoftpromptError(Exception):
-    """Anything that the user can put right. The command line prints it without a traceback.
+    """An error that the user can correct. The command line prints it without a traceback.
 
-    The text is made of the fields, which stay as attributes. An error survives pickling and copying.
+    The text is made of the fields, which are attributes too. An error survives pickling and copying.
 
     Args:
         where: the setting, argument, file or record.
-        got: what came. Kept as it is when it is a text, a number, a truth value, None or a tuple of such,
-            else as its text.
-        expected: what may stand there.
+        got: what was given. A text, a number, a truth value, None or a tuple of these is kept as it is;
+            anything else is kept as its text.
+        expected: what is allowed.
         hint: what to do.
 
     Attributes:
-        problems: the mistakes that the error reports: one, unless it was made by `several`.
+        problems: the mistakes that the error reports: one, or several if made by `several`.
     """
 
     where: str
@@ -120,18 +120,18 @@ class SoftpromptError(Exception):
 
     @classmethod
     def several(cls, problems: Iterable["Problem | SoftpromptError | str"]) -> Self:
-        """One error that reports several problems, a line each, so that all are mended at once.
+        """One error that reports several problems, one on each line, so that all can be corrected at once.
 
         Args:
-            problems: errors or lines, kept in `problems`. The four fields are those of a single problem;
-                of more than one they are empty.
+            problems: errors or lines, kept in `problems`. The four fields are those of a single problem, and
+                empty for several.
         """
         error = cls.__new__(cls)
         error._report(list(problems))
         return error
 
     def inside(self, place: str) -> Self:
-        """The same error with every problem seen from a place that holds it."""
+        """The same error with the file or folder before the place of every problem."""
         return type(self).several(_inside(one, place) for one in self.problems)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -152,11 +152,11 @@ class ConfigError(SoftpromptError):
 
 
 class BackboneError(SoftpromptError):
-    """The frozen model cannot be loaded, or cannot do what was asked of it."""
+    """The frozen model cannot be loaded, or does not support a request."""
 
 
 class PromptError(SoftpromptError):
-    """A prompt, or a prompt file, does not fit."""
+    """A prompt or a prompt file does not suit the model or the request."""
 
 
 class DataError(SoftpromptError):
@@ -164,21 +164,21 @@ class DataError(SoftpromptError):
 
 
 class TrainingError(SoftpromptError):
-    """Training stopped: the loss is no number, or a checkpoint cannot be used."""
+    """Training stopped: the loss is not a number, or a checkpoint cannot be used."""
 
 
 def _sentence(where: str, got: object, expected: str, hint: str) -> str:
-    """*Where: got this, expected that. What to do.*, without the parts that are empty."""
-    came = "" if got is None else str(got)
-    said = [f"got {_indented(came)}"] if came.strip() else []
+    """*Where: got this, expected that. What to do.*, without empty parts."""
+    given = "" if got is None else str(got)
+    clauses = [f"got {_indented(given)}"] if given.strip() else []
     if expected:
-        said.append(f"expected {_indented(expected)}")
-    sentences = [_stopped(text) for text in (", ".join(said), _capital(hint)) if text]
+        clauses.append(f"expected {_indented(expected)}")
+    sentences = [_stopped(text) for text in (", ".join(clauses), _capital(hint)) if text]
     return ": ".join(part for part in (where, " ".join(sentences)) if part)
 
 
 def _indented(text: str) -> str:
-    """A text of several lines, in which the later ones stand further to the right."""
+    """A text whose lines after the first are indented."""
     return "\n    ".join(line.rstrip() for line in text.strip().splitlines()) if "\n" in text else text
 
 
@@ -192,24 +192,20 @@ def _capital(text: str) -> str:
 
 
 def _plain(value: object) -> Any:
-    """What survives pickling anywhere: the value if it is plain, else its text."""
+    """A value that any process can unpickle: the value itself if it is plain, else its text."""
     if type(value) is tuple:
         return value if all(_plain(part) is part for part in value) else str(value)
     return value if value is None or type(value) in (str, int, float, bool) else str(value)
 
 
-def _inside(one: "Problem | SoftpromptError | str", place: str) -> "Problem | SoftpromptError | str":
-    return (
-        one.inside(place)
-        if isinstance(one, Problem | SoftpromptError)
-        else f"{place}: {one}"
-        if place
-        else one
-    )
+def _inside(problem: "Problem | SoftpromptError | str", place: str) -> "Problem | SoftpromptError | str":
+    if isinstance(problem, Problem | SoftpromptError):
+        return problem.inside(place)
+    return f"{place}: {problem}" if place else problem
 
 
 def _restored(kind: type[SoftpromptError], text: str) -> SoftpromptError:
-    """An error as it was; its fields follow as its state."""
+    """An unpickled error; pickle then restores its fields."""
     error = kind.__new__(kind)
     Exception.__init__(error, text)
     return error

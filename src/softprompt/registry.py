@@ -1,7 +1,7 @@
-"""Tables of what is known by a name: the house's own, and what other packages offer.
+"""Tables of methods, tasks, metrics and the like by name: softprompt's own, and those of other packages.
 
-A package offers by an entry point of the table's group, `name = "module:attribute"`. Its module is imported
-when the name is first asked for; reading a prompt file asks for none.
+Another package adds a row by an entry point in the table's group, `name = "module:attribute"`. Its module is
+imported when the name is first looked up; reading a prompt file imports none.
 """
 
 import inspect
@@ -20,9 +20,9 @@ class Registry(Generic[Row]):
     """Rows by name.
 
     Args:
-        kind: what a row is, for errors: `method`.
+        kind: of the rows, for errors: `method`.
         where: the setting that names a row, for errors.
-        group: of the entry points by which other packages offer rows.
+        group: of the entry points by which other packages add rows.
     """
 
     def __init__(self, kind: str, where: str, group: str):
@@ -32,10 +32,10 @@ class Registry(Generic[Row]):
         self._imported: set[EntryPoint] = set()
 
     def add(self, name: str, row: Row, function: object) -> None:
-        """Put a row in. The same function may come again, as it does when a notebook's cell runs twice.
+        """Add a row. The same function may be added again, as happens when a notebook cell runs twice.
 
         Raises:
-            ConfigError: a name that is none, or that another function has.
+            ConfigError: a name that is not an identifier, or that another function has.
         """
         origin = f"{getattr(function, '__module__', '?')}:{getattr(function, '__qualname__', '?')}"
         if not name.isidentifier():
@@ -50,33 +50,33 @@ class Registry(Generic[Row]):
         """The row of a name.
 
         Raises:
-            ConfigError: no such name, one that two have, or a package that cannot be imported.
+            ConfigError: an unknown name, one that two packages offer, or a package that cannot be imported.
         """
         offers = [offer for offer in self._offers() if offer.name == name]
         if len(offers) > 1:
             packages = " and ".join(sorted(_package(offer) for offer in offers))
-            got, do = f"'{name}', which {packages} offer", "uninstall one of them"
-            raise ConfigError(self._where, got, f"one package with a {self._kind} of this name", do)
+            got, hint = f"'{name}', which {packages} offer", "uninstall one of them"
+            raise ConfigError(self._where, got, f"one package with a {self._kind} of this name", hint)
         for offer in offers:
             self._import(offer)
         if name not in self._rows:
-            do = nearest(name, self) or f"install the package that offers this {self._kind}"
-            raise ConfigError(self._where, repr(name), f"one of {', '.join(map(repr, self))}", do)
+            hint = nearest(name, self) or f"install the package that offers this {self._kind}"
+            raise ConfigError(self._where, repr(name), f"one of {', '.join(map(repr, self))}", hint)
         return self._rows[name]
 
     def get(self, name: str) -> Row | None:
-        """The row of a name if it is here already; no package is imported for it."""
+        """The row of a name, or None; no package is imported."""
         return self._rows.get(name)
 
     def __contains__(self, name: str) -> bool:
         return name in self._rows or any(offer.name == name for offer in self._offers())
 
     def __iter__(self) -> Iterator[str]:
-        """Every name, also of what is offered and not yet imported."""
+        """Every name, those of packages that are not yet imported included."""
         return iter(dict.fromkeys([*self._rows, *(offer.name for offer in self._offers())]))
 
     def package(self, name: str) -> Distribution | None:
-        """The installed package that a row came from; None for the house's own and what a program added."""
+        """The installed package of a row; None for softprompt's own rows and those that a program added."""
         top = self._origins[name].partition(":")[0].partition(".")[0]
         offers = (offer for offer in self._offers() if offer.name == name)
         return next((offer.dist for offer in offers if offer.module.partition(".")[0] == top), None)
@@ -89,15 +89,15 @@ class Registry(Generic[Row]):
             return
         place = f"{self._where}: '{offer.name}' of {_package(offer)}"
         try:
-            found = offer.load()
-        except ConfigError as error:  # it takes a name that is taken
+            loaded = offer.load()
+        except ConfigError as error:  # another function has this name
             raise error.inside(place) from None
         except Exception as error:
             got = f"{offer.value}, which cannot be imported ({type(error).__name__}: {error})"
-            do = f"mend or uninstall {_package(offer)}"
-            raise ConfigError(place, got, "an installed package that works", do) from error
+            hint = f"mend or uninstall {_package(offer)}"
+            raise ConfigError(place, got, "an installed package that works", hint) from error
         row = self._rows.get(offer.name)
-        if row is None or getattr(row, "function", None) is not getattr(found, "__wrapped__", found):
+        if row is None or getattr(row, "function", None) is not getattr(loaded, "__wrapped__", loaded):
             got = f"{offer.value}, which is not the {self._kind} of this name"
             expected = f"a function under @softprompt.{self._kind}('{offer.name}')"
             raise ConfigError(place, got, expected, f"mend or uninstall {_package(offer)}")
@@ -107,16 +107,16 @@ class Registry(Generic[Row]):
 def check_parameters(
     where: str, function: Callable[..., Any], first: Sequence[str], more: Sequence[str]
 ) -> None:
-    """Refuse a function that cannot be called as its table calls it.
+    """Refuse a function that lacks the parameters with which its table calls it.
 
     Args:
         where: the row, for errors.
-        function: what is registered.
-        first: what it gets by position, in words.
-        more: what it gets by name, where it has a parameter of that name.
+        function: the registered function.
+        first: the positional arguments, in words.
+        more: the arguments that are passed by name if the function has such parameters.
 
     Raises:
-        ConfigError: with its parameters.
+        ConfigError: a function with other parameters.
     """
     parameters = list(inspect.signature(function).parameters.values())
     n = len(first)
@@ -129,13 +129,13 @@ def check_parameters(
 
 @cache
 def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """What the packages on this path offer to a table."""
+    """The entry points of one group in the packages on this path."""
     return tuple(_all_entry_points(path).select(group=group))
 
 
 @cache
 def _all_entry_points(path: tuple[str, ...]) -> Any:
-    """Of all packages on this path, read once for all tables: it takes some 20 ms."""
+    """The entry points of all packages on this path, read once for all tables, since it takes about 20 ms."""
     return entry_points()
 
 

@@ -204,7 +204,10 @@ def test_a_place_or_precision_of_its_own_is_refused(llama):
 
 def test_calls_inside_other_sessions_are_refused(llama):
     model, other = PromptedModel(llama, random_prefix(llama)), random_prefix(llama, seed=8)
-    with llama.prompted(other), pytest.raises(BackboneError, match="a PromptedModel opens a session of its own"):
+    with (
+        llama.prompted(other),
+        pytest.raises(BackboneError, match="a PromptedModel opens a session of its own"),
+    ):
         model(ids(1, 4))
     assert model.num_parameters() > 0
     with pytest.raises(BackboneError, match="got a LlamaForCausalLM, expected a backbone"):
@@ -215,7 +218,9 @@ def test_calls_inside_other_sessions_are_refused(llama):
 
 def test_what_wraps_a_model_is_no_backbone(llama):
     for wrapper in (nn.DataParallel(tiny_model("llama")), PromptedModel(llama, None)):
-        with pytest.raises(BackboneError, match=r"expected a bundled name.*Pass the model inside the wrapper"):
+        with pytest.raises(
+            BackboneError, match=r"expected a bundled name.*Pass the model inside the wrapper"
+        ):
             softprompt.load_backbone(wrapper)
 
 

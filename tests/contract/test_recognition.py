@@ -138,7 +138,7 @@ def test_four_bits_are_told_from_eight_by_their_numbers():
 
     for steps, held in ((127, Held.EIGHT_BITS), (7, Held.FOUR_BITS)):
         meant = (weight / scale * steps).round() / steps * scale
-        assert recognition._bits(Packed(weight, requires_grad=False), meant) == held
+        assert recognition.stored_format(Packed(weight, requires_grad=False), meant) == held
 
 
 def test_bitsandbytes_weights_are_turned_back():

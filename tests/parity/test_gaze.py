@@ -137,7 +137,7 @@ def test_looking_leaves_what_stands_on_the_modules(location):
 
 
 def test_what_has_no_class_token_is_refused():
-    unseen = "has no class token that sees the picture"
+    unseen = "has no class token that attends to the whole picture"
     for backbone, why in [
         (tiny_vision("siglip"), unseen),
         (tiny_vision("swin"), unseen),

@@ -1,4 +1,4 @@
-"""What the class token attends to, with and without a prompt."""
+"""The attention of the class token, with and without a prompt."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ class ClassAttention:
     Args:
         patches: `[batch, head, row, column]`.
         prompt: `[batch, head, prompt]`, key/values and tokens of the prompt alike.
-        special: class token and what else stands before the patches, `[batch, head, special]`.
+        special: the class token and other tokens before the patches, `[batch, head, special]`.
     """
 
     patches: Tensor
@@ -32,20 +32,20 @@ class ClassAttention:
 def class_attention(backbone: Backbone, pixel_values: Tensor, layer: int = -1) -> ClassAttention:
     """The class token's attention weights under the active prompt; outside `prompted`, without one.
 
-    Weights are computed beside the model's own attention, from the queries and keys that it is given, so
-    nothing about the model or its kernel changes.
+    The weights are computed from the queries and keys of the model's attention, in addition to it: the model
+    and its kernel do not change.
 
     Args:
-        backbone: one whose first token is a class token.
+        backbone: a model whose first token is a class token.
         pixel_values: `[batch, channel, height, width]`.
-        layer: counted from 0, or from the end with -1 as the last.
+        layer: counted from 0, or from the end (-1 is the last).
 
     Raises:
-        BackboneError: texts, no class token, or no such layer.
+        BackboneError: a model that reads texts or has no class token, or no such layer.
     """
     vision = backbone.vision
     if vision is None or not vision.n_special or vision.windowed:
-        why = "reads texts" if vision is None else "has no class token that sees the picture"
+        why = "reads texts" if vision is None else "has no class token that attends to the whole picture"
         raise BackboneError(
             "class_attention", f"{backbone.spec.name}, which {why}", "a backbone with a class token"
         )
@@ -53,43 +53,43 @@ def class_attention(backbone: Backbone, pixel_values: Tensor, layer: int = -1) -
     if not -n_layers <= layer < n_layers:
         raise BackboneError("layer", layer, f"{-n_layers} to {n_layers - 1}")
     attention = vision.layers[layer].attention
-    seen: list[tuple[Tensor, int]] = []
-    grid: list[torch.Size] = []
+    weighed: list[tuple[Tensor, int]] = []
+    grids: list[torch.Size] = []
 
     def watch(call: AttentionCall) -> AttentionCall:
-        return answered_by(call, _weighing(call, seen))
+        return answered_by(call, _weighing(call, weighed))
 
-    def note(below: Forward, *args: Any, **kwargs: Any) -> Any:
+    def record_grid(below: Forward, *args: Any, **kwargs: Any) -> Any:
         output = below(*args, **kwargs)
-        grid.append(output.shape[-2:])
+        grids.append(output.shape[-2:])
         return output
 
-    with standing([vision.conv]), overriding({vision.conv: note}), watching(attention, watch):
+    with standing([vision.conv]), overriding({vision.conv: record_grid}), watching(attention, watch):
         backbone.look(pixel_values)
-    rows, columns = grid[-1]
-    weights, n_front = seen[-1]
-    # Columns: the prompt's key/values, the class token, the prompt's tokens, other special ones, patches.
+    rows, columns = grids[-1]
+    weights, n_front = weighed[-1]
+    # Columns: key/values of the prompt, class token, tokens of the prompt, other special tokens, patches.
     front, rest = weights[..., :n_front], weights[..., n_front:]
     n_others = vision.n_special - 1
-    n_own = rest.shape[-1] - 1 - n_others - rows * columns
-    first, own, others, patches = rest.split([1, n_own, n_others, rows * columns], dim=-1)
+    n_prompt = rest.shape[-1] - 1 - n_others - rows * columns
+    first, prompt, others, patches = rest.split([1, n_prompt, n_others, rows * columns], dim=-1)
     return ClassAttention(
         patches.unflatten(-1, (rows, columns)),
-        torch.cat([front, own], dim=-1),
+        torch.cat([front, prompt], dim=-1),
         torch.cat([first, others], dim=-1),
     )
 
 
-def _weighing(asked: AttentionCall, seen: list[tuple[Tensor, int]]) -> Callable[..., Any]:
-    """The stock function, with the first query's weights noted, and how many columns came in front."""
+def _weighing(original: AttentionCall, weighed: list[tuple[Tensor, int]]) -> Callable[..., Any]:
+    """The stock function, which also records the first query's weights and the number of added keys."""
 
     def stock(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any
     ) -> tuple[Tensor, Tensor | None]:
-        call = replace(asked, query=query, key=key, value=value, mask=mask, kwargs=kwargs)
+        call = replace(original, query=query, key=key, value=value, mask=mask, kwargs=kwargs)
         scores = call.scale * query[:, :, :1].float() @ key.float().transpose(2, 3)
         scores = call.read_mask().first_queries(1).apply(scores)
-        seen.append((scores.softmax(-1)[:, :, 0], key.shape[2] - asked.key.shape[2]))
-        return asked.stock(module, query, key, value, mask, **kwargs)
+        weighed.append((scores.softmax(-1)[:, :, 0], key.shape[2] - original.key.shape[2]))
+        return original.stock(module, query, key, value, mask, **kwargs)
 
     return stock

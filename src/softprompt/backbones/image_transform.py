@@ -1,6 +1,6 @@
-"""From a picture to the pixels that a backbone reads, as its own image processor makes them.
+"""The transform from a picture to the pixels that a backbone reads, by the settings of its image processor.
 
-The processor's settings are followed here with Pillow and torch alone; torchvision is not needed.
+Only Pillow and torch are used; torchvision is not needed.
 """
 
 from collections.abc import Mapping
@@ -17,22 +17,22 @@ _KNOWN = (
     "do_resize", "size", "resample", "do_center_crop", "crop_size", "do_rescale", "rescale_factor",
     "do_normalize", "image_mean", "image_std",
 )  # fmt: skip
-# Steps of other processors that would change the pixels.
+# Further steps of other processors.
 _UNKNOWN = ("do_pad", "do_thumbnail", "do_align_long_axis", "do_split_image", "do_flip_channel_order")
 
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """How pictures become pixels.
+    """The steps from a picture to pixels.
 
     Args:
-        resize: to this height and width, or (one number) the shorter side to it; None leaves them.
-        crop: height and width cut out of the middle, padded with black where the picture is smaller; None
-            takes all.
+        resize: height and width, or one number for the shorter side; None keeps the size of the picture.
+        crop: height and width of a centre crop, padded with black if the picture is smaller; None does not
+            crop.
         resample: Pillow's number of the filter (2 bilinear, 3 bicubic).
-        scale: factor on the 8-bit values; 1 / 255 in most.
-        mean: subtracted by channel afterwards.
-        std: divided by.
+        scale: factor on the 8-bit values, usually 1 / 255.
+        mean: by channel, subtracted after scaling.
+        std: by channel, the divisor after that.
     """
 
     resize: tuple[int, int] | int | None
@@ -44,14 +44,14 @@ class ImageTransform:
 
     @classmethod
     def of(cls, processor: Any) -> "ImageTransform":
-        """The form that an image processor's settings say.
+        """The transform of an image processor.
 
         Args:
-            processor: of transformers, or its settings as a mapping.
+            processor: one of transformers, or its settings as a mapping.
 
         Raises:
-            BackboneError: settings that are missing or of an unknown form, or a processor that does something
-                else than they say.
+            BackboneError: settings that are missing or unknown, or a processor that does more than its
+                settings.
         """
         settings = dict(processor if isinstance(processor, Mapping) else processor.to_dict())
         for name in _UNKNOWN:
@@ -74,7 +74,7 @@ class ImageTransform:
             )
         rescale = settings.get("do_rescale", True)
         resample = settings.get("resample")
-        form = cls(
+        transform = cls(
             resize,
             crop,
             int(Image.Resampling.BILINEAR if resample is None else resample),
@@ -82,28 +82,28 @@ class ImageTransform:
             tuple(mean) if normalise and mean is not None else (0.0,) * 3,
             tuple(std) if normalise and std is not None else (1.0,) * 3,
         )
-        if form.crop is None and not isinstance(form.resize, tuple):
+        if transform.crop is None and not isinstance(transform.resize, tuple):
             raise BackboneError(
                 "backbone.processor",
                 "settings that leave pictures of different sizes",
                 "a size with height and width, or a crop_size",
             )
         if getattr(processor, "backend", None) == "pil":
-            _try(processor, form)
-        return form
+            _check_same_pixels(processor, transform)
+        return transform
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of what comes out."""
+        """Height and width of the result."""
         size = self.crop or self.resize
         assert isinstance(size, tuple)
         return size
 
     def at(self, side: int) -> "ImageTransform":
-        """The same form for squares of another size; what a crop leaves away stays in proportion.
+        """The same transform with a square result of another size; a crop keeps its proportion.
 
         Args:
-            side: height and width of what comes out, in pixels.
+            side: height and width of the result in pixels.
         """
         if self.crop is None:
             return replace(self, resize=(side, side))
@@ -115,7 +115,7 @@ class ImageTransform:
         return replace(self, resize=resize, crop=(side, side))
 
     def resized_size(self, picture: Image.Image) -> tuple[int, int]:
-        """Height and width that the picture is resized to, before a crop."""
+        """Height and width of the picture after resizing, before a crop."""
         if self.resize is None:
             return picture.height, picture.width
         if isinstance(self.resize, tuple):
@@ -125,19 +125,19 @@ class ImageTransform:
         return (self.resize, longer) if picture.width >= picture.height else (longer, self.resize)
 
     def resized(self, picture: Image.Image) -> Image.Image:
-        """The picture at the size that the form resizes to, before a crop."""
+        """The resized picture, before a crop."""
         if self.resize is None:
             return picture
         height, width = self.resized_size(picture)
         return picture.resize((width, height), resample=self.resample)
 
     def framed(self, picture: Image.Image) -> Image.Image:
-        """The picture at the size that the backbone reads."""
+        """The resized and cropped picture."""
         picture = self.resized(picture)
         return picture if self.crop is None else centre_crop(picture, *self.crop)
 
     def pixels(self, picture: Image.Image) -> Tensor:
-        """What the backbone reads of an RGB picture, `[channel, height, width]`."""
+        """The pixels of an RGB picture, `[channel, height, width]`."""
         return self.normalised(self.framed(picture))
 
     def normalised(self, picture: Image.Image) -> Tensor:
@@ -145,7 +145,7 @@ class ImageTransform:
         return self.scaled(raw_pixels(picture))
 
     def scaled(self, raw: Tensor) -> Tensor:
-        """8-bit values, `[..., channel, height, width]`, as numbers that the backbone reads."""
+        """Scale and normalise 8-bit values, `[..., channel, height, width]`."""
         mean, std = (torch.tensor(values)[:, None, None] for values in (self.mean, self.std))
         return (raw.float() * self.scale - mean) / std
 
@@ -157,29 +157,29 @@ def raw_pixels(picture: Image.Image) -> Tensor:
 
 
 def centre_crop(picture: Image.Image, height: int, width: int) -> Image.Image:
-    """The middle of a picture; black around one that is smaller."""
-    # Rounded as transformers does it; Pillow fills what lies outside with black.
+    """The centre of a picture, padded with black if the picture is smaller."""
+    # Rounded as in transformers; Pillow pads with black.
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     return picture.crop((left, top, left + width, top + height))
 
 
-def _try(processor: Any, form: ImageTransform) -> None:
-    """Refuse a processor with steps of its own: those that no setting tells of show in the pixels."""
+def _check_same_pixels(processor: Any, transform: ImageTransform) -> None:
+    """Refuse a processor whose pixels differ, and which therefore has steps beyond its settings."""
     noise = torch.randint(0, 256, (61, 40, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     picture = Image.frombytes("RGB", (40, 61), noise.numpy().tobytes())
     try:
         theirs = torch.as_tensor(processor(picture)["pixel_values"][0]).float()
-    except Exception as error:  # whatever a processor of something else leads to
-        found = f"{type(processor).__name__}, which takes no picture alone ({first_line(error)})"
-        raise BackboneError("backbone.processor", found, "a processor of pictures") from None
-    ours = form.pixels(picture)
+    except Exception as error:  # processors of other inputs fail in many ways
+        got = f"{type(processor).__name__}, which takes no picture alone ({first_line(error)})"
+        raise BackboneError("backbone.processor", got, "a processor of pictures") from None
+    ours = transform.pixels(picture)
     if ours.shape == theirs.shape and torch.allclose(ours, theirs, atol=1e-4):
         return
     raise BackboneError(
         "backbone.processor",
-        f"{type(processor).__name__}, which does more than its settings ({', '.join(_KNOWN)}) say",
-        "a processor that does these steps alone (ViT's, DeiT's, BEiT's, CLIP's, SigLIP's, Bit's)",
-        "pass processor={...}, its settings as a mapping, to have them followed as they are",
+        f"{type(processor).__name__}, which does more than its settings ({', '.join(_KNOWN)})",
+        "a processor with these steps only (ViT's, DeiT's, BEiT's, CLIP's, SigLIP's, Bit's)",
+        "pass its settings as a mapping, processor={...}, to apply just these steps",
     )
 
 

@@ -1,4 +1,4 @@
-"""Figures: arrays in, pictures out, in one style, light and dark."""
+"""Figures from arrays, in one style, with light or dark colours."""
 
 from softprompt.plotting.boxes import bar_plot, box_plot
 from softprompt.plotting.confusion import draw_confusion

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Values = Mapping[float, Sequence[float]]
-"""The values of runs by their place on an axis; where there are none, nothing is drawn."""
+"""The values of runs by their place on an axis; nothing is drawn for a place without values."""
 
 _MOST_DOTS = 20
-"""Single runs are drawn over a box up to so many."""
+"""Largest number of runs that are drawn one by one over a box."""
 
 
 def box_plot(
@@ -17,7 +17,7 @@ def box_plot(
     """A box from quartile to quartile, with whiskers to minimum and maximum and a dot for each run.
 
     Returns:
-        What stands for them in a legend; None without any.
+        The artist for a legend; None if nothing was drawn.
     """
     done = {place: some for place, some in values.items() if some}
     if not done:
@@ -45,7 +45,7 @@ def bar_plot(panel: Any, values: Values, *, color: str = "C0") -> None:
         if len(some) > 1:
             panel.errorbar(mean, place, xerr=statistics.stdev(some), color=color, lw=1.5)
             _dots(panel, place, some, color, upright=False)
-    # A bar that does not begin at zero lies.
+    # Lengths of bars can be compared only if the bars begin at zero.
     if min((min(some) for some in values.values() if some), default=0) >= 0:
         panel.set_xlim(left=0)
 

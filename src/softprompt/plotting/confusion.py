@@ -5,16 +5,16 @@ from typing import Any
 
 from softprompt.plotting.style import Drawing, Palette
 
-# Numbers in the cells, and names at the axes, can be read up to so many classes.
+# Largest numbers of classes at which counts in the cells, and names at the axes, are readable.
 _WITH_NUMBERS, _WITH_NAMES = 20, 60
 
 
 def draw_confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> bytes:
-    """The matrix as a PNG: shades are shares of each row, numbers are counts.
+    """The matrix as a PNG file: shades are shares of each row, numbers are counts.
 
     Args:
-        counts: a row for each right label, a column for each predicted one.
-        labels: their names.
+        counts: a row for each true label, a column for each predicted label.
+        labels: the names of the labels.
     """
     n = len(labels)
     shares = [[value / sum(row) if sum(row) else 0.0 for value in row] for row in counts]

@@ -1,4 +1,4 @@
-"""Lines along an axis: with bands and dots of several runs, levels, ticks, and a training run's losses."""
+"""Line plots: bands and dots of several runs, axes and ticks, the losses of a training run."""
 
 import math
 import statistics
@@ -9,7 +9,7 @@ from typing import Any
 from softprompt.plotting.style import LETTER, WIDTH, Drawing, Palette, series, wrapped
 
 CHANCE: dict[str, Any] = {"linestyle": (0, (1, 3)), "linewidth": 1}
-"""How the line is drawn that stands for chance."""
+"""Style of the line at chance level."""
 
 
 def line(
@@ -21,10 +21,10 @@ def line(
     alpha: float = 0.15,
     **look: Any,
 ) -> Any:
-    """The i-th of several lines; what stands for it in a legend.
+    """Draw the i-th of several lines and return its artist.
 
     Args:
-        band: lower and upper edge of what is shaded around it.
+        band: lower and upper edge of a shaded area around the line.
     """
     (drawn,) = panel.plot(xs, ys, **(series(i) | look))
     if band is not None:
@@ -33,10 +33,10 @@ def line(
 
 
 def runs_line(panel: Any, i: int, points: Mapping[float, Sequence[float]]) -> Any:
-    """Means of runs in a band of one sample standard deviation, and a dot for each run.
+    """The means of runs with a band of one sample standard deviation, and a dot for each run.
 
     Args:
-        points: for each place on the axis the values of its runs; without any it is left out.
+        points: by place on the axis, the values of runs; places without values are left out.
     """
     xs = sorted(x for x, some in points.items() if some)
     means = [statistics.fmean(points[x]) for x in xs]
@@ -51,10 +51,10 @@ def runs_line(panel: Any, i: int, points: Mapping[float, Sequence[float]]) -> An
 
 
 def value_axis(panel: Any, at: Sequence[float], names: Sequence[str], log: bool, n_panels: int = 1) -> None:
-    """Name the values under the axis where there is room for all of them; else matplotlib's own ticks.
+    """Label every value on the axis if there is room for all; else keep matplotlib's ticks.
 
     Args:
-        n_panels: side by side in a figure of the usual width.
+        n_panels: number of panels side by side in a figure of the usual width.
     """
     panel.set_xscale("log" if log else "linear")
     if _fit(sorted(math.log(x) if log else x for x in at), names, n_panels):
@@ -63,10 +63,10 @@ def value_axis(panel: Any, at: Sequence[float], names: Sequence[str], log: bool,
 
 
 def word_axis(panel: Any, names: Sequence[str], n_panels: int = 1) -> None:
-    """Names at 0, 1, ..., on several lines, or turned where there is no room for all of them.
+    """Names at 0, 1, ..., on several lines, or turned if there is no room.
 
     Args:
-        n_panels: side by side in a figure of the usual width.
+        n_panels: number of panels side by side in a figure of the usual width.
     """
     several = [wrapped(name, 12) for name in names]
     fit = _fit(range(len(names)), [line for name in several for line in name.splitlines()], n_panels)
@@ -74,22 +74,22 @@ def word_axis(panel: Any, names: Sequence[str], n_panels: int = 1) -> None:
 
 
 def _fit(places: Sequence[float], names: Sequence[str], n_panels: int) -> bool:
-    """Whether the names fit beside each other, each in the middle of its place."""
+    """Whether the names, each centred at its place, fit side by side."""
     gap = min((b - a for a, b in pairwise(places)), default=1.0)
     room = 0.75 * WIDTH / n_panels * gap / (places[-1] - places[0] or 1.0)
     return room >= LETTER * (max(map(len, names)) + 1)
 
 
 def count_axis(panel: Any, counts: Sequence[int]) -> None:
-    """A logarithmic axis of counts, with a few ticks (`97 k`, `1.2 M`) at powers of ten, or between them.
+    """A logarithmic axis of counts with a few ticks (`97 k`, `1.2 M`).
 
     Args:
-        counts: those of the points in the panel, each above zero.
+        counts: of the points in the panel, each above zero.
     """
     from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
     low, high = min(counts, default=1), max(counts, default=1)
-    # A tenth more on either side in orders of magnitude, and something also around a single count.
+    # A tenth of the range on either side, and some room around a single count too.
     margin = max((high / low) ** 0.1, 1.4)
     panel.set_xscale("log")
     panel.set_xlim(low / margin, high * margin)
@@ -113,31 +113,31 @@ def training_curves(
     score: str,
     best: int | None,
 ) -> Drawing:
-    """Losses of one run, and under them the score that picks the best step.
+    """The losses of one run, and under them the score that selects the best step.
 
     Args:
         training: step and loss.
         development: step and loss of evaluations.
         scores: step and value; empty without a score.
         score: its name.
-        best: the step of the best checkpoint, which is marked.
+        best: the step of the best checkpoint, to be marked; None marks no step.
     """
 
     def fill(sheet: Any, palette: Palette) -> None:
-        found = sheet.subplots(2 if scores else 1, 1, squeeze=False, sharex=True)[:, 0]
+        panels = sheet.subplots(2 if scores else 1, 1, squeeze=False, sharex=True)[:, 0]
         if training:
-            found[0].plot(*zip(*training, strict=True), lw=1, label="training")
+            panels[0].plot(*zip(*training, strict=True), lw=1, label="training")
         if development:
-            found[0].plot(*zip(*development, strict=True), "o-", ms=3, label="development")
-        found[0].set_ylabel("loss")
+            panels[0].plot(*zip(*development, strict=True), "o-", ms=3, label="development")
+        panels[0].set_ylabel("loss")
         if scores:
-            found[1].plot(*zip(*scores, strict=True), "o-", ms=3)
-            found[1].set_ylabel(score)
-        for panel in found if best is not None else ():
-            label = "best" if panel is found[0] else None
+            panels[1].plot(*zip(*scores, strict=True), "o-", ms=3)
+            panels[1].set_ylabel(score)
+        for panel in panels if best is not None else ():
+            label = "best" if panel is panels[0] else None
             panel.axvline(best, color=palette.muted, ls=":", label=label)
-        found[-1].set_xlabel("step")
-        if found[0].get_legend_handles_labels()[0]:
-            found[0].legend()
+        panels[-1].set_xlabel("step")
+        if panels[0].get_legend_handles_labels()[0]:
+            panels[0].legend()
 
     return Drawing(fill, 6.4 if scores else 3.6, 6.4)

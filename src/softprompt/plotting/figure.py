@@ -1,23 +1,25 @@
-"""A figure of a report: panels of one kind side by side, a legend under them, and words about them."""
+"""A figure of a report: panels side by side, a legend under them, a caption."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from softprompt.plotting.style import DARK, LETTER, LIGHT, WIDTH, Drawing, Palette, wrapped
+from softprompt.plotting.style import LETTER, WIDTH, Drawing, Palette, darkened, wrapped
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with what is said of it; it is drawn when one of its forms is asked for.
+    """A figure with its texts; drawn when one of its file formats is first used.
 
     Args:
         name: of its files.
+        title: in a few words.
         caption: what is drawn, and how to read it.
-        alt: what a reader who does not see it should know.
+        alt: text for readers who cannot see the figure.
+        drawing: draws it.
     """
 
     name: str
@@ -28,17 +30,17 @@ class Figure:
 
     @cached_property
     def light(self) -> str:
-        """SVG in light colours, as a file of its own."""
-        return self.drawing.svg(LIGHT, self.title)
+        """SVG file in light colours."""
+        return self.drawing.svg(self.title)
 
     @cached_property
     def dark(self) -> str:
-        """SVG in dark colours."""
-        return self.drawing.svg(DARK, self.title)
+        """SVG file in dark colours."""
+        return darkened(self.light)
 
     @cached_property
     def png(self) -> bytes:
-        """PNG in light colours."""
+        """PNG file in light colours."""
         return self.drawing.png()
 
 
@@ -56,33 +58,31 @@ def panel_figure(
     """A figure of panels, two in a row.
 
     Args:
-        panels: the title of each, and what is drawn in it.
-        draw: draws on matplotlib's axes; gives what stands in the legend, by name.
+        panels: the title and the content of each.
+        draw: draws content on matplotlib's axes; returns the artists of legend entries, by name.
         height: of a row of panels, in inches.
-        legend: the names that may stand in it, in order; empty ones are left out.
-        share_rows: whether neighbours have one vertical axis, as where it names the rows.
+        legend: the names of possible entries, in order; empty names are left out.
+        share_rows: whether neighbours share a vertical axis.
     """
     across = min(len(panels), 2)
     down = -(-len(panels) // across)
     names = [entry for entry in dict.fromkeys(legend) if entry]
-    # As many columns as surely fit beside each other with their marks.
+    # As many columns as fit side by side with their symbols.
     widest = 1.25 * LETTER * max(map(len, names), default=0) + 0.63
     columns = max(1, min(3, len(names), int(WIDTH / widest)))
 
     def fill(sheet: Any, palette: Palette) -> None:
         handles: dict[str, Any] = {}
         shared: Any = "row" if share_rows else False
-        found = list(sheet.subplots(down, across, squeeze=False, sharey=shared).flat)
-        for axes in found[len(panels) :]:
+        all_axes = list(sheet.subplots(down, across, squeeze=False, sharey=shared).flat)
+        for axes in all_axes[len(panels) :]:
             axes.set_visible(False)
-        for axes, (heading, content) in zip(found[: len(panels)], panels, strict=True):
+        for axes, (heading, content) in zip(all_axes[: len(panels)], panels, strict=True):
             axes.set_title(wrapped(heading, 54 // across))
             handles |= draw(axes, content, palette)
         kept = [entry for entry in names if handles.get(entry) is not None]
         if kept:
-            of_kept = [handles[entry] for entry in kept]
-            # Under the panels, where nothing is drawn.
-            sheet.legend(of_kept, kept, loc="outside lower center", ncols=columns)
+            sheet.legend([handles[entry] for entry in kept], kept, loc="outside lower center", ncols=columns)
 
     room = 0.15 + 0.21 * -(-len(names) // columns) if names else 0.0
     title, alt = title[:1].upper() + title[1:], alt[:1].upper() + alt[1:]

@@ -1,4 +1,4 @@
-"""What a vision transformer makes of pictures: attention over them, and their features in a plane."""
+"""Pictures of a vision transformer: its attention over images, and their features in a plane."""
 
 import io
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ class AttentionMap:
     """Attention over pictures.
 
     Args:
-        name: of the view.
-        patches: what goes to patches, `[shown, row, column]`.
-        on_prompt: the share that goes to the prompt, `[shown]`.
-        border: pixels that the prompt puts around pictures; the patches cover them too.
+        name: of the model or prompt.
+        patches: weights of patches, `[picture, row, column]`.
+        on_prompt: summed weight of the prompt, `[picture]`.
+        border: width in pixels of the frame that the prompt adds to pictures; patches cover the frame too.
     """
 
     name: str
@@ -32,14 +32,14 @@ class AttentionMap:
 
 
 def draw_attention(pictures: Array, labels: Sequence[str], maps: Sequence[AttentionMap]) -> bytes:
-    """A PNG: a row for each picture, a column for each view, attention over the picture.
+    """A PNG file with a row for each picture and a column for each map, drawn over the picture.
 
-    Colours have one scale within a row. Below stands how much of the attention goes to the prompt.
+    Each row has one colour scale. Under each map is the share of the attention on the prompt.
 
     Args:
-        pictures: 8-bit values, `[shown, channel, height, width]`.
-        labels: the class of each.
-        maps: of the views.
+        pictures: 8-bit values, `[picture, channel, height, width]`.
+        labels: the class of each picture.
+        maps: one for each column.
     """
     height, width = pictures.shape[-2:]
 
@@ -69,13 +69,13 @@ def draw_attention(pictures: Array, labels: Sequence[str], maps: Sequence[Attent
 def draw_features(
     planes: Sequence[Array], labels: Sequence[str], names: Sequence[str], alike: Sequence[float]
 ) -> bytes:
-    """A PNG: a panel for each view, a dot for each picture, a colour for each class.
+    """A PNG file with a panel for each model, a dot for each picture, a colour for each class.
 
     Args:
-        planes: of each view, `[picture, 2]`.
+        planes: the features of each model in two dimensions, `[picture, 2]`.
         labels: the class of each picture.
-        names: of the views.
-        alike: their neighbours of one class, in per cent.
+        names: of the models.
+        alike: for each model, how many nearest neighbours have the same class, in per cent.
     """
     classes = sorted(set(labels))
     of_class = {label: np.array([other == label for other in labels]) for label in classes}
@@ -104,7 +104,7 @@ def _extent(height: int, width: int, border: int) -> tuple[float, float, float, 
 
 
 def _small_png(drawing: Drawing, dpi: int) -> bytes:
-    """The figure in 256 colours: a third of the size, and nothing that an eye would miss."""
+    """The figure in 256 colours: a third of the size, without a visible difference."""
     kept = io.BytesIO()
     Image.open(io.BytesIO(drawing.png(dpi))).convert("RGB").quantize(256).save(kept, "png", optimize=True)
     return kept.getvalue()

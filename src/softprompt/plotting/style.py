@@ -1,6 +1,7 @@
-"""The one style of all figures: colours, sizes, letters, and the same bytes for the same numbers."""
+"""The one style of all figures: colours, sizes, fonts, and the same bytes for the same numbers."""
 
 import io
+import re
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator
@@ -9,18 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 WIDTH = 5.0
-"""Of a figure of a report, in inches; the letters stay readable when it is scaled to a column of 3.3."""
+"""Width of a figure of a report in inches; letters stay readable in a column of 3.3 inches."""
 
 LETTER = 0.0825
-"""How wide a letter of the usual size is in inches, at the most that words come to on average."""
+"""Width of a letter in inches: an upper limit of the average over the letters of a word."""
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours by what they are for.
+    """Colours by their use.
 
     Args:
-        series: told apart also by people who see no red or no green (after Okabe and Ito).
+        series: distinguishable also with red-green colour blindness (after Okabe and Ito).
     """
 
     ground: str
@@ -30,7 +31,7 @@ class Palette:
     series: tuple[str, ...]
 
     def named(self) -> dict[str, str]:
-        """Each colour by its name in style sheets."""
+        """Each colour by its name."""
         numbered = {f"series-{i}": color for i, color in enumerate(self.series)}
         return {"ground": self.ground, "ink": self.ink, "muted": self.muted, "rule": self.rule, **numbered}
 
@@ -50,11 +51,12 @@ _DASHES = ("-", "--", ":", "-.")
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, drawn anew for each form that is asked for.
+    """A figure, laid out anew for each file format.
 
     Args:
-        fill: draws on an empty matplotlib figure, in the colours of a palette.
-        width: in inches, as the height.
+        fill: draws on an empty matplotlib figure, with the colours of a palette.
+        height: in inches.
+        width: in inches.
     """
 
     fill: Callable[[Any, Palette], None]
@@ -62,44 +64,52 @@ class Drawing:
     width: float = WIDTH
 
     @contextmanager
-    def sheet(self, palette: Palette = LIGHT) -> Iterator[Any]:
-        """The matplotlib figure; the style holds inside of the context, so it is saved there."""
+    def sheet(self) -> Iterator[Any]:
+        """The matplotlib figure in light colours, to be saved within the context, where the style applies."""
         import matplotlib
 
-        with matplotlib.rc_context(_settings(palette)), warnings.catch_warnings():
+        with matplotlib.rc_context(_settings()), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-            # The object interface needs no display and leaves the caller's pyplot alone.
+            # The object interface needs no display and does not touch the caller's pyplot.
             from matplotlib.backends.backend_agg import FigureCanvasAgg
             from matplotlib.figure import Figure
             from matplotlib.layout_engine import ConstrainedLayoutEngine
 
             sheet = Figure(figsize=(self.width, self.height), layout=ConstrainedLayoutEngine(w_pad=0.07))
             FigureCanvasAgg(sheet)
-            self.fill(sheet, palette)
+            self.fill(sheet, LIGHT)
             yield sheet
 
-    def svg(self, palette: Palette = LIGHT, title: str = "") -> str:
-        """The figure as a file of its own."""
+    def svg(self, title: str = "") -> str:
+        """The figure as an SVG file in light colours."""
         text = io.StringIO()
-        with self.sheet(palette) as sheet:
+        with self.sheet() as sheet:
             sheet.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
         return text.getvalue()
 
     def png(self, dpi: int = 200) -> bytes:
-        """The figure in light colours, without the version of the library that drew it."""
+        """The figure as a PNG file in light colours; the version of matplotlib is left out of it."""
         picture = io.BytesIO()
         with self.sheet() as sheet:
             sheet.savefig(picture, format="png", dpi=dpi, metadata={"Software": None})
         return picture.getvalue()
 
 
-def _settings(palette: Palette) -> dict[Any, Any]:
-    """matplotlib's defaults, whatever the user's own are, with this style over them."""
+def darkened(svg: str) -> str:
+    """An SVG file in light colours with the dark colour in place of each."""
+    dark = dict(zip(LIGHT.named().values(), DARK.named().values(), strict=True))
+    return re.sub("#[0-9a-f]{6}\\b", lambda color: dark.get(color[0], color[0]), svg)
+
+
+def _settings() -> dict[Any, Any]:
+    """matplotlib's defaults (not the user's settings) with this style."""
     import matplotlib
     from cycler import cycler
 
+    palette = LIGHT
+
     return {
-        # Naming a backend would load one.
+        # Setting a backend would load it.
         **{key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")},
         "font.size": 10.0, "axes.titlesize": 10.5, "legend.fontsize": 9.5,
         "text.color": palette.ink, "axes.labelcolor": palette.ink, "axes.titlecolor": palette.ink,
@@ -110,13 +120,13 @@ def _settings(palette: Palette) -> dict[Any, Any]:
         "axes.facecolor": palette.ground, "figure.facecolor": palette.ground,
         "savefig.facecolor": palette.ground,
         "legend.frameon": False, "lines.linewidth": 1.5, "lines.markersize": 4.5,
-        # Names in the file follow from what is drawn, so that the same numbers are the same bytes.
+        # Identifiers in the file depend on the drawing only, so that the same numbers give the same bytes.
         "svg.hashsalt": "softprompt", "svg.fonttype": "path",
     }  # fmt: skip
 
 
 def series(i: int) -> dict[str, Any]:
-    """Colour, marker and dash of the i-th of several series; repeats only after many."""
+    """Colour, marker and dash of the i-th of several series."""
     n = len(LIGHT.series)
     return {
         "color": f"C{i % n}",
@@ -126,12 +136,12 @@ def series(i: int) -> dict[str, Any]:
 
 
 def plain_panels(sheet: Any, rows: int, columns: int) -> Any:
-    """Panels for pictures, `[row, column]`: no ticks, no grid, no frame missing on two sides."""
-    found = sheet.subplots(rows, columns, squeeze=False)
-    for panel in found.flat:
+    """Panels for pictures, `[row, column]`: without ticks, with a frame on all sides."""
+    panels = sheet.subplots(rows, columns, squeeze=False)
+    for panel in panels.flat:
         panel.set(xticks=[], yticks=[])
         panel.spines[:].set_visible(True)
-    return found
+    return panels
 
 
 def wrapped(text: str, width: int = 22) -> str:

@@ -1,4 +1,4 @@
-"""What a frozen model is made of, found by running it once."""
+"""The parts of a frozen model, found by running it once."""
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite
 from softprompt.backbones.inspection.images import (

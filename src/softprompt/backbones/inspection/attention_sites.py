@@ -1,4 +1,4 @@
-"""A model's attentions, as one recorded pass shows them, instead of a table of families."""
+"""The attentions of a model, found in one recorded pass instead of a table of families."""
 
 import inspect
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from softprompt.prompts import AttentionShape
 
 @dataclass(frozen=True)
 class AttentionSite:
-    """One attention of a model: where it stands and its sizes.
+    """One attention of a model: its place and its sizes.
 
-    Layers that share one module (ALBERT's) are sites of their own: the k-th that names a module is its
-    k-th call in a pass.
+    Each layer has its own, even if layers share one module (ALBERT's): the k-th with a module is the k-th
+    call of that module in a pass.
     """
 
     site: str
@@ -28,18 +28,18 @@ class AttentionSite:
 
 
 def attention_sites(model: PreTrainedModel, recording: Recording) -> tuple[AttentionSite, ...]:
-    """Every attention that can be reached, in the order of its calls.
+    """The attentions whose calls can be intercepted, in the order of their calls.
 
-    Models that compute attention on their own in a way that is not known here have none.
+    A model that computes attention itself, in a way unknown to `attention/families.py`, has none.
     """
-    found: dict[str, list[tuple[nn.Module, AttentionShape]]] = {}
+    by_site: dict[str, list[tuple[nn.Module, AttentionShape]]] = {}
     for call in recording.calls:
         shape = AttentionShape(call.key.shape[1], call.key.shape[3], call.value.shape[3])
-        found.setdefault(_site(model, call), []).append((call.module, shape))
+        by_site.setdefault(_site(model, call), []).append((call.module, shape))
     sites: list[AttentionSite] = []
-    for site, calls in found.items():
-        own = [i for i in (getattr(module, "layer_idx", None) for module, _ in calls) if isinstance(i, int)]
-        numbers = own if len(own) == len(calls) and own == sorted(set(own)) else range(len(calls))
+    for site, calls in by_site.items():
+        given = [i for i in (getattr(module, "layer_idx", None) for module, _ in calls) if isinstance(i, int)]
+        numbers = given if len(given) == len(calls) and given == sorted(set(given)) else range(len(calls))
         sites += [
             AttentionSite(site, layer, module, shape)
             for layer, (module, shape) in zip(numbers, calls, strict=True)
@@ -48,7 +48,7 @@ def attention_sites(model: PreTrainedModel, recording: Recording) -> tuple[Atten
 
 
 def text_module(model: PreTrainedModel, attentions: Sequence[AttentionSite]) -> nn.Module:
-    """The smallest module that holds these attentions and takes a text."""
+    """The smallest module that contains these attentions and takes input embeddings."""
     names = {module: name for name, module in model.named_modules()}
     paths = [names[a.module].split(".") for a in attentions]
     for depth in range(min(map(len, paths)), -1, -1):
@@ -69,11 +69,11 @@ def _site(model: PreTrainedModel, call: AttentionCall) -> str:
 
 
 def _is_causal(call: AttentionCall) -> bool:
-    """Whether an attention reads from left to right: by its mask where that says so, else by its own word."""
-    said = call.kwargs.get("is_causal")
-    said = getattr(call.module, "is_causal", None) if said is None else said
+    """Whether an attention is causal: by its argument or attribute `is_causal`, else by its mask."""
+    declared = call.kwargs.get("is_causal")
+    declared = getattr(call.module, "is_causal", None) if declared is None else declared
     mask = call.mask
-    if said is None and isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[-1] > 1:
-        first = mask[0, 0, 0]  # of the first token, also where all have the same
+    if declared is None and isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[-1] > 1:
+        first = mask[0, 0, 0]  # the row of the first token
         return not bool(first[1] if mask.dtype == torch.bool else first[1] == first[0])
-    return True if said is None else bool(said)
+    return True if declared is None else bool(declared)

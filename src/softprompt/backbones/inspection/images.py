@@ -1,4 +1,4 @@
-"""What a model that reads pictures takes, and how it is told."""
+"""The inputs of a model that reads pictures, and its modules before and after the layers."""
 
 import inspect
 from collections.abc import Iterator
@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.dispatch import replaced
-from softprompt.backbones.inspection.families import FITS_ANY_SIZE
+from softprompt.backbones.inspection.families import (
+    FITS_ANY_SIZE,
+    NORM_BEFORE_LAYERS,
+    PATCH_MASKING,
+    VISION_FAMILIES,
+    VISION_POOLERS,
+)
 from softprompt.errors import BackboneError
 
 
@@ -23,32 +29,35 @@ def patch_conv(model: PreTrainedModel) -> nn.Conv2d:
     """The convolution that turns patches into tokens.
 
     Raises:
-        BackboneError: there is none, or its patches overlap.
+        BackboneError: no such convolution, or one whose patches overlap.
     """
     conv = next((m for m in model.base_model.modules() if isinstance(m, nn.Conv2d)), None)
     if conv is None or conv.kernel_size != conv.stride or len(set(conv.kernel_size)) > 1:
         raise BackboneError(
             "backbone",
             f"{model.config.model_type}, which cuts no square patches side by side",
-            "ViT, DeiT, DINOv2, BEiT, MAE, CLIP, SigLIP or Swin",
+            VISION_FAMILIES,
         )
     return conv
 
 
 def final_norms(model: PreTrainedModel) -> set[nn.Module]:
-    """The norms behind the last layer of a model that reads pictures."""
+    """The norms after the last layer of a model that reads pictures."""
     children = model.base_model.named_children()
-    # CLIP has one before its layers too.
-    return {m for name, m in children if isinstance(m, nn.LayerNorm) and not name.startswith("pre")}
+    return {
+        module
+        for name, module in children
+        if isinstance(module, nn.LayerNorm) and not name.startswith(NORM_BEFORE_LAYERS)
+    }
 
 
 def unread_modules(model: PreTrainedModel) -> set[nn.Module]:
-    """What a model that reads pictures has behind its last states: poolers and classifiers."""
-    behind = set(model.modules()) - set(model.base_model.modules())
-    for name in ("pooler", "head"):  # SigLIP's pooler is its head
+    """The modules of a model that reads pictures after its last states: poolers and classifiers."""
+    after = set(model.modules()) - set(model.base_model.modules())
+    for name in VISION_POOLERS:
         pooler = getattr(model.base_model, name, None)
-        behind |= set(pooler.modules()) if isinstance(pooler, nn.Module) else set()
-    return behind
+        after |= set(pooler.modules()) if isinstance(pooler, nn.Module) else set()
+    return after
 
 
 def native_size(model: PreTrainedModel) -> tuple[int, int]:
@@ -58,7 +67,7 @@ def native_size(model: PreTrainedModel) -> tuple[int, int]:
 
 
 def size_options(model: PreTrainedModel, size: tuple[int, int]) -> dict[str, Any]:
-    """What a model must be told to read pictures of another size than its own."""
+    """The keywords with which a model reads pictures of another size than its own."""
     if size == native_size(model) or model.config.model_type in FITS_ANY_SIZE:
         return {}
     known = inspect.signature(model.base_model.forward).parameters
@@ -67,11 +76,11 @@ def size_options(model: PreTrainedModel, size: tuple[int, int]) -> dict[str, Any
 
 @contextmanager
 def unmasked(model: nn.Module) -> Iterator[None]:
-    """Within this context MAE's encoder reads all patches in their order, as everyone uses it."""
-    maskers = [m for m in model.modules() if callable(getattr(type(m), "random_masking", None))]
+    """Within this context MAE's encoder reads all patches, in order, as for every use but its pretraining."""
+    maskers = [m for m in model.modules() if callable(getattr(type(m), PATCH_MASKING, None))]
     with ExitStack() as stack:
         for module in maskers:
-            stack.enter_context(replaced(module, "random_masking", _keep_all))
+            stack.enter_context(replaced(module, PATCH_MASKING, _keep_all))
         yield
 
 

@@ -1,4 +1,4 @@
-"""A model's layers and the linear layers in them, as one recorded pass shows them."""
+"""The layers of a model and the linear layers in them, found in one recorded pass."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,17 +16,17 @@ def find_layers(
 ) -> tuple[LayerLinears, ...]:
     """Every layer with a self-attention, in the order of the attentions.
 
-    The projection that ends the attention is the linear layer that runs next after it, the one that ends
-    the feed-forward is the last that runs in the layer; both give vectors of one width.
+    The output projection of the attention is the first linear layer that runs after it; the last linear layer
+    that runs in the layer ends the feed-forward network. Both have outputs of the same width.
 
     Args:
         model: the model.
         attentions: its attentions.
-        ended: modules in the order in which they ended in one pass, see `Recording`.
+        ended: modules in the order in which they ended in one pass, see `Recording.events`.
         name: of the backbone, for errors.
 
     Raises:
-        BackboneError: layers that stand in no list.
+        BackboneError: layers outside of a ModuleList.
     """
     names = {module: path for path, module in model.named_modules()}
     attending = {attention.module for attention in attentions}
@@ -34,10 +34,7 @@ def find_layers(
     layers = []
     for attention, around in layers_around(model, attentions):
         if around is None:
-            raise BackboneError(
-                "backbone", f"{name} ({model.config.model_type}), whose layers stand in no list",
-                "a model with its layers in a ModuleList",
-            )  # fmt: skip
+            raise no_list_of_layers(f"{name} ({model.config.model_type})")
         inside = set(around.modules())
         run = [module for module in ended if module in inside]
         linear = [module for module in around.modules() if is_linear(module) and module in run]
@@ -54,12 +51,30 @@ def find_layers(
 def layers_around(
     model: nn.Module, attentions: Sequence[AttentionSite]
 ) -> Iterator[tuple[AttentionSite, nn.Module | None]]:
-    """Every self-attention in the order of the layers, encoder first, and the layer around it, if any."""
+    """Every self-attention with the layer around it, if any; in the order of the layers, encoder first."""
     for site in ("encoder", "decoder"):
-        there = sorted((a for a in attentions if a.site == site), key=lambda a: a.layer)
-        modules = {a.module for a in there}
-        for attention in there:
-            yield attention, _layer_around(model, attention.module, modules - {attention.module})
+        of_site = sorted((a for a in attentions if a.site == site), key=lambda a: a.layer)
+        modules = {a.module for a in of_site}
+        for attention in of_site:
+            others = modules - {attention.module}
+            # The largest item with no other attention: T5's layers have lists of sublayers.
+            items = list_items_around(model, attention.module)
+            yield attention, next((item for item in items if not others & set(item.modules())), None)
+
+
+def list_items_around(model: nn.Module, module: nn.Module) -> Iterator[nn.Module]:
+    """The items of ModuleLists that contain a module, from the largest to the smallest."""
+    path = next(path for path, other in model.named_modules() if other is module).split(".")
+    for depth in range(1, len(path) + 1):
+        holder, item = (model.get_submodule(".".join(path[:n])) for n in (depth - 1, depth))
+        if isinstance(holder, nn.ModuleList):
+            yield item
+
+
+def no_list_of_layers(name: str) -> BackboneError:
+    """The error for a model whose layers cannot be told apart."""
+    got = f"{name}, whose layers are not in a list"
+    return BackboneError("backbone", got, "a model with its layers in a ModuleList")
 
 
 def is_linear(module: nn.Module) -> bool:
@@ -68,30 +83,20 @@ def is_linear(module: nn.Module) -> bool:
 
 
 def widths(module: nn.Module) -> tuple[int, int]:
-    """Widths of a linear layer's input and output."""
+    """The input and output widths of a linear layer."""
     if isinstance(module, nn.Linear):
         return module.in_features, module.out_features
     n_in, n_out = module.weight.shape  # type: ignore[misc]
     return int(n_in), int(n_out)
 
 
-def _layer_around(model: nn.Module, attention: nn.Module, others: set[nn.Module]) -> nn.Module | None:
-    """The layer around an attention: the largest item of a list of modules with no other attention in it."""
-    path = next(path for path, module in model.named_modules() if module is attention).split(".")
-    for depth in range(1, len(path) + 1):
-        holder, item = (model.get_submodule(".".join(path[:n])) for n in (depth - 1, depth))
-        if isinstance(holder, nn.ModuleList) and not others & set(item.modules()):
-            return item
-    return None
-
-
 def _first_ends(ended: Sequence[nn.Module], attending: set[nn.Module]) -> Iterator[nn.Module]:
-    """Ends of modules; an attention's is when it has attended, not when its projection has run too."""
-    waiting: set[nn.Module] = set()
+    """The ends of modules; for an attention, the moment before its output projection."""
+    attended: set[nn.Module] = set()
     for module in ended:
         if module in attending:
-            if module in waiting:  # the module's own end
-                waiting.remove(module)
+            if module in attended:  # this is the end of the whole module
+                attended.remove(module)
                 continue
-            waiting.add(module)
+            attended.add(module)
         yield module

@@ -1,4 +1,4 @@
-"""What one recorded pass shows of a model: made once, when it is loaded."""
+"""The map of a model, made once, when the model is loaded, from one recorded pass."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ from softprompt.prompts import LayerLinears
 
 @dataclass(frozen=True)
 class ModelMap:
-    """Where things are in a model.
+    """Where the parts of a model are.
 
     Args:
         model: the model.
-        spec: its facts.
-        attentions: those that can be reached, in the order of their calls.
-        stacks: by site, encoder first, the modules that take texts; none where pictures are read.
-        vision: the model where it reads pictures.
-        finish: what follows the vocabulary matrix; None where there is none, or nothing known.
+        spec: its sizes, precision and fingerprint.
+        attentions: those whose calls can be intercepted, in the order of the calls.
+        stacks: by site, encoder first, the modules that take texts; empty for a model that reads pictures.
+        vision: the layers of a model that reads pictures; else None.
+        finish: the steps after the vocabulary matrix; None if there is no matrix, or the steps are unknown.
         events: modules as they begin (False) and end (True) in a pass, see `Recording`.
     """
 
@@ -44,12 +44,12 @@ class ModelMap:
 
     @cached_property
     def decodes(self) -> bool:
-        """Whether there is a stack that reads from left to right."""
+        """Whether the model has a stack that reads from left to right."""
         return any(attention.site == "decoder" for attention in self.attentions)
 
     @cached_property
     def encodes(self) -> bool:
-        """Whether there is a stack that reads both ways."""
+        """Whether the model has a stack that reads in both directions."""
         return any(attention.site == "encoder" for attention in self.attentions)
 
     @cached_property
@@ -57,24 +57,24 @@ class ModelMap:
         """Every layer with a self-attention, and the linear layers in it.
 
         Raises:
-            BackboneError: layers that stand in no list.
+            BackboneError: layers outside of a ModuleList.
         """
         ended = [module for module, ends in self.events if ends]
         return find_layers(self.model, self.attentions, ended, self.spec.name)
 
     def behind(self, layer: nn.Module) -> set[nn.Module]:
-        """Modules that run only when a layer has ended."""
+        """The modules that run only after a layer has ended."""
         end = self.events.index((layer, True))
         early = {module for module, ends in self.events[:end] if not ends}
         return {module for module, ends in self.events[end:] if not ends} - early
 
     @cached_property
     def entries(self) -> tuple[nn.Module, ...]:
-        """The modules at which somebody may call the model: the whole, its base, its stacks."""
-        found = [self.model, self.model.base_model, *(stack.module for stack in self.stacks.values())]
+        """The modules that users may call: the whole model, its base model, its stacks."""
+        entries = [self.model, self.model.base_model, *(stack.module for stack in self.stacks.values())]
         if self.spec.is_encoder_decoder:
-            found.append(self.model.get_encoder())
-        return tuple(dict.fromkeys(found))
+            entries.append(self.model.get_encoder())
+        return tuple(dict.fromkeys(entries))
 
     @cached_property
     def checkpointable(self) -> tuple[nn.Module, ...]:
@@ -83,12 +83,12 @@ class ModelMap:
 
 
 def inspect_model(model: PreTrainedModel, name: str, size: tuple[int, int] | None = None) -> ModelMap:
-    """Run a model once and say where things are.
+    """Run a model once and find its parts.
 
     Args:
         model: the model.
         name: for cards and messages.
-        size: height and width of its pictures in pixels, if it reads some; None is its own.
+        size: height and width of pictures in pixels; None is the model's own size.
 
     Raises:
         BackboneError: a model that prompts cannot work in.

@@ -1,4 +1,4 @@
-"""What a family does to its vocabulary matrix's output before it calls it logits."""
+"""The steps of a family between the output of its vocabulary matrix and its logits."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,17 +7,18 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from softprompt.backbones.inspection.families import LOGIT_BIAS, LOGIT_STEPS
 from softprompt.backbones.inspection.images import reads_pictures
 from softprompt.backbones.inspection.probe import Recording
 
 
 @dataclass(frozen=True)
 class Finish:
-    """What a family does to the vocabulary matrix's output before it calls it logits.
+    """The steps of a family between the output of its vocabulary matrix and its logits.
 
     Args:
         multiply: a factor (Cohere's `logit_scale`, Falcon-H1's `lm_head_multiplier`).
-        divide: a divisor (Granite's `logits_scaling`); kept apart from a factor because it rounds otherwise.
+        divide: a divisor (Granite's `logits_scaling`); not a factor, which would round differently.
         cap: soft cap, `cap * tanh(logits / cap)` (Gemma's `final_logit_softcapping`).
         bias: added at the end, `[1, vocab]` (BART's `final_logits_bias`).
     """
@@ -27,14 +28,14 @@ class Finish:
     cap: float | None = None
     bias: Tensor | None = None
     plain: bool = field(init=False)
-    """Whether it does nothing."""
+    """Whether there are no steps."""
 
     def __post_init__(self) -> None:
-        does = (self.multiply, self.divide, self.cap, self.bias)
-        object.__setattr__(self, "plain", all(step is None for step in does))
+        steps = (self.multiply, self.divide, self.cap, self.bias)
+        object.__setattr__(self, "plain", all(step is None for step in steps))
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """The logits as the family gives them, `[row, vocab]`, in the precision that came."""
+        """The logits, `[row, vocab]`, in the precision of the input."""
         if self.multiply is not None:
             logits = logits * self.multiply
         if self.divide is not None:
@@ -44,44 +45,39 @@ class Finish:
         return logits if self.bias is None else logits + self.bias.to(logits.device)
 
     def slope_(self, gradient: Tensor, finished: Tensor) -> Tensor:
-        """Turn, in place, a gradient by the finished logits into one by the matrix's output.
+        """Turn the gradient of the logits into that of the matrix's output, in place.
 
         Args:
             gradient: `[row, vocab]`, float32.
-            finished: what the call gave, `[row, vocab]`.
+            finished: the logits, `[row, vocab]`.
         """
         if self.cap is not None:
-            bare = finished.float() if self.bias is None else finished.float() - self.bias.float()
-            gradient.mul_(1 - (bare / self.cap).square())
+            capped = finished.float() if self.bias is None else finished.float() - self.bias.float()
+            gradient.mul_(1 - (capped / self.cap).square())
         if self.divide is not None:
             gradient.div_(self.divide)
         return gradient if self.multiply is None else gradient.mul_(self.multiply)
 
 
 def candidates(model: PreTrainedModel) -> list[Finish]:
-    """What the model may do behind its vocabulary matrix, from what its configuration says."""
+    """The steps that a model may take after its vocabulary matrix, by its configuration."""
     config: Any = model.config.get_text_config()
-    found = [Finish()]
-    for name, step_name in (
-        ("logit_scale", "multiply"),
-        ("lm_head_multiplier", "multiply"),
-        ("logits_scaling", "divide"),
-        ("final_logit_softcapping", "cap"),
-    ):
-        number = getattr(config, name, None)
+    possible = [Finish()]
+    for setting, step in LOGIT_STEPS:
+        number = getattr(config, setting, None)
         if isinstance(number, float | int) and number:
-            step: dict[str, Any] = {step_name: number}
-            found.append(Finish(**step))
-    bias = getattr(model, "final_logits_bias", None)
+            fields: dict[str, Any] = {step: number}
+            possible.append(Finish(**fields))
+    bias = getattr(model, LOGIT_BIAS, None)
     if isinstance(bias, Tensor):
-        found.append(Finish(bias=bias))
-    return found
+        possible.append(Finish(bias=bias))
+    return possible
 
 
 def finish_of(model: PreTrainedModel, recording: Recording) -> Finish | None:
-    """What follows a model's vocabulary matrix, as one pass shows it; None if nothing known does.
+    """The steps after a model's vocabulary matrix, found in one pass; None if they are unknown.
 
-    What is found gives the model's own logits to the last bit.
+    They give the model's own logits to the last bit.
     """
     matrix = None if reads_pictures(model) else model.get_output_embeddings()
     logits = recording.logits

@@ -1,4 +1,4 @@
-"""Which of a model's own tensors a choice means: by type and place of the modules, never by names' ends."""
+"""The tensors of a model that a `tune` setting selects, by type and place of their modules, not by name."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
@@ -14,33 +14,33 @@ from softprompt.backbones.loading import float_dtype, is_packed, is_sharded
 from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts import TUNE_FORMS, is_tune
 
-_Chooses = Callable[[nn.Module, str], bool]
+_Selects = Callable[[nn.Module, str], bool]
 
 
 def tuned_tensors(
     model: PreTrainedModel, attentions: Sequence[AttentionSite], name: str, tune: str, lm_head: bool
 ) -> tuple[str, ...]:
-    """Names of the parameters that a choice means, a shared one once, by its first name.
+    """The names of the parameters that a `tune` setting selects; a shared one once, by its first name.
 
-    Sources: BitFit (arXiv 2106.10199) and null prompts (2106.13353), whose code chooses biases by the
-    modules' types too; GPT-2's `Conv1D` is a linear layer.
+    Sources: BitFit (arXiv 2106.10199) and null prompts (2106.13353), whose code too selects biases by the
+    types of modules. GPT-2's `Conv1D` counts as a linear layer.
 
     Args:
         model: the model.
-        attentions: its attentions, which tell where its layers are.
+        attentions: its attentions, around which its layers are found.
         name: of the backbone, for errors.
-        tune: `all`; `bitfit`, biases of linear layers and norms; `biases`, the same and those that
-            linear layers do not have (Llama's), from zero; `layernorm`, weights and biases of norms;
-            `head`, what turns states into words; `last:k`, the last k layers of each stack (and, of a model
-            that reads pictures, its last norm, as VPT's Partial-k has it); or `none`.
-        lm_head: whether states are turned into words; if not, what does it is left out.
+        tune: `all`; `bitfit`, biases of linear layers and norms; `biases`, these and a new zero bias for
+            each linear layer without one (Llama's); `layernorm`, weights and biases of norms; `head`, the
+            vocabulary head; `last:k`, the last k layers of each stack (of a model that reads pictures, the
+            last norm too, as in VPT's Partial-k); or `none`.
+        lm_head: whether the vocabulary head is used; if not, its parameters are left out.
 
     Returns:
-        Names. In `head`, a parameter that also stands outside (tied input embeddings) has its name in the
-        head, which means that place alone (`weights.py`).
+        Names. With `head`, a parameter that is also used elsewhere (tied input embeddings) has its name in
+        the head, and only its use in the head is tuned (`weights.py`).
 
     Raises:
-        PromptError: a choice that is none, or of which the model has nothing.
+        PromptError: an unknown setting, or one that selects nothing in this model.
     """
     if not is_tune(tune):
         raise PromptError("prompt.tune", repr(tune), TUNE_FORMS)
@@ -64,14 +64,14 @@ def tuned_tensors(
     layers = _last_layers(model, attentions, int(count), name) if kind == "last" else set()
     if layers and pictures:
         layers |= final_norms(model)
-    chooses: dict[str, _Chooses] = {
+    selects: dict[str, _Selects] = {
         "all": lambda module, _: True,
         "bitfit": _is_bias,
         "biases": _is_bias,
         "layernorm": lambda module, _: _is_norm(module),
         "last": lambda module, _: module in layers,
     }
-    names = _named(model, chooses[kind])
+    names = _named(model, selects[kind])
     if not lm_head:
         elsewhere = set(_named(model, lambda module, _: module not in head))
         names = [key for key in names if key in elsewhere]
@@ -82,13 +82,13 @@ def tuned_tensors(
             "prompt.tune", f"'{tune}' on {name}, which has no such tensors", "'all' or another choice"
         )
     packed = {key for key, weight in model.named_parameters(remove_duplicate=False) if is_packed(weight)}
-    found = sorted(packed.intersection(names))
-    if found:
-        sharded = is_sharded(dict(model.named_parameters(remove_duplicate=False))[found[0]])
+    untrainable = sorted(packed.intersection(names))
+    if untrainable:
+        sharded = is_sharded(dict(model.named_parameters(remove_duplicate=False))[untrainable[0]])
         kind, how = ("sharded", "shard") if sharded else ("quantised", "quantisation")
         raise PromptError(
             "prompt.tune",
-            f"'{tune}', which means {found[0]}, a {kind} tensor",
+            f"'{tune}', which includes {untrainable[0]}, a {kind} tensor",
             "a choice of plain tensors",
             f"load the backbone without {how}, or tune 'biases'",
         )
@@ -96,11 +96,11 @@ def tuned_tensors(
 
 
 def absent_biases(model: PreTrainedModel, without: Iterable[nn.Module] = ()) -> dict[str, Tensor]:
-    """Zeros for the biases that linear layers of a model do not have, by the names they would have.
+    """A bias of zeros for each linear layer without one, by the name that it would have.
 
     Args:
         model: the model.
-        without: modules that are left out.
+        without: modules to leave out.
     """
     without, dtype = set(without), float_dtype(model)
     return {
@@ -111,19 +111,19 @@ def absent_biases(model: PreTrainedModel, without: Iterable[nn.Module] = ()) -> 
 
 
 def head_modules(model: PreTrainedModel) -> set[nn.Module]:
-    """The modules that turn states into words; empty where there are none."""
+    """The modules of the vocabulary head; empty for a model without one."""
     matrix = model.get_output_embeddings()
     if matrix is None:
         return set()
-    if model.base_model is model:  # T5: its stacks stand beside the matrix
+    if model.base_model is model:  # T5, whose stacks and vocabulary matrix have the same parent
         return {matrix}
     return set(model.modules()) - set(model.base_model.modules())
 
 
-def _named(model: nn.Module, chooses: _Chooses, alone: Iterable[nn.Module] = ()) -> list[str]:
-    """First names of the parameters that stand in chosen places.
+def _named(model: nn.Module, selects: _Selects, alone: Iterable[nn.Module] = ()) -> list[str]:
+    """The first names of the parameters in selected places.
 
-    A parameter whose first name lies outside the modules of `alone`, if any, has the name of its place.
+    With modules in `alone`, a parameter whose first name is outside of them has its name within them.
     """
     alone = set(alone)
     first: dict[int, str] = {}
@@ -137,19 +137,19 @@ def _named(model: nn.Module, chooses: _Chooses, alone: Iterable[nn.Module] = ())
             known = first.setdefault(id(parameter), name)
             if module in alone:
                 inside.add(name)
-            if chooses(module, attribute):
+            if selects(module, attribute):
                 names.setdefault(id(parameter), known if not alone or known in inside else name)
     return list(names.values())
 
 
 def _is_bias(module: nn.Module, attribute: str) -> bool:
-    # A picture's patches go through a convolution, which is a linear layer on each of them.
+    # The convolution over the patches of a picture is a linear layer on each patch.
     linear = is_linear(module) or isinstance(module, nn.Conv2d)
     return attribute == "bias" and (linear or _is_norm(module))
 
 
 def _is_norm(module: nn.Module) -> bool:
-    # Families have norms of their own (LlamaRMSNorm, T5LayerNorm, DebertaLayerNorm).
+    # Many families define their own classes: LlamaRMSNorm, T5LayerNorm, DebertaLayerNorm.
     named = type(module).__name__.endswith(("LayerNorm", "RMSNorm"))
     return named or isinstance(module, nn.LayerNorm | nn.RMSNorm | nn.GroupNorm)
 
@@ -158,26 +158,26 @@ def _last_layers(
     model: PreTrainedModel, attentions: Sequence[AttentionSite], k: int, name: str
 ) -> set[nn.Module]:
     """Every module of the last k layers of each stack."""
-    chosen: set[nn.Module] = set()
-    for _, there in groupby(layers_around(model, attentions), key=lambda pair: pair[0].site):
-        found = [layer for _, layer in there]
-        if k > len(found):
-            counts = f"a count from 1 to {len(found)}, the layers of {name}"
+    selected: set[nn.Module] = set()
+    for _, of_site in groupby(layers_around(model, attentions), key=lambda pair: pair[0].site):
+        around = [layer for _, layer in of_site]
+        if k > len(around):
+            counts = f"a count from 1 to {len(around)}, the layers of {name}"
             raise PromptError("prompt.tune", f"'last:{k}'", counts)
-        layers = [layer for layer in found if layer is not None]
-        if len(layers) < len(found):
-            got = f"'last:k' on {name}, whose layers stand in no list"
+        layers = [layer for layer in around if layer is not None]
+        if len(layers) < len(around):
+            got = f"'last:k' on {name}, whose layers are not in a list"
             raise BackboneError("prompt.tune", got, "another choice")
-        last, before = layers[len(layers) - k :], layers[: len(layers) - k]
-        if set(last) & set(before):
+        last, earlier = layers[len(layers) - k :], layers[: len(layers) - k]
+        if set(last) & set(earlier):
             raise PromptError(
                 "prompt.tune",
                 f"'last:{k}' on {name}, whose last layers share their tensors with earlier ones",
                 "'all' or another choice",
             )
-        chosen.update(module for layer in last for module in layer.modules())
-    if not chosen:
+        selected.update(module for layer in last for module in layer.modules())
+    if not selected:
         raise BackboneError(
             "prompt.tune", f"'last:{k}' on {name}, whose layers are not known", "another choice"
         )
-    return chosen
+    return selected

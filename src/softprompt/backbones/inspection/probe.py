@@ -1,4 +1,4 @@
-"""One recorded pass over a few tokens, or over a picture of noise: what running a model shows."""
+"""One recorded pass of a model over a few tokens, or over a picture of noise."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,22 +19,22 @@ from softprompt.backbones.inspection.images import (
     unmasked,
 )
 
-# Different lengths tell self- from cross-attention by the sizes of queries and keys.
+# With different lengths, the sizes of queries and keys tell self-attention from cross-attention.
 ENCODER_LEN, DECODER_LEN = 3, 2
 
 
 @dataclass
 class Recording:
-    """What one pass shows.
+    """The record of one pass.
 
     Args:
         output: of the base model.
-        logits: of the whole model, where it has a vocabulary head.
-        calls: of attentions, in their order.
-        events: modules as they were called (False) and as they gave something (True), in that order; an
-            attention gives something twice, first when it has attended, before its output is projected.
-        entered: the first tensor that each module was first called with.
-        gave: what each module gave first.
+        logits: of the whole model, if it has a vocabulary head.
+        calls: of attentions, in order.
+        events: the begin (False) and end (True) of every module's call, in order; an attention has a second
+            end before its own, at which the attention function returned and its output is not yet projected.
+        entered: by module, the first tensor among the arguments of its first call.
+        gave: by module, the output of its first call.
     """
 
     output: Any = None
@@ -46,17 +46,17 @@ class Recording:
 
     @property
     def ended(self) -> list[nn.Module]:
-        """Modules in the order in which they gave something."""
+        """Modules in the order in which their calls ended."""
         return [module for module, ended in self.events if ended]
 
 
 @torch.no_grad()
 def record(model: PreTrainedModel, size: tuple[int, int] | None = None) -> Recording:
-    """Run a model once and note what happens.
+    """Run a model once and record the calls of its modules.
 
     Args:
         model: the model.
-        size: height and width of its picture in pixels, if it reads some; None is its own.
+        size: height and width of pictures in pixels; None is the model's own size.
 
     Raises:
         BackboneError: an attention kernel that cannot take a prompt.
@@ -93,7 +93,7 @@ def record(model: PreTrainedModel, size: tuple[int, int] | None = None) -> Recor
             for handle in handles:
                 handle.remove()
     recording.output = recording.gave.get(model.base_model)
-    if recording.output is None:  # some call a part of their base model directly
+    if recording.output is None:  # some models call a part of their base model directly
         with eval_mode(model):
             recording.output = run(model, size, base=True)
     logits = getattr(output, "logits", None)
@@ -105,7 +105,7 @@ def run(model: PreTrainedModel, size: tuple[int, int] | None = None, *, base: bo
     """The model's output on two tokens (three in an encoder that has a decoder), or on a picture of noise.
 
     Args:
-        model: the model; with its vocabulary head where it has one.
+        model: the model, with its vocabulary head if it has one.
         size: of the picture, see `record`.
         base: run the base model alone.
     """
@@ -116,7 +116,7 @@ def run(model: PreTrainedModel, size: tuple[int, int] | None = None, *, base: bo
         pixels = torch.randn(1, weight.shape[1], height, width, generator=generator).to(weight)
         with unmasked(model):
             return model.base_model(pixel_values=pixels, **size_options(model, (height, width)))
-    # Not the padding token, which some families give a position of its own.
+    # Not the padding token, whose position is special in some families.
     token = 0 if model.config.get_text_config().pad_token_id != 0 else 1
     device = model.get_input_embeddings().weight.device
     whole = not base and type(model.get_output_embeddings()) is nn.Linear
@@ -136,20 +136,20 @@ def run(model: PreTrainedModel, size: tuple[int, int] | None = None, *, base: bo
 def intercepted(
     modules: Iterable[nn.Module], answer: Callable[[AttentionCall], tuple[Tensor, Tensor | None]]
 ) -> Iterator[None]:
-    """Within this context every attention call is answered so, of whatever family it is.
+    """Within this context `answer` computes every attention call, in every family.
 
     Args:
-        modules: those of a model, or its attentions alone.
-        answer: gives `[batch, seq, head, value_dim]` and weights or None.
+        modules: all modules of a model, or only its attentions.
+        answer: returns `[batch, seq, head, value_dim]`, and weights or None.
     """
-    own = self_computed(modules)
-    with standing(own), overriding(own), intercepting(answer):
+    overrides = self_computed(modules)
+    with standing(overrides), overriding(overrides), intercepting(answer):
         yield
 
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Within this context nothing is dropped; every module's own flag is put back."""
+    """Within this context every module is in evaluation mode; the modes are restored afterwards."""
     training = [module for module in model.modules() if module.training]
     try:
         for module in training:

@@ -1,4 +1,4 @@
-"""What a live model is known again by: a few numbers out of each of its tensors, see `files.recognition`."""
+"""The record by which a live model is recognised: a few numbers of each tensor, see `files.recognition`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,45 +20,44 @@ _HELD = {torch.float32: Held.FLOAT32, torch.bfloat16: Held.BFLOAT16, torch.float
 
 @dataclass(frozen=True)
 class _Tensor:
-    """One tensor of a model, as it acts.
+    """One tensor of a model, with the LoRA that is active beside it.
 
     Args:
-        name: without what PEFT puts around it.
-        weight: as it is held.
-        module: that holds it.
-        loras: what PEFT adds to it: thin matrices `[rank, in]` and `[out, rank]`, and their factor.
-        turned: whether it is `[in, out]`.
+        name: without the parts that PEFT adds to it.
+        weight: as stored, perhaps quantised.
+        module: the module that owns the tensor.
+        loras: PEFT's matrices `[rank, in]` and `[out, rank]`, and their factor.
+        transposed: whether the tensor is `[in, out]`.
     """
 
     name: str
     weight: Tensor
     module: nn.Module
     loras: Sequence[tuple[Tensor, Tensor, float]] = ()
-    turned: bool = False
+    transposed: bool = False
 
 
 @torch.no_grad()
 def record(model: PreTrainedModel) -> BackboneRecord:
-    """Names, shapes and about two thousand evenly spread numbers of a model, its head's included.
+    """Names, shapes and about two thousand evenly spaced numbers of a model, its head included.
 
-    A few numbers are gathered from each tensor, so that a large model takes milliseconds; a tensor that is
-    quantised is turned back for it. LoRA of PEFT's that is at work counts as part of the layers that it
-    stands beside, merged or not. Poolers that nothing reads are left out: checkpoints without one get a
-    random one at every load.
+    A few numbers are gathered from each tensor, so that a large model takes milliseconds; a quantised
+    tensor is dequantised first. Active LoRA of PEFT counts as part of its layers, merged or not. Poolers are
+    left out: nothing reads them, and a checkpoint without a pooler gets a random one at every load.
     """
     base = model.base_model
     stem = "" if base is model else f"{_path(model, base)}."
-    says = _output_path(model)
+    vocabulary = _output_path(model)
     inside, outside = [], []
     for one in _tensors(model):
         name = one.name.removeprefix(stem)
         if name.startswith("pooler.") and not stem:
             continue
-        if not one.name.startswith(stem) or name.startswith("pooler.") or one.name.startswith(says):
+        if not one.name.startswith(stem) or name.startswith("pooler.") or one.name.startswith(vocabulary):
             outside.append(one)
         else:
             inside.append(replace(one, name=name))
-    k = max(_FEWEST, min(_MOST, _NUMBERS // max(1, len(inside))))  # the same whatever head is on it
+    k = max(_FEWEST, min(_MOST, _NUMBERS // max(1, len(inside))))  # independent of the head
     shapes = [[(one.name, tuple(_shape(one))) for one in part] for part in (inside, outside)]
     return BackboneRecord(
         per_tensor=k,
@@ -70,7 +69,7 @@ def record(model: PreTrainedModel) -> BackboneRecord:
 
 
 def out_of_reach(model: PreTrainedModel) -> bool:
-    """Whether numbers of a model lie elsewhere: shared out over processes, or offloaded."""
+    """Whether weights of a model are out of this process's reach: sharded or offloaded."""
     return any(is_sharded(weight) or weight.device.type == "meta" for weight in model.parameters())
 
 
@@ -79,12 +78,12 @@ def _path(model: nn.Module, part: nn.Module) -> str:
 
 
 def _output_path(model: PreTrainedModel) -> tuple[str, ...]:
-    """Where what turns states into words stands; some models have it within what they call their base."""
+    """The path of the vocabulary matrix, which some models have within their base model."""
     try:
-        words = model.get_output_embeddings()
+        matrix = model.get_output_embeddings()
     except (AttributeError, NotImplementedError):
-        words = None
-    return () if words is None else (f"{_path(model, words)}.",)
+        matrix = None
+    return () if matrix is None else (f"{_path(model, matrix)}.",)
 
 
 def _embeddings(model: PreTrainedModel, tensors: Sequence[_Tensor]) -> str:
@@ -97,8 +96,8 @@ def _embeddings(model: PreTrainedModel, tensors: Sequence[_Tensor]) -> str:
 
 
 def _tensors(model: nn.Module) -> list[_Tensor]:
-    """Every tensor by every name that it has, in the order of names."""
-    found: list[_Tensor] = []
+    """Every tensor, once for each of its names, in the order of names."""
+    tensors: list[_Tensor] = []
     done: tuple[str, ...] = ()
     for path, module in model.named_modules(remove_duplicate=False):
         stem = f"{path}." if path else ""
@@ -107,12 +106,12 @@ def _tensors(model: nn.Module) -> list[_Tensor]:
         loras, holder = _loras(module), module
         if loras is not None:
             done, holder = (*done, stem), _layer_of(module)
-        turned = bool(getattr(module, "fan_in_fan_out", False))
+        transposed = bool(getattr(module, "fan_in_fan_out", False))
         for name, weight in holder._parameters.items():
             if weight is not None:
-                mine = loras if name == "weight" and loras else ()
-                found.append(_Tensor(stem + name, weight, holder, mine, turned))
-    return sorted(found, key=lambda one: one.name)
+                added = loras if name == "weight" and loras else ()
+                tensors.append(_Tensor(stem + name, weight, holder, added, transposed))
+    return sorted(tensors, key=lambda one: one.name)
 
 
 def _layer_of(module: nn.Module) -> nn.Module:
@@ -122,7 +121,7 @@ def _layer_of(module: nn.Module) -> nn.Module:
 
 
 def _loras(module: nn.Module) -> Sequence[tuple[Tensor, Tensor, float]] | None:
-    """What a layer of PEFT's adds to the linear layer in it; None where it is none, or another sum."""
+    """What a LoRA layer of PEFT adds to its linear layer; None for other modules and other sums (DoRA)."""
     lora: Any = module
     if not all(hasattr(module, name) for name in _LORA):
         return None
@@ -138,9 +137,9 @@ def _loras(module: nn.Module) -> Sequence[tuple[Tensor, Tensor, float]] | None:
     of_embeddings = getattr(module, "lora_embedding_A", ())
     if getattr(module, "lora_variant", None) or any(name in of_embeddings for name in lora.active_adapters):
         return None
-    thin: list[tuple[Any, Any]] = [(lora.lora_A[name], lora.lora_B[name]) for name in active]
+    pairs: list[tuple[Any, Any]] = [(lora.lora_A[name], lora.lora_B[name]) for name in active]
     factors = [float(lora.scaling[name]) for name in active]
-    return [(down.weight, up.weight, factor) for (down, up), factor in zip(thin, factors, strict=True)]
+    return [(down.weight, up.weight, factor) for (down, up), factor in zip(pairs, factors, strict=True)]
 
 
 def _samples(tensors: Sequence[_Tensor], k: int) -> tuple[tuple[float, ...], ...]:
@@ -153,19 +152,19 @@ def _samples(tensors: Sequence[_Tensor], k: int) -> tuple[tuple[float, ...], ...
         together = iter(torch.cat([drawn[i][0] for i in index]).tolist())  # one transfer for each device
         for i in index:
             numbers, largest, held = drawn[i]
-            mine = tuple(islice(together, len(numbers)))
-            size = max(map(abs, mine), default=0.0) if largest is None else largest
-            rows[i] = (float(held), size, *mine, *(0.0,) * (k - len(mine)))
+            row = tuple(islice(together, len(numbers)))
+            size = max(map(abs, row), default=0.0) if largest is None else largest
+            rows[i] = (float(held), size, *row, *(0.0,) * (k - len(row)))
     return tuple(rows)
 
 
 def _drawn(one: _Tensor, k: int) -> tuple[Tensor, float | None, Held]:
-    """A tensor's numbers, the largest magnitude where all of it was looked at, and how it is held."""
+    """A tensor's sampled numbers, its largest magnitude if all of it was read, and its storage format."""
     weight, held = one.weight.detach(), _HELD.get(one.weight.dtype, Held.FLOAT32)
     largest = None
     if is_packed(one.weight):
         weight = dequantised(one.weight, one.module)
-        held = _bits(one.weight, weight)
+        held = stored_format(one.weight, weight)
         largest = float(weight.abs().max())
     flat = torch.tensor(_places(weight.numel(), k), dtype=torch.long)
     if weight.is_contiguous() and not one.loras:
@@ -173,7 +172,7 @@ def _drawn(one: _Tensor, k: int) -> tuple[Tensor, float | None, Held]:
     places = torch.unravel_index(flat, weight.shape)
     numbers = weight[tuple(index.to(weight.device) for index in places)].flatten().float()
     for down, up, factor in one.loras:
-        rows, columns = (index.to(down.device) for index in places[:: -1 if one.turned else 1])
+        rows, columns = (index.to(down.device) for index in places[:: -1 if one.transposed else 1])
         more = (up.detach()[rows].float() * down.detach()[:, columns].T.float()).sum(1) * factor
         numbers, held = numbers + more.to(numbers.device), Held.COMPUTED
     return numbers, largest, held
@@ -181,19 +180,19 @@ def _drawn(one: _Tensor, k: int) -> tuple[Tensor, float | None, Held]:
 
 @lru_cache(maxsize=1024)
 def _places(n: int, k: int) -> Sequence[int]:
-    """Where `k` of `n` numbers lie: one in each of `k` equal parts, not at the same place in each."""
+    """The indices of `k` of `n` numbers: one in each of `k` equal parts, at varying places in them."""
     part = n // k
     return range(n) if n <= k else [j * n // k + (j * 2654435761 + 12345) % part for j in range(k)]
 
 
 def dequantised(weight: Tensor, module: nn.Module) -> Tensor:
-    """A quantised tensor as what it means."""
+    """A quantised tensor as floating-point numbers."""
     state = getattr(weight, "quant_state", None)
     if state is not None:  # bitsandbytes, four bits
         from bitsandbytes.functional import dequantize_4bit  # type: ignore[import-not-found]
 
         return dequantize_4bit(weight.data, state)
-    kept = getattr(module, "state", None)  # bitsandbytes, eight bits: the scales move there at the first pass
+    kept = getattr(module, "state", None)  # bitsandbytes, eight bits: the first pass moves the scales there
     for scales in (getattr(weight, "SCB", None), getattr(kept, "SCB", None)):
         if scales is not None and weight.dtype == torch.int8:
             return weight.detach().float() * scales.to(weight.device)[:, None].float() / 127
@@ -207,13 +206,18 @@ def _shape(one: _Tensor) -> Sequence[int]:
     return one.weight.shape if state is None else state.shape
 
 
-def _bits(weight: Tensor, meant: Tensor) -> Held:
-    """In how many bits a quantised tensor is held; its own numbers say what its class does not."""
+def stored_format(weight: Tensor, numbers: Tensor) -> Held:
+    """The storage format of a quantised tensor, by its class or by the number of its different values.
+
+    Args:
+        weight: as stored.
+        numbers: the same as floating-point numbers.
+    """
     if getattr(weight, "quant_state", None) is not None:
         return Held.FOUR_BITS
     if any("float8" in str(dtype) for dtype in _inner_dtypes(weight)):
         return Held.FLOAT8
-    few = meant.flatten()[:32]  # within one group of one scale
+    few = numbers.flatten()[:32]  # within one group, whose numbers share a scale
     return Held.FOUR_BITS if len(few) == 32 and len(few.unique()) <= 16 else Held.EIGHT_BITS
 
 

@@ -1,4 +1,4 @@
-"""What a model is: its sizes, its precision, its weights' fingerprint."""
+"""The facts of a model: its sizes, its number of parameters, the fingerprint of its weights."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from softprompt.backbones.inspection.families import RELATIVE_POSITIONS
 from softprompt.backbones.inspection.images import patch_conv, reads_pictures
 from softprompt.backbones.inspection.probe import Recording
 from softprompt.backbones.inspection.recognition import out_of_reach, record
@@ -30,26 +31,26 @@ class BackboneSpec:
     """transformers' model type."""
     reads: Literal["texts", "pictures"]
     hidden: int
-    """Width of the input embeddings, or of the first layer's tokens."""
+    """Width of the input embeddings, or of the tokens of the first layer."""
     state_size: int
     """Width of the last hidden states (ALBERT's, ELECTRA's and Swin's differ from `hidden`)."""
     n_layers: int
     vocab: int
-    """Words in the table of input embeddings; 0 where pictures are read."""
+    """Rows of the table of input embeddings; 0 for a model that reads pictures."""
     max_positions: int | None
-    """Longest input in tokens that it was made for, the prompt included; None where nothing says so."""
+    """Number of tokens, the prompt included, that the model was trained for; None if unknown."""
     position_limit: int | None
-    """Longest input in tokens that it can read at all, the prompt included; None where it goes on."""
+    """Number of tokens, the prompt included, that the model can read; None if unlimited."""
     first_position: int
-    """Number of a text's first position, where `position_ids` say it (RoBERTa's is 2)."""
+    """Index of a text's first position (2 in RoBERTa)."""
     is_encoder_decoder: bool
     fingerprint: str
     n_parameters: int
     n_bytes: int
     record: BackboneRecord
-    """Numbers out of every tensor, by which prompts know the model again."""
+    """Numbers of every tensor, by which a prompt file recognises the model."""
     earlier: frozenset[str] = frozenset()
-    """Keys that it had before it was changed where it stands; prompts of then still work in it."""
+    """Keys from before the live model was changed; prompts made then still work in it."""
 
     @property
     def card(self) -> BackboneCard:
@@ -64,7 +65,7 @@ class BackboneSpec:
 
     @cached_property
     def keys(self) -> frozenset[str]:
-        """The keys of its card, now and earlier."""
+        """The key of the present card and the earlier ones."""
         return self.earlier | {self.card.key}
 
 
@@ -77,7 +78,7 @@ def describe(
         model: the model.
         name: for cards and messages.
         recording: of one pass.
-        stacks: what takes its texts.
+        stacks: the modules that take texts.
     """
     facts = (
         _of_pictures(model, recording) if reads_pictures(model) else _of_texts(model, name, recording, stacks)
@@ -95,10 +96,9 @@ def describe(
 
 
 def described_again(model: PreTrainedModel, spec: BackboneSpec) -> BackboneSpec:
-    """The facts of a model that may have been changed since: words added, LoRA merged, numbers written over.
+    """The facts of a model that may have changed since: new words, merged LoRA, overwritten weights.
 
-    Where its numbers are out of reach, or quantised (each would have to be turned back), they are taken as
-    they were.
+    Weights that are out of reach, or quantised (and so slow to read), are assumed to be unchanged.
     """
     if out_of_reach(model) or any(map(is_packed, model.parameters())):
         return spec
@@ -146,7 +146,7 @@ def _of_texts(
 
 
 def _of_pictures(model: PreTrainedModel, recording: Recording) -> dict[str, Any]:
-    depths = getattr(model.config, "depths", None)  # Swin's layers come in stages
+    depths = getattr(model.config, "depths", None)  # Swin has stages of layers
     return {
         "reads": "pictures",
         "hidden": patch_conv(model).out_channels,
@@ -163,22 +163,21 @@ def _of_pictures(model: PreTrainedModel, recording: Recording) -> dict[str, Any]
 def _longest(model: PreTrainedModel, table: PositionTable | None) -> int | None:
     if table is not None:
         return table.n_positions
-    relative = ("relative_attention_bias", "rel_embeddings")  # T5's and MPNet's, DeBERTa's
-    if any(hasattr(module, name) for module in model.modules() for name in relative):
+    if any(hasattr(module, name) for module in model.modules() for name in RELATIVE_POSITIONS):
         return None
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return longest if longest is not None and longest > 0 else None  # XLNet says -1
 
 
 def _limit(stacks: Mapping[str, Stack], table: PositionTable | None) -> int | None:
-    """Where a learned table of positions ends; a rotary one goes on."""
+    """The length of the learned table of positions; rotary positions have no limit."""
     if table is not None:
         return table.n_positions
     ends: list[int] = []
     for stack in stacks.values():
-        own: Any = getattr(stack.module, "embed_positions", None)
-        if isinstance(own, torch.nn.Embedding) and isinstance(getattr(own, "offset", None), int):
-            ends.append(own.num_embeddings - int(own.offset))  # type: ignore[arg-type]
+        learned: Any = getattr(stack.module, "embed_positions", None)
+        if isinstance(learned, torch.nn.Embedding) and isinstance(getattr(learned, "offset", None), int):
+            ends.append(learned.num_embeddings - int(learned.offset))  # type: ignore[arg-type]
     return min(ends, default=None)
 
 
@@ -190,17 +189,17 @@ def word_embeddings(model: PreTrainedModel) -> Tensor:
 
 
 def fingerprint(model: PreTrainedModel, through: torch.dtype | None = None) -> str:
-    """A digest of the base model's weights, by which files of formats 1 to 3 know it.
+    """A digest of the base model's weights, by which prompt files of formats 1 to 3 recognise it.
 
-    Names, shapes and about a thousand evenly spaced numbers of every tensor go in, rounded to bfloat16:
-    fast for large models, and any fine-tuning changes it. float32 and bfloat16 loads of a checkpoint have
-    the same; what float16 rounds off can change it. Poolers are left out: `read` never uses them, and
-    checkpoints without one get a random one at every load. Quantised weights are another model: their
-    numbers are what they mean, not what they were made from.
+    The digest is of names, shapes and about a thousand evenly spaced numbers of every tensor, rounded to
+    bfloat16: fast for large models, and changed by any fine-tuning. float32 and bfloat16 copies of a
+    checkpoint have the same digest; float16 rounding can change it. Poolers are left out: `read` never uses
+    them, and a checkpoint without a pooler gets a random one at every load. Quantised weights count as
+    another model, with the dequantised numbers.
 
     Args:
         model: the model.
-        through: a precision that the numbers are rounded to before, as though the model were held in it.
+        through: a precision to which the numbers are first rounded, as if the model were in it.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.base_model.named_parameters(), key=lambda item: item[0]):

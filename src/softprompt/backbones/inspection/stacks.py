@@ -1,4 +1,4 @@
-"""The stacks of a model's layers that take a text, and how each numbers positions."""
+"""The stacks of layers that take a text, and how each numbers positions."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite, text_module
+from softprompt.backbones.inspection.families import CHANGING_ROTARY
 from softprompt.backbones.inspection.probe import Recording
 
 Numbering = Literal["ids", "table", "relative", "unknown"]
@@ -22,11 +23,11 @@ class Stack:
         site: `encoder` or `decoder`.
         module: the module.
         signature: of its forward.
-        numbering: how it numbers positions: by a `position_ids` argument, by a learned table that counts by
-            itself, by relative biases, or in a way that is not known.
-        bias_owner: the module with T5's relative position bias which all layers share, if any.
-        switches_at: number of positions beyond which its rotary table is another one for all of them; None
-            where it stays.
+        numbering: how positions are numbered: by a `position_ids` argument, by a learned table that counts
+            them itself, by relative biases, or in an unknown way.
+        bias_owner: the module with T5's relative position bias, which all layers share, if any.
+        switches_at: number of positions beyond which the rotary table changes for all of them; None if the
+            table never changes.
     """
 
     site: str
@@ -38,12 +39,12 @@ class Stack:
 
 
 def find_stacks(model: PreTrainedModel, attentions: Sequence[AttentionSite]) -> Mapping[str, Stack]:
-    """The stacks by site, encoder first; none of a model that reads pictures."""
+    """The stacks by site, encoder first."""
     stacks: dict[str, Stack] = {}
     for site in ("encoder", "decoder"):
-        own = [a for a in attentions if a.site == site]
-        if own:
-            module = text_module(model, own)
+        of_site = [a for a in attentions if a.site == site]
+        if of_site:
+            module = text_module(model, of_site)
             stacks[site] = Stack(
                 site,
                 module,
@@ -68,8 +69,8 @@ class PositionTable:
     """A learned table of positions.
 
     Args:
-        first: number of a text's first position in it, where `position_ids` say it (RoBERTa's is 2).
-        n_positions: how many a text can have.
+        first: index of a text's first position (2 in RoBERTa).
+        n_positions: the largest number of positions of a text.
     """
 
     first: int
@@ -79,7 +80,7 @@ class PositionTable:
 def position_table(recording: Recording) -> PositionTable | None:
     """The table in which the recorded pass looked positions up, or None.
 
-    The tokens of that pass are all the same one, so what counts up is a position.
+    All tokens of that pass are the same, so indices that count up are positions.
     """
     for module, ids in recording.entered.items():
         if type(module) is not nn.Embedding or ids.is_floating_point():
@@ -102,13 +103,13 @@ def _numbering(stack: nn.Module) -> Numbering:
 
 
 def _switches_at(stack: nn.Module) -> int | None:
-    """Where rotary tables are made anew for the longest row (LongRoPE, dynamic NTK)."""
+    """The length beyond which a rotary table is computed anew (LongRoPE, dynamic NTK)."""
     config: Any = getattr(stack, "config", None)
     rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
     kinds = [rope, *rope.values()] if isinstance(rope, Mapping) else []
-    for kind in kinds:  # some families have one for each kind of layer
-        if isinstance(kind, Mapping) and kind.get("rope_type", kind.get("type")) in ("longrope", "dynamic"):
-            own = kind.get("original_max_position_embeddings")
-            own = own or getattr(config, "original_max_position_embeddings", None)
-            return int(own or config.max_position_embeddings)
+    for kind in kinds:  # some families have settings for each kind of layer
+        if isinstance(kind, Mapping) and kind.get("rope_type", kind.get("type")) in CHANGING_ROTARY:
+            length = kind.get("original_max_position_embeddings")
+            length = length or getattr(config, "original_max_position_embeddings", None)
+            return int(length or config.max_position_embeddings)
     return None

@@ -1,4 +1,4 @@
-"""What a model that reads pictures is made of, as one recorded pass shows it."""
+"""The layers of a model that reads pictures, found in one recorded pass."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +11,9 @@ from transformers import PreTrainedModel
 
 from softprompt.backbones.attention import AttentionCall, intercepting
 from softprompt.backbones.inspection.attention_sites import AttentionSite
-from softprompt.backbones.inspection.families import NORM_OUTSIDE
+from softprompt.backbones.inspection.families import NORM_OUTSIDE, VISION_FAMILIES
 from softprompt.backbones.inspection.images import patch_conv, size_options
+from softprompt.backbones.inspection.layers import list_items_around, no_list_of_layers
 from softprompt.backbones.inspection.probe import Recording
 from softprompt.errors import BackboneError
 from softprompt.prompts import KeyValues
@@ -23,11 +24,11 @@ class VisionLayer:
     """One layer of a vision transformer.
 
     Args:
-        module: takes the tokens.
-        norm: what they pass before the attention; None where that comes afterwards.
+        module: the layer, which takes tokens.
+        norm: the norm before the attention; None if the norm comes after the attention.
         attention: the attention module.
-        n_tokens: tokens that enter.
-        width: of each.
+        n_tokens: number of tokens that enter the layer.
+        width: of a token.
     """
 
     module: nn.Module
@@ -47,7 +48,7 @@ class Vision:
         recording: of one pass.
 
     Raises:
-        BackboneError: layers that stand in no list, or an attention that reads something else than tokens.
+        BackboneError: layers outside of a ModuleList, or an attention that does not read tokens.
     """
 
     def __init__(
@@ -65,7 +66,10 @@ class Vision:
         entered = recording.entered
         layers = []
         for attention in (site.module for site in self.attentions):
-            layer = self._layer_of(attention)
+            items = list(list_items_around(model, attention))
+            if not items:
+                raise no_list_of_layers(model.config.model_type)
+            layer = items[-1]  # the smallest: Swin has a list of stages, each with a list of layers
             tokens, reads = entered[layer], entered[attention]
             norms = [m for m in layer.children() if isinstance(m, nn.LayerNorm) and m in recording.gave]
             norm = next((m for m in norms if _same_rows(recording.gave[m], reads)), None)
@@ -73,27 +77,14 @@ class Vision:
                 raise BackboneError(
                     "backbone",
                     f"{self.model.config.model_type}, whose attention reads neither tokens nor their norm",
-                    "ViT, DeiT, DINOv2, BEiT, MAE, CLIP, SigLIP or Swin",
+                    VISION_FAMILIES,
                 )
             layers.append(VisionLayer(layer, norm, attention, tokens.shape[1], tokens.shape[2]))
         self.layers = tuple(layers)
         height, width = (side // patch for side, patch in zip(self.size, self.patch, strict=True))
         self.n_special = self.layers[0].n_tokens - height * width
-        # Windows are rows of their own to the attention.
+        # The attention of a windowed layer takes each window as a row of the batch.
         self.windowed = any(entered[layer.attention].shape[1] != layer.n_tokens for layer in layers)
-
-    def _layer_of(self, attention: nn.Module) -> nn.Module:
-        """The layer around an attention: the nearest item of a list of modules."""
-        path = next(name for name, module in self.model.named_modules() if module is attention).split(".")
-        for depth in range(len(path), 0, -1):
-            holder, item = (self.model.get_submodule(".".join(path[:n])) for n in (depth - 1, depth))
-            if isinstance(holder, nn.ModuleList):
-                return item
-        raise BackboneError(
-            "backbone",
-            f"{self.model.config.model_type}, whose layers stand in no list",
-            "a model with its layers in a ModuleList",
-        )
 
     @property
     def patch(self) -> tuple[int, int]:
@@ -103,26 +94,26 @@ class Vision:
 
     @property
     def base(self) -> nn.Module:
-        """The module that takes pixels and gives the last states."""
+        """The module that takes pixels and returns the last states."""
         return self.model.base_model
 
     @cached_property
     def conv_tensors(self) -> tuple[str, ...]:
-        """Names of the patch weights in the model."""
+        """Names of the patch projection's parameters in the model."""
         own = {id(parameter) for parameter in self.conv.parameters()}
         return tuple(name for name, parameter in self.model.named_parameters() if id(parameter) in own)
 
     def finished(self, states: Tensor) -> Tensor:
-        """Last states behind the norm that some families keep outside of them (CLIP)."""
+        """The last states after the norm that some families keep outside of the base model (CLIP)."""
         name = NORM_OUTSIDE.get(self.model.config.model_type)
         return states if name is None else getattr(self.base, name)(states)
 
     def options(self, pixel_values: Tensor) -> dict[str, Any]:
-        """What the model must be told to read pictures of this size."""
+        """The keywords with which the model reads pictures of this size."""
         return size_options(self.model, (pixel_values.shape[-2], pixel_values.shape[-1]))
 
     def project(self, layer: int, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """A layer's own keys and values of tokens that stand before it; differentiable.
+        """The keys and values that a layer computes from tokens before it; differentiable.
 
         Args:
             layer: its number.
@@ -135,11 +126,11 @@ class Vision:
         return call.key[0], call.value[0]
 
     def read_attention(self, layer: int, tokens: Tensor) -> AttentionCall:
-        """What a layer's attention would be called with for tokens alone, `[batch, seq, hidden]`."""
+        """The call that a layer's attention makes for tokens alone, `[batch, seq, hidden]`."""
         where = self.layers[layer]
         states = tokens if where.norm is None else where.norm(tokens)
         try:
-            # The attention stops before it attends: only the projections are wanted.
+            # Only the projections are needed: stop before the attention function runs.
             with intercepting(_stop):
                 where.attention(states)
         except _Called as called:
@@ -151,7 +142,7 @@ class Vision:
         )
 
     def key_values(self, tokens: Mapping[int, Tensor]) -> tuple[KeyValues, ...]:
-        """Tokens before layers as key/values of those layers.
+        """The key/values of layers for tokens before those layers.
 
         Args:
             tokens: by layer, `[prompt, hidden]`.
@@ -172,7 +163,7 @@ class Vision:
 
 
 class _Called(Exception):
-    """An attention was reached."""
+    """Ends a pass when an attention function is called."""
 
     def __init__(self, call: AttentionCall):
         self.call = call
@@ -183,7 +174,7 @@ def _stop(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
 
 
 def _same_rows(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors hold the same numbers, in whatever order and windows; padding is zeros."""
+    """Whether two tensors have the same numbers in any order, zeros (the padding of windows) aside."""
     if a.shape == b.shape and torch.equal(a, b):
         return True
     if a.shape[-1] != b.shape[-1]:
