@@ -3,12 +3,12 @@
 import pickle
 
 import pytest
-from support.prompts import close, disturb, inputs_for, soft_tokens
-from support.tiny import ENCODERS, FAMILIES, tiny_backbone
-from support.tiny_vision import GLOBAL, pixels, tiny_vision
 
 import softprompt
 from softprompt.errors import BackboneError, SoftpromptError
+from support.prompts import close, disturb, inputs_for, soft_tokens
+from support.tiny import ENCODERS, FAMILIES, tiny_backbone
+from support.tiny_vision import GLOBAL, pixels, tiny_vision
 
 ROWS = ([0, 0], [0, 1], [1, 0], [1, 1], [0, 2], [2, 1])
 """Prompts of two lengths and, as number 2, no prompt."""

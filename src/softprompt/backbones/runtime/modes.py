@@ -14,6 +14,7 @@ from softprompt.errors import BackboneError
 
 _SWITCHES = ("gradient_checkpointing", "_gradient_checkpointing_func")
 
+
 @contextmanager
 def training_mode(model: PreTrainedModel, dropout: bool, gradient_checkpointing: bool) -> Iterator[None]:
     """Set dropout and gradient checkpointing of a frozen model; every flag is put back on leaving.
