@@ -189,3 +189,32 @@ def test_what_the_system_says_stands_within_a_sentence(error, words):
 def test_errors_can_be_imported_from_the_package(kind):
     assert getattr(softprompt, kind) is getattr(errors, kind)
     assert kind in softprompt.__all__ and kind in dir(softprompt)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b]0;title\x07\x1b[2J", r"\x1b]0;title\x07\x1b[2J"),
+        ("\u202egnp.exe", r"\u202egnp.exe"),
+        ("1 half \ud800", r"1 half \ud800"),
+        ("1\rb\x9bc", r"1\rb\x9bc"),
+        ("é, 中文, عربي, 😀 and\ttabs", "é, 中文, عربي, 😀 and\ttabs"),
+    ],
+)
+def test_what_would_steer_a_terminal_is_written_out(text, shown):
+    for error in (
+        ConfigError(text),
+        ConfigError("x", text),
+        ConfigError("x", 1, text),
+        ConfigError("x", 1, "y", text),
+    ):
+        assert shown in str(error)
+    assert ConfigError("x", text).got == text
+
+
+def test_long_values_are_shortened():
+    error = ConfigError("x", "a" * 50_000 + "end", "b" * 50_000, "c" * 50_000)
+    assert len(str(error)) < 4000
+    assert "end (50,003 characters)" in str(error)
+    several = ConfigError.several(Problem("x", i) for i in range(5000))
+    assert len(several.problems) == 5000 and str(several).endswith("and 4,900 more of the kind")

@@ -12,8 +12,16 @@ from typing import Any, Self
 _PLAIN_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?[,:;.!?]?(?!\S)")
 """A first word that may be capitalised: not code, a quoted value, a dotted key or a --flag."""
 
+_STEERING = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control and direction characters, and surrogates; a carriage return too, which would write over a line."""
+
 _COMMANDS = ("accelerate", "pip", "softprompt", "torchrun")
 """Commands, which keep their lower case also at the beginning of a sentence."""
+
+_MOST_PROBLEMS = 100
+"""The most problems of one error that its text lists."""
 
 _KINDS = {
     "NoneType": "nothing",
@@ -93,6 +101,23 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+def printable(text: str) -> str:
+    r"""A text as a terminal may show it: what would steer the terminal is written out, as `\x1b`.
+
+    Control characters other than line ends and tabs, characters that turn the direction of writing, and
+    halves of surrogate pairs.
+    """
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def shortened(text: str, most: int = 1000) -> str:
+    """A text, or its beginning and its end where it is longer than `most` characters."""
+    if len(text) <= most:
+        return text
+    head, tail = most * 3 // 4, most // 5
+    return f"{text[:head]} ... {text[-tail:]} ({len(text):,} characters)"
+
+
 class SoftpromptError(Exception):
     """An error that the user can correct. The command line prints it without a traceback.
 
@@ -138,7 +163,10 @@ class SoftpromptError(Exception):
         return _restored, (type(self), str(self)), self.__dict__
 
     def _report(self, problems: Sequence["Problem | SoftpromptError | str"]) -> None:
-        Exception.__init__(self, "\n".join(map(str, problems)))
+        lines = [str(problem) for problem in problems[:_MOST_PROBLEMS]]
+        if len(problems) > len(lines):
+            lines.append(f"... and {len(problems) - len(lines):,} more of the kind")
+        Exception.__init__(self, "\n".join(lines))
         self.problems = tuple(problems)
         one = problems[0] if len(problems) == 1 else None
         if isinstance(one, Problem | SoftpromptError):
@@ -169,7 +197,8 @@ class TrainingError(SoftpromptError):
 
 def _sentence(where: str, got: object, expected: str, hint: str) -> str:
     """*Where: got this, expected that. What to do.*, without empty parts."""
-    given = "" if got is None else str(got)
+    where, expected, hint = (shortened(printable(part)) for part in (where, expected, hint))
+    given = "" if got is None else shortened(printable(str(got)))
     clauses = [f"got {_indented(given)}"] if given.strip() else []
     if expected:
         clauses.append(f"expected {_indented(expected)}")

@@ -98,8 +98,6 @@ class Injectors:
             SlotInjector(stack, site == "encoder" or "encoder" not in stacks, in_place)
             for site, stack in stacks.items()
         ]
-        if all(prompt is None for prompt in prompts):
-            return found
         in_front = "encoder" in stacks and any(map(stands_in_front, prompts))
         if in_front:
             model = model_map.model

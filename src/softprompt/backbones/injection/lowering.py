@@ -57,7 +57,9 @@ class KeyValueTable:
     lengths: Tensor
     _by_rows: dict[int, list[Entry]] = field(default_factory=dict)
 
-    def entry(self, layer: int, rows: Tensor | None, masks: dict[tuple[int, int], Tensor]) -> Entry:
+    def entry(
+        self, layer: int, rows: Tensor | None, masks: dict[tuple[int, int], Tensor], recomputed: bool
+    ) -> Entry:
         """What a batch needs in one layer.
 
         Args:
@@ -65,14 +67,21 @@ class KeyValueTable:
             rows: for each row its prompt, `[batch]`, the same for every batch of one size; None is one
                 prompt for all.
             masks: masks by row, kept for all tables, so that what is derived from them is shared.
+            recomputed: whether layers run again in the backward pass. Then each gathers its own rows, since
+                it must save the same tensors both times.
         """
+        if recomputed:
+            keys, values = self.keys[:, layer : layer + 1], self.values[:, layer : layer + 1]
+            return self._layers(keys, values, rows, masks)[0]
         batch = 0 if rows is None else len(rows)
         if batch not in self._by_rows:
-            self._by_rows[batch] = self._layers(rows, masks)
+            self._by_rows[batch] = self._layers(self.keys, self.values, rows, masks)
         return self._by_rows[batch][layer]
 
-    def _layers(self, rows: Tensor | None, masks: dict[tuple[int, int], Tensor]) -> list[Entry]:
-        keys, values, valid, lengths = self.keys, self.values, self.valid, self.lengths
+    def _layers(
+        self, keys: Tensor, values: Tensor, rows: Tensor | None, masks: dict[tuple[int, int], Tensor]
+    ) -> list[Entry]:
+        valid, lengths = self.valid, self.lengths
         if rows is not None and rows.tolist() != list(range(len(keys))):
             rows = rows.to(keys.device)
             keys, values, lengths = keys[rows], values[rows], lengths[rows]
@@ -81,17 +90,23 @@ class KeyValueTable:
         return [Entry(k, v, valid, lengths) for k, v in zip(keys.unbind(1), values.unbind(1), strict=True)]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Tables:
-    """Every attention that a prompt enters, as a layer of a table."""
+    """Every attention that a prompt enters, as a layer of a table.
+
+    Args:
+        tables: the table of each attention, and its layer there.
+        recomputed: whether layers run again in the backward pass (gradient checkpointing).
+    """
 
     tables: dict[Where, tuple[KeyValueTable, int]]
+    recomputed: bool = False
     _masks: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
     def entry(self, where: Where, rows: Tensor | None) -> Entry:
         """What a batch needs in one attention; `rows` as in `KeyValueTable.entry`."""
         table, layer = self.tables[where]
-        return table.entry(layer, rows, self._masks)
+        return table.entry(layer, rows, self._masks, self.recomputed)
 
     def tensors(self) -> list[Tensor]:
         """All of their keys and values."""

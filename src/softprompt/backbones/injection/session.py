@@ -321,6 +321,7 @@ class Session:
                 "layers that share one module",
                 "a module for every layer, since shared ones that run again would not know their prompts",
             )
+        call.lowered.tables.recomputed = True
         keep_context(layers)
         stack.enter_context(resumed_by(lambda: self._resumed(call)))
 

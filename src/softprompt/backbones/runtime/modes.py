@@ -12,6 +12,8 @@ from softprompt.backbones.dispatch import replaced
 from softprompt.backbones.runtime.checkpointing import active
 from softprompt.errors import BackboneError
 
+_SWITCHES = ("gradient_checkpointing", "_gradient_checkpointing_func")
+
 
 @contextmanager
 def training_mode(model: PreTrainedModel, dropout: bool, gradient_checkpointing: bool) -> Iterator[None]:
@@ -26,20 +28,32 @@ def training_mode(model: PreTrainedModel, dropout: bool, gradient_checkpointing:
     if gradient_checkpointing:
         _check_supported(model)
     training = {module: module.training for module in model.modules()}
-    checkpointed = is_checkpointed(model)
     try:
         model.train(dropout)
         with ExitStack() as stack:
             if gradient_checkpointing:
+                stack.enter_context(_checkpointing_restored(model))
                 enable_checkpointing(model)
                 if not dropout:
                     stack.enter_context(layers_in_training(model))
             yield
     finally:
-        if gradient_checkpointing and not checkpointed:
-            switch_checkpointing(model, "disable")()
         for module, flag in training.items():
             module.training = flag
+
+
+@contextmanager
+def _checkpointing_restored(model: nn.Module) -> Iterator[None]:
+    """Restore on leaving whether, and by which function, each module recomputes its activations."""
+    modules = [module for module in model.modules() if hasattr(module, "gradient_checkpointing")]
+    before = [{name: vars(m)[name] for name in _SWITCHES if name in vars(m)} for m in modules]
+    try:
+        yield
+    finally:
+        for module, values in zip(modules, before, strict=True):
+            for name in _SWITCHES:
+                vars(module).pop(name, None)
+            vars(module).update(values)
 
 
 def enable_checkpointing(
@@ -66,7 +80,14 @@ def enable_checkpointing(
     # What transformers' trainers pass at its default, older releases do not know.
     plain = {"every_n_layers": 1, "offload": False}
     chosen = {name: value for name, value in options.items() if plain.get(name) != value}
-    switch_checkpointing(model, "enable")({**(kwargs or {}), "use_reentrant": False}, **chosen)
+    # transformers also makes the embeddings' output require gradients, by a forward hook that outlives the
+    # checkpointing. The non-reentrant kind needs none: gradients reach a prompt through the recomputed layer.
+    with replaced(model, "enable_input_require_grads", _no_hooks):
+        switch_checkpointing(model, "enable")({**(kwargs or {}), "use_reentrant": False}, **chosen)
+
+
+def _no_hooks() -> None:
+    """Stands in for transformers' `enable_input_require_grads`."""
 
 
 @contextmanager
@@ -96,11 +117,6 @@ def without_checkpointing(modules: Iterable[nn.Module]) -> Iterator[None]:
         for module in active(modules):
             stack.enter_context(replaced(module, "gradient_checkpointing", False))
         yield
-
-
-def is_checkpointed(model: nn.Module) -> bool:
-    """Whether any layer recomputes its activations in the backward pass."""
-    return bool(active(model.modules()))
 
 
 def _check_supported(model: PreTrainedModel) -> None:

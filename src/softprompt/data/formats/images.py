@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING
 
 from softprompt.data.records import LabelledPicture
 from softprompt.errors import DataError, system_says
+from softprompt.untrusted import Unreadable, read_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 # What file managers leave behind; hidden files are passed over too.
 _JUNK = ("thumbs.db", "desktop.ini", "__macosx")
+
+_KINDS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""The formats that are read. Pillow knows more, some of which start other programs (Ghostscript)."""
+
+_MOST_BYTES = 500_000_000
 
 
 def read_image_folder(path: Path) -> list[LabelledPicture]:
@@ -72,9 +78,9 @@ def picture_record(file: Path, name: str, label: str | None = None) -> LabelledP
 
 def _bytes_of(file: Path) -> bytes:
     try:
-        return file.read_bytes()
-    except OSError as error:
-        raise DataError(str(file), system_says(error), "a picture that can be read") from None
+        return read_bytes(file, _MOST_BYTES)
+    except Unreadable as error:
+        raise DataError(str(file), str(error), "a picture that can be read") from None
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -85,11 +91,27 @@ def _visible(folder: Path) -> list[Path]:
     ]
 
 
-def _below(folder: Path) -> list[Path]:
-    found = []
-    for entry in _visible(folder):
-        found += _below(entry) if entry.is_dir() else [entry]
-    return found
+def _below(folder: Path, around: frozenset[Path] = frozenset()) -> list[Path]:
+    """All files below a folder, links followed.
+
+    Raises:
+        DataError: a link leads to a folder around it, or to itself.
+    """
+    try:
+        around |= {folder.resolve(strict=True)}
+        found = []
+        for entry in _visible(folder):
+            if not entry.is_dir():
+                found.append(entry)
+            elif entry.is_symlink() and entry.resolve() in around:
+                got = "a link to a folder in which it lies itself"
+                raise DataError(str(entry), got, "pictures and folders", "remove the link")
+            else:
+                found += _below(entry, around)
+        return found
+    except (OSError, RecursionError) as error:
+        said = system_says(error) if isinstance(error, OSError) else "folders nested too deeply"
+        raise DataError(str(folder), said, "folders that can be read") from None
 
 
 def decode(content: bytes, where: str) -> "Picture":
@@ -112,14 +134,16 @@ def decode(content: bytes, where: str) -> "Picture":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as of EXIF tags that nobody needs here
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as opened:
+            Image.init()
+            known = [kind for kind in _KINDS if kind in Image.OPEN]
+            with Image.open(io.BytesIO(content), formats=known) as opened:
                 opened.load()
                 picture = ImageOps.exif_transpose(opened)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(where, f"too large a picture ({error})", "fewer pixels", "make it smaller") from None
     except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
         said = (
-            "no kind of picture that Pillow knows"
+            f"none of {', '.join(_KINDS)}"
             if isinstance(error, Image.UnidentifiedImageError)
             else (" ".join(str(error).split()) or type(error).__name__)
         )

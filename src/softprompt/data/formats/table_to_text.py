@@ -8,9 +8,11 @@ from typing import Any
 
 from softprompt.data.parsing import csv_rows, field, json_file, words
 from softprompt.data.records import Record
-from softprompt.errors import DataError, kind_of, system_says
+from softprompt.errors import DataError, kind_of
+from softprompt.untrusted import Unreadable, read_bytes
 
-_ATTRIBUTE = re.compile(r"\s*([^\[\],]+?)\s*\[\s*([^\[\]]*?)\s*\]\s*(?:,(?=.)|$)")
+_ATTRIBUTE = re.compile(r"([^\[\],]++)\[([^\[\]]*+)\]\s*+(?:,(?=.)|$)")
+"""A name and a value; the possessive quantifiers make it linear in the text's length."""
 
 SEEN_CATEGORIES = frozenset(
     "Airport Astronaut Building City ComicsCharacter Food Monument SportsTeam University WrittenWork".split()
@@ -40,9 +42,10 @@ def linearize(mr: str, where: str = "mr") -> str:
     place, parts = 0, []
     while place < len(mr):
         match = _ATTRIBUTE.match(mr, place)
-        if match is None or not match[2]:
+        name, value = ("", "") if match is None else (match[1].strip(), match[2].strip())
+        if match is None or not name or not value:
             raise DataError(where, repr(mr[place:]), "attributes such as name[Blue Spice], area[riverside]")
-        parts.append(f"{match[1]} : {match[2]}")
+        parts.append(f"{name} : {value}")
         place = match.end()
     return " | ".join(parts)
 
@@ -96,11 +99,13 @@ def _webnlg_records(path: Path) -> Iterator[Record]:
 
 def _webnlg_root(path: Path) -> ElementTree.Element:
     try:
-        if path.stat().st_size == 0:
-            raise DataError(str(path), "an empty file", "WebNLG's XML")
-        return ElementTree.parse(path).getroot()
-    except OSError as error:
-        raise DataError(str(path), system_says(error), "a file that can be read") from None
+        content = read_bytes(path)
+    except Unreadable as error:
+        raise DataError(str(path), str(error), "a file that can be read") from None
+    if not content:
+        raise DataError(str(path), "an empty file", "WebNLG's XML")
+    try:
+        return ElementTree.fromstring(content)
     except ElementTree.ParseError as error:
         line, column = error.position
         got = f"malformed XML ({str(error).partition(':')[0]}, column {column})"

@@ -1,0 +1,255 @@
+"""Reading what comes from outside: files, JSON and YAML, within bounds.
+
+Every reader of a file from elsewhere goes through these functions. They raise `Unreadable`, which says in a
+few words what came; each caller makes the library's own error of it, with the file and what was expected.
+"""
+
+import json
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from softprompt.errors import system_says
+
+MOST_BYTES = 2 << 30
+"""The largest data file, in bytes. Larger ones are read through `format: datasets`, which maps them."""
+
+MOST_YAML = 500_000
+"""The largest YAML text, in characters: PyYAML reads about a megabyte a second."""
+
+MOST_VALUES = 100_000
+"""The most values that a YAML text may unfold to, its aliases written out."""
+
+DEEPEST = 100
+"""The deepest nesting of lists and mappings."""
+
+
+class Unreadable(ValueError):
+    """What came is not what the format allows; the message says what came, in a few words.
+
+    Args:
+        message: what came.
+        line: where, from 1; None where no line can be named.
+        column: where in the line, from 1.
+    """
+
+    def __init__(self, message: str, line: int | None = None, column: int | None = None):
+        super().__init__(message)
+        self.line = line
+        self.column = column
+
+
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+    """A regular file's bytes.
+
+    Args:
+        path: the file, or a link to it.
+        most: the largest size, in bytes.
+
+    Raises:
+        Unreadable: there is none, it is a folder, a pipe or a device (which may never end), it is larger, or
+            the system refuses to read it.
+    """
+    try:
+        facts = Path(path).stat()
+        if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
+            raise Unreadable("a pipe or a device")
+        if facts.st_size > most:
+            raise Unreadable(f"{facts.st_size:,} bytes, more than {most:,}")
+        with open(path, "rb") as file:
+            # A file may grow, or have no size of its own, as those of /proc.
+            content = file.read(facts.st_size + 1)
+            if len(content) > facts.st_size:
+                content += file.read(most + 1 - len(content))
+    except OSError as error:
+        raise Unreadable(system_says(error)) from None
+    except (ValueError, MemoryError) as error:
+        said = "for which there is no memory" if isinstance(error, MemoryError) else str(error)
+        raise Unreadable(f"a file that cannot be read ({said})") from None
+    if len(content) > most:
+        raise Unreadable(f"more than {most:,} bytes")
+    return content
+
+
+def parse_json(text: str) -> Any:
+    """The one JSON value of a text.
+
+    Raises:
+        Unreadable: invalid, nested too deeply, a number of thousands of digits, a name twice in one object,
+            or half a surrogate pair in a string.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_once)
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"invalid JSON ({error.msg})", error.lineno, error.colno) from None
+    except RecursionError:
+        raise Unreadable("JSON that is nested too deeply") from None
+    except Unreadable:
+        raise
+    except ValueError:
+        raise Unreadable("a number of thousands of digits") from None
+    # Only an escape can bring half a pair into text that was UTF-8.
+    if "\\ud" in text or "\\uD" in text:
+        for string in _strings(value):
+            _check_characters(string)
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Unreadable(f"the name {twice[:80]!r} twice in one object")
+    return value
+
+
+def _strings(value: Any) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict):
+            waiting += [*part, *part.values()]
+        elif isinstance(part, list):
+            waiting += part
+
+
+def _check_characters(string: str, line: int | None = None) -> None:
+    if "\0" in string:
+        raise Unreadable("the character NUL in a text", line)
+    try:
+        string.encode("utf-8")
+    except UnicodeEncodeError:
+        raise Unreadable("half a surrogate pair in a text", line) from None
+
+
+def parse_yaml(text: str) -> Any:
+    """The one YAML document of a text, of texts, numbers, booleans, null, lists and mappings alone.
+
+    Dates and times, and numbers of base 60, stay the texts that they are written as: no setting is a date.
+
+    Raises:
+        Unreadable: invalid, too large or too deep (aliases written out), an alias inside of itself, a key
+            twice in one mapping, a tag of another kind, or a character that no text may hold.
+    """
+    if len(text) > MOST_YAML:
+        raise Unreadable(f"{len(text):,} characters, more than the {MOST_YAML:,} that settings may have")
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        said = " ".join(f"{error.context or ''} {error.problem or ''}".split())[:200]
+        place = (None, None) if mark is None else (mark.line + 1, mark.column + 1)
+        raise Unreadable(f"invalid YAML ({said})", *place) from None
+    except yaml.YAMLError as error:
+        raise Unreadable(f"invalid YAML ({' '.join(str(error).split())[:200]})") from None
+    except RecursionError:
+        raise Unreadable("YAML that is nested too deeply") from None
+    finally:
+        loader.dispose()
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader within bounds."""
+
+    def __init__(self, text: str):
+        try:
+            super().__init__(text)
+        except yaml.reader.ReaderError as error:
+            raise Unreadable(f"the character {chr(error.character)!a} in YAML") from None  # type: ignore[arg-type]
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """One node, not too deep."""
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise Unreadable(f"YAML that is nested more than {DEEPEST} deep", self.line + 1)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def get_single_node(self) -> yaml.Node | None:
+        """The document's node, once its size is known with all aliases written out."""
+        node = super().get_single_node()
+        if node is not None:
+            _check_size(node, {}, set())
+        return node
+
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
+        """A mapping whose keys are all different; PyYAML lets the last of two equal ones win."""
+        seen: set[str] = set()
+        if isinstance(node, yaml.MappingNode):
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    problem = f"the key {key.value[:80]!r} stands twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(str(key.value))
+        return super().construct_mapping(node, deep)  # type: ignore[arg-type]
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """A node's value; what PyYAML's own conversions raise names the place too."""
+        try:
+            value = super().construct_object(node, deep)
+        except (ValueError, TypeError, OverflowError, AttributeError, KeyError, IndexError) as error:
+            if isinstance(error, Unreadable):
+                raise
+            written = node.value[:80] if isinstance(node, yaml.ScalarNode) else "a value"
+            kind = node.tag.rpartition(":")[2]
+            raise Unreadable(f"{written!r}, which is no {kind} in YAML", node.start_mark.line + 1) from None
+        if isinstance(value, str):
+            _check_characters(value, node.start_mark.line + 1)
+        return value
+
+
+def _check_size(node: yaml.Node, sizes: dict[int, int], open_nodes: set[int]) -> int:
+    """How many values a node unfolds to; aliases make a node part of several others."""
+    if id(node) in sizes:
+        return sizes[id(node)]
+    line = node.start_mark.line + 1
+    if id(node) in open_nodes:
+        raise Unreadable("an alias inside of what it stands for", line)
+    open_nodes.add(id(node))
+    size = 1
+    if isinstance(node, yaml.MappingNode):
+        size += sum(_check_size(part, sizes, open_nodes) for pair in node.value for part in pair)
+    elif isinstance(node, yaml.SequenceNode):
+        size += sum(_check_size(part, sizes, open_nodes) for part in node.value)
+    elif len(node.value) > MOST_YAML // 5:
+        raise Unreadable(f"a text of {len(node.value):,} characters in YAML", line)
+    if size > MOST_VALUES:
+        raise Unreadable(f"more than {MOST_VALUES:,} values, with all aliases written out", line)
+    open_nodes.discard(id(node))
+    sizes[id(node)] = size
+    return size
+
+
+def _only_plain_values(loader: type[yaml.SafeLoader]) -> None:
+    """Leave YAML's texts, numbers, booleans, null, lists and mappings, and no other kind of value."""
+    others = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("binary", "timestamp", "omap", "pairs", "set"))
+    loader.yaml_constructors = {
+        tag: make for tag, make in yaml.SafeLoader.yaml_constructors.items() if tag not in others
+    }
+    plain = ("bool", "null", "merge")
+    loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in plain]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    loader.add_implicit_resolver("tag:yaml.org,2002:int", _INTEGER, list("-+0123456789"))
+    loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+_INTEGER = re.compile(r"[-+]?(0b[01]+|0x[0-9a-fA-F]+|0[0-7_]*|[1-9][0-9_]*)$")
+_FLOAT = re.compile(
+    r"[-+]?([0-9][0-9_]*\.[0-9_]*([eE][-+][0-9]+)?|\.[0-9][0-9_]*([eE][-+][0-9]+)?|\.(inf|Inf|INF))$"
+    r"|\.(nan|NaN|NAN)$"
+)
+"""YAML 1.1's numbers without those of base 60, so that 12:30 is the text that it looks like."""
+
+_only_plain_values(_Loader)
