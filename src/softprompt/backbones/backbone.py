@@ -14,7 +14,6 @@ from softprompt.backbones.initialization_sources import InitializationSources
 from softprompt.backbones.injection import (
     PassContext,
     Session,
-    active_rows,
     as_several,
     check_prompt,
     prompt_of_row,
@@ -264,7 +263,7 @@ class Backbone(InitializationSources):
                 "a call inside it",
                 "enter the session first",
             )
-        return active_rows(session.prompts, session.rows_for(batch), batch)
+        return session.active_rows(batch)
 
     @property
     def is_causal(self) -> bool:

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from softprompt.backbones.dispatch.acting import OVERRIDES, Forward
+from softprompt.backbones.dispatch.acting import OVERRIDES, Forward, Gate
 
 Guard = Callable[
     ["DispatchedForward", tuple[Any, ...], dict[str, Any]], AbstractContextManager[Callable[[Any], None]]
@@ -42,6 +42,7 @@ class DispatchedForward:
 
     Attributes:
         guard: asked first at the entries of a model.
+        gate: calls that are part of one through this gate run without asking the guard; None: all ask.
         dead: whether it passes everything to what stands below, for ever.
         users: calls of `stand` that were not undone yet.
         beside: modules that must be dispatched too when a call begins here.
@@ -52,6 +53,7 @@ class DispatchedForward:
         self.name = name
         self.before = before
         self.guard: Guard | None = None
+        self.gate: Gate | None = None
         self.dead = False
         self.users = 0
         self.beside: set[nn.Module] = set()
@@ -78,6 +80,8 @@ class DispatchedForward:
             return self._run(args, kwargs)
         if self.beside.isdisjoint(OVERRIDES.get()):  # not within a call of this model already
             stand_again(self.beside)
+        if self.gate is not None and self.gate.is_within:
+            return self._run(args, kwargs)
         with self.guard(self, args, kwargs) as given:
             output = self._run(args, kwargs)
             given(output)
@@ -122,6 +126,7 @@ def stand(
     module: nn.Module,
     name: str = "forward",
     guard: Guard | None = None,
+    gate: Gate | None = None,
     beside: Iterable[nn.Module] = (),
 ) -> None:
     """Have a module's method dispatched, until as many calls of `step_off` have come.
@@ -130,6 +135,7 @@ def stand(
         module: the module.
         name: of the method.
         guard: asked first, at an entry of a model.
+        gate: of the backbone; calls within one of its calls do not ask the guard. None: all ask.
         beside: modules that must be dispatched too when such a call begins, see `stand_again`.
     """
     with _LOCK:
@@ -139,7 +145,7 @@ def stand(
         here[name].users += 1
         here[name].beside.update(beside)
         if guard is not None:
-            here[name].guard = guard
+            here[name].guard, here[name].gate = guard, gate
 
 
 def step_off(module: nn.Module, name: str = "forward") -> None:

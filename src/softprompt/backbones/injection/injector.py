@@ -82,27 +82,15 @@ class PassContext:
 
     def active_rows(self, batch: int) -> list[tuple[Prompt | None, Tensor | None]]:
         """Each prompt that has rows in a batch, with their indices, `[row]` (None: all rows)."""
-        return active_rows(self.prompts, self.rows_for(batch), batch)
-
-
-def active_rows(
-    prompts: Sequence[Prompt | None], rows: Tensor | None, batch: int
-) -> list[tuple[Prompt | None, Tensor | None]]:
-    """Each prompt that has rows, with their indices, `[row]` (None: all rows).
-
-    Args:
-        prompts: those that rows can have.
-        rows: for each row its prompt; None is the first for all.
-        batch: rows of the batch.
-    """
-    if rows is None:
-        return [(prompts[0], None)]
-    indices = [(rows == i).nonzero()[:, 0] for i in range(len(prompts))]
-    return [
-        (prompt, None if len(index) == batch else index)
-        for prompt, index in zip(prompts, indices, strict=True)
-        if len(index)
-    ]
+        rows = self.rows_for(batch)
+        if rows is None:
+            return [(self.prompts[0], None)]
+        indices = [(rows == i).nonzero()[:, 0] for i in range(len(self.prompts))]
+        return [
+            (prompt, None if len(index) == batch else index)
+            for prompt, index in zip(self.prompts, indices, strict=True)
+            if len(index)
+        ]
 
 
 def used_prompts(prompts: Sequence[Prompt | None], rows: Tensor | None) -> list[Prompt | None]:

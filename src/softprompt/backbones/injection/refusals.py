@@ -1,6 +1,38 @@
 """Calls that no session can answer, and the errors that say so."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
 from softprompt.errors import BackboneError
+
+
+def unchecked(output: Any) -> None:
+    """The check of outputs of which nothing is asked."""
+
+
+def check_gradient(output: Any, name: str) -> None:
+    """Refuse an output of the model that passes no gradient to a prompt that learns.
+
+    Args:
+        output: of a forward pass: a tensor, or a mapping or sequence with tensors.
+        name: of the backbone.
+
+    Raises:
+        BackboneError: none of the tensors has a gradient.
+    """
+    values = output.values() if isinstance(output, Mapping) else output
+    values = [values] if isinstance(values, Tensor) else values
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    if tensors and not any(tensor.requires_grad for tensor in tensors):
+        raise BackboneError(
+            "prompted",
+            f"a pass of {name} whose output has no gradient to the prompt",
+            "layers that pass gradients on",
+            "load the weights in a way that has a backward pass; for a pass without training use "
+            "torch.no_grad()",
+        )
 
 
 def naked_call(name: str) -> BackboneError:
@@ -33,16 +65,6 @@ def nothing_would_train(name: str) -> BackboneError:
         "a training loop over the prompt's parameters",
         "give the loop (Trainer, accelerate) softprompt.PromptedModel(backbone, prompt) as its model; in a "
         "loop of your own call optimizer.zero_grad()",
-    )
-
-
-def no_gradient(name: str) -> BackboneError:
-    """A pass in which a prompt that learns would learn nothing."""
-    return BackboneError(
-        "prompted",
-        f"a pass of {name} whose output has no gradient to the prompt",
-        "layers that pass gradients on",
-        "load the weights in a way that has a backward pass; for a pass without training use torch.no_grad()",
     )
 
 
