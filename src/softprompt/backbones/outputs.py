@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.backbones.activation_cache import ActivationCache
-from softprompt.backbones.dispatch import Gate, Override, overriding, standing
+from softprompt.backbones.dispatch import Gate, Override, dispatching, overriding
 from softprompt.backbones.injection import (
     LoweredPrompts,
     PassContext,
@@ -236,7 +236,7 @@ class Outputs:
         )
         with (
             self._call() as call,
-            standing(overrides),
+            dispatching(overrides),
             self._above(call, inputs, options),
             overriding(overrides, outermost=True),
         ):
@@ -265,7 +265,7 @@ class Outputs:
         ]
         modules = [module for injector in counting for module in injector.modules]
         overrides = {m: o for injector in counting for m, o in injector.forwards(bare).items()}
-        with standing(modules), overriding(overrides):
+        with dispatching(modules), overriding(overrides):
             yield
 
     def _refuse_slots(self, inputs: Mapping[str, Tensor]) -> None:

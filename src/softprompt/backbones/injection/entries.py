@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from softprompt.backbones.attention import may_act, without_plans
-from softprompt.backbones.dispatch import DispatchedForward, Gate, stand, standing, step_off
+from softprompt.backbones.dispatch import DispatchedForward, Gate, dispatch, dispatching, undispatch
 from softprompt.backbones.injection import refusals
 from softprompt.backbones.injection.injectors import Injectors
 from softprompt.backbones.injection.lowering import input_weight
@@ -35,14 +35,14 @@ def dispatched_entries(
         may_act(1)
         stack.callback(may_act, -1)
         for module in _entries(model_map, weights):
-            stand(module, "forward", guard, gate, (*model_map.entries, *injectors.modules))
-            stack.callback(step_off, module, "forward")
+            dispatch(module, "forward", guard, gate, (*model_map.entries, *injectors.modules))
+            stack.callback(undispatch, module, "forward")
         # A call of the library's own may generate, and still not reset gradients or begin a thread.
         for name, within in (("generate", gate), ("zero_grad", None), ("init_continuous_batching", None)):
             if hasattr(type(model), name):
-                stand(model, name, guard, within)
-                stack.callback(step_off, model, name)
-        stack.enter_context(standing(injectors.modules))
+                dispatch(model, name, guard, within)
+                stack.callback(undispatch, model, name)
+        stack.enter_context(dispatching(injectors.modules))
         yield
 
 

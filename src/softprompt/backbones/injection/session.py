@@ -22,8 +22,8 @@ from softprompt.backbones.dispatch import (
     DispatchedForward,
     Gate,
     Override,
+    dispatch_again,
     overriding,
-    stand_again,
     without_overrides,
 )
 from softprompt.backbones.injection import generation, refusals
@@ -110,7 +110,7 @@ class Session:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Within this context calls are this session's, in any thread or task."""
-        stand_again(self.model_map.entries)
+        dispatch_again(self.model_map.entries)
         # A call inside a call of the same model (classifier-free guidance) takes nothing from the outer one.
         inside = self.gate.call is not None
         others = without_overrides(self.model_map.model.modules()) if inside else nullcontext()

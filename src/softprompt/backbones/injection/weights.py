@@ -91,7 +91,7 @@ class Weights:
                     module.__dict__[attribute] = tensor
             yield
         finally:
-            # An interrupt (Ctrl-C) may come meanwhile; what was undone may be undone again.
+            # An interrupt (Ctrl-C) may come here too; to undo twice does no harm.
             try:
                 self._take_off(tensors)
             except BaseException:
