@@ -1,4 +1,4 @@
-"""Prompts at work in a model: sessions, and the ways in."""
+"""Prompts in the calls of a model: sessions, and the injectors that bring prompts into it."""
 
 from softprompt.backbones.injection.compatibility import (
     as_several,
