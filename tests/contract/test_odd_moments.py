@@ -48,7 +48,7 @@ def test_an_interrupt_of_entering_or_leaving_leaves_no_session(method):
     backbone = load_backbone(one_layer())
     prompt = learned(backbone) if method == "fine_tuning" else make(backbone, method)
     x = ids(1, 2)
-    files = ("session.py", "acting.py", "interface.py", "stray.py")
+    files = ("session.py", "entries.py", "acting.py", "interface.py", "stray.py")
 
     def run():
         with backbone.prompted(prompt):

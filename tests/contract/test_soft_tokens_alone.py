@@ -113,7 +113,7 @@ def test_a_model_that_changes_its_inputs_in_place():
 
     stack.forward = scaling
     try:
-        refused = pytest.raises(BackboneError, match=r"changes the input embeddings .* in place")
+        refused = pytest.raises(BackboneError, match=r"changes its input embeddings in place")
         with refused, backbone.prompted(prompt):
             pass
     finally:
@@ -177,7 +177,7 @@ def test_soft_tokens_before_a_text_that_is_read_both_ways_and_continued():
     )  # fmt: skip
     backbone = softprompt.load_backbone(random_weights(PaliGemmaForConditionalGeneration(config)))
     x = ids(2, 5).clamp(3, 50)
-    message = r"soft tokens before the text of .*, which reads both ways, and a cache to go on from"
+    message = r"soft tokens before the text of .*, which attends both ways, and a cache to continue from"
     with torch.no_grad(), backbone.prompted(soft_tokens(backbone)) as prompted:
         output = prompted(input_ids=x, use_cache=True)
         with pytest.raises(BackboneError, match=message):

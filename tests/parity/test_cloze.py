@@ -10,7 +10,7 @@ import softprompt
 from softprompt.errors import PromptError
 from softprompt.tasks.cloze import ClozeTask
 from support.blanks import CAUSAL, MASKED, RECORDS, WORDS, blank_backbone, cloze, probing, template_of
-from support.prompts import bare_prompt, close
+from support.prompts import bare_prompt, close, pad
 
 ALL = pytest.mark.parametrize("family", [*MASKED, *CAUSAL])
 CAUSAL_ONLY = pytest.mark.parametrize("family", CAUSAL)
@@ -27,6 +27,26 @@ def said(backbone, ids: list[int]) -> torch.Tensor:
         return backbone.model(input_ids=TOKENS([ids])).logits[0].float().log_softmax(-1)
 
 
+def predicted_from(task, record) -> Any:
+    """The example whose scores decide what the task predicts for a record."""
+    examples: list[Any] = []
+    scores = task.scores
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task, "scores", lambda some: examples.extend(some) or scores(some))
+        task.predict([record])
+    (example,) = examples
+    return example
+
+
+def batch_of(examples) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """The rows of examples as one batch, and the places that their labels are read at, `[batch, seq]`."""
+    inputs = pad([TOKENS(row.ids) for example in examples for row in example.rows], "right")
+    labelled = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
+    for row, places in enumerate(places for example in examples for places in example.places):
+        labelled[row, list(places)] = True
+    return inputs, labelled
+
+
 @ALL
 def test_a_template_without_slots_is_the_plain_text_under_the_plain_model(family):
     backbone = blank_backbone(family)
@@ -39,7 +59,7 @@ def test_a_template_without_slots_is_the_plain_text_under_the_plain_model(family
         assert list(example.rows[0].ids) == ids
         place = len(ids) - 1 if backbone.is_causal else ids.index(backbone.tokenizer.mask_token_id)
         row = said(backbone, ids)[place]
-        wanted = torch.stack([row[token] for (token,) in (words[0] for words in task._tokens)])
+        wanted = torch.cat([row[tokens_of(backbone, word)] for word in ("terrible", "great")])
         with torch.no_grad(), backbone.prompted(None):
             (scores,) = task.scores([example])
         close(scores, wanted)
@@ -62,8 +82,9 @@ def test_the_label_never_enters_the_input(family):
     backbone = blank_backbone(family)
     task = cloze(backbone)
     for record in RECORDS:
+        with backbone.prompted(None):
+            unknown = predicted_from(task, type(record)("x", record.text))
         bad, good = (task.encode(type(record)("x", record.text, label)) for label in ("bad", "good"))
-        unknown = task._example(type(record)("x", record.text), labelled=False)
         assert bad.rows == good.rows == unknown.rows and bad.places == good.places == unknown.places
         assert (bad.target, good.target, unknown.target) == (0, 1, None)
 
@@ -76,15 +97,17 @@ def test_slots_and_the_supervised_place_are_the_same_in_training_and_prediction(
     with torch.no_grad():
         for parameter in prompt.parameters():
             parameter.mul_(5)
-    for record in RECORDS:
-        trained, read = task.encode(record), task._asked(record)
+    with backbone.prompted(prompt):
+        examples = [predicted_from(task, record) for record in RECORDS]
+    for record, read in zip(RECORDS, examples, strict=True):
+        trained = task.encode(record)
         assert trained.rows == read.rows and trained.places == read.places
         assert [i for i in trained.rows[0].ids if i < 0] == [-(k + 1) for k in task.template.slots]
     with torch.no_grad(), backbone.prompted(prompt):
         losses = task.losses([task.encode(record) for record in RECORDS])
         by_hand = []
-        for record in RECORDS:
-            (scores,) = task.scores([task._asked(record)])
+        for record, read in zip(RECORDS, examples, strict=True):
+            (scores,) = task.scores([read])
             by_hand.append(-scores.log_softmax(-1)[task.labels.index(record.label)])
     close(losses, torch.stack(by_hand))
 
@@ -152,12 +175,13 @@ def test_several_tokens_are_the_product_of_conditional_probabilities_by_hand(fam
 @pytest.mark.parametrize("family", MASKED)
 def test_several_tokens_of_a_masked_model_are_as_many_masks(family):
     backbone = blank_backbone(family)
-    task = cloze(backbone, verbalizer={"bad": "terrible film", "good": "great"})
+    words = ["terrible film", "great"]
+    task = cloze(backbone, verbalizer=dict(zip(("bad", "good"), words, strict=True)))
     mask = backbone.tokenizer.mask_token
     with torch.no_grad(), backbone.prompted(None):
         (scores,) = task.scores([task.encode(RECORDS[1])])
     for n, label in ((2, 0), (1, 1)):
-        word = task._tokens[label][0]
+        word = tokens_of(backbone, words[label])
         assert len(word) == n
         ids = list(backbone.tokenizer(f"{RECORDS[1].text} It was{f' {mask}' * n} in Paris.")["input_ids"])
         places = [i for i, token in enumerate(ids) if token == backbone.tokenizer.mask_token_id]
@@ -178,7 +202,7 @@ def test_reductions_by_hand(family, reduction):
     )
     with torch.no_grad(), backbone.prompted(None):
         (scores,) = one.scores([one.encode(RECORDS[0])])
-        (apart,) = each.scores([each._asked(RECORDS[0])])
+        (apart,) = each.scores([each.encode(type(RECORDS[0])("x", RECORDS[0].text, "bad"))])
     apart = apart.view(2, 2)
     close(scores, apart.mean(1) if reduction == "mean" else apart.exp().sum(1).log())
 
@@ -229,7 +253,7 @@ def test_tuning_the_vocabulary_head_leaves_the_tied_embeddings_alone(family):
     with torch.no_grad():
         for parameter in prompt.parameters():
             parameter.add_(torch.randn_like(parameter))
-    inputs, asked = task._inputs([task.encode(record) for record in RECORDS])
+    inputs, asked = batch_of([task.encode(record) for record in RECORDS])
     with torch.no_grad():
         with backbone.prompted(None):
             bare = backbone.labelled_states(inputs, asked), backbone.labelled_logits(inputs, asked)
@@ -245,7 +269,7 @@ def test_tuning_the_vocabulary_head_leaves_the_tied_embeddings_alone(family):
 def test_states_through_the_matrix_are_the_logits(family):
     backbone = blank_backbone(family)
     task = cloze(backbone)
-    inputs, asked = task._inputs([task.encode(record) for record in RECORDS])
+    inputs, asked = batch_of([task.encode(record) for record in RECORDS])
     with torch.no_grad(), backbone.prompted(None):
         states, logits = backbone.labelled_states(inputs, asked), backbone.labelled_logits(inputs, asked)
         vectors, biases = backbone.output_vectors(range(logits.shape[1]))
@@ -288,7 +312,7 @@ def test_a_linear_head_reads_the_state_in_the_blank(family):
     examples = [task.encode(record) for record in RECORDS]
     with torch.no_grad(), backbone.prompted(prompt):
         found = torch.stack(task.scores(examples))
-        states = backbone.labelled_states(*task._inputs(examples))
+        states = backbone.labelled_states(*batch_of(examples))
     close(found, states @ head.weight.T + head.bias)
 
 
@@ -366,5 +390,5 @@ def test_probing_ranks_within_the_allowed_words(family, tmp_path):
 def test_the_words_of_the_tests_are_what_they_claim():
     for family in (*MASKED, *CAUSAL):
         backbone = blank_backbone(family)
-        task = cloze(backbone)
-        assert [len(word) for words in task._tokens for word in words] == [1, 1, 1], (family, WORDS)
+        words = [WORDS["bad"], *WORDS["good"]]
+        assert [len(tokens_of(backbone, word)) for word in words] == [1, 1, 1], (family, WORDS)

@@ -307,13 +307,15 @@ def test_they_stand_beside_vectors_and_tuned_tensors(family, kind, tmp_path):
     weights = {tensor: backbone.frozen_tensors()[tensor] + 0.5}
     card = soft.card.model_copy(update={"inserts": part.card.inserts, "weights": (tensor,)})
     blocks = {shape.name: block for shape, block in zip(soft.shapes, soft.blocks, strict=True)}
-    prompt = Prompt(card, soft.shapes, blocks, weights=weights, inserts=part._inserts).eval()
+    prompt = Prompt(card, soft.shapes, blocks, weights=weights, inserts=list(part.inserts.values())).eval()
     text = ids(2, 6)
     model: Any = copy.deepcopy(backbone.model)
     with torch.no_grad():
         model.get_parameter(tensor).copy_(weights[tensor])
     other = softprompt.load_backbone(model)
-    alone = Prompt(part.card.model_copy(update={"backbone": other.card}), (), {}, inserts=part._inserts)
+    alone = Prompt(
+        part.card.model_copy(update={"backbone": other.card}), (), {}, inserts=list(part.inserts.values())
+    )
     with torch.no_grad(), other.prompted(alone):
         embedded = model.get_input_embeddings()(text)
         front = torch.cat([soft().vectors.expand(2, -1, -1), embedded], 1)  # type: ignore[union-attr]
@@ -387,7 +389,7 @@ def test_prompts_for_other_linear_layers_are_refused():
     for name in ("encoder.layer.7.output.dense", "embeddings.LayerNorm"):
         inserts = prompt.card.inserts.model_copy(update={"modules": (name,)})
         card = prompt.card.model_copy(update={"inserts": inserts})
-        other = Prompt(card, (), {}, inserts=list(prompt._inserts)[:1])
+        other = Prompt(card, (), {}, inserts=list(prompt.inserts.values())[:1])
         with (
             pytest.raises(
                 PromptError, match=rf"prompt\.inserts: got '{name}', expected names of linear layers"

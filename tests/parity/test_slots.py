@@ -254,7 +254,7 @@ def test_ids_that_name_no_slot_are_refused(family, prompts, rows, message):
 @pytest.mark.parametrize("family", ["llama", "bert_mlm", "t5"])
 def test_slots_outside_prompted_are_refused(family):
     backbone = tiny_backbone(family)
-    message = r"input_ids: got -1 in row 0, a slot for which there is no prompt, expected ids from 0. Enter"
+    message = r"input_ids: got -1 in row 0, a slot without a prompt, expected ids from 0. Enter"
     with pytest.raises(PromptError, match=message):
         backbone.read({"input_ids": A[None]})
     with pytest.raises(PromptError, match=message):

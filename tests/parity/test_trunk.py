@@ -308,6 +308,20 @@ def test_over_the_limit_rows_are_computed_and_nothing_is_driven_out():
     assert said == [1]
 
 
+def test_equal_rows_of_one_batch_are_kept_and_counted_once():
+    backbone = backbone_of("llama")
+    prompt = random_prefix(backbone, layers="last:1")
+    row = ids(1, 5)
+    sizes = []
+    for batch in (row, row.repeat(3, 1)):
+        states = memory()
+        with backbone.cached(ActivationCache(backbone, [prompt], states)), backbone.prompted(prompt):
+            backbone.read({"input_ids": batch})
+        assert states.n_rows == 1
+        sizes.append(states.n_bytes)
+    assert sizes[0] == sizes[1] == 5 * backbone.hidden * backbone.dtype.itemsize
+
+
 def test_texts_with_holes_and_given_vectors_are_computed_as_ever():
     backbone = backbone_of("gpt2")
     prompt = random_prefix(backbone, layers="last:1")

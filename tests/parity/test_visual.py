@@ -274,7 +274,7 @@ def test_further_channels_are_a_wider_convolution(family):
     backbone, x = tiny_vision(family), pixels()
     prompt = prompt_for(backbone, "channel")
     with torch.no_grad():
-        for parameter in prompt._weights:
+        for parameter in prompt.weights.values():
             parameter.add_(0.1 * torch.randn(parameter.shape))
     (placed,) = prompt()
     with backbone.prompted(prompt):

@@ -110,7 +110,7 @@ def test_every_way(family, location):
         with torch.no_grad():
             for parameter in prompt.blocks.parameters():
                 parameter.mul_(4)
-            for parameter in prompt._weights:
+            for parameter in prompt.weights.values():
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
             prompt.head.weight.mul_(20)
         head = prompt.head

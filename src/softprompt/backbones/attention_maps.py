@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from softprompt.backbones.attention import AttentionCall, answered_by, watching
 from softprompt.backbones.backbone import Backbone
-from softprompt.backbones.dispatch import Forward, overriding, standing
+from softprompt.backbones.dispatch import Forward, dispatching, overriding
 from softprompt.errors import BackboneError
 
 
@@ -64,7 +64,7 @@ def class_attention(backbone: Backbone, pixel_values: Tensor, layer: int = -1) -
         grids.append(output.shape[-2:])
         return output
 
-    with standing([vision.conv]), overriding({vision.conv: record_grid}), watching(attention, watch):
+    with dispatching([vision.conv]), overriding({vision.conv: record_grid}), watching(attention, watch):
         backbone.look(pixel_values)
     rows, columns = grids[-1]
     weights, n_front = weighed[-1]

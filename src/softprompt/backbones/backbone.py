@@ -14,7 +14,6 @@ from softprompt.backbones.initialization_sources import InitializationSources
 from softprompt.backbones.injection import (
     PassContext,
     Session,
-    active_rows,
     as_several,
     check_prompt,
     prompt_of_row,
@@ -67,7 +66,7 @@ class Backbone(InitializationSources):
         """Keep this process's share of every layer only; see `runtime/fsdp.py` for what that asks of them.
 
         Args:
-            device: this process's, where everything lies afterwards.
+            device: of this process; the whole model is moved there.
 
         Raises:
             BackboneError: one process, or a model that cannot be shared out.
@@ -91,7 +90,7 @@ class Backbone(InitializationSources):
 
     @property
     def pictures(self) -> PictureFacts | None:
-        """What a prompt needs to know of a model that reads pictures; None where texts are read."""
+        """Sizes of a model that reads pictures, as prompts need them; None for one that reads texts."""
         vision, form = self.vision, self._pixels
         if vision is None:
             return None
@@ -111,12 +110,12 @@ class Backbone(InitializationSources):
 
     @property
     def card(self) -> BackboneCard:
-        """What a prompt stores of it; looked at anew, since a live model can be changed."""
+        """The description that a prompt stores; made anew, since a live model can be changed."""
         self.spec = described_again(self.model, self.spec)
         return self.spec.card
 
     def known_as(self) -> frozenset[str]:
-        """Its fingerprint, and the one that it would have in float16."""
+        """The fingerprint, and the one of the same model in float16."""
         known = {self.spec.fingerprint}
         if self.dtype == torch.float32 and not self.sharded:
             known.add(fingerprint(self.model, torch.float16))
@@ -137,7 +136,7 @@ class Backbone(InitializationSources):
         """Key/value sizes of every (site, layer) that a prefix can reach.
 
         Raises:
-            BackboneError: the architecture computes attention on its own, out of a prefix's reach.
+            BackboneError: the architecture does not call a registered attention function.
         """
         if not self.map.attentions:
             raise BackboneError(
@@ -157,7 +156,7 @@ class Backbone(InitializationSources):
         """Every layer with a self-attention, and the linear layers in it.
 
         Raises:
-            BackboneError: attentions out of reach, or layers that stand in no list.
+            BackboneError: attentions that a prefix cannot reach, or layers in no list.
         """
         assert self.attentions  # refuses by name
         return self.map.layers
@@ -169,9 +168,9 @@ class Backbone(InitializationSources):
     ) -> AbstractContextManager[PromptedView]:
         """Within this context, plain transformers calls run under the prompts; undone exactly.
 
-        The context is that of the thread or task that enters it; any number of them may each be inside with
-        prompts of their own, or with None. What it gives, `as prompted`, is a view of the model that runs
-        under the prompts in whatever thread it is called.
+        The context belongs to the thread or task that enters it. Any number of them may be inside at once,
+        each with prompts of its own, or with None. `as prompted` gives a view of the model, whose calls run
+        under the prompts in any thread.
 
         Args:
             prompts: one prompt for all rows, or several (None stands for no prompt).
@@ -210,7 +209,7 @@ class Backbone(InitializationSources):
 
     @cached_property
     def _why_not(self) -> str | None:
-        """Why soft tokens cannot go through the layers alone, if they cannot; found when first asked."""
+        """Why soft tokens cannot go through the layers alone; None where they can. Tried once."""
         return why_not(
             self.map, self._gate, lambda n: prompt_tuning(self, n, initialization="random", seed=0)
         )
@@ -264,7 +263,7 @@ class Backbone(InitializationSources):
                 "a call inside it",
                 "enter the session first",
             )
-        return active_rows(session.prompts, session.rows_for(batch), batch)
+        return session.active_rows(batch)
 
     @property
     def is_causal(self) -> bool:
@@ -280,6 +279,6 @@ class Backbone(InitializationSources):
     # -- inside ----------------------------------------------------------------------------------
 
     def _attentions_for(self, prompt: Prompt) -> dict[tuple[str, int], AttentionShape]:
-        """What is there for a prompt; one without vectors asks for nothing."""
+        """The attentions that a prompt needs; none for a prompt without vectors."""
         placed = prompt.card.sites or prompt.card.placement in ("slot_embeddings", "image")
         return self.attentions if placed else {}

@@ -1,4 +1,4 @@
-"""What prompts can begin from: tokens, their vectors, the frozen model's own activations and tensors."""
+"""Sources of initial prompts: tokens, their vectors, the frozen model's own activations and tensors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from softprompt.prompts import KeyValues
 
 
 class InitializationSources(Outputs):
-    """A frozen model as initialisations of prompts ask it.
+    """What initialisations of prompts read from a frozen model.
 
     Attributes:
         model: the frozen model.
@@ -28,7 +28,7 @@ class InitializationSources(Outputs):
 
     @property
     def vision(self) -> Vision | None:
-        """What a model that reads pictures is made of; None where texts are read."""
+        """The parts of a model that reads pictures; None for one that reads texts."""
         return self.map.vision
 
     @property
@@ -48,9 +48,9 @@ class InitializationSources(Outputs):
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def frozen_tensors(self) -> Mapping[str, Tensor]:
-        """The model's own tensors by every name that they have; a shared one has several.
+        """The model's own tensors by name; a shared tensor is listed under each of its names.
 
-        Biases that its linear layers do not have are there too, as zeros.
+        Biases that linear layers do not have are listed as zeros.
         """
         return {**absent_biases(self.model), **dict(self.model.named_parameters(remove_duplicate=False))}
 
@@ -59,10 +59,10 @@ class InitializationSources(Outputs):
 
         Args:
             tune: `all`, `bitfit`, `biases`, `layernorm`, `head`, `last:k` or `none`, see `parameters.py`.
-            lm_head: whether states are turned into words; if not, what does it is left out.
+            lm_head: whether the vocabulary head is used; its tensors are left out if not.
 
         Raises:
-            PromptError: a choice that is none, or of which the model has nothing.
+            PromptError: an unknown choice, or one of which the model has no tensor.
         """
         return tuned_tensors(self.model, self.map.attentions, self.spec.name, tune, lm_head)
 

@@ -1,4 +1,4 @@
-"""Losses at chosen positions: nothing is computed for others, and never all logits are held at once."""
+"""Losses at chosen positions alone, without ever holding all logits at once."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ CHUNK_BYTES = 32 * 2**20
 
 
 def choosing(labelled: Tensor) -> Override:
-    """A vocabulary matrix sees the chosen positions only, as one row.
+    """Give a vocabulary matrix the chosen positions only, as one row.
 
     Args:
         labelled: boolean, `[batch, seq]`.
@@ -27,7 +27,7 @@ def choosing(labelled: Tensor) -> Override:
 
 
 def choosing_states(labelled: Tensor) -> Override:
-    """A base model gives the states of the chosen positions only, as one row; argument as `choosing`."""
+    """Have a base model give the states of the chosen positions only, as one row; argument as `choosing`."""
 
     def chosen(below: Forward, *args: Any, **kwargs: Any) -> Any:
         output = below(*args, **kwargs)
@@ -41,7 +41,11 @@ def choosing_states(labelled: Tensor) -> Override:
 
 
 def keeping(kept: list[Tensor]) -> Override:
-    """A vocabulary matrix hands over what it reads, and gives the logits of no position."""
+    """Keep the inputs of a vocabulary matrix, and compute the logits of no position.
+
+    Args:
+        kept: to which the inputs are appended, `[batch, seq, hidden]`.
+    """
 
     def keep(below: Forward, states: Tensor) -> Any:
         kept.append(states)
@@ -51,7 +55,7 @@ def keeping(kept: list[Tensor]) -> Override:
 
 
 def is_alone(matrix: Any) -> bool:
-    """Whether nothing stands on a vocabulary matrix that would have to run with it."""
+    """Whether a vocabulary matrix is a plain linear layer, without hooks, overrides or autocast."""
     if type(matrix.weight) not in (Tensor, nn.Parameter) or not matrix.weight.is_floating_point():
         return False  # quantised, or shared out
     if matrix._forward_hooks or matrix._forward_pre_hooks or overridden(matrix):
@@ -60,23 +64,23 @@ def is_alone(matrix: Any) -> bool:
 
 
 def is_frozen(matrix: Any) -> bool:
-    """Whether a vocabulary matrix learns nothing; a prompt's tensors that stand over its own do."""
+    """Whether a vocabulary matrix takes no gradients; a prompt's tensors in its place may take some."""
     return not any(t is not None and t.requires_grad for t in (matrix.weight, matrix.bias))
 
 
 def cross_entropy(
-    states: Tensor, matrix: nn.Linear, wanted: Tensor, finish: Finish, chunk_bytes: int | None = None
+    states: Tensor, matrix: nn.Linear, targets: Tensor, finish: Finish, chunk_bytes: int | None = None
 ) -> Tensor:
     """Negative log-likelihoods of tokens, from the states that the vocabulary matrix reads.
 
-    The same numbers as `F.cross_entropy(finish(matrix(states)).float(), wanted)`: logits in the model's
+    The same numbers as `F.cross_entropy(finish(matrix(states)).float(), targets)`: logits in the model's
     precision, everything behind them in float32. A chunk of rows at a time; the gradient by the states
     is computed beside the loss, so that the backward pass is one multiplication.
 
     Args:
         states: `[row, hidden]`.
-        matrix: frozen, with nothing put on it.
-        wanted: token ids, `[row]`.
+        matrix: frozen, and a plain layer (see `is_alone`).
+        targets: token ids, `[row]`.
         finish: what follows the matrix in this family.
         chunk_bytes: float32 logits held at once; None is `CHUNK_BYTES`.
 
@@ -84,7 +88,7 @@ def cross_entropy(
         `[row]`, float32; differentiable once, by `states` alone.
     """
     rows = max(1, (chunk_bytes or CHUNK_BYTES) // (4 * matrix.out_features))
-    losses = _CrossEntropy.apply(states, matrix.weight, matrix.bias, wanted, finish, rows)
+    losses = _CrossEntropy.apply(states, matrix.weight, matrix.bias, targets, finish, rows)
     assert isinstance(losses, Tensor)
     return losses
 
@@ -96,7 +100,7 @@ class _CrossEntropy(torch.autograd.Function):
         states: Tensor,
         weight: Tensor,
         bias: Tensor | None,
-        wanted: Tensor,
+        targets: Tensor,
         finish: Finish,
         rows: int,
     ) -> Tensor:
@@ -111,7 +115,7 @@ class _CrossEntropy(torch.autograd.Function):
             finished = raw if finish.plain else finish(raw)
             n = len(raw)
             torch.log_softmax(logits[:n].copy_(finished), -1, out=logs[:n])
-            at = wanted[part, None]
+            at = targets[part, None]
             losses[part] = -logs[:n].gather(1, at)[:, 0]
             if slopes is None:
                 continue

@@ -1,4 +1,4 @@
-"""What is read from a model under the prompts of a session: states, logits or losses at chosen positions."""
+"""Outputs of a model under the prompts of a session: states, logits or losses at chosen positions."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.backbones.activation_cache import ActivationCache
-from softprompt.backbones.dispatch import Gate, Override, overriding, standing
+from softprompt.backbones.dispatch import Gate, Override, dispatching, overriding
 from softprompt.backbones.injection import (
     LoweredPrompts,
     PassContext,
@@ -31,7 +31,7 @@ from softprompt.prompts import CLASS, PATCH, PROMPT, SPECIAL
 
 
 class Outputs:
-    """What a backbone gives; `Backbone` is one.
+    """The outputs of a backbone; `Backbone` is one.
 
     Args:
         model_map: where things are in its model.
@@ -45,7 +45,7 @@ class Outputs:
 
     @property
     def device(self) -> torch.device:
-        """Where the input embeddings lie."""
+        """Device of the input embeddings."""
         return input_weight(self.map).device
 
     @property
@@ -77,9 +77,9 @@ class Outputs:
             pixel_values: `[batch, channel, height, width]`, as `pixels` makes them.
 
         Returns:
-            States, `[batch, seq, hidden]`, in the model's precision and behind its last norm: the picture's
-            own tokens, and behind them what the last layer made of the prompts' tokens where a head reads
-            that; and kinds, `[seq]` for every row `[batch, seq]`, see `softprompt.prompts.heads`.
+            States, `[batch, seq, hidden]`, in the model's precision and behind its last norm: those of the
+            picture's own tokens, and behind them those of the prompts' tokens where a head reads them. And
+            the kind of each token, `[batch, seq]`, see `softprompt.prompts.heads`.
 
         Raises:
             BackboneError: the backbone reads texts.
@@ -108,8 +108,8 @@ class Outputs:
         An encoder-decoder reads with its encoder alone.
 
         Args:
-            inputs: of the text: `input_ids` or `inputs_embeds`, `attention_mask`, and what else the family
-                takes (`token_type_ids`); of pictures: `pixel_values`.
+            inputs: of the text: `input_ids` or `inputs_embeds`, `attention_mask`, and further ones of the
+                family (`token_type_ids`); of pictures: `pixel_values`.
 
         Returns:
             `[batch, seq, hidden]` in the model's precision, where seq is the text's own length, or the number
@@ -129,7 +129,7 @@ class Outputs:
                 return model.base_model(**inputs, **options).last_hidden_state
 
     def labelled_logits(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
-        """Vocabulary logits at chosen positions only; the head never sees the others.
+        """Vocabulary logits at chosen positions only; the head is not run on the others.
 
         Args:
             inputs: for the model, without labels.
@@ -145,16 +145,16 @@ class Outputs:
         with self._choosing(inputs, labelled) as options:
             return self.map.model(**inputs, **options).logits[0]
 
-    def labelled_losses(self, inputs: Mapping[str, Tensor], labelled: Tensor, wanted: Tensor) -> Tensor:
+    def labelled_losses(self, inputs: Mapping[str, Tensor], labelled: Tensor, targets: Tensor) -> Tensor:
         """Negative log-likelihoods at chosen positions, without ever holding all their logits.
 
-        Where a family does something unknown to its logits, or the vocabulary matrix learns, they are
-        taken from `labelled_logits`; the numbers are the same.
+        Where a family changes its logits in an unknown way, or the vocabulary matrix is trained, the losses
+        come from `labelled_logits`; the numbers are the same.
 
         Args:
             inputs: as in `labelled_logits`.
             labelled: as in `labelled_logits`.
-            wanted: the token at each of them, `[labelled]`, in row-major order.
+            targets: the token at each of them, `[labelled]`, in row-major order.
 
         Returns:
             `[labelled]`, float32, differentiable.
@@ -164,7 +164,7 @@ class Outputs:
         """
         matrix: Any = self.vocabulary_matrix
         finish = self.map.finish
-        # One call, so that a prompt's tensors over the matrix stand there until its loss is taken.
+        # One call, so that a prompt's tensors replace those of the matrix until the loss is computed.
         with self._call():
             if finish is None or not is_alone(matrix):
                 logits = self.labelled_logits(inputs, labelled)
@@ -172,12 +172,12 @@ class Outputs:
                 states = self.labelled_states(inputs, labelled)
                 if is_frozen(matrix):
                     states = states.to(matrix.weight.device)
-                    return cross_entropy(states, matrix, wanted.to(states.device), finish)
+                    return cross_entropy(states, matrix, targets.to(states.device), finish)
                 logits = finish(matrix(states))
-        return nn.functional.cross_entropy(logits.float(), wanted.to(logits.device), reduction="none")
+        return nn.functional.cross_entropy(logits.float(), targets.to(logits.device), reduction="none")
 
     def labelled_states(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
-        """What the vocabulary matrix reads at chosen positions: `labelled_logits` before the last layer.
+        """The inputs of the vocabulary matrix at chosen positions: `labelled_logits` before the last layer.
 
         Returns:
             `[labelled, output]` in the model's precision; a masked model's states have passed the layers
@@ -189,7 +189,7 @@ class Outputs:
         kept: list[Tensor] = []
         with self._choosing(inputs, labelled, keeping(kept)) as options:
             self.map.model(**inputs, **options)
-        # Taken out: recomputed layers keep the context of their pass, and with it the list.
+        # Removed from the list: recomputed layers keep the context of their pass, and with it the list.
         return kept.pop()[0]
 
     @property
@@ -216,19 +216,19 @@ class Outputs:
     def _choosing(
         self, inputs: Mapping[str, Tensor], labelled: Tensor, keep: Override | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Within this context the vocabulary head sees chosen positions only, as one row.
+        """Within this context the vocabulary head gets chosen positions only, as one row.
 
         Args:
             inputs: for the model.
             labelled: the positions, `[batch, seq]`.
-            keep: overrides the vocabulary matrix behind the choice.
+            keep: a further override of the vocabulary matrix, which gets the chosen positions.
         """
         matrix, base = self.vocabulary_matrix, self.map.model.base_model
         self._refuse_slots(inputs)
         options = {"use_cache": False} if self.map.decodes else {}
 
         kept = () if keep is None else (keep,)
-        # A masked model's head has layers before its matrix: choose where states leave the base.
+        # A masked model's head has layers before its matrix: choose positions in the base model's output.
         overrides: dict[nn.Module, tuple[Override, ...]] = (
             {matrix: (choosing(labelled), *kept)}
             if self.map.decodes
@@ -236,7 +236,7 @@ class Outputs:
         )
         with (
             self._call() as call,
-            standing(overrides),
+            dispatching(overrides),
             self._above(call, inputs, options),
             overriding(overrides, outermost=True),
         ):
@@ -253,7 +253,7 @@ class Outputs:
 
     @contextmanager
     def _counted(self, call: PassContext | None) -> Iterator[None]:
-        """Without prompts too, positions are counted along the mask: left padding changes nothing."""
+        """Within this context a pass without prompts counts positions along the mask, too."""
         if call is not None and any(prompt is not None for prompt in call.prompts):
             yield
             return
@@ -265,11 +265,11 @@ class Outputs:
         ]
         modules = [module for injector in counting for module in injector.modules]
         overrides = {m: o for injector in counting for m, o in injector.forwards(bare).items()}
-        with standing(modules), overriding(overrides):
+        with dispatching(modules), overriding(overrides):
             yield
 
     def _refuse_slots(self, inputs: Mapping[str, Tensor]) -> None:
-        # Inside a session its injectors know which rows may have slots.
+        # Inside a session the injectors check which rows may have slots.
         if self._gate.session is None:
             refuse_slots(inputs.get("input_ids"))
 

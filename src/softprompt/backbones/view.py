@@ -1,4 +1,4 @@
-"""A view of a model that runs under the prompts of one session, in whatever thread it is called."""
+"""A view of a model: calls of it run under the prompts of one session, in any thread."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class PromptedView:
-    """What `with backbone.prompted(...) as prompted` gives.
+    """The model under the prompts of a session, as `with backbone.prompted(...) as prompted` gives it.
 
-    It may be handed to another thread. A call that has begun keeps its prompts to its end, also when the
-    block is left meanwhile.
+    Any thread may call the view. A call that has begun keeps its prompts to its end, even if the block is
+    left before.
 
     Args:
         backbone: the frozen model.
@@ -31,7 +31,7 @@ class PromptedView:
 
     @property
     def closed(self) -> bool:
-        """Whether the block has been left; then no further call is taken."""
+        """Whether the block has been left; further calls are then refused."""
         return self._session.closed
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -44,7 +44,7 @@ class PromptedView:
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         """The model's own `generate`, under the prompts; errors as `__call__`."""
-        # Looked up inside, where the session is known.
+        # `generate` is looked up inside the session, where it is dispatched.
         return self.run(lambda: self.model.generate(*args, **kwargs))  # type: ignore[operator]
 
     def run(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -73,9 +73,9 @@ class PromptedView:
         """See `Backbone.labelled_logits`."""
         return self.run(self._backbone.labelled_logits, inputs, labelled)
 
-    def labelled_losses(self, inputs: Mapping[str, Tensor], labelled: Tensor, wanted: Tensor) -> Tensor:
+    def labelled_losses(self, inputs: Mapping[str, Tensor], labelled: Tensor, targets: Tensor) -> Tensor:
         """See `Backbone.labelled_losses`."""
-        return self.run(self._backbone.labelled_losses, inputs, labelled, wanted)
+        return self.run(self._backbone.labelled_losses, inputs, labelled, targets)
 
     @contextmanager
     def _entered(self) -> Iterator[None]:

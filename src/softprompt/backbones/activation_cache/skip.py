@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.dispatch import Forward, Override, overriding, standing
+from softprompt.backbones.dispatch import Forward, Override, dispatching, overriding
 from softprompt.backbones.inspection import (
     AttentionSite,
     Vision,
@@ -94,7 +94,7 @@ class LayerSkipper:
 
         last = self.layers[-1]
         try:
-            with standing([last]), overriding({last: leave}):
+            with dispatching([last]), overriding({last: leave}):
                 call()
         except _Left as left:
             return left.states
@@ -119,7 +119,7 @@ class LayerSkipper:
         given[self.layers[-1]] = _passing(self.n_outputs[self.layers[-1]], states)
         if self.vision is not None:
             given[self.vision.conv] = _no_patches(self.vision)
-        with standing(given), overriding(given):
+        with dispatching(given), overriding(given):
             yield
 
     @torch.no_grad()

@@ -1,24 +1,24 @@
-"""Hidden states kept in memory by key, under a limit of bytes."""
+"""Hidden states in memory by key, up to a limit of bytes."""
 
 from torch import Tensor
 
 
 class ActivationStore:
-    """States on the CPU; what is kept stays, so that the same rows are found in every epoch.
+    """States on the CPU. No row is ever dropped for another, so every epoch finds the same rows.
 
     Args:
-        limit_bytes: the most that they may take.
+        limit_bytes: the most that all rows may take together.
     """
 
     def __init__(self, limit_bytes: int):
         self.limit_bytes = limit_bytes
         self.n_bytes = 0
-        """Of all that is kept."""
+        """Size of all rows."""
         self._rows: dict[bytes, Tensor] = {}
 
     @property
     def n_rows(self) -> int:
-        """Rows kept."""
+        """Number of rows."""
         return len(self._rows)
 
     def get(self, key: bytes) -> Tensor | None:
@@ -26,7 +26,13 @@ class ActivationStore:
         return self._rows.get(key)
 
     def put(self, key: bytes, states: Tensor) -> bool:
-        """Keep states, `[seq, hidden]`; says whether there was room."""
+        """Keep the states of a key, `[seq, hidden]`, unless they are there already.
+
+        Returns:
+            Whether they are kept now; False where there is no room.
+        """
+        if key in self._rows:
+            return True
         size = states.numel() * states.element_size()
         if self.n_bytes + size > self.limit_bytes:
             return False
@@ -36,6 +42,6 @@ class ActivationStore:
         return True
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Drop all rows."""
         self._rows.clear()
         self.n_bytes = 0

@@ -1,4 +1,4 @@
-"""Calls of a live model's modules, each answered by what is active where the call runs."""
+"""Forwards of a live model's modules, overridden in the calls of one context alone."""
 
 from softprompt.backbones.dispatch.acting import (
     Forward,
@@ -12,11 +12,11 @@ from softprompt.backbones.dispatch.acting import (
 )
 from softprompt.backbones.dispatch.patching import (
     DispatchedForward,
+    dispatch,
+    dispatch_again,
+    dispatching,
     replaced,
-    stand,
-    stand_again,
-    standing,
-    step_off,
+    undispatch,
 )
 
 __all__ = [
@@ -25,13 +25,13 @@ __all__ = [
     "Gate",
     "Override",
     "bound_arguments",
+    "dispatch",
+    "dispatch_again",
+    "dispatching",
     "overridden",
     "overriding",
     "replaced",
     "setting",
-    "stand",
-    "stand_again",
-    "standing",
-    "step_off",
+    "undispatch",
     "without_overrides",
 ]

@@ -1,6 +1,6 @@
-"""What acts in the calls of a context: whose they are, and which modules' forwards they override.
+"""The state of calls in a context: which session they belong to, and which forwards are overridden.
 
-All of it is held by context variables, so that any number of threads and tasks use one model at once.
+Context variables hold this state, so any number of threads and tasks can use one model at once.
 """
 
 import threading
@@ -20,7 +20,7 @@ T = TypeVar("T")
 Forward = Callable[..., Any]
 
 Override = Callable[..., Any]
-"""Runs in place of a module's forward: takes the forward below it, and then the call's own arguments."""
+"""Runs in place of a module's forward. Its arguments: the forward that it overrides, then the call's own."""
 
 OVERRIDES: ContextVar[Mapping[nn.Module, tuple[Override, ...]]] = ContextVar(
     "overrides", default=MappingProxyType({})
@@ -34,7 +34,7 @@ _CALLS: "ContextVar[Mapping[Gate, Any]]" = ContextVar("calls", default=MappingPr
 
 @contextmanager
 def setting(variable: ContextVar[T], value: T) -> Iterator[None]:
-    """Within this context a context variable has another value, also when an interrupt comes as it is set."""
+    """Within this context a context variable has another value; an interrupt while it is set undoes that."""
     before, token = variable.get(), None
     try:
         token = variable.set(value)
@@ -52,11 +52,11 @@ def overriding(
 ) -> Iterator[None]:
     """Within this context, and for its calls alone, forwards are overridden.
 
-    The modules must be dispatched meanwhile (`standing`).
+    The modules must be dispatched for as long (see `dispatching`).
 
     Args:
         overrides: by module; of several the first is the outermost.
-        outermost: whether they stand around those of an outer context, or inside.
+        outermost: whether these run around the overrides of an enclosing context, or inside them.
     """
     active = dict(OVERRIDES.get())
     for module, override in overrides.items():
@@ -70,8 +70,8 @@ def overriding(
 @contextmanager
 def without_overrides(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Within this context, and for its calls alone, these modules run as they are."""
-    gone = set(modules)
-    with setting(OVERRIDES, {m: chain for m, chain in OVERRIDES.get().items() if m not in gone}):
+    plain = set(modules)
+    with setting(OVERRIDES, {m: chain for m, chain in OVERRIDES.get().items() if m not in plain}):
         yield
 
 
@@ -93,11 +93,9 @@ def bound_arguments(signature: Any, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 class Gate:
-    """What stands at the entries of one backbone's model while sessions are open on it.
+    """The sessions that are open on one backbone, and the calls that run under them.
 
-    A call from the outside gets the session of the context (thread, task) in which it runs. Where there is
-    none and others have one, it is refused, since with or without a prompt would each be what half of its
-    callers did not mean. While nobody has a session nothing stands on the model.
+    The session and the call are looked up in the context (thread, task) of the caller.
 
     Args:
         name: of the backbone, for errors.
@@ -124,7 +122,7 @@ class Gate:
 
     @property
     def is_within(self) -> bool:
-        """Whether a call that runs in this context is part of an outermost one, or of the library's own."""
+        """Whether this context is inside an outermost call, or inside a pass of the library's own."""
         return self in _CALLS.get()
 
     @property
@@ -134,26 +132,26 @@ class Gate:
 
     @property
     def n_open(self) -> int:
-        """Sessions that are open, in whatever thread."""
+        """How many sessions are open, in all threads."""
         return len(self._open)
 
     @contextmanager
     def entered(self, session: Any) -> Iterator[None]:
-        """Within this context its calls are a session's, also where another was entered outside."""
+        """Within this context calls belong to a session, even inside the context of another one."""
         others = {gate: call for gate, call in _CALLS.get().items() if gate is not self}
         with setting(_CALLS, others), setting(_SESSIONS, {**_SESSIONS.get(), self: session}):
             yield
 
     def enter(self, session: Any) -> None:
-        """From now on calls of this context are a session's."""
+        """From now on calls of this context belong to a session."""
         self._open.add(session)
         _SESSIONS.set({**_SESSIONS.get(), self: session})
 
     def leave(self, session: Any) -> None:
-        """Calls of this context are nobody's any more, if they were this session's.
+        """From now on calls of this context do not belong to this session.
 
-        A generator that was left may be closed in another context than it began in; there is nothing to undo.
-        It may be said twice.
+        A generator that is not run to its end may be closed in another context than the one it began in;
+        nothing is to be undone there. To leave twice does no harm.
         """
         self._open.discard(session)
         if _SESSIONS.get().get(self) is session:
@@ -169,12 +167,15 @@ class Gate:
 
     @contextmanager
     def turn(self, alone: bool) -> Iterator[None]:
-        """A call's turn: any number at once, but one alone that changes the model's own tensors meanwhile.
+        """Within this context a call runs, beside any others or alone.
+
+        Args:
+            alone: whether no other call may run at the same time, as the model's own tensors are replaced.
 
         Raises:
-            BackboneError: a call alone inside another.
+            BackboneError: a call inside another, where one of them must run alone.
         """
-        # A context that was copied during a call (a checkpointed layer's, a task's) outlives the call's turn.
+        # A context that was copied during a call (a checkpointed layer's, a task's) may outlive the call.
         outer = _TURNS.get().get(self)
         if outer is not None and outer.held:  # a call inside a call
             if alone or outer.alone:
@@ -193,11 +194,11 @@ class Gate:
 
 @dataclass(eq=False)
 class _Turn:
-    """A call's turn.
+    """A call that runs.
 
     Args:
-        alone: whether no other call runs meanwhile.
-        held: whether it lasts still.
+        alone: whether no other call may run at the same time.
+        held: whether the call still runs.
     """
 
     alone: bool
@@ -205,7 +206,7 @@ class _Turn:
 
 
 class _Turns:
-    """Any number of calls at once, or one alone, for which those that come later wait."""
+    """Lets any number of calls run at once, or one alone; calls that come later wait for that one."""
 
     def __init__(self) -> None:
         self._free = threading.Condition()
@@ -221,7 +222,7 @@ class _Turns:
                 self._running.add(turn)
             yield turn
         finally:
-            # An interrupt (Ctrl-C) may come meanwhile; what was undone may be undone again.
+            # An interrupt (Ctrl-C) may come here too; to undo twice does no harm.
             try:
                 self._end(turn)
             except BaseException:

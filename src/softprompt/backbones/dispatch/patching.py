@@ -1,9 +1,9 @@
-"""The only place that puts something on somebody's modules: forwards that ask what acts where a call runs.
+"""Dispatched methods: the only place that changes attributes of a model's modules.
 
-What acts in a call is held by a context variable: the overrides of each module, as the caller's own context
-has them. On the module itself stands only a `DispatchedForward`, the same for everybody, which asks for them
-and otherwise runs what stood there before. So any number of threads run one model at once, each with its own
-overrides or with none, whether they call `module(...)` or `module.forward(...)`.
+A context variable holds the overrides of each module, so every context has its own. The module itself gets
+one `DispatchedForward` for all callers, which looks the overrides up and otherwise runs the method that was
+there before. So any number of threads run one model at once, each with its own overrides or with none,
+whether they call `module(...)` or `module.forward(...)`.
 """
 
 import inspect
@@ -17,33 +17,34 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from softprompt.backbones.dispatch.acting import OVERRIDES, Forward
+from softprompt.backbones.dispatch.acting import OVERRIDES, Forward, Gate
 
 Guard = Callable[
     ["DispatchedForward", tuple[Any, ...], dict[str, Any]], AbstractContextManager[Callable[[Any], None]]
 ]
-"""Asked at an entry of a model, with the call's arguments: refuses, or gives a context to run the call in;
-what the context gives is told the call's output."""
+"""Called at an entry of a model, with the call's arguments. Refuses the call, or gives a context to run the
+call in; that context gives a function which is called with the output."""
 
 _LOCK = threading.RLock()
 _MISSING = object()
 _COUNTS: dict[tuple[int, str], int] = {}
 _BEFORE: dict[tuple[int, str], Any] = {}
-_STANDING: "WeakKeyDictionary[nn.Module, dict[str, DispatchedForward]]" = WeakKeyDictionary()
+_DISPATCHED: "WeakKeyDictionary[nn.Module, dict[str, DispatchedForward]]" = WeakKeyDictionary()
 
 
 class DispatchedForward:
-    """Stands in a module's `__dict__` in place of its `forward` (or `generate`) while somebody needs it.
+    """Takes the place of a module's `forward` (or `generate`) in the module's `__dict__`.
 
     Args:
         module: the module.
         name: of the method.
-        before: what stood there.
+        before: the attribute that was there.
 
     Attributes:
-        guard: asked first at the entries of a model.
-        dead: whether it passes everything to what stands below, for ever.
-        users: calls of `stand` that were not undone yet.
+        guard: called first, at an entry of a model.
+        gate: of the backbone; the guard is not called inside one of its calls. None: always called.
+        dead: whether every call goes straight to the method that was there before.
+        users: calls of `dispatch` that were not undone yet.
         beside: modules that must be dispatched too when a call begins here.
     """
 
@@ -52,22 +53,23 @@ class DispatchedForward:
         self.name = name
         self.before = before
         self.guard: Guard | None = None
+        self.gate: Gate | None = None
         self.dead = False
         self.users = 0
         self.beside: set[nn.Module] = set()
 
     @property
     def below(self) -> Forward:
-        """What stood there before: somebody's own, or the class's method."""
+        """The method that was there before: the module's own attribute, or its class's method."""
         if self.before is _MISSING:
             return getattr(type(self.module), self.name).__get__(self.module)
         return self.before  # type: ignore[return-value]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The call, as the caller's context has it."""
+        """Run the method under the overrides of the caller's context."""
         if self.dead:
             return self.below(*args, **kwargs)
-        # A graph compiled by torch cannot ask whose call it is, so it is left here.
+        # A graph compiled by torch cannot look overrides up, so the graph ends here.
         if torch.compiler.is_dynamo_compiling():
             eagerly: Any = _run_eagerly
             return eagerly(self, args, kwargs)
@@ -77,7 +79,9 @@ class DispatchedForward:
         if self.guard is None:
             return self._run(args, kwargs)
         if self.beside.isdisjoint(OVERRIDES.get()):  # not within a call of this model already
-            stand_again(self.beside)
+            dispatch_again(self.beside)
+        if self.gate is not None and self.gate.is_within:
+            return self._run(args, kwargs)
         with self.guard(self, args, kwargs) as given:
             output = self._run(args, kwargs)
             given(output)
@@ -100,7 +104,7 @@ class DispatchedForward:
         return self.below.__code__  # type: ignore[attr-defined]  # `torch.export` reads it
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "DispatchedForward":
-        # A copied module is nobody's yet: what was put on the original is nothing to it.
+        # Sessions of the original do not extend to its copy.
         return _of_copy(memo.get(id(self.module), self.module), self.name)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -118,52 +122,54 @@ def _run_eagerly(dispatched: DispatchedForward, args: tuple[Any, ...], kwargs: d
     return dispatched._answer(args, kwargs)
 
 
-def stand(
+def dispatch(
     module: nn.Module,
     name: str = "forward",
     guard: Guard | None = None,
+    gate: Gate | None = None,
     beside: Iterable[nn.Module] = (),
 ) -> None:
-    """Have a module's method dispatched, until as many calls of `step_off` have come.
+    """Dispatch a module's method, until `undispatch` has been called as often.
 
     Args:
         module: the module.
         name: of the method.
-        guard: asked first, at an entry of a model.
-        beside: modules that must be dispatched too when such a call begins, see `stand_again`.
+        guard: called first, at an entry of a model.
+        gate: of the backbone; the guard is not called inside one of its calls. None: always called.
+        beside: modules that must be dispatched too when such a call begins, see `dispatch_again`.
     """
     with _LOCK:
-        here, own = _STANDING.setdefault(module, {}), vars(module)
+        here, own = _DISPATCHED.setdefault(module, {}), vars(module)
         if name not in here:
             here[name] = own[name] = DispatchedForward(module, name, own.get(name, _MISSING))
         here[name].users += 1
         here[name].beside.update(beside)
         if guard is not None:
-            here[name].guard = guard
+            here[name].guard, here[name].gate = guard, gate
 
 
-def step_off(module: nn.Module, name: str = "forward") -> None:
-    """Undo one `stand`; the last one takes off what was put there, and nothing else."""
+def undispatch(module: nn.Module, name: str = "forward") -> None:
+    """Undo one `dispatch`; the last one restores the attribute, unless somebody else has set it since."""
     with _LOCK:
-        here = _STANDING[module]
+        here = _DISPATCHED[module]
         dispatched = here[name]
         dispatched.users -= 1
         if dispatched.users:
             return
         del here[name]
         if not _restore(vars(module), name, dispatched, dispatched.before):
-            dispatched.dead = True  # somebody else has wrapped it meanwhile
+            dispatched.dead = True  # somebody else's wrapper may still call it
 
 
-def stand_again(modules: Iterable[nn.Module]) -> None:
-    """Put back what somebody took off who undid changes of their own, made before ours came.
+def dispatch_again(modules: Iterable[nn.Module]) -> None:
+    """Dispatch modules again where somebody restored an attribute to its value before ours.
 
-    `mock.patch.object(module, "forward")` and `module.forward = original`, left in another order than they
-    were entered, take ours away too. What wraps ours, or may, stays as it is.
+    `mock.patch.object(module, "forward")` and `module.forward = original` do that when changes are undone in
+    another order than they were made. An attribute that wraps ours, or may wrap it, stays as it is.
     """
     with _LOCK:
         for module in modules:
-            for name, dispatched in _STANDING.get(module, {}).items():
+            for name, dispatched in _DISPATCHED.get(module, {}).items():
                 there = vars(module).get(name, _MISSING)
                 of_class = getattr(there, "__func__", None) is getattr(type(module), name)
                 if there is _MISSING or (of_class and getattr(there, "__self__", None) is module):
@@ -172,30 +178,30 @@ def stand_again(modules: Iterable[nn.Module]) -> None:
 
 
 @contextmanager
-def standing(modules: Iterable[nn.Module]) -> Iterator[None]:
+def dispatching(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Within this context the forwards of these modules are dispatched."""
     placed: list[nn.Module] = []
     try:
         for module in modules:
-            stand(module)
+            dispatch(module)
             placed.append(module)
         yield
     finally:
         for module in placed:
-            step_off(module)
+            undispatch(module)
 
 
 @contextmanager
 def replaced(target: object, name: str, value: object) -> Iterator[None]:
-    """Within this context the object's own attribute is another; what stood there stands there afterwards.
+    """Within this context an object's own attribute has another value; afterwards the former one.
 
-    Several threads may replace one attribute by equal values at once: the last to leave restores it. What
-    somebody else has put over it meanwhile stays.
+    Several threads may replace one attribute by equal values at once: the last to leave restores it. A value
+    that somebody else has set in between stays.
 
     Args:
         target: an object with a `__dict__`.
         name: of the attribute.
-        value: what stands there meanwhile.
+        value: of the attribute within this context.
     """
     own = vars(target)
     key = id(target), name
@@ -215,7 +221,7 @@ def replaced(target: object, name: str, value: object) -> Iterator[None]:
 
 
 def _restore(own: dict[str, Any], name: str, value: object, before: object) -> bool:
-    """Put back what stood in a `__dict__` before; False where somebody else's now stands over ours."""
+    """Put a former value back into a `__dict__`; False where somebody else has set another since."""
     if own.get(name, _MISSING) is not value:
         return False
     if before is _MISSING:

@@ -1,4 +1,4 @@
-"""Prompts at work in a model: sessions, and the ways in."""
+"""Prompts in the calls of a model: sessions, and the injectors that bring prompts into it."""
 
 from softprompt.backbones.injection.compatibility import (
     as_several,
@@ -6,7 +6,7 @@ from softprompt.backbones.injection.compatibility import (
     prompt_of_row,
     stands_in_text,
 )
-from softprompt.backbones.injection.injector import PassContext, active_rows
+from softprompt.backbones.injection.injector import PassContext
 from softprompt.backbones.injection.lowering import LoweredPrompts, input_weight, observe
 from softprompt.backbones.injection.reading import refuse, why_not
 from softprompt.backbones.injection.refusals import naked_call
@@ -20,7 +20,6 @@ __all__ = [
     "PositionInjector",
     "Session",
     "Weights",
-    "active_rows",
     "as_several",
     "check_prompt",
     "input_weight",

@@ -1,4 +1,4 @@
-"""Where a prompt enters a model, how many positions it takes there, and what is refused before that."""
+"""Where a prompt enters a model, how many positions it takes, and which prompts are refused."""
 
 from collections.abc import Sequence
 from os import PathLike
@@ -14,7 +14,7 @@ def as_several(prompts: Prompt | None | Sequence[Prompt | None]) -> list[Prompt 
     """The prompts that a caller gave, one or several.
 
     Raises:
-        PromptError: something that is no prompt, as a wrapped one or a folder's name.
+        PromptError: an argument that is no prompt, such as a wrapped prompt or the name of a folder.
     """
     given = [prompts] if prompts is None or isinstance(prompts, nn.Module | str | PathLike) else list(prompts)
     for one in given:
@@ -34,7 +34,7 @@ def prompt_of_row(prompts: Sequence[Prompt | None], rows: Sequence[int] | Tensor
 
     Args:
         prompts: those that rows can have.
-        rows: as the caller gave them; None is one row for each prompt, in order.
+        rows: from the caller; None is one row for each prompt, in order.
 
     Raises:
         PromptError: no rows, or a row that names no prompt.
@@ -50,17 +50,19 @@ def prompt_of_row(prompts: Sequence[Prompt | None], rows: Sequence[int] | Tensor
     return index
 
 
-def check_prompt(prompt: Prompt, spec: BackboneSpec, there: dict[tuple[str, int], AttentionShape]) -> None:
-    """Whether a prompt belongs to a backbone and can enter it.
+def check_prompt(
+    prompt: Prompt, spec: BackboneSpec, attentions: dict[tuple[str, int], AttentionShape]
+) -> None:
+    """Refuse a prompt that does not belong to a backbone or cannot enter it.
 
     Args:
         prompt: the prompt.
         spec: of the backbone.
-        there: the backbone's attentions, if the prompt needs any.
+        attentions: key/value sizes of the backbone by site and layer; empty where the prompt needs none.
 
     Raises:
-        PromptError: a prompt for another backbone, or positions that cannot be.
-        BackboneError: a layer that is not there.
+        PromptError: a prompt for another backbone, or positions that its placement cannot have.
+        BackboneError: a layer that the backbone does not have.
     """
     if not prompt.accepted & spec.keys:
         unlike = prompt.unlike(spec.card)
@@ -71,9 +73,9 @@ def check_prompt(prompt: Prompt, spec: BackboneSpec, there: dict[tuple[str, int]
                 f"one for {spec.name}",
                 "load it with load_prompt(folder, backbone, any_backbone=True) to try",
             )
-        prompt.accepted |= spec.keys  # next time without a look at the numbers
+        prompt.accepted |= spec.keys  # the next check need not compare sizes
     slots = prompt.card.placement == "slot_embeddings" and prompt.card.slots == "front"
-    if slots and prompt.card.positions == "unshifted" and any(site == "encoder" for site, _ in there):
+    if slots and prompt.card.positions == "unshifted" and any(site == "encoder" for site, _ in attentions):
         raise PromptError(
             "prompt.positions",
             "'unshifted'",
@@ -87,7 +89,7 @@ def check_prompt(prompt: Prompt, spec: BackboneSpec, there: dict[tuple[str, int]
         )
     for site, layers in prompt.card.sites.items():
         for layer in layers:
-            if (site, layer) not in there:
+            if (site, layer) not in attentions:
                 raise BackboneError("prompted", f"{site} layer {layer}", f"layers that {spec.name} has")
 
 
@@ -108,7 +110,7 @@ def _is_soft(prompt: Prompt | None, slots: str) -> bool:
 
 
 def reaches(prompt: Prompt | None, attention: AttentionSite, in_front: bool) -> bool:
-    """Whether a prompt has key/values in an attention; soft tokens do unless they stand in the input."""
+    """Whether a prompt has key/values in an attention; soft tokens do unless they are part of the input."""
     if prompt is None:
         return False
     if stands_in_front(prompt):

@@ -1,4 +1,4 @@
-"""What is refused before a `generate` begins, and not in its middle."""
+"""Checks that refuse a `generate` before it begins rather than in its middle."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,17 +11,17 @@ from softprompt.errors import BackboneError, PromptError
 
 
 def check(injectors: Injectors, rows: Tensor | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Whether a `generate` can run under the prompts to its end.
+    """Refuse a `generate` that could not run under the prompts to its end.
 
     Args:
         injectors: of the prompts.
-        rows: for each batch row its prompt, `[batch]`; None when one serves all.
+        rows: for each batch row the index of its prompt, `[batch]`; None when one prompt serves all.
         args: of the call.
         kwargs: of the call.
 
     Raises:
-        PromptError: another number of rows than the batch has; `generate` alone may multiply them.
-        BackboneError: more positions than the model has.
+        PromptError: another number of rows than the batch has; only `generate` itself may multiply rows.
+        BackboneError: more positions than the model has, or a cache where none can be continued.
     """
     inputs = _inputs(args, kwargs)
     batch = 1 if inputs is None else inputs.shape[0]
@@ -29,7 +29,7 @@ def check(injectors: Injectors, rows: Tensor | None, args: tuple[Any, ...], kwar
         raise PromptError(
             "prompted.rows",
             f"{len(rows)} rows for a batch of {batch}",
-            "one row per batch row; beams and returned sequences follow by themselves",
+            "one row per batch row; beams and returned sequences take the row of their input",
         )
     model_map = injectors.model_map
     own = model_map.model.generation_config
@@ -43,14 +43,14 @@ def check(injectors: Injectors, rows: Tensor | None, args: tuple[Any, ...], kwar
     new = _n_new_tokens(own, text_len, kwargs)
     if new is None:
         return
-    # The last new token is never read.
+    # The last new token is not an input of any pass.
     whole = decoder.longest + text_len + new - 1
     if decoder.switches_at is not None and whole > decoder.switches_at:
         raise BackboneError(
             "generate",
             f"{text_len} tokens of text, {new} new ones and {decoder.longest} soft ones before them",
             f"at most {decoder.switches_at} together: beyond that {model_map.spec.name} has another rotary "
-            "table for all positions, and the soft tokens were read with the first",
+            "table for all positions, and the soft tokens were computed with the first",
             "lower max_new_tokens, shorten the text, or use prefix_tuning",
         )
     if limit is not None and whole > limit:
@@ -70,7 +70,7 @@ def _option(name: str, own: Any, kwargs: Mapping[str, Any]) -> Any:
 
 
 def _inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
-    """What the model shall read, `[batch, seq, ...]`."""
+    """The input that generation continues, `[batch, seq, ...]`."""
     names = ("inputs", "input_ids", "inputs_embeds", "input_features", "pixel_values")
     for given in (*args[:1], *(kwargs.get(name) for name in names)):
         if isinstance(given, Tensor):
@@ -80,7 +80,7 @@ def _inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
 
 
 def _n_new_tokens(own: Any, text_len: int, kwargs: Mapping[str, Any]) -> int | None:
-    """How many tokens the call asks for, as far as its arguments say so."""
+    """How many new tokens the call asks for; None where neither arguments nor configuration set a limit."""
     config = kwargs.get("generation_config") or own
     for source in (kwargs, vars(config)):
         if source.get("max_new_tokens") is not None:

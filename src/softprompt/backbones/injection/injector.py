@@ -1,4 +1,4 @@
-"""What every way into a model has in common: what it overrides in a call, and what it knows of the call."""
+"""What all injectors share: their protocol, the call that they act in, and tables of prompts by row."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -21,28 +21,29 @@ if TYPE_CHECKING:
 class PassContext:
     """One outermost call of a model (a forward, or a whole `generate`) under its prompts.
 
-    It belongs to the thread and call that made it; a checkpointed layer that runs again in the backward pass
-    finds that of its own forward pass.
+    A context belongs to one call in one thread. A checkpointed layer that is recomputed in the backward pass
+    gets the context of its own forward pass.
 
     Args:
-        prompts: those that rows can have; None stands for no prompt.
-        rows: for each batch row, which prompt; None when one prompt serves all rows.
+        prompts: those that rows can have; None is no prompt.
+        rows: for each batch row the index of its prompt; None when one prompt serves all rows.
         lowered: the prompts' tensors.
         generating: whether the call is `generate`, which may multiply the rows of the batch.
         text_positions: unshifted positions of the current text by site, `[batch or 1, seq]`; set by the
             `PositionInjector` of the site.
         shifted_positions: the same, shifted by each row's prompt.
-        own_states: what the last layer made of a visual prompt's own tokens, `[batch, prompt, hidden]`; set
+        own_states: the last layer's outputs at a visual prompt's own tokens, `[batch, prompt, hidden]`; set
             by the injectors of tokens.
-        widened: masks that were widened for the prompts, which all layers of one run of a stack share; set
-            by the `KeyValueInjector`.
-        layer_calls: how often a module that serves several layers was called in this run; set by it too.
-        notes: what one injector keeps for itself during the call.
-        cut: an encoder's output as the text alone has it; set by the `PrependedInjector`.
-        text_shifts: gives for a batch by how much the positions of each row's text are moved, `[batch]`;
+        widened: masks with the prompts' columns, which all layers of one run of a stack share; set by the
+            `KeyValueInjector`.
+        layer_calls: how often a module that serves several layers was called in this run; also set by the
+            `KeyValueInjector`.
+        notes: what injectors keep during the call, each under a key of its own.
+        cut: gives an encoder's output without the soft tokens in front; set by the `PrependedInjector`.
+        text_shifts: gives for a batch size by how much the positions of each row's text are moved, `[batch]`;
             set by the session, for models with one text.
-        below: gives, for the indices of some rows, a context in which those rows run through layers below
-            every prompt, which ask for positions alone; set by the session.
+        below: gives, for the indices of some rows, a context in which these rows run through the layers below
+            every prompt, with shifted positions and nothing else of the prompts; set by the session.
         running: whether the call has not ended yet; set by the session.
     """
 
@@ -82,27 +83,15 @@ class PassContext:
 
     def active_rows(self, batch: int) -> list[tuple[Prompt | None, Tensor | None]]:
         """Each prompt that has rows in a batch, with their indices, `[row]` (None: all rows)."""
-        return active_rows(self.prompts, self.rows_for(batch), batch)
-
-
-def active_rows(
-    prompts: Sequence[Prompt | None], rows: Tensor | None, batch: int
-) -> list[tuple[Prompt | None, Tensor | None]]:
-    """Each prompt that has rows, with their indices, `[row]` (None: all rows).
-
-    Args:
-        prompts: those that rows can have.
-        rows: for each row its prompt; None is the first for all.
-        batch: rows of the batch.
-    """
-    if rows is None:
-        return [(prompts[0], None)]
-    indices = [(rows == i).nonzero()[:, 0] for i in range(len(prompts))]
-    return [
-        (prompt, None if len(index) == batch else index)
-        for prompt, index in zip(prompts, indices, strict=True)
-        if len(index)
-    ]
+        rows = self.rows_for(batch)
+        if rows is None:
+            return [(self.prompts[0], None)]
+        indices = [(rows == i).nonzero()[:, 0] for i in range(len(self.prompts))]
+        return [
+            (prompt, None if len(index) == batch else index)
+            for prompt, index in zip(self.prompts, indices, strict=True)
+            if len(index)
+        ]
 
 
 def used_prompts(prompts: Sequence[Prompt | None], rows: Tensor | None) -> list[Prompt | None]:
@@ -111,19 +100,19 @@ def used_prompts(prompts: Sequence[Prompt | None], rows: Tensor | None) -> list[
 
 
 class Injector(Protocol):
-    """One way into a model. It is made once per session and holds nothing of a call."""
+    """One way of prompts into a model. An injector is made once per session and holds nothing of a call."""
 
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
-        """The modules whose forwards it overrides in a call, and how."""
+        """Overrides of forwards in a call, by module."""
         ...
 
     def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
-        """The attentions that it answers in a call, and how."""
+        """Answers to attention calls in a call, by attention."""
         ...
 
     @property
     def modules(self) -> Sequence[nn.Module]:
-        """Every module whose forward it may override."""
+        """Every module whose forward may be overridden."""
         ...
 
 

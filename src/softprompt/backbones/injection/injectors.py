@@ -1,4 +1,4 @@
-"""The ways into a model that some prompts need."""
+"""The injectors that some prompts need to enter a model."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -27,7 +27,7 @@ from softprompt.prompts import Prompt
 
 
 class Injectors:
-    """What prompts need to enter a model, outermost first.
+    """The injectors of prompts, outermost first.
 
     Args:
         model_map: of the backbone.
@@ -37,7 +37,7 @@ class Injectors:
 
     Raises:
         PromptError: prompts that cannot share a batch.
-        BackboneError: a way that the model does not have.
+        BackboneError: a placement that the model cannot take.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class Injectors:
     @cached_property
     def configs(self) -> tuple[Any, ...]:
         """The configurations that name the kernels of attentions which prompts reach."""
-        reached = [] if self._key_values is None else list(self._key_values.by_module)
-        found = [config for m in reached if (config := getattr(m, "config", None)) is not None]
-        return tuple({id(config): config for config in found}.values())
+        reached = [] if self._key_values is None else self._key_values.by_module
+        configs = [config for module in reached if (config := getattr(module, "config", None)) is not None]
+        return tuple({id(config): config for config in configs}.values())
 
     @property
     def shares_modules(self) -> bool:
@@ -80,12 +80,12 @@ class Injectors:
 
     @property
     def grows_input(self) -> bool:
-        """Whether soft tokens stand in the input of a model without a decoder of its own."""
+        """Whether soft tokens are part of the input of an encoder without a decoder."""
         return self._prepended is not None and self._prepended.decoder is None
 
     @property
     def reads_by_layers(self) -> bool:
-        """Whether soft tokens went through the model's layers alone, before any text."""
+        """Whether soft tokens go through the model's layers alone, before any text."""
         return self._prepended is None and any(map(stands_in_front, self.prompts))
 
     # -- of texts --------------------------------------------------------------------------------
@@ -93,8 +93,8 @@ class Injectors:
     def _of_texts(self) -> list[Injector]:
         model_map, prompts, stacks = self.model_map, self.prompts, self.model_map.stacks
         in_place = [stands_in_text(prompt) for prompt in prompts]
-        # Slots first, so that the others see embeddings.
-        found: list[Injector] = [
+        # Slots come first, so that the other injectors get embeddings.
+        injectors: list[Injector] = [
             SlotInjector(stack, site == "encoder" or "encoder" not in stacks, in_place)
             for site, stack in stacks.items()
         ]
@@ -108,7 +108,7 @@ class Injectors:
                 [a.module for a in model_map.attentions if a.site == "encoder"],
                 [stands_in_front(prompt) for prompt in prompts],
             )
-            found.append(self._prepended)
+            injectors.append(self._prepended)
         spec = model_map.spec
         for site, stack in stacks.items():
             before = self._prepended.n_columns if self._prepended and site == "encoder" else None
@@ -122,12 +122,12 @@ class Injectors:
                 stack.switches_at if self.reads_by_layers else None,
                 before,
             )
-        found += self.positions.values()
+        injectors += self.positions.values()
         targets = [
             (attention, any(reaches(prompt, attention, in_front) for prompt in prompts))
             for attention in model_map.attentions
         ]
-        return found + self._prefixes(targets)
+        return injectors + self._prefixes(targets)
 
     def _prefixes(self, targets: Sequence[tuple[AttentionSite, bool]]) -> list[Injector]:
         if not any(reached for _, reached in targets):
@@ -150,18 +150,19 @@ class Injectors:
                 return ()
             return prefix_layers(prompt, n_layers, as_tokens) or prompt.card.sites.get("encoder", [])
 
-        found: list[Injector] = [PixelInjector(vision)]
+        injectors: list[Injector] = [PixelInjector(vision)]
         cards = [prompt.card for prompt in self.prompts if prompt is not None]
         added = sorted({i for card in cards if card.location in ("add", "add-shared") for i in card.layers})
         if added:
-            found.append(AddedTokenInjector(vision, added))
+            injectors.append(AddedTokenInjector(vision, added))
         targets = [
             (attention, any(attention.layer in prefixed(prompt) for prompt in self.prompts))
             for attention in self.model_map.attentions
         ]
-        found += self._prefixes(targets)
+        injectors += self._prefixes(targets)
         plans = [None if prompt is None else token_layers(prompt, n_layers, as_tokens) for prompt in used]
         plan = plan_of(plans)
         if plan is not None:
-            found.append(SwinInjector(vision, plan) if vision.windowed else VisionTokenInjector(vision, plan))
-        return found
+            tokens = SwinInjector if vision.windowed else VisionTokenInjector
+            injectors.append(tokens(vision, plan))
+        return injectors

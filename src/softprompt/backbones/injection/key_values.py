@@ -28,7 +28,7 @@ class KeyValueInjector:
         targets: the model's attentions in the order of their calls, each with whether a prompt reaches it.
         stacks: by site, the module that takes the text.
         shifted: which prompts occupy positions, `[prompt_id]`.
-        windowed: whether attentions see windows, which follow picture by picture, in place of rows.
+        windowed: whether the batch axis of attentions holds windows, picture by picture, instead of rows.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class KeyValueInjector:
 
     @property
     def modules(self) -> Sequence[nn.Module]:
-        """Attentions that never ask the registered function."""
+        """Attentions that do not call the registered function by themselves."""
         return list(self._self_computed)
 
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
-        """Attentions that never ask the registered function ask it."""
+        """Have those attentions call the registered function."""
         return self._self_computed
 
     def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
@@ -102,13 +102,13 @@ class KeyValueInjector:
             return relative_columns(owner, entry.lengths, shifted, n_prefix, at)
 
         if owner.relative_attention_bias.weight.requires_grad:  # type: ignore[union-attr]
-            return make()  # a layer that runs again makes its own graph
+            return make()  # a layer that is recomputed needs a graph of its own
         key = ("bias", owner, n_prefix, id(entry.lengths), id(at))
         return once(context.widened, key, make, (entry.lengths, at))
 
 
 def _in_turn(context: PassContext, layers: Sequence[Interception | None]) -> Interception:
-    """One module that serves several layers (ALBERT's): its k-th call in a run is its k-th layer."""
+    """Answer for a module that serves several layers (ALBERT): its k-th call in a run is its k-th layer."""
 
     def attend(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
         turn = context.layer_calls.get(call.module, 0)
@@ -129,7 +129,7 @@ def _in_turn(context: PassContext, layers: Sequence[Interception | None]) -> Int
 def relative_columns(
     owner: nn.Module, lengths: Tensor, shifted: Tensor, n_prefix: int, text_positions: Tensor
 ) -> Tensor:
-    """T5's bias for prompt columns, as though the prompt stood before the text; 0 where unshifted.
+    """T5's bias of prompt columns, as if the prompt were text before the text; 0 where unshifted.
 
     Args:
         owner: the module with `relative_attention_bias` and T5's bucket function.
@@ -151,7 +151,7 @@ def relative_columns(
         "num_buckets": owner.relative_attention_num_buckets,
         "max_distance": owner.relative_attention_max_distance,
     }
-    # UMT5's knows them by itself.
+    # UMT5's function takes none of these.
     known = inspect.signature(bucket).parameters
     buckets = bucket(column_at - query_at, **{name: v for name, v in options.items() if name in known})
     bias = bias_table(buckets).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Prompts' own modules (adapters, LoRA) beside a model's linear layers."""
+"""Modules of prompts (adapters, LoRA) beside a model's linear layers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from softprompt.prompts import Insert, Prompt
 
 
 class LayerModuleInjector:
-    """Changes what linear layers give, by the modules that prompts have for them.
+    """Changes the outputs of linear layers by the modules that prompts have for them.
 
     Args:
         model: the frozen model.
@@ -42,17 +42,17 @@ class LayerModuleInjector:
         return [module for module, _ in self.places.values()]
 
     def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
-        """None."""
+        """No attention is answered."""
         return {}
 
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
-        """Each row by its own prompt's module."""
+        """Change each row by its own prompt's module."""
         used = used_prompts(context.prompts, context.rows)
         return {m: self._changed(context, key, inserts, used) for key, (m, inserts) in self.places.items()}
 
     @contextmanager
     def alone(self, prompt: Prompt) -> Iterator[None]:
-        """Within this context one prompt's modules serve whatever runs."""
+        """Within this context one prompt's modules change the layers for every input."""
         only: dict[nn.Module, Override] = {
             module: _by_one(inserts[id(prompt)])
             for module, inserts in self.places.values()
@@ -65,7 +65,7 @@ class LayerModuleInjector:
         self, context: PassContext, key: str, inserts: dict[int, Insert], used: Sequence[Prompt | None]
     ) -> Override:
         here = [inserts.get(id(prompt)) for prompt in used]
-        # One for all rows also changes what the layer makes of inputs that belong to no row.
+        # One module for all rows also serves inputs that belong to no row.
         if all(insert is here[0] for insert in here):
             return _by_one(here[0])
 
@@ -85,23 +85,25 @@ class LayerModuleInjector:
         return changed
 
     def _rows(
-        self, context: PassContext, key: str, batch: int, device: torch.device
+        self, context: PassContext, path: str, batch: int, device: torch.device
     ) -> list[tuple[Prompt | None, Tensor | None]]:
         """Each prompt that has rows, with their indices; all layers share them."""
-        kept = (self, batch, device)
-        if kept in context.notes:
-            return context.notes[kept]
+        key = (self, batch, device)
+        if key in context.notes:
+            return context.notes[key]
         try:
-            found = [(p, rows if rows is None else rows.to(device)) for p, rows in context.active_rows(batch)]
+            by_prompt = [
+                (p, rows if rows is None else rows.to(device)) for p, rows in context.active_rows(batch)
+            ]
         except PromptError:
             raise PromptError(
                 "prompted.rows",
-                f"several prompts where '{key}', which one of them changes, runs on {batch} rows of its own",
+                f"several prompts where '{path}', which one of them changes, runs on {batch} rows of its own",
                 "a layer that runs on the rows of the batch alone",
                 "give the prompts batches of their own",
             ) from None
-        context.notes[kept] = found
-        return found
+        context.notes[key] = by_prompt
+        return by_prompt
 
 
 def _by_one(insert: Insert | None) -> Override:

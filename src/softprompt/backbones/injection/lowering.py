@@ -1,7 +1,7 @@
-"""Prompts as tensors that a call uses: what each becomes by the backbone's frozen layers, in tables of rows.
+"""Prompts as tensors that a call uses: each lowered by the backbone's frozen layers, all in tables by row.
 
-A step with many prompts must not cost more than a step with one, so tables are made for all layers at once:
-one stack of the prompts, one gather of the rows, one split into layers.
+A step with many prompts must not cost more than a step with one. So a table is made for all layers at once:
+the prompts are stacked once, gathered by row once, and split into layers once.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -119,10 +119,10 @@ class LoweredPrompts:
 
     Args:
         tables: key/values.
-        vectors: soft tokens of each prompt that stand in the input, `[slot, hidden]`; None for others.
-        visual: what enters a model that reads pictures otherwise than as key/values.
+        vectors: soft tokens of each prompt that are part of the input, `[slot, hidden]`; None for others.
+        visual: the parts of visual prompts that are no key/values.
         weights: tensors in place of the model's own.
-        learns: whether some take gradients that every pass has; slots in the text may be in none of its rows.
+        learns: whether some take gradients in every pass; slots do not count, since a text may have none.
     """
 
     tables: Tables
@@ -133,7 +133,7 @@ class LoweredPrompts:
 
     @classmethod
     def none(cls) -> "LoweredPrompts":
-        """Of no prompt."""
+        """The tensors of no prompt."""
         return cls(Tables({}))
 
 
@@ -156,8 +156,8 @@ def lower_all(
         prompts: those that rows can have.
         used: those that rows have.
         as_tokens: run deep visual prompts as tokens.
-        alone: gives for a prompt a context in which its own modules beside linear layers serve whatever runs.
-        weights: tensors in place of the model's own, which stand there already.
+        alone: gives for a prompt a context in which its own modules beside linear layers act on every input.
+        weights: tensors in place of the model's own, put there already.
     """
     lowered: list[Lowered | None] = []
     for prompt in prompts:
@@ -178,7 +178,7 @@ def lower_all(
 
 
 def lower(prompt: Prompt, model_map: ModelMap, as_tokens: bool) -> Lowered:
-    """A prompt as key/values where that is exact: soft tokens before a decoder go through it once.
+    """A prompt as key/values where that is exact: soft tokens before a decoder's text run through it once.
 
     Args:
         prompt: the prompt.
@@ -196,9 +196,9 @@ def lower(prompt: Prompt, model_map: ModelMap, as_tokens: bool) -> Lowered:
 
 
 def input_weight(model_map: ModelMap) -> Tensor:
-    """The first weight that an input meets: it says where and in which precision the model computes.
+    """The first weight that an input meets; its device and precision are those of the model's computation.
 
-    The one that stands there now; words may have been added since it was loaded.
+    The weight is looked up at each call, since embeddings may have been resized after loading.
     """
     vision = model_map.vision
     reads = model_map.model.get_input_embeddings() if vision is None else vision.conv
@@ -222,7 +222,7 @@ def observe(model_map: ModelMap, inputs: dict[str, Tensor]) -> tuple[KeyValues, 
     for call in recorder.calls:
         whole_in_backward(call.module, (call.key, call.value))
         by_module.setdefault(id(call.module), []).append(call)
-    # Attentions are listed in the order of their calls, so a shared module's calls are taken in turn.
+    # Attentions are listed in the order of their calls; calls of a shared module are taken in that order.
     turns: dict[int, Iterator[AttentionCall]] = {m: iter(calls) for m, calls in by_module.items()}
     groups: dict[tuple[str, AttentionShape], list[tuple[AttentionSite, AttentionCall]]] = {}
     for attention in model_map.attentions:

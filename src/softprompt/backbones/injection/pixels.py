@@ -1,4 +1,4 @@
-"""Visual prompts in the picture itself: a border around it, and further channels."""
+"""Visual prompts in the picture itself: a border around the picture, and further channels."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from softprompt.errors import PromptError
 
 
 class PixelInjector:
-    """Frames each row's picture, and adds what its channels make of the patches.
+    """Puts a border around each row's picture, and adds the outputs of further channels to its patches.
 
     Args:
         vision: the model.
@@ -26,15 +26,15 @@ class PixelInjector:
 
     @property
     def modules(self) -> Sequence[nn.Module]:
-        """The model, and the convolution that cuts patches."""
+        """The model, and its patch convolution."""
         return [self.vision.base, self.vision.conv]
 
     def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
-        """None."""
+        """No attention is answered."""
         return {}
 
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
-        """Check the batch's rows and change its pixels."""
+        """Check that the batch fits the rows, and change its pixels."""
         overrides: dict[nn.Module, Override] = {self.vision.base: self._framed(context)}
         if context.lowered.visual.channels is not None:
             overrides[self.vision.conv] = self._channels(context, context.lowered.visual.channels)
@@ -47,7 +47,7 @@ class PixelInjector:
             if pixels is None:
                 return below(*args, **kwargs)
             context.rows_for(len(pixels))  # the batch must fit the rows
-            context.widened.clear()  # a run over the layers begins, which share their masks
+            context.widened.clear()  # holds masks of one run over the layers, and a new run begins
             if tables.border is None:
                 return below(*args, **kwargs)
             frame = context.by_row(tables.border, len(pixels)).to(pixels)
@@ -73,9 +73,9 @@ class PixelInjector:
         return channels
 
 
-def _refuse_size(location: str, pixels: Tensor, wanted: tuple[int, int]) -> None:
+def _refuse_size(location: str, pixels: Tensor, expected: tuple[int, int]) -> None:
     raise PromptError(
         "pixel_values",
         f"{pixels.shape[-2]} x {pixels.shape[-1]} pixels for a '{location}' prompt",
-        f"{wanted[0]} x {wanted[1]} pixels, for which the prompt was made",
+        f"{expected[0]} x {expected[1]} pixels, for which the prompt was made",
     )

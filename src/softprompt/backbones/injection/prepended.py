@@ -1,9 +1,9 @@
 """Soft tokens in front of an encoder's text.
 
-An encoder's soft tokens read the text as the text reads them, so they cannot become key/values; they
-are put into the input as raw embeddings, before the family adds positions, types and norms. Where a
-decoder follows, its view of the encoder grows by them, and the model's own outputs show the text alone; where
-none does, all outputs are cut back to the text.
+In an encoder soft tokens attend to the text, and the text to them, so they cannot become key/values. They
+are put into the input as raw embeddings, before the family adds positions, types and norms. A decoder attends
+to them as well, and the model's own outputs hold the text alone; without a decoder all outputs are cut back
+to the text.
 """
 
 from collections.abc import Mapping, MutableMapping, Sequence
@@ -23,12 +23,13 @@ from softprompt.errors import BackboneError, PromptError, with_article
 
 @dataclass
 class _Text:
-    """How the text of a call stands in the encoder.
+    """Where the text of a call is in the encoder's input.
 
     Args:
         n_columns: columns in front of it, those of the longest prompt.
-        length: its own.
-        moved: where its tokens come from, `[batch, seq]`, if they were moved.
+        length: of the text.
+        moved: for each place the index of its token in the caller's text, `[batch, seq]`; None where no token
+            was moved.
     """
 
     n_columns: int
@@ -39,15 +40,15 @@ class _Text:
 class PrependedInjector:
     """Puts each row's soft tokens before an encoder's text.
 
-    Shorter prompts stand right before the text, with masked columns before them. Text that is padded on
-    the left is moved to the left meanwhile, so that it stands right behind its prompt.
+    A shorter prompt is right before the text, with masked columns before it. Text that is padded on the left
+    is moved to the left, right behind its prompt; outputs are moved back.
 
     Args:
         encoder: the stack that takes the text.
-        decoder: the one that attends to the encoder, or None.
-        whole: the modules that hold both stacks, whose outputs show the text alone.
+        decoder: the stack that attends to the encoder, or None.
+        whole: the modules that hold both stacks, whose outputs shall hold the text alone.
         attentions: the encoder's.
-        in_front: which prompts stand in front of the text, `[prompt_id]`.
+        in_front: which prompts are soft tokens in front of the text, `[prompt_id]`.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class PrependedInjector:
         self.whole = [module for module in whole if module is not encoder.module]
         self.holder: nn.Module | None = None
         if decoder is None:
-            # Cut before a pooler looks for the text's first token, and again where states are gathered.
+            # Cut before a pooler takes the first token, and again where all layers' states are collected.
             self.holder = _holder_of_layers(encoder.module, attentions)
             if self.holder is None and getattr(encoder.module, "pooler", None) is not None:
                 whom = with_article(type(encoder.module).__name__)
@@ -77,13 +78,13 @@ class PrependedInjector:
 
     @property
     def modules(self) -> Sequence[nn.Module]:
-        """The stacks, and whatever shows their outputs."""
+        """The stacks, and the modules that pass their outputs on."""
         if self.decoder is not None:
             return [self.encoder.module, self.decoder.module, *self.whole]
         return [self.encoder.module] if self.holder is None else [self.encoder.module, self.holder]
 
     def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
-        """None."""
+        """No attention is answered."""
         return {}
 
     def n_columns(self, context: PassContext) -> int:
@@ -91,7 +92,7 @@ class PrependedInjector:
         return self._table(context).longest
 
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
-        """Put them in when the encoder is called, and cut outputs back to the text."""
+        """Add soft tokens to the encoder's input, and cut outputs back to the text."""
 
         def encoded(below: Forward, *args: Any, **kwargs: Any) -> Any:
             output = below(**self._grown(context, bound_arguments(self.encoder.signature, args, kwargs)))
@@ -111,7 +112,7 @@ class PrependedInjector:
         overrides: dict[nn.Module, Override] = {self.encoder.module: encoded}
         if self.decoder is not None:
             overrides[self.decoder.module] = decoded
-            # Inside `generate` outputs go from one to the other; they are whole there.
+            # Inside `generate` the encoder's outputs go to the decoder, which needs all of them.
             if not context.generating:
                 overrides |= dict.fromkeys(self.whole, cut_encoder)
         elif self.holder is not None:
@@ -121,10 +122,10 @@ class PrependedInjector:
     # -- outputs ---------------------------------------------------------------------------------
 
     def cut(self, context: PassContext, output: Any) -> Any:
-        """An output of the encoder at the text's own length and in its own order.
+        """An output of the encoder for the text alone, in the text's own order.
 
-        Hidden states lose their first columns, attention weights their first queries; what has another
-        length is left alone.
+        Hidden states lose the soft tokens' columns, attention weights their queries. A tensor of another
+        length stays as it is.
         """
         text: _Text | None = context.notes.get(self)
         if text is None:
@@ -186,9 +187,9 @@ class PrependedInjector:
                 f"states of {states.shape[1]} tokens for a text of {mask.shape[1]}",
                 f"{mask.shape[1] + valid.shape[1]}, those of the {valid.shape[1]} soft tokens first",
                 "pass what the encoder itself gives under the prompt, model.get_encoder()(...); the whole "
-                "model's encoder_last_hidden_state shows the text alone",
+                "model's encoder_last_hidden_state holds the text alone",
             )
-        # The mask says how the text was moved, also when the encoder ran long before (in `generate`).
+        # How the text was moved follows from the mask; in `generate` the encoder has run in an earlier call.
         moved = _right_padded(mask)
         given["encoder_attention_mask"] = torch.cat([valid.to(mask), _move(mask, moved)], dim=1)
         return given
@@ -238,16 +239,16 @@ def _positions(given: Tensor, valid: Tensor, moved: Tensor | None) -> Tensor:
 
 
 def _right_padded(mask: Tensor) -> Tensor | None:
-    """The order that puts real tokens first, `[batch, seq]`; None where they surely are already."""
-    shut = (mask == 0).long()
-    # A traced graph is given other masks than the one that it was traced with.
-    if not torch.jit.is_tracing() and bool((shut.diff(dim=1) >= 0).all()):  # type: ignore[attr-defined]
+    """The order that puts real tokens first, `[batch, seq]`; None where they are known to be first."""
+    hidden = (mask == 0).long()
+    # A traced graph runs with other masks than the one that it was traced with.
+    if not torch.jit.is_tracing() and bool((hidden.diff(dim=1) >= 0).all()):  # type: ignore[attr-defined]
         return None
-    return shut.argsort(dim=1, stable=True)
+    return hidden.argsort(dim=1, stable=True)
 
 
 def _holder_of_layers(encoder: nn.Module, attentions: Sequence[nn.Module]) -> nn.Module | None:
-    """The child that runs all layers, if there is one that is more than a list of them."""
+    """The child module that runs all layers and is more than a list of them, or None."""
     for child in encoder.children():
         if not isinstance(child, nn.ModuleList) and set(attentions) <= set(child.modules()):
             return child

@@ -1,8 +1,8 @@
 """Whether soft tokens may go through a decoder's layers alone, before any text.
 
-They become key/values there, which is exact where tokens meet in attention and nowhere else. State-space
-layers, linear attention, convolutions and token shifts would carry something from the soft tokens to the text
-that no key/value holds. Which families have such layers is not listed but tried, once for a backbone.
+The soft tokens become key/values, which is exact where attention alone connects tokens. State-space layers,
+linear attention, convolutions and token shifts would carry more from the soft tokens to the text than
+key/values hold. No list of such families is kept: each backbone is tried once.
 """
 
 from collections.abc import Callable
@@ -23,13 +23,13 @@ N_SOFT, N_TEXT = 2, 2
 def why_not(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]) -> str | None:
     """Why soft tokens cannot go through the layers of a decoder alone; None where they can.
 
-    Two soft tokens and two of text are read in both ways: as one input, and the soft tokens first. That is
-    three passes over four tokens at most, about as much as loading a model costs beside reading its file.
+    Two soft tokens and two tokens of text are run in both ways: as one input, and the soft tokens first. That
+    takes three passes over at most four tokens.
 
     Args:
         model_map: of the backbone.
         gate: of the backbone.
-        make: gives soft tokens, by their number.
+        make: gives a prompt of so many soft tokens.
     """
     model = model_map.model
     if any(hasattr(module, "rope_deltas") for module in model.modules()):
@@ -37,7 +37,7 @@ def why_not(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]) -> s
     if model_map.spec.is_encoder_decoder:
         return "whose encoder's attention never calls the registered function"
     if model_map.stacks["decoder"].numbering == "unknown":
-        return None  # how positions would go on behind the soft tokens is not known
+        return None  # positions behind the soft tokens are not known
     try:
         with torch.no_grad(), eval_mode(model):
             return _compared(model_map, gate, make(N_SOFT))
@@ -53,7 +53,7 @@ def refuse(model_map: ModelMap, why: str) -> BackboneError:
     return BackboneError(
         "prompted",
         f"soft tokens before the text of {model_map.spec.name} ({model_map.spec.family}), {why}",
-        "a model in which soft tokens mean the same wherever they are read",
+        "a model in which attention alone connects tokens",
         "use prefix_tuning or p_tuning_v2, which put key/values into its attentions",
     )
 
@@ -73,10 +73,10 @@ def _compared(model_map: ModelMap, gate: Gate, soft: Prompt) -> str | None:
         mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
         output = model.base_model(inputs_embeds=embeds, attention_mask=mask, use_cache=False)
     if not torch.equal(embeds, kept):
-        return "which changes the input embeddings that it is given in place"
+        return "which changes its input embeddings in place"
     whole: Tensor = output.last_hidden_state[:, -N_TEXT:]
     apart_by = (apart - whole).float().norm(dim=-1) / whole.float().norm(dim=-1)
-    # In low precision one of the tokens may be sent to another expert by rounding alone.
+    # In low precision rounding alone may send one of the tokens to another expert.
     differs = (apart_by.max() if whole.dtype == torch.float32 else apart_by.median()).item()
     if differs > _rounding(whole):
         return (
@@ -87,7 +87,7 @@ def _compared(model_map: ModelMap, gate: Gate, soft: Prompt) -> str | None:
 
 
 def _rounding(states: Tensor) -> float:
-    """By how much states may differ, in parts of their size, though the arithmetic is the same."""
+    """By how much states may differ by rounding alone, relative to their size."""
     if states.is_cuda and torch.get_float32_matmul_precision() != "highest":
         return max(0.02, torch.finfo(states.dtype).eps ** 0.5)
     return torch.finfo(states.dtype).eps ** 0.5

@@ -1,10 +1,42 @@
-"""Calls that no session can answer, and the errors that say so."""
+"""Errors of calls that no session can answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
 
 from softprompt.errors import BackboneError
 
 
+def unchecked(output: Any) -> None:
+    """The check of outputs of which nothing is asked."""
+
+
+def check_gradient(output: Any, name: str) -> None:
+    """Refuse an output of the model that passes no gradient to a prompt that learns.
+
+    Args:
+        output: of a forward pass: a tensor, or a mapping or sequence with tensors.
+        name: of the backbone.
+
+    Raises:
+        BackboneError: none of the tensors has a gradient.
+    """
+    values = output.values() if isinstance(output, Mapping) else output
+    values = [values] if isinstance(values, Tensor) else values
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    if tensors and not any(tensor.requires_grad for tensor in tensors):
+        raise BackboneError(
+            "prompted",
+            f"a pass of {name} whose output has no gradient to the prompt",
+            "layers that pass gradients on",
+            "load the weights in a way that has a backward pass; for a pass without training use "
+            "torch.no_grad()",
+        )
+
+
 def naked_call(name: str) -> BackboneError:
-    """A call that belongs to no session while there are some."""
+    """A call of a context without a session, while another context has one."""
     return BackboneError(
         "prompted",
         f"a call of {name} from a thread (or task) without a session while another has one",
@@ -16,7 +48,7 @@ def naked_call(name: str) -> BackboneError:
 
 
 def own_threads(name: str) -> BackboneError:
-    """A call that leaves the caller's thread."""
+    """A method that starts a thread of its own."""
     return BackboneError(
         "prompted",
         f"continuous batching of {name}, which packs texts together in a thread of its own",
@@ -26,7 +58,7 @@ def own_threads(name: str) -> BackboneError:
 
 
 def nothing_would_train(name: str) -> BackboneError:
-    """A training loop over the frozen model."""
+    """A training loop over the frozen model instead of the prompt."""
     return BackboneError(
         "prompted",
         f"zero_grad() of {name}'s frozen model inside a session whose prompt learns",
@@ -36,41 +68,31 @@ def nothing_would_train(name: str) -> BackboneError:
     )
 
 
-def no_gradient(name: str) -> BackboneError:
-    """A pass in which a prompt that learns would learn nothing."""
-    return BackboneError(
-        "prompted",
-        f"a pass of {name} whose output has no gradient to the prompt",
-        "layers that pass gradients on",
-        "load the weights in a way that has a backward pass; for a pass without training use torch.no_grad()",
-    )
-
-
 def not_in_a_graph(name: str) -> BackboneError:
-    """A prompt in a graph that cannot be left."""
+    """A prompt in layers that were compiled without graph breaks."""
     return BackboneError(
         "prompted",
         f"layers of {name} that were compiled as one graph without any break (fullgraph=True)",
-        "graphs that can be left where a prompt enters",
+        "graphs that may break where a prompt enters",
         "compile without fullgraph=True, or use a model that is not compiled",
     )
 
 
 def cannot_continue(name: str) -> BackboneError:
-    """The error of soft tokens in an input that goes on from a cache."""
+    """Soft tokens before an encoder's text that continues from a cache."""
     return BackboneError(
         "prompted",
-        f"soft tokens before the text of {name}, which reads both ways, and a cache to go on from",
+        f"soft tokens before the text of {name}, which attends both ways, and a cache to continue from",
         "each pass to read the whole text, or a prompt of key/values",
         "use prefix_tuning, or generate with use_cache=False",
     )
 
 
 def exported(name: str) -> BackboneError:
-    """An export of what a session does."""
+    """An export of the model inside a session."""
     return BackboneError(
         "prompted",
-        f"torch.export of {name} inside a session, of which no graph can know",
-        "a model that runs as it is",
+        f"torch.export of {name} inside a session, which no exported graph can hold",
+        "a model without a session",
         "export outside of sessions, or trace with torch.jit.trace under torch.no_grad()",
     )

@@ -1,8 +1,9 @@
-"""A session: prompts that are active in the calls of a context, from its beginning to its end."""
+"""A session: the prompts of one context's calls, and what each outermost call does under them."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,27 +17,23 @@ from softprompt.backbones.attention import (
     intercept,
     intercepting,
     interception,
-    may_act,
-    without_plans,
 )
 from softprompt.backbones.dispatch import (
     DispatchedForward,
     Gate,
     Override,
+    dispatch_again,
     overriding,
-    stand,
-    stand_again,
-    standing,
-    step_off,
     without_overrides,
 )
 from softprompt.backbones.injection import generation, refusals
+from softprompt.backbones.injection.entries import dispatched_entries
 from softprompt.backbones.injection.injector import PassContext, used_prompts
 from softprompt.backbones.injection.injectors import Injectors
-from softprompt.backbones.injection.lowering import LoweredPrompts, input_weight, lower_all
+from softprompt.backbones.injection.lowering import LoweredPrompts, lower_all
 from softprompt.backbones.injection.stray import Stray, still_acting
 from softprompt.backbones.injection.weights import Weights, trained_weights
-from softprompt.backbones.inspection import ModelMap, unmasked
+from softprompt.backbones.inspection import ModelMap
 from softprompt.backbones.runtime import (
     check_averaged,
     keep_context,
@@ -48,16 +45,16 @@ from softprompt.prompts import Prompt
 
 
 class Session:
-    """Prompts that calls of one context run under. Enter it through `Backbone.prompted`.
+    """Prompts that the calls of one context run under. Enter a session through `Backbone.prompted`.
 
-    It holds nothing of a call: what prompts hold is read when an outermost call begins, and belongs to that
-    call until it ends, also when the session is closed meanwhile.
+    A session holds nothing of a call. The prompts' tensors are read when an outermost call begins, and belong
+    to that call until the call ends, even if the session is closed before.
 
     Args:
         model_map: of the backbone.
         gate: of the backbone.
-        prompts: one or several; None stands for no prompt.
-        rows: for each batch row, which prompt; None when one prompt serves all rows.
+        prompts: one or several; None is no prompt.
+        rows: for each batch row the index of its prompt; None when one prompt serves all rows.
         as_tokens: run deep visual prompts as tokens.
     """
 
@@ -86,7 +83,7 @@ class Session:
 
     @contextmanager
     def opened(self) -> Iterator["Session"]:
-        """Within this context its calls are this session's; an interrupt anywhere leaves nothing behind."""
+        """Within this context calls are this session's; an interrupt at any point leaves nothing behind."""
         self._check_kernels()
         try:
             self._held.enter_context(self._holding())
@@ -96,7 +93,7 @@ class Session:
             intercept(self._stray)
             yield self
         finally:
-            # An interrupt (Ctrl-C) may come meanwhile; what was undone may be undone again.
+            # An interrupt (Ctrl-C) may come here too; to undo twice does no harm.
             try:
                 self._close()
             except BaseException:
@@ -112,9 +109,9 @@ class Session:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Within this context calls are this session's, whatever thread or task it is."""
-        stand_again(self.model_map.entries)
-        # Inside a call of the same model, as guidance makes them, what acts in that call stays outside.
+        """Within this context calls are this session's, in any thread or task."""
+        dispatch_again(self.model_map.entries)
+        # A call inside a call of the same model (classifier-free guidance) takes nothing from the outer one.
         inside = self.gate.call is not None
         others = without_overrides(self.model_map.model.modules()) if inside else nullcontext()
         with others, self.gate.entered(self), intercepting(self._refusing_stray()):
@@ -127,16 +124,18 @@ class Session:
 
     @contextmanager
     def _holding(self) -> Iterator[None]:
-        """What the session needs stands on the model until the last of those who hold it leaves."""
+        """Within this context the model's entries are dispatched; the last holder to leave restores them."""
         holder = object()
         try:
             with self._lock:
                 if not self._holders:
-                    self._undo.enter_context(self._standing())
+                    self._undo.enter_context(
+                        dispatched_entries(self.model_map, self.gate, self.injectors, self.weights)
+                    )
                 self._holders.add(holder)
             yield
         finally:
-            # An interrupt (Ctrl-C) may come meanwhile; what was undone may be undone again.
+            # An interrupt (Ctrl-C) may come here too; to undo twice does no harm.
             try:
                 self._release(holder)
             except BaseException:
@@ -149,42 +148,6 @@ class Session:
             if not self._holders:
                 self._undo.close()
 
-    @contextmanager
-    def _standing(self) -> Iterator[None]:
-        """What stands on the model: its entries ask whose a call is, further forwards can be overridden."""
-        model_map = self.model_map
-        guard = answer_for(self.gate)
-        with ExitStack() as stack:
-            stack.enter_context(without_plans(input_weight(model_map).device))
-            if model_map.vision is not None:
-                stack.enter_context(unmasked(model_map.model))
-            may_act(1)
-            stack.callback(may_act, -1)
-            for module in self._entries:
-                stand(module, "forward", guard, (*model_map.entries, *self.injectors.modules))
-                stack.callback(step_off, module, "forward")
-            for name in ("generate", "zero_grad", "init_continuous_batching"):
-                if hasattr(type(model_map.model), name):
-                    stand(model_map.model, name, guard)
-                    stack.callback(step_off, model_map.model, name)
-            stack.enter_context(standing(self.injectors.modules))
-            yield
-
-    @property
-    def _entries(self) -> list[nn.Module]:
-        """Modules whose calls from the outside are calls of the session.
-
-        Where tensors of the model learn, its embeddings and what turns states into words too: others call
-        them by hand, before or behind the model, and would get the frozen ones.
-        """
-        entries = list(self.model_map.entries)
-        if self.weights.own:
-            model = self.model_map.model
-            held = {module for places in self.weights.places.values() for module, _ in places}
-            ends = (model.get_input_embeddings(), model.get_output_embeddings())
-            entries += [end for end in ends if end in held and end not in entries]
-        return entries
-
     @property
     def learns(self) -> bool:
         """Whether some tensor of the prompts that rows have takes gradients."""
@@ -194,13 +157,13 @@ class Session:
         for prompt in self._used:
             yield from () if prompt is None else prompt.parameters()
 
-    def rows_for(self, batch: int) -> Tensor | None:
-        """Which prompt each row of a batch has, `[batch]`; None when one prompt serves all.
+    def active_rows(self, batch: int) -> list[tuple[Prompt | None, Tensor | None]]:
+        """Each prompt that has rows in a batch, with their indices, `[row]` (None: all rows).
 
         Raises:
             PromptError: the batch has another number of rows.
         """
-        return PassContext(self.prompts, self.rows, LoweredPrompts.none()).rows_for(batch)
+        return PassContext(self.prompts, self.rows, LoweredPrompts.none()).active_rows(batch)
 
     # -- calls -----------------------------------------------------------------------------------
 
@@ -208,9 +171,19 @@ class Session:
     def answer(
         self, entry: DispatchedForward, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Iterator[Callable[[Any], None]]:
-        """Within this context a call at one of the model's entries runs under the prompts."""
+        """Within this context a call at one of the model's entries runs under the prompts.
+
+        Args:
+            entry: the method that was called.
+            args: of the call.
+            kwargs: of the call.
+
+        Yields:
+            A check of the call's output.
+        """
+        name = self.model_map.spec.name
         if torch.compiler.is_exporting():
-            raise refusals.exported(self.model_map.spec.name)
+            raise refusals.exported(name)
         generating = entry.name == "generate"
         if generating:
             generation.check(self.injectors, self.rows, args, kwargs)
@@ -220,9 +193,9 @@ class Session:
             if learns and torch.distributed.is_available() and torch.distributed.is_initialized():
                 check_averaged(self._parameters())
             try:
-                yield self._check_gradient if learns else _nothing
+                yield partial(refusals.check_gradient, name=name) if learns else refusals.unchecked
             except Unsupported as error:
-                raise refusals.not_in_a_graph(self.model_map.spec.name) from error
+                raise refusals.not_in_a_graph(name) from error
 
     @contextmanager
     def call(self, generating: bool = False) -> Iterator[PassContext]:
@@ -236,10 +209,10 @@ class Session:
             yield running
             return
         with ExitStack() as stack:
-            # The session may be closed while the call runs; what it needs stands until it ends.
+            # The session may be closed while the call runs; the entries stay dispatched until the call ends.
             stack.enter_context(self._holding())
             stack.enter_context(self.gate.turn(alone=bool(self.weights.own)))
-            # `generate` takes no gradients, and begins before it says so.
+            # `generate` switches gradients off only after this point.
             learning = torch.is_grad_enabled() and not generating
             weights: Mapping[str, Tensor] = {}
             if self.weights.own:
@@ -251,7 +224,7 @@ class Session:
             with torch.set_grad_enabled(learning):
                 lowered = self._lower(weights)
             call = PassContext(self.prompts, self.rows, lowered, generating)
-            self._tell_positions(call)
+            self._set_positions(call)
             self._check_kernels()
             self._keep_checkpointing(stack, call)
             stack.enter_context(self._acting(call))
@@ -266,8 +239,8 @@ class Session:
         with self.gate.calling(None), without_overrides(self.injectors.modules):
             return lower_all(self.model_map, self.prompts, self._used, self.as_tokens, alone, weights)
 
-    def _tell_positions(self, call: PassContext) -> None:
-        """What passes that begin above some layer must know of the text's positions."""
+    def _set_positions(self, call: PassContext) -> None:
+        """Give a call what the activation cache needs to know of the text's positions."""
         positions = self.injectors.positions
 
         def shifts(batch: int) -> Tensor:
@@ -289,7 +262,7 @@ class Session:
 
     @contextmanager
     def _acting(self, call: PassContext) -> Iterator[None]:
-        """Within this context the injectors act, for its calls alone."""
+        """Within this context the injectors act, in its calls alone."""
         overrides: dict[nn.Module, tuple[Override, ...]] = {}
         answers: dict[nn.Module, Interception] = {}
         for injector in self.injectors.all:
@@ -303,13 +276,13 @@ class Session:
     # -- refusals --------------------------------------------------------------------------------
 
     def _check_kernels(self) -> None:
-        """Somebody may have chosen another kernel since the model was loaded."""
+        """Refuse a kernel that somebody has chosen since the model was loaded."""
         for config in self.injectors.configs:
             if getattr(config, "_attn_implementation", "sdpa") != "sdpa":
                 check_kernel(config)
 
     def _keep_checkpointing(self, stack: ExitStack, call: PassContext) -> None:
-        """Make gradient checkpointing exact, or refuse it."""
+        """Make gradient checkpointing exact under the prompts, or refuse it."""
         if not torch.is_grad_enabled():
             return
         layers = [m for m in self.model_map.checkpointable if m.gradient_checkpointing and m.training]
@@ -319,7 +292,7 @@ class Session:
             raise BackboneError(
                 "gradient checkpointing",
                 "layers that share one module",
-                "a module for every layer, since shared ones that run again would not know their prompts",
+                "a module for every layer, since a shared one that runs again cannot tell which layer it is",
             )
         call.lowered.tables.recomputed = True
         keep_context(layers)
@@ -327,7 +300,7 @@ class Session:
 
     @contextmanager
     def _resumed(self, call: PassContext) -> Iterator[None]:
-        """A checkpointed layer of a call runs again: what stood on the model then must stand there now."""
+        """Within this context a checkpointed layer of an earlier call runs again, as in its forward pass."""
         if call.running:
             yield
             return
@@ -337,56 +310,9 @@ class Session:
             stack.enter_context(self.weights.overriding(call.lowered.weights))
             yield
 
-    def _check_gradient(self, output: Any) -> None:
-        tensors = output.values() if isinstance(output, Mapping) else output
-        tensors = [tensors] if isinstance(tensors, Tensor) else tensors
-        found = [t for t in tensors if isinstance(t, Tensor)]
-        if found and not any(t.requires_grad for t in found):
-            raise refusals.no_gradient(self.model_map.spec.name)
-
 
 def _end(call: PassContext) -> None:
-    """Let go of what came out of a call: recomputed layers keep the call, and it would hold on to them."""
+    """Free what a call computed: layers that are recomputed later keep the call alive."""
     call.running = False
     call.own_states = None
     call.notes.clear()
-
-
-def _nothing(output: Any) -> None:
-    """Nothing is asked of an output."""
-
-
-def answer_for(gate: Gate) -> Callable[..., Any]:
-    """What is asked at the entries of a backbone's model: whose call it is.
-
-    A call from the outside gets the session of the context (thread, task) in which it runs. Where there is
-    none and others have one, it is refused, since with or without a prompt would each be what half of its
-    callers did not mean.
-    """
-
-    @contextmanager
-    def answer(
-        entry: DispatchedForward, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Iterator[Callable[[Any], None]]:
-        session: Session | None = gate.session
-        if entry.name == "zero_grad":
-            if session is not None and session.learns:
-                raise refusals.nothing_would_train(gate.name)
-            yield _nothing
-        elif entry.name == "init_continuous_batching":
-            raise refusals.own_threads(gate.name)
-        elif gate.is_within:
-            yield _nothing
-        elif session is not None:
-            with session.answer(entry, args, kwargs) as given:
-                yield given
-        elif gate.n_open:
-            # Whoever reads what a refused `generate` would have streamed must not wait for ever.
-            if hasattr(kwargs.get("streamer"), "end"):
-                kwargs["streamer"].end()
-            raise refusals.naked_call(gate.name)
-        else:
-            with gate.turn(alone=False), gate.calling(None):
-                yield _nothing
-
-    return answer

@@ -1,4 +1,4 @@
-"""Layers that are called on their own inside a session, which no prompt reaches."""
+"""Layers that are called by hand inside a session: no prompt would reach them, so the calls are refused."""
 
 from collections.abc import Callable, Set
 
@@ -9,14 +9,14 @@ from softprompt.errors import BackboneError
 
 
 class Stray:
-    """Answers attentions outside of any call at one of a model's entries; a session's own are refused.
+    """Answers attention calls outside of any call of the model, and refuses those of the session's own model.
 
     Args:
         own: the attentions of the session's model.
-        refuses: whether the session has prompts, which a layer alone would miss.
+        refuses: whether the session has prompts; without prompts a layer may be called by hand.
         name: of the backbone.
         closed: whether the session has been left.
-        around: what answered attention calls before.
+        around: the interception of attention calls before this one.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Stray:
         self.around = still_acting(around)
 
     def __call__(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
-        """Refuse it, or answer it as it was answered before."""
+        """Refuse a call, or answer it as it was answered before."""
         if call.module in self.own and not self.closed():
             if not self.refuses:
                 return call.as_usual()
@@ -48,7 +48,7 @@ class Stray:
 
 
 def still_acting(interception: Interception | None) -> Interception | None:
-    """An interception without those of sessions that have been left, in whatever order."""
+    """An interception without those of sessions that have been left, in any order."""
     while isinstance(interception, Stray) and interception.closed():
         interception = interception.around
     return interception

@@ -1,8 +1,8 @@
-"""Visual prompts that read the picture in a model that looks through windows (Swin).
+"""Visual prompts as tokens in a model with windowed attention (Swin).
 
-The prompt's tokens run beside the picture's: every window of a picture meets that picture's own copy, and
-what its windows make of the tokens is averaged over them, never over other pictures (in the official code
-they are spread over the batch in another order than the windows, and mix).
+The prompt's tokens run beside the picture's. Every window of a picture attends to that picture's own copy of
+them, and the windows' outputs at the tokens are averaged over the picture, never over other pictures (in the
+official code copies and windows are in different orders over the batch, so pictures mix).
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ class _Beside:
 
     Args:
         tokens: `[batch, prompt, width]`.
-        attended: what the layer's attention has just made of them, until the layer ends.
+        attended: the outputs of the layer's attention at them, until the layer ends.
     """
 
     tokens: Tensor | None = None
@@ -42,7 +42,7 @@ class SwinInjector:
 
     Args:
         vision: the model.
-        plan: where tokens stand.
+        plan: the layers that have tokens.
     """
 
     def __init__(self, vision: Vision, plan: TokenPlan):
@@ -54,7 +54,7 @@ class SwinInjector:
 
     @property
     def modules(self) -> Sequence[nn.Module]:
-        """The layers that have tokens, what merges patches, and the model."""
+        """The layers that have tokens, the modules that merge patches, and the model."""
         layers = [self.vision.layers[i].module for i in self.present]
         return [self.vision.base, *layers, *self.merging]
 
@@ -63,7 +63,7 @@ class SwinInjector:
         return {self.vision.layers[i].attention: self._attend(context, i) for i in self.present}
 
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
-        """Take the tokens along from layer to layer."""
+        """Pass the tokens on from layer to layer."""
         context.notes[self] = _Beside()
         overrides = {self.vision.layers[i].module: self._layer(context, i) for i in self.present}
         overrides |= {module: self._merged(context, module) for module in self.merging}
@@ -104,7 +104,7 @@ class SwinInjector:
             assert tokens is not None
             own = self.vision.read_attention(number, tokens)
             n_windows = call.query.shape[0] // tokens.shape[0]
-            # Windows follow picture by picture, so a picture's tokens are repeated for each of its own.
+            # Windows come picture by picture, so a picture's tokens are repeated for each of its windows.
             query, keys, values = (
                 part.repeat_interleave(n_windows, dim=0) for part in (own.query, own.key, own.value)
             )
@@ -122,7 +122,7 @@ class SwinInjector:
         return attend
 
     def _rest(self, beside: _Beside, layer: Any) -> None:
-        """The rest of the layer, for the tokens: as the layer does it for the picture."""
+        """Run the rest of the layer on the tokens, as the layer runs it on the picture."""
         assert beside.tokens is not None and beside.attended is not None
         tokens = beside.tokens + layer.drop_path(layer.dropout(layer.attention.o_proj(beside.attended)))
         beside.tokens = tokens + layer.dropout(layer.mlp(layer.layernorm_after(tokens)))
@@ -132,7 +132,7 @@ class SwinInjector:
         def merged(below: Forward, *args: Any, **kwargs: Any) -> Any:
             output = below(*args, **kwargs)
             beside: _Beside = context.notes[self]
-            # A deep prompt brings tokens of the next stage's width.
+            # A deep prompt has tokens of the next stage's width already.
             if beside.tokens is not None and beside.tokens.shape[-1] * 4 == merging.norm.normalized_shape[0]:
                 four = torch.cat([beside.tokens] * 4, dim=-1)
                 beside.tokens = merging.reduction(merging.norm(four))

@@ -1,4 +1,4 @@
-"""What a stack is given for its text: vectors in the slots of a template, and positions.
+"""Inputs of a stack for its text: vectors in the slots of a template, and positions.
 
 Positions begin at 0, or behind the prompt, each row by its own prompt. Three ways in which families number
 them are known: a `position_ids` argument (GPT-2, Llama and most), a learned table that counts by itself
@@ -21,9 +21,9 @@ from softprompt.errors import BackboneError, PromptError
 class SlotInjector:
     """Puts each row's own vectors where its text has the id -(k + 1), the place of slot k.
 
-    The text becomes input embeddings as the stack's own table gives them (a table that scales its words
-    does so once), with vectors in the slots as they are. Everything after that, positions, types, norms
-    and dropout, is the family's own business with `inputs_embeds`. Text without slots passes untouched.
+    The stack's own table gives the input embeddings of words, scaled where the table scales them; the vectors
+    of slots are put between them unscaled. The stack then treats the result like any `inputs_embeds`: it adds
+    positions and types, norms and dropout. Text without slots passes unchanged.
 
     Args:
         stack: the module that takes the text.
@@ -42,7 +42,7 @@ class SlotInjector:
         return [self.stack.module]
 
     def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
-        """None."""
+        """No attention is answered."""
         return {}
 
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
@@ -58,8 +58,8 @@ class SlotInjector:
         return {self.stack.module: filled}
 
     def _embedded(self, context: PassContext, ids: Tensor) -> dict[str, Any]:
-        found = context.rows_for(len(ids))
-        rows = torch.zeros(len(ids), dtype=torch.long) if found is None else found
+        own_rows = context.rows_for(len(ids))
+        rows = torch.zeros(len(ids), dtype=torch.long) if own_rows is None else own_rows
         vectors = [
             v if inside else None for v, inside in zip(context.lowered.vectors, self.in_place, strict=True)
         ]
@@ -74,8 +74,8 @@ class SlotInjector:
         return {"inputs_embeds": words.index_put(at, filling.to(words)), "input_ids": None}
 
     def _check(self, context: PassContext, ids: Tensor, rows: Tensor, counts: Tensor) -> None:
-        there = counts[rows] if self.takes else torch.zeros(len(ids), dtype=torch.long)
-        wrong = (ids < -there.to(ids.device)[:, None]).nonzero()
+        n_slots = counts[rows] if self.takes else torch.zeros(len(ids), dtype=torch.long)
+        wrong = (ids < -n_slots.to(ids.device)[:, None]).nonzero()
         if len(wrong) == 0:
             return
         row, column = wrong[0].tolist()
@@ -83,7 +83,7 @@ class SlotInjector:
         if not self.takes:
             raise PromptError("decoder_input_ids", got, "ids from 0", "put slots into the encoder's text")
         prompt = context.prompts[int(rows[row])]
-        n = int(there[row])
+        n = int(n_slots[row])
         if n == 0:
             method = None if prompt is None else prompt.card.method
             whose = "has no prompt" if method is None else f"has a {method} prompt without slots in the text"
@@ -102,7 +102,7 @@ def refuse_slots(ids: Any) -> None:
         row, column = (ids < 0).nonzero()[0].tolist()
         raise PromptError(
             "input_ids",
-            f"{int(ids[row, column])} in row {row}, a slot for which there is no prompt",
+            f"{int(ids[row, column])} in row {row}, a slot without a prompt",
             "ids from 0",
             "enter backbone.prompted with the prompt that has the slots",
         )
@@ -111,19 +111,20 @@ def refuse_slots(ids: Any) -> None:
 class PositionInjector:
     """Gives a stack the positions of each row's text, shifted by the row's prompt.
 
-    Without positions from the caller they are counted along the attention mask, so that padding on
-    either side changes nothing. Positions from the caller are those of the text alone.
+    Where the caller gives no positions, they are counted along the attention mask, so padding on either side
+    changes nothing. Positions from the caller are those of the text alone.
 
     Args:
         stack: the module that takes the text.
         shifts: of each prompt, `[prompt_id]`.
         longest: the most positions that a prompt takes, for the check against `max_positions`.
         max_positions: longest input of the backbone in tokens, or None.
-        first_position: what the family's own `position_ids` begin with.
+        first_position: the first number of the family's own `position_ids`.
         name: of the backbone, for errors.
-        switches_at: positions beyond which the rotary table is another one for all of them, if prompts hold
-            key/values that were made with the first.
-        columns_before: how many soft tokens stand in the input before the text in a call, if any.
+        switches_at: the number of positions beyond which the family uses another rotary table for all
+            positions, where prompts hold key/values that were computed with the first table; else None.
+        columns_before: gives the number of soft tokens before the text in a call's input; None where it has
+            none.
 
     Raises:
         BackboneError: positions that cannot be shifted.
@@ -158,7 +159,7 @@ class PositionInjector:
 
     @property
     def modules(self) -> Sequence[nn.Module]:
-        """The stack, and its table of positions where that counts by itself."""
+        """The stack, and its table of positions where the table counts them itself."""
         return [self.stack.module, self.stack.module.embed_positions] if self._counts else [self.stack.module]  # type: ignore[list-item]
 
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
@@ -170,7 +171,7 @@ class PositionInjector:
         return overrides
 
     def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
-        """None."""
+        """No attention is answered."""
         return {}
 
     def shifts_of(self, rows: Tensor | None) -> Tensor:
@@ -190,7 +191,7 @@ class PositionInjector:
             batch, q_len = text.shape[:2]
             cache = given.get("past_key_values")
             past = cache.get_seq_length() if cache is not None else 0
-            # A static cache counts in a tensor that it updates in place.
+            # A static cache updates its counter, a tensor, in place.
             past = past.clone() if isinstance(past, Tensor) else past
             columns = 0 if self.columns_before is None else self.columns_before(context)
             self._check(int(past) + q_len - columns)
@@ -200,9 +201,9 @@ class PositionInjector:
             else:
                 positions = (positions[None] if positions.ndim == 1 else positions) - self.first_position
             context.text_positions[self.stack.site] = positions
-            # Also where nothing is shifted: the batch must fit the rows.
+            # Checks that the batch fits the rows, even where nothing is shifted.
             rows = None if context.rows is None else context.rows_for(batch)
-            # A run over the layers begins, which share their masks and take their turns.
+            # A new run over the layers begins: both hold what belongs to one run.
             context.widened.clear()
             context.layer_calls.clear()
             if self.stack.numbering not in ("ids", "table"):
@@ -219,7 +220,7 @@ class PositionInjector:
 
     def _table(self, context: PassContext, table: Any) -> Override:
         def looked_up(below: Forward, *args: Any, **kwargs: Any) -> Tensor:
-            # The table counts by itself from one number for all rows; each row's own positions are looked up.
+            # The table itself counts from one number for all rows; each row has its own positions.
             shifted = context.shifted_positions[self.stack.site]
             return nn.functional.embedding(shifted.to(table.weight.device) + table.offset, table.weight)
 
@@ -238,7 +239,7 @@ class PositionInjector:
                 "prompted",
                 f"{text_len} tokens of text behind {self.longest} soft ones",
                 f"at most {self.switches_at} together: beyond that {self.name} has another rotary table for "
-                "all positions, and the soft tokens were read with the first",
+                "all positions, and the soft tokens were computed with the first",
                 "shorten the text, or use prefix_tuning",
             )
 

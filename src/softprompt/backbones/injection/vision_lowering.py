@@ -1,4 +1,4 @@
-"""What a visual prompt becomes inside a model: key/values where that is exact, else tokens and pixels."""
+"""Visual prompts as tensors that a call uses: key/values where that is exact, else tokens and pixels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,13 +21,13 @@ from softprompt.prompts import (
 
 @dataclass(frozen=True)
 class TokenPlan:
-    """Where a prompt's tokens stand among a picture's own.
+    """Which layers have a prompt's tokens among the picture's own.
 
     Args:
-        layers: before which they are put in, or replaced.
+        layers: before which the tokens are put in, or replaced.
         last: the last layer that has them.
-        kept: whether what it makes of them is read.
-        length: how many there are.
+        kept: whether a head reads the last layer's outputs at the tokens.
+        length: number of tokens.
     """
 
     layers: tuple[int, ...]
@@ -41,12 +41,12 @@ class VisualParts:
     """One prompt, lowered.
 
     Args:
-        key_values: of the layers where it only acts as such.
+        key_values: of the layers where the prompt acts as key/values alone.
         tokens: by layer, `[prompt, hidden]`.
         added: by layer, `[token or 1, hidden]`.
         frame: pixels around the picture, zeros inside, `[channel, height, width]`.
-        border: how wide, in pixels.
-        channels: what further channels add to the tokens, `[hidden, rows, columns]`.
+        border: width of the frame, in pixels.
+        channels: outputs of further channels, added to the patches, `[hidden, rows, columns]`.
     """
 
     key_values: tuple[KeyValues, ...] = ()
@@ -69,7 +69,7 @@ class VisualTables:
 
 
 def token_layers(prompt: Prompt, n_layers: int, as_tokens: bool) -> TokenPlan | None:
-    """Where a prompt must be tokens.
+    """The layers in which a prompt must be tokens.
 
     A deep prompt is key/values wherever the next layer replaces or drops it; only a head that reads the
     prompt's own outputs needs its last layer as tokens.
@@ -114,7 +114,7 @@ def lower_visual(prompt: Prompt, vision: Vision, as_tokens: bool) -> VisualParts
         elif isinstance(block, AddedTokens):
             added |= dict(zip(block.layers, block.vectors.to(like).unbind(0), strict=True))
         elif isinstance(block, PixelPatches):
-            # Not the module itself, on which hooks stand.
+            # Not by the module itself, which may have hooks.
             tokens[0] = nn.functional.conv2d(
                 block.pixels.to(like), vision.conv.weight, vision.conv.bias, stride=vision.patch
             ).flatten(1)
@@ -158,7 +158,7 @@ def tabulate(parts: Sequence[VisualParts], used: Sequence[VisualParts]) -> Visua
     tokens: dict[int, Tensor] = {}
     for layer in sorted({layer for part in used for layer in part.tokens}):
         some = next(part.tokens[layer] for part in used if layer in part.tokens)
-        nothing = torch.zeros_like(some)  # of prompts that no row has
+        nothing = torch.zeros_like(some)  # for prompts that no row has
         tokens[layer] = torch.stack(
             [part.tokens.get(layer, nothing) if part in used else nothing for part in parts]
         )

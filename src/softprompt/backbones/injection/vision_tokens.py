@@ -1,4 +1,4 @@
-"""A visual prompt's tokens among a picture's own, and what is added to those."""
+"""A visual prompt's tokens among a picture's own, and vectors added to the picture's tokens."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from softprompt.errors import PromptError
 
 
 class VisionTokenInjector:
-    """Puts each row's tokens behind its class token.
+    """Puts each row's tokens behind the class token.
 
-    Tokens are taken out again behind the last layer that has them, or, where a head reads them, behind the
-    model's last norm; so states have the picture's own tokens alone.
+    The tokens are removed behind the last layer that has them, or, where a head reads them, behind the
+    model's last norm. So states have the picture's own tokens alone.
 
     Args:
         vision: the model.
-        plan: where tokens stand; the same for all rows.
+        plan: the layers that have tokens; the same for all rows.
     """
 
     def __init__(self, vision: Vision, plan: TokenPlan):
@@ -38,7 +38,7 @@ class VisionTokenInjector:
         return [self.vision.base, *(self.vision.layers[i].module for i in sorted(layers))]
 
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
-        """Put them in before layers, and take them out behind the last."""
+        """Put tokens in before layers, and remove them behind the last."""
         plan = self.plan
         overrides: dict[nn.Module, Override] = {}
         for number in sorted({*plan.layers, plan.last}):
@@ -49,7 +49,7 @@ class VisionTokenInjector:
         return overrides
 
     def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
-        """Widen relative biases that do not know of the tokens (BEiT's)."""
+        """Widen relative biases (BEiT's) by the tokens."""
         present = range(self.plan.layers[0], self.plan.last + 1)
         return {self.vision.layers[i].attention: self._unbiased for i in present}
 
@@ -87,18 +87,18 @@ class VisionTokenInjector:
         return torch.cat([tokens[:, :start], tokens[:, end:]], dim=1), tokens[:, start:end]
 
     def _unbiased(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
-        """The attention, in which the prompt is at no distance from anything."""
+        """Attention without a relative bias at the prompt's tokens."""
         mask = call.read_mask().with_tokens(self.place, call.key.shape[2])
         return call.stock(call.module, call.query, call.key, call.value, mask.values, **call.kwargs)
 
 
 @dataclass(frozen=True)
 class AddedTokenInjector:
-    """Adds to a picture's tokens before layers.
+    """Adds vectors to a picture's tokens before layers.
 
     Args:
         vision: the model.
-        layers: before which something is added.
+        layers: before which vectors are added.
     """
 
     vision: Vision
@@ -110,11 +110,11 @@ class AddedTokenInjector:
         return [self.vision.layers[i].module for i in self.layers]
 
     def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
-        """None."""
+        """No attention is answered."""
         return {}
 
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
-        """Add each row's own."""
+        """Add each row's own vectors."""
         return {self.vision.layers[i].module: self._adding(context, i) for i in self.layers}
 
     def _adding(self, context: PassContext, number: int) -> Override:
@@ -133,7 +133,7 @@ class AddedTokenInjector:
 
 
 def plan_of(plans: Sequence[TokenPlan | None]) -> TokenPlan | None:
-    """Where tokens stand, the same for all prompts of a batch.
+    """The layers that have tokens, the same for all prompts of a batch.
 
     Args:
         plans: of each prompt that rows have.

@@ -1,4 +1,4 @@
-"""Trained tensors in place of a model's own, which stay untouched underneath."""
+"""Trained tensors in place of a model's own parameters, which stay unchanged."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,8 +16,8 @@ from softprompt.prompts import Prompt
 class Weights:
     """The places in a model that hold certain parameters, shared ones (tied embeddings) included.
 
-    A tensor stands over a parameter in the module's own `__dict__`, where Python looks before it asks
-    for parameters; taking it off brings the parameter back.
+    A tensor in the module's own `__dict__` hides the parameter of that name, since Python looks there first;
+    removing the tensor brings the parameter back.
 
     A shared parameter's first name (the one in `model.named_parameters()`) means all of its places, any
     other name that place alone: `lm_head.weight` of GPT-2 leaves the tied input embeddings as they are.
@@ -38,7 +38,7 @@ class Weights:
         self.places: dict[str, list[tuple[nn.Module, str]]] = {}
         if not names:
             return
-        # A bias that a linear layer does not have stands over its None in the same way.
+        # A bias that a linear layer does not have hides its None in the same way.
         own = {**absent_biases(model), **dict(model.named_parameters(remove_duplicate=False))}
         first = {name for name, _ in model.named_parameters()}
         for key, tensor in names.items():
@@ -48,10 +48,12 @@ class Weights:
                 shape = list(own[key].shape)
                 raise PromptError(f"prompt.weights: {key}", f"shape {list(tensor.shape)}", f"shape {shape}")
             if is_packed(own[key]):
-                held = "sharded" if is_sharded(own[key]) else "quantised"
-                got, do = f"a {held} tensor of {name}", "load the backbone without that"
+                storage = "sharded" if is_sharded(own[key]) else "quantised"
                 raise PromptError(
-                    f"prompt.weights: {key}", got, "a plain tensor, whose place another can take", do
+                    f"prompt.weights: {key}",
+                    f"a {storage} tensor of {name}",
+                    "a plain tensor, whose place another can take",
+                    f"load the backbone without {'sharding' if storage == 'sharded' else 'quantisation'}",
                 )
             self.own[key], self._shapes[key] = own[key], tensor.shape
         if len({id(parameter) for parameter in self.own.values()}) < len(self.own):
@@ -68,50 +70,50 @@ class Weights:
                     self.places.setdefault(keys[id(parameter)], []).append((module, attribute))
 
     def are_in_place(self) -> bool:
-        """Whether every place holds the parameter that it held; words may have been added meanwhile."""
+        """Whether every place still holds its parameter; resized embeddings have new ones."""
         modules = set(self._model.modules())
         for key, places in self.places.items():
             for module, attribute in places:
-                there = module._parameters.get(attribute)  # None where there is no bias
-                moved = there is not None and there is not self.own[key]
+                parameter = module._parameters.get(attribute)  # None where there is no bias
+                moved = parameter is not None and parameter is not self.own[key]
                 if moved or module not in modules or self.own[key].shape != self._shapes[key]:
                     return False
         return True
 
     def cast(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors in the precision and on the device of the model's own; differentiable."""
+        """Tensors in the precision and on the device of the parameters they replace; differentiable."""
         return {key: tensor.to(self.own[key]) for key, tensor in tensors.items()}
 
     @contextmanager
     def overriding(self, tensors: Mapping[str, Tensor]) -> Iterator[None]:
-        """Within this context tensors stand over the model's own, for everybody who calls it."""
+        """Within this context tensors replace the model's own, for all callers of the model."""
         try:
             for key, tensor in tensors.items():
                 for module, attribute in self.places[key]:
                     module.__dict__[attribute] = tensor
             yield
         finally:
-            # An interrupt (Ctrl-C) may come meanwhile; what was undone may be undone again.
+            # An interrupt (Ctrl-C) may come here too; to undo twice does no harm.
             try:
-                self._take_off(tensors)
+                self._remove(tensors)
             except BaseException:
-                self._take_off(tensors)
+                self._remove(tensors)
                 raise
 
-    def _take_off(self, tensors: Mapping[str, Tensor]) -> None:
+    def _remove(self, tensors: Mapping[str, Tensor]) -> None:
         for key in tensors:
             for module, attribute in self.places[key]:
                 module.__dict__.pop(attribute, None)
 
 
 def trained_weights(used: Sequence[Prompt | None]) -> Mapping[str, Tensor]:
-    """The tensors that stand in place of the backbone's own: one prompt's, for all rows.
+    """The tensors that replace the backbone's own: one prompt's, for all rows.
 
     Args:
         used: the prompts that rows have.
 
     Raises:
-        PromptError: prompts that would have different ones in one batch.
+        PromptError: prompts with different weights in one batch.
     """
     tuned = [prompt for prompt in used if prompt is not None and prompt.weights]
     if not tuned:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.attention import AttentionCall, check_kernel, intercepting, self_computed
-from softprompt.backbones.dispatch import overriding, standing
+from softprompt.backbones.dispatch import dispatching, overriding
 from softprompt.backbones.inspection.images import (
     native_size,
     patch_conv,
@@ -143,7 +143,7 @@ def intercepted(
         answer: returns `[batch, seq, head, value_dim]`, and weights or None.
     """
     overrides = self_computed(modules)
-    with standing(overrides), overriding(overrides), intercepting(answer):
+    with dispatching(overrides), overriding(overrides), intercepting(answer):
         yield
 
 

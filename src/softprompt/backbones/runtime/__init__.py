@@ -1,4 +1,4 @@
-"""How a frozen model runs while prompts are trained: its modes, recomputed layers, layers shared out."""
+"""The frozen model while prompts are trained: its modes, recomputed layers, layers sharded over processes."""
 
 from softprompt.backbones.runtime.checkpointing import active, keep_context, resumed_by
 from softprompt.backbones.runtime.fsdp import n_kept, shard, whole_in_backward

@@ -1,4 +1,4 @@
-"""Gradient checkpointing under prompts: layers that run again find the prompts of their own forward pass."""
+"""Gradient checkpointing under prompts: a recomputed layer gets the prompts of its own forward pass."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -18,16 +18,16 @@ _RESUMED: ContextVar[tuple[Callable[[], AbstractContextManager[None]], ...]] = C
 
 @contextmanager
 def resumed_by(resume: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
-    """What is checkpointed within this context runs again inside what `resume` gives."""
+    """Layers that are checkpointed within this context are recomputed in a context that `resume` gives."""
     with setting(_RESUMED, (*_RESUMED.get(), resume)):
         yield
 
 
 class KeepsContext:
-    """In place of a model's checkpointing function: what it runs, it runs as its own forward pass did.
+    """Takes the place of a model's checkpointing function; recomputes each function in its caller's context.
 
-    The backward pass runs layers again, on a GPU in a thread of torch's own, in which nothing of the caller's
-    context is known.
+    The backward pass recomputes layers; on a GPU it does so in a thread of torch's own, which lacks the
+    caller's context.
 
     Args:
         stock: torch's `checkpoint`, with the options that the model was given.
@@ -57,7 +57,7 @@ class _Again:
 
 
 def active(modules: Iterable[nn.Module]) -> list[nn.Module]:
-    """Those of these modules that recompute their activations now."""
+    """The modules among these that recompute their activations now."""
     return [module for module in modules if getattr(module, "gradient_checkpointing", False)]
 
 
@@ -74,7 +74,7 @@ def keep_context(modules: Iterable[nn.Module]) -> None:
         if _is_reentrant(stock):
             raise BackboneError(
                 "gradient checkpointing",
-                "the reentrant kind (torch's own default where use_reentrant is left open)",
+                "the reentrant kind (torch's own default where use_reentrant is not given)",
                 "the non-reentrant kind, which can pass gradients to a prompt",
                 "enable it with gradient_checkpointing_kwargs={'use_reentrant': False}, or use "
                 "backbone.training_mode(gradient_checkpointing=True)",

@@ -1,4 +1,4 @@
-"""A frozen model's layers shared out over processes: each keeps a part of every layer's numbers."""
+"""A frozen model's layers sharded over processes: each process keeps a part of every layer's numbers."""
 
 import inspect
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ def shard(model: PreTrainedModel, attentions: Sequence[AttentionSite], name: str
         model: frozen, on the processor or on `device`; changed in place.
         attentions: of the model.
         name: of the backbone, for errors.
-        device: this process's, where everything lies afterwards.
+        device: of this process; the whole model is moved there.
 
     Raises:
         BackboneError: one process, weights that cannot be shared out, or layers that are not known.
@@ -56,7 +56,7 @@ def shard(model: PreTrainedModel, attentions: Sequence[AttentionSite], name: str
 
 
 def n_kept(model: nn.Module) -> int:
-    """How many of a model's numbers this process keeps."""
+    """How many numbers of a model this process keeps."""
 
     def here(parameter: Any) -> Any:
         return parameter.to_local() if is_sharded(parameter) else parameter
@@ -123,10 +123,10 @@ def _fully_shard() -> Any:
 
 
 def whole_in_backward(attention: nn.Module, tensors: Iterable[Tensor]) -> None:
-    """See to it that the layer around an attention is whole when gradients reach these of its tensors.
+    """Gather the layer around an attention when gradients reach these tensors of it.
 
-    FSDP puts a layer together when gradients reach what the layer gave; keys and values that are taken out
-    of a layer bring gradients past that.
+    FSDP gathers a layer when gradients reach the layer's output; gradients of keys and values that were taken
+    out of a layer do not pass there.
     """
     layer = LAYER_OF.get(attention)
     if layer is None:

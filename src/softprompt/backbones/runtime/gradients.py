@@ -1,4 +1,4 @@
-"""What a bare session cannot see to: that loops clear a prompt's gradients, and processes average them."""
+"""Checks of training loops: that they clear a prompt's gradients, and that processes average them."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,10 +21,9 @@ _STEPPED = "_softprompt_stepped"
 
 @contextmanager
 def gradients_by_hand() -> Iterator[None]:
-    """Within this context the caller sees to the gradients of prompts, and nothing about them is refused.
+    """Within this context the caller clears and averages the gradients of prompts, and no check refuses it.
 
-    That is: when they are cleared, and whether several processes average them. `PromptedModel` needs none of
-    this, since whoever trains a module clears and averages what it holds.
+    `PromptedModel` needs no such context: a loop that trains a module clears and averages its gradients.
     """
     with setting(_BY_HAND, True):
         yield
@@ -34,7 +33,7 @@ def check_averaged(parameters: Iterable[nn.Parameter]) -> None:
     """Refuse a prompt that learns in several processes outside of anything that averages its gradients.
 
     torch's DistributedDataParallel averages what its module holds, in the module's own calls; a tensor that
-    is shared out (DTensor) comes with its own way.
+    is sharded (DTensor) is averaged by its own means.
 
     Raises:
         BackboneError: each process would end with a prompt of its own.
@@ -56,10 +55,10 @@ def check_averaged(parameters: Iterable[nn.Parameter]) -> None:
 
 @contextmanager
 def refusing_stale_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Within this context no gradient is added to one by which an optimizer has already taken a step.
+    """Within this context a gradient is refused that would be added to one of a step already taken.
 
-    A loop over a module that contains the frozen model clears what that module holds, and the prompt is not
-    among it: from the second step on it would learn by the sum of all gradients since the first.
+    A loop over a module that contains the frozen model clears that module's gradients, not the prompt's: from
+    the second step on the prompt would be trained on the sum of all gradients since the first.
 
     Args:
         parameters: of prompts.
@@ -74,7 +73,7 @@ def refusing_stale_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[Non
     own = set(map(id, learning))
 
     def note(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if _BY_HAND.get():  # entered since
+        if _BY_HAND.get():  # entered after this context
             return
         for parameter in (p for group in optimizer.param_groups for p in group["params"]):
             if id(parameter) in own and parameter.grad is not None:
@@ -90,8 +89,8 @@ def refusing_stale_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[Non
 def _before_adding(parameter: nn.Parameter) -> Any:
     @unserializable_hook
     def check(gradient: Tensor) -> None:
-        there = parameter.grad
-        if there is not None and getattr(there, _STEPPED, None) == there._version:
+        grad = parameter.grad
+        if grad is not None and getattr(grad, _STEPPED, None) == grad._version:
             raise BackboneError(
                 "prompted",
                 "a backward pass whose gradients would be added to those of a step that was already taken",

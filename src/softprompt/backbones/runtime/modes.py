@@ -59,7 +59,7 @@ def _checkpointing_restored(model: nn.Module) -> Iterator[None]:
 def enable_checkpointing(
     model: PreTrainedModel, kwargs: Mapping[str, Any] | None = None, **options: Any
 ) -> None:
-    """Have the layers recompute their activations, in the kind that passes gradients to a prompt.
+    """Have the layers recompute their activations, in a way that passes gradients to a prompt.
 
     Args:
         model: the frozen model.
@@ -77,7 +77,7 @@ def enable_checkpointing(
             "use_reentrant=False, the kind that can pass gradients to a prompt",
             "leave it out of gradient_checkpointing_kwargs, or set it to False",
         )
-    # What transformers' trainers pass at its default, older releases do not know.
+    # Older releases do not take options that transformers' trainers pass at their defaults.
     plain = {"every_n_layers": 1, "offload": False}
     chosen = {name: value for name, value in options.items() if plain.get(name) != value}
     # transformers also makes the embeddings' output require gradients, by a forward hook that outlives the
@@ -112,7 +112,7 @@ def layers_in_training(model: PreTrainedModel) -> Iterator[None]:
 
 @contextmanager
 def without_checkpointing(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Within this context layers keep their activations, as a short pass of batch 1 should."""
+    """Within this context layers keep their activations; for short passes of batch 1."""
     with ExitStack() as stack:
         for module in active(modules):
             stack.enter_context(replaced(module, "gradient_checkpointing", False))
