@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save
 import softprompt
 from contract.plain_backbones import ruled_backbone
 from softprompt.errors import PromptError, SoftpromptError
-from softprompt.files import commit, prompt_folder
+from softprompt.files import atomic, card_text, commit, folder_lock, prompt_folder
+from softprompt.files.prompt_card import FORMAT_VERSION
 from support.cards import edit_card
 from support.prompts import random_prefix, same, soft_tokens
 from support.tiny import ids, tiny_backbone
@@ -142,7 +143,7 @@ def test_a_kill_between_any_two_steps_leaves_the_old_or_the_new_prompt(backbone,
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", stop)
-        patch.setattr(Path, "unlink", lambda *args, **kwargs: None)  # nor does a killed process tidy up
+        patch.setattr(Path, "unlink", lambda *args, **kwargs: None)  # a killed process tidies nothing up
         with pytest.raises(Killed):
             new.save(tmp_path)
     assert len(names(tmp_path)) > 2
@@ -157,12 +158,12 @@ def test_saving_again_what_a_kill_left_waiting(backbone, tmp_path, monkeypatch):
     old, new = random_prefix(backbone, 3), random_prefix(backbone, 5)
     old.save(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(commit, "_settle", lambda *_: (_ for _ in ()).throw(OSError("in use")))
-        new.save(tmp_path)  # has counted since the card was there
+        patch.setattr(commit, "replace", lambda *_: (_ for _ in ()).throw(OSError("in use")))
+        new.save(tmp_path)  # counts from the rename of the card on
     assert same(softprompt.load_prompt(tmp_path, backbone), new)
     with monkeypatch.context() as patch:
         patch.setattr(
-            commit, "_put", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+            atomic, "write_synced", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
         )
         with pytest.raises(PromptError, match="got no space left on device while saving"):
             new.save(tmp_path)
@@ -178,7 +179,7 @@ def test_a_full_disk_leaves_nothing_behind(backbone, tmp_path, monkeypatch, fail
     folder = tmp_path / "p"
     if failing >= 2:
         old.save(folder)
-    written, write = iter(range(9)), commit._write
+    written, write = iter(range(9)), atomic.write_synced
 
     def full(path, content):
         if next(written) == failing % 2:
@@ -186,7 +187,7 @@ def test_a_full_disk_leaves_nothing_behind(backbone, tmp_path, monkeypatch, fail
             raise OSError(28, "No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(commit, "_write", full)
+    monkeypatch.setattr(atomic, "write_synced", full)
     with pytest.raises(PromptError, match="got no space left on device while saving"):
         random_prefix(backbone, 5).save(folder)
     monkeypatch.undo()
@@ -225,9 +226,9 @@ def test_a_reader_beside_writers_sees_one_prompt_whole(backbone, tmp_path, write
 
 
 def test_a_writer_waits_for_another_and_says_so_in_the_end(backbone, tmp_path, monkeypatch):
-    monkeypatch.setattr(commit, "_PATIENCE", 0.05)
+    monkeypatch.setattr(folder_lock, "PATIENCE_S", 0.05)
     with (
-        commit._alone(tmp_path),
+        folder_lock.locked(tmp_path),
         pytest.raises(PromptError, match="another process that has been saving"),
     ):
         random_prefix(backbone).save(tmp_path)
@@ -260,10 +261,32 @@ def test_kept_files_of_older_formats_load(tmp_path, version, family, total):
         softprompt.load_prompt(folder, tiny_backbone(family))
 
 
+def test_a_kept_file_of_format_four_loads(tmp_path):
+    """Written when the format was the newest; whoever raises the number adds the next folder."""
+    folder, backbone = KEPT / "format-4", ruled_backbone("bert")
+    assert sorted(path.name for path in KEPT.iterdir()) == [
+        f"format-{n}" for n in range(1, FORMAT_VERSION + 1)
+    ]
+    assert json.loads((folder / "prompt.json").read_text())["format_version"] == 4
+    prompt = softprompt.load_prompt(folder, backbone)
+    assert prompt.card.tune == "layernorm" and prompt.card.head.kind == "sequence"
+    assert sum(t.double().sum().item() for t in prompt.tensors().values()) == pytest.approx(
+        -0.8328037788614893, abs=1e-9
+    )
+    stored = load_file(folder / "prompt.safetensors")
+    samples = stored.pop("backbone.samples")
+    assert samples.tolist() == [list(row) for row in prompt.card.backbone.record.samples]
+    assert stored.keys() == prompt.tensors().keys()
+    assert all(torch.equal(value, stored[name]) for name, value in prompt.tensors().items())
+    assert same(prompt, softprompt.load_prompt(prompt.save(tmp_path), backbone))
+    with pytest.raises(PromptError, match="another fine-tuning"):
+        softprompt.load_prompt(folder, tiny_backbone("bert"))
+
+
 def test_format_four_is_refused_by_its_number_alone(backbone, tmp_path, monkeypatch):
     folder = random_prefix(backbone).save(tmp_path)
     assert json.loads((folder / "prompt.json").read_text())["format_version"] == 4
-    monkeypatch.setattr(prompt_folder, "FORMAT_VERSION", 3)
+    monkeypatch.setattr(card_text, "FORMAT_VERSION", 3)
     with pytest.raises(
         PromptError, match=r"got format 4, expected format 3 or older\. Install a newer softprompt"
     ):

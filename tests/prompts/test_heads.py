@@ -8,7 +8,7 @@ import torch
 import softprompt
 from softprompt.errors import PromptError
 from softprompt.files.prompt_card import HeadCard
-from softprompt.prompts.heads import Head, pool
+from softprompt.prompts.heads import Head, pool_text
 from softprompt.prompts.methods.builder import new_head
 from support.prompts import close, pad
 from support.reading import head_of
@@ -37,12 +37,12 @@ def test_pooling_reads_real_tokens_alone(side):
         ("last", [row[-1] for row in rows]),
         ("mean", [row.mean(0) for row in rows]),
     ):
-        torch.testing.assert_close(pool(states, mask, pooling), torch.stack(expected))
+        torch.testing.assert_close(pool_text(states, mask, pooling), torch.stack(expected))
 
 
 def test_a_mean_is_taken_in_float32():
     states = torch.full((1, 1000, 2), 1.01, dtype=torch.bfloat16)
-    mean = pool(states, torch.ones(1, 1000, dtype=torch.long), "mean")
+    mean = pool_text(states, torch.ones(1, 1000, dtype=torch.long), "mean")
     torch.testing.assert_close(mean, states[:, 0].float())
 
 

@@ -8,8 +8,8 @@ import torch
 import softprompt
 from softprompt.errors import BackboneError, PromptError
 from softprompt.files.prompt_card import BackboneCard
-from softprompt.prompts.visual_placements import PictureFacts
-from softprompt.prompts.visual_start import start_bound
+from softprompt.prompts import PictureFacts
+from softprompt.prompts.visual.shapes import start_bound
 from support.prompts import close
 from support.tiny import tiny_backbone
 from support.tiny_vision import HIDDEN, PATCH, VISION, pixels, tiny_vision

@@ -2,8 +2,9 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from softprompt.errors import TrainingError, system_says
@@ -37,16 +38,42 @@ def write_synced(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all; texts in UTF-8."""
-    temporary = path.with_name(f".{path.name}.writing")
+def write_atomically(path: Path, content: str | bytes, temporary: Path | None = None) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: the file; a link of this name is replaced, not followed.
+        content: texts are written in UTF-8.
+        temporary: where the content is written first, in the same folder; None is a hidden name beside the
+            file.
+
+    Raises:
+        OSError: no room, or no right to write; an older file stays as it was.
+    """
+    temporary = path.with_name(f".{path.name}.writing") if temporary is None else temporary
     try:
         write_synced(temporary, content.encode("utf-8") if isinstance(content, str) else content)
-        os.replace(temporary, path)
-    except OSError:
+        replace(temporary, path)
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
     sync_folder(path.parent)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename a file over another of the same folder.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    for wait_s in (0.01, 0.05, 0.2, 0.5):
+        try:
+            return os.replace(source, target)
+        except PermissionError:
+            # Windows does not replace a file while another process reads it.
+            if os.name != "nt":
+                raise
+            time.sleep(wait_s)
+    return os.replace(source, target)
 
 
 def sync_folder(folder: Path) -> None:
@@ -54,8 +81,10 @@ def sync_folder(folder: Path) -> None:
     # Windows opens no folders; its renames are journalled.
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    # The rename has been done; some network file systems cannot sync a folder.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -45,7 +45,7 @@ def read_lines(path: Path, usable: Callable[[dict[str, Any]], bool] = lambda val
         raise TrainingError(path.as_posix(), system_says(error), "a file that can be read") from None
     # Only "\n" ends a line: splitlines() would also cut inside texts, at U+2028 for one.
     pieces = [piece.removesuffix(b"\r") for piece in data.split(b"\n")]
-    found = []
+    lines = []
     for number, raw in enumerate(pieces, start=1):
         if not raw.strip():
             continue
@@ -54,8 +54,8 @@ def read_lines(path: Path, usable: Callable[[dict[str, Any]], bool] = lambda val
             value = None
         # Nothing follows the last piece but the end of the file: its line end was never written.
         cut = value is None and number == len(pieces) and raw.startswith(b"{") and b"\0" not in raw
-        found.append(Line(number, raw, value, cut))
-    return found
+        lines.append(Line(number, raw, value, cut))
+    return lines
 
 
 def objects(lines: Iterable[Line]) -> list[dict[str, Any]]:
@@ -64,7 +64,9 @@ def objects(lines: Iterable[Line]) -> list[dict[str, Any]]:
 
 
 def damaged(lines: Iterable[Line], written_whole: bool = False) -> str:
-    """The numbers of damaged lines in words, `line 3` or `lines 3, 5-7`; empty where none is worth a word.
+    """The numbers of damaged lines in words, `line 3` or `lines 3, 5-7`; empty where no line is.
+
+    A last line that a killed process cut short does not count.
 
     Args:
         lines: all of a file.
@@ -78,10 +80,10 @@ def damaged(lines: Iterable[Line], written_whole: bool = False) -> str:
             spans[-1][1] = line.number
         else:
             spans.append([line.number, line.number])
-    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
-    if not shown:
+    numbers = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
+    if not numbers:
         return ""
-    return f"{'line' if shown.isdigit() else 'lines'} {shown}"
+    return f"{'line' if numbers.isdigit() else 'lines'} {numbers}"
 
 
 def warn_of_damage(path: Path, lines: Sequence[Line], do: str) -> None:
@@ -90,7 +92,7 @@ def warn_of_damage(path: Path, lines: Sequence[Line], do: str) -> None:
     Args:
         path: their file.
         lines: all of it.
-        do: what becomes of them.
+        do: what is done about them.
     """
     which = damaged(lines)
     if which:
@@ -99,7 +101,7 @@ def warn_of_damage(path: Path, lines: Sequence[Line], do: str) -> None:
 
 
 def ends_line(path: Path) -> bool:
-    """Whether what is added to the file begins a line; so it is where there is no file yet."""
+    """Whether text that is appended to the file begins a line; True where there is no file yet."""
     try:
         with open(path, "rb") as file:
             if file.seek(0, 2) == 0:

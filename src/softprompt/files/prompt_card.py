@@ -22,6 +22,17 @@ AdapterPlacement = Literal["houlsby", "pfeiffer"]
 Location = Literal["prepend", "add", "add-shared", "pixel-prepend", "pixel-pad", "channel"]
 """Where a visual prompt enters: the token sequence (the first three) or the pixels."""
 
+HeadKind = Literal["sequence", "token", "span", "choice", "value", "calibration", "soft", "picture"]
+"""One label per text, one per token, start and end, a score per choice, a number per text; of labels that
+words stand for, an affine map of their scores, or a vector for each; or one label per picture."""
+
+TextPooling = Literal["first", "last", "mean"]
+"""Which state of a text a head reads: of the first or last real token, or the mean of them all."""
+
+PicturePooling = Literal["cls", "image", "prompt", "mean"]
+"""What a head reads of a picture: the class token, or the mean of the patches, of the prompt's own outputs or
+of both."""
+
 Depth = Literal["deep", "shallow"]
 """Whether a visual prompt enters before every one of its layers, or before the first alone."""
 
@@ -77,12 +88,10 @@ class HeadCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["sequence", "token", "span", "choice", "value", "calibration", "soft", "picture"]
-    """One label per text, one per token, start and end, a score per choice, a number per text; of labels
-    that words stand for, an affine map of their scores, or a vector for each; or one label per picture."""
+    kind: HeadKind
     labels: tuple[str, ...] = ()
     """In the order of the outputs; none for `span`, `choice` and `value`."""
-    pooling: Literal["first", "last", "mean", "cls", "image", "prompt"] | None = None
+    pooling: TextPooling | PicturePooling | None = None
     """Which state of a text or picture is read; None where every token is."""
     hidden_layers: int = Field(default=0, ge=0)
     """Layers between the state and the outputs (`picture` only)."""

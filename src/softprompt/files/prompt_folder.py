@@ -1,25 +1,23 @@
-"""Folders with `prompt.safetensors` and `prompt.json`: what is in them, and what is refused.
+"""Prompt folders, with `prompt.safetensors` and `prompt.json`: writing, reading, and what is refused.
 
 A folder may hold anything beside the two. Reading never unpickles and never imports what a file names.
 """
 
 import errno
 import hashlib
-import json
 import os
 import re
 import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from softprompt.errors import PromptError, system_says
 from softprompt.files import commit, tensor_kinds
+from softprompt.files.card_text import card_content, parse_card
 from softprompt.files.prompt_card import FORMAT_VERSION, BackboneRecord, PromptCard
 
 TENSORS = "prompt.safetensors"
@@ -28,11 +26,12 @@ SAMPLES = "backbone.samples"
 """The tensor that holds a `BackboneRecord`'s samples, `[tensor, 2 + number]`."""
 
 _DIGEST = re.compile("[0-9a-f]{64}")
-_CHECKSUM = "card_sha256"
 
 
 def write_prompt(folder: Path | str, tensors: Mapping[str, Tensor], card: PromptCard) -> Path:
-    """Write a prompt into a folder, beside whatever else is there; an older one stays until it is whole.
+    """Write a prompt into a folder, beside whatever else is there.
+
+    An older prompt stays until the new one is whole.
 
     Args:
         folder: made where it does not exist; `~` is the home folder, and links are followed.
@@ -48,7 +47,7 @@ def write_prompt(folder: Path | str, tensors: Mapping[str, Tensor], card: Prompt
         tensors = {**tensors, SAMPLES: torch.tensor(card.backbone.record.samples, dtype=torch.float32)}
     payload = _serialise(tensors)
     digest = hashlib.sha256(payload).hexdigest()
-    text = _text({"sha256": digest, **card.model_dump()}, folder)
+    text = card_content(card, digest, folder)
     _check_place(folder)
     made = not folder.exists()
     try:
@@ -91,7 +90,7 @@ def read_prompt(folder: Path | str) -> tuple[dict[str, Tensor], PromptCard]:
     unchanged, before = 0, None
     while True:
         content, state = _card_content(folder)
-        card, digest = _parse(folder / CARD, content)
+        card, digest = parse_card(folder / CARD, content)
         payload, got = _payload(folder, digest)
         if payload is not None:
             return _tensors(folder / TENSORS, payload, card)
@@ -107,7 +106,7 @@ def read_prompt(folder: Path | str) -> tuple[dict[str, Tensor], PromptCard]:
 def read_card(folder: Path | str) -> PromptCard:
     """Only the card of a prompt folder."""
     folder = expanded(folder)
-    return _parse(folder / CARD, _card_content(folder)[0])[0]
+    return parse_card(folder / CARD, _card_content(folder)[0])[0]
 
 
 def expanded(folder: Path | str) -> Path:
@@ -123,7 +122,7 @@ def expanded(folder: Path | str) -> Path:
 
 
 def _card_content(folder: Path) -> tuple[bytes, tuple[object, ...]]:
-    """The card's bytes, and what tells it from another that was put in its place."""
+    """The card's bytes, and by what another card in its place is noticed."""
     path = folder / CARD
     try:
         if not path.exists():
@@ -137,10 +136,10 @@ def _card_content(folder: Path) -> tuple[bytes, tuple[object, ...]]:
 
 
 def _content(path: Path) -> tuple[bytes, os.stat_result]:
-    """A file's bytes, and which file it is.
+    """A file's bytes and facts.
 
     Raises:
-        OSError: it is none, or cannot be read.
+        OSError: no regular file, or one that cannot be read.
     """
     facts = path.stat()
     if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
@@ -153,7 +152,7 @@ def _content(path: Path) -> tuple[bytes, os.stat_result]:
 
 
 def _no_prompt(folder: Path) -> PromptError:
-    """What stands where a prompt folder was expected, and what to pass instead."""
+    """The error for something else in place of a prompt folder, with what to pass instead."""
     expected = "a prompt folder (prompt.safetensors and prompt.json)"
     if folder.is_file():
         do = f"pass its folder, {folder.parent}" if folder.name in (TENSORS, CARD) else ""
@@ -161,8 +160,8 @@ def _no_prompt(folder: Path) -> PromptError:
     inside = sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob(f"prompt/{CARD}"))
     inside += sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob(f"*/prompt/{CARD}"))
     if inside:
-        one = f"{folder / inside[0]}" if len(inside) == 1 else f"one of {', '.join(inside)} in it"
-        return PromptError(str(folder), "the folder of a run", expected, f"pass {one}")
+        choice = f"{folder / inside[0]}" if len(inside) == 1 else f"one of {', '.join(inside)} in it"
+        return PromptError(str(folder), "the folder of a run", expected, f"pass {choice}")
     if (folder / TENSORS).exists():
         return PromptError(str(folder / CARD), "no such file or directory", expected, "copy the card as well")
     if (folder / "adapter_config.json").exists():
@@ -170,60 +169,10 @@ def _no_prompt(folder: Path) -> PromptError:
     return PromptError(str(folder / CARD), "no such file or directory", expected)
 
 
-def _parse(path: Path, content: bytes) -> tuple[PromptCard, str]:
-    try:
-        body = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        said = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise PromptError(
-            str(path), f"broken JSON ({said})", "a prompt's card", "copy the file again"
-        ) from None
-    version = body.get("format_version") if isinstance(body, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise PromptError(str(path), "no format_version", "a prompt's card")
-    if version > FORMAT_VERSION:
-        raise PromptError(
-            str(path),
-            f"format {version}",
-            f"format {FORMAT_VERSION} or older",
-            "install a newer softprompt to read it",
-        )
-    checksum = body.pop(_CHECKSUM, None)
-    if checksum is not None and checksum != _checksum(body):
-        raise PromptError(
-            str(path),
-            "a card that is not as it was saved",
-            f"one that matches its {_CHECKSUM}",
-            f"copy it again, or take the line {_CHECKSUM} out if the change was meant",
-        )
-    digest = body.pop("sha256", "")
-    try:
-        return PromptCard.model_validate(body), str(digest)
-    except (ValidationError, RecursionError) as error:
-        if isinstance(error, RecursionError):
-            raise PromptError(str(path), "JSON nested too deeply", "a prompt's card") from None
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise PromptError(f"{path}: {where}", repr(first["input"])[:80], first["msg"].lower()) from None
-
-
-def _text(body: Mapping[str, Any], folder: Path) -> bytes:
-    try:
-        plain = json.loads(json.dumps(body))
-    except (TypeError, ValueError, RecursionError) as error:
-        got = f"facts that JSON cannot hold ({error})"
-        raise PromptError(f"{folder}: card", got, "texts, numbers, lists and mappings") from None
-    return (json.dumps({**plain, _CHECKSUM: _checksum(plain)}, indent=2) + "\n").encode()
-
-
-def _checksum(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
 def _payload(folder: Path, digest: str) -> tuple[bytes | None, str]:
-    """The tensors that a card names; or none, and what lies there instead."""
+    """The tensors' bytes that a card names; or None, and what is there instead."""
     got = ""
-    for name in (TENSORS, commit.beside(digest)):
+    for name in (TENSORS, commit.staged_name(digest)):
         if name != TENSORS and not _DIGEST.fullmatch(digest):
             break
         try:
@@ -245,21 +194,21 @@ def _tensors(path: Path, payload: bytes, card: PromptCard) -> tuple[dict[str, Te
     try:
         tensors = load(payload)
     except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError, OverflowError) as error:
-        said = " ".join(str(error).split())[:120]
+        reason = " ".join(str(error).split())[:120]
         raise PromptError(
-            str(path), f"no tensors ({said})", "a file of safetensors", "copy it again"
+            str(path), f"no tensors ({reason})", "a file of safetensors", "copy it again"
         ) from None
     record = card.backbone.record
     if record is None:
         return tensors, card
     samples = tensors.pop(SAMPLES, None)
     try:
-        wanted = (tensor_kinds.count(record.base) + tensor_kinds.count(record.head), 2 + record.per_tensor)
+        expected = (tensor_kinds.count(record.base) + tensor_kinds.count(record.head), 2 + record.per_tensor)
     except ValueError as error:
         raise PromptError(f"{path.parent / CARD}: backbone.record", str(error), "tensors by kind") from None
-    if samples is None or tuple(samples.shape) != wanted or samples.dtype != torch.float32:
+    if samples is None or tuple(samples.shape) != expected or samples.dtype != torch.float32:
         got = "nothing" if samples is None else f"{samples.dtype} of {list(samples.shape)}"
-        raise PromptError(f"{path}: {SAMPLES}", got, f"float32 of {list(wanted)}, as the card says")
+        raise PromptError(f"{path}: {SAMPLES}", got, f"float32 of {list(expected)}, as the card says")
     whole = _with_samples(record, samples)
     return tensors, card.model_copy(update={"backbone": card.backbone.model_copy(update={"record": whole})})
 

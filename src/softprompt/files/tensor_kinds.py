@@ -15,20 +15,20 @@ _MOST = 1_000_000
 
 def kinds_of_tensors(tensors: Iterable[tuple[str, Sequence[int]]]) -> dict[str, str]:
     """The kinds of tensors, given with their shapes; each name once."""
-    found: dict[str, list[tuple[int, ...]]] = {}
+    places: dict[str, list[tuple[int, ...]]] = {}
     for name, shape in sorted(tensors):
         parts = name.split(".")
         numbers = tuple(int(part) for part in parts if _is_number(part))
         kind = f"{'.'.join('*' if _is_number(part) else part for part in parts)} {list(shape)}"
-        found.setdefault(kind, []).append(numbers)
-    return {kind: _written(sorted(numbers)) for kind, numbers in found.items()}
+        places.setdefault(kind, []).append(numbers)
+    return {kind: _written(sorted(numbers)) for kind, numbers in places.items()}
 
 
 def count(kinds: Kinds) -> int:
     """How many tensors there are.
 
     Raises:
-        ValueError: numbers that are written in no such way.
+        ValueError: numbers that are not written as `Kinds` has them.
     """
     total = sum(b - a + 1 for text in kinds.values() for a, b in _spans(text))
     if not 0 <= total <= _MOST:
@@ -43,16 +43,16 @@ def names(kinds: Kinds) -> list[str]:
         ValueError: as `count`.
     """
     count(kinds)
-    found: list[str] = []
+    result: list[str] = []
     for kind, text in kinds.items():
         name = bare(kind)
         if name.count("*") < 2:
-            found += [name.replace("*", str(n)) for a, b in _spans(text) for n in range(a, b + 1)]
+            result += [name.replace("*", str(n)) for a, b in _spans(text) for n in range(a, b + 1)]
             continue
         for numbers in text.split(","):
             rest = iter(numbers.split("."))
-            found.append(".".join(next(rest, "") if part == "*" else part for part in name.split(".")))
-    return sorted(found)
+            result.append(".".join(next(rest, "") if part == "*" else part for part in name.split(".")))
+    return sorted(result)
 
 
 def bare(kind: str) -> str:
@@ -72,14 +72,14 @@ def _is_number(part: str) -> bool:
 def _written(numbers: list[tuple[int, ...]]) -> str:
     if len(numbers[0]) != 1:
         return ",".join(".".join(map(str, several)) for several in numbers)
-    plain = [one for (one,) in numbers]
+    plain = [number for (number,) in numbers]
     starts = [plain[0], *(b for a, b in pairwise(plain) if b != a + 1)]
     ends = [*(a for a, b in pairwise(plain) if b != a + 1), plain[-1]]
     return ",".join(f"{a}-{b}" if a < b else f"{a}" for a, b in zip(starts, ends, strict=True))
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
-    """First and last number of each run; something else counts as one."""
+    """First and last number of each run; several numbers of one name count as one."""
     spans = []
     for part in text.split(","):
         first, dash, last = part.partition("-")

@@ -1,5 +1,5 @@
-from .heads import CLASS, PATCH, PROMPT, SPECIAL, head, pool_picture
-from .initializations import Start, StartRequest, initialization
+from .heads import CLASS, PATCH, PROMPT, SPECIAL, head, pool_picture, reads_prompt
+from .initializations import initialization
 from .inserts import Insert, LayerLinears
 from .loading import load_prompt
 from .methods import (
@@ -23,7 +23,9 @@ from .methods.builder import PromptBuilder
 from .methods.options import TUNE_FORMS, is_tune
 from .placements import AttentionShape, KeyValues, SlotEmbeddings
 from .prompt import Prompt
-from .visual_placements import (
+from .start_request import Start, StartRequest
+from .visual import (
+    LOCATIONS,
     AddedTokens,
     ExtraChannels,
     ImageTokens,
@@ -34,6 +36,7 @@ from .visual_placements import (
 
 __all__ = [
     "CLASS",
+    "LOCATIONS",
     "METHODS",
     "PATCH",
     "PROMPT",
@@ -72,5 +75,6 @@ __all__ = [
     "pool_picture",
     "prefix_tuning",
     "prompt_tuning",
+    "reads_prompt",
     "visual_prompt_tuning",
 ]

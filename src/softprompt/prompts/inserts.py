@@ -1,4 +1,4 @@
-"""Small trained modules beside a backbone's linear layers: each changes what its layer gives."""
+"""Small trained modules beside a backbone's linear layers: each changes its layer's output."""
 
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -13,9 +13,9 @@ from softprompt.errors import PromptError
 from softprompt.files import AdaptersCard, InsertsCard, LoraCard
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
-"""What can stand between an adapter's two projections."""
+"""The functions between an adapter's two projections."""
 
-_NAME = "default"  # PEFT's own for the only adapter of a layer
+_NAME = "default"  # PEFT's name for the only adapter of a layer
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ class Insert(Protocol):
     def __call__(
         self, inputs: Float[Tensor, "*axis in"], output: Float[Tensor, "*axis out"]
     ) -> Float[Tensor, "*axis out"]:
-        """What comes in place of the layer's output, in its precision.
+        """What takes the place of the layer's output, in the output's precision.
 
         Args:
-            inputs: what the layer was given.
-            output: what it gave.
+            inputs: of the layer.
+            output: of the layer.
         """
         ...
 
     def stored(self) -> dict[str, nn.Parameter]:
-        """Its parameters by the names that a file has for them."""
+        """The parameters by their names in files."""
         ...
 
 
@@ -93,8 +93,8 @@ class Adapter(nn.Module):
 class LowRank(nn.Module):
     """LoRA (arXiv 2106.09685) as PEFT computes it: `y + B(A(dropout(x))) * alpha / rank`.
 
-    The module, its parameters, its start and its arithmetic are PEFT's; in the place where PEFT has the
-    frozen layer stands one that gives what that layer has just given.
+    The module, its parameters, its start and its arithmetic are PEFT's. Where PEFT has the frozen layer,
+    there is a `_Given`, which returns the output that the frozen layer has just computed.
 
     Args:
         layer: PEFT's, around a `_Given`.
@@ -139,6 +139,22 @@ def make_inserts(
     return _low_ranks(card, sizes, seed or 0)
 
 
+def stored_sizes(card: InsertsCard, inner: int, outer: int) -> dict[str, tuple[int, int] | tuple[int]]:
+    """The sizes of a module's tensors by their names in files.
+
+    Args:
+        card: kind and sizes.
+        inner: width of the linear layer's input.
+        outer: width of its output.
+    """
+    if isinstance(card, AdaptersCard):
+        return {
+            "down.weight": (card.width, outer), "down.bias": (card.width,),
+            "up.weight": (outer, card.width), "up.bias": (outer,),
+        }  # fmt: skip
+    return {"lora_A.weight": (card.rank, inner), "lora_B.weight": (outer, card.rank)}
+
+
 def peft() -> Any:
     """The package PEFT.
 
@@ -160,7 +176,7 @@ _OUTPUT: ContextVar[Tensor | None] = ContextVar("output", default=None)
 
 
 class _Given(nn.Linear):
-    """Stands where PEFT has the frozen layer, and gives the output that is already there."""
+    """Takes the place of the frozen layer inside PEFT's, and returns the output that is already computed."""
 
     def forward(self, input: Tensor) -> Tensor:
         output = _OUTPUT.get()
@@ -170,14 +186,14 @@ class _Given(nn.Linear):
 
 def _low_ranks(card: LoraCard, sizes: Mapping[str, tuple[int, int]], seed: int) -> list[LowRank]:
     package = peft()
-    # Never filled, and gone as soon as PEFT has looked at their sizes, device and precision.
+    # PEFT reads sizes, device and precision of these weights, which are never filled, and removed below.
     frozen = nn.ModuleList(
         nn.utils.skip_init(_Given, *sizes[name], bias=False, dtype=torch.float32) for name in card.modules
     )
     config = package.LoraConfig(
         r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=r"\d+"
     )
-    # PEFT draws from torch's own generator; what that gives to others stays as it was.
+    # PEFT draws from torch's global generator, whose state is put back for other code.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         package.inject_adapter_in_model(config, frozen)

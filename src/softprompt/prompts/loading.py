@@ -1,4 +1,4 @@
-"""Reading a prompt for a backbone: what does not fit is refused before anything is made of it."""
+"""Reading a prompt for a backbone: what does not fit is refused before a module is made."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,18 +7,18 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.errors import PromptError
-from softprompt.files import AdaptersCard, BackboneCard, HeadCard, InsertsCard, PromptCard, read_prompt
-from softprompt.prompts import heads
-from softprompt.prompts.heads import Head
-from softprompt.prompts.inserts import make_inserts
+from softprompt.files import HeadCard, InsertsCard, PromptCard, read_prompt
+from softprompt.prompts.heads import Head, checked, head_width, resolve_pooling
+from softprompt.prompts.inserts import make_inserts, stored_sizes
 from softprompt.prompts.methods.registry import METHODS
-from softprompt.prompts.placements import KeyValues, KeyValueShape, Shape, SlotShape, key_value_shapes
+from softprompt.prompts.observable import Observable
+from softprompt.prompts.placements import Shape, SlotShape, key_value_shapes
 from softprompt.prompts.plain import plain_tensors
-from softprompt.prompts.prompt import LIBRARIES, Observable, Prompt, unlike_backbone
+from softprompt.prompts.prompt import LIBRARIES, Prompt, unlike_backbone
 from softprompt.prompts.reparameterize import Direct
-from softprompt.prompts.visual_placements import VisualShape, visual_shapes
+from softprompt.prompts.visual import LOCATIONS, VisualShape
 
-# What a card that was never saved by a prompt can lead to in code that trusts it.
+# Errors of code that trusts a card, where the card was never saved by a prompt.
 _CONTRADICTIONS = (
     ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
@@ -34,13 +34,13 @@ def load_prompt(
 ) -> Prompt:
     """Read a prompt for a backbone.
 
-    The backbone is known again by numbers out of each of its tensors, in whatever precision it is held;
+    The backbone is recognised by numbers out of each of its tensors, in whatever precision they are held;
     another fine-tuning, added words or (where the prompt has no head of its own) another head are refused.
 
     Args:
         folder: as written by `Prompt.save`.
-        backbone: the frozen model it will be used with.
-        device: where the prompt will lie; None is the backbone's.
+        backbone: the frozen model that the prompt is used with.
+        device: of the prompt's tensors; None is the backbone's.
         any_backbone: accept another model whose sizes happen to fit; `prompted` then takes the prompt too.
 
     Raises:
@@ -48,9 +48,8 @@ def load_prompt(
     """
     where = str(folder)
     tensors, card = read_prompt(folder)
-    ours = backbone.card
     if not any_backbone:
-        _check_backbone(card, backbone, ours, where)
+        _check_backbone(card, backbone, where)
     try:
         prompt = _made(card, tensors, backbone, where)
         if tensors:
@@ -64,42 +63,44 @@ def load_prompt(
             raise
         raise PromptError(error.where, error.got, error.expected, _unknown_method(card)) from error
     except _CONTRADICTIONS as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        got = f"a card that asks for what cannot be ({said})"
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        got = f"a card that asks for what cannot be ({reason})"
         raise PromptError(where, got, "a card as it was saved") from error
-    prompt.accepted |= {ours.key}
-    # For use, like a loaded model: a head keeps its dropout for further training.
+    prompt.accepted |= {backbone.card.key}
+    # In evaluation mode, like a loaded model; for further training the head keeps its dropout.
     return prompt.to(backbone.device if device is None else device).eval()
 
 
 def _unknown_method(card: PromptCard) -> str:
-    """What to do about a prompt of a method that is not here and that stored what is not understood."""
+    """What to do about a prompt that does not load, and whose method is not installed."""
     packages = [f"{name} {version}" for name, version in card.versions.items() if name not in LIBRARIES]
     made = f"the prompt was made by the method '{card.method}', which is not here"
     return f"{made}; install {' and '.join(packages) or 'the package that offers it'}"
 
 
-def _check_backbone(card: PromptCard, backbone: Observable, ours: BackboneCard, where: str) -> None:
-    theirs = card.backbone
-    unlike = unlike_backbone(card, ours)
-    if unlike is None or (theirs.record is None and theirs.fingerprint in backbone.known_as()):
+def _check_backbone(card: PromptCard, backbone: Observable, where: str) -> None:
+    unlike = unlike_backbone(card, backbone.card)
+    of_digest = card.backbone.record is None and card.backbone.fingerprint in backbone.known_as()
+    if unlike is None or of_digest:
         return
     raise PromptError(
         f"{where}: backbone",
-        f"{ours.name} ({unlike})",
-        f"{theirs.name}, which the prompt was trained on",
+        f"{backbone.card.name} ({unlike})",
+        f"{card.backbone.name}, which the prompt was trained on",
         "load that backbone, or pass any_backbone=True to try",
     )
 
 
 def _made(card: PromptCard, tensors: dict[str, Tensor], backbone: Observable, where: str) -> Prompt:
-    """The prompt, on the processor; what it takes is taken out of the tensors."""
+    """The prompt, on the CPU; its tensors are taken out of `tensors`."""
     if (card.length == 0) != (card.placement == "none"):
         raise PromptError(f"{where}: length", f"{card.length} vectors as {card.placement}", "what was saved")
     shapes = _shapes(card, backbone, where)
     blocks: dict[str, nn.Module] = {}
     for shape in shapes:
-        blocks[shape.name] = Direct(_flat(shape, tensors, card.length, where))
+        sizes = shape.sizes(card.length)
+        taken = {name: _take(tensors, name, size, where) for name, size in sizes.items()}
+        blocks[shape.name] = Direct(shape.from_tensors(taken))
     head = _head(card.head, tensors, backbone, where) if card.head is not None else None
     weights = _weights(card, tensors, backbone.frozen_tensors() if card.weights else {}, where)
     inserts = _inserts(card.inserts, tensors, backbone, where) if card.inserts is not None else ()
@@ -114,56 +115,32 @@ def _shapes(card: PromptCard, backbone: Observable, where: str) -> Sequence[Shap
         missing = [layer for layer in card.layers if not 0 <= layer < len(facts.tokens)]
         if missing:
             raise PromptError(f"{where}: layers", f"layer {missing[0]}", f"layers of {backbone.card.name}")
-        location = card.location or "prepend"
-        return visual_shapes(facts, location, card.layers, card.length, card.depth == "shallow")
+        if card.location is None:
+            raise PromptError(f"{where}: location", "none", "where the prompt enters a picture")
+        return LOCATIONS[card.location].shapes(facts, card.layers, card.length, card.depth == "shallow")
     if card.placement == "slot_embeddings":
         return [SlotShape(backbone.hidden)]
     shapes: list[Shape] = []
     for site, layers in card.sites.items():
-        if not any(site == there for there, _ in backbone.attentions):
+        if not any(site == name for name, _ in backbone.attentions):
             raise PromptError(f"{where}: sites", site, f"a site of {backbone.card.name}")
         shapes += key_value_shapes(backbone.attentions, [site], layers)
     return shapes
 
 
-def _flat(shape: Shape | VisualShape, tensors: dict[str, Tensor], length: int, where: str) -> Tensor:
-    if not isinstance(shape, KeyValueShape | SlotShape):
-        sizes = shape.sizes(length)
-        return shape.flatten({name: _take(tensors, name, size, where) for name, size in sizes.items()})
-    if isinstance(shape, SlotShape):
-        return _take(tensors, shape.name, (length, shape.hidden), where)
-    a, n = shape.attention, len(shape.layers)
-    keys = _take(tensors, f"{shape.name}.keys", (n, a.kv_heads, length, a.key_dim), where)
-    values = _take(tensors, f"{shape.name}.values", (n, a.kv_heads, length, a.value_dim), where)
-    return shape.flatten(KeyValues(shape.site, shape.layers, keys, values))
-
-
 def _head(card: HeadCard, tensors: dict[str, Tensor], backbone: Observable, where: str) -> Head:
-    """Filled with its tensors, which are looked at before a module is made for them."""
+    """Filled with its tensors, whose sizes are checked before a module is made for them."""
     facts = backbone.pictures
-    heads.resolve_pooling(_said_again(card), [], None if facts is None else facts.has_class)
-    if card.kind == "calibration":
-        width = len(card.labels)
-    elif card.kind == "soft":
-        width = backbone.output_vectors([0])[0].shape[1]
-    else:
-        width = backbone.state_size
+    resolve_pooling(checked(card), [], None if facts is None else facts.has_class)
+    width = head_width(card, backbone)
     sizes = {"weight": (card.n_outputs, width), "bias": (card.n_outputs,)}
-    # One more than there are, so that a count that the file does not bear out is named.
+    # One layer more than the file has tensors, so that a count that is too large is refused by a name.
     for i in range(min(card.hidden_layers, len(tensors) + 1)):
         sizes |= {f"hidden.{i}.weight": (width, width), f"hidden.{i}.bias": (width,)}
     state = {name: _take(tensors, f"head.{name}", size, where) for name, size in sizes.items()}
     head = Head(card, width)
     head.load_state_dict(state)
     return head
-
-
-def _said_again(card: HeadCard) -> HeadCard:
-    """The card as a user would have to write it, with all that is refused then."""
-    return heads.head(
-        card.kind, card.labels, pooling=card.pooling, dropout=card.dropout, words=card.words,
-        hidden_layers=card.hidden_layers,
-    )  # fmt: skip
 
 
 def _weights(
@@ -185,20 +162,13 @@ def _inserts(
     for place in card.modules:
         if place not in sizes:
             raise PromptError(f"{where}: inserts", f"'{place}'", f"linear layers of {backbone.card.name}")
-        inner, outer = sizes[place]
-        if isinstance(card, AdaptersCard):
-            wanted = {
-                "down.weight": (card.width, outer), "down.bias": (card.width,),
-                "up.weight": (outer, card.width), "up.bias": (outer,),
-            }  # fmt: skip
-        else:
-            wanted = {"lora_A.weight": (card.rank, inner), "lora_B.weight": (outer, card.rank)}
-        taken.append({n: _take(tensors, f"inserts.{place}.{n}", size, where) for n, size in wanted.items()})
+        expected = stored_sizes(card, *sizes[place])
+        taken.append({n: _take(tensors, f"inserts.{place}.{n}", size, where) for n, size in expected.items()})
     inserts = make_inserts(card, sizes, None)
     with torch.no_grad():
-        for insert, mine in zip(inserts, taken, strict=True):
+        for insert, values in zip(inserts, taken, strict=True):
             for name, empty in insert.stored().items():
-                empty.copy_(mine[name])
+                empty.copy_(values[name])
     return inserts
 
 

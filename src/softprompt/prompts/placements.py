@@ -1,10 +1,10 @@
 """The placements: the only things that pass from a prompt to a backbone.
 
 A placement says *where* tensors enter the frozen model; how they were made (a method, a
-reparameterisation) and how they are used (attention, embeddings) is other rooms' work.
+reparameterisation) and how they are used (attention, embeddings) is the work of other rooms.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +43,7 @@ class KeyValues:
 
 @dataclass(frozen=True)
 class SlotEmbeddings:
-    """Input vectors in place of tokens; without a template they stand in front of the text."""
+    """Input vectors in place of tokens; without a template the vectors stand in front of the text."""
 
     vectors: Float[Tensor, "slot hidden"]
 
@@ -54,12 +54,12 @@ class SlotEmbeddings:
 
 
 Placement = tuple[KeyValues, ...] | SlotEmbeddings
-"""Of a prompt for texts; `visual_placements` has those for pictures, a tuple of blocks too."""
+"""Of a prompt for texts; `visual` has those for pictures, a tuple of blocks too."""
 
 
 @dataclass(frozen=True)
 class KeyValueShape:
-    """The layout of one `KeyValues` as one flat vector per prompt position.
+    """The layout of one `KeyValues`: one flat vector per prompt position.
 
     A flat vector holds, layer by layer and head by head, the key and then the value.
     """
@@ -67,6 +67,8 @@ class KeyValueShape:
     site: str
     layers: tuple[int, ...]
     attention: AttentionShape
+
+    rows = None
 
     @property
     def name(self) -> str:
@@ -92,6 +94,24 @@ class KeyValueShape:
         both = torch.cat([block.keys[index], block.values[index]], dim=-1)
         return both.permute(2, 0, 1, 3).reshape(block.length, self.width)
 
+    def tensors(self, flat: Float[Tensor, "prompt width"]) -> dict[str, Tensor]:
+        """What a file holds: keys and values, `[layer, kv_head, prompt, dim]` each."""
+        block = self.unflatten(flat)
+        return {f"{self.name}.keys": block.keys, f"{self.name}.values": block.values}
+
+    def sizes(self, length: int) -> dict[str, tuple[int, ...]]:
+        """The sizes of those tensors."""
+        a, n = self.attention, len(self.layers)
+        return {
+            f"{self.name}.keys": (n, a.kv_heads, length, a.key_dim),
+            f"{self.name}.values": (n, a.kv_heads, length, a.value_dim),
+        }
+
+    def from_tensors(self, tensors: Mapping[str, Tensor]) -> Float[Tensor, "prompt width"]:
+        """The flat vectors of a file's tensors."""
+        keys, values = tensors[f"{self.name}.keys"], tensors[f"{self.name}.values"]
+        return self.flatten(KeyValues(self.site, self.layers, keys, values))
+
 
 @dataclass(frozen=True)
 class SlotShape:
@@ -100,6 +120,7 @@ class SlotShape:
     hidden: int
 
     name = "slots"
+    rows = None
 
     @property
     def width(self) -> int:
@@ -110,34 +131,51 @@ class SlotShape:
         """The slot embeddings that flat vectors are."""
         return SlotEmbeddings(flat)
 
+    def tensors(self, flat: Float[Tensor, "slot hidden"]) -> dict[str, Tensor]:
+        """What a file holds: `[slot, hidden]`."""
+        return {self.name: flat}
+
+    def sizes(self, length: int) -> dict[str, tuple[int, ...]]:
+        """The size of that tensor."""
+        return {self.name: (length, self.hidden)}
+
+    def from_tensors(self, tensors: Mapping[str, Tensor]) -> Float[Tensor, "slot hidden"]:
+        """The flat vectors of a file's tensors."""
+        return tensors[self.name]
+
 
 Shape = KeyValueShape | SlotShape
 
 
-def resolve_layers(layers: str | Sequence[int], there: Sequence[int], where: str) -> tuple[int, ...]:
-    """Layer numbers meant by `all`, `first:k`, `last:k` or a list, out of those that are there.
+def resolve_layers(layers: str | Sequence[int], available: Sequence[int], where: str) -> tuple[int, ...]:
+    """Layer numbers meant by `all`, `first:k`, `last:k` or a list.
+
+    Args:
+        layers: as the user wrote it.
+        available: the layers that the backbone has, in order.
+        where: the setting, for errors.
 
     Raises:
-        PromptError: a layer that the backbone does not have, or a form that says nothing.
+        PromptError: a layer that the backbone does not have, or an unknown form.
     """
-    span = f"{there[0]}-{there[-1]}" if len(there) > 1 else str(there[0])
+    span = f"{available[0]}-{available[-1]}" if len(available) > 1 else str(available[0])
     forms = f"'all', 'first:k', 'last:k' or a list of layers out of {span}"
     if isinstance(layers, str):
         kind, _, count = layers.partition(":")
         if kind == "all" and not count:
-            return tuple(there)
+            return tuple(available)
         if kind in ("first", "last") and count.isdecimal():
             k = int(count)
-            if not 1 <= k <= len(there):
+            if not 1 <= k <= len(available):
                 raise PromptError(
-                    where, repr(layers), f"a count from 1 to {len(there)} (it has layers {span})"
+                    where, repr(layers), f"a count from 1 to {len(available)} (it has layers {span})"
                 )
-            return tuple(there[:k] if kind == "first" else there[len(there) - k :])
+            return tuple(available[:k] if kind == "first" else available[len(available) - k :])
         raise PromptError(where, repr(layers), forms)
     chosen = sorted(set(layers))
     if not chosen or any(isinstance(layer, bool) or not isinstance(layer, int) for layer in chosen):
         raise PromptError(where, repr(layers), forms)
-    missing = [layer for layer in chosen if layer not in there]
+    missing = [layer for layer in chosen if layer not in available]
     if missing:
         raise PromptError(where, f"layer {missing[0]}", f"layers {span}", "choose a subset of those")
     return tuple(chosen)
@@ -152,9 +190,9 @@ def key_value_shapes(
     """
     shapes = []
     for site in sites:
-        there = sorted(layer for name, layer in attentions if name == site)
+        available = sorted(layer for name, layer in attentions if name == site)
         groups: dict[AttentionShape, list[int]] = {}
-        for layer in resolve_layers(layers, there, "prompt.layers"):
+        for layer in resolve_layers(layers, available, "prompt.layers"):
             groups.setdefault(attentions[site, layer], []).append(layer)
         shapes += [KeyValueShape(site, tuple(group), attention) for attention, group in groups.items()]
     return shapes

@@ -3,108 +3,21 @@
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from softprompt.files import BackboneCard, PromptCard, difference, write_prompt
-from softprompt.prompts.heads import Head
-from softprompt.prompts.inserts import Insert, LayerLinears
-from softprompt.prompts.placements import (
-    AttentionShape,
-    KeyValues,
-    KeyValueShape,
-    Placement,
-    Shape,
-    SlotShape,
-)
+from softprompt.prompts.heads import Head, uses_output_layer
+from softprompt.prompts.inserts import Insert
+from softprompt.prompts.placements import Placement, Shape
 from softprompt.prompts.plain import plain_tensors
 from softprompt.prompts.reparameterize import Direct
-from softprompt.prompts.visual_placements import (
-    PictureFacts,
-    VisualPlacement,
-    VisualShape,
-)
+from softprompt.prompts.visual import VisualPlacement, VisualShape
 
 LIBRARIES = ("softprompt", "torch", "transformers", "safetensors")
 """Whose versions every prompt file names."""
-
-
-class Observable(Protocol):
-    """What a prompt needs of a backbone; `softprompt.Backbone` gives it."""
-
-    @property
-    def card(self) -> BackboneCard:
-        """Name, fingerprint and record, as stored with a prompt."""
-        ...
-
-    def known_as(self) -> frozenset[str]:
-        """Fingerprints under which files without a record may know it."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """Where its inputs lie; prompts are made and loaded there."""
-        ...
-
-    @property
-    def tokenizer(self) -> Any:
-        """The backbone's tokenizer; an error if there is none."""
-        ...
-
-    @property
-    def hidden(self) -> int:
-        """Width of the input embeddings."""
-        ...
-
-    @property
-    def state_size(self) -> int:
-        """Width of the states that a head reads."""
-        ...
-
-    @property
-    def attentions(self) -> dict[tuple[str, int], AttentionShape]:
-        """Key/value sizes of every (site, layer) that can be reached."""
-        ...
-
-    def output_vectors(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The vocabulary matrix's rows of tokens, `[token, output]`, and their biases, `[token]`."""
-        ...
-
-    @property
-    def layers(self) -> Sequence[LayerLinears]:
-        """Every layer, and the linear layers in it."""
-        ...
-
-    @property
-    def pictures(self) -> PictureFacts | None:
-        """What it reads, if that is pictures."""
-        ...
-
-    def frozen_tensors(self) -> Mapping[str, Tensor]:
-        """The model's own tensors by every name that they have."""
-        ...
-
-    def tuned_tensors(self, tune: str, *, lm_head: bool = True) -> tuple[str, ...]:
-        """Names of the tensors that a choice such as `bitfit` means, each tensor once."""
-        ...
-
-    def token_ids(self, text: str) -> list[int]:
-        """The text's tokens, without special ones."""
-        ...
-
-    def sample_tokens(self, n: int, generator: torch.Generator) -> list[int]:
-        """Random ordinary tokens."""
-        ...
-
-    def embed(self, ids: Sequence[int]) -> Tensor:
-        """Input vectors of tokens, `[slot, hidden]`."""
-        ...
-
-    def observe(self, ids: Sequence[int]) -> tuple[KeyValues, ...]:
-        """The frozen model's own key/values on tokens, for every site and layer."""
-        ...
 
 
 class Prompt(nn.Module):
@@ -114,7 +27,7 @@ class Prompt(nn.Module):
     method (`softprompt.prefix_tuning`, ...) or `softprompt.load_prompt`.
 
     Args:
-        card: what the file will say.
+        card: what the file says of the prompt.
         shapes: the layout of each block of the placement; none for a prompt without vectors.
         blocks: for each shape, the module that computes its flat vectors.
         dropout: probability of dropout on the flat vectors while the prompt is in training mode.
@@ -136,7 +49,7 @@ class Prompt(nn.Module):
         super().__init__()
         self.card = card
         self.accepted = frozenset({card.backbone.key})
-        """Keys of the backbones that it was found to belong to, or was accepted for whatever they are."""
+        """Keys of the backbones that the prompt belongs to, or that `any_backbone` accepted."""
         self.shapes = tuple(shapes)
         # Module names may not hold dots, so blocks are numbered in the order of the shapes.
         self.blocks = nn.ModuleList(blocks[shape.name] for shape in shapes)
@@ -153,7 +66,7 @@ class Prompt(nn.Module):
     def forward(self) -> Placement | tuple[VisualPlacement, ...]:
         """The placement: key/values for each block, or the slot embeddings; empty where there is none.
 
-        Of a prompt for pictures, its blocks (`visual_placements`).
+        Of a prompt for pictures, its blocks (`visual`).
         """
         placed = [
             shape.unflatten(self.dropout(block()))
@@ -189,7 +102,9 @@ class Prompt(nn.Module):
         """Numbers in the prompt file."""
         beside = [*self._weights, *self._inserts.parameters()]
         beside += self.head.parameters() if self.head is not None else ()
-        vectors = sum(_rows(shape, self.length) * shape.width for shape in self.shapes)
+        vectors = sum(
+            (self.length if shape.rows is None else shape.rows) * shape.width for shape in self.shapes
+        )
         return vectors + sum(p.numel() for p in beside)
 
     @torch.no_grad()
@@ -197,15 +112,7 @@ class Prompt(nn.Module):
         """The baked tensors by name, as the file holds them."""
         named: dict[str, Tensor] = {}
         for shape, block in zip(self.shapes, self.blocks, strict=True):
-            if not isinstance(shape, KeyValueShape | SlotShape):
-                named |= shape.tensors(block())
-                continue
-            placed = shape.unflatten(block())
-            if isinstance(placed, KeyValues):
-                named[f"{shape.name}.keys"] = placed.keys
-                named[f"{shape.name}.values"] = placed.values
-            else:
-                named[shape.name] = placed.vectors
+            named |= shape.tensors(block())
         if self.head is not None:
             named |= {f"head.{name}": tensor for name, tensor in self.head.named_parameters()}
         for place, insert in self.inserts.items():
@@ -219,7 +126,7 @@ class Prompt(nn.Module):
             blocks = {
                 shape.name: Direct(block()) for shape, block in zip(self.shapes, self.blocks, strict=True)
             }
-            # Copies, so that what goes on training does not move a snapshot.
+            # Copies, so that further training does not change the baked prompt.
             head, weights, inserts = copy.deepcopy((self.head, self.weights, self._inserts))
         baked = Prompt(self.card, self.shapes, blocks, self.dropout.p, head, weights, inserts)
         return baked._like(self)
@@ -232,14 +139,14 @@ class Prompt(nn.Module):
         return other._like(self)
 
     def _like(self, other: "Prompt") -> "Prompt":
-        """Itself, in another prompt's mode and accepted where that is."""
+        """Take another prompt's mode (training or not) and accepted backbones; returns the prompt itself."""
         self.accepted |= other.accepted
         return self.train(other.training)
 
     def unlike(self, backbone: BackboneCard) -> str | None:
         """Why a backbone is not the one that the prompt was made on, as a clause; None where it is.
 
-        What the backbone's own head says counts where the prompt has no head that reads states.
+        The backbone's own head is compared too where the prompt has no head that reads states.
         """
         return unlike_backbone(self.card, backbone)
 
@@ -251,7 +158,7 @@ class Prompt(nn.Module):
     def save(self, folder: Path | str) -> Path:
         """Write the baked tensors and the card into a folder, beside whatever else is in it.
 
-        Readers see the older prompt or this one, whole, at every moment. Links are followed.
+        At every moment a reader gets the older prompt or this one, whole. Links are followed.
 
         Args:
             folder: made where there is none; `~` is the home folder.
@@ -259,30 +166,23 @@ class Prompt(nn.Module):
         Raises:
             PromptError: the disk is full, or the place cannot be written.
         """
-        # Behind those of the package that the method came from, if that is another.
+        # Behind the version of the package that the method came from, where that is another one.
         card = self.card.model_copy(update={"versions": {**self.card.versions, **_versions()}})
         return write_prompt(folder, self.tensors(), card)
 
 
 def unlike_backbone(card: PromptCard, backbone: BackboneCard) -> str | None:
     """As `Prompt.unlike`, of a card."""
-    own_head = card.head is None or card.head.kind in ("calibration", "soft")
-    return difference(card.backbone, backbone, own_head, card.weights)
-
-
-def _rows(shape: Shape | VisualShape, length: int) -> int:
-    """Flat vectors of a block."""
-    own = getattr(shape, "rows", None)
-    return length if own is None else own
+    return difference(card.backbone, backbone, uses_output_layer(card.head), card.weights)
 
 
 def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {}
+    versions = {}
     for package in LIBRARIES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:  # run from a source tree
             continue
-    return found
+    return versions

@@ -8,7 +8,7 @@ from torch import nn
 from softprompt.backbones.injection import Weights
 from softprompt.backbones.inspection import ModelMap
 from softprompt.errors import PromptError, with_article
-from softprompt.prompts import Prompt
+from softprompt.prompts import LOCATIONS, Prompt
 
 
 def first_injected_layer(
@@ -57,7 +57,7 @@ class _Where:
             kind = "soft tokens before the text" if card.slots == "front" else "slots in the text"
             yield 0, f"{kind}, which every layer reads"
         if card.placement == "image":
-            if card.depth == "shallow" or (card.location or "").startswith(("pixel", "channel")):
+            if card.depth == "shallow" or (card.location and LOCATIONS[card.location].in_pixels):
                 yield 0, f"{card.location} before the first layer"
             for layer in card.layers[:1]:
                 yield self.numbers.index(layer), f"tokens in layer {layer}"

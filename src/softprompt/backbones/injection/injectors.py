@@ -23,7 +23,7 @@ from softprompt.backbones.injection.text_inputs import PositionInjector, SlotInj
 from softprompt.backbones.injection.vision_lowering import prefix_layers, token_layers
 from softprompt.backbones.injection.vision_tokens import AddedTokenInjector, VisionTokenInjector, plan_of
 from softprompt.backbones.inspection import AttentionSite, ModelMap, Vision
-from softprompt.prompts import Prompt
+from softprompt.prompts import LOCATIONS, AddedTokens, Prompt
 
 
 class Injectors:
@@ -152,7 +152,8 @@ class Injectors:
 
         injectors: list[Injector] = [PixelInjector(vision)]
         cards = [prompt.card for prompt in self.prompts if prompt is not None]
-        added = sorted({i for card in cards if card.location in ("add", "add-shared") for i in card.layers})
+        sums = [card for card in cards if card.location and LOCATIONS[card.location].placement is AddedTokens]
+        added = sorted({layer for card in sums for layer in card.layers})
         if added:
             injectors.append(AddedTokenInjector(vision, added))
         targets = [

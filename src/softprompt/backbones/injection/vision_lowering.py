@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from softprompt.backbones.inspection import Vision
 from softprompt.errors import PromptError
 from softprompt.prompts import (
+    LOCATIONS,
     AddedTokens,
     ExtraChannels,
     ImageTokens,
@@ -16,6 +17,7 @@ from softprompt.prompts import (
     PixelBorder,
     PixelPatches,
     Prompt,
+    reads_prompt,
 )
 
 
@@ -80,8 +82,8 @@ def token_layers(prompt: Prompt, n_layers: int, as_tokens: bool) -> TokenPlan | 
         as_tokens: the paper's own formulation, tokens everywhere.
     """
     card = prompt.card
-    kept = card.head is not None and card.head.pooling in ("prompt", "mean")
-    if card.placement != "image" or card.location not in ("prepend", "pixel-prepend"):
+    kept = reads_prompt(card.head)
+    if card.location is None or not LOCATIONS[card.location].has_outputs:
         return None
     if card.depth == "shallow":
         return TokenPlan((0,), n_layers - 1, kept, card.length)
@@ -92,7 +94,8 @@ def token_layers(prompt: Prompt, n_layers: int, as_tokens: bool) -> TokenPlan | 
 
 def prefix_layers(prompt: Prompt, n_layers: int, as_tokens: bool) -> tuple[int, ...]:
     """The layers where a visual prompt acts as key/values."""
-    if prompt.card.placement != "image" or prompt.card.location != "prepend" or prompt.card.depth != "deep":
+    location = prompt.card.location
+    if location is None or LOCATIONS[location].placement is not ImageTokens or prompt.card.depth != "deep":
         return ()
     plan = token_layers(prompt, n_layers, as_tokens)
     return tuple(layer for layer in prompt.card.layers if plan is None or layer not in plan.layers)

@@ -16,7 +16,8 @@ from softprompt.prompts.methods.registry import method
 if TYPE_CHECKING:
     from softprompt.files import HeadCard
     from softprompt.prompts.inserts import LayerLinears
-    from softprompt.prompts.prompt import Observable, Prompt
+    from softprompt.prompts.observable import Observable
+    from softprompt.prompts.prompt import Prompt
 
 _REDUCTION = 16
 
@@ -130,16 +131,16 @@ def lora(
     chosen = _chosen(backbone, layers, head)
     names = list(dict.fromkeys(name for layer in chosen for name in layer.sizes))
     ends = list(dict.fromkeys(name.rpartition(".")[2] for name in names))
-    wanted = _default_targets(backbone, ends) if targets is None else list(dict.fromkeys(targets))
-    for end in wanted:
+    chosen_ends = _default_targets(backbone, ends) if targets is None else list(dict.fromkeys(targets))
+    for end in chosen_ends:
         if not any(_ends(name, end) for name in names):
             raise PromptError(
                 "lora.targets", f"'{end}'", f"ends of names of linear layers: {', '.join(ends)}",
                 nearest(end, ends),
             )  # fmt: skip
     card = LoraCard(
-        modules=tuple(name for name in names if any(_ends(name, end) for end in wanted)),
-        rank=rank, alpha=alpha, dropout=dropout, targets=tuple(wanted),
+        modules=tuple(name for name in names if any(_ends(name, end) for end in chosen_ends)),
+        rank=rank, alpha=alpha, dropout=dropout, targets=tuple(chosen_ends),
     )  # fmt: skip
     return PromptBuilder("lora", backbone, head, seed).without_vectors(card)
 
@@ -147,26 +148,25 @@ def lora(
 def _chosen(
     backbone: "Observable", layers: str | Sequence[int], head: "HeadCard | None"
 ) -> list["LayerLinears"]:
-    """The layers meant, in every stack that is read."""
+    """The chosen layers, in every stack; with a head in the encoder alone, which the head reads."""
     from softprompt.prompts.placements import resolve_layers
 
-    there = backbone.layers
-    sites = list(dict.fromkeys(layer.site for layer in there))
+    sites = list(dict.fromkeys(layer.site for layer in backbone.layers))
     if head is not None and "encoder" in sites:
         sites = ["encoder"]
     chosen: list[LayerLinears] = []
     for site in sites:
-        stack = [layer for layer in there if layer.site == site]
+        stack = [layer for layer in backbone.layers if layer.site == site]
         numbers = resolve_layers(layers, sorted(layer.number for layer in stack), "prompt.layers")
-        mine = [layer for layer in stack if layer.number in numbers]
-        left = {name for layer in stack if layer.number not in numbers for name in layer.sizes}
-        if any(name in left for layer in mine for name in layer.sizes):
+        selected = [layer for layer in stack if layer.number in numbers]
+        others = {name for layer in stack if layer.number not in numbers for name in layer.sizes}
+        if any(name in others for layer in selected for name in layer.sizes):
             raise PromptError(
                 "prompt.layers",
                 f"{layers!r} on {backbone.card.name}, where other layers share their modules",
                 "'all'",
             )
-        chosen += mine
+        chosen += selected
     return chosen
 
 
@@ -177,13 +177,13 @@ def _default_targets(backbone: "Observable", ends: Sequence[str]) -> list[str]:
     from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as DEFAULTS
 
     family = backbone.card.family
-    known = DEFAULTS.get(family)
-    if not isinstance(known, list):  # none, or a pattern over whole names
+    targets = DEFAULTS.get(family)
+    if not isinstance(targets, list):  # none, or a pattern over whole names
         raise PromptError(
             "lora.targets", f"no targets for {family}, for which PEFT has no default",
             f"a list of some of {', '.join(ends)}", "name those of the queries and values",
         )  # fmt: skip
-    return list(known)
+    return list(targets)
 
 
 def _ends(name: str, end: str) -> bool:

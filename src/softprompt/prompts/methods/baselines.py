@@ -11,7 +11,8 @@ from softprompt.prompts.methods.registry import method
 
 if TYPE_CHECKING:
     from softprompt.files import HeadCard
-    from softprompt.prompts.prompt import Observable, Prompt
+    from softprompt.prompts.observable import Observable
+    from softprompt.prompts.prompt import Prompt
 
 _EXAMPLES = Field(
     default=32,
@@ -23,10 +24,10 @@ _EXAMPLES = Field(
 def fine_tuning(
     backbone: "Observable", *, tune: Tune = "all", head: "HeadCard | None" = None, seed: int = 0
 ) -> "Prompt":
-    """The comparison that prompts are held against: the backbone's own tensors are trained.
+    """The baseline that prompts are compared with: the backbone's own tensors are trained.
 
-    The backbone stays as it is: copies of its tensors (in float32) are trained, and stand in their place
-    while the prompt is active.
+    The backbone stays as it is: copies of its tensors (in float32) are trained, and take their place while
+    the prompt is active.
 
     Args:
         backbone: the model.
@@ -103,11 +104,11 @@ def in_context(
     from softprompt.prompts.methods.builder import PromptBuilder
 
     builder = PromptBuilder("in_context", backbone, head, seed, template=template)
-    there = {site for site, _ in backbone.attentions}
-    if "cross" in there:
+    sites = {site for site, _ in backbone.attentions}
+    if "cross" in sites:
         got = f"{backbone.card.name}, an encoder-decoder"
         raise PromptError("in_context", got, "a decoder, or an encoder with a template")
-    if "encoder" in there:
+    if "encoder" in sites:
         if template is None:
             got = f"{backbone.card.name}, which reads both ways, without a template"
             raise PromptError("in_context.template", got, "a template with the examples in it")
@@ -120,10 +121,10 @@ def in_context(
 
 
 def fitting(examples: Sequence[Sequence[int]], max_tokens: Count) -> list[Sequence[int]]:
-    """The examples that fit, in their order; one that does not is passed over.
+    """The examples that fit, in their order; a longer one is passed over.
 
     Raises:
-        PromptError: none does.
+        PromptError: no example fits.
     """
     kept: list[Sequence[int]] = []
     room = max_tokens

@@ -1,4 +1,4 @@
-"""Putting a prompt together: the one place where placement, parameterisation, start and head meet."""
+"""Building a prompt from its placement, parameterisation, start and head."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,16 @@ from torch import Tensor, nn
 
 from softprompt.errors import PromptError
 from softprompt.files import HeadCard, InsertsCard, PromptCard
-from softprompt.prompts.heads import Head, empty_head, resolve_pooling
-from softprompt.prompts.initializations import Start, StartRequest, start
+from softprompt.prompts.heads import Head, empty_head, resolve_pooling, uses_output_layer
+from softprompt.prompts.initializations import start
 from softprompt.prompts.inserts import make_inserts
 from softprompt.prompts.methods.options import Positions, Reparameterization
+from softprompt.prompts.observable import Observable
 from softprompt.prompts.placements import SITES, KeyValueShape, Shape, SlotShape, key_value_shapes
 from softprompt.prompts.plain import plain_tensors
-from softprompt.prompts.prompt import Observable, Prompt
+from softprompt.prompts.prompt import Prompt
 from softprompt.prompts.reparameterize import MLP, Direct
+from softprompt.prompts.start_request import Start, StartRequest
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,14 @@ class PromptBuilder:
             PromptError: a site or layer that the backbone does not have.
         """
         attentions = self.backbone.attentions
-        there = [site for site in SITES if any(site == name for name, _ in attentions)]
-        chosen = there if sites is None else [site for site in there if site in sites]
+        available = [site for site in SITES if any(site == name for name, _ in attentions)]
+        chosen = available if sites is None else [site for site in available if site in sites]
         for site in sites or ():
-            if site not in there:
-                expected = f"any of {there} ({self.backbone.card.name} has those)"
+            if site not in available:
+                expected = f"any of {available} ({self.backbone.card.name} has those)"
                 raise PromptError("prompt.sites", repr(site), expected)
         if not chosen:
-            raise PromptError("prompt.sites", "no site", f"any of {there}")
+            raise PromptError("prompt.sites", "no site", f"any of {available}")
         return key_value_shapes(attentions, chosen, layers)
 
     def soft_tokens(self) -> list[SlotShape]:
@@ -106,7 +108,7 @@ class PromptBuilder:
 
         Args:
             shapes: the blocks, from `key_values` or `soft_tokens`.
-            initialization: where the vectors begin.
+            initialization: where the vectors beginning.
             length: as asked; None follows from the initialization.
             default_length: vectors where neither of the two says.
             examples: token ids, for `examples:k`.
@@ -121,20 +123,20 @@ class PromptBuilder:
             PromptError: a start or tensors that cannot be.
         """
         generator = torch.Generator().manual_seed(self.seed)
-        begin = start(
+        beginning = start(
             initialization,
             StartRequest(self.backbone, shapes, length, default_length, examples, generator, random_scale),
         )
-        if fixed and begin.flats is not None:
+        if fixed and beginning.flats is not None:
             for number, vector in fixed.items():
-                begin.flats[shapes[0].name][number] = vector
+                beginning.flats[shapes[0].name][number] = vector
         elif network is not None and initialization == "random":
-            begin = Start(begin.length, None)
+            beginning = Start(beginning.length, None)
         blocks: dict[str, nn.Module] = {}
         for shape in shapes:
-            flat = None if begin.flats is None else begin.flats[shape.name].float().cpu()
+            flat = None if beginning.flats is None else beginning.flats[shape.name].float().cpu()
             if network is not None:
-                blocks[shape.name] = network.make(begin.length, shape.width, flat, generator)
+                blocks[shape.name] = network.make(beginning.length, shape.width, flat, generator)
             else:
                 assert flat is not None
                 blocks[shape.name] = Direct(flat)
@@ -146,7 +148,7 @@ class PromptBuilder:
         card = PromptCard(
             method=self.method,
             placement="slot_embeddings" if isinstance(shapes[0], SlotShape) else "key_values",
-            length=begin.length,
+            length=beginning.length,
             slots="in_place" if in_place else "front",
             template=self.template,
             positions=positions,
@@ -161,10 +163,10 @@ class PromptBuilder:
             backbone=self.backbone.card,
         )
         prompt = self._with_head(Prompt(card, shapes, blocks, dropout, weights=weights))
-        # What the two read and say must be the same; how they are trained need not.
-        cards = [h and h.card.model_copy(update={"dropout": 0.0}) for h in (begin.head, prompt.head)]
-        if begin.head is not None and prompt.head is not None and cards[0] == cards[1]:
-            prompt.head.load_state_dict(begin.head.state_dict())
+        # The heads must read and answer the same; their dropout may differ.
+        cards = [h and h.card.model_copy(update={"dropout": 0.0}) for h in (beginning.head, prompt.head)]
+        if beginning.head is not None and prompt.head is not None and cards[0] == cards[1]:
+            prompt.head.load_state_dict(beginning.head.state_dict())
         return prompt
 
     def without_vectors(
@@ -190,17 +192,17 @@ class PromptBuilder:
         return self._with_head(Prompt(card, (), {}, weights=weights, inserts=modules))
 
     def _with_head(self, prompt: Prompt) -> Prompt:
-        """With its head, and where the backbone is; random numbers were drawn on the processor."""
+        """The prompt with its head, on the backbone's device; random numbers were drawn on the CPU."""
         if self.head is not None:
             prompt = prompt.with_head(new_head(self.backbone, self.head, self.seed))
         return prompt.to(self.backbone.device)
 
 
 def needs_texts(backbone: Observable, method: str, do: str) -> None:
-    """Refuse a method that stands in texts on a backbone that reads pictures.
+    """Refuse a method for texts on a backbone that reads pictures.
 
     Raises:
-        PromptError: it does.
+        PromptError: the backbone reads pictures.
     """
     if backbone.pictures is not None:
         got = f"{backbone.card.name}, which reads pictures"
@@ -215,18 +217,21 @@ def default_positions(backbone: Observable) -> Literal["shifted", "unshifted"]:
 
 @plain_tensors()
 def new_head(backbone: Observable, head: HeadCard, seed: int, own_outputs: bool = False) -> Head:
-    """A head of its own random numbers for this backbone.
+    """A new head for this backbone.
 
     Args:
         backbone: the frozen model.
-        head: what it reads and says.
+        head: its card, as the user wrote it.
         seed: of the random numbers.
-        own_outputs: whether the prompt is tokens that a head can read.
+        own_outputs: whether the prompt is tokens, whose outputs a head can read.
+
+    Raises:
+        PromptError: a head that does not fit the backbone or the prompt.
     """
     facts = backbone.pictures
     sites = [] if facts is not None else [site for site, _ in backbone.attentions]
     card = resolve_pooling(head, sites, None if facts is None else facts.has_class)
-    if facts is not None and card.pooling == "prompt" and not own_outputs:
+    if not own_outputs and card.pooling == "prompt":
         raise PromptError(
             "head.pooling", "'prompt' for a prompt without tokens", "'cls', 'image' or 'mean'",
             "use visual_prompt_tuning(location='prepend')",
@@ -236,12 +241,10 @@ def new_head(backbone: Observable, head: HeadCard, seed: int, own_outputs: bool 
 
 
 def tuned_weights(backbone: Observable, tune: str | None, head: HeadCard | None) -> dict[str, Tensor]:
-    """The backbone's own tensors that a choice means, where training begins; none for None."""
+    """The backbone's own tensors that `tune` means, where training begins; none for None."""
     if tune is None:
         return {}
     frozen = backbone.frozen_tensors()
-    # A head that reads the last states leaves nothing to say in words.
-    words = head is None or head.kind in ("calibration", "soft")
-    names = backbone.tuned_tensors(tune, lm_head=words)
-    # Detached: a parameter would be taken as it is, the backbone's own frozen one.
+    names = backbone.tuned_tensors(tune, lm_head=uses_output_layer(head))
+    # Detached, since a prompt takes a parameter as it is, and this one is the backbone's own.
     return {name: frozen[name].detach() for name in names}

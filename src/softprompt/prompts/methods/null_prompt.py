@@ -10,7 +10,8 @@ from softprompt.prompts.methods.registry import method
 
 if TYPE_CHECKING:
     from softprompt.files import HeadCard
-    from softprompt.prompts.prompt import Observable, Prompt
+    from softprompt.prompts.observable import Observable
+    from softprompt.prompts.prompt import Prompt
     from softprompt.text import Template
 
 

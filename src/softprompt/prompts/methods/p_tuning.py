@@ -11,7 +11,8 @@ from softprompt.prompts.methods.registry import method
 if TYPE_CHECKING:
     from softprompt.files import HeadCard
     from softprompt.prompts.methods.builder import Network
-    from softprompt.prompts.prompt import Observable, Prompt
+    from softprompt.prompts.observable import Observable
+    from softprompt.prompts.prompt import Prompt
     from softprompt.text import Template
 
 _FORMS = "'random', 'vocabulary', 'text: ...', 'zero', 'prompt: FOLDER' or a prompt"

@@ -16,7 +16,8 @@ from softprompt.prompts.methods.registry import method
 
 if TYPE_CHECKING:
     from softprompt.files import HeadCard
-    from softprompt.prompts.prompt import Observable, Prompt
+    from softprompt.prompts.observable import Observable
+    from softprompt.prompts.prompt import Prompt
 
 
 @method("prompt_tuning", recipe={"draws": DRAWS})
@@ -65,14 +66,14 @@ def prompt_tuning(
     from softprompt.prompts.methods.builder import PromptBuilder, mlp, needs_texts
 
     needs_texts(backbone, "prompt_tuning", "use visual_prompt_tuning(depth='shallow')")
-    there = {site for site, _ in backbone.attentions}
-    if "cross" in there and positions == "unshifted":
+    sites = {site for site, _ in backbone.attentions}
+    if "cross" in sites and positions == "unshifted":
         raise PromptError(
             "prompt.positions",
             "'unshifted'",
             "'shifted', since soft tokens before an encoder are part of the input",
         )
-    some = backbone.sample_tokens(1000, torch.Generator().manual_seed(0))
+    tokens = backbone.sample_tokens(1000, torch.Generator().manual_seed(0))
     builder = PromptBuilder("prompt_tuning", backbone, head, seed, tune)
     return builder.with_vectors(
         builder.soft_tokens(),
@@ -80,7 +81,7 @@ def prompt_tuning(
         length,
         default_length=20,
         examples=examples,
-        random_scale=backbone.embed(some).float().std().item(),
+        random_scale=backbone.embed(tokens).float().std().item(),
         network=mlp(backbone, reparameterization, width, depth),
         positions=positions or "shifted",
         dropout=dropout,

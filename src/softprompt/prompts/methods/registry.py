@@ -1,4 +1,4 @@
-"""What a method is: one function, from whose signature and docstring everything else about it is made."""
+"""What a method is: a function, from whose signature and docstring settings, checks and help are made."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from softprompt.registry import Registry
 
 if TYPE_CHECKING:
     from softprompt.files import HeadCard
-    from softprompt.prompts.prompt import Observable, Prompt
+    from softprompt.prompts.observable import Observable
+    from softprompt.prompts.prompt import Prompt
 
 _Arguments = ParamSpec("_Arguments")
 _Made = TypeVar("_Made", bound="Prompt")
@@ -81,14 +82,14 @@ class Method:
                 checked[name] = self._checks[name].validate_python(value)
             except ValidationError as error:
                 items = [{**item, "loc": (name, *item["loc"])} for item in error.errors()]
-                problems += [self._told(one, option) for one in explain_all(items, self.settings)]
+                problems += [self._named(problem, option) for problem in explain_all(items, self.settings)]
         if problems:
             raise PromptError.several(problems)
         return checked
 
-    def _told(self, problem: Problem, option: Option) -> Problem:
-        of_all = "." not in problem.where  # and not of one member of a list
-        expected = f"{problem.expected}, or None" if of_all and option.may_be_none else problem.expected
+    def _named(self, problem: Problem, option: Option) -> Problem:
+        of_option = "." not in problem.where  # a problem of one member of a list has a dot
+        expected = f"{problem.expected}, or None" if of_option and option.may_be_none else problem.expected
         return Problem(f"{self.name}.{problem.where}", problem.got, expected, problem.hint)
 
     @cached_property

@@ -1,10 +1,10 @@
 """Visual prompt tuning: trained tokens or pixels beside those of a picture."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from softprompt.errors import PromptError
-from softprompt.files import Depth, Location, PromptCard
+from softprompt.files import Depth, Location, PicturePooling, PromptCard
 from softprompt.prompts.methods.options import Count, Layers, Probability, Tune
 from softprompt.prompts.methods.registry import method
 
@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from softprompt.files import HeadCard
-    from softprompt.prompts.prompt import Observable, Prompt
-    from softprompt.prompts.visual_placements import PictureFacts
-
-_LENGTHS = {"prepend": 50, "pixel-prepend": 50, "pixel-pad": 5, "channel": 5}
+    from softprompt.prompts.observable import Observable
+    from softprompt.prompts.prompt import Prompt
+    from softprompt.prompts.visual import PictureFacts, VisualLocation
 
 
 @method("visual_prompt_tuning")
@@ -28,7 +27,7 @@ def visual_prompt_tuning(
     layers: Layers = "all",
     project: Count | None = None,
     dropout: Probability = 0.0,
-    pool: Literal["cls", "image", "prompt", "mean"] | None = None,
+    pool: PicturePooling | None = None,
     tune: Tune | None = None,
     head: "HeadCard | None" = None,
     seed: int = 0,
@@ -65,10 +64,10 @@ def visual_prompt_tuning(
     """
     import torch
 
+    from softprompt.prompts.heads import reads_prompt
     from softprompt.prompts.methods.builder import new_head
     from softprompt.prompts.prompt import Prompt
-    from softprompt.prompts.visual_placements import TokenShape, visual_shapes
-    from softprompt.prompts.visual_start import visual_block
+    from softprompt.prompts.visual import LOCATIONS, ImageTokens, visual_block
 
     facts = backbone.pictures
     if facts is None:
@@ -77,17 +76,17 @@ def visual_prompt_tuning(
             "a backbone that reads pictures",
             "use prefix_tuning, prompt_tuning or p_tuning_v2",
         )  # fmt: skip
-    in_pixels = location.startswith("pixel") or location == "channel"
-    depth = _depth(depth, location, in_pixels, layers)
+    row = LOCATIONS[location]
+    depth = _depth(depth, location, row.in_pixels, layers)
     chosen = _layers(facts, layers, depth)
-    length = _length(length, location, facts)
+    length = _length(length, location, row, facts)
     head = _head(head, pool)
-    shapes = visual_shapes(facts, location, chosen, length, depth == "shallow")
-    if project is not None and not all(isinstance(shape, TokenShape) for shape in shapes):
+    if project is not None and row.placement is not ImageTokens:
         raise PromptError("prompt.project", f"{project} with '{location}'", "location 'prepend'")
+    shapes = row.shapes(facts, chosen, length, depth == "shallow")
     generator = torch.Generator().manual_seed(seed)
     blocks = {shape.name: visual_block(shape, facts, length, project, generator) for shape in shapes}
-    weights = _weights(backbone, facts, tune, location, head)
+    weights = _weights(backbone, facts, tune, row, head)
     card = PromptCard(
         method="visual_prompt_tuning", placement="image", length=length, positions="unshifted",
         location=location, depth=depth, layers=list(chosen), weights=tuple(weights), tune=tune,
@@ -97,9 +96,8 @@ def visual_prompt_tuning(
     prompt = Prompt(card, shapes, blocks, dropout, weights=weights)
     if head is None:
         return prompt.to(backbone.device)
-    own_outputs = location in ("prepend", "pixel-prepend")
-    made = new_head(backbone, head, seed, own_outputs)
-    if depth == "deep" and own_outputs and made.card.pooling in ("prompt", "mean"):
+    made = new_head(backbone, head, seed, row.has_outputs)
+    if depth == "deep" and row.has_outputs and reads_prompt(made.card):
         last = len(facts.tokens) - 1
         if last not in chosen:
             raise PromptError(
@@ -128,20 +126,21 @@ def _depth(depth: Depth | None, location: Location, in_pixels: bool, layers: str
 def _layers(facts: "PictureFacts", layers: str | Sequence[int], depth: str) -> tuple[int, ...]:
     from softprompt.prompts.placements import resolve_layers
 
-    there = range(len(facts.tokens))
-    return (0,) if depth == "shallow" else resolve_layers(layers, there, "prompt.layers")
+    if depth == "shallow":
+        return (0,)
+    return resolve_layers(layers, range(len(facts.tokens)), "prompt.layers")
 
 
-def _length(length: int | None, location: str, facts: "PictureFacts") -> int:
-    if location in ("add", "add-shared"):
-        n = facts.tokens[0] if location == "add" else 1
-        if length is not None and length != n:
-            raise PromptError("prompt.length", length, f"{n} with '{location}'", "leave length out")
-        return n
-    return _LENGTHS[location] if length is None else length
+def _length(length: int | None, location: str, row: "VisualLocation", facts: "PictureFacts") -> int:
+    if isinstance(row.length, int):
+        return row.length if length is None else length
+    n = row.length(facts)
+    if length is not None and length != n:
+        raise PromptError("prompt.length", length, f"{n} with '{location}'", "leave length out")
+    return n
 
 
-def _head(head: "HeadCard | None", pool: Any) -> "HeadCard | None":
+def _head(head: "HeadCard | None", pool: PicturePooling | None) -> "HeadCard | None":
     if pool is None:
         return head
     if head is None:
@@ -159,12 +158,16 @@ def _head(head: "HeadCard | None", pool: Any) -> "HeadCard | None":
 
 
 def _weights(
-    backbone: "Observable", facts: "PictureFacts", tune: str | None, location: str, head: "HeadCard | None"
+    backbone: "Observable",
+    facts: "PictureFacts",
+    tune: str | None,
+    row: "VisualLocation",
+    head: "HeadCard | None",
 ) -> "dict[str, Tensor]":
     from softprompt.prompts.methods.builder import tuned_weights
 
     weights = tuned_weights(backbone, tune, head)
-    if location == "channel":
+    if row.trains_patches:
         frozen = backbone.frozen_tensors()
         weights |= {name: frozen[name].detach() for name in facts.patch_tensors if name not in weights}
     return weights
