@@ -46,6 +46,7 @@ class RunFolder:
         self.samples = path / "samples.txt"
         self.prompt = path / "prompt"
         self.checkpoints = Checkpoints(path / "checkpoints")
+        self._former_states = path / "trunk"
 
     def check(self, settings: Settings, resume: bool) -> None:
         """Refuse a folder that this run may not write to, before anything slow happens.
@@ -79,12 +80,23 @@ class RunFolder:
         """
         if resume:
             self._compare(type(resolved), flat(resolved))
+            self._remove_former_states()
             return
         with writing(self.path, "nothing was trained yet"):
             self.path.mkdir(parents=True, exist_ok=True)
             write_atomically(self.asked, as_yaml(asked))
             # Last, because a folder with it is a run.
             write_atomically(self.settings, as_yaml(resolved))
+
+    def _remove_former_states(self) -> None:
+        """Remove `trunk/`, where earlier versions kept states of the backbone that nothing reads any more."""
+        with writing(self.path):
+            for pattern in ("*.states", "*.index"):
+                for path in self._former_states.glob(pattern):
+                    path.unlink()
+            # Files of other kinds are the user's own, and keep their folder.
+            if self._former_states.is_dir() and not any(self._former_states.iterdir()):
+                self._former_states.rmdir()
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Add one line to the log, behind whatever a kill left of the last one."""
