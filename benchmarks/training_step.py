@@ -31,7 +31,7 @@ from common import (
 )
 
 from softprompt.config import TrainingSettings
-from softprompt.training.schedule import plan
+from softprompt.training.loop.schedule import plan
 
 WARMUP = 2
 AGAINST_PEFT = {

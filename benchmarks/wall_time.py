@@ -42,8 +42,8 @@ from softprompt.prompts.prompt import Prompt
 from softprompt.tasks.generation import GenerationTask
 from softprompt.tasks.task import Example
 from softprompt.training.distributed import Processes
-from softprompt.training.example_search import best_start
-from softprompt.training.schedule import plan
+from softprompt.training.loop.schedule import plan
+from softprompt.training.setup.example_search import best_start
 
 PAIRS, DEV, RATE, SEED = 400, 100, 1e-2, 0
 EVERY = 5

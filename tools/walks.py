@@ -24,13 +24,13 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 import softprompt  # noqa: E402
 from softprompt.backbones import gradients_by_hand  # noqa: E402
 from softprompt.config import parse_run  # noqa: E402
-from softprompt.training.checkpoint import Checkpoints  # noqa: E402
 from softprompt.training.distributed import Processes  # noqa: E402
-from softprompt.training.interrupt import Interrupt  # noqa: E402
-from softprompt.training.loop import Loop  # noqa: E402
-from softprompt.training.objective import Objective, OneTask  # noqa: E402
+from softprompt.training.loop.interrupt import Interrupt  # noqa: E402
+from softprompt.training.loop.loop import Loop  # noqa: E402
+from softprompt.training.loop.objective import Objective, OneTask  # noqa: E402
 from softprompt.training.progress import RunProgress  # noqa: E402
-from softprompt.training.setup import build_run  # noqa: E402
+from softprompt.training.run_folder.checkpoint import Checkpoints  # noqa: E402
+from softprompt.training.setup.components import build_run  # noqa: E402
 from support.tokenizer import byte_level  # noqa: E402
 
 MOST_FILES = 20

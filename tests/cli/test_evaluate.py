@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from softprompt.cli.commands.evaluate import records_of
 from softprompt.cli.places import locate
+from softprompt.cli.records import records_of
 from softprompt.config import parse_run
 from softprompt.errors import ConfigError, PromptError
 from support.tasks import KINDS

@@ -17,8 +17,7 @@ from softprompt.studies.progress import StudyProgress
 from softprompt.studies.results import read_results
 from softprompt.studies.runner import run_study
 from softprompt.studies.worker import Outcome
-from softprompt.training.locks import locked
-from softprompt.training.run_folder import RunFolder
+from softprompt.training.run_folder import RunFolder, locked
 from studies.fakes import begin, finish, write_study
 
 VARY = {"key": "method.length", "values": [1, 2, 3]}
@@ -248,7 +247,7 @@ sys.path[:0] = {path!r}
 from softprompt.studies import execution, runner
 from softprompt.studies.grid import load_grid
 from softprompt.training.run_folder import RunFolder
-from softprompt.training.locks import locked
+from softprompt.training.run_folder import locked
 from studies.fakes import FakeRun, facts_of
 
 def run(settings, resume=False, console=None, backbone=None):

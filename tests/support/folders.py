@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from softprompt.training import locks
+from softprompt.training.run_folder import locks
 
 
 def result_of(run: Path) -> dict[str, Any]:

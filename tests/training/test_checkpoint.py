@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from softprompt.errors import TrainingError
-from softprompt.training import checkpoint as module
-from softprompt.training.checkpoint import Checkpoint, Checkpoints
+from softprompt.training.run_folder import Checkpoint, Checkpoints
+from softprompt.training.run_folder import checkpoint as module
 
 
 def make(step):

@@ -18,9 +18,9 @@ from softprompt.errors import ConfigError, DataError
 from softprompt.tasks.registry import build_task
 from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import mean_loss
-from softprompt.training.example_search import JUDGES, best_start
 from softprompt.training.run import train
 from softprompt.training.setup import build_run
+from softprompt.training.setup.example_search import JUDGES, best_start
 from support.tokenizer import byte_level
 
 PROCESSES = Processes("cpu")

@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from softprompt.config import TrainingSettings
 from softprompt.errors import ConfigError
-from softprompt.training.schedule import check_warmup, learning_rate
+from softprompt.training.loop.schedule import check_warmup, learning_rate
 
 
 def rates(n=10, **changes):

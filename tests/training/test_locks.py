@@ -17,15 +17,14 @@ import pytest
 
 from softprompt.config import parse_run
 from softprompt.errors import TrainingError
-from softprompt.training import locks
 from softprompt.training.distributed import Processes
-from softprompt.training.locks import acquire, locked, owned
-from softprompt.training.run_folder import RunFolder
+from softprompt.training.run_folder import RunFolder, locks
+from softprompt.training.run_folder.locks import acquire, locked, owned
 
 HOLDER = """
 import sys
 from pathlib import Path
-from softprompt.training.locks import owned
+from softprompt.training.run_folder.locks import owned
 with owned(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -35,7 +34,7 @@ RACER = """
 import sys
 from pathlib import Path
 from softprompt.errors import TrainingError
-from softprompt.training.locks import owned
+from softprompt.training.run_folder.locks import owned
 for line in sys.stdin:
     try:
         with owned(Path(line.strip())):

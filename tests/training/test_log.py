@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from softprompt.config import TrainingSettings
 from softprompt.errors import TrainingError
 from softprompt.files.json_lines import damaged, ends_line, read_lines
 from softprompt.training.run_folder import RunFolder
@@ -162,3 +163,16 @@ def test_a_log_that_is_a_folder_is_said(tmp_path):
 def test_no_log_has_no_lines(tmp_path):
     assert list(RunFolder(tmp_path).lines()) == [] and ends_line(tmp_path / "log.jsonl")
     assert damaged(read_lines(tmp_path / "none")) == ""
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_resuming_removes_states_that_earlier_versions_kept(tmp_path, other):
+    settings = TrainingSettings(steps=1)
+    RunFolder(tmp_path).begin(settings, settings, resume=False)
+    former = tmp_path / "trunk"
+    former.mkdir()
+    for name in ("a.states", "a.index", *(["notes.txt"] if other else [])):
+        (former / name).write_bytes(b"1")
+    RunFolder(tmp_path).begin(settings, settings, resume=True)
+    assert former.exists() == other
+    assert not other or [path.name for path in former.iterdir()] == ["notes.txt"]

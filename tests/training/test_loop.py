@@ -18,12 +18,11 @@ from softprompt.config import TrainingSettings
 from softprompt.data.records import LabelledText
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.prompts.methods import METHODS
-from softprompt.training import checkpoint as checkpoint_module
-from softprompt.training.checkpoint import Checkpoints
 from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import evaluating, mean_loss
-from softprompt.training.loop import Loop
-from softprompt.training.objective import Objective, OneTask
+from softprompt.training.loop import Loop, Objective, OneTask
+from softprompt.training.run_folder import Checkpoints
+from softprompt.training.run_folder import checkpoint as checkpoint_module
 from support.reading import bert, task_of
 from training.fakes import FakeBackbone, FakePrompt, FakeTask, records
 
@@ -415,7 +414,7 @@ def test_a_killed_process_resumes_exactly(tmp_path):
     script = (
         "import sys, time, pathlib\n"
         "from training.test_loop import Setup\n"
-        "from softprompt.training.checkpoint import Checkpoints\n"
+        "from softprompt.training.run_folder.checkpoint import Checkpoints\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "setup = Setup(folder, hook=lambda: time.sleep(0.01), steps=60, checkpoint_every=1)\n"
         "checkpoint = Checkpoints(folder).newest()\n"

@@ -15,12 +15,11 @@ from softprompt.data.records import pairs
 from softprompt.errors import TrainingError
 from softprompt.prompts.prompt import Prompt
 from softprompt.tasks.mixture import PartExample
-from softprompt.training.checkpoint import Checkpoints, State
 from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import mean_loss
-from softprompt.training.loop import Evaluate, Loop
+from softprompt.training.loop import Evaluate, Loop, Objective, OneTask
 from softprompt.training.multitask import PromptSet, SeveralTasks
-from softprompt.training.objective import Objective, OneTask
+from softprompt.training.run_folder import Checkpoints, State
 from support.prompts import close
 from support.questions import CASES, WRITING, Case, prompt_for, reader
 

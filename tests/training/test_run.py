@@ -19,11 +19,12 @@ from softprompt.config import load_run, parse_run
 from softprompt.data import Splits, pairs
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.files import atomic
-from softprompt.training import setup as setup_room
 from softprompt.training.distributed import Processes
 from softprompt.training.loop import Loop
 from softprompt.training.run import train
-from softprompt.training.setup import RunComponents, check_splits
+from softprompt.training.setup import RunComponents
+from softprompt.training.setup import components as setup_room
+from softprompt.training.setup.checks import check_splits
 from training.fakes import FakeBackbone, FakePrompt, FakeTask, records
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from softprompt.config import TrainingSettings
-from softprompt.training.schedule import (
+from softprompt.training.loop.schedule import (
     micro_batches,
     micro_batches_by_tokens,
     plan,

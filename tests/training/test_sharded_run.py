@@ -13,8 +13,8 @@ from softprompt.config import MixtureSettings, TrainingSettings, parse_run
 from softprompt.errors import ConfigError
 from softprompt.prompts.loading import load_prompt
 from softprompt.training.distributed import Processes
+from softprompt.training.loop.schedule import idle_passes, passes
 from softprompt.training.run import train
-from softprompt.training.schedule import idle_passes, passes
 from softprompt.training.setup import load_frozen
 from support.launch import launch
 from support.reading import bert_model

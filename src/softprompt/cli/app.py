@@ -32,17 +32,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo", epilog=epilog(demo.EXAMPLES))(demo.demo)
-app.command("train", epilog=epilog(train.EXAMPLES))(train.train)
-app.command("study", epilog=epilog(study.EXAMPLES))(study.study)
-app.command("report", epilog=epilog(report.EXAMPLES))(report.report)
+for command in (demo, train, study, report, compare, evaluate, generate, predict, inspect, look):
+    name = command.__name__.rpartition(".")[2]
+    app.command(name, epilog=epilog(command.EXAMPLES))(getattr(command, name))
 app.command("rescore", hidden=True)(rescore.rescore)
-app.command("compare", epilog=epilog(compare.EXAMPLES))(compare.compare)
-app.command("evaluate", epilog=epilog(evaluate.EXAMPLES))(evaluate.evaluate)
-app.command("generate", epilog=epilog(generate.EXAMPLES))(generate.generate)
-app.command("predict", epilog=epilog(predict.EXAMPLES))(predict.predict)
-app.command("inspect", epilog=epilog(inspect.EXAMPLES))(inspect.inspect)
-app.command("look", epilog=epilog(look.EXAMPLES))(look.look)
 app.add_typer(backbones.app, name="backbones")
 app.add_typer(papers.app, name="papers")
 

@@ -1,4 +1,4 @@
-"""Scores and sizes as people read them."""
+"""What commands print: lines, tables of scores, and sizes."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,6 +8,11 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from softprompt.tasks import ScoreRow
+
+
+def print_line(console: Console, text: str) -> None:
+    """Print a line as it is, also where it is wider than the terminal, so that paths can be copied."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_scores(console: Console, title: str, rows: Sequence["ScoreRow"], metrics: Sequence[str]) -> None:
@@ -67,10 +72,10 @@ def _values(row: "ScoreRow", metrics: Sequence[str]) -> list[str]:
 
 
 def _print(console: Console, title: str, table: Table, rows: Sequence["ScoreRow"]) -> None:
-    console.print(title, markup=False, highlight=False, soft_wrap=True)
+    print_line(console, title)
     console.print(table)
     for note in dict.fromkeys(note for row in rows for note in row["notes"]):
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, f"note: {note}")
 
 
 def size(n_bytes: int) -> str:

@@ -1,11 +1,10 @@
 from .distributed import Processes
-from .evaluation import better, generate_and_score
-from .locks import locked
+from .evaluation import generate_and_score
+from .loop import better
 from .progress import RunProgress, clock
-from .provenance import versions
 from .rescoring import rescore, runs_in
 from .run import RunResult, train
-from .run_folder import RunFolder, flat
+from .run_folder import RunFolder, flat, locked, versions
 from .setup import load_frozen, with_template
 from .task_run import output_line, output_lines
 

@@ -10,28 +10,13 @@ from torch import nn
 
 from softprompt.data import AnyRecord
 from softprompt.errors import TrainingError
-from softprompt.metrics import higher_is_better
 from softprompt.tasks import AnyExample, ScoreRow, Task
 from softprompt.training.distributed import Processes
-from softprompt.training.schedule import idle_passes, rank_slice
+from softprompt.training.loop import idle_passes, rank_slice
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
     from softprompt.prompts import Prompt
-
-
-def better(name: str, value: float, than: float | None) -> bool:
-    """Whether a value of this metric improves on the best so far (None: nothing yet).
-
-    Args:
-        name: `loss`, a metric, or `metric`: several tasks' own, turned so that more is better.
-        value: the new one.
-        than: the best before.
-    """
-    if than is None:
-        return True
-    more = name == "metric" or higher_is_better(name)
-    return value > than if more else value < than
 
 
 @dataclass(frozen=True)

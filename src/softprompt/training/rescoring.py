@@ -11,8 +11,7 @@ from softprompt.data import load as load_splits
 from softprompt.errors import ConfigError, DataError, TrainingError
 from softprompt.files import damaged, objects, read_lines, write_atomically
 from softprompt.tasks import ScoreRow, score_texts
-from softprompt.training.provenance import versions
-from softprompt.training.run_folder import RunFolder
+from softprompt.training.run_folder import RunFolder, versions
 
 
 def runs_in(folder: Path) -> list[Path]:

@@ -15,16 +15,12 @@ from softprompt.files import write_atomically, writing
 from softprompt.tasks import ScoreRow
 from softprompt.training.activation_cache import RunActivationCache
 from softprompt.training.distributed import Processes
-from softprompt.training.locks import acquire
 from softprompt.training.loop import Loop
 from softprompt.training.memory import returned_after
 from softprompt.training.multitask import joined, objective_of, turned
-from softprompt.training.plots import draw_curves
 from softprompt.training.progress import RunProgress, clock
-from softprompt.training.provenance import hardware, versions
-from softprompt.training.resolved import resolve, resolve_parts
-from softprompt.training.run_folder import RunFolder, as_yaml, flat
-from softprompt.training.setup import RunComponents, build_parts
+from softprompt.training.run_folder import RunFolder, acquire, as_yaml, draw_curves, flat, hardware, versions
+from softprompt.training.setup import RunComponents, build_parts, resolve, resolve_parts
 from softprompt.training.task_run import KEPT, TaskRun
 from softprompt.training.trackers import Trackers, check_trackers
 

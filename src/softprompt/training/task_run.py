@@ -9,9 +9,9 @@ from softprompt.data import AnyRecord, Choices, pairs
 from softprompt.files import write_atomically, writing
 from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
+from softprompt.training.loop import rank_slice
 from softprompt.training.progress import RunProgress
 from softprompt.training.run_folder import RunFolder
-from softprompt.training.schedule import rank_slice
 from softprompt.training.setup import RunComponents
 
 KEPT = "the checkpoints are kept"

@@ -19,6 +19,7 @@ def list_() -> None:
     from rich.table import Table
 
     from softprompt.backbones import BUNDLED, bundled_folder
+    from softprompt.cli.tables import print_line
 
     table = Table("name", "kind", "parameters", "download", "licence", "here")
     for entry in BUNDLED.values():
@@ -36,7 +37,7 @@ def list_() -> None:
     for entry in BUNDLED.values():
         place = bundled_folder(entry.name)
         if place is not None:
-            console.print(f"{entry.name}: {place}", highlight=False, markup=False, soft_wrap=True)
+            print_line(console, f"{entry.name}: {place}")
 
 
 @app.command("pull", epilog=epilog(PULL_EXAMPLES))

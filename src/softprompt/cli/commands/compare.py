@@ -37,6 +37,7 @@ def compare(
     from rich.console import Console
     from rich.table import Table
 
+    from softprompt.cli.tables import print_line
     from softprompt.errors import ConfigError
     from softprompt.files import write_atomically, writing
     from softprompt.studies import (
@@ -82,4 +83,4 @@ def compare(
         output.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(output, comparison_markdown(found, chosen, again))
         write_atomically(output.with_suffix(".json"), comparison_json(found))
-    console.print(f"kept in {output}", highlight=False, soft_wrap=True)
+    print_line(console, f"kept in {output}")

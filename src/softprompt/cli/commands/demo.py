@@ -101,30 +101,26 @@ def _report(
     before: "tuple[list[AnyRecord], list[str], float]",
     bleu: float,
 ) -> None:
-    from softprompt.cli.tables import share, size
+    from softprompt.cli.tables import print_line, share, size
     from softprompt.files import TENSORS, objects, read_lines, read_prompt
 
     records, outputs, bleu_before = before
     after = [line["output"] for line in objects(read_lines(folder / "outputs.jsonl"))]
     for i in range(min(_SHOWN, len(records))):
-        _line(console, f"\nsource  {records[i].source}")
-        _line(console, f"before  {' '.join(outputs[i].split())}")
-        _line(console, f"after   {after[i]}")
+        print_line(console, f"\nsource  {records[i].source}")
+        print_line(console, f"before  {' '.join(outputs[i].split())}")
+        print_line(console, f"after   {after[i]}")
     n_bytes = (folder / "prompt" / TENSORS).stat().st_size
     tensors, card = read_prompt(folder / "prompt")
     numbers = sum(tensor.numel() for tensor in tensors.values())
-    _line(
+    print_line(
         console,
         f"\nBLEU on {len(records)} synthetic test records: {bleu_before:.1f} before, {bleu:.1f} after",
     )
-    _line(
+    print_line(
         console,
         f"prompt: {card.length} vectors, {size(n_bytes)}, "
         f"{share(numbers, card.backbone.n_parameters)} of the parameters of {card.backbone.name}",
     )
-    _line(console, f"run folder: {folder}")
-    _line(console, f'try: softprompt generate {folder} "{records[0].source}"')
-
-
-def _line(console: "Console", text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    print_line(console, f"run folder: {folder}")
+    print_line(console, f'try: softprompt generate {folder} "{records[0].source}"')

@@ -3,21 +3,16 @@
 import json
 import time
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from softprompt.cli.options import Overrides
 
 if TYPE_CHECKING:
-    from softprompt.backbones import Backbone
-    from softprompt.config import RunSettings
     from softprompt.data import AnyRecord
-    from softprompt.prompts import Prompt
     from softprompt.tasks import Task
-    from softprompt.training import Processes
 
 EXAMPLES = (
     ("Example, after training that recipe", "softprompt evaluate runs/e2e-lowdata-prefix"),
@@ -29,13 +24,6 @@ EXAMPLES = (
 )
 
 
-class Split(StrEnum):
-    """The sets that have references to score against."""
-
-    test = "test"
-    dev = "dev"
-
-
 def evaluate(
     target: Annotated[
         Path | None,
@@ -45,7 +33,7 @@ def evaluate(
         Path | None, typer.Option(help="The recipe that names the data.", show_default=False)
     ] = None,
     overrides: Overrides = None,
-    split: Annotated[Split, typer.Option(help="Which records.")] = Split.test,
+    split: Annotated[Literal["test", "dev"], typer.Option(help="Which records.")] = "test",
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only N records, evenly spaced.", show_default=False)
     ] = None,
@@ -74,16 +62,18 @@ def evaluate(
     from rich.console import Console
 
     from softprompt.cli.places import locate
-    from softprompt.cli.tables import print_scores
+    from softprompt.cli.records import records_of
+    from softprompt.cli.systems import check_baseline, load_system, load_task
+    from softprompt.cli.tables import print_line, print_scores
     from softprompt.errors import ConfigError
     from softprompt.training import Processes, RunProgress, generate_and_score
 
     if rescore:
         others = {"--recipe": recipe, "--set": overrides, "--limit": limit, "--no-prompt": no_prompt}
-        others |= {"--demonstrations": demonstrations, "--output": output, "--split": split != Split.test}
-        beside = [name for name, given in others.items() if given]
-        if target is None or beside:
-            got = f"options of a new decoding ({', '.join(beside)})" if beside else "no folder"
+        others |= {"--demonstrations": demonstrations, "--output": output, "--split": split != "test"}
+        extra = [name for name, given in others.items() if given]
+        if target is None or extra:
+            got = f"options of a new decoding ({', '.join(extra)})" if extra else "no folder"
             raise ConfigError("--rescore", got, "the folder of a finished run, or of a study, alone")
         add_scores(target)
         return
@@ -95,51 +85,35 @@ def evaluate(
     place = locate(target, recipe, overrides or [], needs_prompt=not baseline)
     console, settings = Console(), place.settings
     processes = Processes(settings.backbone.device)
-    _check_baseline(settings, baseline)
-    records, train, fingerprint = records_of(settings, split.value, limit)
-    backbone, task = _frozen(settings, processes, place.prompt, records, train)
-    n_records = len(records)
-    records = task.usable(records)
-    if not records:
-        got = f"{n_records} records, none of them with an answer in the vocabulary"
-        raise ConfigError(
-            f"data.{split.value}",
-            got,
-            "at least one record with such an answer",
-            "allow more words with task.vocabulary",
-        )
-    train = task.usable(train)
+    if baseline:
+        check_baseline(settings)
+    records, train, fingerprint = records_of(settings, split, limit)
+    backbone, task = load_task(settings, processes, place.prompt, records, train)
+    n_records, records, train = len(records), _usable(task, split, records), task.usable(train)
     task.check(records)
-    prompt = _system(backbone, task, place.prompt, demonstrations, train, settings)
-
+    prompt = load_system(backbone, task, place.prompt, demonstrations, train, settings)
     task.check_positions(records, prompt.card.n_positions if prompt is not None else 0, training=False)
     started = time.perf_counter()
     with RunProgress(console if processes.is_main else None) as progress:
         n_mine = len(range(processes.rank, len(records), processes.count))
         with progress.counter("decoding", n_mine) as counter:
             scored = generate_and_score(
-                backbone,
-                task,
-                prompt,
-                records,
-                settings.metrics,
-                processes,
-                settings.training.seed,
+                backbone, task, prompt, records, settings.metrics, processes, settings.training.seed,
                 counter.add,
-            )
+            )  # fmt: skip
     if not processes.is_main:
         return
     kind = "no-prompt" if no_prompt else f"demonstrations-{demonstrations}" if demonstrations else None
-    name = "-".join(part for part in (split.value, kind) if part)
+    name = f"{split}-{kind}" if kind else split
     title = f"{settings.name}: {name}, {len(records)} records"
     print_scores(console, title, scored.rows, settings.metrics)
     if n_records > len(records):
         n = n_records - len(records)
-        console.print(f"note: {n} records are left out, their answer is outside the vocabulary")
+        print_line(console, f"note: {n} records are left out, their answer is outside the vocabulary")
     if task.n_cut:
-        console.print(f"note: {task.n_cut} texts were too long for the task's settings and cut")
+        print_line(console, f"note: {task.n_cut} texts were too long for the task's settings and cut")
     facts = {
-        "split": split.value,
+        "split": split,
         "system": kind or "prompt",
         "records": len(records),
         "left_out_records": n_records - len(records),
@@ -151,11 +125,22 @@ def evaluate(
         "data_fingerprint": fingerprint,
     }
     folder = output or place.output
-    artefacts = task.artefacts(records, scored.outputs)
-    _write(folder, name, facts, records, scored.outputs, artefacts)
-    console.print(
-        f"kept in {folder / f'evaluation-{name}.json'}", highlight=False, markup=False, soft_wrap=True
-    )
+    _write(folder, name, facts, records, scored.outputs, task.artefacts(records, scored.outputs))
+    print_line(console, f"kept in {folder / f'evaluation-{name}.json'}")
+
+
+def _usable(task: "Task", split: str, records: "list[AnyRecord]") -> "list[AnyRecord]":
+    from softprompt.errors import ConfigError
+
+    usable = task.usable(records)
+    if not usable:
+        raise ConfigError(
+            f"data.{split}",
+            f"{len(records)} records, none of them with an answer in the vocabulary",
+            "at least one record with such an answer",
+            "allow more words with task.vocabulary",
+        )
+    return usable
 
 
 def add_scores(folder: Path) -> None:
@@ -166,141 +151,14 @@ def add_scores(folder: Path) -> None:
     """
     from rich.console import Console
 
+    from softprompt.cli.tables import print_line
     from softprompt.training import rescore, runs_in
 
     console = Console()
     for run in runs_in(folder):
         gained = rescore(run)
         text = f"added {', '.join(gained)}" if gained else "nothing to add"
-        console.print(f"{run.as_posix()}: {text}", markup=False, highlight=False, soft_wrap=True)
-
-
-def records_of(
-    settings: "RunSettings", split: str, limit: int | None
-) -> tuple[list["AnyRecord"], list["AnyRecord"], str]:
-    """The records to score, the training pairs, and the fingerprint of both.
-
-    Args:
-        limit: how many to take, evenly from the whole set (whole questions where records are scored
-            together); None takes all.
-    """
-    from softprompt.data import FORMATS, load
-    from softprompt.errors import ConfigError
-
-    splits = load(settings.data)
-    records: list[AnyRecord] = getattr(splits, split)
-    if not records:
-        raise ConfigError(f"data.{split}", "no records", "records to score", f"name a file in data.{split}")
-    if limit is None or limit >= len(records):
-        return records, splits.train, splits.fingerprint
-    if FORMATS[settings.data.format].grouped:
-        return _whole_questions(records, limit), splits.train, splits.fingerprint
-    return _evenly(records, limit), splits.train, splits.fingerprint
-
-
-def _evenly(things: list[Any], n: int) -> list[Any]:
-    # Since files are sorted: the first records of WebNLG's test set are all of seen categories.
-    return [things[i * len(things) // n] for i in range(n)]
-
-
-def _whole_questions(records: list[Any], limit: int) -> list[Any]:
-    """As many questions as fit into `limit` records, each with all of its records."""
-    from softprompt.errors import ConfigError
-
-    questions: dict[str, list[Any]] = {}
-    for record in records:
-        questions.setdefault(record.tags["question"], []).append(record)
-    for n in range(len(questions), 0, -1):
-        taken = [record for question in _evenly(list(questions), n) for record in questions[question]]
-        if len(taken) <= limit:
-            return taken
-    n_first = len(next(iter(questions.values())))
-    raise ConfigError(
-        "--limit", limit, f"at least {n_first}, since records of one question are scored together", "raise it"
-    )
-
-
-def _check_baseline(settings: "RunSettings", baseline: bool) -> None:
-    """Raises ConfigError where the untouched backbone has no way to answer."""
-    from softprompt.config import BLANKS
-    from softprompt.errors import ConfigError
-
-    of_words = settings.task.name in BLANKS and getattr(settings.task, "head", None) is None
-    if baseline and settings.task.name != "generation" and not of_words:
-        raise ConfigError(
-            "--no-prompt, --demonstrations",
-            f"one of the two for task '{settings.task.name}', whose answer a trained head gives",
-            "a prompt with its head",
-            "train the baseline instead: --set method.name=head_only",
-        )
-
-
-def _frozen(
-    settings: "RunSettings",
-    processes: "Processes",
-    prompt: Path | None,
-    records: list["AnyRecord"],
-    train: list["AnyRecord"],
-) -> tuple["Backbone", "Task"]:
-    from softprompt.config import BLANKS
-    from softprompt.data import FORMATS
-    from softprompt.files import read_card
-    from softprompt.tasks import build_task, labels_of
-    from softprompt.training import load_frozen, with_template
-
-    # The labels, and their order, are those of the head; others in the settings are refused below.
-    head = None if prompt is None else read_card(prompt).head
-    # What several processes have trained with, one can ask too, if it has room for the whole.
-    backbone = load_frozen(
-        settings.backbone, processes.device, settings.backbone.shard and processes.count > 1
-    )
-    form = FORMATS[settings.data.format]
-    if settings.task.name in BLANKS:
-        labels = labels_of(settings.task, form.labels, train or records)
-        settings = with_template(settings, [*train, *records], backbone)
-    else:
-        labels = getattr(settings.task, "labels", None) or (head.labels if head is not None else ())
-    return backbone, build_task(backbone, settings.task, settings.decoding, labels, form.fields)
-
-
-def _system(
-    backbone: "Backbone",
-    task: "Task",
-    folder: Path | None,
-    n_demonstrations: int | None,
-    train: list["AnyRecord"],
-    settings: "RunSettings",
-) -> "Prompt | None":
-    """What the backbone works under: the prompt, the examples, or nothing."""
-    from softprompt.errors import ConfigError
-    from softprompt.prompts import load_prompt, prefix_tuning
-    from softprompt.tasks import ClozeTask, HeadTask
-
-    if folder is not None:
-        prompt = load_prompt(folder, backbone).to(backbone.device)
-        if isinstance(task, HeadTask | ClozeTask):
-            task.check_head(prompt)
-        elif prompt.head is not None:
-            raise ConfigError(
-                "task.name",
-                f"'{settings.task.name}' for {folder}, a prompt with a {prompt.head.card.kind} head",
-                "the task it was trained for",
-                "name that task's recipe",
-            )
-        return prompt
-    if n_demonstrations is None:
-        return None
-    if backbone.spec.is_encoder_decoder:
-        raise ConfigError(
-            "--demonstrations", f"{backbone.spec.name}, an encoder-decoder", "a decoder", "use --no-prompt"
-        )
-    # The examples' own keys and values are what the backbone would compute, once instead of per record.
-    examples = task.demonstrations(train, n_demonstrations, settings.training.seed)
-    initialization = f"examples:{n_demonstrations}"
-    prefix = prefix_tuning(
-        backbone, reparameterization=None, initialization=initialization, examples=examples
-    )
-    return prefix.to(backbone.device)
+        print_line(console, f"{run.as_posix()}: {text}")
 
 
 def _write(

@@ -1,12 +1,11 @@
 """softprompt generate: texts in, texts out, under a stored prompt."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from softprompt.cli.options import Overrides
+from softprompt.cli.options import BackboneName, Overrides, PromptFolder
 
 EXAMPLES = (
     (
@@ -18,17 +17,12 @@ EXAMPLES = (
 
 
 def generate(
-    prompt_folder: Annotated[
-        Path, typer.Argument(help="A prompt folder, or the folder of a run.", show_default=False)
-    ],
+    prompt_folder: PromptFolder,
     text: Annotated[
         list[str] | None,
         typer.Argument(help="Source texts; without any, standard input, one a line.", show_default=False),
     ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(help="Name or folder of the backbone, where it is not the card's.", show_default=False),
-    ] = None,
+    backbone: BackboneName = None,
     overrides: Overrides = None,
 ) -> None:
     """Write a text for each source, one line each, as the prompt was trained to."""

@@ -1,9 +1,10 @@
 """softprompt inspect: what a stored prompt is."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+
+from softprompt.cli.options import PromptFolder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,9 +19,7 @@ _NEAREST = 5
 
 
 def inspect(
-    prompt_folder: Annotated[
-        Path, typer.Argument(help="A prompt folder, or the folder of a run.", show_default=False)
-    ],
+    prompt_folder: PromptFolder,
     backbone: Annotated[
         str | None,
         typer.Option(help="Name or folder of the backbone, to compare with it.", show_default=False),
@@ -108,13 +107,13 @@ def _inserted(inserts: "InsertsCard") -> str:
 def _print_size(
     console: "Console", n_bytes: int, n_numbers: int, n_parameters: int, name: str, backbone_bytes: int | None
 ) -> None:
-    from softprompt.cli.tables import share, size
+    from softprompt.cli.tables import print_line, share, size
 
     line = f"Size: {n_bytes:,} bytes ({size(n_bytes)}), {n_numbers:,} numbers: "
     line += f"{share(n_numbers, n_parameters)} of the parameters of {name}"
     if backbone_bytes is not None:
         line += f", {share(n_bytes, backbone_bytes)} of its {size(backbone_bytes)}"
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_line(console, line)
 
 
 def _print_nearest(console: "Console", prompt: "Prompt", backbone: "Backbone") -> None:

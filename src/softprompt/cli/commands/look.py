@@ -40,7 +40,8 @@ def look(
     from rich.console import Console
 
     from softprompt.cli import places
-    from softprompt.cli.commands.evaluate import records_of
+    from softprompt.cli.records import records_of
+    from softprompt.cli.tables import print_line
     from softprompt.errors import ConfigError
     from softprompt.files import write_atomically, writing
     from softprompt.plotting import draw_attention, draw_features
@@ -108,13 +109,13 @@ def look(
     for one in told:
         share = one["attention_on_prompt"]
         drawn = "" if share is None else f", {share:.1f}% of the class token's attention on the prompt"
-        console.print(
+        print_line(
+            console,
             f"{one['name']}: {one['neighbours_alike']:.1f}% of the nearest pictures of one class{drawn}",
-            highlight=False, markup=False, soft_wrap=True,
-        )  # fmt: skip
+        )
     if views[0].patches is None:
         console.print("note: no attention.png, the backbone has no class token")
-    console.print(f"kept in {folder}", highlight=False, markup=False, soft_wrap=True)
+    print_line(console, f"kept in {folder}")
 
 
 def _folder(found: "list[Place]", output: Path | None) -> Path:

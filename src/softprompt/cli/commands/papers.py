@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from softprompt.cli.options import Overrides, epilog
+from softprompt.cli.options import Engine, Jobs, Overrides, RetryFailed, epilog
 
 if TYPE_CHECKING:
     from softprompt.studies import Protocol
@@ -69,15 +69,9 @@ def run(
         str | None, typer.Option(help="One study, as `show` names it; all if not given.", show_default=False)
     ] = None,
     overrides: Overrides = None,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Runs at a time, each in a process with its share of the cores.")
-    ] = 1,
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="Where runs are run, as for `softprompt study`.")
-    ] = "local",
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try runs again that failed before.")
-    ] = False,
+    jobs: Jobs = 1,
+    engine: Engine = "local",
+    retry_failed: RetryFailed = False,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the studies' folders.", show_default=False)
     ] = None,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from softprompt.cli.options import Overrides
+from softprompt.cli.options import BackboneName, Overrides, PromptFolder
 
 if TYPE_CHECKING:
     from softprompt.config import RunSettings
@@ -38,9 +38,7 @@ TASK_OF_HEAD = {
 
 
 def predict(
-    prompt_folder: Annotated[
-        Path, typer.Argument(help="A prompt folder, or the folder of a run.", show_default=False)
-    ],
+    prompt_folder: PromptFolder,
     texts: Annotated[
         list[str],
         typer.Argument(
@@ -57,10 +55,7 @@ def predict(
     choice: Annotated[
         list[str] | None, typer.Option(help="One of several endings; repeat it.", show_default=False)
     ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(help="Name or folder of the backbone, where it is not the card's.", show_default=False),
-    ] = None,
+    backbone: BackboneName = None,
     overrides: Overrides = None,
 ) -> None:
     """Say what a stored prompt makes of a text, or of pictures: by its head, or in its template's blank."""

@@ -49,6 +49,7 @@ def report(
     """
     from rich.console import Console
 
+    from softprompt.cli.tables import print_line
     from softprompt.studies import command_line, compose_report, read_source, write_report
 
     console = Console()
@@ -57,6 +58,6 @@ def report(
     made = compose_report(source, again)
     folder = output if output is not None else source.result.grid.folder / "report"
     for path in write_report(made, folder):
-        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, f"wrote {path}")
     for line in made.missing:
-        console.print(f"missing: {line}", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, f"missing: {line}")

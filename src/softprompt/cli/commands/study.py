@@ -1,11 +1,11 @@
 """softprompt study: many runs from one file, as one table and a plot."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from softprompt.cli.options import Overrides
+from softprompt.cli.options import Engine, Jobs, Overrides, RetryFailed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,16 +26,9 @@ EXAMPLES = (
 def study(
     file: Annotated[Path, typer.Argument(help="YAML file of the study.", show_default=False)],
     overrides: Overrides = None,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Runs at a time, each in a process with its share of the cores.")
-    ] = 1,
-    engine: Annotated[
-        Literal["local", "ray"],
-        typer.Option(help="Where runs are run: this machine, or the workers of a Ray cluster."),
-    ] = "local",
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try runs again that failed before.")
-    ] = False,
+    jobs: Jobs = 1,
+    engine: Engine = "local",
+    retry_failed: RetryFailed = False,
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Run nothing; report what is there.")
     ] = False,
@@ -49,6 +42,7 @@ def study(
     """
     from rich.console import Console
 
+    from softprompt.cli.tables import print_line
     from softprompt.errors import TrainingError
     from softprompt.studies import (
         command_line,
@@ -84,7 +78,7 @@ def study(
     result = read_results(grid)
     folder = write_summary(result, again)
     _print(console, result)
-    console.print(f"study folder: {folder}", markup=False, highlight=False, soft_wrap=True)
+    print_line(console, f"study folder: {folder}")
     if interrupted:
         typer.echo(f"\ninterrupted; go on with: {again}", err=True)
         raise typer.Exit(130)
@@ -100,6 +94,7 @@ def _print(console: "Console", result: "StudyResult") -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from softprompt.cli.tables import print_line
     from softprompt.studies import results_table
 
     head, *lines = results_table(result, short=True).texts(bold="{}*", between="\n")
@@ -110,7 +105,7 @@ def _print(console: "Console", result: "StudyResult") -> None:
         shown.add_row(*(Text(cell, style="bold" if cell.endswith("*") else "") for cell in line))
     console.print(shown)
     for run in result.failed:
-        console.print(f"failed: {run.run.label}: {run.error}", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, f"failed: {run.run.label}: {run.error}")
 
 
 def _stars(lines: list[list[str]]) -> bool:

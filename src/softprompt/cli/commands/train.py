@@ -29,7 +29,7 @@ def train(
     """Train a prompt as a recipe says, and leave a run folder."""
     from rich.console import Console
 
-    from softprompt.cli.tables import print_parts, print_scores
+    from softprompt.cli.tables import print_line, print_parts, print_scores
     from softprompt.config import MixtureSettings, load_recipe
     from softprompt.training import Processes
     from softprompt.training import train as train_prompt
@@ -50,7 +50,7 @@ def train(
         print_parts(console, f"{settings.name}: test", result.parts, metrics)
     elif result.scores:
         print_scores(console, f"{settings.name}: test", result.scores, settings.metrics)
-    console.print(f"run folder: {result.folder}", highlight=False, soft_wrap=True)
+    print_line(console, f"run folder: {result.folder}")
 
 
 def _say_how_to_go_on(folder: Path, recipe: Path, overrides: list[str], output: Path | None) -> None:

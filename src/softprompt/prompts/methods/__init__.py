@@ -16,7 +16,7 @@ from softprompt.prompts.methods.baselines import fine_tuning, head_only, in_cont
 from softprompt.prompts.methods.adapters import adapter, lora
 
 # isort: on
-from softprompt.prompts.methods.registry import METHODS, Method, build_prompt, method
+from softprompt.prompts.methods.registry import METHODS, Method, build_prompt, method, n_examples
 
 __all__ = [
     "METHODS",
@@ -28,6 +28,7 @@ __all__ = [
     "in_context",
     "lora",
     "method",
+    "n_examples",
     "null_prompt",
     "p_tuning",
     "p_tuning_v2",

@@ -46,6 +46,11 @@ class Method:
     settings: type[MethodSettings]
     given: Collection[str]
 
+    @property
+    def shows_examples(self) -> bool:
+        """Whether examples stand before every text, with settings for how many and how long together."""
+        return {"examples", "max_tokens"} <= self.settings.model_fields.keys()
+
     def __call__(self, *args: Any, **options: Any) -> "Prompt":
         """The prompt.
 
@@ -178,3 +183,16 @@ def build_prompt(
             )
         options["template"] = template
     return made.unchecked(backbone, **options)
+
+
+def n_examples(settings: MethodSettings) -> int:
+    """How many training examples a run draws: the setting `examples`, or k of the start `examples:k`.
+
+    Args:
+        settings: of the method.
+    """
+    count = getattr(settings, "examples", None)
+    if count is not None:
+        return count
+    kind, _, k = (getattr(settings, "initialization", None) or "").partition(":")
+    return int(k) if kind == "examples" and k.strip().isdigit() else 0

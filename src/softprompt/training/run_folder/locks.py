@@ -15,7 +15,7 @@ from filelock import FileLock, SoftFileLock, Timeout
 from softprompt.errors import Problem, TrainingError
 from softprompt.files import writing
 from softprompt.training.distributed import Processes
-from softprompt.training.run_folder import RunFolder
+from softprompt.training.run_folder.folder import RunFolder
 
 FOLDER = ".locks"
 """Beside the folders that are locked, so that these can be copied, moved and deleted as they are."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from softprompt.config import MixtureSettings, RunSettings
-from softprompt.training.setup import RunComponents
+from softprompt.training.setup.components import RunComponents
 
 
 def resolve_parts(

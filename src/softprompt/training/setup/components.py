@@ -8,10 +8,10 @@ from softprompt.config import BackboneSettings, MixtureSettings, RunSettings
 from softprompt.data import FORMATS, Splits
 from softprompt.data import load as load_splits
 from softprompt.errors import ConfigError, DataError, SoftpromptError
-from softprompt.tasks import ClozeTask, Task, build_task, labels_of, template_of
-from softprompt.text import Template
+from softprompt.tasks import Task, build_task, labels_of, template_of
 from softprompt.training.distributed import Processes
-from softprompt.training.example_search import best_start
+from softprompt.training.setup.checks import check_prompt, check_shard, check_splits
+from softprompt.training.setup.start import begin
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
@@ -84,14 +84,12 @@ def build_run(
         ConfigError: no training pairs, or a development set is needed and there is none.
         SoftpromptError: whatever the rooms find wrong.
     """
-    from softprompt.prompts import build_prompt
-
     # The data comes first: its mistakes show in a second, a backbone takes longer.
     splits = load_splits(settings.data)
     check_splits(settings, splits)
     form = FORMATS[settings.data.format]
     labels = labels_of(settings.task, form.labels, splits.train)
-    _check_shard(settings.backbone, processes, backbone)
+    check_shard(settings.backbone, processes, backbone)
     backbone = backbone or load_frozen(settings.backbone, processes.device, settings.backbone.shard)
     records = [*splits.train, *splits.dev, *splits.test]
     settings = with_template(settings, records, backbone)
@@ -99,43 +97,13 @@ def build_run(
     splits, left_out = _usable(task, splits)
     for records in (splits.train, splits.dev, splits.test):
         task.check(records)
-    seed, examples = settings.training.seed, None
-    if settings.method.name == "in_context":
-        n = min(settings.method.examples, len(splits.train))
-        if backbone.is_causal:
-            examples = task.demonstrations(splits.train, n, seed)
-        elif isinstance(task, ClozeTask):
-            task = task.demonstrated(splits.train, n, settings.method.max_tokens, seed)
-    template = None if task.template is None else str(task.template)
-
-    def built(examples: Sequence[Sequence[int]] | None) -> "Prompt":
-        prompt = build_prompt(backbone, settings.method, seed, examples, task.head, template)
-        return prompt.to(backbone.device)
-
-    n_draws, draw_losses = getattr(settings.method, "draws", 1), ()
-    kind, _, count = getattr(settings.method, "initialization", "").partition(":")
-    begins = int(count) if kind == "examples" and count.strip().isdigit() else 0
-    if begins and n_draws > 1:
-        size = settings.training.batch_size
-        chosen = best_start(backbone, task, splits.train, begins, n_draws, built, processes, seed, size)
-        prompt, draw_losses = chosen.prompt, chosen.losses
-    else:
-        prompt = built(task.demonstrations(splits.train, begins, seed) if begins else examples)
-    if task.template is not None:
-        prompt = _made_for(prompt, task.template)
-    _check_trained(settings, prompt)
-    unread = sorted(set(prompt.card.sites) - {"encoder"})
-    if task.head is not None and backbone.spec.is_encoder_decoder and unread:
-        raise ConfigError(
-            "method.sites",
-            f"{' and '.join(unread)} for task '{settings.task.name}'",
-            f"'encoder' alone: the decoder of {backbone.spec.name} reads nothing in this task",
-            "set method.sites=[encoder]",
-        )
+    beginning = begin(backbone, task, settings, splits, processes)
+    task, prompt = beginning.task, beginning.prompt
+    check_prompt(settings, backbone, task, prompt)
     taken = prompt.card.n_positions
     task.check_positions(splits.train, taken, training=True)
     task.check_positions([*splits.dev, *splits.test], taken, training=False)
-    return RunComponents(backbone, task, prompt, splits, settings, left_out, draw_losses)
+    return RunComponents(backbone, task, prompt, splits, settings, left_out, beginning.draw_losses)
 
 
 def with_template(settings: RunSettings, records: Sequence[Any], backbone: "Backbone") -> RunSettings:
@@ -170,49 +138,6 @@ def _usable(task: Task, splits: Splits) -> tuple[Splits, dict[str, int]]:
     return Splits(kept["train"], kept["dev"], kept["test"], splits.fingerprint), left_out
 
 
-def _made_for(prompt: "Prompt", template: Template) -> "Prompt":
-    """The prompt, which now says what template it is made for.
-
-    Raises:
-        ConfigError: slots that it does not fill.
-    """
-    fills = prompt.length if prompt.card.slots == "in_place" else 0
-    if template.n_slots != fills:
-        raise ConfigError(
-            "task.template",
-            f"{template.n_slots} slots for a {prompt.card.method} prompt that fills {fills}",
-            "a template whose slots the method fills",
-            "use method.name=p_tuning, or leave [soft] out",
-        )
-    return prompt.describe(template=str(template))
-
-
-def _check_trained(settings: RunSettings, prompt: "Prompt") -> None:
-    """Raises ConfigError where steps are asked for and nothing can move."""
-    if prompt.n_trained_parameters == 0 and settings.training.steps != 0:
-        raise ConfigError(
-            "training.steps",
-            f"{settings.training.steps} steps of {settings.method.name}, which trains nothing here",
-            "no steps",
-            "set training.steps=0 to measure it",
-        )
-
-
-def _check_shard(frozen: BackboneSettings, processes: Processes, backbone: "Backbone | None") -> None:
-    """Raises ConfigError where layers are to be shared out and cannot be, or are and should not."""
-    if frozen.shard and processes.count == 1:
-        raise ConfigError(
-            "backbone.shard",
-            "true in a single process",
-            "several processes to share the layers out to",
-            "start the run with `accelerate launch -m softprompt.cli.app train ...`, or leave shard out",
-        )
-    if backbone is not None and backbone.sharded != frozen.shard:
-        is_, not_ = ("", "not ") if backbone.sharded else ("not ", "")
-        got = f"{str(frozen.shard).lower()} for a backbone that is {is_}shared out"
-        raise ConfigError("backbone.shard", got, f"a backbone that is {not_}")
-
-
 def load_frozen(frozen: BackboneSettings, device: Any, shard: bool = False) -> "Backbone":
     """The backbone that the settings name.
 
@@ -232,24 +157,3 @@ def load_frozen(frozen: BackboneSettings, device: Any, shard: bool = False) -> "
         image_size=frozen.image_size,
         shard=shard,
     )
-
-
-def check_splits(settings: RunSettings, splits: Splits) -> None:
-    """Raises ConfigError where the run needs a set that the data settings do not give."""
-    if not splits.train:
-        raise ConfigError(
-            "data.train", "no training pairs", "at least one pair", "name the file in data.train"
-        )
-    training = settings.training
-    for key, wanted in (
-        ("patience", training.patience is not None),
-        ("select", training.select != "loss"),
-        ("evaluate_every", training.evaluate_every is not None),
-    ):
-        if wanted and not splits.dev:
-            raise ConfigError(
-                f"training.{key}",
-                f"{getattr(training, key)!r} without a development set",
-                "data.dev or data.dev_share",
-                f"give one of them, or leave training.{key} out",
-            )

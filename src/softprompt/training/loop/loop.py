@@ -13,18 +13,18 @@ from torch import Tensor
 
 from softprompt.backbones import gradients_by_hand
 from softprompt.errors import TrainingError
-from softprompt.training.checkpoint import Checkpoint, Checkpoints, State, fingerprint
 from softprompt.training.distributed import Processes
-from softprompt.training.interrupt import Interrupt
-from softprompt.training.objective import Objective
-from softprompt.training.optimization import (
+from softprompt.training.loop.interrupt import Interrupt
+from softprompt.training.loop.objective import Objective
+from softprompt.training.loop.optimization import (
     build_optimizer,
     load_state,
     parameter_groups,
     state_tensors,
 )
+from softprompt.training.loop.schedule import check_warmup, learning_rate, passes
 from softprompt.training.progress import Counter, RunProgress
-from softprompt.training.schedule import check_warmup, learning_rate, passes
+from softprompt.training.run_folder import Checkpoint, Checkpoints, State, fingerprint
 
 Evaluate = Callable[[Callable[[], None]], Mapping[str, float]]
 """Measures what is trained on the development set; calls its argument where it may be stopped."""

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from softprompt.config import TrainingSettings
 from softprompt.errors import TrainingError
+from softprompt.metrics import higher_is_better
 from softprompt.tasks import AnyExample, Task
-from softprompt.training.checkpoint import State
-from softprompt.training.evaluation import better
-from softprompt.training.schedule import plan, steps_per_epoch
+from softprompt.training.loop.schedule import plan, steps_per_epoch
+from softprompt.training.run_folder import State
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
@@ -235,3 +235,17 @@ class Objective:
         if self.settings.loss == "sequence_sum":
             return len(places)
         return sum(self.examples[i].n_targets for i in places)
+
+
+def better(name: str, value: float, than: float | None) -> bool:
+    """Whether a value of this metric improves on the best so far (None: nothing yet).
+
+    Args:
+        name: `loss`, a metric, or `metric`: several tasks' own, turned so that more is better.
+        value: the new one.
+        than: the best before.
+    """
+    if than is None:
+        return True
+    more = name == "metric" or higher_is_better(name)
+    return value > than if more else value < than

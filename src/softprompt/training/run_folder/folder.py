@@ -2,22 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-import yaml
-from pydantic import ValidationError
 
 from softprompt.config import Settings
 from softprompt.errors import TrainingError, system_says
 from softprompt.files import Line, ends_line, objects, read_lines, warn_of_damage, write_atomically, writing
-from softprompt.training.checkpoint import Checkpoints
-
-_IGNORED_ON_RESUME = (
-    "name.", "output.", "backbone.device.", "backbone.shard.", "training.trackers.", "training.trunk_cache.",
-)  # fmt: skip
-"""Settings that change nothing of what a run computes, and how the names of those inside them begin."""
+from softprompt.training.run_folder.checkpoint import Checkpoints
+from softprompt.training.run_folder.settings import as_yaml, differing, flat
 
 _FACTS = {"name": str, "steps": int, "best": dict, "scores": list, "counts": dict}
 """What the result of a run of one task, or of one task of several, says, and as what."""
@@ -54,6 +46,7 @@ class RunFolder:
         self.samples = path / "samples.txt"
         self.prompt = path / "prompt"
         self.checkpoints = Checkpoints(path / "checkpoints")
+        self._former_states = path / "trunk"
 
     def check(self, settings: Settings, resume: bool) -> None:
         """Refuse a folder that this run may not write to, before anything slow happens.
@@ -87,12 +80,23 @@ class RunFolder:
         """
         if resume:
             self._compare(type(resolved), flat(resolved))
+            self._remove_former_states()
             return
         with writing(self.path, "nothing was trained yet"):
             self.path.mkdir(parents=True, exist_ok=True)
             write_atomically(self.asked, as_yaml(asked))
             # Last, because a folder with it is a run.
             write_atomically(self.settings, as_yaml(resolved))
+
+    def _remove_former_states(self) -> None:
+        """Remove `trunk/`, where earlier versions kept states of the backbone that nothing reads any more."""
+        with writing(self.path):
+            for pattern in ("*.states", "*.index"):
+                for path in self._former_states.glob(pattern):
+                    path.unlink()
+            # Files of other kinds are the user's own, and keep their folder.
+            if self._former_states.is_dir() and not any(self._former_states.iterdir()):
+                self._former_states.rmdir()
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Add one line to the log, behind whatever a kill left of the last one."""
@@ -174,9 +178,9 @@ class RunFolder:
             raise TrainingError(
                 str(self.path), "no settings.yaml", "a run to resume", "leave resume out to start a new run"
             )
-        found = [_differing(self.settings, kind, ours)]
+        found = [differing(self.settings, kind, ours)]
         if asked is not None and self.asked.exists():
-            found.append(_differing(self.asked, kind, asked))
+            found.append(differing(self.asked, kind, asked))
         if all(found):
             raise TrainingError(
                 str(self.path),
@@ -186,48 +190,5 @@ class RunFolder:
             )
 
 
-def _differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> list[str]:
-    """Where settings differ from stored ones."""
-    try:
-        read = yaml.safe_load(stored.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        got, expected = system_says(error), "a file with the settings, as the run wrote it at its start"
-        raise TrainingError(stored.as_posix(), got, expected) from None
-    except (yaml.YAMLError, ValueError):
-        read = None
-    if not isinstance(read, dict):
-        raise TrainingError(stored.as_posix(), "broken YAML", "the settings that the run wrote at its start")
-    # A setting that came after the run was begun had its default then.
-    with suppress(ValidationError):
-        read = kind.model_validate(read).model_dump(mode="json")
-    theirs = flat_mapping(read)
-    return [
-        f"{key} ({theirs.get(key)} there, {value} now)"
-        for key, value in sorted(ours.items())
-        if not f"{key}.".startswith(_IGNORED_ON_RESUME) and theirs.get(key) != value
-    ]
-
-
 def _joined(lines: Sequence[bytes]) -> bytes:
     return b"".join(line + b"\n" for line in lines)
-
-
-def as_yaml(settings: Settings) -> str:
-    """Settings as `settings.yaml` holds them."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def flat(settings: Settings) -> dict[str, Any]:
-    """Settings by dotted key, as JSON values."""
-    return flat_mapping(settings.model_dump(mode="json"))
-
-
-def flat_mapping(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested mapping by dotted key."""
-    found: dict[str, Any] = {}
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            found |= flat_mapping(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found

@@ -1,0 +1,121 @@
+"""What is measured: the backbone with its task, under a prompt, under examples, or alone."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from softprompt.backbones import Backbone
+    from softprompt.config import RunSettings
+    from softprompt.data import AnyRecord
+    from softprompt.prompts import Prompt
+    from softprompt.tasks import Task
+    from softprompt.training import Processes
+
+
+def check_baseline(settings: "RunSettings") -> None:
+    """Check that the task can be answered without anything trained.
+
+    Raises:
+        ConfigError: a trained head gives the task's answers.
+    """
+    from softprompt.config import BLANKS
+    from softprompt.errors import ConfigError
+
+    has_blank = settings.task.name in BLANKS and getattr(settings.task, "head", None) is None
+    if settings.task.name != "generation" and not has_blank:
+        raise ConfigError(
+            "--no-prompt, --demonstrations",
+            f"one of the two for task '{settings.task.name}', whose answer a trained head gives",
+            "a prompt with its head",
+            "train the baseline instead: --set method.name=head_only",
+        )
+
+
+def load_task(
+    settings: "RunSettings",
+    processes: "Processes",
+    prompt: Path | None,
+    records: list["AnyRecord"],
+    train: list["AnyRecord"],
+) -> tuple["Backbone", "Task"]:
+    """The backbone, and the task with the labels that the prompt's head was trained for.
+
+    Args:
+        settings: of the run.
+        processes: that decode together.
+        prompt: folder of the prompt; None where there is none.
+        records: that are scored.
+        train: the training pairs, of which labels and a template can depend.
+    """
+    from softprompt.config import BLANKS
+    from softprompt.data import FORMATS
+    from softprompt.files import read_card
+    from softprompt.tasks import build_task, labels_of
+    from softprompt.training import load_frozen, with_template
+
+    # Labels and their order are those of the head; other ones in the settings are refused with the prompt.
+    head = None if prompt is None else read_card(prompt).head
+    # A single process holds the whole backbone, also of a run whose processes shared its layers.
+    backbone = load_frozen(
+        settings.backbone, processes.device, settings.backbone.shard and processes.count > 1
+    )
+    form = FORMATS[settings.data.format]
+    if settings.task.name in BLANKS:
+        labels = labels_of(settings.task, form.labels, train or records)
+        settings = with_template(settings, [*train, *records], backbone)
+    else:
+        labels = getattr(settings.task, "labels", None) or (head.labels if head is not None else ())
+    return backbone, build_task(backbone, settings.task, settings.decoding, labels, form.fields)
+
+
+def load_system(
+    backbone: "Backbone",
+    task: "Task",
+    folder: Path | None,
+    n_demonstrations: int | None,
+    train: list["AnyRecord"],
+    settings: "RunSettings",
+) -> "Prompt | None":
+    """What the backbone works under: the prompt, a prefix of training examples, or nothing (None).
+
+    Args:
+        backbone: the frozen model.
+        task: to be answered.
+        folder: of the prompt; None where there is none.
+        n_demonstrations: how many training examples stand before every text; None is none.
+        train: the training pairs.
+        settings: of the run.
+
+    Raises:
+        ConfigError: a prompt of another task, or demonstrations for an encoder-decoder.
+        SoftpromptError: whatever is wrong with the prompt's files.
+    """
+    from softprompt.errors import ConfigError
+    from softprompt.prompts import load_prompt, prefix_tuning
+    from softprompt.tasks import ClozeTask, HeadTask
+
+    if folder is not None:
+        prompt = load_prompt(folder, backbone).to(backbone.device)
+        if isinstance(task, HeadTask | ClozeTask):
+            task.check_head(prompt)
+        elif prompt.head is not None:
+            raise ConfigError(
+                "task.name",
+                f"'{settings.task.name}' for {folder}, a prompt with a {prompt.head.card.kind} head",
+                "the task it was trained for",
+                "name that task's recipe",
+            )
+        return prompt
+    if n_demonstrations is None:
+        return None
+    if backbone.spec.is_encoder_decoder:
+        raise ConfigError(
+            "--demonstrations", f"{backbone.spec.name}, an encoder-decoder", "a decoder", "use --no-prompt"
+        )
+    # The prefix holds exactly the keys and values that a decoder computes for examples before a text.
+    examples = task.demonstrations(train, n_demonstrations, settings.training.seed)
+    initialization = f"examples:{n_demonstrations}"
+    prefix = prefix_tuning(
+        backbone, reparameterization=None, initialization=initialization, examples=examples
+    )
+    return prefix.to(backbone.device)

@@ -1,0 +1,60 @@
+"""The settings of a run as its folder keeps them, and where others differ from them."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from softprompt.config import Settings
+from softprompt.errors import TrainingError, system_says
+
+_IGNORED_ON_RESUME = (
+    "name.", "output.", "backbone.device.", "backbone.shard.", "training.trackers.", "training.trunk_cache.",
+)  # fmt: skip
+"""Settings that change nothing of what a run computes, and how the names of those inside them begin."""
+
+
+def differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> list[str]:
+    """Where settings differ from stored ones."""
+    try:
+        read = yaml.safe_load(stored.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        got, expected = system_says(error), "a file with the settings, as the run wrote it at its start"
+        raise TrainingError(stored.as_posix(), got, expected) from None
+    except (yaml.YAMLError, ValueError):
+        read = None
+    if not isinstance(read, dict):
+        raise TrainingError(stored.as_posix(), "broken YAML", "the settings that the run wrote at its start")
+    # A setting that came after the run was begun had its default then.
+    with suppress(ValidationError):
+        read = kind.model_validate(read).model_dump(mode="json")
+    theirs = flat_mapping(read)
+    return [
+        f"{key} ({theirs.get(key)} there, {value} now)"
+        for key, value in sorted(ours.items())
+        if not f"{key}.".startswith(_IGNORED_ON_RESUME) and theirs.get(key) != value
+    ]
+
+
+def as_yaml(settings: Settings) -> str:
+    """Settings as `settings.yaml` holds them."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def flat(settings: Settings) -> dict[str, Any]:
+    """Settings by dotted key, as JSON values."""
+    return flat_mapping(settings.model_dump(mode="json"))
+
+
+def flat_mapping(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping by dotted key."""
+    found: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            found |= flat_mapping(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

@@ -1,0 +1,12 @@
+from .components import RunComponents, build_parts, build_run, load_frozen, with_template
+from .resolved import resolve, resolve_parts
+
+__all__ = [
+    "RunComponents",
+    "build_parts",
+    "build_run",
+    "load_frozen",
+    "resolve",
+    "resolve_parts",
+    "with_template",
+]
