@@ -24,6 +24,6 @@ torch.set_num_threads(1)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Leave what the imports made out of garbage collections, each of which would otherwise walk through it."""
+    """Leave what the imports made out of every later garbage collection."""
     gc.collect()
     gc.freeze()
