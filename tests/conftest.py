@@ -1,7 +1,9 @@
-"""For every test: shapes in signatures are checked, and tiny models compute in one thread."""
+"""For every test: shapes in signatures are checked, tiny models compute in one thread."""
 
+import gc
 import os
 
+import pytest
 import torch
 from jaxtyping import install_import_hook
 
@@ -19,3 +21,9 @@ install_import_hook(
 
 # On tiny tensors a second thread only waits, and on busy machines it waits long.
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave what the imports made out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()

@@ -9,6 +9,7 @@ import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from softprompt.cli.app import main
+from support.curves import undrawn
 from support.reading import bert_model
 from support.tasks import KINDS
 from support.tasks import recipe_of as reading_recipe
@@ -22,6 +23,12 @@ class Result:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True)
+def _no_curves():
+    with undrawn():
+        yield
 
 
 @pytest.fixture
@@ -103,7 +110,7 @@ def trained(tmp_path_factory, tiny_folder) -> Path:
     """A folder with a recipe and, in `runs/small`, what training it left."""
     folder = tmp_path_factory.mktemp("trained")
     path = recipe_of(folder, tiny_folder)
-    with pytest.raises(SystemExit) as ended:
+    with undrawn(), pytest.raises(SystemExit) as ended:
         main(["train", str(path)])
     assert ended.value.code == 0
     return folder
@@ -135,7 +142,7 @@ def readers(tmp_path_factory, tiny_encoder) -> Path:
     """A folder with, for each kind of `support.tasks`, a recipe and what training it left in `runs/KIND`."""
     folder = tmp_path_factory.mktemp("readers")
     for kind in KINDS:
-        with pytest.raises(SystemExit) as ended:
+        with undrawn(), pytest.raises(SystemExit) as ended:
             main(["train", str(reading_recipe(kind, folder, tiny_encoder))])
         assert ended.value.code == 0
     return folder

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import struct
@@ -19,6 +18,7 @@ from softprompt.errors import PromptError, SoftpromptError
 from softprompt.files import atomic, card_text, commit, folder_lock, prompt_folder
 from softprompt.files.prompt_card import FORMAT_VERSION
 from support.cards import edit_card
+from support.processes import CONTEXT
 from support.prompts import random_prefix, same, soft_tokens
 from support.tiny import ids, tiny_backbone
 from support.tiny_vision import tiny_vision
@@ -209,8 +209,7 @@ def _alternate(folder, times):
 def test_a_reader_beside_writers_sees_one_prompt_whole(backbone, tmp_path, writers, times):
     both = {n: random_prefix(backbone, n) for n in (2, 5)}
     folder = both[2].save(tmp_path / "p")
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_alternate, args=(folder, times)) for _ in range(writers)]
+    processes = [CONTEXT.Process(target=_alternate, args=(folder, times)) for _ in range(writers)]
     for process in processes:
         process.start()
     seen = set()

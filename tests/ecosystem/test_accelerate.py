@@ -1,7 +1,6 @@
 """accelerate in one process and in two, and DataParallel: numbers equal to a loop written by hand."""
 
 import copy
-import sys
 from pathlib import Path
 
 import pytest
@@ -67,7 +66,7 @@ def test_state_of_a_run_is_the_prompts(tmp_path):
 
 
 def test_two_processes_end_with_one_processs_prompt(tmp_path):
-    launch([sys.executable, str(Path(__file__).parent / "two_processes.py"), str(tmp_path)])
+    launch((Path(__file__).parent / "two_processes.py").read_text(encoding="utf-8"), tmp_path)
     backbone = tiny_backbone("llama")
     expected = random_prefix(backbone, seed=1)
     by_hand(backbone, expected)

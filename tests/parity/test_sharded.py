@@ -1,7 +1,5 @@
 """Frozen layers shared out over two processes (gloo, on the CPU) give the numbers of a whole backbone."""
 
-import sys
-
 import pytest
 import torch
 
@@ -140,7 +138,7 @@ torch.distributed.destroy_process_group()
 def test_sharded_layers_give_the_numbers_of_whole_ones_and_take_half_the_room(families):
     if not torch.distributed.is_available():
         pytest.skip("this torch has no torch.distributed")
-    launch([sys.executable, "-c", WORKER, *families])
+    launch(WORKER, *families)
 
 
 def test_one_process_has_nobody_to_share_with():

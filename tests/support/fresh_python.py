@@ -1,18 +1,18 @@
-"""A Python of its own, which has nothing imported yet and sees further packages."""
+"""A process that has nothing of softprompt imported yet and sees further packages."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-_SOURCE = Path(__file__).parents[2] / "src"
+from support.processes import running
+
+_BEFORE = """
+import sys, warnings
+warnings.simplefilter("error")
+sys.path.insert(0, sys.argv.pop(1))
+"""
 
 
 def python(folder: Path, code: str, *arguments: object) -> str:
-    """What a fresh Python prints that has a folder's packages; it must end well."""
-    path = os.pathsep.join([str(folder), str(_SOURCE)])
-    command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """What code prints that has a folder's packages; it must end well."""
+    with running(_BEFORE + code, folder, *arguments, environment={"COLUMNS": "200"}) as process:
+        assert process.ended() == 0, process.errors
+        return process.printed

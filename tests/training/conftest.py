@@ -1,11 +1,15 @@
+"""For runs: no figure is drawn unless a test asks for it."""
+
 import pytest
-import torch
+
+from support.curves import undrawn
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread():
-    """Tiny tensors only lose by threads, most of all where tests run side by side."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+@pytest.fixture(autouse=True)
+def _curves(request):
+    """Marked `curves`, a test's runs draw theirs."""
+    if request.node.get_closest_marker("curves"):
+        yield
+    else:
+        with undrawn():
+            yield

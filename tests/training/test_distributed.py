@@ -1,7 +1,6 @@
 """Two processes (gloo, on the CPU) give the numbers of one."""
 
 import json
-import sys
 
 import pytest
 import torch
@@ -37,7 +36,7 @@ torch.distributed.destroy_process_group()
 def test_two_processes_equal_one(tmp_path):
     if not torch.distributed.is_available():
         pytest.skip("this torch has no torch.distributed")
-    launch([sys.executable, "-c", WORKER, str(tmp_path)])
+    launch(WORKER, tmp_path)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     alone = Setup(tmp_path / "alone", dropout=0, batch_size=17)

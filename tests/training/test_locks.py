@@ -5,9 +5,6 @@ import json
 import os
 import platform
 import re
-import signal
-import subprocess
-import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -20,36 +17,32 @@ from softprompt.errors import TrainingError
 from softprompt.training.distributed import Processes
 from softprompt.training.run_folder import RunFolder, locks
 from softprompt.training.run_folder.locks import acquire, locked, owned
+from support.processes import running
 
 HOLDER = """
 import sys
 from pathlib import Path
 from softprompt.training.run_folder.locks import owned
 with owned(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
+    channel.send("held")
+    channel.recv()
 """
 
 RACER = """
-import sys
 from pathlib import Path
 from softprompt.errors import TrainingError
 from softprompt.training.run_folder.locks import owned
-for line in sys.stdin:
+while True:
+    folder = Path(channel.recv())
     try:
-        with owned(Path(line.strip())):
-            print("won", flush=True)
-            sys.stdin.readline()
+        with owned(folder):
+            channel.send("won")
+            channel.recv()
     except TrainingError:
-        print("refused", flush=True)
-        sys.stdin.readline()
-    print("left", flush=True)
+        channel.send("refused")
+        channel.recv()
+    channel.send("left")
 """
-
-
-def python(code, *arguments):
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def settings(tmp_path):
@@ -88,35 +81,31 @@ def test_of_two_threads_exactly_one_wins(tmp_path, processes):
 
 
 def test_of_two_processes_exactly_one_wins(tmp_path):
-    two = [python(RACER) for _ in range(2)]
-    for i in range(50):
-        for one in two:
-            one.stdin.write(f"{tmp_path / str(i) / 'one'}\n")
-            one.stdin.flush()
-        assert sorted(one.stdout.readline() for one in two) == ["refused\n", "won\n"]
-        for one in two:
-            one.stdin.write("go\n")
-            one.stdin.flush()
-        assert [one.stdout.readline() for one in two] == ["left\n", "left\n"]
-    for one in two:
-        one.communicate()
+    with running(RACER) as one, running(RACER) as other:
+        channels = [one.channel, other.channel]
+        for i in range(50):
+            for channel in channels:
+                channel.send(str(tmp_path / str(i) / "one"))
+            assert sorted(channel.recv() for channel in channels) == ["refused", "won"]
+            for channel in channels:
+                channel.send("go")
+            assert [channel.recv() for channel in channels] == ["left", "left"]
 
 
 def test_the_refusal_says_whose_the_folder_is_and_a_kill_frees_it(tmp_path, processes):
     asked = settings(tmp_path)
     RunFolder(asked.folder).begin(asked, asked, resume=False)
-    holder = python(HOLDER, asked.folder)
-    assert holder.stdout.readline() == "held\n"
-    for resume in (False, True):
-        with pytest.raises(TrainingError) as caught, acquire(asked, resume, processes):
-            pass
-        assert str(caught.value) == (
-            f"{asked.folder}: got a folder in which process {holder.pid} on {platform.node()} is training, "
-            "expected one run in a folder at a time. "
-            "Wait until that run has ended, stop it, or choose another name."
-        )
-    os.kill(holder.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-    holder.communicate()
+    with running(HOLDER, asked.folder) as holder:
+        assert holder.channel.recv() == "held"
+        for resume in (False, True):
+            with pytest.raises(TrainingError) as caught, acquire(asked, resume, processes):
+                pass
+            assert str(caught.value) == (
+                f"{asked.folder}: got a folder in which process {holder.process.pid} on {platform.node()} is "
+                "training, expected one run in a folder at a time. "
+                "Wait until that run has ended, stop it, or choose another name."
+            )
+    # The end of the context has killed the holder.
     with acquire(asked, True, processes) as (folder, ended):
         assert folder.path == asked.folder and ended is None
 

@@ -2,11 +2,8 @@
 
 import errno
 import math
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +20,7 @@ from softprompt.training.evaluation import evaluating, mean_loss
 from softprompt.training.loop import Loop, Objective, OneTask
 from softprompt.training.run_folder import Checkpoints
 from softprompt.training.run_folder import checkpoint as checkpoint_module
+from support.processes import running
 from support.reading import bert, task_of
 from training.fakes import FakeBackbone, FakePrompt, FakeTask, records
 
@@ -419,21 +417,15 @@ def test_a_killed_process_resumes_exactly(tmp_path):
         "setup = Setup(folder, hook=lambda: time.sleep(0.01), steps=60, checkpoint_every=1)\n"
         "checkpoint = Checkpoints(folder).newest()\n"
         "if checkpoint is not None: setup.loop.restore(checkpoint)\n"
-        "print('ready', flush=True)\n"
+        "channel.send('ready')\n"
         "setup.loop.run()\n"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     reached = []
     for _ in range(2):
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path / "cut")], env=environment, stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        time.sleep(random.uniform(0.05, 0.4))
-        process.kill()
-        process.wait()
-        process.stdout.close()
+        with running(script, tmp_path / "cut") as training:
+            assert training.channel.recv() == "ready"
+            time.sleep(random.uniform(0.05, 0.4))
+        # The end of the context is a SIGKILL.
         there = Checkpoints(tmp_path / "cut").newest()
         reached.append(there.step if there is not None else 0)
     assert reached == sorted(reached)

@@ -14,7 +14,6 @@ from softprompt.errors import ConfigError, DataError, TrainingError
 from softprompt.prompts.loading import load_prompt
 from softprompt.prompts.methods import METHODS, build_prompt
 from softprompt.tasks.registry import build_task, labels_of
-from softprompt.training import run as run_module
 from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import generate_and_score
 from softprompt.training.run import train
@@ -77,13 +76,7 @@ def content(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "result.json").read_text(encoding="utf-8"))
 
 
-@pytest.fixture(autouse=True)
-def _no_curves(request, monkeypatch):
-    """Drawing takes as long as everything else here; where files are counted, it is drawn."""
-    if "folder" not in request.node.name:
-        monkeypatch.setattr(run_module, "draw_curves", lambda *arguments: None)
-
-
+@pytest.mark.curves
 @pytest.mark.parametrize("prompts", ["shared", "separate"])
 @pytest.mark.parametrize("select", ["loss", "metric"])
 def test_each_part_has_a_run_folder_whose_prompt_scores_as_it_says(tmp_path, prompts, select):

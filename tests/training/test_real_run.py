@@ -1,7 +1,6 @@
 """Whole runs with real parts: a tiny random backbone in a folder, generated data, a real prompt."""
 
 import json
-import sys
 from typing import Any
 
 import pytest
@@ -159,7 +158,7 @@ def test_two_processes_give_the_prompt_of_one(folder, tmp_path):
     both = settings(folder, tmp_path, "both", **changes).model_dump(mode="json")
     both["backbone"]["device"] = None  # the launcher's
     recipe.write_text(json.dumps(both), encoding="utf-8")
-    launch([sys.executable, "-c", WORKER, str(recipe)])
+    launch(WORKER, recipe)
     expected = tensors(alone.folder)
     for name, tensor in tensors(tmp_path / "both").items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-4, atol=1e-5)

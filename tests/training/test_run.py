@@ -99,6 +99,7 @@ def test_what_the_bare_backbone_writes_is_not_asked_for_twice(tmp_path, parts):
     assert "under none" not in samples and samples.count("under prompt") == 4
 
 
+@pytest.mark.curves
 def test_the_folder_of_a_run(tmp_path, parts):
     result = train(settings(tmp_path, select="bleu"))
     folder = result.folder

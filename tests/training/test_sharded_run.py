@@ -1,7 +1,6 @@
 """Whole runs whose frozen layers are shared out over two processes (gloo, on the CPU)."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +91,7 @@ def settings(tmp_path: Path, given: dict[str, Any], name: str, shard: bool) -> d
     }
 
 
+@pytest.mark.curves
 @pytest.mark.parametrize("kind", [llama, bert])
 def test_a_sharded_run_leaves_what_a_run_of_one_process_leaves(kind, tmp_path):
     if not torch.distributed.is_available():
@@ -104,7 +104,7 @@ def test_a_sharded_run_leaves_what_a_run_of_one_process_leaves(kind, tmp_path):
     ours = train(alone)
     recipe = tmp_path / "run.json"
     recipe.write_text(json.dumps(settings(tmp_path, given, "sharded", True)), encoding="utf-8")
-    launch([sys.executable, "-c", WORKER, str(recipe)])
+    launch(WORKER, recipe)
     sharded = tmp_path / "sharded"
 
     for rank in range(2):

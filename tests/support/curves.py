@@ -1,0 +1,16 @@
+"""Runs without their figure, whose drawing takes several times as long as a tiny run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from softprompt.training import run
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Runs in this context leave no `curves.png` and no `curves.svg`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "draw_curves", lambda lines, folder, select: None)
+        yield
