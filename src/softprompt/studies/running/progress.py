@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from softprompt.errors import TrainingError
-from softprompt.studies.cells import Grid, Run
-from softprompt.studies.choosing import chosen
-from softprompt.studies.folders import failure_of
-from softprompt.studies.worker import Outcome
+from softprompt.studies.definition.cells import Grid, Run
+from softprompt.studies.definition.choosing import chosen
+from softprompt.studies.results.folders import failure_of
+from softprompt.studies.running.worker import Outcome
 from softprompt.training import RunFolder, clock
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from softprompt.config import BackboneSettings, RunSettings, parse_run
 from softprompt.errors import SoftpromptError
-from softprompt.studies.worker import Job, Outcome
+from softprompt.studies.running.worker import Job, Outcome
 from softprompt.training import RunFolder, locked, train
 
 if TYPE_CHECKING:

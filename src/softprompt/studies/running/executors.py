@@ -17,9 +17,9 @@ from rich.console import Console
 
 import softprompt
 from softprompt.errors import ConfigError, first_line
-from softprompt.studies.cells import Run
-from softprompt.studies.execution import Executor
-from softprompt.studies.worker import EXECUTION, Job, Outcome, Worker
+from softprompt.studies.definition.cells import Run
+from softprompt.studies.running.execution import Executor
+from softprompt.studies.running.worker import EXECUTION, Job, Outcome, Worker
 
 EngineName = Literal["local", "ray"]
 
