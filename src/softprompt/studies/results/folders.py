@@ -30,7 +30,7 @@ def failure_of(grid: Grid, run: Run) -> Path:
 
 
 def write_failure(grid: Grid, run: Run, error: str, trace: str) -> None:
-    """Keep the error of a run, for tables and for whoever looks for its cause."""
+    """Keep the error of a run for tables, and its traceback for a reader who looks for the cause."""
     path = failure_of(grid, run)
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -84,7 +84,7 @@ def pooled(
         futures = {threads.submit(work, run): run for run in runs}
         pending = set(futures)
         while pending:
-            # Waiting without an end would not hear Ctrl-C on Windows.
+            # On Windows, Ctrl-C does not end a wait without a timeout.
             ended, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in ended:
                 yield futures[future], future.result()
@@ -96,7 +96,7 @@ def pooled(
             threads.shutdown()
             for worker in workers:
                 worker.wait()
-        except BaseException:  # a second Ctrl-C: not even the checkpoints are waited for
+        except BaseException:  # on a second Ctrl-C, workers end without a checkpoint
             for worker in workers:
                 worker.kill()
             raise

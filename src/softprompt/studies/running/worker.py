@@ -81,7 +81,7 @@ class Worker:
         return Outcome(f"its process ended with code {code}; what it printed is in {self._log}")
 
     def close(self) -> None:
-        """Tell the process to stop; a run in progress leaves its checkpoint."""
+        """Ask the process to stop; a run in progress leaves its checkpoint."""
         with self._lock:
             self._closed = True
             if self._pipe is not None:
