@@ -10,8 +10,8 @@ import yaml
 
 from softprompt.config import load_recipe
 from softprompt.errors import ConfigError
-from softprompt.studies.grid import load_grid
-from softprompt.studies.paper_protocols import Protocol, all_papers, chosen_protocols, folder
+from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.definition.paper_protocols import Protocol, all_papers, chosen_protocols, folder
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["prefix-tuning", "p-tuning", "p-tuning-v2", "vpt", "null-prompts"]
@@ -99,7 +99,7 @@ def test_a_protocol_is_of_one_kind(raw, words):
 @pytest.fixture
 def catalogue(tmp_path, monkeypatch):
     """Writes a catalogue of its own, beside the test's recipes."""
-    import softprompt.studies.paper_protocols as module
+    import softprompt.studies.definition.paper_protocols as module
 
     def write(raw):
         (tmp_path / "papers").mkdir(exist_ok=True)

@@ -153,7 +153,7 @@ def test_mistakes_are_code_2_and_nothing_is_written(softprompt, file):
 
 
 def test_interrupted_says_how_to_go_on(softprompt, file, monkeypatch):
-    import softprompt.studies.execution as execution
+    import softprompt.studies.running.execution as execution
 
     def interrupted(*arguments, **others):
         raise KeyboardInterrupt
@@ -191,7 +191,7 @@ def test_there_are_studies():
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_run_of_a_ready_study_is_valid(path):
-    from softprompt.studies.grid import load_grid
+    from softprompt.studies.definition.grid import load_grid
 
     grid = load_grid(path)
     assert grid.settings.name == path.stem

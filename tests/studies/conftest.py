@@ -9,7 +9,7 @@ from studies.fakes import FakeRun
 def fake_run(monkeypatch):
     """Replaces training and loading; the backbones that were loaded are in `loaded`."""
     import softprompt.backbones as backbones
-    import softprompt.studies.execution as execution
+    import softprompt.studies.running.execution as execution
 
     fake = FakeRun()
 

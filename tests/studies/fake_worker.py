@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from softprompt.studies.worker import Outcome
+from softprompt.studies.running.worker import Outcome
 
 
 class _Dies(Outcome):

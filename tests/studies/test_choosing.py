@@ -9,13 +9,13 @@ from rich.console import Console
 
 from softprompt.data import load
 from softprompt.errors import ConfigError, TrainingError
-from softprompt.studies.choosing import pick
-from softprompt.studies.exports import as_json
-from softprompt.studies.folders import failure_of
-from softprompt.studies.grid import load_grid
+from softprompt.studies.definition.choosing import pick
+from softprompt.studies.definition.grid import load_grid
 from softprompt.studies.report import shown_cell
-from softprompt.studies.results import read_results
-from softprompt.studies.runner import run_study
+from softprompt.studies.results.folders import failure_of
+from softprompt.studies.results.study_result import read_results
+from softprompt.studies.running.runner import run_study
+from softprompt.studies.storage.exports import as_json
 from softprompt.training.run_folder import RunFolder
 from studies.fakes import BASE, as_markdown, begin, finish, write_study
 
@@ -226,8 +226,8 @@ def test_an_interrupted_choice_goes_on_where_it_was(tmp_path, fake_run):
 
 
 def test_the_folds_are_run_by_several_processes(tmp_path, fake_run, monkeypatch):
-    from softprompt.studies import executors
-    from softprompt.studies.worker import Outcome
+    from softprompt.studies.running import executors
+    from softprompt.studies.running.worker import Outcome
 
     pools = []
 

@@ -3,7 +3,11 @@
 from pathlib import Path
 
 from softprompt.studies.commands import command_line
+from softprompt.studies.definition.grid import load_grid
 from softprompt.studies.markdown import table_lines
+from softprompt.studies.report import Source, compose_report, markdown
+from softprompt.studies.results.study_result import read_results
+from studies.fakes import write_study
 
 
 def test_a_command_line_is_what_a_shell_reads():
@@ -14,6 +18,15 @@ def test_a_command_line_is_what_a_shell_reads():
         "softprompt compare a b --metric bleu --name one --name two"
     )
     assert command_line("compare", "a", name=None) == "softprompt compare a"
+
+
+def test_a_report_keeps_every_space_of_its_commands(tmp_path):
+    overrides = ["method.initialization=text:a  b"]
+    path = write_study(tmp_path, rows=[{"name": "a"}])
+    source = Source(read_results(load_grid(path)), command_line("study", "s.yaml", overrides=overrides))
+    text = markdown(compose_report(source, command_line("report", "s.yaml", overrides=overrides)))
+    for command in ("study", "report"):
+        assert f"`softprompt {command} s.yaml --set 'method.initialization=text:a  b'`" in text
 
 
 def test_a_table_keeps_its_cells_whatever_they_hold():

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from softprompt.errors import ConfigError
-from softprompt.studies.comparisons import n_wins, paired_table, pairs, wins_by_column, wins_table
-from softprompt.studies.exports import as_json
-from softprompt.studies.grid import load_grid
+from softprompt.studies.comparisons.rows import n_wins, paired_table, pairs, wins_by_column, wins_table
+from softprompt.studies.comparisons.statistics import paired_t, welch, wilcoxon
+from softprompt.studies.definition.grid import load_grid
 from softprompt.studies.report import results_table
-from softprompt.studies.results import read_results
-from softprompt.studies.statistics import paired_t, welch, wilcoxon
+from softprompt.studies.results.study_result import read_results
+from softprompt.studies.storage.exports import as_json
 from studies.fakes import BASE, as_markdown, finish, write_study
 
 ROWS = [{"name": name, "set": {"training.learning_rate": 1 + i}} for i, name in enumerate("abc")]

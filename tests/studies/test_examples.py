@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from softprompt.studies.grid import load_grid
+from softprompt.studies.definition.grid import load_grid
 from softprompt.studies.report.examples import examples
 from softprompt.studies.report.render import environment
-from softprompt.studies.results import read_results
+from softprompt.studies.results.study_result import read_results
 from studies.fakes import BASE, finish, write_study
 
 ROWS = [{"name": name, "set": {"method.length": i + 1}} for i, name in enumerate(("a", "b", "c"))]

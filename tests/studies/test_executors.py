@@ -6,11 +6,11 @@ from contextlib import closing
 
 import pytest
 
-from softprompt.studies import executors
-from softprompt.studies.executors import local_workers, n_cores, pooled
-from softprompt.studies.grid import load_grid
-from softprompt.studies.runner import run_study
-from softprompt.studies.worker import Outcome
+from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.running import executors
+from softprompt.studies.running.executors import local_workers, n_cores, pooled
+from softprompt.studies.running.runner import run_study
+from softprompt.studies.running.worker import Outcome
 from studies.fakes import WORKER, runs_of, write_study
 
 

@@ -1,5 +1,6 @@
 """What a report draws, and that the same numbers are the same bytes."""
 
+import hashlib
 import os
 import re
 import subprocess
@@ -11,11 +12,11 @@ import pytest
 
 from softprompt.plotting import box_plot, style
 from softprompt.plotting.style import DARK, LIGHT
-from softprompt.studies.curves import Curve
-from softprompt.studies.grid import load_grid
+from softprompt.studies.definition.grid import load_grid
 from softprompt.studies.report.along import draw_curve, draw_learning, numbers_of, over_runs
 from softprompt.studies.report.figures import by_shape, draw_bars, draw_boxes, draw_parameters, figures
-from softprompt.studies.results import read_results
+from softprompt.studies.results.curves import Curve
+from softprompt.studies.results.study_result import read_results
 from studies.fakes import finish, write_study
 
 SIZES = {"key": "method.length", "values": [1, 4, 16, 64], "label": "prompt length"}
@@ -281,28 +282,28 @@ def test_the_forms_of_a_figure(tmp_path):
         assert used.isdisjoint(other.named().values()) and "<dc:date>" not in text
 
 
-SCRIPT = """
-import sys, hashlib
-from softprompt.studies.grid import load_grid
-from softprompt.studies.report.figures import figures
-from softprompt.studies.results import read_results
-drawn, _ = figures(read_results(load_grid(sys.argv[1])))
-print([hashlib.sha256(f.light.encode() + f.dark.encode() + f.png).hexdigest() for f in drawn])
-"""
+def hashes_of(path):
+    """A hash of every form of each figure of a study."""
+    drawn, _ = figures(read_results(load_grid(path)))
+    return [hashlib.sha256(f.light.encode() + f.dark.encode() + f.png).hexdigest() for f in drawn]
+
+
+SCRIPT = "import sys; from studies.test_figures import hashes_of; print(*hashes_of(sys.argv[1]))"
 
 
 def test_the_same_bytes_whatever_the_hashes_the_day_and_the_user_s_own_style(tmp_path):
     study(tmp_path, [float(i) for i in range(16)], [(1, 3.0), (2, 2.0)], vary=SIZES, seeds=[0, 1, 2, 3])
-    (tmp_path / "style").mkdir()
-    (tmp_path / "style" / "matplotlibrc").write_text("font.size: 30\nlines.linewidth: 9\n", encoding="utf-8")
-    said = []
-    for changes in (
-        {"PYTHONHASHSEED": "1", "SOURCE_DATE_EPOCH": "1"},
-        {"PYTHONHASHSEED": "2", "MPLCONFIGDIR": str(tmp_path / "style")},
-    ):
-        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "study.yaml")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **changes}
-        said.append(
-            subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-        )
-    assert said[0] == said[1] and said[0].count(",") == 2
+    user_style = tmp_path / "matplotlibrc"
+    user_style.write_text("font.size: 30\nlines.linewidth: 9\n", encoding="utf-8")
+    here = hashes_of(tmp_path / "study.yaml")
+    changes = {
+        "PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1",
+        "SOURCE_DATE_EPOCH": "1",
+        "MATPLOTLIBRC": str(user_style),
+    }
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path / "study.yaml")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **changes},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert elsewhere.stdout.split() == here and len(here) == 3

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from softprompt.cli.app import app
+from softprompt.plotting import Figure
 
 ROOT = Path(__file__).parents[2]
 WHOLE = "wnut17-depth"
@@ -25,6 +26,9 @@ def test_there_are_some():
 @pytest.mark.parametrize("report", KEPT, ids=lambda path: path.parent.name)
 def test_its_command_makes_it_again(report, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
+    if report.parent.name != WHOLE:  # drawing is nine tenths of the time, and one form shows that it works
+        monkeypatch.setattr(Figure, "dark", property(lambda figure: figure.light))
+        monkeypatch.setattr(Figure, "png", property(lambda figure: figure.light.encode()))
     kept = report.read_text(encoding="utf-8")
     words = COMMAND_OF(report)
     assert "--from" in words and words[-2:] == ["--output", f"docs/results/{report.parent.name}"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from softprompt.studies.measures import (
+from softprompt.studies.definition.measures import (
     FACTS,
     fact_of,
     groups_of,
@@ -11,7 +11,7 @@ from softprompt.studies.measures import (
     result_of,
     scores_of,
 )
-from softprompt.studies.numbers import cut, mean_and_std
+from softprompt.studies.results.numbers import cut, mean_and_std
 
 
 @pytest.mark.parametrize(

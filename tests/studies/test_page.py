@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from softprompt.plotting.style import DARK, LIGHT
-from softprompt.studies.grid import load_grid
+from softprompt.studies.definition.grid import load_grid
 from softprompt.studies.report import Source, compose_report, page
 from softprompt.studies.report.render import environment
-from softprompt.studies.results import read_results
+from softprompt.studies.results.study_result import read_results
 from studies.fakes import finish, write_study
 from support.browser import Browser, missing
 

@@ -7,14 +7,14 @@ import pytest
 
 from softprompt.cli.app import main
 from softprompt.errors import ConfigError, TrainingError
-from softprompt.studies.compared_runs import (
+from softprompt.studies.comparisons.runs import (
     check_alike,
     means_table,
     pairs_table,
     parts_table,
     read_compared_run,
 )
-from softprompt.studies.statistics import paired_t, wilcoxon
+from softprompt.studies.comparisons.statistics import paired_t, wilcoxon
 
 A, B = [10.0, 20.0, 30.0, 40.0], [12.0, 25.0, 29.0, 50.0]
 

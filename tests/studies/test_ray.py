@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from softprompt.errors import ConfigError
-from softprompt.studies import executors
-from softprompt.studies.worker import Outcome
+from softprompt.studies.running import executors
+from softprompt.studies.running.worker import Outcome
 from studies.fakes import WORKER, runs_of
 
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from softprompt.studies.folders import failure_of
-from softprompt.studies.grid import load_grid
+from softprompt.studies.definition.grid import load_grid
 from softprompt.studies.report import summarize, write_summary
-from softprompt.studies.results import read_results
+from softprompt.studies.results.folders import failure_of
+from softprompt.studies.results.study_result import read_results
 from studies.fakes import as_markdown, begin, finish, write_study
 
 COMMAND = "softprompt study study.yaml"

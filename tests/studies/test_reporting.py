@@ -9,8 +9,7 @@ import yaml
 
 from softprompt.config import load_recipe
 from softprompt.errors import ConfigError
-from softprompt.studies.folders import failure_of
-from softprompt.studies.grid import load_grid
+from softprompt.studies.definition.grid import load_grid
 from softprompt.studies.markdown import table_lines
 from softprompt.studies.report import (
     Source,
@@ -21,7 +20,8 @@ from softprompt.studies.report import (
 )
 from softprompt.studies.report.render import in_latex, latex
 from softprompt.studies.report.runs import in_yaml, repeating
-from softprompt.studies.results import read_results
+from softprompt.studies.results.folders import failure_of
+from softprompt.studies.results.study_result import read_results
 from studies.fakes import begin, finish, write_study
 
 ROWS = [

@@ -1,14 +1,14 @@
 """Aggregation on made-up facts, and the states of runs."""
 
 import json
-import math
 
 import pytest
 
 from softprompt.errors import TrainingError
-from softprompt.studies.folders import failure_of
-from softprompt.studies.grid import load_grid
-from softprompt.studies.results import read_results
+from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.report import shown_cell
+from softprompt.studies.results.folders import failure_of
+from softprompt.studies.results.study_result import read_results
 from studies.fakes import begin, finish, write_study
 
 ROWS = [{"name": name, "set": {"method.length": length}} for name, length in (("a", 1), ("b", 2), ("c", 3))]
@@ -28,8 +28,10 @@ def test_mean_and_sample_standard_deviation(tmp_path):
     result = results(tmp_path, [1.0, 2.0, 6.0, 5.0, 5.0, 5.0, 7.0, None, None])
     a, b, c = result.cells
     assert (a.mean, b.mean, c.mean) == (3.0, 5.0, 7.0)
-    assert a.std == pytest.approx(math.sqrt((4 + 1 + 9) / 2))
-    assert b.std == 0.0 and c.std is None
+    # the square root of (4 + 1 + 9) / 2
+    assert [shown_cell(cell) for cell in result.cells] == [
+        "3.00 ± 2.65", "5.00 ± 0.00", "7.00 (1 of 3, not run)"
+    ]  # fmt: skip
     assert (a.complete, c.complete) == (True, False)
     assert c.state == "not run"
     assert a.count("trained_parameters") == [1000]

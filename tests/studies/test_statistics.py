@@ -5,7 +5,7 @@ import math
 import pytest
 
 from softprompt.errors import DataError
-from softprompt.studies.statistics import count_wins, paired_t, welch, wilcoxon
+from softprompt.studies.comparisons.statistics import count_wins, paired_t, welch, wilcoxon
 
 # Ruxton's kind of example, as Wikipedia's article on Welch's test prints it: unequal sizes and variances.
 SMALL = [17.2, 20.9, 22.6, 18.1, 21.7, 21.4, 23.5, 24.2, 14.7, 21.8]

@@ -6,12 +6,11 @@ import pytest
 from pyarrow import parquet
 
 from softprompt.errors import TrainingError
-from softprompt.studies.folders import write_failure
-from softprompt.studies.grid import load_grid
-from softprompt.studies.results import read_results
-from softprompt.studies.runner import run_study
-from softprompt.studies.table import table_lines, write_table
-from softprompt.studies.worker import Outcome
+from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.results.folders import write_failure
+from softprompt.studies.results.study_result import read_results
+from softprompt.studies.running.runner import run_study
+from softprompt.studies.storage.table import table_lines, write_table
 from studies.fakes import begin, finish, write_study
 
 ROWS = [
@@ -33,7 +32,7 @@ def grid(tmp_path):
     )
     first, second, third, _ = grid.runs
     finish(first.settings, {"bleu": 12.5, "ter": 60})
-    write_failure(grid, second, Outcome("loss: got nan\nsecond line"))
+    write_failure(grid, second, "loss: got nan\nsecond line", "")
     begin(third.settings)
     return grid
 
@@ -102,7 +101,7 @@ def test_a_setting_of_several_kinds_is_text(tmp_path, fake_run):
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(grid, monkeypatch):
-    import softprompt.studies.table as table
+    import softprompt.studies.storage.table as table
 
     def full(path, text):
         raise OSError(28, "No space left on device")

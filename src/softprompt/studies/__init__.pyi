@@ -1,5 +1,5 @@
 from .commands import command_line
-from .compared_runs import (
+from .comparisons.runs import (
     DEVELOPMENT,
     check_alike,
     comparison_json,
@@ -8,7 +8,8 @@ from .compared_runs import (
     pairs_table,
     read_compared_run,
 )
-from .grid import load_grid
+from .definition.grid import load_grid
+from .definition.paper_protocols import Protocol, all_papers, chosen_protocols, paper
 from .looking import (
     NEIGHBOURS,
     View,
@@ -18,10 +19,9 @@ from .looking import (
     spread_over,
     view_pictures,
 )
-from .paper_protocols import Protocol, all_papers, chosen_protocols, paper
 from .report import compose_report, read_source, results_table, write_numbers, write_report, write_summary
-from .results import StudyResult, read_results
-from .runner import run_study
+from .results.study_result import StudyResult, read_results
+from .running.runner import run_study
 
 __all__ = [
     "DEVELOPMENT",

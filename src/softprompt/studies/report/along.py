@@ -7,10 +7,10 @@ from typing import Any
 
 from softprompt import plotting
 from softprompt.plotting import Figure, Palette
-from softprompt.studies.curves import Curve, curve_of
-from softprompt.studies.measures import label
-from softprompt.studies.results import CellResult, StudyResult
-from softprompt.studies.settings import labelled
+from softprompt.studies.definition.measures import label
+from softprompt.studies.definition.settings import labelled
+from softprompt.studies.results.curves import Curve, curve_of
+from softprompt.studies.results.study_result import CellResult, StudyResult
 
 _DECADE = 10
 """Values that span more than this are drawn on a logarithmic axis."""

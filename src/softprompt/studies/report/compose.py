@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 
 from softprompt.plotting import Figure
-from softprompt.studies.measures import label
+from softprompt.studies.comparisons.statistics import ALPHA
+from softprompt.studies.definition.measures import label
 from softprompt.studies.report.along import draw_curve
 from softprompt.studies.report.examples import Examples, examples
 from softprompt.studies.report.figures import figures
 from softprompt.studies.report.runs import cell_name
 from softprompt.studies.report.source import Source
 from softprompt.studies.report.tables import Table, comparison_tables, results_table
-from softprompt.studies.results import CellResult, RunResult, StudyResult
-from softprompt.studies.statistics import ALPHA
+from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult
 from softprompt.training import clock
 
 _MOST_NAMES = 5

@@ -7,7 +7,7 @@ from typing import Any
 from softprompt.errors import TrainingError
 from softprompt.files import damaged, objects, read_lines
 from softprompt.studies.report.answers import answer_of
-from softprompt.studies.results import CellResult, RunResult, StudyResult
+from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult
 from softprompt.training import RunFolder
 
 _N_TEXTS = 6

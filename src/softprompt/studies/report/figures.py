@@ -6,8 +6,8 @@ from typing import Any
 
 from softprompt import plotting
 from softprompt.plotting import Figure, Palette
-from softprompt.studies.curves import curve_of
-from softprompt.studies.measures import label
+from softprompt.studies.definition.measures import label
+from softprompt.studies.definition.settings import FigureKind
 from softprompt.studies.report.along import (
     BOXES,
     IN_TABLE,
@@ -18,8 +18,8 @@ from softprompt.studies.report.along import (
     numbers_of,
     repeated,
 )
-from softprompt.studies.results import CellResult, StudyResult
-from softprompt.studies.settings import FigureKind
+from softprompt.studies.results.curves import curve_of
+from softprompt.studies.results.study_result import CellResult, StudyResult
 
 _SEVERAL = 3
 """From so many runs in a cell on a box says more than a bar."""

@@ -10,13 +10,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from softprompt.files import write_atomically, writing
 from softprompt.plotting import DARK, LIGHT
-from softprompt.studies.exports import as_json
 from softprompt.studies.markdown import table_lines
 from softprompt.studies.report import runs
 from softprompt.studies.report.compose import Report, one_line, summarize
 from softprompt.studies.report.tables import Table
-from softprompt.studies.results import StudyResult
-from softprompt.studies.table import settings_of, write_table
+from softprompt.studies.results.study_result import StudyResult
+from softprompt.studies.storage.exports import as_json
+from softprompt.studies.storage.table import settings_of, write_table
 
 _LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",

@@ -4,13 +4,13 @@ from typing import Any
 
 import yaml
 
-from softprompt.studies.cells import Cell, Grid, Run
 from softprompt.studies.commands import command_line
-from softprompt.studies.measures import label, scores_of
-from softprompt.studies.numbers import cut, mean_and_std
-from softprompt.studies.results import CellResult, RunResult, StudyResult
-from softprompt.studies.settings import SUBSAMPLE
-from softprompt.studies.table import settings_of
+from softprompt.studies.definition.cells import Cell, Grid, Run
+from softprompt.studies.definition.measures import label, scores_of
+from softprompt.studies.definition.settings import SUBSAMPLE
+from softprompt.studies.results.numbers import cut, mean_and_std
+from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult
+from softprompt.studies.storage.table import settings_of
 from softprompt.training import clock
 
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from softprompt.studies import comparisons
-from softprompt.studies.measures import label
-from softprompt.studies.numbers import mean_and_std
-from softprompt.studies.published import SURE, Published
-from softprompt.studies.results import CellResult, StudyResult
+from softprompt.studies.comparisons.rows import n_wins, paired_table, wins_table
+from softprompt.studies.definition.measures import label
+from softprompt.studies.definition.published import SURE, Published
+from softprompt.studies.results.numbers import mean_and_std
+from softprompt.studies.results.study_result import CellResult, StudyResult
 
 _WINS = (
     "Mean of row minus mean of rival, averaged over the columns (more is better for the row), and in "
@@ -136,9 +136,9 @@ def comparison_tables(result: StudyResult) -> tuple[Table, ...]:
     """Pairs of rows over the seeds and over the columns, as far as the study asks for them."""
     settings, found = result.grid.settings, []
     if settings.wins:
-        found.append(("wins", "Pairs of rows over the seeds", comparisons.wins_table(result), _WINS))
+        found.append(("wins", "Pairs of rows over the seeds", wins_table(result), _WINS))
     if settings.paired:
-        found.append(("paired", "Pairs of rows over the columns", comparisons.paired_table(result), _PAIRED))
+        found.append(("paired", "Pairs of rows over the columns", paired_table(result), _PAIRED))
     return tuple(
         Table(name, caption, tuple(map(Head, head)), tuple(tuple(map(Entry, row)) for row in rows), (note,))
         for name, caption, (head, *rows), note in found
@@ -153,7 +153,7 @@ def results_table(result: StudyResult, short: bool = False) -> Table:
             measure and one for the figures beside it.
     """
     grid, published = result.grid, _PublishedFigures(result, none=short)
-    wins = comparisons.n_wins(result) if grid.settings.wins else None
+    wins = n_wins(result) if grid.settings.wins else None
     places: list[tuple[str, tuple[str, ...]]] = []
     for column in grid.columns:
         measures = result.column(column)[0].cell.metrics

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from softprompt.errors import TrainingError, first_line
 from softprompt.files import write_atomically, writing
-from softprompt.studies.measures import FACTS, fact_of, groups_of, result_of, scores_of
-from softprompt.studies.results import CellResult, RunResult, StudyResult
+from softprompt.studies.definition.measures import FACTS, fact_of, groups_of, result_of, scores_of
+from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult
 from softprompt.training import flat
 
 if TYPE_CHECKING:

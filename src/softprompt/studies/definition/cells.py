@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import RunSettings
-from softprompt.studies.settings import StudySettings
+from softprompt.studies.definition.settings import StudySettings
 
 
 @dataclass(frozen=True)

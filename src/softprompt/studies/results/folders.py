@@ -5,8 +5,7 @@ from pathlib import Path
 
 from softprompt.errors import Problem, TrainingError
 from softprompt.files import write_atomically, writing
-from softprompt.studies.cells import Grid, Run
-from softprompt.studies.worker import Outcome
+from softprompt.studies.definition.cells import Grid, Run
 from softprompt.training import RunFolder
 
 
@@ -30,12 +29,12 @@ def failure_of(grid: Grid, run: Run) -> Path:
     return grid.folder / "failed" / f"{run.settings.name}.json"
 
 
-def write_failure(grid: Grid, run: Run, outcome: Outcome) -> None:
-    """Keep the error of a run, for tables and for whoever looks for its cause."""
+def write_failure(grid: Grid, run: Run, error: str, trace: str) -> None:
+    """Keep the error of a run for tables, and its traceback for a reader who looks for the cause."""
     path = failure_of(grid, run)
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"error": outcome.error, "trace": outcome.trace}, indent=1)
+        text = json.dumps({"error": error, "trace": trace}, indent=1)
         write_atomically(path, text + "\n")
 
 

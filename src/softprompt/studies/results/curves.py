@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from softprompt.studies.results import RunResult
+from softprompt.studies.results.study_result import RunResult
 from softprompt.training import RunFolder
 
 

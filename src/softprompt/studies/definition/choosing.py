@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from softprompt.errors import TrainingError
-from softprompt.studies.cells import Cell, Grid, Run
+from softprompt.studies.definition.cells import Cell, Grid, Run
 from softprompt.training import RunFolder, better
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from softprompt.errors import TrainingError
-from softprompt.studies.cells import Cell, Grid, Run
-from softprompt.studies.chance import levels
-from softprompt.studies.choosing import chosen, fold_score
-from softprompt.studies.folders import check_folders, read_failure
-from softprompt.studies.measures import FACTS, fact_of, higher_is_better, scores_of
-from softprompt.studies.numbers import cut
+from softprompt.studies.definition.cells import Cell, Grid, Run
+from softprompt.studies.definition.chance import levels
+from softprompt.studies.definition.choosing import chosen, fold_score
+from softprompt.studies.definition.measures import FACTS, fact_of, higher_is_better, scores_of
+from softprompt.studies.results.folders import check_folders, read_failure
+from softprompt.studies.results.numbers import cut
 from softprompt.training import RunFolder
 
 State = Literal["done", "failed", "unfinished", "not run"]
@@ -63,11 +63,6 @@ class CellResult:
     def mean(self) -> float | None:
         """Mean over the runs that are done; None if none is."""
         return statistics.fmean(self.values) if self.values else None
-
-    @property
-    def std(self) -> float | None:
-        """Sample standard deviation (n - 1); None for fewer than two runs."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else None
 
     @property
     def complete(self) -> bool:

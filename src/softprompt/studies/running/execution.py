@@ -9,7 +9,7 @@ from rich.console import Console
 
 from softprompt.config import BackboneSettings, RunSettings, parse_run
 from softprompt.errors import SoftpromptError
-from softprompt.studies.worker import Job, Outcome
+from softprompt.studies.running.worker import Job, Outcome
 from softprompt.training import RunFolder, locked, train
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Executor:
         except SoftpromptError as error:
             outcome = Outcome(str(error))
         except Exception as error:
-            self._drop()  # nobody knows what state it is in
+            self._drop()  # its state is unknown after such an error
             return Outcome(f"{type(error).__name__}: {error}", traceback.format_exc())
         if self._backbone is not None and _changed(self._backbone):
             self._drop()

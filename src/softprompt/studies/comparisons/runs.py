@@ -10,9 +10,9 @@ from typing import Any
 
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.metrics import METRICS
-from softprompt.studies.comparisons import better_first
+from softprompt.studies.comparisons.rows import better_first
+from softprompt.studies.definition.measures import group_of, higher_is_better, label, scores_of
 from softprompt.studies.markdown import Table, table_lines
-from softprompt.studies.measures import group_of, higher_is_better, label, scores_of
 from softprompt.training import RunFolder
 
 DEVELOPMENT = "development"

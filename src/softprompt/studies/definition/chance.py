@@ -7,7 +7,7 @@ from softprompt.config import RunSettings
 from softprompt.data import FORMATS, LabelledText, load_test
 from softprompt.errors import DataError, Problem, SoftpromptError
 from softprompt.metrics import metrics_of, score
-from softprompt.studies.cells import Cell, Grid
+from softprompt.studies.definition.cells import Cell, Grid
 
 _OF_TEST = ("format", "test", "test_size", "test_share", "text", "second", "label")
 """The data settings that decide the test records of labelled texts."""

@@ -6,8 +6,15 @@ from typing import Any
 
 from softprompt.config import apply_override, parse_as, read_mapping
 from softprompt.errors import ConfigError, Problem, nearest
-from softprompt.studies.published import misplaced
-from softprompt.studies.settings import PLACEHOLDER, SUBSAMPLE, StudySettings, Variant, Vary, labelled
+from softprompt.studies.definition.published import misplaced
+from softprompt.studies.definition.settings import (
+    PLACEHOLDER,
+    SUBSAMPLE,
+    StudySettings,
+    Variant,
+    Vary,
+    labelled,
+)
 
 # Of the study itself; every other key of --set is a setting of the runs.
 _OF_THE_STUDY = ("name", "seeds", "subsamples", "metric")

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from softprompt.errors import TrainingError
-from softprompt.studies.cells import Grid, Run
-from softprompt.studies.choosing import chosen
-from softprompt.studies.folders import failure_of
-from softprompt.studies.worker import Outcome
+from softprompt.studies.definition.cells import Grid, Run
+from softprompt.studies.definition.choosing import chosen
+from softprompt.studies.results.folders import failure_of
+from softprompt.studies.running.worker import Outcome
 from softprompt.training import RunFolder, clock
 
 
@@ -78,7 +78,7 @@ class StudyProgress:
                 self._bar.update(self._task, completed=self._n_over, left=self._left())
 
     def _left(self) -> str:
-        """What the mean run so far says; empty before the first, and where it says next to nothing."""
+        """The time left, by the mean of the runs so far; empty before a run has ended, and below a second."""
         if not self._seconds:
             return ""
         mean = sum(self._seconds) / len(self._seconds)

@@ -9,12 +9,12 @@ from filelock import Timeout
 from rich.console import Console
 
 from softprompt.errors import ConfigError, TrainingError
-from softprompt.studies.cells import Grid, Run
-from softprompt.studies.choosing import chosen
-from softprompt.studies.executors import Engine, EngineName, engine_of
-from softprompt.studies.folders import check_folders, failure_of, write_failure
-from softprompt.studies.progress import StudyProgress
-from softprompt.studies.results import failed_runs
+from softprompt.studies.definition.cells import Grid, Run
+from softprompt.studies.definition.choosing import chosen
+from softprompt.studies.results.folders import check_folders, failure_of, write_failure
+from softprompt.studies.results.study_result import failed_runs
+from softprompt.studies.running.executors import Engine, EngineName, engine_of
+from softprompt.studies.running.progress import StudyProgress
 from softprompt.training import Processes, RunFolder, locked
 
 
@@ -74,7 +74,7 @@ def _run_all(grid: Grid, runs: Sequence[Run], keep: str, engine: Engine, progres
             if outcome.interrupted:
                 raise KeyboardInterrupt
             if outcome.error:
-                write_failure(grid, run, outcome)
+                write_failure(grid, run, outcome.error, outcome.trace)
             else:
                 _clear(run, keep)
             progress.end(run, outcome)

@@ -7,7 +7,7 @@ import yaml
 from pydantic import Field
 
 from softprompt.config import Settings
-from softprompt.studies.published import Published
+from softprompt.studies.definition.published import Published
 
 PLACEHOLDER = "{value}"
 """Stands, in what a column sets, for the value of the row."""

@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-EXECUTION = "softprompt.studies.execution:jobs_in_turn"
+EXECUTION = "softprompt.studies.running.execution:jobs_in_turn"
 """What makes the function that a worker calls with each job; named, so that only the process loads it."""
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -81,7 +81,7 @@ class Worker:
         return Outcome(f"its process ended with code {code}; what it printed is in {self._log}")
 
     def close(self) -> None:
-        """Tell the process to stop; a run in progress leaves its checkpoint."""
+        """Ask the process to stop; a run in progress leaves its checkpoint."""
         with self._lock:
             self._closed = True
             if self._pipe is not None:

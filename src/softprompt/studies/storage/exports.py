@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from softprompt.studies import comparisons
-from softprompt.studies.cells import Grid
-from softprompt.studies.choosing import mean_score
-from softprompt.studies.curves import curve_of
-from softprompt.studies.measures import FACTS, fact_of, higher_is_better
-from softprompt.studies.results import CellResult, RunResult, StudyResult
+from softprompt.studies.comparisons import rows
+from softprompt.studies.definition.cells import Grid
+from softprompt.studies.definition.choosing import mean_score
+from softprompt.studies.definition.measures import FACTS, fact_of, higher_is_better
+from softprompt.studies.results.curves import curve_of
+from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult
 
 
 def as_json(result: StudyResult, command: str) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def as_json(result: StudyResult, command: str) -> dict[str, Any]:
         "cells": [_cell_json(result, cell) for cell in result.cells],
         "references": [_cell_json(result, cell) for cell in result.references],
         "chance": {column: dict(level) for column, level in result.chance.items()},
-        **comparisons.as_json(result),
+        **rows.as_json(result),
         "plan": _plan_json(grid),
     }
 

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from softprompt.studies.measures import higher_is_better
+from softprompt.studies.definition.measures import higher_is_better
 
 
 def cut(value: float, measure: str, decimals: int = 2) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 from softprompt.config import RunSettings
 from softprompt.errors import ConfigError, Problem
-from softprompt.studies.cells import Cell
-from softprompt.studies.chance import no_majority
-from softprompt.studies.measures import GROUPS, group_of, metric_of
+from softprompt.studies.definition.cells import Cell
+from softprompt.studies.definition.chance import no_majority
+from softprompt.studies.definition.measures import GROUPS, group_of, metric_of
 
 
 class Mistakes:

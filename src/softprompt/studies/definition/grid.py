@@ -11,11 +11,11 @@ from typing import Any
 from softprompt.config import RunSettings, apply_override, parse_run, put, read_mapping
 from softprompt.data import check_splits
 from softprompt.errors import ConfigError
-from softprompt.studies.cells import Cell, Grid, Option, Plan, Run
-from softprompt.studies.measures import metric_of
-from softprompt.studies.mistakes import Mistakes
-from softprompt.studies.published import unshown
-from softprompt.studies.settings import (
+from softprompt.studies.definition.cells import Cell, Grid, Option, Plan, Run
+from softprompt.studies.definition.measures import metric_of
+from softprompt.studies.definition.mistakes import Mistakes
+from softprompt.studies.definition.published import unshown
+from softprompt.studies.definition.settings import (
     SUBSAMPLE,
     Candidate,
     StudySettings,
@@ -23,7 +23,7 @@ from softprompt.studies.settings import (
     filled,
     labelled,
 )
-from softprompt.studies.study_file import load_study
+from softprompt.studies.definition.study_file import load_study
 
 
 def load_grid(path: Path | str, overrides: Sequence[str] = (), output: Path | None = None) -> Grid:

@@ -17,9 +17,9 @@ from rich.console import Console
 
 import softprompt
 from softprompt.errors import ConfigError, first_line
-from softprompt.studies.cells import Run
-from softprompt.studies.execution import Executor
-from softprompt.studies.worker import EXECUTION, Job, Outcome, Worker
+from softprompt.studies.definition.cells import Run
+from softprompt.studies.running.execution import Executor
+from softprompt.studies.running.worker import EXECUTION, Job, Outcome, Worker
 
 EngineName = Literal["local", "ray"]
 
@@ -84,7 +84,7 @@ def pooled(
         futures = {threads.submit(work, run): run for run in runs}
         pending = set(futures)
         while pending:
-            # Waiting without an end would not hear Ctrl-C on Windows.
+            # On Windows, Ctrl-C does not end a wait without a timeout.
             ended, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in ended:
                 yield futures[future], future.result()
@@ -96,7 +96,7 @@ def pooled(
             threads.shutdown()
             for worker in workers:
                 worker.wait()
-        except BaseException:  # a second Ctrl-C: not even the checkpoints are waited for
+        except BaseException:  # on a second Ctrl-C, workers end without a checkpoint
             for worker in workers:
                 worker.kill()
             raise

@@ -1,0 +1,1 @@
+"""A study's results as files, written and read back."""
