@@ -1,5 +1,9 @@
 """Figures: arrays in, pictures out, in one style, light and dark."""
 
+from softprompt.extras import require
+
+require("plots", "figures")
+
 from softprompt.plotting.boxes import bar_plot, box_plot
 from softprompt.plotting.confusion import draw_confusion
 from softprompt.plotting.curves import (

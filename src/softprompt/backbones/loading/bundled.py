@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from softprompt.errors import BackboneError, nearest, system_says
+from softprompt.extras import require
 
 CONVERSION = 1
 """Raised whenever the files that a conversion writes change; part of the cache folder's name."""
@@ -149,10 +150,13 @@ def pull_bundled(name: str, progress: Callable[[str], None] | None = None) -> Pa
     Raises:
         BackboneError: an unknown name, a failed download, a file whose SHA-256 is not the expected
             one, or a cache folder that cannot be written. The cache is then as it was before.
+        SoftpromptError: the library that converts the file is not installed.
     """
     entry = _entry(name)
     if (ready := bundled_folder(name)) is not None:
         return ready
+    if entry.model_file.endswith(".gguf"):
+        require("train", f"backbone {name}", "gguf")
     tell = progress or (lambda message: None)
     parent = entry.folder.parent
     try:
