@@ -6,7 +6,7 @@
 # Without make (Windows):
 #
 #   py -m venv .venv
-#   .venv\Scripts\pip install -c constraints.txt -e .          (or -e .[dev])
+#   .venv\Scripts\pip install -c constraints.txt -e .[train,metrics,plots]          (or -e .[dev])
 #   .venv\Scripts\softprompt demo
 
 PYTHON ?= python3
@@ -20,6 +20,7 @@ endif
 
 # stamps: an install is repeated only when what it was made from has changed
 RUNTIME := $(VENV)/.runtime-installed
+STUDIES := $(VENV)/.studies-installed
 DEV := $(VENV)/.dev-installed
 ECOSYSTEM := $(VENV)/.ecosystem-installed
 
@@ -48,7 +49,7 @@ lint: $(DEV)
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-docs: $(RUNTIME)
+docs: $(STUDIES)
 	$(BIN)/python tools/docs.py
 
 install: $(RUNTIME)
@@ -61,12 +62,18 @@ $(VENV)/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)
 
 $(RUNTIME): pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[train,metrics,plots]"
 	@echo done > $@
+
+$(STUDIES): pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[all]"
+	@echo done > $@
+	@echo done > $(RUNTIME)
 
 $(DEV): pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@echo done > $@
+	@echo done > $(STUDIES)
 	@echo done > $(RUNTIME)
 
 # the libraries of tests/ecosystem; without them those tests are skipped by name

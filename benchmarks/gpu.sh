@@ -177,7 +177,7 @@ prepare() { # installs what is missing beside the Python that is there; without 
   elif case " $MISSING " in *' torch '*) true ;; *) false ;; esac; then
     "$PYTHON" -m venv "$WORK/venv" || return 1
     PYTHON=$WORK/venv/bin/python
-    limited "$seconds" "$PYTHON" -m pip install -q -c constraints.txt -e . peft pytest beartype
+    limited "$seconds" "$PYTHON" -m pip install -q -c constraints.txt -e ".[all]" peft pytest beartype
     return
   else
     # Without dependencies, so that the torch that is there stays; pydantic's own are named.

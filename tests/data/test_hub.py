@@ -142,8 +142,8 @@ def test_package_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(
         ConfigError,
-        match=r"data\.format: got 'datasets', whose package is not installed, expected the "
-        r"package datasets\. Install it: pip install \"softprompt\[hub\]",
+        match=r"data\.format: got no module 'datasets', expected the extra 'hub'\. "
+        r"Install it: pip install \"softprompt\[hub\]",
     ):
         read("datasets", "x:train")
 

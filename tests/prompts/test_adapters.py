@@ -188,7 +188,7 @@ def test_without_peft_the_command_is_named(backbone, monkeypatch, tmp_path):
     pytest.importorskip("peft")
     softprompt.lora(backbone).save(tmp_path / "p")
     monkeypatch.setitem(sys.modules, "peft", None)
-    message = r"lora: got no package 'peft' .*, expected peft, since the LoRA here is PEFT's own. " + (
+    message = r"lora: got no module 'peft', expected the extra 'compare'. " + (
         'Install it: pip install "softprompt\\[compare\\]"\\.'
     )
     for options in ({}, {"targets": ["query"]}):

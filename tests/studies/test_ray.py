@@ -129,6 +129,6 @@ def test_a_run_whose_worker_is_lost_every_time_is_a_failure(monkeypatch):
 
 
 def test_without_ray_the_engine_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(executors, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r'pip install "softprompt\[ray\]"'):
         executors.check_ray()

@@ -3,15 +3,19 @@
 Only Pillow and torch are used; torchvision is not needed.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from softprompt.errors import BackboneError, first_line
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _KNOWN = (
     "do_resize", "size", "resample", "do_center_crop", "crop_size", "do_rescale", "rescale_factor",
@@ -19,6 +23,8 @@ _KNOWN = (
 )  # fmt: skip
 # Further steps of other processors.
 _UNKNOWN = ("do_pad", "do_thumbnail", "do_align_long_axis", "do_split_image", "do_flip_channel_order")
+
+_BILINEAR = 2  # Pillow's number
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class ImageTransform:
     std: tuple[float, ...]
 
     @classmethod
-    def of(cls, processor: Any) -> "ImageTransform":
+    def of(cls, processor: Any) -> ImageTransform:
         """The transform of an image processor.
 
         Args:
@@ -77,7 +83,7 @@ class ImageTransform:
         transform = cls(
             resize,
             crop,
-            int(Image.Resampling.BILINEAR if resample is None else resample),
+            _BILINEAR if resample is None else int(resample),
             float(settings.get("rescale_factor", 1 / 255)) if rescale else 1.0,
             tuple(mean) if normalise and mean is not None else (0.0,) * 3,
             tuple(std) if normalise and std is not None else (1.0,) * 3,
@@ -99,7 +105,7 @@ class ImageTransform:
         assert isinstance(size, tuple)
         return size
 
-    def at(self, side: int) -> "ImageTransform":
+    def at(self, side: int) -> ImageTransform:
         """The same transform with a square result of another size; a crop keeps its proportion.
 
         Args:
@@ -165,6 +171,8 @@ def centre_crop(picture: Image.Image, height: int, width: int) -> Image.Image:
 
 def _check_same_pixels(processor: Any, transform: ImageTransform) -> None:
     """Refuse a processor whose pixels differ, and which therefore has steps beyond its settings."""
+    from PIL import Image
+
     noise = torch.randint(0, 256, (61, 40, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     picture = Image.frombytes("RGB", (40, 61), noise.numpy().tobytes())
     try:

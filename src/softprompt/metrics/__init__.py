@@ -12,6 +12,7 @@ from softprompt.metrics.registry import (
     label_of,
     metric,
     metrics_of,
+    require_libraries,
     score,
 )
 from softprompt.metrics.scores import Scores
@@ -27,5 +28,6 @@ __all__ = [
     "label_of",
     "metric",
     "metrics_of",
+    "require_libraries",
     "score",
 ]

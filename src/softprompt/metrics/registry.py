@@ -11,6 +11,7 @@ from numbers import Real
 from typing import Any, TypeVar
 
 from softprompt.errors import ConfigError, kind_of, listed, nearest
+from softprompt.extras import require
 from softprompt.metrics import labels, ranks, regression, spans, tagging, text
 from softprompt.metrics.captions import captions
 from softprompt.metrics.scores import Pairs, Scores
@@ -49,6 +50,7 @@ class Metric:
         tasks: what it scores.
         function: what computes it.
         higher_is_better: False for errors.
+        needs: modules of the extra `metrics` that the function imports.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Metric:
     tasks: tuple[str, ...]
     function: Scorer
     higher_is_better: bool = True
+    needs: tuple[str, ...] = ()
 
 
 _LABELS = ("classification", "cloze")
@@ -66,30 +69,30 @@ METRICS: Registry[Metric] = Registry("metric", "metrics", "softprompt.metrics")
 """Every metric by name, in the order tables show them; the first of a task is its default."""
 
 for _row in (
-    Metric("bleu", "BLEU", ("generation",), text.bleu),
-    Metric("nist", "NIST", ("generation",), text.nist),
-    Metric("meteor", "METEOR", ("generation",), captions),
+    Metric("bleu", "BLEU", ("generation",), text.bleu, needs=("sacrebleu",)),
+    Metric("nist", "NIST", ("generation",), text.nist, needs=("sacrebleu",)),
+    Metric("meteor", "METEOR", ("generation",), captions, needs=("pycocoevalcap",)),
     # this is E2E's, `rougeL` is rouge-score's
-    Metric("rouge_l", "ROUGE-L", ("generation",), captions),
-    Metric("cider", "CIDEr", ("generation",), captions),
-    Metric("ter", "TER", ("generation",), text.ter, higher_is_better=False),
-    Metric("rouge1", "R-1", ("generation",), text.rouge),
-    Metric("rouge2", "R-2", ("generation",), text.rouge),
-    Metric("rougeL", "R-L", ("generation",), text.rouge),
+    Metric("rouge_l", "ROUGE-L", ("generation",), captions, needs=("pycocoevalcap",)),
+    Metric("cider", "CIDEr", ("generation",), captions, needs=("pycocoevalcap",)),
+    Metric("ter", "TER", ("generation",), text.ter, higher_is_better=False, needs=("sacrebleu",)),
+    Metric("rouge1", "R-1", ("generation",), text.rouge, needs=("rouge_score",)),
+    Metric("rouge2", "R-2", ("generation",), text.rouge, needs=("rouge_score",)),
+    Metric("rougeL", "R-L", ("generation",), text.rouge, needs=("rouge_score",)),
     Metric("accuracy", "accuracy", _ANY_LABELS, labels.accuracy),
     Metric("top5_accuracy", "top-5 accuracy", _PICTURES, labels.top5_accuracy),
     Metric("class_accuracy", "mean class accuracy", _PICTURES, labels.class_accuracy),
-    Metric("f1", "F1", _LABELS, labels.f1),
-    Metric("macro_f1", "macro F1", (*_LABELS, *_PICTURES), labels.macro_f1),
-    Metric("mcc", "MCC", _LABELS, labels.mcc),
+    Metric("f1", "F1", _LABELS, labels.f1, needs=("sklearn",)),
+    Metric("macro_f1", "macro F1", (*_LABELS, *_PICTURES), labels.macro_f1, needs=("sklearn",)),
+    Metric("mcc", "MCC", _LABELS, labels.mcc, needs=("sklearn",)),
     Metric("question_em", "question EM", ("classification",), labels.question_em),
-    Metric("entity_f1", "entity F1", ("tagging",), tagging.entities),
-    Metric("entity_precision", "entity P", ("tagging",), tagging.entities),
-    Metric("entity_recall", "entity R", ("tagging",), tagging.entities),
+    Metric("entity_f1", "entity F1", ("tagging",), tagging.entities, needs=("seqeval",)),
+    Metric("entity_precision", "entity P", ("tagging",), tagging.entities, needs=("seqeval",)),
+    Metric("entity_recall", "entity R", ("tagging",), tagging.entities, needs=("seqeval",)),
     Metric("answer_f1", "answer F1", ("spans",), spans.answer_f1),
     Metric("exact_match", "EM", ("spans",), spans.exact_match),
-    Metric("pearson", "Pearson", ("regression",), regression.correlations),
-    Metric("spearman", "Spearman", ("regression",), regression.correlations),
+    Metric("pearson", "Pearson", ("regression",), regression.correlations, needs=("scipy",)),
+    Metric("spearman", "Spearman", ("regression",), regression.correlations, needs=("scipy",)),
     Metric("rmse", "RMSE", ("regression",), regression.rmse, higher_is_better=False),
     Metric("p_at_1", "P@1", ("probing",), ranks.p_at_1),
     Metric("p_at_10", "P@10", ("probing",), ranks.p_at_10),
@@ -157,6 +160,17 @@ def higher_is_better(name: str) -> bool:
     return row is not None and row.higher_is_better
 
 
+def require_libraries(names: Sequence[str]) -> None:
+    """Refuse metrics whose libraries are not installed.
+
+    Raises:
+        SoftpromptError: names the metric, its library and the command that installs it.
+    """
+    for name in names:
+        if (row := find_metric(name)) and row.needs:
+            require("metrics", f"metric {name}", *row.needs)
+
+
 def score(
     names: Sequence[str],
     outputs: Sequence[Any],
@@ -185,8 +199,10 @@ def score(
         ConfigError: a metric that is unknown, scores another task or does not fit these labels; or one from
             outside that gives no number.
         DataError: nothing to score, lengths that differ, or outputs and references of another kind.
+        SoftpromptError: the library of a metric is not installed.
     """
     _check_names(names, task)
+    require_libraries(names)
     pairs = _PAIRS[task](outputs, references, **facts)
     values: dict[str, float] = {}
     notes: list[str] = []

@@ -1,5 +1,9 @@
 """Figures from arrays, in one style, with light or dark colours."""
 
+from softprompt.extras import require
+
+require("plots", "figures")
+
 from softprompt.plotting.boxes import bar_plot, box_plot
 from softprompt.plotting.confusion import draw_confusion
 from softprompt.plotting.curves import (

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from softprompt.errors import PromptError
+from softprompt.extras import require
 from softprompt.files import AdaptersCard, InsertsCard, LoraCard
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
@@ -161,13 +162,9 @@ def peft() -> Any:
     Raises:
         PromptError: it is not installed.
     """
-    try:
-        import peft as package
-    except ImportError as error:
-        raise PromptError(
-            "lora", f"no package 'peft' ({error})", "peft, since the LoRA here is PEFT's own",
-            'install it: pip install "softprompt[compare]"',
-        ) from None  # fmt: skip
+    require("compare", "lora", error=PromptError)
+    import peft as package
+
     return package
 
 

@@ -9,8 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from softprompt.backbones import Backbone, class_attention
+from softprompt.extras import require
 from softprompt.plotting import AttentionMap
 from softprompt.prompts import Prompt, pool_picture
+
+require("studies", "softprompt look", "sklearn")
 
 NEIGHBOURS = 5
 """How many of a picture's nearest ones are asked for their class."""

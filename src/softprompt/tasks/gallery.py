@@ -1,13 +1,18 @@
 """Pictures as they are read: decoded and resized once, and kept as long as there is room."""
 
-from collections.abc import Callable
+from __future__ import annotations
 
-from PIL import Image
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
 from softprompt.backbones import raw_pixels
 from softprompt.data import LabelledPicture, decode
 from softprompt.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # Resizing a sliver by its shorter side would give a picture of any length.
 _MOST_PIXELS = 64_000_000

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from softprompt.config import ImageClassificationSettings
 from softprompt.data import LabelledPicture
 from softprompt.errors import ConfigError, DataError
+from softprompt.extras import missing
 from softprompt.files import HeadCard
 from softprompt.tasks.gallery import Gallery
 from softprompt.tasks.headed import HeadTask
@@ -20,6 +20,8 @@ from softprompt.tasks.inputs import labels_tensor
 from softprompt.tasks.task import ScoreRow
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from softprompt.backbones import Backbone
 
 _TOP = 5
@@ -115,7 +117,7 @@ class ImageClassificationTask(HeadTask):
             hidden_layers=settings.hidden_layers,
         )  # fmt: skip
 
-    def _prepare(self, picture: Image.Image) -> Image.Image:
+    def _prepare(self, picture: "Image.Image") -> "Image.Image":
         # A crop that is drawn anew in every step needs the whole picture.
         return self._form.resized(picture) if self._at_random else self._form.framed(picture)
 
@@ -180,9 +182,8 @@ class ImageClassificationTask(HeadTask):
         return rows
 
     def artefacts(self, records: Sequence[LabelledPicture], outputs: Sequence[Any]) -> Mapping[str, Any]:
-        """The confusion matrix with what is said of each class, as JSON and as a picture."""
+        """The confusion matrix and the scores of each class; with matplotlib, a picture of the matrix."""
         from softprompt.metrics import by_class, confusion
-        from softprompt.plotting import draw_confusion
 
         references = [str(record.label) for record in records]
         first = [output["labels"][0] for output in outputs]
@@ -194,10 +195,12 @@ class ImageClassificationTask(HeadTask):
             "counts": counts,
             "classes": by_class(first, references, self.labels),
         }
-        return {
-            "confusion.json": json.dumps(facts, indent=1) + "\n",
-            "confusion.png": draw_confusion(counts, self.labels),
-        }
+        made: dict[str, Any] = {"confusion.json": json.dumps(facts, indent=1) + "\n"}
+        if not missing("plots"):
+            from softprompt.plotting import draw_confusion
+
+            made["confusion.png"] = draw_confusion(counts, self.labels)
+        return made
 
     def demonstrations(self, records: Sequence[Any], k: int, seed: int) -> list[list[int]]:
         """None: pictures are no tokens.

@@ -5,4 +5,8 @@ Names load lazily, so that what only reads run folders does not wait for what tr
 
 import lazy_loader
 
+from softprompt.extras import require
+
+require("train", "training", "accelerate", "rich")
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

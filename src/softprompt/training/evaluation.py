@@ -10,6 +10,7 @@ from torch import nn
 
 from softprompt.data import AnyRecord
 from softprompt.errors import TrainingError
+from softprompt.metrics import require_libraries
 from softprompt.tasks import AnyExample, ScoreRow, Task
 from softprompt.training.distributed import Processes
 from softprompt.training.loop import idle_passes, rank_slice
@@ -76,7 +77,11 @@ def generate_and_score(
     Args:
         prompt: None measures the bare backbone.
         progress: called after every batch with the number of records in it (this process's).
+
+    Raises:
+        SoftpromptError: the library of a metric is not installed.
     """
+    require_libraries(metrics)
     mine = [records[i] for i in rank_slice(range(len(records)), processes.rank, processes.count)]
     n_mine, outputs = len(mine), []
     if backbone.sharded:  # as many as the others, so that all run the same passes

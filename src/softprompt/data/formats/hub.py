@@ -12,6 +12,7 @@ from softprompt.data.formats.columns import label_text
 from softprompt.data.parsing import missing, words
 from softprompt.data.records import LabelledPicture, LabelledText
 from softprompt.errors import ConfigError, DataError, system_says
+from softprompt.extras import require
 
 # a split may be a slice, which holds a colon of its own: train[:100]
 _NAME = re.compile(r"(.+):([^:\[\]]+(?:\[[^\[\]]*\])?)")
@@ -136,13 +137,8 @@ def _rows(name: str) -> Any:
     match = _NAME.fullmatch(name)
     if match is None:
         raise ConfigError("data", repr(name), _FORM)
-    try:
-        package = importlib.import_module("datasets")
-    except ImportError:
-        do = 'install it: pip install "softprompt[hub]"'
-        raise ConfigError(
-            "data.format", "'datasets', whose package is not installed", "the package datasets", do
-        ) from None
+    require("hub", "data.format", error=ConfigError)
+    package = importlib.import_module("datasets")
     where, split = match.groups()
     hub_id, _, configuration = where.partition(":")
     try:

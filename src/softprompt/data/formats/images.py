@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from softprompt.data.records import LabelledPicture
 from softprompt.errors import DataError, system_says
+from softprompt.extras import require
 from softprompt.untrusted import Unreadable, read_bytes
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def decode(content: bytes, where: str) -> "Picture":
     Raises:
         DataError: it is no picture, is cut off or damaged, has too many pixels, or colours without a range.
     """
+    require("train", "pictures", "PIL")
     from PIL import Image, ImageOps
 
     try:

@@ -1,5 +1,9 @@
 """A study's report: tables, figures, one page, and what the methods said."""
 
+from softprompt.extras import require
+
+require("studies", "a study's report")
+
 from softprompt.studies.report.compose import Report, compose_report, summarize
 from softprompt.studies.report.render import (
     markdown,

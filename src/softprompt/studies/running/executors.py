@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import partial
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +16,7 @@ from rich.console import Console
 
 import softprompt
 from softprompt.errors import ConfigError, first_line
+from softprompt.extras import require
 from softprompt.studies.definition.cells import Run
 from softprompt.studies.running.execution import Executor
 from softprompt.studies.running.worker import EXECUTION, Job, Outcome, Worker
@@ -123,11 +123,7 @@ def n_cores() -> int:
 
 def check_ray() -> None:
     """Raises ConfigError where the package is not installed."""
-    if find_spec("ray") is None:
-        do = 'install it: pip install "softprompt[ray]"'
-        raise ConfigError(
-            "--engine", "'ray', whose package is not installed", "the package ray, or --engine local", do
-        )
+    require("ray", "--engine ray", error=ConfigError)
 
 
 def ray_workers(n: int, logs: Path, work: str = EXECUTION) -> list["RayWorker"]:

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from softprompt.plotting import training_curves
-
 
 def draw_curves(lines: Sequence[Mapping[str, Any]], folder: Path, select: str) -> None:
     """Write `curves.png` and `curves.svg`: training and development loss, and the selected metric.
@@ -14,6 +12,7 @@ def draw_curves(lines: Sequence[Mapping[str, Any]], folder: Path, select: str) -
         lines: the run's log.
         select: the development metric that picks the best checkpoint; marked in the plot.
     """
+    from softprompt.plotting import training_curves
 
     def points(kind: str, key: str) -> list[tuple[int, float]]:
         return [(line["step"], line[key]) for line in lines if line["kind"] == kind]

@@ -8,6 +8,8 @@ from softprompt.config import BackboneSettings, MixtureSettings, RunSettings
 from softprompt.data import FORMATS, Splits
 from softprompt.data import load as load_splits
 from softprompt.errors import ConfigError, DataError, SoftpromptError
+from softprompt.extras import require
+from softprompt.metrics import require_libraries
 from softprompt.tasks import Task, build_task, labels_of, template_of
 from softprompt.training.distributed import Processes
 from softprompt.training.setup.checks import check_prompt, check_shard, check_splits
@@ -87,6 +89,7 @@ def build_run(
     # The data comes first: its mistakes show in a second, a backbone takes longer.
     splits = load_splits(settings.data)
     check_splits(settings, splits)
+    _check_libraries(settings, splits)
     form = FORMATS[settings.data.format]
     labels = labels_of(settings.task, form.labels, splits.train)
     check_shard(settings.backbone, processes, backbone)
@@ -157,3 +160,15 @@ def load_frozen(frozen: BackboneSettings, device: Any, shard: bool = False) -> "
         image_size=frozen.image_size,
         shard=shard,
     )
+
+
+def _check_libraries(settings: RunSettings, splits: Splits) -> None:
+    """Refuse a run whose outputs could not be scored, before it is trained.
+
+    Raises:
+        SoftpromptError: a library of the extra `metrics` is not installed.
+    """
+    if splits.test or settings.training.select != "loss":
+        require_libraries(settings.metrics)
+    if splits.test and settings.task.name == "image_classification":
+        require("metrics", "scores of each class", "sklearn")
