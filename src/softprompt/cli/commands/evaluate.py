@@ -222,11 +222,9 @@ def _whole_questions(records: list[Any], limit: int) -> list[Any]:
 
 def _check_baseline(settings: "RunSettings", baseline: bool) -> None:
     """Raises ConfigError where the untouched backbone has no way to answer."""
-    from softprompt.config import BLANKS
     from softprompt.errors import ConfigError
 
-    of_words = settings.task.name in BLANKS and getattr(settings.task, "head", None) is None
-    if baseline and settings.task.name != "generation" and not of_words:
+    if baseline and settings.task.has_head:
         raise ConfigError(
             "--no-prompt, --demonstrations",
             f"one of the two for task '{settings.task.name}', whose answer a trained head gives",
