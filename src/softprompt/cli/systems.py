@@ -18,10 +18,8 @@ def check_baseline(settings: "RunSettings") -> None:
     Raises:
         ConfigError: a trained head gives the task's answers.
     """
-    from softprompt.config import BLANKS
     from softprompt.errors import ConfigError
 
-    has_blank = settings.task.name in BLANKS and getattr(settings.task, "head", None) is None
     if settings.task.name != "generation" and not has_blank:
         raise ConfigError(
             "--no-prompt, --demonstrations",

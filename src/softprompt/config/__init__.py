@@ -14,13 +14,13 @@ from softprompt.config.method import MethodSettings
 from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings, PartSettings
 from softprompt.config.settings import (
-    BLANKS,
     BackboneSettings,
     DataSettings,
     DecodingSettings,
     RunSettings,
 )
 from softprompt.config.tasks import (
+    BLANKS,
     TASKS,
     BlankSettings,
     ChoiceSettings,

@@ -57,5 +57,15 @@ def default_method(name: str) -> Callable[[], MethodSettings]:
     return lambda: method_settings({"name": name})
 
 
+def starts_at_examples(name: Any) -> bool:
+    """Whether a method's vectors begin at examples by default; False for a name that is no method's."""
+    try:
+        settings: type[MethodSettings] = import_module("softprompt.prompts").METHODS[str(name)].settings
+    except SoftpromptError:
+        return False
+    initialization = settings.model_fields.get("initialization")
+    return initialization is not None and str(initialization.default).startswith("examples:")
+
+
 AnyMethod = Annotated[SerializeAsAny[MethodSettings], BeforeValidator(method_settings)]
 """The settings of any method, told apart by `name`."""

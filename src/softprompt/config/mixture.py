@@ -27,13 +27,6 @@ _TAKEN = ("checkpoints",)
 """Folders that a run keeps beside those of its parts."""
 
 
-_KINDS = {
-    "generation": "generation", "cloze": "label words", "probing": "probing",
-    "image_classification": "pictures",
-}  # fmt: skip
-"""What may share a batch, by task; all others are tasks with heads."""
-
-
 class PartSettings(Settings):
     """One task of several: its data, what is asked of it, and how it is scored."""
 
@@ -138,7 +131,7 @@ class MixtureSettings(Settings):
             folders[name.casefold()] = name
 
     def _of_kinds(self) -> Iterator[Problem]:
-        kinds = {_KINDS.get(part.task.name, "tasks with heads") for part in self.parts.values()}
+        kinds = {part.task.batch_group for part in self.parts.values()}
         if len(kinds) > 1:
             yield Problem("parts", " beside ".join(sorted(kinds)), "parts that are all of one kind")
         tune = getattr(self.method, "tune", None)

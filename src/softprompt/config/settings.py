@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from softprompt.config.base import Settings
-from softprompt.config.method import AnyMethod, default_method
-from softprompt.config.tasks import GenerationSettings, TaskSettings
+from softprompt.config.method import AnyMethod, default_method, starts_at_examples
+from softprompt.config.tasks import TASKS, GenerationSettings, TaskSettings
 from softprompt.config.training import TrainingSettings
 from softprompt.errors import ConfigError, Problem, nearest
 from softprompt.metrics import find_metric, metrics_of
@@ -46,12 +46,6 @@ class BackboneSettings(Settings):
             )
         return value
 
-
-BLANKS = ("cloze", "probing")
-"""The tasks whose answer is a word in a template's blank."""
-
-TEMPLATES = ("generation", *BLANKS)
-"""The tasks that may write a template around a record."""
 
 Column = str | Annotated[int, Field(strict=True, ge=0)]
 """A column by its name, or by its number from 0 (of a file without a header)."""
@@ -174,12 +168,12 @@ class RunSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _default_start(cls, raw: Any) -> Any:
-        """A prefix begins at examples, of which only texts can be made."""
-        task, method = (
-            (raw.get(name) for name in ("task", "method")) if isinstance(raw, dict) else (None, None)
-        )
+        """A method that begins at examples by default begins at random for pictures, which are no tokens."""
+        if not isinstance(raw, dict):
+            return raw
+        task, method = raw.get("task"), raw.get("method")
         pictures = isinstance(task, dict) and task.get("name") == "image_classification"
-        if not pictures or not isinstance(method, dict) or method.get("name") != "prefix_tuning":
+        if not pictures or not isinstance(method, dict) or not starts_at_examples(method.get("name")):
             return raw
         return {**raw, "method": {"initialization": "random", **method}}
 
@@ -187,14 +181,15 @@ class RunSettings(Settings):
     def _fitting_the_task(self) -> "RunSettings":
         task = self.task.name
         method = self.method.name
-        if method in ("p_tuning", "null_prompt") and task not in TEMPLATES:
+        options = type(self.method).model_fields
+        if "template" in options and not self.task.takes_template:
             got = f"'{method}' for task '{task}', which writes no template into the input"
             do = f"use softprompt.{method} from Python"
-            raise ValueError(
-                Problem("method.name", got, f"a task with a template: {', '.join(TEMPLATES)}", do)
-            )
-        if method == "in_context" and task not in TEMPLATES:
-            got = f"'in_context' for task '{task}', whose answer a trained head gives"
+            known = ", ".join(name for name, kind in TASKS.items() if kind.takes_template)
+            raise ValueError(Problem("method.name", got, f"a task with a template: {known}", do))
+        # A method with a number of examples among its settings shows them instead of training.
+        if "examples" in options and not self.task.takes_template:
+            got = f"'{method}' for task '{task}', whose answer a trained head gives"
             raise ValueError(
                 Problem("method.name", got, "a method that trains a head", "choose e.g. 'head_only'")
             )
@@ -207,7 +202,7 @@ class RunSettings(Settings):
                 known = metrics_of(task)
                 got, expected = f"'{name}' for task '{task}'", f"some of {', '.join(known)}"
                 raise ValueError(Problem("metrics", got, expected, nearest(name, known)))
-        if task != "generation":
+        if not isinstance(self.task, GenerationSettings):
             plain = DecodingSettings(batch_size=self.decoding.batch_size)
             ignored = [name for name, value in self.decoding if value != getattr(plain, name)]
             if ignored:
@@ -221,10 +216,7 @@ class RunSettings(Settings):
             raise ValueError(
                 Problem(where, got, "method.tune beside it", "give method.tune, or leave the rate out")
             )
-        headless = task in ("generation", "probing") or (
-            task == "cloze" and getattr(self.task, "head", None) is None
-        )
-        if headless and self.training.head_learning_rate is not None:
+        if self.training.head_learning_rate is not None and not self.task.has_head:
             where, got = "training.head_learning_rate", f"a rate for task '{task}', which has no head"
             raise ValueError(Problem(where, got, "a task with a head", "leave the rate out"))
         return self

@@ -1,6 +1,6 @@
 """The settings of each task."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -10,7 +10,26 @@ from softprompt.errors import Problem
 Pooling = Literal["first", "last", "mean"]
 
 
-class GenerationSettings(Settings):
+class AnyTaskSettings(Settings):
+    """The settings of any task, with the facts about the task that need no model."""
+
+    head_kinds: ClassVar[tuple[str, ...]] = ()
+    """The kinds of head that can read the answer off states or scores; none where words are the answer."""
+    takes_template: ClassVar[bool] = False
+    """Whether a template may be written around a record."""
+    batch_group: ClassVar[str] = "tasks with heads"
+    """Tasks of one group can share a batch."""
+
+    @property
+    def has_head(self) -> bool:
+        """Whether a trained head gives the answer."""
+        return bool(self.head_kinds)
+
+
+class GenerationSettings(AnyTaskSettings):
+    takes_template = True
+    batch_group = "generation"
+
     name: Literal["generation"] = "generation"
     separator: str | None = None
     """Text between source and target; None is the tokenizer's BOS, as in the paper."""
@@ -30,8 +49,8 @@ class GenerationSettings(Settings):
         return self
 
 
-class _TextSettings(Settings):
-    """What the tasks share that read a text, or a pair, for one answer."""
+class _TextSettings(AnyTaskSettings):
+    """Settings shared by the tasks that read a text, or a pair of texts, for one answer."""
 
     max_tokens: int = Field(default=128, ge=1)
     """Longer texts are cut at the end (of a pair, the longer one first), and counted in the log."""
@@ -44,20 +63,28 @@ class _TextSettings(Settings):
 
 
 class ClassificationSettings(_TextSettings):
+    head_kinds = ("sequence",)
+
     name: Literal["classification"] = "classification"
     labels: list[str] | None = Field(default=None, min_length=2)
     """Every label, in the order of the head's outputs; None takes the format's, or the training data's."""
 
 
 class RegressionSettings(_TextSettings):
+    head_kinds = ("value",)
+
     name: Literal["regression"] = "regression"
 
 
 class ChoiceSettings(_TextSettings):
+    head_kinds = ("choice",)
+
     name: Literal["choice"] = "choice"
 
 
-class TaggingSettings(Settings):
+class TaggingSettings(AnyTaskSettings):
+    head_kinds = ("token",)
+
     name: Literal["tagging"] = "tagging"
     labels: list[str] | None = Field(default=None, min_length=2)
     """Every tag, in the order of the head's outputs; None takes those of the training data."""
@@ -69,7 +96,10 @@ class TaggingSettings(Settings):
     """Dropout before the head while training."""
 
 
-class ImageClassificationSettings(Settings):
+class ImageClassificationSettings(AnyTaskSettings):
+    head_kinds = ("picture",)
+    batch_group = "pictures"
+
     name: Literal["image_classification"] = "image_classification"
     labels: list[str] | None = Field(default=None, min_length=2)
     """Every label, in the order of the head's outputs; None takes those of the training data."""
@@ -96,7 +126,9 @@ class ImageClassificationSettings(Settings):
         return self
 
 
-class SpanSettings(Settings):
+class SpanSettings(AnyTaskSettings):
+    head_kinds = ("span",)
+
     name: Literal["spans"] = "spans"
     max_tokens: int = Field(default=384, ge=8)
     """Question and a window of the context together."""
@@ -122,7 +154,11 @@ Words = dict[str, str | list[str]]
 """Words that stand for each label, in the order of the labels."""
 
 
-class ClozeSettings(Settings):
+class ClozeSettings(AnyTaskSettings):
+    head_kinds = ("calibration", "soft")
+    takes_template = True
+    batch_group = "label words"
+
     name: Literal["cloze"] = "cloze"
     template: str | None = None
     """Fields, a blank and slots (`softprompt.text.template`); None is the method's, or the bare fields."""
@@ -142,6 +178,11 @@ class ClozeSettings(Settings):
     max_tokens: int = Field(default=128, ge=1)
     """Longer texts lose the ends of their fields, and are counted in the log."""
 
+    @property
+    def has_head(self) -> bool:
+        """Whether a trained head gives the answer, rather than the words' probabilities alone."""
+        return self.head is not None
+
     @model_validator(mode="after")
     def _nothing_ignored(self) -> "ClozeSettings":
         if self.verbalizer != "null" and self.verbalizer_seed:
@@ -156,7 +197,10 @@ class ClozeSettings(Settings):
         return self
 
 
-class ProbingSettings(Settings):
+class ProbingSettings(AnyTaskSettings):
+    takes_template = True
+    batch_group = "probing"
+
     name: Literal["probing"] = "probing"
     template: str | None = None
     """With the field `{subject}`, a blank and slots; `manual` is the relation's own pattern (`trex` only).
@@ -168,19 +212,6 @@ class ProbingSettings(Settings):
     """Longer subjects are cut at their end, and counted in the log."""
 
 
-TASKS: dict[str, type[Settings]] = {
-    "generation": GenerationSettings,
-    "classification": ClassificationSettings,
-    "tagging": TaggingSettings,
-    "choice": ChoiceSettings,
-    "spans": SpanSettings,
-    "regression": RegressionSettings,
-    "cloze": ClozeSettings,
-    "probing": ProbingSettings,
-    "image_classification": ImageClassificationSettings,
-}
-"""Every task by the name that settings use."""
-
 ReadingSettings = (
     ClassificationSettings | RegressionSettings | ChoiceSettings | TaggingSettings | SpanSettings
 )
@@ -191,11 +222,11 @@ BlankSettings = ClozeSettings | ProbingSettings
 
 
 def _named(value: Any) -> Any:
-    # Recipes of the first task were written before there were others.
+    # Recipes from the time of a single task do not name it.
     return {"name": "generation", **value} if isinstance(value, dict) else value
 
 
-TaskSettings = Annotated[
+_EveryTask = (
     GenerationSettings
     | ClassificationSettings
     | TaggingSettings
@@ -204,7 +235,15 @@ TaskSettings = Annotated[
     | RegressionSettings
     | ClozeSettings
     | ProbingSettings
-    | ImageClassificationSettings,
-    Field(discriminator="name"),
-    BeforeValidator(_named),
-]
+    | ImageClassificationSettings
+)
+
+TaskSettings = Annotated[_EveryTask, Field(discriminator="name"), BeforeValidator(_named)]
+
+TASKS: dict[str, type[AnyTaskSettings]] = {
+    kind.model_fields["name"].default: kind for kind in get_args(_EveryTask)
+}
+"""The settings class of every task, by the task's name."""
+
+BLANKS = tuple(name for name, kind in TASKS.items() if issubclass(kind, BlankSettings))
+"""The tasks whose answer is a word in a template's blank."""

@@ -10,7 +10,7 @@ from softprompt.data import Choices
 from softprompt.errors import DataError
 from softprompt.tasks.inputs import RowForm
 from softprompt.tasks.reading import ReadingExample, ReadingTask
-from softprompt.tasks.task import ScoreRow
+from softprompt.tasks.task import ScoreRow, score_row
 
 
 class ChoiceTask(ReadingTask):
@@ -20,7 +20,6 @@ class ChoiceTask(ReadingTask):
     different numbers of choices.
     """
 
-    kind = "choice"
     record = Choices
 
     def _example(self, record: Choices, form: RowForm, labelled: bool) -> ReadingExample:
@@ -50,8 +49,8 @@ class ChoiceTask(ReadingTask):
 
         most = max(len(record.choices) for record in records)
         chosen, right = [str(i) for i in outputs], [str(record.label) for record in records]
-        result = score(metrics, chosen, right, task="choice", labels=[str(i) for i in range(most)])
-        return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]
+        result = score(metrics, chosen, right, task=self.settings.name, labels=[str(i) for i in range(most)])
+        return [score_row("all", result)]
 
 
 def _by_example(outputs: Tensor, examples: Sequence[ReadingExample]) -> Sequence[Tensor]:

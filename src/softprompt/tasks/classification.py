@@ -12,7 +12,7 @@ from softprompt.data import LabelledText
 from softprompt.errors import DataError
 from softprompt.tasks.inputs import RowForm, labels_tensor
 from softprompt.tasks.reading import ReadingExample, ReadingTask
-from softprompt.tasks.task import ScoreRow
+from softprompt.tasks.task import ScoreRow, score_row
 
 
 class ClassificationTask(ReadingTask):
@@ -22,7 +22,6 @@ class ClassificationTask(ReadingTask):
     stands in the reader).
     """
 
-    kind = "sequence"
     record = LabelledText
 
     def _example(self, record: LabelledText, form: RowForm, labelled: bool) -> ReadingExample:
@@ -48,14 +47,13 @@ class ClassificationTask(ReadingTask):
         # Only MultiRC has questions with several answers.
         groups = [record.tags["question"] for record in records if "question" in record.tags]
         facts = {"labels": self.labels, "groups": groups or None}
-        result = score(metrics, outputs, references, task="classification", **facts)
-        return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]
+        result = score(metrics, outputs, references, task=self.settings.name, **facts)
+        return [score_row("all", result)]
 
 
 class RegressionTask(ReadingTask):
     """A number for a text or a pair: squared error on the head's one output."""
 
-    kind = "value"
     record = LabelledText
 
     def _example(self, record: LabelledText, form: RowForm, labelled: bool) -> ReadingExample:
@@ -77,8 +75,8 @@ class RegressionTask(ReadingTask):
         from softprompt.metrics import score
 
         references = [_number(record.label, f"record {record.id}") for record in records]
-        result = score(metrics, outputs, references, task="regression")
-        return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]
+        result = score(metrics, outputs, references, task=self.settings.name)
+        return [score_row("all", result)]
 
 
 def _number(label: str | None, where: str) -> float:

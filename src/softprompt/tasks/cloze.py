@@ -12,7 +12,7 @@ from softprompt.errors import ConfigError, DataError, PromptError, nearest
 from softprompt.files import HeadCard
 from softprompt.tasks.blank import BlankExample, BlankTask, fields_of, segments_of
 from softprompt.tasks.inputs import Row
-from softprompt.tasks.task import ScoreRow, drawn
+from softprompt.tasks.task import ScoreRow, drawn, score_row
 from softprompt.text import LabelTokens, Template, Verbalizer, null_template, null_verbalizer, word_ids
 
 if TYPE_CHECKING:
@@ -307,8 +307,8 @@ class ClozeTask(BlankTask):
         if self.verbalizer is None:
             labels = [str(i) for i in range(max(len(record.choices) for record in records))]
         references, said = [str(record.label) for record in records], [str(output) for output in outputs]
-        result = score(metrics, said, references, task="cloze", labels=labels)
-        return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]
+        result = score(metrics, said, references, task=self.settings.name, labels=labels)
+        return [score_row("all", result)]
 
 
 def _continued(start: tuple[int, ...], starts: Collection[tuple[int, ...]]) -> bool:

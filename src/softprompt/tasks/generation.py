@@ -12,7 +12,7 @@ from softprompt.errors import BackboneError, ConfigError, DataError, with_articl
 from softprompt.tasks.batching import longest_first, pad
 from softprompt.tasks.decoding import check_decoding, generate_arguments, newline_tokens, seeded
 from softprompt.tasks.encoding import DecoderForm, EncoderDecoderForm, PairForm, TemplateForm
-from softprompt.tasks.task import IGNORED, Example, ScoreRow, drawn
+from softprompt.tasks.task import IGNORED, Example, ScoreRow, drawn, score_row
 from softprompt.text import Template
 
 if TYPE_CHECKING:
@@ -269,5 +269,5 @@ def score_texts(records: Sequence[Record], outputs: Sequence[str], metrics: Sequ
         if members:
             references = [list(records[i].targets) for i in members]
             result = score(list(metrics), [outputs[i] for i in members], references)
-            rows.append({"group": group, "values": dict(result.values), "notes": list(result.notes)})
+            rows.append(score_row(group, result))
     return rows

@@ -80,10 +80,8 @@ class HeadTask(ABC):
         batch_size: examples read together by `predict`.
     """
 
-    kind: ClassVar[str]
-    """Of head."""
     record: ClassVar[type]
-    """What it reads."""
+    """The class of the records that the task reads."""
 
     template = None
     answers_bare = False
@@ -96,6 +94,11 @@ class HeadTask(ABC):
         self.settings: Any = settings
         self.labels = tuple(labels)
         self._batch_size = batch_size
+
+    @property
+    def kind(self) -> str:
+        """The kind of head that the task needs."""
+        return self.settings.head_kinds[0]
 
     @property
     def head(self) -> HeadCard:
@@ -148,6 +151,11 @@ class HeadTask(ABC):
     @abstractmethod
     def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:
         """Refuse what, with the prompt, needs more positions than the backbone has."""
+
+    @classmethod
+    def labels_in(cls, records: Sequence[Any]) -> tuple[str, ...]:
+        """The labels of some records, in the order that the head's outputs take them."""
+        return tuple(sorted({record.label for record in records if record.label is not None}))
 
     # -- what is shared --------------------------------------------------------------------------
 

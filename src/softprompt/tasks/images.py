@@ -17,7 +17,7 @@ from softprompt.files import HeadCard
 from softprompt.tasks.gallery import Gallery
 from softprompt.tasks.headed import HeadTask
 from softprompt.tasks.inputs import labels_tensor
-from softprompt.tasks.task import ScoreRow
+from softprompt.tasks.task import ScoreRow, score_row
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -70,7 +70,6 @@ class ImageClassificationTask(HeadTask):
     in every step, from the step's seed.
     """
 
-    kind = "picture"
     record = LabelledPicture
 
     def __init__(
@@ -167,8 +166,8 @@ class ImageClassificationTask(HeadTask):
 
         references = [str(record.label) for record in records]
         rankings = [output["labels"] for output in outputs]
-        found = score(metrics, rankings, references, task="image_classification", labels=self.labels)
-        rows: list[ScoreRow] = [{"group": "all", "values": dict(found.values), "notes": list(found.notes)}]
+        found = score(metrics, rankings, references, task=self.settings.name, labels=self.labels)
+        rows = [score_row("all", found)]
         first = [ranking[0] for ranking in rankings]
         classes = by_class(first, references, self.labels)
         for label, row in classes.items():

@@ -13,7 +13,7 @@ from softprompt.data import LabelledText, data_root, read_objects
 from softprompt.errors import ConfigError, DataError
 from softprompt.tasks.blank import BlankExample, BlankTask, segments_of
 from softprompt.tasks.inputs import Row
-from softprompt.tasks.task import ScoreRow
+from softprompt.tasks.task import ScoreRow, score_row
 from softprompt.text import Allowed, Template, allowed_ids, many_word_ids
 
 if TYPE_CHECKING:
@@ -159,5 +159,5 @@ class ProbingTask(BlankTask):
         from softprompt.metrics import score
 
         ranks, objects = [output["rank"] for output in outputs], [record.label for record in records]
-        result = score(metrics, ranks, objects, task="probing")
-        return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]
+        result = score(metrics, ranks, objects, task=self.settings.name)
+        return [score_row("all", result)]

@@ -20,9 +20,6 @@ from softprompt.text import null_template
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
 
-OUTSIDE = "O"
-"""The tag of words outside every entity."""
-
 
 def build_task(
     backbone: "Backbone",
@@ -84,21 +81,17 @@ def labels_of(settings: Any, declared: Sequence[str] | None, train: Iterable[Any
     Raises:
         ConfigError: fewer than two labels, or records of another kind.
     """
-    if settings.name == "cloze":
-        return _of_cloze(settings, declared, list(train))
-    if settings.name not in ("classification", "tagging", "image_classification"):
-        return ()
     train = list(train)
-    # Before labels are looked for where there cannot be any.
-    tasks_with_heads()[settings.name].check_kind(settings.name, train)
+    if isinstance(settings, ClozeSettings):
+        return _of_cloze(settings, declared, train)
+    if "labels" not in type(settings).model_fields:
+        return ()
+    kind = tasks_with_heads()[settings.name]
+    # Records of another kind may have no labels to look for.
+    kind.check_kind(settings.name, train)
     if settings.labels is not None:
         return tuple(settings.labels)
-    if settings.name == "tagging":
-        found = {tag for record in train for tag in record.labels}
-        labels = tuple(sorted(found, key=lambda tag: (tag != OUTSIDE, tag)))
-    else:
-        seen = {label for record in train if (label := record.label) is not None}
-        labels = tuple(declared) if declared is not None else tuple(sorted(seen))
+    labels = kind.labels_in(train) if declared is None else tuple(declared)
     return _several(labels, "task.labels")
 
 
@@ -116,7 +109,7 @@ def template_of(settings: RunSettings, records: Iterable[Any], causal: bool) -> 
     of_task = getattr(settings.task, "template", None)
     patterns = getattr(settings.task, "patterns", None) or {}
     of_task = patterns.get(of_task, of_task)
-    if settings.task.name == "probing" and of_task == "manual":
+    if isinstance(settings.task, ProbingSettings) and of_task == "manual":
         relations = sorted({record.tags.get("relation", "") for record in records})
         if len(relations) != 1:
             got = f"'manual' for records of {len(relations)} relations"

@@ -12,7 +12,7 @@ from softprompt.data import Question
 from softprompt.errors import BackboneError, ConfigError, DataError
 from softprompt.tasks.inputs import Frame, Row, RowForm
 from softprompt.tasks.reading import ReadingExample, ReadingTask
-from softprompt.tasks.task import ScoreRow
+from softprompt.tasks.task import ScoreRow, score_row
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,6 @@ class SpanTask(ReadingTask):
     that place is the last token, since the first one has read nothing, and an end token stands there.
     """
 
-    kind = "span"
     record = Question
 
     def _new_form(self) -> RowForm:
@@ -202,8 +201,8 @@ class SpanTask(ReadingTask):
         rows: list[ScoreRow] = []
         for group, members in groups.items():
             references = [[answer.text for answer in records[i].answers] or [""] for i in members]
-            result = score(metrics, [outputs[i] for i in members], references, task="spans")
-            rows.append({"group": group, "values": dict(result.values), "notes": list(result.notes)})
+            result = score(metrics, [outputs[i] for i in members], references, task=self.settings.name)
+            rows.append(score_row(group, result))
         return rows
 
 

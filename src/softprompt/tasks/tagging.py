@@ -11,7 +11,10 @@ from softprompt.errors import DataError
 from softprompt.tasks.batching import pad
 from softprompt.tasks.inputs import RowForm
 from softprompt.tasks.reading import ReadingExample, ReadingTask
-from softprompt.tasks.task import IGNORED, ScoreRow
+from softprompt.tasks.task import IGNORED, ScoreRow, score_row
+
+_OUTSIDE = "O"
+"""The tag of words outside every entity."""
 
 
 class TaggingTask(ReadingTask):
@@ -22,8 +25,13 @@ class TaggingTask(ReadingTask):
     words, side by side.
     """
 
-    kind = "token"
     record = TaggedWords
+
+    @classmethod
+    def labels_in(cls, records: Sequence[TaggedWords]) -> tuple[str, ...]:
+        """The tags of some sentences in alphabetical order, that of words outside every entity first."""
+        tags = {tag for record in records for tag in record.labels}
+        return tuple(sorted(tags, key=lambda tag: (tag != _OUTSIDE, tag)))
 
     def _example(self, record: TaggedWords, form: RowForm, labelled: bool) -> ReadingExample:
         where = f"record {record.id}"
@@ -76,8 +84,8 @@ class TaggingTask(ReadingTask):
         """One row, `all`: the tags against the records'."""
         from softprompt.metrics import score
 
-        result = score(metrics, outputs, [record.labels for record in records], task="tagging")
-        return [{"group": "all", "values": dict(result.values), "notes": list(result.notes)}]
+        result = score(metrics, outputs, [record.labels for record in records], task=self.settings.name)
+        return [score_row("all", result)]
 
 
 def _windows(owners: Sequence[int], room: int) -> list[tuple[int, int]]:

@@ -3,13 +3,16 @@
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import torch
 
 from softprompt.errors import DataError
 from softprompt.files import HeadCard
 from softprompt.text import Template
+
+if TYPE_CHECKING:
+    from softprompt.metrics import Scores
 
 IGNORED = -100
 """The label of a position that no loss is taken at."""
@@ -60,6 +63,11 @@ class ScoreRow(TypedDict):
     group: str
     values: dict[str, float]
     notes: list[str]
+
+
+def score_row(group: str, scores: "Scores") -> ScoreRow:
+    """The row of a group, from what `softprompt.metrics.score` computed for its records."""
+    return {"group": group, "values": dict(scores.values), "notes": list(scores.notes)}
 
 
 class AnyExample(Protocol):

@@ -25,17 +25,6 @@ EXAMPLES = (
     ),
 )
 
-TASK_OF_HEAD = {
-    "sequence": "classification",
-    "token": "tagging",
-    "span": "spans",
-    "choice": "choice",
-    "value": "regression",
-    "calibration": "cloze",
-    "soft": "cloze",
-    "picture": "image_classification",
-}
-
 
 def predict(
     prompt_folder: PromptFolder,
@@ -60,7 +49,7 @@ def predict(
 ) -> None:
     """Say what a stored prompt makes of a text, or of pictures: by its head, or in its template's blank."""
     from softprompt.cli import places
-    from softprompt.config import BLANKS
+    from softprompt.config import BLANKS, TASKS
     from softprompt.errors import ConfigError, PromptError
     from softprompt.files import read_card
 
@@ -72,7 +61,8 @@ def predict(
             str(folder), "a prompt without a head", "a prompt with a head", "use `softprompt generate`"
         )
     # A prompt that was made by hand may know its task only by its head.
-    name = TASK_OF_HEAD[card.head.kind] if card.head is not None else card.task["name"]
+    of_head = {kind: name for name, row in TASKS.items() for kind in row.head_kinds}
+    name = of_head[card.head.kind] if card.head is not None else card.task["name"]
     told = [] if card.task else [f"task.name={name}"]
     settings = places.stored_settings(card, backbone, [*told, *(overrides or [])])
     if settings.task.name != name:
