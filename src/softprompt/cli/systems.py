@@ -20,7 +20,7 @@ def check_baseline(settings: "RunSettings") -> None:
     """
     from softprompt.errors import ConfigError
 
-    if settings.task.name != "generation" and not has_blank:
+    if settings.task.has_head:
         raise ConfigError(
             "--no-prompt, --demonstrations",
             f"one of the two for task '{settings.task.name}', whose answer a trained head gives",
