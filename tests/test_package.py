@@ -86,3 +86,15 @@ def test_constraints_pin_every_dependency():
             assert requirement.extras <= {*tested, "all"}
             continue
         assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), line
+
+
+def test_the_structure_page_names_files_that_are_there():
+    page = (ROOT / "docs" / "structure.md").read_text(encoding="utf-8")
+    paths = (*ROOT.glob("*"), *ROOT.glob("[stbr]*/**/*"))
+    there = [path.relative_to(ROOT).as_posix() for path in paths if "__pycache__" not in path.parts]
+    named = re.findall(r"`([a-z_]+(?:/[a-z_]+)*(?:\.py|/))`", page)
+    assert len(named) > 50
+    missing = [
+        name for name in named if not any(f"/{path}".endswith(f"/{name.rstrip('/')}") for path in there)
+    ]
+    assert missing == []
