@@ -69,7 +69,7 @@ def test_without_slots_it_is_the_separator(made):
 def test_what_cannot_be_is_refused():
     with pytest.raises(ConfigError, match=r"task\.template: got a template for .*, an encoder-decoder"):
         task_of(t5())
-    with pytest.raises(ConfigError, match=r"behind \[blank\]"):
+    with pytest.raises(ConfigError, match=r"got \{source\} after \[blank\]"):
         task_of(gpt2(), "[blank] {source}")
 
 
