@@ -212,7 +212,11 @@ def test_overrides_are_yaml_values_at_dotted_keys(file):
         ("steps", "--set: got 'steps', expected key=value, e.g. training.learning_rate=1e-3"),
         ("training..steps=1", "--set: got 'training..steps=1', expected key=value"),
         ("=1", "--set: got '=1', expected key=value"),
-        ("name=[1", "--set: got 'name=[1', expected a value as in YAML, e.g. 3, true, text or [1, 2]"),
+        ("name=[1", "--set: got 'name=[1' (invalid YAML (while parsing a flow sequence"),
+        (
+            "seed='\\0'".replace("'", '"'),
+            "--set: got 'seed=\"\\\\0\"' (the character NUL in a text), expected a value as in YAML",
+        ),
         (
             "training.steps.more=1",
             "--set: got 'training.steps.more=1', expected a setting inside 'steps', which holds a "
@@ -235,9 +239,9 @@ def test_mistakes_name_the_file(file):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [1", "got invalid YAML ("),
-        ("- 1\n", "got a list, expected a mapping of settings"),
-        ("", "got an empty file, expected a mapping of settings"),
+        ("a: [1", ", line 1: got invalid YAML ("),
+        ("- 1\n", ": got a list, expected a mapping of settings"),
+        ("", ": got an empty file, expected a mapping of settings"),
     ],
 )
 def test_files_that_hold_no_settings(tmp_path, text, message):
@@ -245,7 +249,7 @@ def test_files_that_hold_no_settings(tmp_path, text, message):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         load_run(path)
-    assert str(caught.value).startswith(f"{path}: {message}")
+    assert str(caught.value).startswith(f"{path}{message}")
 
 
 def test_a_recipe_that_says_that_nothing_is_compiled_is_read(file):
@@ -264,5 +268,5 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_a_key_that_stands_twice_is_refused(tmp_path):
     recipe = tmp_path / "run.yaml"
     recipe.write_text("data: {format: e2e}\ntraining:\n  steps: 1\n  steps: 2\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"the key 'steps' stands twice[\s\S]*line 4"):
+    with pytest.raises(ConfigError, match=r"line 4: got invalid YAML \(the key 'steps' stands twice"):
         load_run(recipe)

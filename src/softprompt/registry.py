@@ -68,8 +68,10 @@ class Registry(Generic[Row]):
         """The row of a name, or None; no package is imported."""
         return self._rows.get(name)
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._rows or any(offer.name == name for offer in self._offers())
+    def __contains__(self, name: object) -> bool:
+        # What a recipe holds may be a list or a mapping.
+        offered = (offer.name for offer in self._offers())
+        return isinstance(name, str) and (name in self._rows or name in offered)
 
     def __iter__(self) -> Iterator[str]:
         """Every name, those of packages that are not yet imported included."""

@@ -39,7 +39,7 @@ def test_csv_gathers_the_rows_of_one_source(write):
         ({"source": "a", "target": ["b", 2]}, r"line 1: got a number in 'target', expected a text"),
         (
             {"source": "a\ud800", "target": "b"},
-            r"line 1: got half a surrogate pair in 'source', expected whole",
+            r"line 1: got half a surrogate pair in a text, expected a JSON object",
         ),
     ],
 )

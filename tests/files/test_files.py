@@ -85,7 +85,7 @@ def test_broken_json_and_missing_files_are_named(saved, backbone, tmp_path):
     with pytest.raises(PromptError, match=r"prompt\.json: got no such file"):
         softprompt.load_prompt(tmp_path / "nowhere", backbone)
     (saved / prompt_folder.CARD).write_text("{", encoding="utf-8")
-    with pytest.raises(PromptError, match="broken JSON"):
+    with pytest.raises(PromptError, match="invalid JSON"):
         softprompt.load_prompt(saved, backbone)
     (saved / prompt_folder.CARD).write_text("[]", encoding="utf-8")
     with pytest.raises(PromptError, match="no format_version"):

@@ -1,6 +1,6 @@
 """The settings of one run, the only thing that a recipe holds."""
 
-from softprompt.config.base import Settings
+from softprompt.config.base import FolderName, Settings
 from softprompt.config.loading import (
     apply_override,
     load_recipe,
@@ -47,6 +47,7 @@ __all__ = [
     "ClozeSettings",
     "DataSettings",
     "DecodingSettings",
+    "FolderName",
     "GenerationSettings",
     "ImageClassificationSettings",
     "MethodSettings",

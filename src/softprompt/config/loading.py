@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from softprompt.config.base import Settings
 from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings
 from softprompt.config.settings import RunSettings
-from softprompt.errors import ConfigError, kind_of, system_says
+from softprompt.errors import ConfigError, kind_of
+from softprompt.untrusted import MOST_YAML, Unreadable, parse_yaml, read_bytes
 
 _Kind = TypeVar("_Kind", bound=Settings)
 
@@ -57,32 +57,24 @@ def parse_as(raw: Any, kind: type[_Kind], where: str) -> _Kind:
 def read_mapping(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """A YAML file's mapping with overrides applied; raises ConfigError where it holds something else."""
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Unique)
-    except OSError as error:
-        raise ConfigError(str(path), system_says(error), "a YAML file with settings") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"invalid YAML ({error})", "a mapping of settings") from None
+        content = read_bytes(path, MOST_YAML * 4)
+    except Unreadable as error:
+        raise ConfigError(str(path), str(error), "a YAML file with settings") from None
+    try:
+        raw = parse_yaml(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        got = f"byte 0x{content[error.start]:02x}, which is not UTF-8"
+        raise ConfigError(f"{path}, line {line}", got, "UTF-8 text", "save the file as UTF-8") from None
+    except Unreadable as error:
+        where = str(path) if error.line is None else f"{path}, line {error.line}"
+        raise ConfigError(where, str(error), "a mapping of settings") from None
     if not isinstance(raw, dict):
         got = "an empty file" if raw is None else kind_of(raw)
         raise ConfigError(str(path), got, "a mapping of settings")
     for override in overrides:
         apply_override(raw, override)
     return raw
-
-
-class _Unique(yaml.SafeLoader):
-    """YAML's safe loader, which lets the last of two equal keys win; this one refuses the second."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping whose keys are all different."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key.value}' stands twice", key.start_mark
-                )
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
 
 
 def apply_override(raw: dict[str, Any], override: str) -> None:
@@ -96,11 +88,10 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
     if not sep or not all(key.split(".")):
         raise ConfigError("--set", repr(override), "key=value, e.g. training.learning_rate=1e-3")
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(
-            "--set", repr(override), "a value as in YAML, e.g. 3, true, text or [1, 2]"
-        ) from None
+        parsed = parse_yaml(value)
+    except Unreadable as error:
+        got = f"{override!r} ({error})"
+        raise ConfigError("--set", got, "a value as in YAML, e.g. 3, true, text or [1, 2]") from None
     try:
         put(raw, key, parsed)
     except ConfigError as error:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from softprompt.config.base import Settings
+from softprompt.config.base import FolderName, Settings
 from softprompt.config.method import AnyMethod, default_method
 from softprompt.config.mistakes import explain_all
 from softprompt.config.settings import (
@@ -46,7 +46,7 @@ class _Mistakes(ValueError):
 class MixtureSettings(Settings):
     """Everything that decides one run over several tasks."""
 
-    name: str = "mixture"
+    name: FolderName = "mixture"
     """Names the run folder below `output`."""
     output: Path = Path("runs")
     backbone: BackboneSettings = BackboneSettings()
@@ -191,6 +191,8 @@ class MixtureSettings(Settings):
                 self.part(name)
         except ValidationError as error:
             for one in explain_all(error.errors(), RunSettings):
+                if one.where == "name":
+                    continue  # of which the names of the parts say more
                 yield one.at(f"parts.{name}.{one.where}") if one.where.startswith(_OWN) else one
 
 

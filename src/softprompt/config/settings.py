@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from softprompt.config.base import Settings
+from softprompt.config.base import FolderName, Settings
 from softprompt.config.method import AnyMethod, default_method, starts_at_examples
 from softprompt.config.tasks import TASKS, GenerationSettings, TaskSettings
 from softprompt.config.training import TrainingSettings
@@ -144,7 +144,7 @@ class DecodingSettings(Settings):
 class RunSettings(Settings):
     """Everything that decides one run."""
 
-    name: str = "run"
+    name: FolderName = "run"
     """Names the run folder below `output`."""
     output: Path = Path("runs")
     backbone: BackboneSettings = BackboneSettings()
@@ -161,8 +161,8 @@ class RunSettings(Settings):
     def _default_metric(cls, raw: Any) -> Any:
         if isinstance(raw, dict) and raw.get("metrics") is None:
             task = raw.get("task") or {}
-            name = task.get("name", "generation") if isinstance(task, dict) else task.name
-            return {**raw, "metrics": metrics_of(name)[:1]}
+            name = task.get("name", "generation") if isinstance(task, dict) else getattr(task, "name", None)
+            return {**raw, "metrics": metrics_of(str(name))[:1]}
         return raw
 
     @model_validator(mode="before")

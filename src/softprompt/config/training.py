@@ -105,7 +105,7 @@ class TrainingSettings(Settings):
     """Steps between checkpoints; None makes none, and a run that was stopped begins again."""
     trackers: list[Literal["tensorboard", "wandb"]] = Field(default=[])
     """Where the run's numbers also go."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
     @model_validator(mode="after")
     def _nothing_ignored(self) -> "TrainingSettings":

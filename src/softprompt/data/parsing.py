@@ -2,12 +2,12 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from softprompt.errors import DataError, kind_of, nearest, system_says
+from softprompt.errors import DataError, kind_of, nearest
+from softprompt.untrusted import Unreadable, parse_json, read_bytes
 
 
 def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
@@ -21,9 +21,9 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
         DataError: the file cannot be read, is empty, or is not UTF-8 (naming the line).
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(str(path), system_says(error), "a file that can be read") from None
+        data = read_bytes(path)
+    except Unreadable as error:
+        raise DataError(str(path), str(error), "a file that can be read") from None
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -37,13 +37,12 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
 
 def json_file(path: Path, expected: str) -> Any:
     """The one JSON value that the file holds; `expected` says in an error what it should be."""
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        got = f"invalid JSON ({error.msg}, column {error.colno})"
-        raise DataError(f"{path}, line {error.lineno}", got, expected) from None
-    except RecursionError:
-        raise DataError(str(path), "JSON that is nested too deeply", expected) from None
+        return parse_json(text)
+    except Unreadable as error:
+        where = str(path) if error.line is None else f"{path}, line {error.line}"
+        raise DataError(where, _with_column(error), expected) from None
 
 
 def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -54,16 +53,16 @@ def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         where = f"{path}, line {number}"
         try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                where, f"invalid JSON ({error.msg}, column {error.colno})", "a JSON object"
-            ) from None
-        except RecursionError:
-            raise DataError(where, "JSON that is nested too deeply", "a JSON object") from None
+            value = parse_json(line)
+        except Unreadable as error:
+            raise DataError(where, _with_column(error), "a JSON object") from None
         if not isinstance(value, dict):
             raise DataError(where, kind_of(value), "a JSON object")
         yield number, value
+
+
+def _with_column(error: Unreadable) -> str:
+    return str(error) if error.column is None else f"{str(error)[:-1]}, column {error.column})"
 
 
 def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field
 
-from softprompt.config import Settings
+from softprompt.config import FolderName, Settings
 from softprompt.studies.definition.published import Published
 
 PLACEHOLDER = "{value}"
@@ -76,7 +76,7 @@ class Choose(Settings):
     take it as `training.select`."""
     score: Literal["last", "best"] = "last"
     """Which evaluation of a fold counts."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """The seed of all runs on folds; the study's `seed_keys` take it."""
 
 
@@ -86,7 +86,7 @@ class StudySettings(Settings):
     Later ones win: base, `set`, row (or value), column, seed, and `--set` of the command line.
     """
 
-    name: str = Field(pattern=r"^[^/\\]+$")
+    name: FolderName
     """Names the study's folder below `output`."""
     output: Path = Path("runs")
     base: Path

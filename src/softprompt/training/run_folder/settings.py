@@ -9,7 +9,8 @@ import yaml
 from pydantic import ValidationError
 
 from softprompt.config import Settings
-from softprompt.errors import TrainingError, system_says
+from softprompt.errors import TrainingError
+from softprompt.untrusted import MOST_YAML, Unreadable, parse_yaml, read_bytes
 
 _IGNORED_ON_RESUME = (
     "name.", "output.", "backbone.device.", "backbone.shard.", "training.trackers.", "training.trunk_cache.",
@@ -20,11 +21,13 @@ _IGNORED_ON_RESUME = (
 def differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> list[str]:
     """Where settings differ from stored ones."""
     try:
-        read = yaml.safe_load(stored.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        got, expected = system_says(error), "a file with the settings, as the run wrote it at its start"
-        raise TrainingError(stored.as_posix(), got, expected) from None
-    except (yaml.YAMLError, ValueError):
+        content = read_bytes(stored, MOST_YAML * 4)
+    except Unreadable as error:
+        expected = "a file with the settings, as the run wrote it at its start"
+        raise TrainingError(stored.as_posix(), str(error), expected) from None
+    try:
+        read = parse_yaml(content.decode("utf-8")) or {}
+    except ValueError:
         read = None
     if not isinstance(read, dict):
         raise TrainingError(stored.as_posix(), "broken YAML", "the settings that the run wrote at its start")
