@@ -94,7 +94,7 @@ class Registry(Generic[Row]):
             loaded = offer.load()
         except ConfigError as error:  # another function has this name
             raise error.inside(place) from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             got = f"{offer.value}, which cannot be imported ({type(error).__name__}: {error})"
             hint = f"mend or uninstall {_package(offer)}"
             raise ConfigError(place, got, "an installed package that works", hint) from error
@@ -125,7 +125,9 @@ def check_parameters(
     unknown = [one for one in parameters[n:] if one.default is one.empty and one.name not in more]
     if len(parameters) < n or unknown or any(one.kind is one.KEYWORD_ONLY for one in parameters[:n]):
         got = f"a function of ({', '.join(one.name for one in parameters)})"
-        expected = f"one of {', '.join(first)} and, where it needs them, {listed(more)}"
+        expected = f"one of {', '.join(first)}" + (
+            f" and, where it needs them, {listed(more)}" if more else ""
+        )
         raise ConfigError(where, got, expected)
 
 

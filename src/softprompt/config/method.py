@@ -15,7 +15,7 @@ class MethodSettings(Settings):
     """What every method's settings are; the others are made from the method's signature."""
 
     # Their texts come from the function's docstring; looking for a class's source takes half of an import.
-    model_config = ConfigDict(use_attribute_docstrings=False)
+    model_config = ConfigDict(use_attribute_docstrings=False, validate_default=True)
 
     name: str
 

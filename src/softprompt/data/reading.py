@@ -1,7 +1,7 @@
 """The one way to read a file of any format, and what is wrong with the settings for it."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,11 @@ def read(
     if not form.named and not path.exists():
         do = "put it there, or set SOFTPROMPT_DATA to the folder of data sets"
         raise DataError(str(path), "no such file or folder", form.content, do)
-    records = list(form.function(path, **{name: options[name] for name in form.takes}))
+    made = form.function(path, **{name: options[name] for name in form.takes})
+    if not isinstance(made, Iterable):
+        expected = f"records of {form.record.__name__}"
+        raise DataError(str(path), f"{kind_of(made)} from the reader of {format}", expected)
+    records = list(made)
     if not records:
         raise DataError(str(path), "no records", form.content)
     for record in records:

@@ -132,13 +132,17 @@ def metric(
     return register
 
 
+_NO_METRICS = ("loss", "development")
+"""What a checkpoint can be chosen by beside metrics; lower is better."""
+
+
 def find_metric(name: str) -> Metric | None:
     """The row of a name, or None; a package that offers it is imported for it.
 
     Raises:
         ConfigError: two packages offer it, or the one that does cannot be imported.
     """
-    if name not in METRICS:
+    if name in _NO_METRICS or name not in METRICS:
         return None
     return METRICS[name]
 
@@ -228,6 +232,9 @@ def _check_names(names: Sequence[str], task: str) -> None:
 
 def _check_row(row: Metric) -> None:
     where = f"metric '{row.name}'"
+    if row.name in _NO_METRICS:
+        got, hint = "a name that means the loss on the development set", "choose another name"
+        raise ConfigError(where, got, "a name of its own", hint)
     for task in row.tasks or ("",):
         if task not in _PAIRS:
             expected = f"some of {', '.join(_PAIRS)}"

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import torch
 
-from softprompt.errors import PromptError
-from softprompt.prompts.loading import load_prompt
+from softprompt.errors import PromptError, with_article
 from softprompt.prompts.prompt import Prompt
 from softprompt.prompts.start_request import Start, StartRequest
-from softprompt.registry import Registry
+from softprompt.registry import Registry, check_parameters
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,15 @@ def initialization(
         form: how it is written, for errors; by default the name, with `: ...` where something follows.
 
     Raises:
-        ConfigError: a name that is taken.
+        ConfigError: a name that is taken, or a function that does not take a `StartRequest` and a text (empty
+            where no colon follows the name).
     """
 
     def decorate(function: Callable[[StartRequest, str], Start]) -> Callable[[StartRequest, str], Start]:
         written = form or (f"{name}: ..." if argument else name)
+        check_parameters(
+            f"initialization '{name}'", function, ("a StartRequest", "the text behind the colon"), ()
+        )
         INITIALIZATIONS.add(name, Initialization(function, argument, written), function)
         return function
 
@@ -68,6 +71,10 @@ def start(initialization: str | Prompt, request: StartRequest) -> Start:
     """
     if isinstance(initialization, Prompt):
         return request.from_prompt(initialization)
+    if not isinstance(initialization, str):
+        got = with_article(type(initialization).__name__)
+        hint = "pass vectors through a Prompt, or name a file: 'prompt: FOLDER'"
+        raise PromptError("prompt.initialization", got, "a text or a Prompt", hint)
     name, colon, argument = initialization.partition(":")
     if name in INITIALIZATIONS:
         row = INITIALIZATIONS[name]
@@ -119,4 +126,6 @@ def _zero(request: StartRequest, _: str) -> Start:
 
 @initialization("prompt", ".+", "prompt: FOLDER")
 def _prompt(request: StartRequest, folder: str) -> Start:
+    from softprompt.prompts.loading import load_prompt  # which imports the methods, and they this file
+
     return request.from_prompt(load_prompt(Path(folder), request.backbone))

@@ -23,6 +23,10 @@ _PLAIN = (str, int, float, types.NoneType, Path, list, tuple, dict, Enum, BaseMo
 """What a recipe can hold, or pydantic can make of it."""
 
 
+_TAKEN = frozenset({"name", "self", *(key for key in dir(BaseModel) if not key.startswith("_"))})
+"""Names that settings have already."""
+
+
 class _Unreadable:
     """Stands for a type that no recipe can hold."""
 
@@ -65,6 +69,11 @@ def signature_of(function: Callable[..., Any], name: str) -> inspect.Signature:
         got = f"a function of ({', '.join(signature.parameters)})"
         raise ConfigError(f"method '{name}'", got, "'backbone' as the first argument")
     for key, parameter in signature.parameters.items():
+        if key in _TAKEN or key.startswith("_") or parameter.kind is parameter.POSITIONAL_ONLY:
+            got = f"the argument '{key}'" + (
+                " by position alone" if key not in _TAKEN and key[0] != "_" else ""
+            )
+            raise ConfigError(f"method '{name}'", got, "names that settings can have", f"rename {key}")
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             got, expected = f"'{parameter}' among the arguments", "every argument by its name"
             raise ConfigError(f"method '{name}'", got, expected, f"write out what {key} may hold")

@@ -1,0 +1,94 @@
+"""Functions of other packages that do not fit: a sentence when they are registered, nothing wrong later."""
+
+import copy
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import torch
+
+import softprompt
+from softprompt.config import parse_run
+from softprompt.data import FORMATS, LabelledText, read
+from softprompt.errors import ConfigError, DataError, PromptError
+from softprompt.metrics import higher_is_better
+from softprompt.prompts import METHODS
+from support.tiny import tiny_backbone
+
+
+@pytest.fixture(autouse=True)
+def tables_as_they_were() -> Iterator[None]:
+    tables = (METHODS, FORMATS)
+    before = [{name: copy.copy(value) for name, value in vars(table).items()} for table in tables]
+    yield
+    for table, values in zip(tables, before, strict=True):
+        vars(table).update(values)
+
+
+def test_no_metric_takes_the_name_of_the_loss():
+    for name in ("loss", "development"):
+        with pytest.raises(ConfigError, match="a name that means the loss"):
+            softprompt.metric(name, ["classification"])(lambda outputs, references: 1.0)
+        assert not higher_is_better(name)
+
+
+@pytest.mark.parametrize("argument", ["name", "self", "model_config", "model_dump", "copy", "json", "_x"])
+def test_no_argument_takes_a_name_of_the_settings(argument):
+    there: dict[str, object] = {}
+    exec(f"def own(backbone, {argument}: int = 1): pass", there)
+    with pytest.raises(ConfigError, match=rf"the argument '{argument}'.*Rename {argument}"):
+        softprompt.method("own_of_a_test")(there["own"])  # type: ignore[arg-type]
+    assert "own_of_a_test" not in METHODS
+
+
+def test_a_default_that_is_no_value_is_met_before_training():
+    @softprompt.method("wrong_default_of_a_test")
+    def own(backbone, k: Literal["a", "b"] = "c") -> softprompt.Prompt:  # type: ignore[assignment]
+        raise AssertionError
+
+    recipe = {
+        "data": {"format": "e2e"}, "training": {"steps": 1}, "method": {"name": "wrong_default_of_a_test"},
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match=r"method\.k: got 'c', expected one of 'a' or 'b'"):
+        parse_run(recipe)
+    assert parse_run({**recipe, "method": {"name": "wrong_default_of_a_test", "k": "b"}}).method.k == "b"
+
+
+@pytest.mark.parametrize("source", ["def own(request): pass", "def own(request, *, text): pass"])
+def test_an_initialization_takes_a_request_and_a_text(source):
+    there: dict[str, object] = {}
+    exec(source, there)
+    with pytest.raises(ConfigError, match="a StartRequest, the text behind the colon"):
+        softprompt.initialization("flat_of_a_test")(there["own"])  # type: ignore[arg-type]
+
+
+def test_vectors_are_no_initialization():
+    backbone = tiny_backbone("llama")
+    with pytest.raises(PromptError, match="got a Tensor, expected a text or a Prompt"):
+        softprompt.prefix_tuning(backbone, length=2, initialization=torch.zeros(2, 4))  # type: ignore[arg-type]
+
+
+def test_a_reader_that_returns_nothing(tmp_path):
+    @softprompt.data_format("nothing_of_a_test", LabelledText, "a file")
+    def own(path):
+        return None
+
+    (tmp_path / "x").write_text("x", encoding="utf-8")
+    assert "nothing_of_a_test" in FORMATS
+    with pytest.raises(DataError, match="nothing from the reader of nothing_of_a_test"):
+        read("nothing_of_a_test", tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["prompts.methods.builder", "prompts.initializations", "prompts.loading", "prompts.methods.registry"],
+)
+def test_rooms_of_methods_can_be_imported_in_any_order(module):
+    done = subprocess.run(
+        [sys.executable, "-c", f"import softprompt.{module}"], capture_output=True, text=True, check=False,
+        env=None, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-500:]
