@@ -42,6 +42,23 @@ class Unreadable(ValueError):
         self.line = line
         self.column = column
 
+    def inside(self, path: object) -> str:
+        """The file with the line, where one is known."""
+        return str(path) if self.line is None else f"{path}, line {self.line}"
+
+
+def decode(content: bytes, encoding: str = "utf-8-sig") -> str:
+    """The text of a file's bytes, without a byte-order mark.
+
+    Raises:
+        Unreadable: a byte that is not UTF-8, with its line.
+    """
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise Unreadable(f"byte 0x{content[error.start]:02x}, which is not UTF-8", line) from None
+
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """A regular file's bytes.

@@ -11,7 +11,7 @@ from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings
 from softprompt.config.settings import RunSettings
 from softprompt.errors import ConfigError, kind_of
-from softprompt.untrusted import MOST_YAML, Unreadable, parse_yaml, read_bytes
+from softprompt.untrusted import MOST_YAML, Unreadable, decode, parse_yaml, read_bytes
 
 _Kind = TypeVar("_Kind", bound=Settings)
 
@@ -61,14 +61,13 @@ def read_mapping(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     except Unreadable as error:
         raise ConfigError(str(path), str(error), "a YAML file with settings") from None
     try:
-        raw = parse_yaml(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        got = f"byte 0x{content[error.start]:02x}, which is not UTF-8"
-        raise ConfigError(f"{path}, line {line}", got, "UTF-8 text", "save the file as UTF-8") from None
+        text = decode(content)
     except Unreadable as error:
-        where = str(path) if error.line is None else f"{path}, line {error.line}"
-        raise ConfigError(where, str(error), "a mapping of settings") from None
+        raise ConfigError(error.inside(path), str(error), "UTF-8 text", "save the file as UTF-8") from None
+    try:
+        raw = parse_yaml(text)
+    except Unreadable as error:
+        raise ConfigError(error.inside(path), str(error), "a mapping of settings") from None
     if not isinstance(raw, dict):
         got = "an empty file" if raw is None else kind_of(raw)
         raise ConfigError(str(path), got, "a mapping of settings")

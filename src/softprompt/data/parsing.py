@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.errors import DataError, kind_of, nearest
-from softprompt.untrusted import Unreadable, parse_json, read_bytes
+from softprompt.untrusted import Unreadable, decode, parse_json, read_bytes
 
 
 def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
@@ -25,11 +25,9 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
     except Unreadable as error:
         raise DataError(str(path), str(error), "a file that can be read") from None
     try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        got = f"byte 0x{data[error.start]:02x}, which is not UTF-8"
-        raise DataError(f"{path}, line {line}", got, "UTF-8 text", "save the file as UTF-8") from None
+        text = decode(data, encoding)
+    except Unreadable as error:
+        raise DataError(error.inside(path), str(error), "UTF-8 text", "save the file as UTF-8") from None
     if not text.strip():
         raise DataError(str(path), "an empty file", "at least one record")
     return text
@@ -41,8 +39,7 @@ def json_file(path: Path, expected: str) -> Any:
     try:
         return parse_json(text)
     except Unreadable as error:
-        where = str(path) if error.line is None else f"{path}, line {error.line}"
-        raise DataError(where, _with_column(error), expected) from None
+        raise DataError(error.inside(path), _with_column(error), expected) from None
 
 
 def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from softprompt.errors import PromptError
 from softprompt.files.prompt_card import FORMAT_VERSION, PromptCard
-from softprompt.untrusted import Unreadable, parse_json
+from softprompt.untrusted import Unreadable, decode, parse_json
 
 _CHECKSUM = "card_sha256"
 
@@ -26,13 +26,9 @@ def parse_card(path: Path, content: bytes) -> tuple[PromptCard, str]:
         PromptError: no card, a changed one, or one of a newer format.
     """
     try:
-        body = parse_json(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        got = f"byte 0x{content[error.start]:02x}, which is not UTF-8"
-        raise PromptError(str(path), got, "a prompt's card", "copy the file again") from None
+        body = parse_json(decode(content, "utf-8"))
     except Unreadable as error:
-        place = str(path) if error.line is None else f"{path}, line {error.line}"
-        raise PromptError(place, str(error), "a prompt's card", "copy the file again") from None
+        raise PromptError(error.inside(path), str(error), "a prompt's card", "copy the file again") from None
     version = body.get("format_version") if isinstance(body, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise PromptError(str(path), "no format_version", "a prompt's card")
