@@ -1,0 +1,207 @@
+"""What a causal model gives under a prompt, against the same written with plain transformers calls.
+
+The reference never uses softprompt: soft tokens are rows of a second copy's embedding matrix and ordinary token ids in front of the
+text; a prefix is a cache that was filled by hand. Both read one row at a time, without padding and without a cache of their own.
+"""
+
+import copy
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+import softprompt
+from softprompt.backbones.backbone import Backbone
+from softprompt.prompts.prompt import Prompt
+from zoo.configurations import VOCAB
+
+TOLERANCE = 2e-4
+PROMPT = 5
+
+
+class Wrong(AssertionError):
+    """An answer that differs from the reference."""
+
+
+def rows_of_text() -> list[Tensor]:
+    """Three texts of different lengths, `[seq]` each."""
+    generator = torch.Generator().manual_seed(3)
+    return [torch.randint(6, VOCAB, (length,), generator=generator) for length in (9, 4, 7)]
+
+
+def prefix(backbone: Backbone, length: int = PROMPT, seed: int = 1) -> Prompt:
+    return _noise(softprompt.prefix_tuning(backbone, length, initialization="random", reparameterization=None), seed)
+
+
+def soft(backbone: Backbone, length: int = PROMPT, seed: int = 1) -> Prompt:
+    return _noise(softprompt.prompt_tuning(backbone, length, initialization="random"), seed)
+
+
+def _noise(prompt: Prompt, seed: int) -> Prompt:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in prompt.parameters():
+            parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator))
+    return prompt
+
+
+METHODS = {"soft tokens": soft, "prefix": prefix}
+
+
+def soft_by_hand(model: PreTrainedModel, prompt: Prompt, ids: Tensor) -> Tensor:
+    """Logits of a text behind soft tokens that are words of the vocabulary, `[seq, vocab]`."""
+    placed: Any = prompt()
+    vectors = placed.vectors
+    embeds = torch.cat([vectors, model.get_input_embeddings()(ids)])[None]
+    return model(inputs_embeds=embeds, **_no_cache(model)).logits[0, len(vectors) :]
+
+
+def prefix_by_hand(model: PreTrainedModel, prompt: Prompt, ids: Tensor) -> Tensor:
+    """Logits of a text behind a cache that holds the prompt's keys and values, `[seq, vocab]`."""
+    placed: Any = prompt()
+    cache = DynamicCache(config=model.config)
+    for block in placed:
+        for index, layer in enumerate(block.layers):
+            cache.update(block.keys[index][None], block.values[index][None], layer)
+    mask = torch.ones(1, prompt.length + len(ids), dtype=torch.long)
+    return model(input_ids=ids[None], attention_mask=mask, past_key_values=cache).logits[0]
+
+
+def _no_cache(model: PreTrainedModel) -> dict[str, bool]:
+    return {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+
+
+BY_HAND = {"soft tokens": soft_by_hand, "prefix": prefix_by_hand}
+
+
+def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
+    """Compares all ways of a call with the reference; gives what could not be compared.
+
+    Raises:
+        Wrong: naming the first way that differs, and by how much.
+    """
+    make, by_hand = METHODS[method], BY_HAND[method]
+    one, other = make(backbone), make(backbone, 3, seed=2)
+    texts = rows_of_text()
+    plain = copy.deepcopy(model)
+    notes = []
+    bare = [_logits(plain, text) for text in texts]
+    try:
+        with torch.no_grad():
+            wanted = [by_hand(plain, one, text) for text in texts]
+            wanted_other = [by_hand(plain, other, text) for text in texts]
+    except Exception as error:
+        notes.append(f"no reference: {type(error).__name__}: {' '.join(str(error).split())[:80]}")
+        with backbone.prompted(one):
+            wanted = [_logits(model, text) for text in texts]
+        with backbone.prompted(other):
+            wanted_other = [_logits(model, text) for text in texts]
+    for text, expected in zip(texts, wanted, strict=True):
+        with backbone.prompted(one):
+            _equal("one row", _logits(model, text), expected)
+    if (wanted[0] - bare[0]).abs().max() < 1e-4:
+        raise Wrong("the prompt has no effect")
+    for side in ("right", "left"):
+        ids, mask, spans = padded(texts, side)
+        out = model_call(plain, ids, mask)
+        drift = max(float((out[i, span] - bare[i]).abs().max()) for i, span in enumerate(spans))
+        with backbone.prompted(one):
+            out = model_call(model, ids, mask)
+        if drift > TOLERANCE:
+            notes.append(f"padded {side} differs without a prompt by {drift:.0e}")
+        else:
+            for i, span in enumerate(spans):
+                _equal(f"padded {side}", out[i, span], wanted[i])
+        with backbone.prompted([one, other, None], rows=[0, 1, 2]):
+            out = model_call(model, ids, mask)
+        if drift <= TOLERANCE:
+            for i, expected in enumerate((wanted[0], wanted_other[1], bare[2])):
+                _equal(f"mixed, padded {side}", out[i, spans[i]], expected)
+    _cached(model, plain, backbone, one, texts[0], by_hand, notes)
+    if not any(note.startswith("no reference") for note in notes):
+        _gradients(model, plain, backbone, one, texts[0], by_hand)
+    again = _logits(model, texts[0])
+    _equal("the bare model afterwards", again, bare[0])
+    return notes
+
+
+def padded(texts: list[Tensor], side: str) -> tuple[Tensor, Tensor, list[slice]]:
+    width = max(map(len, texts))
+    ids, mask = torch.zeros(2, len(texts), width, dtype=torch.long)
+    spans = []
+    for row, text in enumerate(texts):
+        span = slice(0, len(text)) if side == "right" else slice(width - len(text), width)
+        ids[row, span], mask[row, span] = text, 1
+        spans.append(span)
+    return ids, mask, spans
+
+
+@torch.no_grad()
+def _logits(model: PreTrainedModel, text: Tensor) -> Tensor:
+    return model(input_ids=text[None], **_no_cache(model)).logits[0]
+
+
+@torch.no_grad()
+def model_call(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
+    return model(input_ids=ids, attention_mask=mask, **_no_cache(model)).logits
+
+
+def _equal(what: str, came: Tensor, expected: Tensor) -> None:
+    if came.shape != expected.shape:
+        raise Wrong(f"{what}: shape {tuple(came.shape)} instead of {tuple(expected.shape)}")
+    scale = max(1.0, float(expected.abs().max()))
+    gap = float((came - expected).abs().max()) / scale
+    if not gap < TOLERANCE:
+        raise Wrong(f"{what} differs by {gap:.0e}")
+
+
+@torch.no_grad()
+def _cached(
+    model: PreTrainedModel, plain: PreTrainedModel, backbone: Backbone, prompt: Prompt, text: Tensor, by_hand: Any,
+    notes: list[str],
+) -> None:  # fmt: skip
+    """The scores of each generated token equal the uncached logits of the text so far."""
+    options = {
+        "max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False, "return_dict_in_generate": True,
+        "output_logits": True, "pad_token_id": 0,
+    }  # fmt: skip
+    try:
+        bare = plain.generate(input_ids=text[None], use_cache=True, **options)
+    except Exception as error:
+        notes.append(f"does not generate: {type(error).__name__}")
+        return
+    drift = max(
+        float((scores[0] - _logits(plain, bare.sequences[0, : len(text) + step])[-1]).abs().max())
+        for step, scores in enumerate(bare.logits)
+    )
+    if drift > TOLERANCE:
+        notes.append(f"cached differs from uncached without a prompt by {drift:.0e}")
+        return
+    with backbone.prompted(prompt):
+        out = model.generate(input_ids=text[None], use_cache=True, **options)
+    for step, scores in enumerate(out.logits):
+        so_far = out.sequences[0, : len(text) + step]
+        try:
+            expected = by_hand(plain, prompt, so_far)[-1]
+        except Exception:
+            with backbone.prompted(prompt):
+                expected = _logits(model, so_far)[-1]
+        _equal(f"cached, token {step}", scores[0], expected)
+
+
+def _gradients(model: PreTrainedModel, plain: PreTrainedModel, backbone: Backbone, prompt: Prompt, text: Tensor, by_hand: Any) -> None:
+    """The prompt's gradients equal those of the reference."""
+    parameters = [p for p in prompt.parameters() if p.requires_grad]
+
+    def gradients(logits: Tensor) -> list[Tensor]:
+        loss = logits.float().log_softmax(-1)[:, 7].mean()
+        return list(torch.autograd.grad(loss, parameters))
+
+    expected = gradients(by_hand(plain, prompt, text))
+    with backbone.prompted(prompt):
+        came = gradients(model(input_ids=text[None], **_no_cache(model)).logits[0])
+    for one, other in zip(came, expected, strict=True):
+        if not float((one - other).abs().max()) <= 1e-3 * float(other.abs().max()) + 1e-6:
+            raise Wrong(f"gradients differ by {float((one - other).abs().max() / other.abs().max()):.0e} of the largest")
