@@ -14,11 +14,14 @@ from softprompt.backbones.initialization_sources import InitializationSources
 from softprompt.backbones.injection import (
     PassContext,
     Session,
+    SoftTokenWay,
     as_several,
     check_prompt,
     prompt_of_row,
     refuse,
-    why_not,
+    refuse_lengths,
+    soft_token_way,
+    stands_in_front,
 )
 from softprompt.backbones.inspection import (
     AttentionSite,
@@ -201,16 +204,27 @@ class Backbone(InitializationSources):
             )
         # Rows without any prompt are all alike.
         rows = rows if any(prompt is not None for prompt in prompts) else None
-        session = Session(self.map, self._gate, prompts, rows, self.deep_as_tokens)
-        if session.injectors.reads_by_layers and self._why_not is not None:
-            raise refuse(self.map, self._why_not)
+        as_columns = not self.map.encodes and any(map(stands_in_front, prompts)) and self._as_columns(prompts)
+        session = Session(self.map, self._gate, prompts, rows, self.deep_as_tokens, as_columns)
         with session.opened():
             yield PromptedView(self, session)
 
+    def _as_columns(self, prompts: Sequence[Prompt | None]) -> bool:
+        """Whether soft tokens before a decoder's text are columns of its input."""
+        way = self._soft_token_way
+        if way.why_not is not None:
+            raise refuse(self.map, way.why_not)
+        lengths = {
+            prompt.length if prompt is not None and stands_in_front(prompt) else 0 for prompt in prompts
+        }
+        if way.as_columns and len(lengths) > 1 and not way.mixes_lengths:
+            raise refuse_lengths(self.map)
+        return way.as_columns
+
     @cached_property
-    def _why_not(self) -> str | None:
-        """Why soft tokens cannot go through the layers alone; None where they can. Tried once."""
-        return why_not(
+    def _soft_token_way(self) -> SoftTokenWay:
+        """How soft tokens enter a decoder before its text. Tried once."""
+        return soft_token_way(
             self.map, self._gate, lambda n: prompt_tuning(self, n, initialization="random", seed=0)
         )
 

@@ -4,11 +4,12 @@ from softprompt.backbones.injection.compatibility import (
     as_several,
     check_prompt,
     prompt_of_row,
+    stands_in_front,
     stands_in_text,
 )
 from softprompt.backbones.injection.injector import PassContext
 from softprompt.backbones.injection.lowering import LoweredPrompts, input_weight, observe
-from softprompt.backbones.injection.reading import refuse, why_not
+from softprompt.backbones.injection.reading import SoftTokenWay, refuse, refuse_lengths, soft_token_way
 from softprompt.backbones.injection.refusals import naked_call
 from softprompt.backbones.injection.session import Session
 from softprompt.backbones.injection.text_inputs import PositionInjector, refuse_slots
@@ -19,6 +20,7 @@ __all__ = [
     "PassContext",
     "PositionInjector",
     "Session",
+    "SoftTokenWay",
     "Weights",
     "as_several",
     "check_prompt",
@@ -27,7 +29,9 @@ __all__ = [
     "observe",
     "prompt_of_row",
     "refuse",
+    "refuse_lengths",
     "refuse_slots",
+    "soft_token_way",
+    "stands_in_front",
     "stands_in_text",
-    "why_not",
 ]

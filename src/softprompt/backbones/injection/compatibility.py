@@ -109,26 +109,32 @@ def _is_soft(prompt: Prompt | None, slots: str) -> bool:
     return prompt.card.placement == "slot_embeddings" and prompt.card.slots == slots
 
 
-def reaches(prompt: Prompt | None, attention: AttentionSite, in_front: bool) -> bool:
-    """Whether a prompt has key/values in an attention; soft tokens do unless they are part of the input."""
+def reaches(prompt: Prompt | None, attention: AttentionSite, front: str | None) -> bool:
+    """Whether a prompt has key/values in an attention; soft tokens do unless they are part of an input.
+
+    Args:
+        prompt: the prompt; None is no prompt.
+        attention: the attention.
+        front: the site whose input holds the soft tokens, or None.
+    """
     if prompt is None:
         return False
     if stands_in_front(prompt):
-        return not in_front
+        return front is None
     return attention.layer in prompt.card.sites.get(attention.site, [])
 
 
-def shift(prompt: Prompt | None, site: str, in_front: bool) -> int:
-    """By how much the positions of a site's text are moved for a prompt."""
+def shift(prompt: Prompt | None, site: str, front: str | None) -> int:
+    """By how much the positions of a site's text are moved for a prompt; `front` as in `reaches`."""
     if prompt is None or prompt.card.positions == "unshifted":
         return 0
     if stands_in_front(prompt):  # soft tokens in the input are counted with the text
-        return 0 if in_front else prompt.length
+        return prompt.length if front is None else 0
     return prompt.length if site in prompt.card.sites else 0
 
 
-def occupied(prompt: Prompt | None, site: str, in_front: bool) -> int:
-    """Positions that a prompt takes from the text."""
-    if in_front and site == "encoder" and prompt is not None and stands_in_front(prompt):
+def occupied(prompt: Prompt | None, site: str, front: str | None) -> int:
+    """Positions that a prompt takes from the text; `front` as in `reaches`."""
+    if site == front and prompt is not None and stands_in_front(prompt):
         return prompt.length
-    return shift(prompt, site, in_front)
+    return shift(prompt, site, front)

@@ -1,11 +1,12 @@
 """The injectors that some prompts need to enter a model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
 
+from softprompt.backbones.injection.columns import ColumnInjector
 from softprompt.backbones.injection.compatibility import (
     occupied,
     reaches,
@@ -13,7 +14,7 @@ from softprompt.backbones.injection.compatibility import (
     stands_in_front,
     stands_in_text,
 )
-from softprompt.backbones.injection.injector import Injector, used_prompts
+from softprompt.backbones.injection.injector import Injector, PassContext, used_prompts
 from softprompt.backbones.injection.key_values import KeyValueInjector
 from softprompt.backbones.injection.layer_modules import LayerModuleInjector
 from softprompt.backbones.injection.pixels import PixelInjector
@@ -34,6 +35,7 @@ class Injectors:
         prompts: one or several; None stands for no prompt.
         rows: for each batch row, which prompt, `[batch]`; None when one prompt serves all rows.
         as_tokens: run deep visual prompts as tokens.
+        as_columns: soft tokens before a decoder's text are columns of its input instead of key/values.
 
     Raises:
         PromptError: prompts that cannot share a batch.
@@ -41,12 +43,18 @@ class Injectors:
     """
 
     def __init__(
-        self, model_map: ModelMap, prompts: Sequence[Prompt | None], rows: Tensor | None, as_tokens: bool
+        self,
+        model_map: ModelMap,
+        prompts: Sequence[Prompt | None],
+        rows: Tensor | None,
+        as_tokens: bool,
+        as_columns: bool,
     ):
         self.model_map = model_map
         self.prompts = prompts
         self.layer_modules = LayerModuleInjector(model_map.model, prompts, model_map.spec.name)
         self.positions: dict[str, PositionInjector] = {}
+        self.as_columns = as_columns
         self._prepended: PrependedInjector | None = None
         self._key_values: KeyValueInjector | None = None
         if model_map.vision is None:
@@ -86,7 +94,7 @@ class Injectors:
     @property
     def reads_by_layers(self) -> bool:
         """Whether soft tokens go through the model's layers alone, before any text."""
-        return self._prepended is None and any(map(stands_in_front, self.prompts))
+        return not (self._prepended or self.as_columns) and any(map(stands_in_front, self.prompts))
 
     # -- of texts --------------------------------------------------------------------------------
 
@@ -98,33 +106,40 @@ class Injectors:
             SlotInjector(stack, site == "encoder" or "encoder" not in stacks, in_place)
             for site, stack in stacks.items()
         ]
-        in_front = "encoder" in stacks and any(map(stands_in_front, prompts))
-        if in_front:
-            model = model_map.model
+        in_front = [stands_in_front(prompt) for prompt in prompts]
+        front: str | None = None
+        columns: Callable[[PassContext], int] | None = None
+        if any(in_front) and "encoder" in stacks:
+            front, model = "encoder", model_map.model
             self._prepended = PrependedInjector(
                 stacks["encoder"],
                 stacks.get("decoder"),
                 [model, model.base_model],
                 [a.module for a in model_map.attentions if a.site == "encoder"],
-                [stands_in_front(prompt) for prompt in prompts],
+                in_front,
             )
             injectors.append(self._prepended)
+            columns = self._prepended.n_columns
+        elif any(in_front) and self.as_columns:
+            front = "decoder"
+            injector = ColumnInjector(stacks["decoder"], in_front, model_map.spec.name)
+            injectors.append(injector)
+            columns = injector.n_columns
         spec = model_map.spec
         for site, stack in stacks.items():
-            before = self._prepended.n_columns if self._prepended and site == "encoder" else None
             self.positions[site] = PositionInjector(
                 stack,
-                [shift(prompt, site, in_front) for prompt in prompts],
-                max(occupied(prompt, site, in_front) for prompt in prompts),
+                [shift(prompt, site, front) for prompt in prompts],
+                max(occupied(prompt, site, front) for prompt in prompts),
                 spec.position_limit,
                 spec.first_position,
                 spec.name,
                 stack.switches_at if self.reads_by_layers else None,
-                before,
+                columns if site == front else None,
             )
         injectors += self.positions.values()
         targets = [
-            (attention, any(reaches(prompt, attention, in_front) for prompt in prompts))
+            (attention, any(reaches(prompt, attention, front) for prompt in prompts))
             for attention in model_map.attentions
         ]
         return injectors + self._prefixes(targets)

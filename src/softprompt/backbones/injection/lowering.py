@@ -146,6 +146,7 @@ def lower_all(
     prompts: Sequence[Prompt | None],
     used: Sequence[Prompt | None],
     as_tokens: bool,
+    by_layers: bool,
     alone: Callable[..., AbstractContextManager[Any]],
     weights: Mapping[str, Tensor],
 ) -> LoweredPrompts:
@@ -156,6 +157,7 @@ def lower_all(
         prompts: those that rows can have.
         used: those that rows have.
         as_tokens: run deep visual prompts as tokens.
+        by_layers: run soft tokens before the text through the layers alone.
         alone: gives for a prompt a context in which its own modules beside linear layers act on every input.
         weights: tensors in place of the model's own, put there already.
     """
@@ -165,7 +167,7 @@ def lower_all(
             lowered.append(None)
             continue
         with alone(prompt):
-            lowered.append(lower(prompt, model_map, as_tokens))
+            lowered.append(lower(prompt, model_map, as_tokens, by_layers))
     visual = VisualTables()
     if model_map.vision is not None:
         parts = [entry if isinstance(entry, VisualParts) else VisualParts() for entry in lowered]
@@ -177,19 +179,20 @@ def lower_all(
     return LoweredPrompts(tables, vectors, visual, weights, learns)
 
 
-def lower(prompt: Prompt, model_map: ModelMap, as_tokens: bool) -> Lowered:
+def lower(prompt: Prompt, model_map: ModelMap, as_tokens: bool, by_layers: bool) -> Lowered:
     """A prompt as key/values where that is exact: soft tokens before a decoder's text run through it once.
 
     Args:
         prompt: the prompt.
         model_map: of the backbone.
         as_tokens: run deep visual prompts as tokens, the paper's own formulation.
+        by_layers: run soft tokens before the text through the layers alone.
     """
     if prompt.card.placement == "image":
         assert model_map.vision is not None
         return lower_visual(prompt, model_map.vision, as_tokens)
     placed = prompt()
-    if isinstance(placed, tuple) or model_map.encodes or stands_in_text(prompt):
+    if isinstance(placed, tuple) or not by_layers or stands_in_text(prompt):
         return placed  # type: ignore[return-value]
     like = input_weight(model_map)
     return observe(model_map, {"inputs_embeds": placed.vectors.to(like)[None]})

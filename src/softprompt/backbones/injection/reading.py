@@ -1,11 +1,14 @@
-"""Whether soft tokens may go through a decoder's layers alone, before any text.
+"""How soft tokens may enter a decoder, before its text.
 
-The soft tokens become key/values, which is exact where attention alone connects tokens. State-space layers,
-linear attention, convolutions and token shifts would carry more from the soft tokens to the text than
-key/values hold. No list of such families is kept: each backbone is tried once.
+Key/values are the fast way: soft tokens go through the layers alone, once. That is exact where attention alone
+connects tokens. State-space layers, linear attention, convolutions and token shifts would carry more from the
+soft tokens to the text than key/values hold; there the soft tokens are columns of the input. No list of families
+is kept: each backbone is tried once, and both ways are compared with embeddings in front of the text.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,11 +23,23 @@ from softprompt.prompts import Prompt
 N_SOFT, N_TEXT = 2, 2
 
 
-def why_not(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]) -> str | None:
-    """Why soft tokens cannot go through the layers of a decoder alone; None where they can.
+@dataclass(frozen=True)
+class SoftTokenWay:
+    """How soft tokens enter a decoder before its text.
 
-    Two soft tokens and two tokens of text are run in both ways: as one input, and the soft tokens first. That
-    takes three passes over at most four tokens.
+    Args:
+        as_columns: as columns of the input instead of key/values.
+        why_not: why neither way is exact; None where one is.
+        mixes_lengths: whether rows of one batch may have different numbers of soft tokens.
+    """
+
+    as_columns: bool
+    why_not: str | None = None
+    mixes_lengths: bool = True
+
+
+def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]) -> SoftTokenWay:
+    """Try both ways on two soft tokens and two tokens of text, each against the four as one input.
 
     Args:
         model_map: of the backbone.
@@ -33,57 +48,103 @@ def why_not(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]) -> s
     """
     model = model_map.model
     if any(hasattr(module, "rope_deltas") for module in model.modules()):
-        return "which keeps a text's position from one call to the next (rope_deltas)"
+        return SoftTokenWay(False, "which keeps a text's position from one call to the next (rope_deltas)")
     if model_map.spec.is_encoder_decoder:
-        return "whose encoder's attention never calls the registered function"
-    if model_map.stacks["decoder"].numbering == "unknown":
-        return None  # positions behind the soft tokens are not known
+        return SoftTokenWay(False, "whose encoder's attention never calls the registered function")
     try:
         with torch.no_grad(), eval_mode(model):
-            return _compared(model_map, gate, make(N_SOFT))
+            soft = make(N_SOFT)
+            whole, changed = _as_one_input(model_map, gate, soft)
+            known = model_map.stacks["decoder"].numbering != "unknown"
+            if model_map.attentions and known and not changed:
+                apart = _under(model_map, gate, soft, as_columns=False)
+                if _difference(apart, whole) <= _rounding(whole):
+                    return SoftTokenWay(False)
+            differs = _difference(_under(model_map, gate, soft, as_columns=True), whole)
+            if differs > _rounding(whole):
+                return SoftTokenWay(True, f"whose states differ by {differs:.0%} of their size")
+            return SoftTokenWay(True, None, known or _is_free_of_columns(model_map, gate))
     except (SoftpromptError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
-        return f"which does not take input embeddings as it takes tokens ({type(error).__name__}: {reason})"
+        why = f"which does not take input embeddings as it takes tokens ({type(error).__name__}: {reason})"
+        return SoftTokenWay(False, why)
 
 
 def refuse(model_map: ModelMap, why: str) -> BackboneError:
-    """The error of soft tokens on such a backbone."""
+    """The error of soft tokens on a backbone that takes them in no way."""
     return BackboneError(
         "prompted",
         f"soft tokens before the text of {model_map.spec.name} ({model_map.spec.family}), {why}",
-        "a model in which attention alone connects tokens",
+        "a model that reads embeddings before a text as it reads tokens",
         "use prefix_tuning or p_tuning_v2, which put key/values into its attentions",
     )
 
 
-def _compared(model_map: ModelMap, gate: Gate, soft: Prompt) -> str | None:
-    model = model_map.model
+def refuse_lengths(model_map: ModelMap) -> BackboneError:
+    """The error of rows with different numbers of soft tokens where the model counts positions by columns."""
+    return BackboneError(
+        "prompted",
+        f"rows with different numbers of soft tokens before the text of {model_map.spec.name}, which counts "
+        "positions by columns",
+        "soft tokens of one number in all rows",
+        "give every row a prompt of that length, or run rows of each length by themselves",
+    )
+
+
+def _text(model_map: ModelMap) -> Tensor:
     weight = input_weight(model_map)
     vocab = min(len(weight), model_map.spec.vocab)
-    text = torch.tensor([[vocab // 3, vocab // 2]], device=weight.device)
-    with Session(model_map, gate, [soft], None).opened() as session, session.call():
-        apart: Tensor = model.base_model(input_ids=text, use_cache=False).last_hidden_state
+    return torch.tensor([[vocab // 3, vocab // 2]], device=weight.device)
+
+
+def _under(model_map: ModelMap, gate: Gate, soft: Prompt, as_columns: bool) -> Tensor:
+    """States of the text under soft tokens, `[1, seq, hidden]`."""
+    session = Session(model_map, gate, [soft], None, as_columns=as_columns)
+    with session.opened(), session.call():
+        return model_map.model.base_model(
+            input_ids=_text(model_map), **_no_cache(model_map)
+        ).last_hidden_state
+
+
+def _as_one_input(model_map: ModelMap, gate: Gate, soft: Prompt) -> tuple[Tensor, bool]:
+    """States of the text behind embeddings, and whether the model changed its input in place."""
+    model, weight = model_map.model, input_weight(model_map)
     with gate.turn(alone=False), gate.calling(None):
         placed = soft()
         assert not isinstance(placed, tuple)
-        embeds = torch.cat([placed.vectors.to(weight)[None], model.get_input_embeddings()(text)], dim=1)
-        kept = embeds.clone()
+        words = model.get_input_embeddings()(_text(model_map))
+        embeds = torch.cat([placed.vectors.to(weight)[None], words], dim=1)
+        given = embeds.clone()
         mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
-        output = model.base_model(inputs_embeds=embeds, attention_mask=mask, use_cache=False)
-    if not torch.equal(embeds, kept):
-        return "which changes its input embeddings in place"
-    whole: Tensor = output.last_hidden_state[:, -N_TEXT:]
-    apart_by = (apart - whole).float().norm(dim=-1) / whole.float().norm(dim=-1)
+        output = model.base_model(inputs_embeds=given, attention_mask=mask, **_no_cache(model_map))
+    return output.last_hidden_state[:, -N_TEXT:], not torch.equal(embeds, given)
+
+
+def _is_free_of_columns(model_map: ModelMap, gate: Gate) -> bool:
+    """Whether a masked column before the text changes nothing."""
+    model, text = model_map.model, _text(model_map)
+    with gate.turn(alone=False), gate.calling(None):
+        states = []
+        for n_masked in (0, 1):
+            ids = torch.nn.functional.pad(text, (n_masked, 0))
+            mask = torch.nn.functional.pad(torch.ones_like(text), (n_masked, 0))
+            output = model.base_model(input_ids=ids, attention_mask=mask, **_no_cache(model_map))
+            states.append(output.last_hidden_state[:, n_masked:])
+    return _difference(states[1], states[0]) <= _rounding(states[0])
+
+
+def _no_cache(model_map: ModelMap) -> dict[str, Any]:
+    takes = "use_cache" in model_map.stacks["decoder"].signature.parameters
+    return {"use_cache": False} if takes else {}
+
+
+def _difference(came: Tensor, expected: Tensor) -> float:
+    """By how much states differ, relative to their size."""
+    apart = (came - expected).float().norm(dim=-1) / expected.float().norm(dim=-1)
     # In low precision rounding alone may send one of the tokens to another expert.
-    differs = (apart_by.max() if whole.dtype == torch.float32 else apart_by.median()).item()
-    if differs > _rounding(whole):
-        return (
-            "whose tokens also meet outside attention (state-space, linear attention, convolution or token "
-            f"shift; its states differ by {differs:.0%} of their size)"
-        )
-    return None
+    return float(apart.max() if expected.dtype == torch.float32 else apart.median())
 
 
 def _rounding(states: Tensor) -> float:

@@ -56,6 +56,7 @@ class Session:
         prompts: one or several; None is no prompt.
         rows: for each batch row the index of its prompt; None when one prompt serves all rows.
         as_tokens: run deep visual prompts as tokens.
+        as_columns: see `Injectors`.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Session:
         prompts: Sequence[Prompt | None],
         rows: Sequence[int] | None,
         as_tokens: bool = False,
+        as_columns: bool = False,
     ):
         self.model_map = model_map
         self.gate = gate
@@ -74,7 +76,7 @@ class Session:
         self.closed = False
         self._used = used_prompts(prompts, self.rows)
         self.weights = Weights(model_map.model, trained_weights(self._used), model_map.spec.name)
-        self.injectors = Injectors(model_map, prompts, self.rows, as_tokens)
+        self.injectors = Injectors(model_map, prompts, self.rows, as_tokens, as_columns)
         self._held = ExitStack()
         self._undo = ExitStack()
         self._lock = threading.RLock()
@@ -237,7 +239,15 @@ class Session:
         modules = self.injectors.layer_modules
         alone = modules.alone if modules.places else nullcontext
         with self.gate.calling(None), without_overrides(self.injectors.modules):
-            return lower_all(self.model_map, self.prompts, self._used, self.as_tokens, alone, weights)
+            return lower_all(
+                self.model_map,
+                self.prompts,
+                self._used,
+                self.as_tokens,
+                self.injectors.reads_by_layers,
+                alone,
+                weights,
+            )
 
     def _set_positions(self, call: PassContext) -> None:
         """Give a call what the activation cache needs to know of the text's positions."""

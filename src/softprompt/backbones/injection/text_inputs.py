@@ -149,7 +149,7 @@ class PositionInjector:
         self.name = name
         self.switches_at = switches_at
         self.columns_before = columns_before
-        if stack.numbering == "unknown" and longest > 0:
+        if stack.numbering == "unknown" and any(shifts):
             raise BackboneError(
                 "prompt.positions",
                 "'shifted'",

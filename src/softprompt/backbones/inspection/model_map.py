@@ -45,7 +45,7 @@ class ModelMap:
     @cached_property
     def decodes(self) -> bool:
         """Whether the model has a stack that reads from left to right."""
-        return any(attention.site == "decoder" for attention in self.attentions)
+        return "decoder" in self.stacks
 
     @cached_property
     def encodes(self) -> bool:

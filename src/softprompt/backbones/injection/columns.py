@@ -1,0 +1,244 @@
+"""Soft tokens in front of a decoder's text, as columns of its input.
+
+Where tokens meet outside attention (state-space layers, linear attention, convolutions, token shifts), or in an
+attention that cannot be reached, soft tokens cannot become key/values. They enter as input embeddings instead,
+right before the first real token of each row, in the first pass over a text. Outputs are cut back to the text;
+a cache holds the soft tokens, and later passes continue from it.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from softprompt.backbones.attention import Interception
+from softprompt.backbones.dispatch import Forward, Override, bound_arguments
+from softprompt.backbones.injection.injector import PassContext, RowTable
+from softprompt.backbones.inspection import Stack
+from softprompt.errors import BackboneError
+
+_serial = itertools.count()
+_MARK = "_softprompt_columns"
+"""Name of the attribute by which a cache is known to hold soft tokens: a `_Mark`."""
+
+
+@dataclass
+class _Mark:
+    """What a cache holds of a session.
+
+    Args:
+        owner: number of the session's injector.
+        n_columns: columns before the text.
+        n_text: columns of the text.
+    """
+
+    owner: int
+    n_columns: int
+    n_text: int
+
+
+class ColumnInjector:
+    """Puts each row's soft tokens before a decoder's text, as columns of its input.
+
+    All rows have as many columns in front as the longest prompt. A row's own soft tokens stand right before its
+    first real token, also where the text is padded on the left; the columns before them are masked. A text's
+    token therefore stands so many columns later in every row.
+
+    Args:
+        stack: the module that takes the text.
+        in_front: which prompts are soft tokens in front of the text, `[prompt_id]`.
+        name: of the backbone, for errors.
+    """
+
+    def __init__(self, stack: Stack, in_front: Sequence[bool], name: str):
+        self.stack = stack
+        self.in_front = in_front
+        self.name = name
+        self.owner = next(_serial)
+        parameters = stack.signature.parameters
+        self.cache_name = next((n for n in ("past_key_values", "cache_params") if n in parameters), None)
+
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The stack."""
+        return [self.stack.module]
+
+    def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
+        """No attention is answered."""
+        return {}
+
+    def n_columns(self, context: PassContext) -> int:
+        """Columns in front of the text, those of the longest prompt."""
+        return self._table(context).longest
+
+    def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
+        """Add soft tokens to the input of the first pass, and to the mask of every pass."""
+
+        def grown(below: Forward, *args: Any, **kwargs: Any) -> Any:
+            given = bound_arguments(self.stack.signature, args, kwargs)
+            if given.get("input_ids") is None and given.get("inputs_embeds") is None:
+                return below(*args, **kwargs)
+            cache = None if self.cache_name is None else given.get(self.cache_name)
+            mark = self._mark(cache)
+            n_columns = self.n_columns(context)
+            output = below(**self._grown(context, given, mark))
+            text = _text(given)
+            n_text = (0 if mark is None else mark.n_text) + text.shape[1]
+            self._remember(output if cache is None else cache, n_columns, n_text)
+            if mark is None:
+                width = n_columns + text.shape[1]
+                output = _cut(output, n_columns, width)
+            return output
+
+        return {self.stack.module: grown}
+
+    # -- caches ----------------------------------------------------------------------------------
+
+    def _mark(self, cache: Any) -> _Mark | None:
+        """What a cache holds; None for a first pass.
+
+        Raises:
+            BackboneError: a cache that was filled without these soft tokens.
+        """
+        if cache is None or _is_empty(cache):
+            return None
+        mark: _Mark | None = getattr(cache, _MARK, None)
+        if mark is None or mark.owner != self.owner:
+            raise BackboneError(
+                "prompted",
+                f"a cache of {self.name} that was filled outside of this session",
+                "an empty cache, or one that this session has filled: it holds the soft tokens",
+                "begin the text in the session that goes on with it, or use prefix_tuning",
+            )
+        return mark
+
+    def _remember(self, holder: Any, n_columns: int, n_text: int) -> None:
+        """Mark the cache of a pass, given or made in it."""
+        if isinstance(holder, Mapping):
+            holder = holder.get(self.cache_name)
+        elif isinstance(holder, tuple | Tensor):
+            return
+        if holder is not None:
+            setattr(holder, _MARK, _Mark(self.owner, n_columns, n_text))
+
+    # -- inputs ----------------------------------------------------------------------------------
+
+    def _grown(self, context: PassContext, given: Mapping[str, Any], mark: _Mark | None) -> dict[str, Any]:
+        grown = dict(given)
+        text = _text(given)
+        batch, length = text.shape[:2]
+        table = self._table(context)
+        past = 0 if mark is None else mark.n_text
+        mask = self._text_mask(given.get("attention_mask"), batch, past + length, text.device)
+        counts = context.by_row(table.lengths[:, None], batch).to(text.device).expand(batch, 1)
+        # The column of each row's first real token, in the grown input.
+        first = table.longest + mask.ne(0).long().argmax(dim=1, keepdim=True)
+        at = torch.arange(table.longest + mask.shape[1], device=text.device)[None]
+        soft = (at >= first - counts) & (at < first)
+        whole = nn.functional.pad(mask, (table.longest, 0)).masked_fill(soft, 1)
+        if given.get("attention_mask") is not None or not bool(whole.all()):
+            grown["attention_mask"] = whole
+        positions = given.get("position_ids")
+        if mark is not None:
+            if positions is not None:
+                grown["position_ids"] = _of_rows(positions, batch) + counts
+            return grown
+        if int(first.max()) >= table.longest + length:
+            raise BackboneError(
+                "prompted",
+                f"a first pass over padding alone, before the soft tokens of {self.name}",
+                "real tokens in every row of the first pass",
+                "leave prefill_chunk_size out, or use prefix_tuning",
+            )
+        embeds = given.get("inputs_embeds")
+        if embeds is None:
+            embeds = self.stack.module.get_input_embeddings()(given["input_ids"])  # type: ignore[operator]
+        vectors = context.by_row(table.values, batch).to(embeds).expand(batch, -1, -1)
+        which = (at - (first - counts)).clamp(0, table.longest - 1)[:, : table.longest + length]
+        chosen = vectors.gather(1, which[..., None].expand(-1, -1, vectors.shape[-1]))
+        padded = nn.functional.pad(embeds, (0, 0, table.longest, 0))
+        grown["input_ids"] = None
+        grown["inputs_embeds"] = torch.where(soft[:, : table.longest + length, None], chosen, padded)
+        types = given.get("token_type_ids")
+        if types is not None:
+            grown["token_type_ids"] = nn.functional.pad(types, (table.longest, 0))
+        positions = given.get("position_ids")
+        if positions is not None:
+            grown["position_ids"] = _positions(positions, soft[:, : table.longest + length], counts)
+        return grown
+
+    def _text_mask(self, mask: Any, batch: int, length: int, device: torch.device) -> Tensor:
+        if mask is None:
+            return torch.ones(batch, length, dtype=torch.long, device=device)
+        if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.shape[1] != length:
+            shape = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+            raise BackboneError(
+                "attention_mask",
+                f"{shape} for {batch} rows of {length} tokens, before the soft tokens of {self.name}",
+                f"[{batch}, {length}], 1 at real tokens",
+                "pass a mask of two dimensions and no static cache, or use prefix_tuning",
+            )
+        return mask
+
+    def _table(self, context: PassContext) -> RowTable:
+        key = (self, "table")
+        if key not in context.notes:
+            vectors = [
+                v if front else None for v, front in zip(context.lowered.vectors, self.in_front, strict=True)
+            ]
+            context.notes[key] = RowTable(vectors, pad="right")
+        return context.notes[key]
+
+
+def _text(given: Mapping[str, Any]) -> Tensor:
+    """The ids or embeddings of a call, `[batch, seq]` or `[batch, seq, hidden]`."""
+    return given["input_ids"] if given.get("input_ids") is not None else given["inputs_embeds"]
+
+
+def _is_empty(cache: Any) -> bool:
+    """Whether a cache holds no token yet."""
+    for layer in getattr(cache, "layers", ()):
+        if getattr(layer, "is_initialized", False) and _length(layer) > 0:
+            return False
+        states = getattr(layer, "has_previous_state", False)
+        if any(states.values()) if isinstance(states, Mapping) else states:
+            return False
+    return True
+
+
+def _length(layer: Any) -> int:
+    try:
+        return int(layer.get_seq_length())
+    except (AttributeError, NotImplementedError, ValueError):
+        return 0
+
+
+def _of_rows(positions: Tensor, batch: int) -> Tensor:
+    """A caller's positions for every row, `[..., batch, seq]`."""
+    positions = positions[None] if positions.ndim == 1 else positions
+    return positions.expand(*positions.shape[:-2], batch, positions.shape[-1])
+
+
+def _positions(given: Tensor, soft: Tensor, counts: Tensor) -> Tensor:
+    """The caller's positions of the text, `[..., batch or 1, seq]`, behind those of the soft tokens."""
+    text = _of_rows(given, len(soft))
+    first = text.min(dim=-1, keepdim=True).values
+    own = (soft.long().cumsum(-1) - 1).clamp(min=0) + first
+    return torch.where(soft, own, nn.functional.pad(text + counts, (soft.shape[1] - text.shape[-1], 0)))
+
+
+def _cut(output: Any, n_columns: int, width: int) -> Any:
+    """An output for the text alone: states lose the columns in front, attention weights their queries."""
+    if isinstance(output, Tensor):
+        axis = output.ndim - 2
+        if output.ndim in (3, 4) and output.shape[axis] == width and (axis == 1 or output.shape[3] == width):
+            return output.narrow(axis, n_columns, width - n_columns)
+        return output
+    if isinstance(output, Mapping):
+        return type(output)(**{name: _cut(value, n_columns, width) for name, value in output.items()})
+    if isinstance(output, tuple):
+        return tuple(_cut(value, n_columns, width) for value in output)
+    return output
