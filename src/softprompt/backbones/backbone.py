@@ -135,6 +135,11 @@ class Backbone(InitializationSources):
         return self.spec.state_size
 
     @property
+    def stacks(self) -> frozenset[str]:
+        """Which stacks take texts: `encoder`, `decoder` or both; none for a model that reads pictures."""
+        return frozenset(self.map.stacks)
+
+    @property
     def attentions(self) -> dict[tuple[str, int], AttentionShape]:
         """Key/value sizes of every (site, layer) that a prefix can reach.
 
@@ -294,5 +299,6 @@ class Backbone(InitializationSources):
 
     def _attentions_for(self, prompt: Prompt) -> dict[tuple[str, int], AttentionShape]:
         """The attentions that a prompt needs; none for a prompt without vectors."""
-        placed = prompt.card.sites or prompt.card.placement in ("slot_embeddings", "image")
-        return self.attentions if placed else {}
+        if prompt.card.placement == "slot_embeddings" and self.map.stacks:
+            return {(a.site, a.layer): a.shape for a in self.map.attentions}
+        return self.attentions if prompt.card.sites or prompt.card.placement == "image" else {}

@@ -45,6 +45,11 @@ class Observable(Protocol):
         ...
 
     @property
+    def stacks(self) -> frozenset[str]:
+        """Which stacks take texts: `encoder`, `decoder` or both; none for a backbone that reads pictures."""
+        ...
+
+    @property
     def attentions(self) -> dict[tuple[str, int], AttentionShape]:
         """Key/value sizes of every (site, layer) that a prompt can enter."""
         ...

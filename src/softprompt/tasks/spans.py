@@ -113,8 +113,7 @@ class SpanTask(ReadingTask):
 
     def _begins_with_cls(self, frame: Frame) -> bool:
         """Whether the first token belongs to no text, and sees all of them."""
-        forward = all(site == "decoder" for site, _ in self.backbone.attentions)
-        return bool(frame.before) and not forward
+        return bool(frame.before) and "encoder" in self.backbone.stacks
 
     def _target(
         self, record: Question, offsets: Sequence[tuple[int, int]], where: str

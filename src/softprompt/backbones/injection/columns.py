@@ -49,12 +49,14 @@ class ColumnInjector:
 
     Args:
         stack: the module that takes the text.
+        table: the model's input embeddings.
         in_front: which prompts are soft tokens in front of the text, `[prompt_id]`.
         name: of the backbone, for errors.
     """
 
-    def __init__(self, stack: Stack, in_front: Sequence[bool], name: str):
+    def __init__(self, stack: Stack, table: nn.Module, in_front: Sequence[bool], name: str):
         self.stack = stack
+        self.table = table
         self.in_front = in_front
         self.name = name
         self.owner = next(_serial)
@@ -72,7 +74,7 @@ class ColumnInjector:
 
     def n_columns(self, context: PassContext) -> int:
         """Columns in front of the text, those of the longest prompt."""
-        return self._table(context).longest
+        return self._vectors(context).longest
 
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
         """Add soft tokens to the input of the first pass, and to the mask of every pass."""
@@ -130,7 +132,7 @@ class ColumnInjector:
         grown = dict(given)
         text = _text(given)
         batch, length = text.shape[:2]
-        table = self._table(context)
+        table = self._vectors(context)
         past = 0 if mark is None else mark.n_text
         mask = self._text_mask(given.get("attention_mask"), batch, past + length, text.device)
         counts = context.by_row(table.lengths[:, None], batch).to(text.device).expand(batch, 1)
@@ -155,7 +157,7 @@ class ColumnInjector:
             )
         embeds = given.get("inputs_embeds")
         if embeds is None:
-            embeds = self.stack.module.get_input_embeddings()(given["input_ids"])  # type: ignore[operator]
+            embeds = self.table(given["input_ids"])
         vectors = context.by_row(table.values, batch).to(embeds).expand(batch, -1, -1)
         which = (at - (first - counts)).clamp(0, table.longest - 1)[:, : table.longest + length]
         chosen = vectors.gather(1, which[..., None].expand(-1, -1, vectors.shape[-1]))
@@ -183,7 +185,7 @@ class ColumnInjector:
             )
         return mask
 
-    def _table(self, context: PassContext) -> RowTable:
+    def _vectors(self, context: PassContext) -> RowTable:
         key = (self, "table")
         if key not in context.notes:
             vectors = [

@@ -122,7 +122,9 @@ class Injectors:
             columns = self._prepended.n_columns
         elif any(in_front) and self.as_columns:
             front = "decoder"
-            injector = ColumnInjector(stacks["decoder"], in_front, model_map.spec.name)
+            injector = ColumnInjector(
+                stacks["decoder"], model_map.model.get_input_embeddings(), in_front, model_map.spec.name
+            )
             injectors.append(injector)
             columns = injector.n_columns
         spec = model_map.spec

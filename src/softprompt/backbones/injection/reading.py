@@ -49,7 +49,7 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
     model = model_map.model
     if any(hasattr(module, "rope_deltas") for module in model.modules()):
         return SoftTokenWay(False, "which keeps a text's position from one call to the next (rope_deltas)")
-    if model_map.spec.is_encoder_decoder:
+    if "encoder" in model_map.stacks or "decoder" not in model_map.stacks:
         return SoftTokenWay(False, "whose encoder's attention never calls the registered function")
     try:
         with torch.no_grad(), eval_mode(model):

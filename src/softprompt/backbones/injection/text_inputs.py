@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from softprompt.backbones.attention import Interception
 from softprompt.backbones.dispatch import Forward, Override, bound_arguments
 from softprompt.backbones.injection.injector import PassContext, RowTable
-from softprompt.backbones.inspection import Stack
+from softprompt.backbones.inspection import Stack, table_offset
 from softprompt.errors import BackboneError, PromptError
 
 
@@ -222,7 +222,8 @@ class PositionInjector:
         def looked_up(below: Forward, *args: Any, **kwargs: Any) -> Tensor:
             # The table itself counts from one number for all rows; each row has its own positions.
             shifted = context.shifted_positions[self.stack.site]
-            return nn.functional.embedding(shifted.to(table.weight.device) + table.offset, table.weight)
+            places = shifted.to(table.weight.device) + table_offset(table)
+            return nn.functional.embedding(places, table.weight)
 
         return looked_up
 

@@ -19,7 +19,7 @@ from softprompt.backbones.inspection.spec import (
     fingerprint,
     word_embeddings,
 )
-from softprompt.backbones.inspection.stacks import Stack, has_relative_bias
+from softprompt.backbones.inspection.stacks import Stack, has_relative_bias, table_offset
 from softprompt.backbones.inspection.vision import Vision
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "patch_conv",
     "reads_pictures",
     "size_options",
+    "table_offset",
     "tuned_tensors",
     "unmasked",
     "word_embeddings",

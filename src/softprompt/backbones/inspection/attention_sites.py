@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.attention import AttentionCall
-from softprompt.backbones.inspection.probe import ENCODER_LEN, Recording
+from softprompt.backbones.inspection.probe import ENCODER_LEN, Recording, reads_forward
 from softprompt.prompts import AttentionShape
 
 
@@ -36,6 +36,9 @@ def attention_sites(model: PreTrainedModel, recording: Recording) -> tuple[Atten
     for call in recording.calls:
         shape = AttentionShape(call.key.shape[1], call.key.shape[3], call.value.shape[3])
         by_site.setdefault(_site(model, call), []).append((call.module, shape))
+    # Some decoders leave causality to their mask and declare nothing, or the opposite (BigBird-Pegasus).
+    if set(by_site) == {"encoder"} and model.can_generate() and reads_forward(model):
+        by_site = {"decoder": by_site["encoder"]}
     sites: list[AttentionSite] = []
     for site, calls in by_site.items():
         given = [i for i in (getattr(module, "layer_idx", None) for module, _ in calls) if isinstance(i, int)]

@@ -108,7 +108,7 @@ def inspect_model(model: PreTrainedModel, name: str, size: tuple[int, int] | Non
         ) from error
     attentions = attention_sites(model, recording)
     pictures = reads_pictures(model)
-    stacks = {} if pictures else find_stacks(model, attentions)
+    stacks = {} if pictures else find_stacks(model, attentions, recording)
     return ModelMap(
         model,
         describe(model, name, recording, stacks),

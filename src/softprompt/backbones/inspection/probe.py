@@ -116,8 +116,7 @@ def run(model: PreTrainedModel, size: tuple[int, int] | None = None, *, base: bo
         pixels = torch.randn(1, weight.shape[1], height, width, generator=generator).to(weight)
         with unmasked(model):
             return model.base_model(pixel_values=pixels, **size_options(model, (height, width)))
-    # Not the padding token, whose position is special in some families.
-    token = 0 if model.config.get_text_config().pad_token_id != 0 else 1
+    token = text_token(model)
     device = model.get_input_embeddings().weight.device
     whole = not base and type(model.get_output_embeddings()) is nn.Linear
     module = model if whole else model.base_model
@@ -130,6 +129,25 @@ def run(model: PreTrainedModel, size: tuple[int, int] | None = None, *, base: bo
         )
     ids = torch.full((1, DECODER_LEN), token, device=device)  # type: ignore[call-overload]
     return module(input_ids=ids, attention_mask=torch.ones_like(ids))
+
+
+@torch.no_grad()
+def reads_forward(model: PreTrainedModel) -> bool:
+    """Whether another second token leaves the states of the first as they are."""
+    table = model.get_input_embeddings().weight
+    first = text_token(model)
+    texts = [[first, first], [first, (first + 1) % len(table)]]
+    with eval_mode(model):
+        states = [
+            model.base_model(input_ids=torch.tensor([text], device=table.device)).last_hidden_state[0, 0]  # type: ignore[arg-type]
+            for text in texts
+        ]
+    return torch.equal(*states)
+
+
+def text_token(model: PreTrainedModel) -> int:
+    """A token that is not the padding token, whose position is special in some families."""
+    return 0 if getattr(model.config.get_text_config(), "pad_token_id", None) != 0 else 1
 
 
 @contextmanager

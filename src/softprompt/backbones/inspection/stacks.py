@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite, text_module
 from softprompt.backbones.inspection.families import CHANGING_ROTARY
-from softprompt.backbones.inspection.probe import Recording
+from softprompt.backbones.inspection.probe import Recording, reads_forward
 
 Numbering = Literal["ids", "table", "relative", "unknown"]
 
@@ -38,22 +39,39 @@ class Stack:
     switches_at: int | None
 
 
-def find_stacks(model: PreTrainedModel, attentions: Sequence[AttentionSite]) -> Mapping[str, Stack]:
-    """The stacks by site, encoder first."""
-    stacks: dict[str, Stack] = {}
-    for site in ("encoder", "decoder"):
-        of_site = [a for a in attentions if a.site == site]
-        if of_site:
-            module = text_module(model, of_site)
-            stacks[site] = Stack(
-                site,
-                module,
-                inspect.signature(module.forward),
-                _numbering(module),
-                next(filter(has_relative_bias, module.modules()), None),
-                _switches_at(module),
-            )
-    return stacks
+def find_stacks(
+    model: PreTrainedModel, attentions: Sequence[AttentionSite], recording: Recording
+) -> Mapping[str, Stack]:
+    """The stacks by site, encoder first.
+
+    A model without attentions that can be intercepted has a decoder if it reads from left to right, and no stack
+    else.
+    """
+    if not attentions and not model.config.is_encoder_decoder and reads_forward(model):
+        return {"decoder": _stack("decoder", _innermost(model), recording)}
+    by_site = {site: [a for a in attentions if a.site == site] for site in ("encoder", "decoder")}
+    return {site: _stack(site, text_module(model, found), recording) for site, found in by_site.items() if found}
+
+
+def _innermost(model: PreTrainedModel) -> nn.Module:
+    """The innermost module that holds the table of input embeddings and takes input embeddings."""
+    table, found = model.get_input_embeddings(), model.base_model
+    for module in model.base_model.modules():  # outer modules come first
+        takes = "inputs_embeds" in inspect.signature(module.forward).parameters
+        if takes and any(inner is table for inner in module.modules()):
+            found = module
+    return found
+
+
+def _stack(site: str, module: nn.Module, recording: Recording) -> Stack:
+    return Stack(
+        site,
+        module,
+        inspect.signature(module.forward),
+        _numbering(module, recording),
+        next(filter(has_relative_bias, module.modules()), None),
+        _switches_at(module),
+    )
 
 
 def has_relative_bias(module: nn.Module) -> bool:
@@ -91,15 +109,24 @@ def position_table(recording: Recording) -> PositionTable | None:
     return None
 
 
-def _numbering(stack: nn.Module) -> Numbering:
+def _numbering(stack: nn.Module, recording: Recording) -> Numbering:
     if "position_ids" in inspect.signature(stack.forward).parameters:
         return "ids"
     if any(hasattr(module, "relative_attention_bias") for module in stack.modules()):
         return "relative"
     table = getattr(stack, "embed_positions", None)
-    if isinstance(table, nn.Embedding) and isinstance(getattr(table, "offset", None), int):
-        return "table"
+    if isinstance(table, nn.Embedding) and isinstance(rows := recording.gave.get(table), Tensor):
+        first = table_offset(table)
+        given = rows.reshape(-1, rows.shape[-1])
+        if torch.equal(given, table.weight[first : first + len(given)].to(given)):
+            return "table"
     return "unknown"
+
+
+def table_offset(table: nn.Module) -> int:
+    """The row of a table that counts positions by itself in which the first position stands (2 in BART)."""
+    offset = getattr(table, "offset", 0)
+    return offset if isinstance(offset, int) else 0
 
 
 def _switches_at(stack: nn.Module) -> int | None:

@@ -1,6 +1,6 @@
 """Describing a head: what is checked before a card is made, and what a backbone decides."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from softprompt.errors import PromptError
@@ -76,14 +76,14 @@ def checked(card: HeadCard) -> HeadCard:
     )  # fmt: skip
 
 
-def resolve_pooling(card: HeadCard, sites: Sequence[str], has_class: bool | None = None) -> HeadCard:
+def resolve_pooling(card: HeadCard, stacks: Collection[str], has_class: bool | None = None) -> HeadCard:
     """The card with its pooling decided: `first` on encoders, `last` on everything else.
 
     Of pictures the class token, or the patches where there is none.
 
     Args:
         card: as the user wrote it.
-        sites: the backbone's attention sites; an encoder has only `encoder`.
+        stacks: of the backbone, `encoder`, `decoder` or both.
         has_class: whether a backbone that reads pictures has a class token; None is one that reads texts.
 
     Raises:
@@ -103,4 +103,4 @@ def resolve_pooling(card: HeadCard, sites: Sequence[str], has_class: bool | None
         return card
     if has_class is not None:
         return card.model_copy(update={"pooling": "cls" if has_class else "image"})
-    return card.model_copy(update={"pooling": "first" if set(sites) == {"encoder"} else "last"})
+    return card.model_copy(update={"pooling": "first" if set(stacks) == {"encoder"} else "last"})

@@ -211,8 +211,8 @@ def needs_texts(backbone: Observable, method: str, do: str) -> None:
 
 def default_positions(backbone: Observable) -> Literal["shifted", "unshifted"]:
     """The papers' own: decoders and encoders count the prompt; encoder-decoders and pictures do not."""
-    cross = any(site == "cross" for site, _ in backbone.attentions)
-    return "unshifted" if cross or backbone.pictures is not None else "shifted"
+    both = {"encoder", "decoder"} <= backbone.stacks
+    return "unshifted" if both or backbone.pictures is not None else "shifted"
 
 
 @plain_tensors()
@@ -229,8 +229,7 @@ def new_head(backbone: Observable, head: HeadCard, seed: int, own_outputs: bool 
         PromptError: a head that does not fit the backbone or the prompt.
     """
     facts = backbone.pictures
-    sites = [] if facts is not None else [site for site, _ in backbone.attentions]
-    card = resolve_pooling(head, sites, None if facts is None else facts.has_class)
+    card = resolve_pooling(head, backbone.stacks, None if facts is None else facts.has_class)
     if not own_outputs and card.pooling == "prompt":
         raise PromptError(
             "head.pooling", "'prompt' for a prompt without tokens", "'cls', 'image' or 'mean'",

@@ -46,8 +46,7 @@ def null_prompt(
     if isinstance(template, Sequence) and not isinstance(template, str):
         from softprompt.text import null_template
 
-        causal = {site for site, _ in backbone.attentions} == {"decoder"}
-        parsed = null_template(list(template), causal=causal)
+        parsed = null_template(list(template), causal=backbone.stacks == {"decoder"})
     else:
         parsed = parsed_template(template, "null_prompt.template")
     if parsed.n_slots:

@@ -66,8 +66,7 @@ def prompt_tuning(
     from softprompt.prompts.methods.builder import PromptBuilder, mlp, needs_texts
 
     needs_texts(backbone, "prompt_tuning", "use visual_prompt_tuning(depth='shallow')")
-    sites = {site for site, _ in backbone.attentions}
-    if "cross" in sites and positions == "unshifted":
+    if {"encoder", "decoder"} <= backbone.stacks and positions == "unshifted":
         raise PromptError(
             "prompt.positions",
             "'unshifted'",
