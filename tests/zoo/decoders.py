@@ -6,11 +6,14 @@ text; a prefix is a cache that was filled by hand. Both read one row at a time, 
 
 import copy
 import inspect
+import itertools
+import sys
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache, PreTrainedModel
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 import softprompt
 from softprompt.backbones.backbone import Backbone
@@ -19,6 +22,7 @@ from zoo.configurations import VOCAB
 
 TOLERANCE = 2e-4
 PROMPT = 5
+NAME = "zoo"
 
 
 class Wrong(AssertionError):
@@ -66,14 +70,47 @@ def prefix_by_hand(model: PreTrainedModel, prompt: Prompt, ids: Tensor) -> Tenso
         for index, layer in enumerate(block.layers):
             cache.update(block.keys[index][None], block.values[index][None], layer)
     mask = torch.ones(1, prompt.length + len(ids), dtype=torch.long)
-    return model(input_ids=ids[None], attention_mask=mask, past_key_values=cache).logits[0]
+    options: dict[str, Any] = {}
+    if "position_ids" in inspect.signature(model.forward).parameters:
+        options["position_ids"] = torch.arange(len(ids))[None] + prompt.length
+    return model(input_ids=ids[None], attention_mask=mask, past_key_values=cache, **options).logits[0]
+
+
+def prefix_by_attention(model: PreTrainedModel, prompt: Prompt, ids: Tensor) -> Tensor:
+    """The same by the family's own attention function, whose keys and values begin with the prompt's, `[seq, vocab]`.
+
+    For families whose caches hold something else than keys and values (latent attention), or share them.
+    """
+    placed: Any = prompt()
+    own = {}
+    for block in placed:
+        for index, layer in enumerate(block.layers):
+            own[layer] = (block.keys[index][None], block.values[index][None])
+    turns = itertools.count()
+
+    def attend(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, *args: Any, **kwargs: Any) -> Any:
+        layer = getattr(module, "layer_idx", None)
+        keys, values = own[next(turns) if layer is None else layer]
+        if mask is not None:
+            mask = torch.nn.functional.pad(mask, (keys.shape[2], 0), value=0.0)
+        family: Any = sys.modules[type(module).__module__]
+        key, value = torch.cat([keys, key], 2), torch.cat([values, value], 2)
+        return family.eager_attention_forward(module, query, key, value, mask, *args, **kwargs)
+
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["eager"])
+    model.set_attn_implementation(NAME)
+    options: dict[str, Any] = _no_cache(model)
+    if "position_ids" in inspect.signature(model.forward).parameters:
+        options["position_ids"] = torch.arange(len(ids))[None] + prompt.length
+    return model(input_ids=ids[None], **options).logits[0]
 
 
 def _no_cache(model: PreTrainedModel) -> dict[str, bool]:
     return {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
 
 
-BY_HAND = {"soft tokens": soft_by_hand, "prefix": prefix_by_hand}
+BY_HAND = {"soft tokens": [soft_by_hand], "prefix": [prefix_by_attention, prefix_by_hand]}
 
 
 def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
@@ -82,18 +119,22 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
     Raises:
         Wrong: naming the first way that differs, and by how much.
     """
-    make, by_hand = METHODS[method], BY_HAND[method]
+    make = METHODS[method]
     one, other = make(backbone), make(backbone, 3, seed=2)
     texts = rows_of_text()
     plain = copy.deepcopy(model)
     notes = []
     bare = [_logits(plain, text) for text in texts]
-    try:
-        with torch.no_grad():
-            wanted = [by_hand(plain, one, text) for text in texts]
-            wanted_other = [by_hand(plain, other, text) for text in texts]
-    except Exception as error:
-        notes.append(f"no reference: {type(error).__name__}: {' '.join(str(error).split())[:80]}")
+    for by_hand in BY_HAND[method]:
+        try:
+            with torch.no_grad():
+                wanted = [by_hand(copy.deepcopy(model), one, text) for text in texts]
+                wanted_other = [by_hand(copy.deepcopy(model), other, text) for text in texts]
+            break
+        except Exception as error:
+            reason = f"{by_hand.__name__}: {type(error).__name__}: {' '.join(str(error).split())[:80]}"
+    else:
+        notes.append(f"no reference: {reason}")
         with backbone.prompted(one):
             wanted = [_logits(model, text) for text in texts]
         with backbone.prompted(other):
@@ -184,7 +225,7 @@ def _cached(
     for step, scores in enumerate(out.logits):
         so_far = out.sequences[0, : len(text) + step]
         try:
-            expected = by_hand(plain, prompt, so_far)[-1]
+            expected = by_hand(copy.deepcopy(plain), prompt, so_far)[-1]
         except Exception:
             with backbone.prompted(prompt):
                 expected = _logits(model, so_far)[-1]
@@ -199,7 +240,7 @@ def _gradients(model: PreTrainedModel, plain: PreTrainedModel, backbone: Backbon
         loss = logits.float().log_softmax(-1)[:, 7].mean()
         return list(torch.autograd.grad(loss, parameters))
 
-    expected = gradients(by_hand(plain, prompt, text))
+    expected = gradients(by_hand(copy.deepcopy(plain), prompt, text))
     with backbone.prompted(prompt):
         came = gradients(model(input_ids=text[None], **_no_cache(model)).logits[0])
     for one, other in zip(came, expected, strict=True):
