@@ -86,11 +86,12 @@ def prefix_by_attention(model: PreTrainedModel, prompt: Prompt, ids: Tensor) -> 
     for block in placed:
         for index, layer in enumerate(block.layers):
             own[layer] = (block.keys[index][None], block.values[index][None])
-    turns = itertools.count()
+    turns = itertools.cycle(sorted(own))  # some attentions have no index, and some call the function twice
+    modules = [m for m in model.modules() if isinstance(getattr(m, "layer_idx", None), int)]
+    by_index = set(own) <= {m.layer_idx for m in modules}
 
     def attend(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, *args: Any, **kwargs: Any) -> Any:
-        layer = getattr(module, "layer_idx", None)
-        keys, values = own[next(turns) if layer is None else layer]
+        keys, values = own[module.layer_idx if by_index else next(turns)]
         if mask is not None:
             mask = torch.nn.functional.pad(mask, (keys.shape[2], 0), value=0.0)
         family: Any = sys.modules[type(module).__module__]

@@ -20,8 +20,10 @@ from softprompt.backbones.injection import (
     prompt_of_row,
     refuse,
     refuse_lengths,
+    refuse_prefix,
     soft_token_way,
     stands_in_front,
+    why_no_prefix,
 )
 from softprompt.backbones.inspection import (
     AttentionSite,
@@ -34,7 +36,14 @@ from softprompt.backbones.runtime import shard, training_mode
 from softprompt.backbones.view import PromptedView
 from softprompt.errors import BackboneError
 from softprompt.files import BackboneCard
-from softprompt.prompts import AttentionShape, LayerLinears, PictureFacts, Prompt, prompt_tuning
+from softprompt.prompts import (
+    AttentionShape,
+    LayerLinears,
+    PictureFacts,
+    Prompt,
+    prefix_tuning,
+    prompt_tuning,
+)
 
 
 class Backbone(InitializationSources):
@@ -210,6 +219,9 @@ class Backbone(InitializationSources):
         # Rows without any prompt are all alike.
         rows = rows if any(prompt is not None for prompt in prompts) else None
         as_columns = not self.map.encodes and any(map(stands_in_front, prompts)) and self._as_columns(prompts)
+        if any(prompt is not None and "decoder" in prompt.card.sites for prompt in prompts):
+            if self._why_no_prefix is not None:
+                raise refuse_prefix(self.map, self._why_no_prefix)
         session = Session(self.map, self._gate, prompts, rows, self.deep_as_tokens, as_columns)
         with session.opened():
             yield PromptedView(self, session)
@@ -225,6 +237,15 @@ class Backbone(InitializationSources):
         if way.as_columns and len(lengths) > 1 and not way.mixes_lengths:
             raise refuse_lengths(self.map)
         return way.as_columns
+
+    @cached_property
+    def _why_no_prefix(self) -> str | None:
+        """Why key/values before a decoder's text are not exact; None where they are. Tried once."""
+
+        def prefix(length: int) -> Prompt:
+            return prefix_tuning(self, length, initialization="random", reparameterization=None, seed=0)
+
+        return why_no_prefix(self.map, self._gate, prefix)
 
     @cached_property
     def _soft_token_way(self) -> SoftTokenWay:

@@ -9,7 +9,14 @@ from softprompt.backbones.injection.compatibility import (
 )
 from softprompt.backbones.injection.injector import PassContext
 from softprompt.backbones.injection.lowering import LoweredPrompts, input_weight, observe
-from softprompt.backbones.injection.reading import SoftTokenWay, refuse, refuse_lengths, soft_token_way
+from softprompt.backbones.injection.reading import (
+    SoftTokenWay,
+    refuse,
+    refuse_lengths,
+    refuse_prefix,
+    soft_token_way,
+    why_no_prefix,
+)
 from softprompt.backbones.injection.refusals import naked_call
 from softprompt.backbones.injection.session import Session
 from softprompt.backbones.injection.text_inputs import PositionInjector, refuse_slots
@@ -30,8 +37,10 @@ __all__ = [
     "prompt_of_row",
     "refuse",
     "refuse_lengths",
+    "refuse_prefix",
     "refuse_slots",
     "soft_token_way",
     "stands_in_front",
     "stands_in_text",
+    "why_no_prefix",
 ]

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
 from softprompt.backbones.dispatch import Gate
 from softprompt.backbones.injection.lowering import input_weight
@@ -72,6 +73,56 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
         return SoftTokenWay(False, why)
 
 
+def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]) -> str | None:
+    """Why key/values before a decoder's text would not be what the model's own cache of them is; None if they are.
+
+    Families that bias attention by distance, choose among keys, or compress them see more of a key than the
+    attention function is given. Where the family's cache holds something else than key/values, nothing can be
+    compared, and the attention function is trusted.
+
+    Args:
+        model_map: of the backbone.
+        gate: of the backbone.
+        make: gives a prefix of so many positions, in every layer.
+    """
+    if "encoder" in model_map.stacks or model_map.stacks["decoder"].numbering == "unknown":
+        return None
+    with torch.no_grad(), eval_mode(model_map.model):
+        prefix = make(N_SOFT)
+        generator = torch.Generator().manual_seed(0)
+        for parameter in prefix.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+        try:
+            expected = _behind_own_cache(model_map, gate, prefix)
+        except Exception:
+            return None
+        differs = _difference(_under(model_map, gate, prefix, as_columns=False), expected)
+    if differs <= _rounding(expected):
+        return None
+    return (
+        "whose attention takes more of a key than the attention function is given (its states differ by "
+        f"{differs:.0%} of their size from those behind its own cache)"
+    )
+
+
+def _behind_own_cache(model_map: ModelMap, gate: Gate, prefix: Prompt) -> Tensor:
+    """States of the text behind a cache that holds a prefix, `[1, seq, hidden]`."""
+    model, weight, text = model_map.model, input_weight(model_map), _text(model_map)
+    with gate.turn(alone=False), gate.calling(None):
+        cache = DynamicCache(config=model.config)
+        placed = prefix()
+        assert isinstance(placed, tuple)
+        for block in placed:
+            for i, layer in enumerate(block.layers):
+                cache.update(block.keys[i][None].to(weight), block.values[i][None].to(weight), layer)
+        options: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
+        options["attention_mask"] = torch.ones(1, N_SOFT + N_TEXT, dtype=torch.long, device=text.device)
+        if model_map.stacks["decoder"].numbering == "ids":
+            first = N_SOFT + model_map.spec.first_position
+            options["position_ids"] = torch.arange(first, first + N_TEXT, device=text.device)[None]
+        return model.base_model(input_ids=text, **options).last_hidden_state
+
+
 def refuse(model_map: ModelMap, why: str) -> BackboneError:
     """The error of soft tokens on a backbone that takes them in no way."""
     return BackboneError(
@@ -79,6 +130,16 @@ def refuse(model_map: ModelMap, why: str) -> BackboneError:
         f"soft tokens before the text of {model_map.spec.name} ({model_map.spec.family}), {why}",
         "a model that reads embeddings before a text as it reads tokens",
         "use prefix_tuning or p_tuning_v2, which put key/values into its attentions",
+    )
+
+
+def refuse_prefix(model_map: ModelMap, why: str) -> BackboneError:
+    """The error of key/values on a backbone whose attention is not a function of them alone."""
+    return BackboneError(
+        "prompted",
+        f"key/values before the text of {model_map.spec.name} ({model_map.spec.family}), {why}",
+        "a model whose attention is a function of queries, keys and values",
+        "use prompt_tuning, whose soft tokens are part of the input there",
     )
 
 
