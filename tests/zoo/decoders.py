@@ -111,7 +111,7 @@ def _no_cache(model: PreTrainedModel) -> dict[str, bool]:
     return {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
 
 
-BY_HAND = {"soft tokens": [soft_by_hand], "prefix": [prefix_by_attention, prefix_by_hand]}
+BY_HAND = {"soft tokens": [soft_by_hand], "prefix": [prefix_by_hand, prefix_by_attention]}
 
 
 def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:

@@ -260,7 +260,7 @@ class Outputs:
         spec = self.map.spec
         bare = call or PassContext([None], None, LoweredPrompts.none())
         counting = [
-            PositionInjector(stack, [0], 0, spec.position_limit, spec.first_position, spec.name)
+            PositionInjector(stack, stack.module, [0], 0, spec.position_limit, spec.first_position, spec.name)
             for stack in self.map.stacks.values()
         ]
         modules = [module for injector in counting for module in injector.modules]

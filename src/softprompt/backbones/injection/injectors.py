@@ -131,6 +131,7 @@ class Injectors:
         for site, stack in stacks.items():
             self.positions[site] = PositionInjector(
                 stack,
+                model_map.model.base_model,
                 [shift(prompt, site, front) for prompt in prompts],
                 max(occupied(prompt, site, front) for prompt in prompts),
                 spec.position_limit,

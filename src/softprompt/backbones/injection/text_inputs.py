@@ -5,6 +5,7 @@ them are known: a `position_ids` argument (GPT-2, Llama and most), a learned tab
 (BART's family), and relative biases (T5's family).
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -116,6 +117,7 @@ class PositionInjector:
 
     Args:
         stack: the module that takes the text.
+        around: the model's base module, which may number columns itself before the stack is called.
         shifts: of each prompt, `[prompt_id]`.
         longest: the most positions that a prompt takes, for the check against `max_positions`.
         max_positions: longest input of the backbone in tokens, or None.
@@ -133,6 +135,7 @@ class PositionInjector:
     def __init__(
         self,
         stack: Stack,
+        around: nn.Module,
         shifts: Sequence[int],
         longest: int,
         max_positions: int | None,
@@ -142,6 +145,7 @@ class PositionInjector:
         columns_before: Callable[[PassContext], int] | None = None,
     ):
         self.stack = stack
+        self.around = None if around is stack.module else around
         self.shifts = torch.tensor(list(shifts))
         self.longest = longest
         self.max_positions = max_positions
@@ -159,8 +163,9 @@ class PositionInjector:
 
     @property
     def modules(self) -> Sequence[nn.Module]:
-        """The stack, and its table of positions where the table counts them itself."""
-        return [self.stack.module, self.stack.module.embed_positions] if self._counts else [self.stack.module]  # type: ignore[list-item]
+        """The stack, the module around it, and the stack's table of positions where that counts them itself."""
+        table = self.stack.module.embed_positions if self._counts else None
+        return [module for module in (self.stack.module, self.around, table) if isinstance(module, nn.Module)]
 
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
         """Number the text when the stack is called, and look its positions up."""
@@ -168,6 +173,8 @@ class PositionInjector:
         if self._counts:
             table: Any = self.stack.module.embed_positions
             overrides[table] = self._table(context, table)
+        if self.around is not None:
+            overrides[self.around] = self._noted(context, inspect.signature(self.around.forward))
         return overrides
 
     def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
@@ -182,6 +189,19 @@ class PositionInjector:
     def _counts(self) -> bool:
         return self.stack.numbering == "table"
 
+    def _noted(self, context: PassContext, signature: inspect.Signature) -> Override:
+        """Keep what the caller says of positions, for the time of the call."""
+
+        def noted(below: Forward, *args: Any, **kwargs: Any) -> Any:
+            given = bound_arguments(signature, args, kwargs)
+            context.notes[self] = given.get("position_ids") is None, given.get("attention_mask")
+            try:
+                return below(*args, **kwargs)
+            finally:
+                context.notes.pop(self, None)
+
+        return noted
+
     def _stack(self, context: PassContext) -> Override:
         def numbered(below: Forward, *args: Any, **kwargs: Any) -> Any:
             given = bound_arguments(self.stack.signature, args, kwargs)
@@ -195,9 +215,12 @@ class PositionInjector:
             past = past.clone() if isinstance(past, Tensor) else past
             columns = 0 if self.columns_before is None else self.columns_before(context)
             self._check(int(past) + q_len - columns)
-            positions = given.get("position_ids")
+            positions, mask = given.get("position_ids"), given.get("attention_mask")
+            by_columns, outer_mask = context.notes.get(self, (False, None))
+            if by_columns and _are_columns(positions, past):
+                positions, mask = None, mask if outer_mask is None else outer_mask
             if positions is None:
-                positions = count_positions(given.get("attention_mask"), past, q_len, text.device)
+                positions = count_positions(mask, past, q_len, text.device)
             else:
                 positions = (positions[None] if positions.ndim == 1 else positions) - self.first_position
             context.text_positions[self.stack.site] = positions
@@ -246,8 +269,33 @@ class PositionInjector:
 
 
 def count_positions(mask: Any, past: int | Tensor, q_len: int, device: torch.device) -> Tensor:
-    """Positions of the newest `q_len` tokens, `[batch or 1, seq]`, counted along a 2-D mask."""
-    if isinstance(mask, Tensor) and mask.ndim == 2:
-        seen = int(past) + q_len
-        return (mask[:, :seen].long().cumsum(-1) - 1).clamp(min=0)[:, -q_len:]
-    return torch.arange(q_len, device=device)[None] + past
+    """Positions of the newest `q_len` tokens, `[batch or 1, seq]`, counted along the real ones of a mask."""
+    real = _real(mask)
+    seen = int(past) + q_len
+    if real is None or real.shape[1] < seen:
+        return torch.arange(q_len, device=device)[None] + past
+    return (real[:, :seen].long().cumsum(-1) - 1).clamp(min=0)[:, -q_len:]
+
+
+def _are_columns(positions: Tensor | None, past: int | Tensor) -> bool:
+    """Whether positions only number the columns of the input."""
+    if positions is None or positions.ndim > 2:
+        return False
+    columns = torch.arange(positions.shape[-1], device=positions.device) + past
+    return bool((positions == columns).all())
+
+
+def _real(mask: Any) -> Tensor | None:
+    """Which tokens a mask takes for real ones, `[batch, seq]`; None where it does not say.
+
+    Models around a stack may have made masks of four dimensions before the stack is called, one for each kind of
+    attention. A real token is seen by some query, itself at least.
+    """
+    if isinstance(mask, Mapping):
+        mask = mask.get("full_attention", next(iter(mask.values()), None))
+    if not isinstance(mask, Tensor) or mask.ndim == 2:
+        return mask if isinstance(mask, Tensor) else None
+    if mask.ndim != 4:
+        return None
+    seen = mask if mask.dtype == torch.bool else mask == 0
+    return seen[:, 0].any(dim=-2)
