@@ -71,8 +71,8 @@ def prefix_by_hand(model: PreTrainedModel, prompt: Prompt, ids: Tensor) -> Tenso
             cache.update(block.keys[index][None], block.values[index][None], layer)
     mask = torch.ones(1, prompt.length + len(ids), dtype=torch.long)
     options: dict[str, Any] = {}
-    if "position_ids" in inspect.signature(model.forward).parameters:
-        options["position_ids"] = torch.arange(len(ids))[None] + prompt.length
+    if _numbers_by_ids(model):
+        options["position_ids"] = torch.arange(len(ids))[None] + prompt.length + _first_position(model)
     return model(input_ids=ids[None], attention_mask=mask, past_key_values=cache, **options).logits[0]
 
 
@@ -102,9 +102,23 @@ def prefix_by_attention(model: PreTrainedModel, prompt: Prompt, ids: Tensor) -> 
     AttentionMaskInterface.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["eager"])
     model.set_attn_implementation(NAME)
     options: dict[str, Any] = _no_cache(model)
-    if "position_ids" in inspect.signature(model.forward).parameters:
-        options["position_ids"] = torch.arange(len(ids))[None] + prompt.length
+    if _numbers_by_ids(model):
+        options["position_ids"] = torch.arange(len(ids))[None] + prompt.length + _first_position(model)
     return model(input_ids=ids[None], **options).logits[0]
+
+
+def _numbers_by_ids(model: PreTrainedModel) -> bool:
+    modules = (model, model.base_model)
+    return all(
+        "position_ids" in (names := inspect.signature(module.forward).parameters) or "kwargs" in names
+        for module in modules
+    ) and any("position_ids" in inspect.signature(module.forward).parameters for module in modules)
+
+
+def _first_position(model: PreTrainedModel) -> int:
+    """RoBERTa's positions begin behind the row of the padding token."""
+    table = next((m for name, m in model.named_modules() if name.endswith("position_embeddings")), None)
+    return getattr(table, "padding_idx", None) + 1 if getattr(table, "padding_idx", None) is not None else 0
 
 
 def _no_cache(model: PreTrainedModel) -> dict[str, bool]:

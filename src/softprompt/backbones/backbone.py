@@ -218,16 +218,16 @@ class Backbone(InitializationSources):
             )
         # Rows without any prompt are all alike.
         rows = rows if any(prompt is not None for prompt in prompts) else None
-        as_columns = not self.map.encodes and any(map(stands_in_front, prompts)) and self._as_columns(prompts)
-        if any(prompt is not None and "decoder" in prompt.card.sites for prompt in prompts):
-            if self._why_no_prefix is not None:
-                raise refuse_prefix(self.map, self._why_no_prefix)
+        as_columns = any(map(stands_in_front, prompts)) and self._as_columns(prompts)
+        prefixed = any(prompt is not None and "decoder" in prompt.card.sites for prompt in prompts)
+        if prefixed and self._why_no_prefix is not None:
+            raise refuse_prefix(self.map, self._why_no_prefix)
         session = Session(self.map, self._gate, prompts, rows, self.deep_as_tokens, as_columns)
         with session.opened():
             yield PromptedView(self, session)
 
     def _as_columns(self, prompts: Sequence[Prompt | None]) -> bool:
-        """Whether soft tokens before a decoder's text are columns of its input."""
+        """Whether soft tokens before the text are columns of a stack's input."""
         way = self._soft_token_way
         if way.why_not is not None:
             raise refuse(self.map, way.why_not)
@@ -249,7 +249,7 @@ class Backbone(InitializationSources):
 
     @cached_property
     def _soft_token_way(self) -> SoftTokenWay:
-        """How soft tokens enter a decoder before its text. Tried once."""
+        """How soft tokens enter the model before its text. Tried once."""
         return soft_token_way(
             self.map, self._gate, lambda n: prompt_tuning(self, n, initialization="random", seed=0)
         )

@@ -1,4 +1,4 @@
-"""How soft tokens may enter a decoder, before its text.
+"""How soft tokens may enter a model, before its text.
 
 Key/values are the fast way: soft tokens go through the layers alone, once. That is exact where attention alone
 connects tokens. State-space layers, linear attention, convolutions and token shifts would carry more from the
@@ -26,7 +26,7 @@ N_SOFT, N_TEXT = 2, 2
 
 @dataclass(frozen=True)
 class SoftTokenWay:
-    """How soft tokens enter a decoder before its text.
+    """How soft tokens enter a model before its text.
 
     Args:
         as_columns: as columns of the input instead of key/values.
@@ -50,14 +50,16 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
     model = model_map.model
     if any(hasattr(module, "rope_deltas") for module in model.modules()):
         return SoftTokenWay(False, "which keeps a text's position from one call to the next (rope_deltas)")
-    if "encoder" in model_map.stacks or "decoder" not in model_map.stacks:
-        return SoftTokenWay(False, "whose encoder's attention never calls the registered function")
+    if len(model_map.stacks) != 1:
+        known = "an encoder and a decoder whose attention never calls the registered function"
+        return SoftTokenWay(False, None if model_map.stacks else f"with {known}")
+    (stack,) = model_map.stacks.values()
     try:
         with torch.no_grad(), eval_mode(model):
             soft = make(N_SOFT)
             whole, changed = _as_one_input(model_map, gate, soft)
-            known = model_map.stacks["decoder"].numbering != "unknown"
-            if model_map.attentions and known and not changed:
+            known = stack.numbering != "unknown"
+            if stack.site == "decoder" and model_map.attentions and known and not changed:
                 apart = _under(model_map, gate, soft, as_columns=False)
                 if _difference(apart, whole) <= _rounding(whole):
                     return SoftTokenWay(False)
@@ -197,7 +199,7 @@ def _is_free_of_columns(model_map: ModelMap, gate: Gate) -> bool:
 
 
 def _no_cache(model_map: ModelMap) -> dict[str, Any]:
-    takes = "use_cache" in model_map.stacks["decoder"].signature.parameters
+    takes = any("use_cache" in stack.signature.parameters for stack in model_map.stacks.values())
     return {"use_cache": False} if takes else {}
 
 

@@ -50,7 +50,7 @@ class ModelMap:
     @cached_property
     def encodes(self) -> bool:
         """Whether the model has a stack that reads in both directions."""
-        return any(attention.site == "encoder" for attention in self.attentions)
+        return "encoder" in self.stacks
 
     @cached_property
     def layers(self) -> tuple[LayerLinears, ...]:

@@ -136,7 +136,7 @@ def reads_forward(model: PreTrainedModel) -> bool:
     """Whether another second token leaves the states of the first as they are."""
     table = model.get_input_embeddings().weight
     first = text_token(model)
-    texts = [[first, first], [first, (first + 1) % len(table)]]
+    texts = [[first, first], [first, (first + len(table) // 2) % len(table)]]
     with eval_mode(model):
         states = [
             model.base_model(input_ids=torch.tensor([text], device=table.device)).last_hidden_state[0, 0]  # type: ignore[arg-type]
@@ -147,7 +147,9 @@ def reads_forward(model: PreTrainedModel) -> bool:
 
 def text_token(model: PreTrainedModel) -> int:
     """A token that is not the padding token, whose position is special in some families."""
-    return 0 if getattr(model.config.get_text_config(), "pad_token_id", None) != 0 else 1
+    config, table = model.config.get_text_config(), model.get_input_embeddings()
+    padding = {getattr(config, "pad_token_id", None), getattr(table, "padding_idx", None)}
+    return next(token for token in range(3) if token not in padding)
 
 
 @contextmanager

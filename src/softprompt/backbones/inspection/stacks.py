@@ -44,11 +44,14 @@ def find_stacks(
 ) -> Mapping[str, Stack]:
     """The stacks by site, encoder first.
 
-    A model without attentions that can be intercepted has a decoder if it reads from left to right, and no stack
-    else.
+    A model without attentions that can be intercepted has a decoder if it reads from left to right, else an
+    encoder; of both nothing is known.
     """
-    if not attentions and not model.config.is_encoder_decoder and reads_forward(model):
-        return {"decoder": _stack("decoder", _innermost(model), recording)}
+    if not attentions:
+        if model.config.is_encoder_decoder:
+            return {}
+        site = "decoder" if reads_forward(model) else "encoder"
+        return {site: _stack(site, _innermost(model), recording)}
     by_site = {site: [a for a in attentions if a.site == site] for site in ("encoder", "decoder")}
     return {site: _stack(site, text_module(model, found), recording) for site, found in by_site.items() if found}
 
@@ -57,7 +60,7 @@ def _innermost(model: PreTrainedModel) -> nn.Module:
     """The innermost module that holds the table of input embeddings and takes input embeddings."""
     table, found = model.get_input_embeddings(), model.base_model
     for module in model.base_model.modules():  # outer modules come first
-        takes = "inputs_embeds" in inspect.signature(module.forward).parameters
+        takes = {"inputs_embeds", "attention_mask"} <= set(inspect.signature(module.forward).parameters)
         if takes and any(inner is table for inner in module.modules()):
             found = module
     return found
