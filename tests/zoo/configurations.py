@@ -122,7 +122,8 @@ def _computed(config_class: type[PreTrainedConfig]) -> set[str]:
     return {
         name
         for name in dir(config_class)
-        if isinstance(getattr(config_class, name, None), property) and getattr(config_class, name).fset is None
+        if isinstance(getattr(config_class, name, None), property)
+        and getattr(config_class, name).fset is None
     } | ({"layer_types"} if isinstance(getattr(config_class, "layers_block_type", None), property) else set())
 
 

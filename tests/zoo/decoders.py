@@ -36,7 +36,9 @@ def rows_of_text() -> list[Tensor]:
 
 
 def prefix(backbone: Backbone, length: int = PROMPT, seed: int = 1) -> Prompt:
-    return _noise(softprompt.prefix_tuning(backbone, length, initialization="random", reparameterization=None), seed)
+    return _noise(
+        softprompt.prefix_tuning(backbone, length, initialization="random", reparameterization=None), seed
+    )
 
 
 def soft(backbone: Backbone, length: int = PROMPT, seed: int = 1) -> Prompt:
@@ -90,7 +92,9 @@ def prefix_by_attention(model: PreTrainedModel, prompt: Prompt, ids: Tensor) -> 
     modules = [m for m in model.modules() if isinstance(getattr(m, "layer_idx", None), int)]
     by_index = set(own) <= {m.layer_idx for m in modules}
 
-    def attend(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, *args: Any, **kwargs: Any) -> Any:
+    def attend(
+        module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, *args: Any, **kwargs: Any
+    ) -> Any:
         keys, values = own[module.layer_idx if by_index else next(turns)]
         if mask is not None:
             mask = torch.nn.functional.pad(mask, (keys.shape[2], 0), value=0.0)
@@ -247,7 +251,14 @@ def _cached(
         _equal(f"cached, token {step}", scores[0], expected)
 
 
-def _gradients(model: PreTrainedModel, plain: PreTrainedModel, backbone: Backbone, prompt: Prompt, text: Tensor, by_hand: Any) -> None:
+def _gradients(
+    model: PreTrainedModel,
+    plain: PreTrainedModel,
+    backbone: Backbone,
+    prompt: Prompt,
+    text: Tensor,
+    by_hand: Any,
+) -> None:
     """The prompt's gradients equal those of the reference."""
     parameters = [p for p in prompt.parameters() if p.requires_grad]
 
@@ -260,4 +271,6 @@ def _gradients(model: PreTrainedModel, plain: PreTrainedModel, backbone: Backbon
         came = gradients(model(input_ids=text[None], **_no_cache(model)).logits[0])
     for one, other in zip(came, expected, strict=True):
         if not float((one - other).abs().max()) <= 1e-3 * float(other.abs().max()) + 1e-6:
-            raise Wrong(f"gradients differ by {float((one - other).abs().max() / other.abs().max()):.0e} of the largest")
+            raise Wrong(
+                f"gradients differ by {float((one - other).abs().max() / other.abs().max()):.0e} of the largest"
+            )

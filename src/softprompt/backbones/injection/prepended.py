@@ -251,7 +251,9 @@ def _holder_of_layers(encoder: nn.Module, attentions: Sequence[nn.Module]) -> nn
     """The child module that runs all layers and is more than a list of them, or None."""
     for child in encoder.children():
         inside = set(child.modules())
-        runs_all = set(attentions) <= inside if attentions else any(isinstance(m, nn.ModuleList) for m in inside)
+        runs_all = (
+            set(attentions) <= inside if attentions else any(isinstance(m, nn.ModuleList) for m in inside)
+        )
         if runs_all and not isinstance(child, nn.ModuleList):
             return child
     return None

@@ -66,7 +66,7 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
             differs = _difference(_under(model_map, gate, soft, as_columns=True), whole)
             if differs > _rounding(whole):
                 return SoftTokenWay(True, f"whose states differ by {differs:.0%} of their size")
-            return SoftTokenWay(True, None, known or _is_free_of_columns(model_map, gate))
+            return SoftTokenWay(True, None, _mixes_lengths(model_map, gate, soft, make(N_SOFT - 1)))
     except (SoftpromptError, torch.OutOfMemoryError):
         raise
     except Exception as error:
@@ -149,8 +149,8 @@ def refuse_lengths(model_map: ModelMap) -> BackboneError:
     """The error of rows with different numbers of soft tokens where the model counts positions by columns."""
     return BackboneError(
         "prompted",
-        f"rows with different numbers of soft tokens before the text of {model_map.spec.name}, which counts "
-        "positions by columns",
+        f"rows with different numbers of soft tokens before the text of {model_map.spec.name}, whose states "
+        "change with masked columns before a row",
         "soft tokens of one number in all rows",
         "give every row a prompt of that length, or run rows of each length by themselves",
     )
@@ -185,17 +185,19 @@ def _as_one_input(model_map: ModelMap, gate: Gate, soft: Prompt) -> tuple[Tensor
     return output.last_hidden_state[:, -N_TEXT:], not torch.equal(embeds, given)
 
 
-def _is_free_of_columns(model_map: ModelMap, gate: Gate) -> bool:
-    """Whether a masked column before the text changes nothing."""
-    model, text = model_map.model, _text(model_map)
-    with gate.turn(alone=False), gate.calling(None):
-        states = []
-        for n_masked in (0, 1):
-            ids = torch.nn.functional.pad(text, (n_masked, 0))
-            mask = torch.nn.functional.pad(torch.ones_like(text), (n_masked, 0))
-            output = model.base_model(input_ids=ids, attention_mask=mask, **_no_cache(model_map))
-            states.append(output.last_hidden_state[:, n_masked:])
-    return _difference(states[1], states[0]) <= _rounding(states[0])
+def _mixes_lengths(model_map: ModelMap, gate: Gate, longer: Prompt, shorter: Prompt) -> bool:
+    """Whether rows with fewer soft tokens than another row's, or none, have the states that they have alone."""
+    text = _text(model_map)
+
+    def states(prompts: list[Prompt | None], rows: list[int] | None) -> Tensor:
+        session = Session(model_map, gate, prompts, rows, as_columns=True)
+        with session.opened(), session.call():
+            ids = text.expand(len(prompts), -1)
+            return model_map.model.base_model(input_ids=ids, **_no_cache(model_map)).last_hidden_state
+
+    mixed = states([longer, shorter, None], [0, 1, 2])
+    alone = torch.cat([states([shorter], None), states([None], None)])
+    return _difference(mixed[1:], alone) <= _rounding(alone)
 
 
 def _no_cache(model_map: ModelMap) -> dict[str, Any]:

@@ -53,7 +53,9 @@ def find_stacks(
         site = "decoder" if reads_forward(model) else "encoder"
         return {site: _stack(site, _innermost(model), recording)}
     by_site = {site: [a for a in attentions if a.site == site] for site in ("encoder", "decoder")}
-    return {site: _stack(site, text_module(model, found), recording) for site, found in by_site.items() if found}
+    return {
+        site: _stack(site, text_module(model, found), recording) for site, found in by_site.items() if found
+    }
 
 
 def _innermost(model: PreTrainedModel) -> nn.Module:
