@@ -190,8 +190,8 @@ def test_augmented_runs_resume_exactly(tiny_vit, tmp_path, softprompt, monkeypat
             raise KeyboardInterrupt
         return plain(self, outputs, examples)
 
-    plain = ImageClassificationTask._loss
-    monkeypatch.setattr(ImageClassificationTask, "_loss", loss)
+    plain = ImageClassificationTask.head_loss
+    monkeypatch.setattr(ImageClassificationTask, "head_loss", loss)
     assert softprompt("train", path, "--output", tmp_path / "cut").code == 130
     monkeypatch.undo()
     result = softprompt("train", path, "--output", tmp_path / "cut", "--resume")

@@ -10,7 +10,7 @@ from PIL import Image
 
 import softprompt
 from softprompt.backbones.load import load_backbone
-from softprompt.config import ImageClassificationSettings
+from softprompt.config import DecodingSettings, ImageClassificationSettings
 from softprompt.data import LabelledPicture, decode, read
 from softprompt.data.records import LabelledText
 from softprompt.errors import BackboneError, ConfigError, DataError, PromptError
@@ -26,7 +26,9 @@ FAMILIES = pytest.mark.parametrize("family", ["vit", "dinov2", "swin"])
 
 
 def task_of(backbone, **settings):
-    return ImageClassificationTask(backbone, ImageClassificationSettings(**settings), LABELS, batch_size=4)
+    return ImageClassificationTask(
+        backbone, ImageClassificationSettings(**settings), LABELS, decoding=DecodingSettings(batch_size=4)
+    )
 
 
 def prompt_of(backbone, task, **options):
@@ -202,8 +204,8 @@ def test_refusals(records):
         task_of(vit).check([LabelledText("1", "text", "red")])
     with pytest.raises(
         ConfigError,
-        match=r"examples of pictures, expected another start\. Set "
-        r"method\.initialization=random\.",
+        match=r"examples of task 'image_classification', whose records are no tokens, expected another "
+        r"start\. Set method\.initialization=random\.",
     ):
         task_of(vit).demonstrations(records, 1, 0)
     short = ImageClassificationTask(vit, ImageClassificationSettings(), ("blue", "green"))

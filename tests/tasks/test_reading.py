@@ -20,14 +20,13 @@ LABELS = ("no", "yes")
 @pytest.mark.parametrize("case", list(CASES))
 def test_answers_come_in_the_records_order_whatever_the_batches(family, case):
     backbone = reader(family)
-    task = CASES[case].task(backbone)
+    task = CASES[case].task(backbone, batch_size=4)
     prompt = prompt_for(backbone, task, "p_tuning_v2").eval()
     records = list(CASES[case].records) * 3
     random.Random(1).shuffle(records)
     done = []
     with backbone.prompted(prompt):
         alone = [task.predict([record])[0] for record in records]
-        task._batch_size = 4
         together = task.predict(records, progress=done.append)
     if case == "regression":
         assert together == pytest.approx(alone, abs=1e-4)

@@ -5,8 +5,8 @@ import torch
 
 from softprompt.data.records import TaggedWords
 from softprompt.errors import BackboneError, ConfigError, DataError
+from softprompt.tasks.base import IGNORED
 from softprompt.tasks.tagging import _windows
-from softprompt.tasks.task import IGNORED
 from support.prompts import close
 from support.reading import BACKBONES, bert, gpt2, head_of, prompt_of, task_of
 

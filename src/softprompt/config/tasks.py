@@ -1,17 +1,19 @@
 """The settings of each task."""
 
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from importlib import import_module
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from softprompt.config.base import Settings
-from softprompt.errors import Problem
+from softprompt.config.named import named_settings
+from softprompt.errors import ConfigError, Problem
 
 Pooling = Literal["first", "last", "mean"]
 
 
-class AnyTaskSettings(Settings):
-    """The settings of any task, with the facts about the task that need no model."""
+class TaskSettings(Settings):
+    """What every task's settings are, with the facts about the task that settings are checked by."""
 
     head_kinds: ClassVar[tuple[str, ...]] = ()
     """The kinds of head that can read the answer off states or scores; none where words are the answer."""
@@ -19,6 +21,10 @@ class AnyTaskSettings(Settings):
     """Whether a template may be written around a record."""
     batch_group: ClassVar[str] = "tasks with heads"
     """Tasks of one group can share a batch."""
+    writes_text: ClassVar[bool] = False
+    """Whether the answer is a text that is decoded token by token."""
+
+    name: str
 
     @property
     def has_head(self) -> bool:
@@ -26,9 +32,10 @@ class AnyTaskSettings(Settings):
         return bool(self.head_kinds)
 
 
-class GenerationSettings(AnyTaskSettings):
+class GenerationSettings(TaskSettings):
     takes_template = True
     batch_group = "generation"
+    writes_text = True
 
     name: Literal["generation"] = "generation"
     separator: str | None = None
@@ -49,7 +56,7 @@ class GenerationSettings(AnyTaskSettings):
         return self
 
 
-class _TextSettings(AnyTaskSettings):
+class _TextSettings(TaskSettings):
     """Settings shared by the tasks that read a text, or a pair of texts, for one answer."""
 
     max_tokens: int = Field(default=128, ge=1)
@@ -82,7 +89,7 @@ class ChoiceSettings(_TextSettings):
     name: Literal["choice"] = "choice"
 
 
-class TaggingSettings(AnyTaskSettings):
+class TaggingSettings(TaskSettings):
     head_kinds = ("token",)
 
     name: Literal["tagging"] = "tagging"
@@ -96,7 +103,7 @@ class TaggingSettings(AnyTaskSettings):
     """Dropout before the head while training."""
 
 
-class ImageClassificationSettings(AnyTaskSettings):
+class ImageClassificationSettings(TaskSettings):
     head_kinds = ("picture",)
     batch_group = "pictures"
 
@@ -126,7 +133,7 @@ class ImageClassificationSettings(AnyTaskSettings):
         return self
 
 
-class SpanSettings(AnyTaskSettings):
+class SpanSettings(TaskSettings):
     head_kinds = ("span",)
 
     name: Literal["spans"] = "spans"
@@ -154,7 +161,7 @@ Words = dict[str, str | list[str]]
 """Words that stand for each label, in the order of the labels."""
 
 
-class ClozeSettings(AnyTaskSettings):
+class ClozeSettings(TaskSettings):
     head_kinds = ("calibration", "soft")
     takes_template = True
     batch_group = "label words"
@@ -197,7 +204,7 @@ class ClozeSettings(AnyTaskSettings):
         return self
 
 
-class ProbingSettings(AnyTaskSettings):
+class ProbingSettings(TaskSettings):
     takes_template = True
     batch_group = "probing"
 
@@ -212,38 +219,34 @@ class ProbingSettings(AnyTaskSettings):
     """Longer subjects are cut at their end, and counted in the log."""
 
 
-ReadingSettings = (
-    ClassificationSettings | RegressionSettings | ChoiceSettings | TaggingSettings | SpanSettings
-)
-"""The tasks whose answer to a text is read off hidden states by a head."""
+def task_settings(raw: Any) -> Any:
+    """A mapping as the settings of the task that it names; anything else as it is.
 
-BlankSettings = ClozeSettings | ProbingSettings
-"""The tasks whose answer is a word in a template's blank."""
-
-
-def _named(value: Any) -> Any:
+    Raises:
+        ValueError: every mistake in the mapping, as pydantic wants it of a validator.
+    """
     # Recipes from the time of a single task do not name it.
-    return {"name": "generation", **value} if isinstance(value, dict) else value
+    return named_settings("task", _table(), {"name": "generation", **raw}) if isinstance(raw, dict) else raw
 
 
-_EveryTask = (
-    GenerationSettings
-    | ClassificationSettings
-    | TaggingSettings
-    | ChoiceSettings
-    | SpanSettings
-    | RegressionSettings
-    | ClozeSettings
-    | ProbingSettings
-    | ImageClassificationSettings
-)
+def reads_pictures(name: Any) -> bool:
+    """Whether a task reads pictures; False for a name that no task has."""
+    try:
+        return _table()[str(name)].reads_pictures
+    except ConfigError:
+        return False
 
-TaskSettings = Annotated[_EveryTask, Field(discriminator="name"), BeforeValidator(_named)]
 
-TASKS: dict[str, type[AnyTaskSettings]] = {
-    kind.model_fields["name"].default: kind for kind in get_args(_EveryTask)
-}
-"""The settings class of every task, by the task's name."""
+def tasks_with_templates() -> list[str]:
+    """The names of the tasks that write a template around a record."""
+    tasks = _table()
+    return [name for name in tasks if (row := tasks.get(name)) and row.settings.takes_template]
 
-BLANKS = tuple(name for name, kind in TASKS.items() if issubclass(kind, BlankSettings))
-"""The tasks whose answer is a word in a template's blank."""
+
+def _table() -> Any:
+    # By its name, since tasks stand above the settings; the table itself is light.
+    return import_module("softprompt.tasks").TASKS
+
+
+AnyTask = Annotated[SerializeAsAny[TaskSettings], BeforeValidator(task_settings)]
+"""The settings of any task, told apart by `name`."""

@@ -1,20 +1,19 @@
 """What the tasks share whose answer is a word in the blank of a template."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from softprompt.config import BlankSettings
+from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.data import LabelledText
 from softprompt.errors import BackboneError, ConfigError
-from softprompt.files import HeadCard
+from softprompt.tasks.base import Task, drawn
 from softprompt.tasks.inputs import collate
 from softprompt.tasks.rows import RowsExample, check_rows_fit, in_batches
-from softprompt.tasks.task import ScoreRow, drawn
 from softprompt.text import Template
 
 if TYPE_CHECKING:
@@ -44,45 +43,45 @@ class BlankExample(RowsExample):
     n_targets: int = 1
 
 
-class BlankTask(ABC):
+class BlankTask(Task):
     """A task that fills the blank of a template; what differs is what may fill it.
 
     The position that is trained is the one that is read: for a masked model the mask token, for a causal
     one the last token before the blank (P-Tuning's GPT code trains one and reads the next).
-
-    Args:
-        backbone: the frozen model with its tokenizer.
-        settings: of the task.
-        template: with the record's fields and a blank.
-        batch_size: examples read together by `predict`.
 
     Raises:
         BackboneError: no vocabulary head, or an encoder-decoder.
         ConfigError: a template that the model cannot take.
     """
 
-    record: ClassVar[tuple[type, ...]]
-    """What it reads."""
-
-    def __init__(self, backbone: "Backbone", settings: BlankSettings, template: Template, batch_size: int):
+    def __init__(
+        self,
+        backbone: "Backbone",
+        settings: TaskSettings,
+        labels: Sequence[str] = (),
+        fields: Sequence[str] = (),
+        decoding: DecodingSettings | None = None,
+    ):
+        super().__init__(backbone, settings, labels, fields, decoding)
         if backbone.spec.is_encoder_decoder:
             got = f"{backbone.spec.name}, an encoder-decoder, for task '{settings.name}'"
             raise BackboneError("backbone", got, "a causal or a masked language model")
         _ = backbone.vocabulary_matrix
-        self.backbone = backbone
-        self.settings: Any = settings
-        self.template = template
-        self._batch_size = batch_size
         self._causal = backbone.is_causal
         self._cut: set[str] = set()
-        template.check(backbone.tokenizer, causal=self._causal, where="task.template")
+        self._template = self._new_template()
+        self._template.check(backbone.tokenizer, causal=self._causal, where="task.template")
+
+    @property
+    def template(self) -> Template:
+        """The record's fields around a blank."""
+        return self._template
 
     # -- what differs ----------------------------------------------------------------------------
 
-    @property
-    def head(self) -> HeadCard | None:
-        """What is trained on the answers' scores; None where nothing is."""
-        return None
+    @abstractmethod
+    def _new_template(self) -> Template:
+        """The template that the settings give."""
 
     @abstractmethod
     def values(self, record: Any) -> dict[str, str]:
@@ -104,18 +103,6 @@ class BlankTask(ABC):
     def _answers(self, examples: Sequence[BlankExample]) -> list[Any]:
         """One answer per example."""
 
-    def artefacts(self, records: Sequence[Any], outputs: Sequence[Any]) -> Mapping[str, str | bytes]:
-        """No files beside the scores."""
-        return {}
-
-    @abstractmethod
-    def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
-        """Score the answers."""
-
-    def usable(self, records: Sequence[Any]) -> list[Any]:
-        """The records that can be asked about; the others are counted by the run."""
-        return list(records)
-
     @property
     def resolved(self) -> dict[str, Any]:
         """The settings of the task with nothing left open."""
@@ -127,11 +114,6 @@ class BlankTask(ABC):
     def n_cut(self) -> int:
         """Records that were longer than the settings allow, and were cut, so far."""
         return len(self._cut)
-
-    @property
-    def answers_bare(self) -> bool:
-        """Whether the untouched backbone can answer: nothing to be trained is part of the question."""
-        return self.head is None and not self.template.n_slots
 
     def encode(self, record: Any) -> BlankExample:
         """The token ids of a record with its right answer.
@@ -161,7 +143,7 @@ class BlankTask(ABC):
             seed: not used: nothing is drawn.
         """
         examples = [self._asked(record) for record in records]
-        return in_batches(examples, self._batch_size, self._answers, progress)
+        return in_batches(examples, self.decoding.batch_size, self._answers, progress)
 
     def _asked(self, record: Any) -> BlankExample:
         """A record to answer."""
@@ -197,14 +179,8 @@ class BlankTask(ABC):
             ConfigError: records of another kind.
             DataError: the first record that cannot be used.
         """
+        super().check(records, labelled)
         for record in records:
-            if not isinstance(record, self.record):
-                raise ConfigError(
-                    "task.name",
-                    f"'{self.settings.name}' with {type(record).__name__} records",
-                    f"{' or '.join(kind.__name__ for kind in self.record)} records",
-                    "choose the task that fits data.format",
-                )
             self._example(record, labelled, counted=False)
 
     def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from softprompt.data import LabelledText
 from softprompt.errors import DataError
+from softprompt.tasks.base import ScoreRow, score_row
 from softprompt.tasks.inputs import RowForm, labels_tensor
 from softprompt.tasks.reading import ReadingExample, ReadingTask
-from softprompt.tasks.task import ScoreRow, score_row
 
 
 class ClassificationTask(ReadingTask):
@@ -22,19 +22,17 @@ class ClassificationTask(ReadingTask):
     stands in the reader).
     """
 
-    record = LabelledText
-
-    def _example(self, record: LabelledText, form: RowForm, labelled: bool) -> ReadingExample:
+    def example(self, record: LabelledText, form: RowForm, labelled: bool) -> ReadingExample:
         where = f"record {record.id}"
         row = form.row(record.text, record.second, where)
-        wanted = (self._index(record.label, where),) if labelled else ()
+        wanted = (self.index_of(record.label, where),) if labelled else ()
         return ReadingExample(record.id, (row,), wanted)
 
-    def _loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
+    def head_loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
         wanted = labels_tensor([example.labels[0] for example in examples], outputs.device)
         return F.cross_entropy(outputs, wanted, reduction="sum")
 
-    def _answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
+    def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         return [self.labels[i] for i in outputs.argmax(-1).tolist()]
 
     def score(
@@ -54,29 +52,25 @@ class ClassificationTask(ReadingTask):
 class RegressionTask(ReadingTask):
     """A number for a text or a pair: squared error on the head's one output."""
 
-    record = LabelledText
-
-    def _example(self, record: LabelledText, form: RowForm, labelled: bool) -> ReadingExample:
+    def example(self, record: LabelledText, form: RowForm, labelled: bool) -> ReadingExample:
         where = f"record {record.id}"
         row = form.row(record.text, record.second, where)
         return ReadingExample(record.id, (row,), (_number(record.label, where),) if labelled else ())
 
-    def _loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
+    def head_loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
         wanted = torch.tensor([example.labels[0] for example in examples], device=outputs.device)
         return F.mse_loss(outputs[:, 0], wanted.float(), reduction="sum")
 
-    def _answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
+    def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         return outputs[:, 0].tolist()
 
-    def score(
-        self, records: Sequence[LabelledText], outputs: Sequence[float], metrics: Sequence[str]
-    ) -> list[ScoreRow]:
-        """One row, `all`: the numbers against the records'."""
-        from softprompt.metrics import score
+    def reference(self, record: LabelledText) -> float:
+        """The number of the record.
 
-        references = [_number(record.label, f"record {record.id}") for record in records]
-        result = score(metrics, outputs, references, task=self.settings.name)
-        return [score_row("all", result)]
+        Raises:
+            DataError: no number.
+        """
+        return _number(record.label, f"record {record.id}")
 
 
 def _number(label: str | None, where: str) -> float:

@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from softprompt.config import ClozeSettings
+from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.data import Choices, LabelledText
-from softprompt.errors import ConfigError, DataError, PromptError, nearest
+from softprompt.errors import ConfigError, DataError, nearest
 from softprompt.files import HeadCard
+from softprompt.tasks.base import ScoreRow, drawn, score_row, several
 from softprompt.tasks.blank import BlankExample, BlankTask, fields_of, segments_of
 from softprompt.tasks.inputs import Row
-from softprompt.tasks.task import ScoreRow, drawn, score_row
 from softprompt.text import LabelTokens, Template, Verbalizer, null_template, null_verbalizer, word_ids
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
-    from softprompt.prompts import Prompt
 
 _NO_LABEL = "no label"
 
@@ -30,44 +29,54 @@ class ClozeTask(BlankTask):
     conditional probabilities, by a masked one from as many mask tokens in one pass. Records that bring their
     own choices (COPA) are scored by those.
 
-    Args:
-        backbone: the frozen model with its tokenizer.
-        settings: of the task.
-        labels: every label, in order; empty for records with choices.
-        fields: what the data format calls a record's texts.
-        batch_size: examples read together by `predict`.
-        template: takes the place of the settings' own.
-
     Raises:
         ConfigError: words that do not fit the labels or the tokenizer, or a template that does not fit.
         BackboneError: no vocabulary head, or an encoder-decoder.
     """
 
-    record = (LabelledText, Choices)
-
     def __init__(
         self,
         backbone: "Backbone",
-        settings: ClozeSettings,
+        settings: TaskSettings,
         labels: Sequence[str] = (),
         fields: Sequence[str] = (),
-        batch_size: int = 16,
-        template: Template | None = None,
+        decoding: DecodingSettings | None = None,
     ):
-        self._names = tuple(settings.fields or fields)
-        if template is None:
-            named = (settings.patterns or {}).get(settings.template or "", settings.template)
-            template = (
-                Template.parse(named, "task.template")
-                if named is not None
-                else null_template(self._names or ["text"], causal=backbone.is_causal)
-            )
-        super().__init__(backbone, settings, template, batch_size)
+        super().__init__(backbone, settings, labels, fields, decoding)
         self.verbalizer = self._new_verbalizer(labels)
         self.labels = self.verbalizer.labels if self.verbalizer else ()
         self._tokens: LabelTokens = ()
         if self.verbalizer:
-            self._tokens = self.verbalizer.tokens(backbone.tokenizer, template.spaced)
+            self._tokens = self.verbalizer.tokens(backbone.tokenizer, self.template.spaced)
+
+    @classmethod
+    def labels_for(
+        cls, settings: Any, declared: Sequence[str] | None, train: Sequence[Any]
+    ) -> tuple[str, ...]:
+        """The labels that words are needed for, in the order of the verbalizer where there is one.
+
+        Raises:
+            ConfigError: fewer than two labels.
+        """
+        if any(not isinstance(record, LabelledText) for record in train):
+            return ()
+        if isinstance(settings.verbalizer, dict):
+            order = list(settings.verbalizer)
+            # A label of the format that has no words comes last, and is refused with the verbalizer.
+            known = [*order, *(label for label in declared or () if label not in order)]
+            return tuple(known if declared is None else sorted(declared, key=known.index))
+        seen = {record.label for record in train if record.label is not None}
+        return several(tuple(sorted(seen) if declared is None else declared), "task.verbalizer")
+
+    def _new_template(self) -> Template:
+        name = self.settings.template
+        if name is None:
+            return null_template(self._names or ["text"], causal=self.backbone.is_causal)
+        return Template.parse((self.settings.patterns or {}).get(name, name), "task.template")
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(self.settings.fields or self.fields)
 
     @property
     def head(self) -> HeadCard | None:
@@ -136,7 +145,7 @@ class ClozeTask(BlankTask):
                 "template": str(template),
             }
         )
-        return ClozeTask(self.backbone, longer, self.labels, self._names, self._batch_size, template)
+        return ClozeTask(self.backbone, longer, self.labels, self._names, self.decoding)
 
     def _new_verbalizer(self, labels: Sequence[str]) -> Verbalizer | None:
         words = self.settings.verbalizer
@@ -275,18 +284,6 @@ class ClozeTask(BlankTask):
             for i in members:
                 out[i] = prompt.head.outputs(read[i])  # type: ignore[union-attr]
         return out
-
-    def check_head(self, prompt: "Prompt | None") -> None:
-        """Raises PromptError where a prompt's head is not the one that this task asks for."""
-        card = None if prompt is None or prompt.head is None else prompt.head.card
-        wanted = self.head
-        if (card and (card.kind, card.labels)) != (wanted and (wanted.kind, wanted.labels)):
-            raise PromptError(
-                "task cloze",
-                "no head" if card is None else f"a {card.kind} head for {list(card.labels)}",
-                "no head" if wanted is None else f"a {wanted.kind} head for {list(wanted.labels)}",
-                "use a prompt that was trained for this task and these labels",
-            )
 
     def losses(self, examples: Sequence[BlankExample]) -> Tensor:
         """Negative log-likelihood of each right answer among the answers, `[example]`; differentiable."""

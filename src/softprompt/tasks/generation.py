@@ -1,6 +1,6 @@
 """Generation: a source text in, a target text out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -9,17 +9,17 @@ import torch
 from softprompt.config import DecodingSettings, GenerationSettings
 from softprompt.data import Record
 from softprompt.errors import BackboneError, ConfigError, DataError, with_article
+from softprompt.tasks.base import IGNORED, Example, ScoreRow, Task, drawn, score_row
 from softprompt.tasks.batching import longest_first, pad
 from softprompt.tasks.decoding import check_decoding, generate_arguments, newline_tokens, seeded
 from softprompt.tasks.encoding import DecoderForm, EncoderDecoderForm, PairForm, TemplateForm
-from softprompt.tasks.task import IGNORED, Example, ScoreRow, drawn, score_row
 from softprompt.text import Template
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
 
 
-class GenerationTask:
+class GenerationTask(Task):
     """Learn and decode `source -> target` with a decoder or an encoder-decoder.
 
     Source:
@@ -27,21 +27,21 @@ class GenerationTask:
         only, and begin behind the separator. Deviations: no space before the source and before the
         end token, and a target that was cut has no end token.
 
-    Args:
-        backbone: the frozen model with its tokenizer.
-        settings: separator and longest texts.
-        decoding: how `predict` writes.
-
     Raises:
         ConfigError: settings that contradict each other or the backbone.
         BackboneError: the tokenizer has no end token.
     """
 
-    def __init__(self, backbone: "Backbone", settings: GenerationSettings, decoding: DecodingSettings):
-        check_decoding(decoding)
-        self.backbone = backbone
-        self.settings = settings
-        self.decoding = decoding
+    def __init__(
+        self,
+        backbone: "Backbone",
+        settings: GenerationSettings,
+        labels: Sequence[str] = (),
+        fields: Sequence[str] = (),
+        decoding: DecodingSettings | None = None,
+    ):
+        super().__init__(backbone, settings, labels, fields, decoding)
+        check_decoding(self.decoding)
         self._is_encoder_decoder = backbone.spec.is_encoder_decoder
         form: type[PairForm] = EncoderDecoderForm if self._is_encoder_decoder else DecoderForm
         if settings.template is not None:
@@ -54,27 +54,10 @@ class GenerationTask:
         # Padding is masked everywhere, so any token will do for a tokenizer that has none.
         self._pad: int = self._form.eos if padding is None else padding
 
-    head = None
-    """No head: the backbone's own vocabulary is the answer."""
-
     @property
     def template(self) -> Template | None:
         """What stands around the source, if anything does."""
         return self._form.template if isinstance(self._form, TemplateForm) else None
-
-    @property
-    def answers_bare(self) -> bool:
-        """Whether the untouched backbone can be asked: it fills no slots."""
-        return self.template is None or not self.template.n_slots
-
-    @property
-    def resolved(self) -> dict[str, Any]:
-        """Nothing is left open in these settings."""
-        return {}
-
-    def usable(self, records: Sequence[Record]) -> list[Record]:
-        """Every record."""
-        return list(records)
 
     @property
     def n_cut(self) -> int:
@@ -178,26 +161,11 @@ class GenerationTask:
             for record in chosen
         ]
 
-    def artefacts(self, records: Sequence[Any], outputs: Sequence[Any]) -> Mapping[str, str | bytes]:
-        """No files beside the scores."""
-        return {}
-
     def score(
         self, records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]
     ) -> list[ScoreRow]:
         """As `score_texts`."""
         return score_texts(records, outputs, metrics)
-
-    def check(self, records: Sequence[Record], labelled: bool = True) -> None:
-        """Raises ConfigError where the records are of another kind."""
-        for record in records:
-            if not isinstance(record, Record):
-                raise ConfigError(
-                    "task.name",
-                    f"'generation' with {type(record).__name__} records",
-                    "data with source and target texts",
-                    "choose the task that fits data.format",
-                )
 
     def check_positions(self, records: Sequence[Record], prompt_positions: int, training: bool) -> None:
         """Refuse texts that, with the prompt, need more positions than the backbone has.

@@ -1,17 +1,17 @@
 """What the tasks share whose answer a head gives, whatever it reads: texts or pictures."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
-from softprompt.errors import ConfigError, DataError, PromptError, with_article
+from softprompt.errors import DataError, PromptError, with_article
 from softprompt.files import HeadCard
+from softprompt.tasks.base import AnyExample, Task, check_records, several
 from softprompt.tasks.rows import in_batches
-from softprompt.tasks.task import AnyExample, ScoreRow
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
@@ -70,30 +70,8 @@ def read(backbone: "Backbone", examples: Sequence[HeadExample]) -> Iterator[Head
         yield HeadOutputs(prompt, members, prompt.head(states[rows], mask[rows]))
 
 
-class HeadTask(ABC):
-    """A task with a head; what differs is what is read, the loss, and how outputs become an answer.
-
-    Args:
-        backbone: the frozen model.
-        settings: of the task.
-        labels: every label, in the order of the head's outputs; empty for tasks without.
-        batch_size: examples read together by `predict`.
-    """
-
-    record: ClassVar[type]
-    """The class of the records that the task reads."""
-
-    template = None
-    answers_bare = False
-    """Without a trained head there is no answer."""
-
-    def __init__(
-        self, backbone: "Backbone", settings: Any, labels: Sequence[str] = (), batch_size: int = 16
-    ) -> None:
-        self.backbone = backbone
-        self.settings: Any = settings
-        self.labels = tuple(labels)
-        self._batch_size = batch_size
+class HeadTask(Task):
+    """A task with a head; what differs is what is read, the loss, and how outputs become an answer."""
 
     @property
     def kind(self) -> str:
@@ -106,51 +84,27 @@ class HeadTask(ABC):
         from softprompt.prompts import head
 
         pooling = getattr(self.settings, "pooling", None)
-        return head(self.kind, self.labels, pooling=pooling, dropout=self.settings.head_dropout)
-
-    @property
-    def resolved(self) -> dict[str, Any]:
-        """Nothing: what was open, the head's card says."""
-        return {}
-
-    def usable(self, records: Sequence[Any]) -> list[Any]:
-        """Every record."""
-        return list(records)
+        dropout = getattr(self.settings, "head_dropout", None)
+        return head(self.kind, self.labels, pooling=pooling, dropout=dropout)
 
     # -- what differs ----------------------------------------------------------------------------
 
-    @property
     @abstractmethod
-    def n_cut(self) -> int:
-        """Texts that were longer than the settings allow, and were cut, so far."""
+    def encoded(self, record: Any, labelled: bool) -> Any:
+        """A record as it is read, with its target where `labelled`."""
 
     @abstractmethod
-    def _encoded(self, record: Any, labelled: bool) -> Any:
-        """A record as it is read, with what is wanted where `labelled`."""
+    def head_loss(self, outputs: Tensor, examples: Sequence[Any]) -> Tensor:
+        """Summed loss of some examples, a float32 scalar.
+
+        Args:
+            outputs: of the head, `[row, output]` or `[row, seq, output]`, the rows of the examples in order.
+            examples: with their targets.
+        """
 
     @abstractmethod
-    def _loss(self, outputs: Tensor, examples: Sequence[Any]) -> Tensor:
-        """Summed loss of these examples, whose rows the outputs are."""
-
-    @abstractmethod
-    def _answers(self, outputs: Tensor, examples: Sequence[Any]) -> list[Any]:
-        """One answer per example."""
-
-    @abstractmethod
-    def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
-        """Score the answers."""
-
-    @abstractmethod
-    def demonstrations(self, records: Sequence[Any], k: int, seed: int) -> list[list[int]]:
-        """Token ids of `k` records drawn by `seed`, as the backbone reads them."""
-
-    @abstractmethod
-    def check(self, records: Sequence[Any], labelled: bool = True) -> None:
-        """Look at every record before anything is trained."""
-
-    @abstractmethod
-    def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:
-        """Refuse what, with the prompt, needs more positions than the backbone has."""
+    def answers(self, outputs: Tensor, examples: Sequence[Any]) -> list[Any]:
+        """One answer per example, from outputs as `head_loss` gets them."""
 
     @classmethod
     def labels_in(cls, records: Sequence[Any]) -> tuple[str, ...]:
@@ -159,9 +113,22 @@ class HeadTask(ABC):
 
     # -- what is shared --------------------------------------------------------------------------
 
-    def artefacts(self, records: Sequence[Any], outputs: Sequence[Any]) -> Mapping[str, str | bytes]:
-        """No files beside the scores."""
-        return {}
+    @classmethod
+    def labels_for(
+        cls, settings: Any, declared: Sequence[str] | None, train: Sequence[Any]
+    ) -> tuple[str, ...]:
+        """The settings' own labels, else the format's, else those of the training records.
+
+        Raises:
+            ConfigError: fewer than two labels, or records of another kind.
+        """
+        if "labels" not in type(settings).model_fields:
+            return ()
+        # Records of another kind may have no labels to look for.
+        check_records(settings.name, train)
+        if settings.labels is not None:
+            return tuple(settings.labels)
+        return several(cls.labels_in(train) if declared is None else tuple(declared), "task.labels")
 
     def encode(self, record: Any) -> Any:
         """A record as it is read, and what is wanted of it.
@@ -169,7 +136,7 @@ class HeadTask(ABC):
         Raises:
             DataError: a label that is missing or unknown, or nothing to read.
         """
-        return self._encoded(record, labelled=True)
+        return self.encoded(record, labelled=True)
 
     def loss(self, examples: Sequence[Any]) -> Tensor:
         """Summed loss; call it inside `backbone.prompted`, with any number of prompts and rows.
@@ -185,7 +152,7 @@ class HeadTask(ABC):
     def loss_of(self, group: HeadOutputs, members: Sequence[Any]) -> Tensor:
         """Summed loss of the examples that one head has read."""
         self.check_head(group.prompt)
-        return self._loss(group.outputs, members)
+        return self.head_loss(group.outputs, members)
 
     @torch.no_grad()
     def predict(
@@ -198,52 +165,43 @@ class HeadTask(ABC):
             progress: called after every batch with the number of records in it.
             seed: not used: nothing is drawn.
         """
-        examples = [self._encoded(record, labelled=False) for record in records]
+        examples = [self.encoded(record, labelled=False) for record in records]
 
         def answer(some: list[Any]) -> list[Any]:
             answers: list[Any] = [None] * len(some)
             for group in read(self.backbone, some):
                 self.check_head(group.prompt)
-                found = self._answers(group.outputs, [some[i] for i in group.members])
+                found = self.answers(group.outputs, [some[i] for i in group.members])
                 for i, one in zip(group.members, found, strict=True):
                     answers[i] = one
             return answers
 
-        return in_batches(examples, self._batch_size, answer, progress)
+        return in_batches(examples, self.decoding.batch_size, answer, progress)
 
-    @classmethod
-    def check_kind(cls, name: str, records: Iterable[Any]) -> None:
-        """Raises ConfigError where a record is not what the task reads."""
-        for record in records:
-            if not isinstance(record, cls.record):
-                raise ConfigError(
-                    "task.name",
-                    f"'{name}' with {type(record).__name__} records",
-                    f"{cls.record.__name__} records",
-                    "choose the task that fits data.format",
-                )
-
-    def check_head(self, prompt: "Prompt") -> None:
-        """Raises PromptError where a prompt's head is not one for this task and these labels."""
-        card = None if prompt.head is None else prompt.head.card
+    def check_head(self, prompt: "Prompt | None") -> None:
+        """Raises PromptError where a prompt's head is not one for this task, its labels and its pooling."""
+        super().check_head(prompt)
         pooling = getattr(self.settings, "pooling", None)
-        if card is None or (card.kind, card.labels) != (self.kind, self.labels):
-            raise PromptError(
-                f"task {self.settings.name}",
-                "no head" if card is None else _in_words(card.kind, card.labels),
-                _in_words(self.kind, self.labels),
-                "use a prompt that was trained for this task"
-                + (" and these labels, or leave task.labels out" if self.labels else ""),
-            )
-        if pooling is not None and pooling != card.pooling:
-            raise PromptError(
-                "task.pooling",
-                f"'{pooling}'",
-                f"'{card.pooling}', by which the head was trained",
-                "leave it out",
-            )
+        card = None if prompt is None or prompt.head is None else prompt.head.card
+        if card is not None and pooling is not None and pooling != card.pooling:
+            expected = f"'{card.pooling}', by which the head was trained"
+            raise PromptError("task.pooling", f"'{pooling}'", expected, "leave it out")
 
-    def _index(self, label: str | None, where: str) -> int:
+    @property
+    def _wanted_head(self) -> tuple[str, tuple[str, ...]]:
+        # Without a card, which refuses labels that come from a prompt for another task.
+        return self.kind, self.labels
+
+    def index_of(self, label: str | None, where: str) -> int:
+        """The place of a label among the head's outputs.
+
+        Args:
+            label: of a record.
+            where: names the record in errors.
+
+        Raises:
+            DataError: no label, or one that the task does not have.
+        """
         if label is None:
             raise DataError(where, "no label", f"one of {list(self.labels)}")
         if label not in self.labels:
@@ -254,7 +212,3 @@ class HeadTask(ABC):
                 "correct it, or list it in task.labels",
             )
         return self.labels.index(label)
-
-
-def _in_words(kind: str, labels: Sequence[str]) -> str:
-    return f"a {kind} head" + (f" for {list(labels)}" if labels else "")

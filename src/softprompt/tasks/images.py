@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from softprompt.config import ImageClassificationSettings
+from softprompt.config import DecodingSettings, ImageClassificationSettings
 from softprompt.data import LabelledPicture
 from softprompt.errors import ConfigError, DataError
 from softprompt.extras import missing
 from softprompt.files import HeadCard
+from softprompt.tasks.base import ScoreRow, score_row
 from softprompt.tasks.gallery import Gallery
 from softprompt.tasks.headed import HeadTask
 from softprompt.tasks.inputs import labels_tensor
-from softprompt.tasks.task import ScoreRow, score_row
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -70,16 +70,15 @@ class ImageClassificationTask(HeadTask):
     in every step, from the step's seed.
     """
 
-    record = LabelledPicture
-
     def __init__(
         self,
         backbone: "Backbone",
         settings: ImageClassificationSettings,
         labels: Sequence[str] = (),
-        batch_size: int = 16,
+        fields: Sequence[str] = (),
+        decoding: DecodingSettings | None = None,
     ):
-        super().__init__(backbone, settings, labels, batch_size)
+        super().__init__(backbone, settings, labels, fields, decoding)
         vision = backbone.vision
         if vision is None:
             got = f"'{settings.name}' on {backbone.spec.name}, which reads texts"
@@ -99,11 +98,6 @@ class ImageClassificationTask(HeadTask):
         self._form = form
         self._n_tokens = vision.layers[0].n_tokens
         self._gallery = Gallery(self._prepare, form.resized_size, settings.keep_gb * 1e9)
-
-    @property
-    def n_cut(self) -> int:
-        """Pictures are not cut."""
-        return 0
 
     @property
     def head(self) -> HeadCard:
@@ -138,19 +132,19 @@ class ImageClassificationTask(HeadTask):
             values = values.flip(-1)
         return values
 
-    def _encoded(self, record: LabelledPicture, labelled: bool) -> PictureExample:
-        wanted = (self._index(record.label, f"picture {record.source}"),) if labelled else ()
+    def encoded(self, record: LabelledPicture, labelled: bool) -> PictureExample:
+        wanted = (self.index_of(record.label, f"picture {record.source}"),) if labelled else ()
 
         def take(at_random: bool) -> Tensor:
             return self._taken(record, at_random)
 
         return PictureExample(record.id, record.digest, self._n_tokens, wanted, take)
 
-    def _loss(self, outputs: Tensor, examples: Sequence[PictureExample]) -> Tensor:
+    def head_loss(self, outputs: Tensor, examples: Sequence[PictureExample]) -> Tensor:
         wanted = labels_tensor([example.labels[0] for example in examples], outputs.device)
         return F.cross_entropy(outputs, wanted, reduction="sum")
 
-    def _answers(self, outputs: Tensor, examples: Sequence[PictureExample]) -> list[Any]:
+    def answers(self, outputs: Tensor, examples: Sequence[PictureExample]) -> list[Any]:
         """The five likeliest labels, the likeliest first, with their probabilities."""
         values, places = outputs.softmax(-1).topk(min(_TOP, len(self.labels)), dim=-1)
         return [
@@ -201,15 +195,6 @@ class ImageClassificationTask(HeadTask):
             made["confusion.png"] = draw_confusion(counts, self.labels)
         return made
 
-    def demonstrations(self, records: Sequence[Any], k: int, seed: int) -> list[list[int]]:
-        """None: pictures are no tokens.
-
-        Raises:
-            ConfigError: always.
-        """
-        do = "set method.initialization=random"
-        raise ConfigError("method.initialization", "examples of pictures", "another start", do)
-
     def check(self, records: Sequence[LabelledPicture], labelled: bool = True) -> None:
         """Decode every picture before anything is trained; what fits into memory is kept.
 
@@ -217,11 +202,11 @@ class ImageClassificationTask(HeadTask):
             ConfigError: records of another kind.
             DataError: pictures that cannot be used, the first 20 of them at once.
         """
-        self.check_kind(self.settings.name, records)
+        super().check(records, labelled)
         mistakes: list[DataError] = []
         for record in records:
             try:
-                self._encoded(record, labelled).take(False)
+                self.encoded(record, labelled).take(False)
             except DataError as error:
                 mistakes.append(error)
                 if len(mistakes) == _MOST_MISTAKES:
@@ -230,4 +215,4 @@ class ImageClassificationTask(HeadTask):
             raise DataError.several(mistakes)
 
     def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:
-        """Nothing to refuse: a prompt takes no position from a picture."""
+        """Refuse nothing: a prompt takes no position from a picture."""

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from softprompt.tasks.blank import BlankTask
-from softprompt.tasks.generation import GenerationTask
-from softprompt.tasks.headed import read
+from softprompt.tasks.headed import HeadTask, read
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
@@ -83,7 +81,7 @@ class Mixture:
         inside = [example.example for example in examples]
         names = self.present(examples)
         some = self.tasks[names[0]]
-        if isinstance(some, GenerationTask | BlankTask):
+        if not isinstance(some, HeadTask):
             # What differs between tasks of one backbone lies in the examples.
             by_example = some.losses(inside)
             places = {name: [i for i, e in enumerate(examples) if e.part == name] for name in names}

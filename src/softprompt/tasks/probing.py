@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from softprompt.config import ProbingSettings
-from softprompt.data import LabelledText, data_root, read_objects
+from softprompt.config import DecodingSettings, TaskSettings
+from softprompt.data import data_root, read_objects
 from softprompt.errors import ConfigError, DataError
+from softprompt.tasks.base import ScoreRow, score_row
 from softprompt.tasks.blank import BlankExample, BlankTask, segments_of
 from softprompt.tasks.inputs import Row
-from softprompt.tasks.task import ScoreRow, score_row
 from softprompt.text import Allowed, Template, allowed_ids, many_word_ids
 
 if TYPE_CHECKING:
@@ -29,30 +29,24 @@ class ProbingTask(BlankTask):
     the ranking within the allowed one. Deviations: facts whose object is outside are counted and reported
     (the official code drops them in silence), and the position that is trained is the one that is read.
 
-    Args:
-        backbone: the frozen model with its tokenizer.
-        settings: of the task.
-        batch_size: examples read together by `predict`.
-        template: takes the place of the settings' own.
-
     Raises:
         ConfigError: a template or vocabulary that cannot be used.
         BackboneError: no vocabulary head, or an encoder-decoder.
     """
 
-    record = (LabelledText,)
-
     def __init__(
         self,
         backbone: "Backbone",
-        settings: ProbingSettings,
-        batch_size: int = 16,
-        template: Template | None = None,
+        settings: TaskSettings,
+        labels: Sequence[str] = (),
+        fields: Sequence[str] = (),
+        decoding: DecodingSettings | None = None,
     ):
-        if template is None:
-            template = Template.parse(settings.template or "{subject} [blank]", "task.template")
-        super().__init__(backbone, settings, template, batch_size)
+        super().__init__(backbone, settings, labels, fields, decoding)
         self._tokens: dict[str, int | None] = {}
+
+    def _new_template(self) -> Template:
+        return Template.parse(self.settings.template or "{subject} [blank]", "task.template")
 
     def values(self, record: Any) -> dict[str, str]:
         """The subject."""

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from softprompt.data import Question
 from softprompt.errors import BackboneError, ConfigError, DataError
+from softprompt.tasks.base import ScoreRow, score_row
 from softprompt.tasks.inputs import Frame, Row, RowForm
 from softprompt.tasks.reading import ReadingExample, ReadingTask
-from softprompt.tasks.task import ScoreRow, score_row
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,6 @@ class SpanTask(ReadingTask):
     that place is the last token, since the first one has read nothing, and an end token stands there.
     """
 
-    record = Question
-
     def _new_form(self) -> RowForm:
         if self.settings.stride >= self.settings.max_tokens:
             raise ConfigError(
@@ -48,7 +46,7 @@ class SpanTask(ReadingTask):
             )
         return super()._new_form()
 
-    def _example(self, record: Question, form: RowForm, labelled: bool) -> ReadingExample:
+    def example(self, record: Question, form: RowForm, labelled: bool) -> ReadingExample:
         where = f"record {record.id}"
         frame = self._frame(form)
         question = form.tokens(record.question, self.settings.max_question_tokens)
@@ -144,14 +142,14 @@ class SpanTask(ReadingTask):
             )
         return covering[0], covering[-1]
 
-    def _loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
+    def head_loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
         allowed = _allowed(outputs, examples)
         scores = outputs.masked_fill(~allowed[..., None], float("-inf"))
         wanted = torch.tensor([place for e in examples for place in e.labels], device=outputs.device)
         # Start and end are two softmaxes over the row; the loss of a window is their mean.
         return F.cross_entropy(scores, wanted, reduction="sum") / 2
 
-    def _answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
+    def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         answers, first = [], 0
         outputs = outputs.cpu()  # many small steps
         for example in examples:

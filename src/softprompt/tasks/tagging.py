@@ -8,10 +8,10 @@ from torch import Tensor
 
 from softprompt.data import TaggedWords
 from softprompt.errors import DataError
+from softprompt.tasks.base import IGNORED
 from softprompt.tasks.batching import pad
 from softprompt.tasks.inputs import RowForm
 from softprompt.tasks.reading import ReadingExample, ReadingTask
-from softprompt.tasks.task import IGNORED, ScoreRow, score_row
 
 _OUTSIDE = "O"
 """The tag of words outside every entity."""
@@ -25,15 +25,13 @@ class TaggingTask(ReadingTask):
     words, side by side.
     """
 
-    record = TaggedWords
-
     @classmethod
     def labels_in(cls, records: Sequence[TaggedWords]) -> tuple[str, ...]:
         """The tags of some sentences in alphabetical order, that of words outside every entity first."""
         tags = {tag for record in records for tag in record.labels}
         return tuple(sorted(tags, key=lambda tag: (tag != _OUTSIDE, tag)))
 
-    def _example(self, record: TaggedWords, form: RowForm, labelled: bool) -> ReadingExample:
+    def example(self, record: TaggedWords, form: RowForm, labelled: bool) -> ReadingExample:
         where = f"record {record.id}"
         if not record.words:
             raise DataError(where, "a sentence without words", "at least one word")
@@ -52,7 +50,7 @@ class TaggingTask(ReadingTask):
                     place = n_before + i - start
                     places.append((len(rows), place))
                     label = (
-                        self._index(record.labels[owners[i]], f"{where}, word {owners[i] + 1}")
+                        self.index_of(record.labels[owners[i]], f"{where}, word {owners[i] + 1}")
                         if labelled
                         else 0
                     )
@@ -63,14 +61,14 @@ class TaggingTask(ReadingTask):
             record.id, tuple(rows), tuple(wanted) if labelled else (), len(record.words), tuple(places)
         )
 
-    def _loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
+    def head_loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
         rows = [labels for example in examples for labels in example.labels]
         wanted, _ = pad(rows, IGNORED, "right", outputs.device)
         extra = outputs.shape[1] - wanted.shape[1]
         wanted = F.pad(wanted, (0, extra), value=IGNORED)
         return F.cross_entropy(outputs.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum")
 
-    def _answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
+    def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         best = outputs.argmax(-1).tolist()
         answers, first = [], 0
         for example in examples:
@@ -78,14 +76,9 @@ class TaggingTask(ReadingTask):
             first += example.n_rows
         return answers
 
-    def score(
-        self, records: Sequence[TaggedWords], outputs: Sequence[list[str]], metrics: Sequence[str]
-    ) -> list[ScoreRow]:
-        """One row, `all`: the tags against the records'."""
-        from softprompt.metrics import score
-
-        result = score(metrics, outputs, [record.labels for record in records], task=self.settings.name)
-        return [score_row("all", result)]
+    def reference(self, record: TaggedWords) -> Sequence[str]:
+        """The tags of the record."""
+        return record.labels
 
 
 def _windows(owners: Sequence[int], room: int) -> list[tuple[int, int]]:
