@@ -23,8 +23,8 @@ from softprompt.backbones import Backbone
 from softprompt.config import DataSettings, DecodingSettings, GenerationSettings
 from softprompt.data import load
 from softprompt.prompts.prompt import Prompt
-from softprompt.tasks.base import IGNORED, Example
-from softprompt.tasks.generation import GenerationTask
+from softprompt.tasks.examples import IGNORED, Example
+from softprompt.tasks.language.generation import GenerationTask
 
 BATCH = 16
 RESULTS = Path(__file__).parent / "results"

@@ -65,7 +65,7 @@ def test_demonstrations_equal_the_examples_written_in_front_of_each_source(
     from softprompt.backbones.load import load_backbone
     from softprompt.config import load_run
     from softprompt.data import load
-    from softprompt.tasks.generation import GenerationTask
+    from softprompt.tasks.language.generation import GenerationTask
 
     recipe = trained / "recipe.yaml"
     result = softprompt("evaluate", "--recipe", recipe, "--demonstrations", 2, "--output", tmp_path)

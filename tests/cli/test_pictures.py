@@ -5,7 +5,7 @@ import json
 import pytest
 
 from softprompt.cli.app import main
-from softprompt.tasks.images import ImageClassificationTask
+from softprompt.tasks.headed.image_classification import ImageClassificationTask
 from support.folders import assert_a_lock_alone, result_of
 from support.pictures import COLOURS, encoded, picture, picture_recipe
 from support.tiny_vision import PROCESSOR, tiny_vision_model

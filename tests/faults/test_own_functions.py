@@ -16,8 +16,8 @@ from softprompt.data import FORMATS, LabelledText, read
 from softprompt.errors import ConfigError, DataError, PromptError
 from softprompt.metrics import higher_is_better
 from softprompt.prompts import METHODS
-from softprompt.tasks import TASKS, HeadTask, ReadingTask, Task
-from softprompt.tasks.classification import ClassificationTask
+from softprompt.tasks import TASKS, ReadingTask, Task
+from softprompt.tasks.headed import ClassificationTask, ImageClassificationTask
 from support.tiny import tiny_backbone
 
 
@@ -84,8 +84,20 @@ def test_a_reader_that_returns_nothing(tmp_path):
         read("nothing_of_a_test", tmp_path / "x")
 
 
-class OwnSettings(softprompt.TaskSettings):
+class HeadlessSettings(softprompt.TaskSettings):
     name: Literal["own_of_a_test"] = "own_of_a_test"
+
+
+class OtherHeadSettings(HeadlessSettings):
+    head_kinds = ("sequnce",)
+
+
+class WithoutLengthSettings(HeadlessSettings):
+    head_kinds = ("sequence",)
+
+
+class OwnSettings(WithoutLengthSettings):
+    max_tokens: int = 8
 
 
 class OwnTask(ClassificationTask):
@@ -117,6 +129,10 @@ class OtherArguments(OwnTask):
         ({"kind": Task}, "without check_positions, encode, loss and predict"),
         ({"kind": OtherArguments}, r"got a class of \(backbone, settings, size\), expected one"),
         ({"settings": dict}, "got the settings dict, expected a class derived from softprompt.TaskSettings"),
+        ({"settings": HeadlessSettings}, "got no kind of head, expected some of sequence, token"),
+        ({"settings": OtherHeadSettings}, "got the kind of head 'sequnce', expected some of sequence"),
+        ({"settings": WithoutLengthSettings}, "got settings without max_tokens"),
+        ({"kind": ImageClassificationTask}, "got the group 'tasks with heads', whose examples are"),
         ({"settings": ClassificationSettings}, "got settings whose name is 'classification'"),
         ({"record": str}, "got records of str, expected some of Record, LabelledText, "),
         ({"record": ()}, "got records of None"),
@@ -141,17 +157,6 @@ def test_a_task_is_registered_twice_by_one_class_alone():
 
     with pytest.raises(ConfigError, match="got a second task of this name"):
         of_a_test(OwnTask2)
-
-
-def test_a_task_of_other_examples_shares_no_batch():
-    class Aside(HeadTask):
-        def __getattr__(self, name):
-            raise AssertionError
-
-        check_positions = encoded = head_loss = answers = __getattr__
-
-    with pytest.raises(ConfigError, match="got the group 'tasks with heads', expected a name of its own"):
-        of_a_test(Aside)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from softprompt.config import DecodingSettings, GenerationSettings, ImageClassif
 from softprompt.data import read
 from softprompt.data.records import Answer, Choices, LabelledText, Question, Record, TaggedWords
 from softprompt.tasks import answer_of
-from softprompt.tasks.generation import GenerationTask
-from softprompt.tasks.images import ImageClassificationTask
+from softprompt.tasks.headed.image_classification import ImageClassificationTask
+from softprompt.tasks.language.generation import GenerationTask
 from softprompt.training import output_lines
 from support.blanks import RECORDS as SENTENCES
 from support.blanks import blank_backbone, cloze, probing

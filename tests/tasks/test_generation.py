@@ -7,8 +7,8 @@ from softprompt.config import DecodingSettings, GenerationSettings
 from softprompt.data.records import Record
 from softprompt.errors import BackboneError, ConfigError, DataError
 from softprompt.prompts.methods import prefix_tuning
-from softprompt.tasks.base import IGNORED
-from softprompt.tasks.generation import GenerationTask
+from softprompt.tasks.examples import IGNORED
+from softprompt.tasks.language.generation import GenerationTask
 
 RECORDS = [
     Record("1", "name : The Mill | area : riverside", ("The Mill is by the riverside.",)),

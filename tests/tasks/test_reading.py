@@ -8,7 +8,7 @@ import torch
 import softprompt
 from softprompt.data.records import Choices, LabelledText, Record
 from softprompt.errors import BackboneError, ConfigError, DataError, PromptError
-from softprompt.tasks.headed import read
+from softprompt.tasks.headed.head_task import read
 from support.questions import CASES, prompt_for, reader
 from support.reading import bert, gpt2, prompt_of, task_of
 

@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForCondition
 from softprompt.backbones.load import load_backbone
 from softprompt.config import parse_run
 from softprompt.prompts.loading import load_prompt
-from softprompt.tasks.generation import GenerationTask
+from softprompt.tasks.language.generation import GenerationTask
 from softprompt.training.run import train
 from support.launch import launch
 from support.tokenizer import byte_level

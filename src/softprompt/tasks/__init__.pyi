@@ -1,13 +1,13 @@
-from .base import AnyExample, ScoreRow, Task
+from .base import Task
 from .building import build_task, labels_of, template_of
-from .cloze import ClozeTask
-from .generation import GenerationTask, score_texts
-from .headed import HeadTask
+from .examples import AnyExample, ScoreRow
+from .headed import HeadTask, ReadingExample, ReadingTask
 from .inputs import RowForm
+from .language import ClozeTask, GenerationTask, score_texts
 from .mixture import Mixture, PartExample
 from .outputs import OUTPUT_FORMS, OutputForm
-from .reading import ReadingExample, ReadingTask
-from .registry import TASKS, TaskKind, answer_of, task
+from .registration import task
+from .registry import TASKS, TaskKind, answer_of
 
 __all__ = [
     "OUTPUT_FORMS",

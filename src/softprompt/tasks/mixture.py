@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from softprompt.errors import ConfigError
 from softprompt.tasks.headed import HeadTask, read
 
 if TYPE_CHECKING:
@@ -52,12 +53,19 @@ class Mixture:
 
     Args:
         backbone: the frozen model.
-        tasks: by the name of their part; all of them with heads, or all of them generation.
+        tasks: by the name of their part; of one batch group.
+
+    Raises:
+        ConfigError: a task without a head that has no method `losses`.
     """
 
     def __init__(self, backbone: "Backbone", tasks: Mapping[str, Any]):
         self.backbone = backbone
         self.tasks = dict(tasks)
+        for name, task in self.tasks.items():
+            if not isinstance(task, HeadTask) and not hasattr(task, "losses"):
+                got = f"a {type(task).__name__} without a loss for each example"
+                raise ConfigError(f"parts.{name}.task", got, "a class with a method losses")
 
     def present(self, examples: Sequence[PartExample]) -> list[str]:
         """The parts that some examples are of, in the order of the tasks."""

@@ -3,10 +3,9 @@
 Settings, metrics, reports and `softprompt predict` take what they need of a task from these rows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from inspect import isabstract, isclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from softprompt.config import (
@@ -22,9 +21,7 @@ from softprompt.config import (
     TaskSettings,
 )
 from softprompt.data import Choices, LabelledPicture, LabelledText, Question, Record, TaggedWords
-from softprompt.errors import ConfigError, kind_of, listed, nearest
-from softprompt.metrics import METRICS
-from softprompt.registry import Registry, check_parameters
+from softprompt.registry import Registry
 from softprompt.tasks.outputs import OUTPUT_FORMS, OutputForm
 
 if TYPE_CHECKING:
@@ -78,81 +75,29 @@ TASKS: Registry[TaskKind] = Registry("task", "task.name", "softprompt.tasks", of
 _FORMS, _TEXT = OUTPUT_FORMS, (LabelledText,)
 
 for _row in (
-    TaskKind("generation", GenerationSettings, "generation:GenerationTask", (Record,), _FORMS["text"]),
+    TaskKind("generation", GenerationSettings, "language:GenerationTask", (Record,), _FORMS["text"]),
     TaskKind(
-        "classification", ClassificationSettings, "classification:ClassificationTask", _TEXT,
+        "classification", ClassificationSettings, "headed:ClassificationTask", _TEXT,
         _FORMS["label"], second=True,
     ),
-    TaskKind("tagging", TaggingSettings, "tagging:TaggingTask", (TaggedWords,), _FORMS["tags"]),
-    TaskKind("choice", ChoiceSettings, "choice:ChoiceTask", (Choices,), _FORMS["choice"]),
-    TaskKind("spans", SpanSettings, "spans:SpanTask", (Question,), _FORMS["answer"], second=True),
+    TaskKind("tagging", TaggingSettings, "headed:TaggingTask", (TaggedWords,), _FORMS["tags"]),
+    TaskKind("choice", ChoiceSettings, "headed:ChoiceTask", (Choices,), _FORMS["choice"]),
+    TaskKind("spans", SpanSettings, "headed:SpanTask", (Question,), _FORMS["answer"], second=True),
     TaskKind(
-        "regression", RegressionSettings, "classification:RegressionTask", _TEXT, _FORMS["number"],
+        "regression", RegressionSettings, "headed:RegressionTask", _TEXT, _FORMS["number"],
         second=True,
     ),
     TaskKind(
-        "cloze", ClozeSettings, "cloze:ClozeTask", (LabelledText, Choices), _FORMS["label_or_choice"],
+        "cloze", ClozeSettings, "language:ClozeTask", (LabelledText, Choices), _FORMS["label_or_choice"],
         second=True,
     ),
-    TaskKind("probing", ProbingSettings, "probing:ProbingTask", _TEXT, _FORMS["ranked_words"]),
+    TaskKind("probing", ProbingSettings, "language:ProbingTask", _TEXT, _FORMS["ranked_words"]),
     TaskKind(
-        "image_classification", ImageClassificationSettings, "images:ImageClassificationTask",
+        "image_classification", ImageClassificationSettings, "headed:ImageClassificationTask",
         (LabelledPicture,), _FORMS["ranked_labels"], needs=("sklearn",),
     ),
 ):  # fmt: skip
     TASKS.add(_row.name, _row, _row.settings)
-
-
-def task(
-    name: str,
-    settings: type[TaskSettings],
-    record: type | Sequence[type],
-    outputs: str | OutputForm,
-    *,
-    metrics: Sequence[str] = (),
-) -> Callable[[_Task], _Task]:
-    """Register a class as a task, to be named in a recipe's `task`.
-
-    The class derives from `softprompt.tasks.Task`: from `ReadingTask` where a head reads the answer off the
-    states of a text. It is made from the backbone and the settings, and from those of `labels`, `fields` and
-    `decoding` that its `__init__` names.
-
-    Args:
-        name: in recipes and results.
-        settings: what a recipe may set, a class derived from `softprompt.TaskSettings` whose field `name` is
-            `Literal[name]` with that default.
-        record: what the task reads, one of `softprompt.data`'s classes of records, or several.
-        outputs: the form of what it predicts: one of `softprompt.tasks.OUTPUT_FORMS` by name, or an
-            `OutputForm` of your own.
-        metrics: what the outputs can be scored by, of metrics for outputs of the same form; the first is the
-            default. Metrics that are registered for this task come behind them.
-
-    Raises:
-        ConfigError: a name that another task has, or a class, settings, records, outputs or metrics that do
-            not fit.
-    """
-    records = (record,) if isinstance(record, type) else tuple(record)
-
-    def register(kind: _Task) -> _Task:
-        where = f"task '{name}'"
-        _check_class(where, kind)
-        _check_settings(where, name, settings, kind)
-        known = TASKS["generation"], *(row for other in TASKS if (row := TASKS.get(other)))
-        readable = dict.fromkeys(one for row in known for one in row.records)
-        for one in records or (None,):
-            if one not in readable:
-                expected = f"some of {', '.join(each.__name__ for each in readable)}, of softprompt.data"
-                raise ConfigError(where, f"records of {getattr(one, '__name__', one)}", expected)
-        form = OUTPUT_FORMS.get(outputs) if isinstance(outputs, str) else outputs
-        if not isinstance(form, OutputForm):
-            expected = f"one of {', '.join(map(repr, OUTPUT_FORMS))}, or an OutputForm"
-            raise ConfigError(where, f"outputs {outputs!r}", expected, nearest(str(outputs), OUTPUT_FORMS))
-        _check_metrics(where, form, metrics)
-        row = TaskKind(name, settings, kind, records, form, tuple(metrics), LabelledText in records)
-        TASKS.add(name, row, kind)
-        return kind
-
-    return register
 
 
 def answer_of(task: str, line: Mapping[str, Any]) -> str:
@@ -169,51 +114,3 @@ def answer_of(task: str, line: Mapping[str, Any]) -> str:
         return TASKS[task].outputs.words(line["output"], line)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         raise ValueError(f"no output of task '{task}'") from None
-
-
-_OF_RUN = ("labels", "fields", "decoding")
-"""What a run gives to the classes whose `__init__` names it."""
-
-
-def _check_class(where: str, kind: object) -> None:
-    from softprompt.tasks.base import Task
-
-    if not isclass(kind):
-        got, do = f"{kind_of(kind)}, which is no class", "write a class, e.g. class Own(ReadingTask)"
-        raise ConfigError(where, got, "a class derived from softprompt.tasks.Task", do)
-    if not issubclass(kind, Task):
-        got, do = f"the class {kind.__name__}", f"write class {kind.__name__}(ReadingTask)"
-        raise ConfigError(where, got, "a class derived from softprompt.tasks.Task", do)
-    if isabstract(kind):
-        missing = sorted(kind.__abstractmethods__)
-        got = f"the class {kind.__name__} without {listed(missing)}"
-        raise ConfigError(where, got, "a class that has every method of a task", "write what is missing")
-    check_parameters(where, kind, ("a backbone", "its settings"), _OF_RUN)
-
-
-def _check_settings(where: str, name: str, settings: object, kind: "type[Task]") -> None:
-    from softprompt.tasks.reading import ReadingTask
-
-    if not isclass(settings) or not issubclass(settings, TaskSettings):
-        got = f"the settings {getattr(settings, '__name__', settings)}"
-        raise ConfigError(where, got, "a class derived from softprompt.TaskSettings")
-    if settings.model_fields["name"].default != name:
-        got = f"settings whose name is {settings.model_fields['name'].default!r}"
-        field = f"name: Literal[{name!r}] = {name!r}"
-        raise ConfigError(where, got, f"'{name}'", f"write {field} in {settings.__name__}")
-    group = settings.batch_group
-    if group == TaskSettings.batch_group and not issubclass(kind, ReadingTask):
-        do = f"write batch_group = {name!r} in {settings.__name__}"
-        expected = "a name of its own for a class that does not derive from ReadingTask"
-        raise ConfigError(where, f"the group '{group}'", expected, do)
-
-
-def _check_metrics(where: str, form: OutputForm, metrics: Sequence[str]) -> None:
-    rows = {name: row for name in METRICS if (row := METRICS.get(name))}
-    of_form = {task for task in TASKS if (row := TASKS.get(task)) and row.outputs is form}
-    known = [name for name, row in rows.items() if of_form & set(row.tasks)]
-    for name in metrics:
-        if name not in known:
-            expected = f"some of {', '.join(known)}" if known else "none: no metric takes these outputs"
-            do = nearest(name, known) or "register a metric of your own for the task"
-            raise ConfigError(where, f"the metric '{name}'", expected, do)

@@ -14,9 +14,9 @@ from softprompt.data import LabelledPicture
 from softprompt.errors import ConfigError, DataError
 from softprompt.extras import missing
 from softprompt.files import HeadCard
-from softprompt.tasks.base import ScoreRow, score_row
-from softprompt.tasks.gallery import Gallery
-from softprompt.tasks.headed import HeadTask
+from softprompt.tasks.examples import ScoreRow, score_row
+from softprompt.tasks.headed.gallery import Gallery
+from softprompt.tasks.headed.head_task import HeadTask
 from softprompt.tasks.inputs import labels_tensor
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from softprompt.data import TaggedWords
 from softprompt.errors import DataError
-from softprompt.tasks.base import IGNORED
 from softprompt.tasks.batching import pad
+from softprompt.tasks.examples import IGNORED
+from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
 from softprompt.tasks.inputs import RowForm
-from softprompt.tasks.reading import ReadingExample, ReadingTask
 
 _OUTSIDE = "O"
 """The tag of words outside every entity."""
@@ -42,7 +42,7 @@ class TaggingTask(ReadingTask):
         ids, owners = form.words(record.words, where, self.settings.vanished == "unknown")
         room, n_before = form.room(form.single), len(form.single.before)
         rows, wanted, places = [], [], []
-        for start, end in _windows(owners, room):
+        for start, end in word_windows(owners, room):
             row = form.single.row(ids[start:end])
             labels = [IGNORED] * len(row.ids)
             for i in range(start, end):
@@ -81,7 +81,7 @@ class TaggingTask(ReadingTask):
         return record.labels
 
 
-def _windows(owners: Sequence[int], room: int) -> list[tuple[int, int]]:
+def word_windows(owners: Sequence[int], room: int) -> list[tuple[int, int]]:
     """Stretches of at most `room` tokens that begin with a word.
 
     A word of more tokens than there is room keeps the first of them, and with them its tag.

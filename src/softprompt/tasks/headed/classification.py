@@ -10,9 +10,9 @@ from torch import Tensor
 
 from softprompt.data import LabelledText
 from softprompt.errors import DataError
-from softprompt.tasks.base import ScoreRow, score_row
+from softprompt.tasks.examples import ScoreRow, score_row
+from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
 from softprompt.tasks.inputs import RowForm, labels_tensor
-from softprompt.tasks.reading import ReadingExample, ReadingTask
 
 
 class ClassificationTask(ReadingTask):

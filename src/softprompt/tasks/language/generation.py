@@ -9,10 +9,11 @@ import torch
 from softprompt.config import DecodingSettings, GenerationSettings
 from softprompt.data import Record
 from softprompt.errors import BackboneError, ConfigError, DataError, with_article
-from softprompt.tasks.base import IGNORED, Example, ScoreRow, Task, drawn, score_row
+from softprompt.tasks.base import Task
 from softprompt.tasks.batching import longest_first, pad
-from softprompt.tasks.decoding import check_decoding, generate_arguments, newline_tokens, seeded
-from softprompt.tasks.encoding import DecoderForm, EncoderDecoderForm, PairForm, TemplateForm
+from softprompt.tasks.examples import IGNORED, Example, ScoreRow, drawn, score_row
+from softprompt.tasks.language.decoding import check_decoding, generate_arguments, newline_tokens, seeded
+from softprompt.tasks.language.encoding import DecoderForm, EncoderDecoderForm, PairForm, TemplateForm
 from softprompt.text import Template
 
 if TYPE_CHECKING:

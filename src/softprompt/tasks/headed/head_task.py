@@ -10,7 +10,8 @@ from torch import Tensor
 
 from softprompt.errors import DataError, PromptError, with_article
 from softprompt.files import HeadCard
-from softprompt.tasks.base import AnyExample, Task, check_records, several
+from softprompt.tasks.base import Task, check_records, several
+from softprompt.tasks.examples import AnyExample
 from softprompt.tasks.rows import in_batches
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from softprompt.data import Question
 from softprompt.errors import BackboneError, ConfigError, DataError
-from softprompt.tasks.base import ScoreRow, score_row
+from softprompt.tasks.examples import ScoreRow, score_row
+from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
 from softprompt.tasks.inputs import Frame, Row, RowForm
-from softprompt.tasks.reading import ReadingExample, ReadingTask
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from softprompt.data import Choices
 from softprompt.errors import DataError
-from softprompt.tasks.base import ScoreRow, score_row
+from softprompt.tasks.examples import ScoreRow, score_row
+from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
 from softprompt.tasks.inputs import RowForm
-from softprompt.tasks.reading import ReadingExample, ReadingTask
 
 
 class ChoiceTask(ReadingTask):

@@ -1,6 +1,7 @@
 """A label by the word that fills a blank, or the choice that does."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,9 +11,11 @@ from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.data import Choices, LabelledText
 from softprompt.errors import ConfigError, DataError, nearest
 from softprompt.files import HeadCard
-from softprompt.tasks.base import ScoreRow, drawn, score_row, several
-from softprompt.tasks.blank import BlankExample, BlankTask, fields_of, segments_of
+from softprompt.tasks.base import several
+from softprompt.tasks.examples import ScoreRow, drawn, score_row
 from softprompt.tasks.inputs import Row
+from softprompt.tasks.language.blank_task import BlankExample, BlankTask, fields_of, segments_of
+from softprompt.tasks.language.label_words import causal_rows, masked_rows, word_scores
 from softprompt.text import LabelTokens, Template, Verbalizer, null_template, null_verbalizer, word_ids
 
 if TYPE_CHECKING:
@@ -196,30 +199,11 @@ class ClozeTask(BlankTask):
             row = Row(filled.ids, segments_of(filled))
             return BlankExample(record.id, (row,), (filled.blanks,), (), sizes, target)
         flat = [word for several in words for word in several]
-        rows, places, owners = (self._causal_rows if self._causal else self._masked_rows)(
-            record, flat, counted
-        )
-        asked = tuple(zip(owners, flat, strict=True))
-        return BlankExample(record.id, rows, places, asked, sizes, target, self.settings.reduction)
-
-    def _masked_rows(self, record: Any, words: Sequence[tuple[int, ...]], counted: bool) -> Any:
-        """A row for each number of mask tokens."""
-        lengths = sorted({len(word) for word in words})
-        filled = [self._filled(record, n, counted=counted) for n in lengths]
-        rows = tuple(Row(one.ids, segments_of(one)) for one in filled)
-        return rows, tuple(one.blanks for one in filled), [lengths.index(len(word)) for word in words]
-
-    def _causal_rows(self, record: Any, words: Sequence[tuple[int, ...]], counted: bool) -> Any:
-        """A row for each way that longer words begin, fed in behind the text, each word but for its end."""
-        filled = self._filled(record, 1, max(map(len, words)) - 1, counted)
-        (last,) = filled.blanks
-        # Nothing sees what follows it, so a row also answers for every word that needs less of it.
-        begun = {word[:-1] for word in words}
-        starts = [a for a in dict.fromkeys(w[:-1] for w in words) if not _continued(a, begun)]
-        rows = tuple(Row((*filled.ids, *start), segments_of(filled, len(start))) for start in starts)
-        places = tuple(tuple(range(last, last + len(start) + 1)) for start in starts)
-        owners = [next(i for i, a in enumerate(starts) if a[: len(w) - 1] == w[:-1]) for w in words]
-        return rows, places, owners
+        fill = partial(self._filled, record, counted=counted)
+        asked = (causal_rows if self._causal else masked_rows)(fill, flat)
+        owned = tuple(zip(asked.owners, flat, strict=True))
+        reduction = self.settings.reduction
+        return BlankExample(record.id, asked.rows, asked.places, owned, sizes, target, reduction)
 
     def _target(self, record: Any, where: str) -> int:
         if isinstance(record, Choices):
@@ -250,27 +234,7 @@ class ClozeTask(BlankTask):
             states = self.backbone.labelled_states(*self._inputs(examples))
             # One place for each example, so that states and examples correspond.
             return self._under_heads(examples, list(states.float()))
-        return self._under_heads(examples, self._of_words(examples))
-
-    def _of_words(self, examples: Sequence[BlankExample]) -> list[Tensor]:
-        log_probs = self.log_probs(examples)
-        place, owners, places, tokens = 0, [], [], []
-        n_words = 0
-        for example in examples:
-            first = [place]
-            for of_row in example.places:
-                first.append(first[-1] + len(of_row))
-            place = first[-1]
-            for row, word in example.words:
-                owners += [n_words] * len(word)
-                places += range(first[row], first[row] + len(word))
-                tokens += word
-                n_words += 1
-        device = log_probs.device
-        index = [torch.tensor(values, device=device) for values in (owners, places, tokens)]
-        by_word = log_probs.new_zeros(n_words).index_add(0, index[0], log_probs[index[1], index[2]])
-        found = by_word.split([len(example.words) for example in examples])
-        return [_reduced(one, example) for one, example in zip(found, examples, strict=True)]
+        return self._under_heads(examples, word_scores(self.log_probs(examples), examples))
 
     def _under_heads(self, examples: Sequence[BlankExample], read: list[Tensor]) -> list[Tensor]:
         """Each example's scores under its own prompt's head; as they are where the task has none."""
@@ -306,17 +270,3 @@ class ClozeTask(BlankTask):
         references, said = [str(record.label) for record in records], [str(output) for output in outputs]
         result = score(metrics, said, references, task=self.settings.name, labels=labels)
         return [score_row("all", result)]
-
-
-def _continued(start: tuple[int, ...], starts: Collection[tuple[int, ...]]) -> bool:
-    return any(len(other) > len(start) and other[: len(start)] == start for other in starts)
-
-
-def _reduced(words: Tensor, example: BlankExample) -> Tensor:
-    """The scores of answers from those of their words."""
-    if len(words) == len(example.sizes):
-        return words
-    parts = words.split(list(example.sizes))
-    if example.reduction == "sum":
-        return torch.stack([part.logsumexp(-1) for part in parts])
-    return torch.stack([part.mean(-1) for part in parts])

@@ -11,7 +11,8 @@ from torch import Tensor
 from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.data import LabelledText
 from softprompt.errors import BackboneError, ConfigError
-from softprompt.tasks.base import Task, drawn
+from softprompt.tasks.base import Task
+from softprompt.tasks.examples import drawn
 from softprompt.tasks.inputs import collate
 from softprompt.tasks.rows import RowsExample, check_rows_fit, in_batches
 from softprompt.text import Template

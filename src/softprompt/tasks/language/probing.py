@@ -11,9 +11,9 @@ from torch import Tensor
 from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.data import data_root, read_objects
 from softprompt.errors import ConfigError, DataError
-from softprompt.tasks.base import ScoreRow, score_row
-from softprompt.tasks.blank import BlankExample, BlankTask, segments_of
+from softprompt.tasks.examples import ScoreRow, score_row
 from softprompt.tasks.inputs import Row
+from softprompt.tasks.language.blank_task import BlankExample, BlankTask, segments_of
 from softprompt.text import Allowed, Template, allowed_ids, many_word_ids
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.errors import ConfigError
-from softprompt.tasks.base import drawn
-from softprompt.tasks.headed import HeadTask
+from softprompt.tasks.examples import drawn
+from softprompt.tasks.headed.head_task import HeadTask
 from softprompt.tasks.inputs import RowForm, collate
 from softprompt.tasks.rows import RowsExample, check_rows_fit
 
