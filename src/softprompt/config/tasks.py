@@ -41,7 +41,7 @@ class GenerationSettings(TaskSettings):
     separator: str | None = None
     """Text between source and target; None is the tokenizer's BOS, as in the paper."""
     template: str | None = None
-    """Words and slots around `{source}`, with the target in the blank, in place of the separator (decoders):
+    """Words and slots around `{source}`, with the target in the blank, instead of the separator (decoders):
     `{source} [soft*10] [blank]` is Prefix-Tuning's infix."""
     max_source_tokens: int = Field(default=512, ge=1)
     """Longer sources are cut at the end, and counted in the log."""
@@ -98,7 +98,7 @@ class TaggingSettings(TaskSettings):
     max_tokens: int = Field(default=128, ge=1)
     """A longer sentence is read in several windows, so that no word is lost."""
     vanished: Literal["refuse", "unknown"] = "refuse"
-    """Words of which the tokenizer leaves nothing: an error, or its unknown token in their place."""
+    """For words without a token: an error, or the tokenizer's unknown token."""
     head_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout before the head while training."""
 
@@ -111,20 +111,20 @@ class ImageClassificationSettings(TaskSettings):
     labels: list[str] | None = Field(default=None, min_length=2)
     """Every label, in the order of the head's outputs; None takes those of the training data."""
     pooling: Literal["cls", "image", "prompt", "mean"] | None = None
-    """What the head reads; None is the class token, or the patches where there is none."""
+    """What the head reads; None is the class token, or the patches of models without a class token."""
     hidden_layers: int = Field(default=0, ge=0)
     """Of the head; 0 is linear (the paper's MLP-k baseline has k)."""
     head_dropout: float | None = Field(default=None, ge=0, lt=1)
     """Dropout before each of the head's layers while training; None is 0, and 0.1 with hidden layers."""
     resize: int | None = Field(default=None, ge=1)
-    """Side of the square that pictures are resized to before a crop of the backbone's size; None is what the
-    backbone's own processor does."""
+    """Side in pixels of the square that pictures are resized to before a crop of the backbone's size; None is
+    the resizing of the backbone's own processor."""
     augment: tuple[Literal["crop", "flip"], ...] = ()
-    """What changes at random while training: the place of the crop, and left and right. Nothing in VTAB's
-    protocol; both in FGVC's, with `resize` 256 for pictures of 224."""
+    """Random changes while training: the place of the crop, and left and right. VTAB's protocol has none,
+    FGVC's both, with `resize` 256 for pictures of 224."""
     keep_gb: float = Field(default=4.0, ge=0)
-    """Decoded and resized pictures are kept in memory up to so many gigabytes; others are decoded anew in
-    every epoch."""
+    """Gigabytes of memory for decoded and resized pictures; further pictures are decoded anew in every
+    epoch."""
 
     @model_validator(mode="after")
     def _each_once(self) -> "ImageClassificationSettings":
@@ -148,7 +148,7 @@ class SpanSettings(TaskSettings):
     max_answer_tokens: int = Field(default=30, ge=1)
     """Longer answers are not considered."""
     null_threshold: float = 0.0
-    """No answer is given where its score passes the best answer's by more than this."""
+    """The prediction is "no answer" if its score passes that of the best answer by more than this."""
     unanswerable: bool = True
     """Whether "no answer" may be predicted (SQuAD v2); False always gives the best stretch (v1)."""
     separator: str = "\n"
@@ -172,16 +172,17 @@ class ClozeSettings(TaskSettings):
     fields: list[str] | None = Field(default=None, min_length=1, max_length=2)
     """What templates call the record's text, and its second text; None is the data format's own names."""
     verbalizer: Words | Literal["null"] | None = None
-    """Words per label; `null` draws a random one for each. None only where records bring their choices."""
+    """Words per label; `null` draws a random word for each. None is for records with choices."""
     verbalizer_seed: int = Field(default=0, ge=0)
-    """Of the words that `null` draws."""
+    """Seed of the words that `null` draws."""
     reduction: Literal["mean", "sum"] = "mean"
-    """Of several words per label: the mean of their log-probabilities, or the probability of any of them."""
+    """For several words per label: the mean of their log-probabilities, or the probability of any word."""
     patterns: dict[str, str] | None = None
-    """Templates by name, of which `template` may name one: tables then vary the pattern over many tasks."""
+    """Templates by name, of which `template` may name one, so that a study can vary it over many tasks."""
     head: Literal["calibration", "soft", "linear"] | None = None
     """`calibration` trains an affine map of the labels' scores, `soft` a vector for each label that begins
-    at those of its words, `linear` one that begins at random: a classifier on the state in the blank."""
+    at the vectors of its words, `linear` a vector that begins at random: a classifier on the state in the
+    blank."""
     max_tokens: int = Field(default=128, ge=1)
     """Longer texts lose the ends of their fields, and are counted in the log."""
 

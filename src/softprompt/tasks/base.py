@@ -43,7 +43,7 @@ class Task(ABC):
         self.fields = tuple(fields)
         self.decoding = decoding or DecodingSettings()
 
-    # -- what every task has of its own ----------------------------------------------------------
+    # -- what every task has to have -------------------------------------------------------------
 
     @abstractmethod
     def encode(self, record: Any) -> Any:
@@ -79,12 +79,12 @@ class Task(ABC):
 
     @property
     def head(self) -> HeadCard | None:
-        """The head that reads the answer off the backbone's states; None where none does."""
+        """The head that gives the answer; None for a task without a head."""
         return None
 
     @property
     def template(self) -> Template | None:
-        """What stands around the record's texts; None where nothing is written."""
+        """The words and slots around the record's texts; None for a task without a template."""
         return None
 
     @property
@@ -116,7 +116,7 @@ class Task(ABC):
         return ()
 
     def usable(self, records: Sequence[Any]) -> list[Any]:
-        """The records that can be asked about; the run counts and reports the others."""
+        """The records that have an answer which the task can give; a run counts and reports the others."""
         return list(records)
 
     def demonstrations(self, records: Sequence[Any], k: int, seed: int) -> list[list[int]]:
@@ -140,18 +140,19 @@ class Task(ABC):
     def check_head(self, prompt: "Prompt | None") -> None:
         """Raises PromptError where a prompt's head is not the one that this task needs."""
         card = None if prompt is None or prompt.head is None else prompt.head.card
-        got, wanted = None if card is None else (card.kind, card.labels), self._wanted_head
-        if got != wanted:
+        given, needed = None if card is None else (card.kind, card.labels), self._needed_head
+        if given != needed:
             do = "use a prompt that was trained for this task"
-            if wanted is not None and wanted[1]:
+            if needed is not None and needed[1]:
                 do += " and these labels"
                 do += ", or leave task.labels out" if "labels" in type(self.settings).model_fields else ""
-            raise PromptError(f"task {self.settings.name}", _in_words(got), _in_words(wanted), do)
+            raise PromptError(f"task {self.settings.name}", _in_words(given), _in_words(needed), do)
 
     @property
-    def _wanted_head(self) -> tuple[str, tuple[str, ...]] | None:
+    def _needed_head(self) -> tuple[str, tuple[str, ...]] | None:
         """The kind and the labels of the head."""
-        return None if self.head is None else (self.head.kind, self.head.labels)
+        head = self.head
+        return None if head is None else (head.kind, head.labels)
 
     def reference(self, record: Any) -> Any:
         """What is right for a record, as the task's metrics take it: by default its label."""

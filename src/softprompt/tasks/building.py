@@ -54,7 +54,7 @@ def labels_of(
 
 
 def template_of(settings: RunSettings, records: Iterable[Any], causal: bool) -> str | None:
-    """The template that the method or the task names; None leaves it to the task.
+    """The template that the method or the task names; None leaves the template to the task.
 
     Args:
         settings: of the run; `manual` of a probing task is the pattern of the records' relation.
@@ -62,7 +62,8 @@ def template_of(settings: RunSettings, records: Iterable[Any], causal: bool) -> 
         causal: whether the backbone reads from left to right.
 
     Raises:
-        ConfigError: two that differ, a count of slots without a template, or relations without one pattern.
+        ConfigError: two templates that differ, a count of slots without a template, or records of several
+            relations for one pattern.
     """
     of_task = getattr(settings.task, "template", None)
     patterns = getattr(settings.task, "patterns", None) or {}

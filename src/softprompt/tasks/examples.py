@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from softprompt.metrics import Scores
 
 IGNORED = -100
-"""The label of a position that no loss is taken at."""
+"""The label of a position without a loss."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Example:
     """One training pair in token ids.
 
     Args:
-        id: the record it comes from.
+        id: of the record.
         input_ids: what the backbone reads (on a decoder: source, separator, target, end).
-        labels: the token wanted at each position, `IGNORED` where none is; on a decoder as long as
-            `input_ids`, on an encoder-decoder the target alone.
-        length: tokens, to batch by.
-        n_targets: labelled tokens.
-        n_rows: rows of the batch that it takes.
+        labels: the right token at each position, `IGNORED` elsewhere; on a decoder as long as `input_ids`,
+            on an encoder-decoder the target alone.
+        length: number of tokens; examples of like length share a batch.
+        n_targets: number of labelled tokens.
+        n_rows: number of rows in a batch.
     """
 
     id: str
@@ -54,7 +54,7 @@ def drawn(records: Sequence[Any], k: int, seed: int) -> tuple[list[Any], random.
 
 
 class ScoreRow(TypedDict):
-    """The scores of one group of records; `notes` says why a wanted metric is missing."""
+    """The scores of one group of records; `notes` gives the reason for each metric that is missing."""
 
     group: str
     values: dict[str, float]
@@ -67,24 +67,24 @@ def score_row(group: str, scores: "Scores") -> ScoreRow:
 
 
 class AnyExample(Protocol):
-    """What training needs to know of an encoded record, whatever the task."""
+    """What training needs to know of an encoded record of any task."""
 
     @property
     def id(self) -> str:
-        """The record it comes from."""
+        """Of the record."""
         ...
 
     @property
     def length(self) -> int:
-        """Tokens, to batch by."""
+        """Number of tokens; examples of like length share a batch."""
         ...
 
     @property
     def n_targets(self) -> int:
-        """How many losses are summed."""
+        """Number of losses that are summed."""
         ...
 
     @property
     def n_rows(self) -> int:
-        """Rows of the batch that it takes."""
+        """Number of rows in a batch."""
         ...

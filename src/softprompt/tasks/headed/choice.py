@@ -1,4 +1,4 @@
-"""Multiple choice: which of several endings is the right one (COPA-like)."""
+"""Multiple choice among several endings (COPA)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,12 +32,11 @@ class ChoiceTask(ReadingTask):
 
     def head_loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
         scores = _by_example(outputs, examples)
-        return torch.stack(
-            [-one.log_softmax(-1)[e.labels[0]] for one, e in zip(scores, examples, strict=True)]
-        ).sum()
+        pairs = zip(scores, examples, strict=True)
+        return torch.stack([-row.log_softmax(-1)[example.labels[0]] for row, example in pairs]).sum()
 
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
-        return [int(one.argmax()) for one in _by_example(outputs, examples)]
+        return [int(row.argmax()) for row in _by_example(outputs, examples)]
 
     def score(
         self, records: Sequence[Choices], outputs: Sequence[int], metrics: Sequence[str]

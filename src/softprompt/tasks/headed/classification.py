@@ -18,19 +18,19 @@ from softprompt.tasks.inputs import RowForm, labels_tensor
 class ClassificationTask(ReadingTask):
     """Single and paired sequence classification: cross-entropy on the head's outputs.
 
-    Source: P-Tuning v2 (2110.07602) §3.2 and §4.1. Deviation: no task prefix words (its WiC template
-    stands in the reader).
+    Source: P-Tuning v2 (2110.07602) §3.2 and §4.1. Deviation: no words of the task before the text (the
+    reader writes the template of WiC).
     """
 
     def example(self, record: LabelledText, form: RowForm, labelled: bool) -> ReadingExample:
         where = f"record {record.id}"
         row = form.row(record.text, record.second, where)
-        wanted = (self.index_of(record.label, where),) if labelled else ()
-        return ReadingExample(record.id, (row,), wanted)
+        target = (self.index_of(record.label, where),) if labelled else ()
+        return ReadingExample(record.id, (row,), target)
 
     def head_loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
-        wanted = labels_tensor([example.labels[0] for example in examples], outputs.device)
-        return F.cross_entropy(outputs, wanted, reduction="sum")
+        targets = labels_tensor([example.labels[0] for example in examples], outputs.device)
+        return F.cross_entropy(outputs, targets, reduction="sum")
 
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         return [self.labels[i] for i in outputs.argmax(-1).tolist()]
@@ -42,7 +42,7 @@ class ClassificationTask(ReadingTask):
         from softprompt.metrics import score
 
         references = [str(record.label) for record in records]
-        # Only MultiRC has questions with several answers.
+        # MultiRC's records, answers to one question, have their question as a tag.
         groups = [record.tags["question"] for record in records if "question" in record.tags]
         facts = {"labels": self.labels, "groups": groups or None}
         result = score(metrics, outputs, references, task=self.settings.name, **facts)
@@ -58,8 +58,8 @@ class RegressionTask(ReadingTask):
         return ReadingExample(record.id, (row,), (_number(record.label, where),) if labelled else ())
 
     def head_loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
-        wanted = torch.tensor([example.labels[0] for example in examples], device=outputs.device)
-        return F.mse_loss(outputs[:, 0], wanted.float(), reduction="sum")
+        targets = torch.tensor([example.labels[0] for example in examples], device=outputs.device)
+        return F.mse_loss(outputs[:, 0], targets.float(), reduction="sum")
 
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         return outputs[:, 0].tolist()

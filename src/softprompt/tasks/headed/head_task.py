@@ -1,4 +1,4 @@
-"""What the tasks share whose answer a head gives, whatever it reads: texts or pictures."""
+"""Shared by the tasks whose answer a head gives, on texts and on pictures."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -30,11 +30,11 @@ class HeadExample(AnyExample, Protocol):
 
 @dataclass(frozen=True)
 class HeadOutputs:
-    """What one prompt's head says of some examples.
+    """The outputs of one prompt's head.
 
     Args:
-        prompt: whose head.
-        members: indices of the examples.
+        prompt: with the head.
+        members: indices of the examples that the head has read.
         outputs: `[row, output]` or `[row, seq, output]`, the rows of these examples in order, float32.
     """
 
@@ -53,12 +53,11 @@ def read(backbone: "Backbone", examples: Sequence[HeadExample]) -> Iterator[Head
     owner = [i for i, example in enumerate(examples) for _ in range(example.n_rows)]
     for prompt, rows in backbone.active_rows(len(owner)):
         if prompt is None or prompt.head is None:
-            what = (
-                "no prompt" if prompt is None else f"{with_article(prompt.card.method)} prompt without a head"
-            )
-            raise PromptError(
-                "prompted", what, "a prompt with a head", "build the prompt with head=softprompt.head(...)"
-            )
+            got = "no prompt"
+            if prompt is not None:
+                got = f"{with_article(prompt.card.method)} prompt without a head"
+            do = "build the prompt with head=softprompt.head(...)"
+            raise PromptError("prompted", got, "a prompt with a head", do)
         if rows is None:
             yield HeadOutputs(prompt, list(range(len(examples))), prompt.head(states, mask))
             continue
@@ -72,7 +71,7 @@ def read(backbone: "Backbone", examples: Sequence[HeadExample]) -> Iterator[Head
 
 
 class HeadTask(Task):
-    """A task with a head; what differs is what is read, the loss, and how outputs become an answer."""
+    """A task with a head; tasks differ in what is read, the loss, and how outputs become an answer."""
 
     @property
     def kind(self) -> str:
@@ -88,11 +87,11 @@ class HeadTask(Task):
         dropout = getattr(self.settings, "head_dropout", None)
         return head(self.kind, self.labels, pooling=pooling, dropout=dropout)
 
-    # -- what differs ----------------------------------------------------------------------------
+    # -- what differs between tasks --------------------------------------------------------------
 
     @abstractmethod
     def encoded(self, record: Any, labelled: bool) -> Any:
-        """A record as it is read, with its target where `labelled`."""
+        """A record in the form that the backbone reads, with its target where `labelled`."""
 
     @abstractmethod
     def head_loss(self, outputs: Tensor, examples: Sequence[Any]) -> Tensor:
@@ -132,7 +131,7 @@ class HeadTask(Task):
         return several(cls.labels_in(train) if declared is None else tuple(declared), "task.labels")
 
     def encode(self, record: Any) -> Any:
-        """A record as it is read, and what is wanted of it.
+        """A record in the form that the backbone reads, with its target.
 
         Raises:
             DataError: a label that is missing or unknown, or nothing to read.
@@ -140,10 +139,10 @@ class HeadTask(Task):
         return self.encoded(record, labelled=True)
 
     def loss(self, examples: Sequence[Any]) -> Tensor:
-        """Summed loss; call it inside `backbone.prompted`, with any number of prompts and rows.
+        """Summed loss; the call belongs inside `backbone.prompted`, with any number of prompts and rows.
 
         Returns:
-            A float32 scalar, differentiable; divide by the number of targets.
+            A float32 scalar, differentiable.
         """
         total = torch.zeros((), device=self.backbone.device)
         for group in read(self.backbone, examples):
@@ -159,22 +158,22 @@ class HeadTask(Task):
     def predict(
         self, records: Sequence[Any], progress: Callable[[int], None] | None = None, seed: int = 0
     ) -> list[Any]:
-        """One answer per record, in their order; call it inside `backbone.prompted` with one prompt.
+        """One answer per record, in their order; the call belongs inside `backbone.prompted` with one prompt.
 
         Args:
-            records: their labels are not looked at.
+            records: whose labels are not used.
             progress: called after every batch with the number of records in it.
-            seed: not used: nothing is drawn.
+            seed: without effect, since nothing is drawn.
         """
         examples = [self.encoded(record, labelled=False) for record in records]
 
-        def answer(some: list[Any]) -> list[Any]:
-            answers: list[Any] = [None] * len(some)
-            for group in read(self.backbone, some):
+        def answer(batch: list[Any]) -> list[Any]:
+            answers: list[Any] = [None] * len(batch)
+            for group in read(self.backbone, batch):
                 self.check_head(group.prompt)
-                found = self.answers(group.outputs, [some[i] for i in group.members])
-                for i, one in zip(group.members, found, strict=True):
-                    answers[i] = one
+                of_group = self.answers(group.outputs, [batch[i] for i in group.members])
+                for i, given in zip(group.members, of_group, strict=True):
+                    answers[i] = given
             return answers
 
         return in_batches(examples, self.decoding.batch_size, answer, progress)
@@ -189,7 +188,7 @@ class HeadTask(Task):
             raise PromptError("task.pooling", f"'{pooling}'", expected, "leave it out")
 
     @property
-    def _wanted_head(self) -> tuple[str, tuple[str, ...]]:
+    def _needed_head(self) -> tuple[str, tuple[str, ...]]:
         # Without a card, which refuses labels that come from a prompt for another task.
         return self.kind, self.labels
 

@@ -1,4 +1,4 @@
-"""What the tasks share whose answer a head reads off a backbone's states of a text."""
+"""Shared by the tasks whose answer a head reads off a backbone's states of a text."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReadingExample(RowsExample):
-    """One record in token ids: what is read, in one row or several, and what is wanted.
+    """One record in token ids, with its target.
 
     Args:
-        labels: what is wanted, as the task has it; empty where it is unknown.
-        n_targets: how many losses are summed.
+        labels: the target in the task's own form; empty where the answer is unknown.
+        n_targets: number of losses that are summed.
         facts: what the task needs to turn outputs into an answer.
     """
 
@@ -97,7 +97,7 @@ class ReadingTask(HeadTask):
         return [list(self.example(record, form, labelled=False).rows[0].ids) for record in chosen]
 
     def check(self, records: Sequence[Any], labelled: bool = True) -> None:
-        """Look at every record before anything is trained.
+        """Encode every record, before anything is trained.
 
         Raises:
             ConfigError: records of another kind.
@@ -114,7 +114,7 @@ class ReadingTask(HeadTask):
         Args:
             records: every one that will be read.
             prompt_positions: positions that the prompt takes up (0 where it shifts nothing).
-            training: makes no difference here: training and prediction read the same.
+            training: without effect, since training and prediction read the same tokens.
 
         Raises:
             ConfigError: the longest does not fit.

@@ -18,10 +18,10 @@ _OUTSIDE = "O"
 
 
 class TaggingTask(ReadingTask):
-    """Token tagging: the label stands on a word's first token, and every word gets a tag.
+    """Token tagging: the label is on a word's first token, and every word gets a tag.
 
     Source: P-Tuning v2 (2110.07602) §4.2, labels on first sub-words. Deviation: the official code cuts
-    long sentences without cutting their labels; here a long sentence is read in several windows of whole
+    long sentences without their labels; here the backbone reads a long sentence in several windows of whole
     words, side by side.
     """
 
@@ -41,7 +41,7 @@ class TaggingTask(ReadingTask):
             )
         ids, owners = form.words(record.words, where, self.settings.vanished == "unknown")
         room, n_before = form.room(form.single), len(form.single.before)
-        rows, wanted, places = [], [], []
+        rows, targets, places = [], [], []
         for start, end in word_windows(owners, room):
             row = form.single.row(ids[start:end])
             labels = [IGNORED] * len(row.ids)
@@ -56,17 +56,19 @@ class TaggingTask(ReadingTask):
                     )
                     labels[place] = label
             rows.append(row)
-            wanted.append(tuple(labels))
+            targets.append(tuple(labels))
         return ReadingExample(
-            record.id, tuple(rows), tuple(wanted) if labelled else (), len(record.words), tuple(places)
+            record.id, tuple(rows), tuple(targets) if labelled else (), len(record.words), tuple(places)
         )
 
     def head_loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
         rows = [labels for example in examples for labels in example.labels]
-        wanted, _ = pad(rows, IGNORED, "right", outputs.device)
-        extra = outputs.shape[1] - wanted.shape[1]
-        wanted = F.pad(wanted, (0, extra), value=IGNORED)
-        return F.cross_entropy(outputs.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum")
+        targets, _ = pad(rows, IGNORED, "right", outputs.device)
+        extra = outputs.shape[1] - targets.shape[1]
+        targets = F.pad(targets, (0, extra), value=IGNORED)
+        return F.cross_entropy(
+            outputs.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
 
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         best = outputs.argmax(-1).tolist()
@@ -84,14 +86,14 @@ class TaggingTask(ReadingTask):
 def word_windows(owners: Sequence[int], room: int) -> list[tuple[int, int]]:
     """Stretches of at most `room` tokens that begin with a word.
 
-    A word of more tokens than there is room keeps the first of them, and with them its tag.
+    Of a word with more tokens than `room` the first tokens are kept, and so is its tag.
     """
     starts = [i for i in range(len(owners)) if i == 0 or owners[i] != owners[i - 1]]
     bounds = [*starts[1:], len(owners)]
     windows: list[tuple[int, int]] = []
     for start, end in zip(starts, bounds, strict=True):
         end = min(end, start + room)
-        # A window goes on while nothing was dropped before this word and it still fits.
+        # The word joins the window before it if it fits and no token was dropped between them.
         if windows and windows[-1][1] == start and end - windows[-1][0] <= room:
             windows[-1] = (windows[-1][0], end)
         else:

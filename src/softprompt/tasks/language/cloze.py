@@ -1,4 +1,4 @@
-"""A label by the word that fills a blank, or the choice that does."""
+"""Classification by the words that may fill a blank."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -25,12 +25,12 @@ _NO_LABEL = "no label"
 
 
 class ClozeTask(BlankTask):
-    """Classification by label words: a softmax over the words' probabilities in the blank, and nothing else.
+    """Classification by label words: a softmax over the probabilities of these words in the blank.
 
     Sources: null prompts (arXiv 2106.13353) §3 and P-Tuning (2103.10385) §3, whose losses are over label
     words only. A word of several tokens is scored as a sequence: by a causal model as the exact product of
-    conditional probabilities, by a masked one from as many mask tokens in one pass. Records that bring their
-    own choices (COPA) are scored by those.
+    conditional probabilities, by a masked model from as many mask tokens in one pass. The choices of a record
+    (COPA) take the place of label words.
 
     Raises:
         ConfigError: words that do not fit the labels or the tokenizer, or a template that does not fit.
@@ -56,7 +56,7 @@ class ClozeTask(BlankTask):
     def labels_for(
         cls, settings: Any, declared: Sequence[str] | None, train: Sequence[Any]
     ) -> tuple[str, ...]:
-        """The labels that words are needed for, in the order of the verbalizer where there is one.
+        """The labels that need words, in the order of the verbalizer if there is one.
 
         Raises:
             ConfigError: fewer than two labels.
@@ -66,10 +66,10 @@ class ClozeTask(BlankTask):
         if isinstance(settings.verbalizer, dict):
             order = list(settings.verbalizer)
             # A label of the format that has no words comes last, and is refused with the verbalizer.
-            known = [*order, *(label for label in declared or () if label not in order)]
-            return tuple(known if declared is None else sorted(declared, key=known.index))
-        seen = {record.label for record in train if record.label is not None}
-        return several(tuple(sorted(seen) if declared is None else declared), "task.verbalizer")
+            order += [label for label in declared or () if label not in order]
+            return tuple(order if declared is None else sorted(declared, key=order.index))
+        labels = {record.label for record in train if record.label is not None}
+        return several(tuple(sorted(labels) if declared is None else declared), "task.verbalizer")
 
     def _new_template(self) -> Template:
         name = self.settings.template
@@ -83,7 +83,7 @@ class ClozeTask(BlankTask):
 
     @property
     def head(self) -> HeadCard | None:
-        """An affine map of the labels' scores, or a vector per label; None where words alone decide."""
+        """An affine map of the labels' scores, or a vector per label; None for words alone."""
         from softprompt.prompts import head
 
         if self.settings.head is None:
@@ -98,14 +98,14 @@ class ClozeTask(BlankTask):
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """The settings of the task with nothing left open."""
-        found: dict[str, Any] = {
+        """Values for the settings that the recipe left open."""
+        values: dict[str, Any] = {
             "template": str(self.template), "fields": list(self._names) or None, "patterns": None,
         }  # fmt: skip
         if self.verbalizer:
             words = zip(self.verbalizer.labels, self.verbalizer.words, strict=True)
-            found |= {"verbalizer": {label: list(several) for label, several in words}, "verbalizer_seed": 0}
-        return found
+            values |= {"verbalizer": {label: list(several) for label, several in words}, "verbalizer_seed": 0}
+        return values
 
     def values(self, record: Any) -> dict[str, str]:
         """The record's fields, by every name that templates may use."""
@@ -114,15 +114,15 @@ class ClozeTask(BlankTask):
         return fields_of(record, self._names)
 
     def demonstrated(self, records: Sequence[Any], k: int, max_tokens: int, seed: int) -> "ClozeTask":
-        """The same task with up to `k` labelled records written into its template, before everything.
+        """The same task with up to `k` labelled records at the beginning of its template.
 
-        Source: the in-context learning of null prompts (2106.13353): labelled training examples are
-        prepended as long as they fit.
+        Source: the in-context learning of null prompts (2106.13353), which prepends labelled training
+        examples as long as they fit.
 
         Args:
             records: to draw from.
-            k: at most so many.
-            max_tokens: of all of them together.
+            k: the largest number of examples.
+            max_tokens: of all examples together.
             seed: of the draw.
 
         Raises:
@@ -134,10 +134,10 @@ class ClozeTask(BlankTask):
             raise ConfigError("task.template", got, "a template without [soft]")
         text, room = "", max_tokens
         for record in drawn(records, k, seed)[0]:
-            said = self.template.answered(self.values(record), self._word(record)) + "\n"
+            example = self.template.answered(self.values(record), self._word(record)) + "\n"
             n_tokens = len(self._demonstration(record))
             if n_tokens <= room:
-                text, room = text + said, room - n_tokens
+                text, room = text + example, room - n_tokens
         if not text:
             raise ConfigError("method.max_tokens", max_tokens, "room for at least one example", "raise it")
         template = Template.parse(text + str(self.template))
@@ -200,10 +200,9 @@ class ClozeTask(BlankTask):
             return BlankExample(record.id, (row,), (filled.blanks,), (), sizes, target)
         flat = [word for several in words for word in several]
         fill = partial(self._filled, record, counted=counted)
-        asked = (causal_rows if self._causal else masked_rows)(fill, flat)
-        owned = tuple(zip(asked.owners, flat, strict=True))
-        reduction = self.settings.reduction
-        return BlankExample(record.id, asked.rows, asked.places, owned, sizes, target, reduction)
+        rows, places, owners = (causal_rows if self._causal else masked_rows)(fill, flat)
+        owned = tuple(zip(owners, flat, strict=True))
+        return BlankExample(record.id, rows, places, owned, sizes, target, self.settings.reduction)
 
     def _target(self, record: Any, where: str) -> int:
         if isinstance(record, Choices):
@@ -232,12 +231,12 @@ class ClozeTask(BlankTask):
         """Scores of each example's answers, `[answer]`, float32; their softmax is the prediction."""
         if self._reads_states:
             states = self.backbone.labelled_states(*self._inputs(examples))
-            # One place for each example, so that states and examples correspond.
+            # Each example has one place, so that states and examples correspond.
             return self._under_heads(examples, list(states.float()))
         return self._under_heads(examples, word_scores(self.log_probs(examples), examples))
 
     def _under_heads(self, examples: Sequence[BlankExample], read: list[Tensor]) -> list[Tensor]:
-        """Each example's scores under its own prompt's head; as they are where the task has none."""
+        """The scores of each example under the head of its prompt, unchanged for a task without a head."""
         owner = [i for i, example in enumerate(examples) for _ in example.rows]
         out = list(read)
         for prompt, rows in self.backbone.active_rows(len(owner)):
@@ -252,12 +251,11 @@ class ClozeTask(BlankTask):
     def losses(self, examples: Sequence[BlankExample]) -> Tensor:
         """Negative log-likelihood of each right answer among the answers, `[example]`; differentiable."""
         scores = self.scores(examples)
-        return torch.stack(
-            [-one.log_softmax(-1)[example.target] for one, example in zip(scores, examples, strict=True)]
-        )
+        pairs = zip(scores, examples, strict=True)
+        return torch.stack([-of_example.log_softmax(-1)[example.target] for of_example, example in pairs])
 
     def _answers(self, examples: Sequence[BlankExample]) -> list[Any]:
-        chosen = [int(one.argmax()) for one in self.scores(examples)]
+        chosen = [int(scores.argmax()) for scores in self.scores(examples)]
         return chosen if self.verbalizer is None else [self.labels[i] for i in chosen]
 
     def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
@@ -267,6 +265,6 @@ class ClozeTask(BlankTask):
         labels: Sequence[str] = self.labels
         if self.verbalizer is None:
             labels = [str(i) for i in range(max(len(record.choices) for record in records))]
-        references, said = [str(record.label) for record in records], [str(output) for output in outputs]
-        result = score(metrics, said, references, task=self.settings.name, labels=labels)
+        references, answers = [str(record.label) for record in records], [str(output) for output in outputs]
+        result = score(metrics, answers, references, task=self.settings.name, labels=labels)
         return [score_row("all", result)]

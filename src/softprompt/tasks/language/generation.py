@@ -52,12 +52,12 @@ class GenerationTask(Task):
             form = TemplateForm
         self._form = form(backbone.tokenizer, settings, backbone.spec.name)
         padding: Any = backbone.tokenizer.pad_token_id
-        # Padding is masked everywhere, so any token will do for a tokenizer that has none.
+        # Padding is masked everywhere, so that any token will do for a tokenizer without a padding token.
         self._pad: int = self._form.eos if padding is None else padding
 
     @property
     def template(self) -> Template | None:
-        """What stands around the source, if anything does."""
+        """The words and slots around the source, if the settings have a template."""
         return self._form.template if isinstance(self._form, TemplateForm) else None
 
     @property
@@ -69,7 +69,7 @@ class GenerationTask(Task):
         """The token ids of one (source, target) pair.
 
         Raises:
-            DataError: the record has not exactly one target (`softprompt.data.records.pairs` splits it).
+            DataError: a record with several targets or none (`softprompt.data.pairs` splits records).
         """
         if len(record.targets) != 1:
             raise DataError(
@@ -88,10 +88,10 @@ class GenerationTask(Task):
         return Example(record.id, ids, labels, len(ids), len(ids) - n_unlabelled)
 
     def loss(self, examples: Sequence[Example]) -> torch.Tensor:
-        """Summed negative log-likelihood of the labelled tokens; call it inside `backbone.prompted`.
+        """Summed negative log-likelihood of the labelled tokens; the call belongs inside `backbone.prompted`.
 
         Returns:
-            A float32 scalar, differentiable; divide by tokens or by sequences as the run wants it.
+            A float32 scalar, differentiable.
         """
         return self.losses(examples).sum()
 
@@ -106,26 +106,26 @@ class GenerationTask(Task):
             inputs["decoder_input_ids"] = self._decoder_inputs(labels)
         else:
             labelled = torch.zeros_like(labels, dtype=torch.bool)
-            # The output at a position predicts the token behind it.
+            # The output at a position predicts the next token.
             labelled[:, :-1] = labels[:, 1:] != IGNORED
-        wanted = labels != IGNORED
-        by_token = self.backbone.labelled_losses(inputs, labelled, labels[wanted])
-        owner = torch.arange(len(examples), device=device)[:, None].expand_as(labels)[wanted]
+        is_target = labels != IGNORED
+        by_token = self.backbone.labelled_losses(inputs, labelled, labels[is_target])
+        owner = torch.arange(len(examples), device=device)[:, None].expand_as(labels)[is_target]
         return by_token.new_zeros(len(examples)).index_add(0, owner, by_token)
 
     @torch.no_grad()
     def predict(
         self, records: Sequence[Record], progress: Callable[[int], None] | None = None, seed: int = 0
     ) -> list[str]:
-        """Write one output per record, in their order; call it inside `backbone.prompted`.
+        """Write one output per record, in their order; the call belongs inside `backbone.prompted`.
 
         Args:
-            records: what to write about; their targets are not looked at.
+            records: with the sources; their targets are not used.
             progress: called after every batch with the number of records in it.
-            seed: of the draws when the strategy is `sample`.
+            seed: of the draws with the strategy `sample`.
 
         Raises:
-            DataError: a record leaves the backbone nothing to read.
+            DataError: a record without a token to start from.
         """
         contexts = [self._form.context(record.source) for record in records]
         for record, context in zip(records, contexts, strict=True):
@@ -142,7 +142,7 @@ class GenerationTask(Task):
             for batch in longest_first([len(context) for context in contexts], self.decoding.batch_size):
                 ids, mask = pad([contexts[i] for i in batch], self._pad, side, device)
                 written = generate(input_ids=ids, attention_mask=mask, **arguments)
-                # A decoder repeats what it read; an encoder-decoder begins with its start token.
+                # A decoder's output begins with its input, an encoder-decoder's with a start token.
                 written = written[:, 1 if self._is_encoder_decoder else ids.shape[1] :]
                 for i, row in zip(batch, written.tolist(), strict=True):
                     outputs[i] = self._form.text(row)
@@ -182,12 +182,12 @@ class GenerationTask(Task):
         limit = self.backbone.spec.max_positions
         if limit is None:
             return
-        # A form of its own, so that this look ahead leaves no trace in `n_cut`.
+        # The texts cut here are not to be counted in `n_cut`, so that the task's own form is not used.
         form = type(self._form)(self.backbone.tokenizer, self.settings, self.backbone.spec.name)
         most_read = form.longest_context
         most_written = self.settings.max_target_tokens + len(form.target(""))
         most_written = most_written if training else self.decoding.max_new_tokens
-        # Whatever the texts are, they fit; nothing needs to be tokenised to know it.
+        # If even the longest texts fit, nothing needs to be tokenised.
         if prompt_positions + most_read + most_written <= limit:
             return
         for record in records:
