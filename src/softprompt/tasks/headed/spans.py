@@ -172,7 +172,7 @@ class SpanTask(ReadingTask):
         return context[start:end].strip()
 
     def _stretch(self, scores: Tensor, window: Window, n_best: int) -> tuple[float, int, int]:
-        """A window's best answer: its score (-inf without an answer), and where its characters begin and end."""
+        """The score of a window's best answer (-inf without one), and the begin and end of its characters."""
         own = scores[window.first : window.first + len(window.offsets)]
         k = min(n_best, len(own))
         starts, ends = own[:, 0].topk(k).indices, own[:, 1].topk(k).indices
