@@ -23,10 +23,11 @@ class Registry(Generic[Row]):
         kind: of the rows, for errors: `method`.
         where: the setting that names a row, for errors.
         group: of the entry points by which other packages add rows.
+        of: what a row is made from, for errors.
     """
 
-    def __init__(self, kind: str, where: str, group: str):
-        self._kind, self._where, self._group = kind, where, group
+    def __init__(self, kind: str, where: str, group: str, of: str = "function"):
+        self._kind, self._where, self._group, self._of = kind, where, group, of
         self._rows: dict[str, Row] = {}
         self._origins: dict[str, str] = {}
         self._imported: set[EntryPoint] = set()
@@ -101,7 +102,7 @@ class Registry(Generic[Row]):
         row = self._rows.get(offer.name)
         if row is None or getattr(row, "function", None) is not getattr(loaded, "__wrapped__", loaded):
             got = f"{offer.value}, which is not the {self._kind} of this name"
-            expected = f"a function under @softprompt.{self._kind}('{offer.name}')"
+            expected = f"a {self._of} under @softprompt.{self._kind}('{offer.name}')"
             raise ConfigError(place, got, expected, f"mend or uninstall {_package(offer)}")
         self._imported.add(offer)
 
@@ -124,7 +125,8 @@ def check_parameters(
     n = len(first)
     unknown = [one for one in parameters[n:] if one.default is one.empty and one.name not in more]
     if len(parameters) < n or unknown or any(one.kind is one.KEYWORD_ONLY for one in parameters[:n]):
-        got = f"a function of ({', '.join(one.name for one in parameters)})"
+        what = "class" if inspect.isclass(function) else "function"
+        got = f"a {what} of ({', '.join(one.name for one in parameters)})"
         expected = f"one of {', '.join(first)}" + (
             f" and, where it needs them, {listed(more)}" if more else ""
         )

@@ -45,7 +45,6 @@ def load_task(
         records: that are scored.
         train: the training pairs, of which labels and a template can depend.
     """
-    from softprompt.config import BLANKS
     from softprompt.data import FORMATS
     from softprompt.files import read_card
     from softprompt.tasks import build_task, labels_of
@@ -58,7 +57,7 @@ def load_task(
         settings.backbone, processes.device, settings.backbone.shard and processes.count > 1
     )
     form = FORMATS[settings.data.format]
-    if settings.task.name in BLANKS:
+    if head is None or settings.task.takes_template:
         labels = labels_of(settings.task, form.labels, train or records)
         settings = with_template(settings, [*train, *records], backbone)
     else:
@@ -90,19 +89,10 @@ def load_system(
     """
     from softprompt.errors import ConfigError
     from softprompt.prompts import load_prompt, prefix_tuning
-    from softprompt.tasks import ClozeTask, HeadTask
 
     if folder is not None:
         prompt = load_prompt(folder, backbone).to(backbone.device)
-        if isinstance(task, HeadTask | ClozeTask):
-            task.check_head(prompt)
-        elif prompt.head is not None:
-            raise ConfigError(
-                "task.name",
-                f"'{settings.task.name}' for {folder}, a prompt with a {prompt.head.card.kind} head",
-                "the task it was trained for",
-                "name that task's recipe",
-            )
+        task.check_head(prompt)
         return prompt
     if n_demonstrations is None:
         return None

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, SerializeAsAny, ValidationError
+from pydantic import BeforeValidator, ConfigDict, SerializeAsAny
 
 from softprompt.config.base import Settings
-from softprompt.config.mistakes import explain_all
-from softprompt.errors import Problem, SoftpromptError
+from softprompt.config.named import named_settings
+from softprompt.errors import SoftpromptError
 
 
 class MethodSettings(Settings):
@@ -37,19 +37,7 @@ def method_settings(raw: Any) -> Any:
     if not isinstance(raw, dict):
         return raw
     # By its name, since methods stand above the settings; they are light until a prompt is built.
-    methods = import_module("softprompt.prompts").METHODS
-    if "name" not in raw:
-        expected = f"one of {', '.join(map(repr, methods))}"
-        raise ValueError(Problem("method.name", "no name", expected))
-    try:
-        kind: type[MethodSettings] = methods[str(raw["name"])].settings
-    except SoftpromptError as error:
-        raise ValueError(*error.problems) from None
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        found = explain_all(error.errors(), kind)
-        raise ValueError(*(one.at(f"method.{one.where}") if one.where else one for one in found)) from None
+    return named_settings("method", import_module("softprompt.prompts").METHODS, raw)
 
 
 def default_method(name: str) -> Callable[[], MethodSettings]:

@@ -1,12 +1,11 @@
 """pydantic's mistakes in the house's words, each with its path as the user writes it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
 from softprompt.config.base import Settings
-from softprompt.config.tasks import TASKS
 from softprompt.errors import Problem, nearest
 
 # What pydantic's kinds of mistakes are called here; {names} are filled from the mistake's context.
@@ -31,9 +30,6 @@ _EXPECTED = {
     "less_than": "less than {lt:g}",
     "less_than_equal": "at most {le:g}",
 }
-
-_UNIONS: dict[str, Mapping[str, type[Settings]]] = {"task": TASKS}
-"""Settings that are one of several classes, told apart by `name`."""
 
 
 def explain_all(items: Sequence[Any], root: type[Settings]) -> list[Problem]:
@@ -86,13 +82,6 @@ def _single(item: Any, path: str, known: Sequence[str]) -> Problem:
         return Problem(path, "an unknown setting", hint=hint)
     if kind == "missing":
         return Problem(path, "no value", "a value")
-    if kind in ("union_tag_not_found", "union_tag_invalid"):
-        members = _UNIONS[path.rpartition(".")[2]]
-        expected = f"one of {', '.join(map(repr, members))}"
-        if kind == "union_tag_not_found":
-            return Problem(f"{path}.name", "no name", expected)
-        tag = item["ctx"]["tag"]
-        return Problem(f"{path}.name", repr(tag), expected, nearest(tag, members))
     if kind == "literal_error":
         wanted = item["ctx"]["expected"]
         names = [part.strip("' ") for part in wanted.replace(" or ", ", ").split(",")]
@@ -102,22 +91,16 @@ def _single(item: Any, path: str, known: Sequence[str]) -> Problem:
 
 
 def _place(loc: Sequence[str | int], root: type[Settings]) -> tuple[str, list[str]]:
-    """The path as the user writes it, and the settings known where it ends.
-
-    pydantic puts the chosen member of a union into its locations; those parts are dropped.
-    """
+    """The path as the user writes it, and the settings known where it ends."""
     path: list[str] = []
     model: Any = root
     of_mapping = False
     for i, part in enumerate(loc):
-        members = _UNIONS.get(path[-1], {}) if path else {}
         if of_mapping:
             path.append(str(part))
             of_mapping = False
         elif part == "[key]":  # the mistake is in the name itself
             continue
-        elif part in members:
-            model = members[str(part)]
         elif isinstance(part, int):
             path.append(str(part))
         elif model is not None and part in model.model_fields:

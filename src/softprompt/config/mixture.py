@@ -15,7 +15,7 @@ from softprompt.config.settings import (
     DecodingSettings,
     RunSettings,
 )
-from softprompt.config.tasks import TaskSettings
+from softprompt.config.tasks import AnyTask
 from softprompt.config.training import TrainingSettings
 from softprompt.errors import Problem
 from softprompt.metrics import metrics_of
@@ -31,7 +31,7 @@ class PartSettings(Settings):
     """One task of several: its data, what is asked of it, and how it is scored."""
 
     data: DataSettings
-    task: TaskSettings
+    task: AnyTask
     metrics: list[str] | None = None
     """As in a run of its own; the first one is what `select: metric` looks at."""
 

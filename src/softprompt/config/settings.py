@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from softprompt.config.base import FolderName, Settings
 from softprompt.config.method import AnyMethod, default_method, starts_at_examples
-from softprompt.config.tasks import TASKS, GenerationSettings, TaskSettings
+from softprompt.config.tasks import AnyTask, GenerationSettings, reads_pictures, tasks_with_templates
 from softprompt.config.training import TrainingSettings
 from softprompt.errors import ConfigError, Problem, nearest
 from softprompt.metrics import find_metric, metrics_of
@@ -150,7 +150,7 @@ class RunSettings(Settings):
     backbone: BackboneSettings = BackboneSettings()
     method: AnyMethod = Field(default_factory=default_method("prefix_tuning"))
     data: DataSettings
-    task: TaskSettings = GenerationSettings()
+    task: AnyTask = GenerationSettings()
     decoding: DecodingSettings = DecodingSettings()
     metrics: list[str] = Field(default_factory=list)
     """What the test set is scored by; by default the task's first metric."""
@@ -172,7 +172,7 @@ class RunSettings(Settings):
         if not isinstance(raw, dict):
             return raw
         task, method = raw.get("task"), raw.get("method")
-        pictures = isinstance(task, dict) and task.get("name") == "image_classification"
+        pictures = isinstance(task, dict) and reads_pictures(task.get("name"))
         if not pictures or not isinstance(method, dict) or not starts_at_examples(method.get("name")):
             return raw
         return {**raw, "method": {"initialization": "random", **method}}
@@ -185,7 +185,7 @@ class RunSettings(Settings):
         if "template" in options and not self.task.takes_template:
             got = f"'{method}' for task '{task}', which writes no template into the input"
             do = f"use softprompt.{method} from Python"
-            known = ", ".join(name for name, kind in TASKS.items() if kind.takes_template)
+            known = ", ".join(tasks_with_templates())
             raise ValueError(Problem("method.name", got, f"a task with a template: {known}", do))
         # A method with a number of examples among its settings shows them instead of training.
         if "examples" in options and not self.task.takes_template:
@@ -198,11 +198,11 @@ class RunSettings(Settings):
                 row = find_metric(name)
             except ConfigError as error:
                 raise ValueError(*error.problems) from None
-            if row is None or task not in row.tasks:
-                known = metrics_of(task)
+            known = metrics_of(task)
+            if row is None or name not in known:
                 got, expected = f"'{name}' for task '{task}'", f"some of {', '.join(known)}"
                 raise ValueError(Problem("metrics", got, expected, nearest(name, known)))
-        if not isinstance(self.task, GenerationSettings):
+        if not self.task.writes_text:
             plain = DecodingSettings(batch_size=self.decoding.batch_size)
             ignored = [name for name, value in self.decoding if value != getattr(plain, name)]
             if ignored:

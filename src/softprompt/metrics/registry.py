@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from numbers import Real
 from typing import Any, TypeVar
 
@@ -25,19 +26,6 @@ Metrics with the same function are computed in one call of it.
 
 _Scorer = TypeVar("_Scorer", bound=Scorer)
 _FACTS = ("names", "labels", "groups", "rankings")
-
-_PAIRS: dict[str, Callable[..., Pairs]] = {
-    "generation": text.text_pairs,
-    "classification": labels.label_pairs,
-    "tagging": tagging.tag_pairs,
-    "choice": labels.label_pairs,
-    "spans": spans.answer_pairs,
-    "regression": regression.number_pairs,
-    "cloze": labels.label_pairs,
-    "probing": ranks.rank_pairs,
-    "image_classification": labels.ranking_pairs,
-}
-"""What outputs and references of each task are, and what is refused."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +137,12 @@ def find_metric(name: str) -> Metric | None:
 
 def metrics_of(task: str) -> list[str]:
     """The names of a task's metrics that are here, its default first; none for an unknown task."""
-    return [name for name in METRICS if (row := METRICS.get(name)) and task in row.tasks]
+    try:
+        own: Sequence[str] = _tasks()[task].metrics
+    except ConfigError:
+        return []
+    naming = [name for name in METRICS if (row := METRICS.get(name)) and task in row.tasks]
+    return list(dict.fromkeys([*own, *naming]))
 
 
 def label_of(name: str) -> str:
@@ -207,7 +200,7 @@ def score(
     """
     _check_names(names, task)
     require_libraries(names)
-    pairs = _PAIRS[task](outputs, references, **facts)
+    pairs: Pairs = _tasks()[task].outputs.pairs(outputs, references, **facts)
     values: dict[str, float] = {}
     notes: list[str] = []
     for function in dict.fromkeys(METRICS[name].function for name in METRICS if name in names):
@@ -224,8 +217,8 @@ def _check_names(names: Sequence[str], task: str) -> None:
     """Raises ConfigError naming the metric, and what it scores or the nearest that would do."""
     for name in names:
         row = find_metric(name)
-        if row is None or task not in row.tasks:
-            known = metrics_of(task)
+        known = metrics_of(task)
+        if row is None or name not in known:
             hint = f"use it for {listed(row.tasks)}" if row else nearest(str(name), known)
             raise ConfigError("metrics", repr(name), f"some of {', '.join(known)}", hint)
 
@@ -235,11 +228,17 @@ def _check_row(row: Metric) -> None:
     if row.name in _NO_METRICS:
         got, hint = "a name that means the loss on the development set", "choose another name"
         raise ConfigError(where, got, "a name of its own", hint)
+    tasks = _tasks()
     for task in row.tasks or ("",):
-        if task not in _PAIRS:
-            expected = f"some of {', '.join(_PAIRS)}"
-            raise ConfigError(where, f"the task {task!r}", expected, nearest(task, _PAIRS))
+        if task not in tasks:
+            expected = f"some of {', '.join(tasks)}"
+            raise ConfigError(where, f"the task {task!r}", expected, nearest(task, tasks))
     check_parameters(where, row.function, ("outputs", "references"), _FACTS)
+
+
+def _tasks() -> Any:
+    # By its name, since tasks stand above metrics; the table itself is light.
+    return import_module("softprompt.tasks").TASKS
 
 
 def _wanted(function: Scorer, pairs: Pairs, names: list[str]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def generate(
     from softprompt.tasks import GenerationTask
 
     frozen, prompt = places.load(folder, settings)
-    task = GenerationTask(frozen, settings.task, settings.decoding)
+    task = GenerationTask(frozen, settings.task, decoding=settings.decoding)
     task.check_positions(records, prompt.card.n_positions, training=False)
     with frozen.prompted(prompt):
         outputs = task.predict(records, seed=settings.training.seed)

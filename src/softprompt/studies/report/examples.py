@@ -6,17 +6,14 @@ from typing import Any
 
 from softprompt.errors import TrainingError
 from softprompt.files import damaged, objects, read_lines
-from softprompt.studies.report.answers import answer_of
 from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult
+from softprompt.tasks import TASKS, answer_of
 from softprompt.training import RunFolder
 
 _N_TEXTS = 6
 _N_ANSWERS = 10
 _LONGEST = 700
 """Letters of a source that are shown."""
-
-_WITHOUT = ("regression",)
-"""Tasks whose outputs are numbers, of which no two runs have the same."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,8 @@ def examples(result: StudyResult) -> tuple[Examples, ...]:
 
 
 def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
-    if any(_task(cell) in _WITHOUT for cell in cells):
+    compared = {TASKS[_task(cell)].outputs.compared for cell in cells}
+    if "nothing" in compared:
         return None
     lacking: list[str] = []
     outputs: dict[str, dict[str, _Line]] = {}
@@ -109,7 +107,7 @@ def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
     shared = [key for key in next(iter(outputs.values())) if all(key in lines for lines in outputs.values())]
     seeds = list(dict.fromkeys(run.run.seed for _, run in runs if run is not None))
     seed = f"seed {seeds[0]}" if len(seeds) == 1 else "the first run of each that is done"
-    answers = all(_task(cell) != "generation" for cell in cells)
+    answers = "texts" not in compared
     if not answers:
         chosen = _spread(shared, _N_TEXTS)
         what = f"{len(chosen)} of {len(shared)} test records, evenly spread"

@@ -10,7 +10,7 @@ from softprompt.data import load as load_splits
 from softprompt.errors import ConfigError, DataError, SoftpromptError
 from softprompt.extras import require
 from softprompt.metrics import require_libraries
-from softprompt.tasks import Task, build_task, labels_of, template_of
+from softprompt.tasks import TASKS, Task, build_task, labels_of, template_of
 from softprompt.training.distributed import Processes
 from softprompt.training.setup.checks import check_prompt, check_shard, check_splits
 from softprompt.training.setup.start import begin
@@ -170,5 +170,6 @@ def _check_libraries(settings: RunSettings, splits: Splits) -> None:
     """
     if splits.test or settings.training.select != "loss":
         require_libraries(settings.metrics)
-    if splits.test and settings.task.name == "image_classification":
-        require("metrics", "scores of each class", "sklearn")
+    needs = TASKS[settings.task.name].needs
+    if splits.test and needs:
+        require("metrics", "scores of each class", *needs)

@@ -1,4 +1,4 @@
-"""Pictures as they are read: decoded and resized once, and kept as long as there is room."""
+"""Pictures, decoded and resized once, and kept in memory up to a limit."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _MOST_PIXELS = 64_000_000
 
 
 class Gallery:
-    """Decoded pictures by what their files hold.
+    """Decoded pictures by the digest of their files.
 
     Args:
-        prepare: what is done with a picture before it is kept.
-        size_of: the height and width that `prepare` will come to on the way, from those of the picture.
-        limit: bytes to keep; what does not fit is decoded at every call.
+        prepare: gives the picture that is kept, e.g. a resized one.
+        size_of: the largest height and width that a picture has while `prepare` changes it.
+        limit: bytes to keep; other pictures are decoded at every call.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class Gallery:
         self._n_bytes = 0
 
     def __call__(self, record: LabelledPicture) -> Tensor:
-        """Its 8-bit values, `[channel, height, width]`.
+        """The 8-bit values of a picture, `[channel, height, width]`.
 
         Raises:
-            DataError: it cannot be decoded, or is far too long and thin to be resized.
+            DataError: a picture that cannot be decoded, or that is far too long and thin to be resized.
         """
         kept = self._kept.get(record.digest)
         if kept is not None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from softprompt.config import ProbingSettings
-from softprompt.data import LabelledText, data_root, read_objects
+from softprompt.config import DecodingSettings, TaskSettings
+from softprompt.data import data_root, read_objects
 from softprompt.errors import ConfigError, DataError
-from softprompt.tasks.blank import BlankExample, BlankTask, segments_of
+from softprompt.tasks.examples import ScoreRow, score_row
 from softprompt.tasks.inputs import Row
-from softprompt.tasks.task import ScoreRow, score_row
+from softprompt.tasks.language.blank_task import BlankExample, BlankTask, segments_of
 from softprompt.text import Allowed, Template, allowed_ids, many_word_ids
 
 if TYPE_CHECKING:
@@ -25,34 +25,28 @@ _N_SHOWN = 10
 class ProbingTask(BlankTask):
     """The object of a fact from its subject, ranked within a vocabulary of single tokens.
 
-    Source: LAMA probing as P-Tuning (arXiv 2103.10385) §4.1 does it: the loss is over the whole vocabulary,
-    the ranking within the allowed one. Deviations: facts whose object is outside are counted and reported
-    (the official code drops them in silence), and the position that is trained is the one that is read.
-
-    Args:
-        backbone: the frozen model with its tokenizer.
-        settings: of the task.
-        batch_size: examples read together by `predict`.
-        template: takes the place of the settings' own.
+    Source: LAMA probing of P-Tuning (arXiv 2103.10385) §4.1: the loss is over the whole vocabulary, the
+    ranking within the allowed one. Deviations: facts whose object is outside are counted and reported (the
+    official code drops them in silence), and training and prediction use the same position.
 
     Raises:
         ConfigError: a template or vocabulary that cannot be used.
         BackboneError: no vocabulary head, or an encoder-decoder.
     """
 
-    record = (LabelledText,)
-
     def __init__(
         self,
         backbone: "Backbone",
-        settings: ProbingSettings,
-        batch_size: int = 16,
-        template: Template | None = None,
+        settings: TaskSettings,
+        labels: Sequence[str] = (),
+        fields: Sequence[str] = (),
+        decoding: DecodingSettings | None = None,
     ):
-        if template is None:
-            template = Template.parse(settings.template or "{subject} [blank]", "task.template")
-        super().__init__(backbone, settings, template, batch_size)
+        super().__init__(backbone, settings, labels, fields, decoding)
         self._tokens: dict[str, int | None] = {}
+
+    def _new_template(self) -> Template:
+        return Template.parse(self.settings.template or "{subject} [blank]", "task.template")
 
     def values(self, record: Any) -> dict[str, str]:
         """The subject."""
@@ -60,10 +54,10 @@ class ProbingTask(BlankTask):
 
     @cached_property
     def vocabulary(self) -> Allowed | None:
-        """The tokens that may be answered, and the words that are not one; None is every token.
+        """The tokens that may be answered, and the words of several tokens; None is every token.
 
         Raises:
-            ConfigError: no such file, or no word in it that is a single token.
+            ConfigError: no such file, or a file without a word that is a single token.
         """
         if self.settings.vocabulary == "all":
             return None
@@ -81,7 +75,7 @@ class ProbingTask(BlankTask):
         return [record for record in records if record.label is None or self._token(record.label) is not None]
 
     def _token(self, word: str) -> int | None:
-        """The token of an object; None where it is several, or outside the vocabulary."""
+        """The token of an object; None for several tokens, or one outside the vocabulary."""
         if word not in self._tokens:
             ids = many_word_ids(self.backbone.tokenizer, [word], self.template.spaced, "object")[0]
             single = len(ids) == 1 and ids[0] not in self._special
@@ -127,11 +121,11 @@ class ProbingTask(BlankTask):
         return self.backbone.labelled_losses(*self._inputs(examples), targets)
 
     def predict(self, records: Sequence[Any], progress: Any = None, seed: int = 0) -> list[Any]:
-        """For each record the best words, and the rank of its object where that is known.
+        """For each record the best words, and the rank of the record's object if it is known.
 
         Returns:
-            One `{"words": [best, ...], "rank": 1 for the best, or None}` per record. The object says nothing
-            about the words, only where it stands among them.
+            One `{"words": [best, ...], "rank": 1 for the best, or None}` per record. The object has no
+            influence on the words.
         """
         return super().predict(records, progress, seed)
 
@@ -140,19 +134,19 @@ class ProbingTask(BlankTask):
         n_shown = min(_N_SHOWN, logits.shape[1])
         if self.vocabulary is not None:
             n_shown = min(_N_SHOWN, len(self.vocabulary.ids))
-            shut = torch.full_like(logits[0], -torch.inf)
-            shut[list(self.vocabulary.ids)] = 0
-            logits = logits + shut
+            outside = torch.full_like(logits[0], -torch.inf)
+            outside[list(self.vocabulary.ids)] = 0
+            logits = logits + outside
         best = logits.topk(n_shown, dim=-1).indices.tolist()
         tokenizer: Any = self.backbone.tokenizer
-        found: list[Any] = []
+        answers: list[Any] = []
         for row, example, tokens in zip(logits, examples, best, strict=True):
             rank = None
             if example.target is not None:
-                # Of equals the object comes last: a tie is no knowledge.
+                # The object comes last among equal scores, since a tie is no knowledge.
                 rank = int((row >= row[example.target]).sum())
-            found.append({"words": [tokenizer.decode([token]).strip() for token in tokens], "rank": rank})
-        return found
+            answers.append({"words": [tokenizer.decode([token]).strip() for token in tokens], "rank": rank})
+        return answers
 
     def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
         """One row, `all`: precision at 1 and at 10 and the mean reciprocal rank."""

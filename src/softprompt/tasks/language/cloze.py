@@ -1,77 +1,89 @@
-"""A label by the word that fills a blank, or the choice that does."""
+"""Classification by the words that may fill a blank."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from softprompt.config import ClozeSettings
+from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.data import Choices, LabelledText
-from softprompt.errors import ConfigError, DataError, PromptError, nearest
+from softprompt.errors import ConfigError, DataError, nearest
 from softprompt.files import HeadCard
-from softprompt.tasks.blank import BlankExample, BlankTask, fields_of, segments_of
+from softprompt.tasks.base import several
+from softprompt.tasks.examples import ScoreRow, drawn, score_row
 from softprompt.tasks.inputs import Row
-from softprompt.tasks.task import ScoreRow, drawn, score_row
+from softprompt.tasks.language.blank_task import BlankExample, BlankTask, fields_of, segments_of
+from softprompt.tasks.language.label_words import causal_rows, masked_rows, word_scores
 from softprompt.text import LabelTokens, Template, Verbalizer, null_template, null_verbalizer, word_ids
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
-    from softprompt.prompts import Prompt
 
 _NO_LABEL = "no label"
 
 
 class ClozeTask(BlankTask):
-    """Classification by label words: a softmax over the words' probabilities in the blank, and nothing else.
+    """Classification by label words: a softmax over the probabilities of these words in the blank.
 
     Sources: null prompts (arXiv 2106.13353) §3 and P-Tuning (2103.10385) §3, whose losses are over label
     words only. A word of several tokens is scored as a sequence: by a causal model as the exact product of
-    conditional probabilities, by a masked one from as many mask tokens in one pass. Records that bring their
-    own choices (COPA) are scored by those.
-
-    Args:
-        backbone: the frozen model with its tokenizer.
-        settings: of the task.
-        labels: every label, in order; empty for records with choices.
-        fields: what the data format calls a record's texts.
-        batch_size: examples read together by `predict`.
-        template: takes the place of the settings' own.
+    conditional probabilities, by a masked model from as many mask tokens in one pass. The choices of a record
+    (COPA) take the place of label words.
 
     Raises:
         ConfigError: words that do not fit the labels or the tokenizer, or a template that does not fit.
         BackboneError: no vocabulary head, or an encoder-decoder.
     """
 
-    record = (LabelledText, Choices)
-
     def __init__(
         self,
         backbone: "Backbone",
-        settings: ClozeSettings,
+        settings: TaskSettings,
         labels: Sequence[str] = (),
         fields: Sequence[str] = (),
-        batch_size: int = 16,
-        template: Template | None = None,
+        decoding: DecodingSettings | None = None,
     ):
-        self._names = tuple(settings.fields or fields)
-        if template is None:
-            named = (settings.patterns or {}).get(settings.template or "", settings.template)
-            template = (
-                Template.parse(named, "task.template")
-                if named is not None
-                else null_template(self._names or ["text"], causal=backbone.is_causal)
-            )
-        super().__init__(backbone, settings, template, batch_size)
+        super().__init__(backbone, settings, labels, fields, decoding)
         self.verbalizer = self._new_verbalizer(labels)
         self.labels = self.verbalizer.labels if self.verbalizer else ()
         self._tokens: LabelTokens = ()
         if self.verbalizer:
-            self._tokens = self.verbalizer.tokens(backbone.tokenizer, template.spaced)
+            self._tokens = self.verbalizer.tokens(backbone.tokenizer, self.template.spaced)
+
+    @classmethod
+    def labels_for(
+        cls, settings: Any, declared: Sequence[str] | None, train: Sequence[Any]
+    ) -> tuple[str, ...]:
+        """The labels that need words, in the order of the verbalizer if there is one.
+
+        Raises:
+            ConfigError: fewer than two labels.
+        """
+        if any(not isinstance(record, LabelledText) for record in train):
+            return ()
+        if isinstance(settings.verbalizer, dict):
+            order = list(settings.verbalizer)
+            # A label of the format that has no words comes last, and is refused with the verbalizer.
+            order += [label for label in declared or () if label not in order]
+            return tuple(order if declared is None else sorted(declared, key=order.index))
+        labels = {record.label for record in train if record.label is not None}
+        return several(tuple(sorted(labels) if declared is None else declared), "task.verbalizer")
+
+    def _new_template(self) -> Template:
+        name = self.settings.template
+        if name is None:
+            return null_template(self._names or ["text"], causal=self.backbone.is_causal)
+        return Template.parse((self.settings.patterns or {}).get(name, name), "task.template")
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(self.settings.fields or self.fields)
 
     @property
     def head(self) -> HeadCard | None:
-        """An affine map of the labels' scores, or a vector per label; None where words alone decide."""
+        """An affine map of the labels' scores, or a vector per label; None for words alone."""
         from softprompt.prompts import head
 
         if self.settings.head is None:
@@ -86,14 +98,14 @@ class ClozeTask(BlankTask):
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """The settings of the task with nothing left open."""
-        found: dict[str, Any] = {
+        """Values for the settings that the recipe left open."""
+        values: dict[str, Any] = {
             "template": str(self.template), "fields": list(self._names) or None, "patterns": None,
         }  # fmt: skip
         if self.verbalizer:
             words = zip(self.verbalizer.labels, self.verbalizer.words, strict=True)
-            found |= {"verbalizer": {label: list(several) for label, several in words}, "verbalizer_seed": 0}
-        return found
+            values |= {"verbalizer": {label: list(several) for label, several in words}, "verbalizer_seed": 0}
+        return values
 
     def values(self, record: Any) -> dict[str, str]:
         """The record's fields, by every name that templates may use."""
@@ -102,15 +114,15 @@ class ClozeTask(BlankTask):
         return fields_of(record, self._names)
 
     def demonstrated(self, records: Sequence[Any], k: int, max_tokens: int, seed: int) -> "ClozeTask":
-        """The same task with up to `k` labelled records written into its template, before everything.
+        """The same task with up to `k` labelled records at the beginning of its template.
 
-        Source: the in-context learning of null prompts (2106.13353): labelled training examples are
-        prepended as long as they fit.
+        Source: the in-context learning of null prompts (2106.13353), which prepends labelled training
+        examples as long as they fit.
 
         Args:
             records: to draw from.
-            k: at most so many.
-            max_tokens: of all of them together.
+            k: the largest number of examples.
+            max_tokens: of all examples together.
             seed: of the draw.
 
         Raises:
@@ -122,10 +134,10 @@ class ClozeTask(BlankTask):
             raise ConfigError("task.template", got, "a template without [soft]")
         text, room = "", max_tokens
         for record in drawn(records, k, seed)[0]:
-            said = self.template.answered(self.values(record), self._word(record)) + "\n"
+            example = self.template.answered(self.values(record), self._word(record)) + "\n"
             n_tokens = len(self._demonstration(record))
             if n_tokens <= room:
-                text, room = text + said, room - n_tokens
+                text, room = text + example, room - n_tokens
         if not text:
             raise ConfigError("method.max_tokens", max_tokens, "room for at least one example", "raise it")
         template = Template.parse(text + str(self.template))
@@ -136,7 +148,7 @@ class ClozeTask(BlankTask):
                 "template": str(template),
             }
         )
-        return ClozeTask(self.backbone, longer, self.labels, self._names, self._batch_size, template)
+        return ClozeTask(self.backbone, longer, self.labels, self._names, self.decoding)
 
     def _new_verbalizer(self, labels: Sequence[str]) -> Verbalizer | None:
         words = self.settings.verbalizer
@@ -187,30 +199,10 @@ class ClozeTask(BlankTask):
             row = Row(filled.ids, segments_of(filled))
             return BlankExample(record.id, (row,), (filled.blanks,), (), sizes, target)
         flat = [word for several in words for word in several]
-        rows, places, owners = (self._causal_rows if self._causal else self._masked_rows)(
-            record, flat, counted
-        )
-        asked = tuple(zip(owners, flat, strict=True))
-        return BlankExample(record.id, rows, places, asked, sizes, target, self.settings.reduction)
-
-    def _masked_rows(self, record: Any, words: Sequence[tuple[int, ...]], counted: bool) -> Any:
-        """A row for each number of mask tokens."""
-        lengths = sorted({len(word) for word in words})
-        filled = [self._filled(record, n, counted=counted) for n in lengths]
-        rows = tuple(Row(one.ids, segments_of(one)) for one in filled)
-        return rows, tuple(one.blanks for one in filled), [lengths.index(len(word)) for word in words]
-
-    def _causal_rows(self, record: Any, words: Sequence[tuple[int, ...]], counted: bool) -> Any:
-        """A row for each way that longer words begin, fed in behind the text, each word but for its end."""
-        filled = self._filled(record, 1, max(map(len, words)) - 1, counted)
-        (last,) = filled.blanks
-        # Nothing sees what follows it, so a row also answers for every word that needs less of it.
-        begun = {word[:-1] for word in words}
-        starts = [a for a in dict.fromkeys(w[:-1] for w in words) if not _continued(a, begun)]
-        rows = tuple(Row((*filled.ids, *start), segments_of(filled, len(start))) for start in starts)
-        places = tuple(tuple(range(last, last + len(start) + 1)) for start in starts)
-        owners = [next(i for i, a in enumerate(starts) if a[: len(w) - 1] == w[:-1]) for w in words]
-        return rows, places, owners
+        fill = partial(self._filled, record, counted=counted)
+        rows, places, owners = (causal_rows if self._causal else masked_rows)(fill, flat)
+        owned = tuple(zip(owners, flat, strict=True))
+        return BlankExample(record.id, rows, places, owned, sizes, target, self.settings.reduction)
 
     def _target(self, record: Any, where: str) -> int:
         if isinstance(record, Choices):
@@ -239,32 +231,12 @@ class ClozeTask(BlankTask):
         """Scores of each example's answers, `[answer]`, float32; their softmax is the prediction."""
         if self._reads_states:
             states = self.backbone.labelled_states(*self._inputs(examples))
-            # One place for each example, so that states and examples correspond.
+            # Each example has one place, so that states and examples correspond.
             return self._under_heads(examples, list(states.float()))
-        return self._under_heads(examples, self._of_words(examples))
-
-    def _of_words(self, examples: Sequence[BlankExample]) -> list[Tensor]:
-        log_probs = self.log_probs(examples)
-        place, owners, places, tokens = 0, [], [], []
-        n_words = 0
-        for example in examples:
-            first = [place]
-            for of_row in example.places:
-                first.append(first[-1] + len(of_row))
-            place = first[-1]
-            for row, word in example.words:
-                owners += [n_words] * len(word)
-                places += range(first[row], first[row] + len(word))
-                tokens += word
-                n_words += 1
-        device = log_probs.device
-        index = [torch.tensor(values, device=device) for values in (owners, places, tokens)]
-        by_word = log_probs.new_zeros(n_words).index_add(0, index[0], log_probs[index[1], index[2]])
-        found = by_word.split([len(example.words) for example in examples])
-        return [_reduced(one, example) for one, example in zip(found, examples, strict=True)]
+        return self._under_heads(examples, word_scores(self.log_probs(examples), examples))
 
     def _under_heads(self, examples: Sequence[BlankExample], read: list[Tensor]) -> list[Tensor]:
-        """Each example's scores under its own prompt's head; as they are where the task has none."""
+        """The scores of each example under the head of its prompt, unchanged for a task without a head."""
         owner = [i for i, example in enumerate(examples) for _ in example.rows]
         out = list(read)
         for prompt, rows in self.backbone.active_rows(len(owner)):
@@ -276,27 +248,14 @@ class ClozeTask(BlankTask):
                 out[i] = prompt.head.outputs(read[i])  # type: ignore[union-attr]
         return out
 
-    def check_head(self, prompt: "Prompt | None") -> None:
-        """Raises PromptError where a prompt's head is not the one that this task asks for."""
-        card = None if prompt is None or prompt.head is None else prompt.head.card
-        wanted = self.head
-        if (card and (card.kind, card.labels)) != (wanted and (wanted.kind, wanted.labels)):
-            raise PromptError(
-                "task cloze",
-                "no head" if card is None else f"a {card.kind} head for {list(card.labels)}",
-                "no head" if wanted is None else f"a {wanted.kind} head for {list(wanted.labels)}",
-                "use a prompt that was trained for this task and these labels",
-            )
-
     def losses(self, examples: Sequence[BlankExample]) -> Tensor:
         """Negative log-likelihood of each right answer among the answers, `[example]`; differentiable."""
         scores = self.scores(examples)
-        return torch.stack(
-            [-one.log_softmax(-1)[example.target] for one, example in zip(scores, examples, strict=True)]
-        )
+        pairs = zip(scores, examples, strict=True)
+        return torch.stack([-of_example.log_softmax(-1)[example.target] for of_example, example in pairs])
 
     def _answers(self, examples: Sequence[BlankExample]) -> list[Any]:
-        chosen = [int(one.argmax()) for one in self.scores(examples)]
+        chosen = [int(scores.argmax()) for scores in self.scores(examples)]
         return chosen if self.verbalizer is None else [self.labels[i] for i in chosen]
 
     def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
@@ -306,20 +265,6 @@ class ClozeTask(BlankTask):
         labels: Sequence[str] = self.labels
         if self.verbalizer is None:
             labels = [str(i) for i in range(max(len(record.choices) for record in records))]
-        references, said = [str(record.label) for record in records], [str(output) for output in outputs]
-        result = score(metrics, said, references, task=self.settings.name, labels=labels)
+        references, answers = [str(record.label) for record in records], [str(output) for output in outputs]
+        result = score(metrics, answers, references, task=self.settings.name, labels=labels)
         return [score_row("all", result)]
-
-
-def _continued(start: tuple[int, ...], starts: Collection[tuple[int, ...]]) -> bool:
-    return any(len(other) > len(start) and other[: len(start)] == start for other in starts)
-
-
-def _reduced(words: Tensor, example: BlankExample) -> Tensor:
-    """The scores of answers from those of their words."""
-    if len(words) == len(example.sizes):
-        return words
-    parts = words.split(list(example.sizes))
-    if example.reduction == "sum":
-        return torch.stack([part.logsumexp(-1) for part in parts])
-    return torch.stack([part.mean(-1) for part in parts])

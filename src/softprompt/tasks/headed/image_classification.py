@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from softprompt.config import ImageClassificationSettings
+from softprompt.config import DecodingSettings, ImageClassificationSettings
 from softprompt.data import LabelledPicture
 from softprompt.errors import ConfigError, DataError
 from softprompt.extras import missing
 from softprompt.files import HeadCard
-from softprompt.tasks.gallery import Gallery
-from softprompt.tasks.headed import HeadTask
+from softprompt.tasks.examples import ScoreRow, score_row
+from softprompt.tasks.headed.gallery import Gallery
+from softprompt.tasks.headed.head_task import HeadTask
 from softprompt.tasks.inputs import labels_tensor
-from softprompt.tasks.task import ScoreRow, score_row
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,14 +30,15 @@ _MOST_MISTAKES = 20
 
 @dataclass(frozen=True)
 class PictureExample:
-    """One picture to be read.
+    """One picture with its label.
 
     Args:
-        id: the record it comes from.
-        digest: of its file.
-        length: tokens that the backbone makes of it.
-        labels: what is wanted; empty where it is unknown.
-        take: gives its 8-bit values, `[channel, height, width]`, changed at random if it is told so.
+        id: of the record.
+        digest: of the picture's file.
+        length: number of tokens that the backbone makes of a picture.
+        labels: the index of the right label; empty where the label is unknown.
+        take: gives the picture's 8-bit values, `[channel, height, width]`, changed at random if its argument
+            is true.
     """
 
     id: str
@@ -53,11 +54,10 @@ class PictureExample:
     def states(backbone: "Backbone", examples: Sequence["PictureExample"]) -> tuple[Tensor, Tensor]:
         """One pass over the pictures: states and the kinds of the tokens.
 
-        As the prompt's own dropout, random changes are on while the prompt is in training mode.
+        Pictures are changed at random while the prompt is in training mode, as dropout is.
         """
-        training = any(
-            prompt is not None and prompt.training for prompt, _ in backbone.active_rows(len(examples))
-        )
+        prompts = [prompt for prompt, _ in backbone.active_rows(len(examples)) if prompt is not None]
+        training = any(prompt.training for prompt in prompts)
         raw = torch.stack([example.take(training) for example in examples])
         return backbone.look(backbone.pixels.scaled(raw))
 
@@ -70,16 +70,15 @@ class ImageClassificationTask(HeadTask):
     in every step, from the step's seed.
     """
 
-    record = LabelledPicture
-
     def __init__(
         self,
         backbone: "Backbone",
         settings: ImageClassificationSettings,
         labels: Sequence[str] = (),
-        batch_size: int = 16,
+        fields: Sequence[str] = (),
+        decoding: DecodingSettings | None = None,
     ):
-        super().__init__(backbone, settings, labels, batch_size)
+        super().__init__(backbone, settings, labels, fields, decoding)
         vision = backbone.vision
         if vision is None:
             got = f"'{settings.name}' on {backbone.spec.name}, which reads texts"
@@ -99,11 +98,6 @@ class ImageClassificationTask(HeadTask):
         self._form = form
         self._n_tokens = vision.layers[0].n_tokens
         self._gallery = Gallery(self._prepare, form.resized_size, settings.keep_gb * 1e9)
-
-    @property
-    def n_cut(self) -> int:
-        """Pictures are not cut."""
-        return 0
 
     @property
     def head(self) -> HeadCard:
@@ -131,26 +125,26 @@ class ImageClassificationTask(HeadTask):
                 top, left = (max(n, 0) // 2 for n in spare)
             values = values[:, top : top + height, left : left + width]
             missing = height - values.shape[-2], width - values.shape[-1]
-            if any(missing):  # a smaller picture lies in the middle of black, as processors have it
+            if any(missing):  # image processors put a smaller picture into the middle of black
                 above, beside = missing[0] - missing[0] // 2, missing[1] - missing[1] // 2
                 values = F.pad(values, (beside, missing[1] - beside, above, missing[0] - above))
         if at_random and "flip" in self.settings.augment and bool(torch.rand(()) < 0.5):
             values = values.flip(-1)
         return values
 
-    def _encoded(self, record: LabelledPicture, labelled: bool) -> PictureExample:
-        wanted = (self._index(record.label, f"picture {record.source}"),) if labelled else ()
+    def encoded(self, record: LabelledPicture, labelled: bool) -> PictureExample:
+        target = (self.index_of(record.label, f"picture {record.source}"),) if labelled else ()
 
         def take(at_random: bool) -> Tensor:
             return self._taken(record, at_random)
 
-        return PictureExample(record.id, record.digest, self._n_tokens, wanted, take)
+        return PictureExample(record.id, record.digest, self._n_tokens, target, take)
 
-    def _loss(self, outputs: Tensor, examples: Sequence[PictureExample]) -> Tensor:
-        wanted = labels_tensor([example.labels[0] for example in examples], outputs.device)
-        return F.cross_entropy(outputs, wanted, reduction="sum")
+    def head_loss(self, outputs: Tensor, examples: Sequence[PictureExample]) -> Tensor:
+        targets = labels_tensor([example.labels[0] for example in examples], outputs.device)
+        return F.cross_entropy(outputs, targets, reduction="sum")
 
-    def _answers(self, outputs: Tensor, examples: Sequence[PictureExample]) -> list[Any]:
+    def answers(self, outputs: Tensor, examples: Sequence[PictureExample]) -> list[Any]:
         """The five likeliest labels, the likeliest first, with their probabilities."""
         values, places = outputs.softmax(-1).topk(min(_TOP, len(self.labels)), dim=-1)
         return [
@@ -161,22 +155,22 @@ class ImageClassificationTask(HeadTask):
     def score(
         self, records: Sequence[LabelledPicture], outputs: Sequence[Any], metrics: Sequence[str]
     ) -> list[ScoreRow]:
-        """A row for all pictures, and one for those of each class: its recall as accuracy, and its F1."""
+        """A row for all pictures, and one for the pictures of each class: the recall as accuracy, and F1."""
         from softprompt.metrics import by_class, score
 
         references = [str(record.label) for record in records]
         rankings = [output["labels"] for output in outputs]
-        found = score(metrics, rankings, references, task=self.settings.name, labels=self.labels)
-        rows = [score_row("all", found)]
+        scores = score(metrics, rankings, references, task=self.settings.name, labels=self.labels)
+        rows = [score_row("all", scores)]
         first = [ranking[0] for ranking in rankings]
         classes = by_class(first, references, self.labels)
         for label, row in classes.items():
-            mine = [r for r, gold in zip(rankings, references, strict=True) if gold == label]
-            if not mine:
+            of_class = [r for r, gold in zip(rankings, references, strict=True) if gold == label]
+            if not of_class:
                 continue
-            top5 = 100 * sum(label in ranking for ranking in mine) / len(mine)
-            known = {"accuracy": row["recall"], "top5_accuracy": top5, "macro_f1": row["f1"]}
-            values = {name: known[name] for name in metrics if name in known}
+            top5 = 100 * sum(label in ranking for ranking in of_class) / len(of_class)
+            figures = {"accuracy": row["recall"], "top5_accuracy": top5, "macro_f1": row["f1"]}
+            values = {name: figures[name] for name in metrics if name in figures}
             rows.append({"group": f"class {label}", "values": values, "notes": []})
         return rows
 
@@ -194,34 +188,25 @@ class ImageClassificationTask(HeadTask):
             "counts": counts,
             "classes": by_class(first, references, self.labels),
         }
-        made: dict[str, Any] = {"confusion.json": json.dumps(facts, indent=1) + "\n"}
+        files: dict[str, Any] = {"confusion.json": json.dumps(facts, indent=1) + "\n"}
         if not missing("plots"):
             from softprompt.plotting import draw_confusion
 
-            made["confusion.png"] = draw_confusion(counts, self.labels)
-        return made
-
-    def demonstrations(self, records: Sequence[Any], k: int, seed: int) -> list[list[int]]:
-        """None: pictures are no tokens.
-
-        Raises:
-            ConfigError: always.
-        """
-        do = "set method.initialization=random"
-        raise ConfigError("method.initialization", "examples of pictures", "another start", do)
+            files["confusion.png"] = draw_confusion(counts, self.labels)
+        return files
 
     def check(self, records: Sequence[LabelledPicture], labelled: bool = True) -> None:
-        """Decode every picture before anything is trained; what fits into memory is kept.
+        """Decode every picture, before anything is trained; the gallery keeps what fits into memory.
 
         Raises:
             ConfigError: records of another kind.
             DataError: pictures that cannot be used, the first 20 of them at once.
         """
-        self.check_kind(self.settings.name, records)
+        super().check(records, labelled)
         mistakes: list[DataError] = []
         for record in records:
             try:
-                self._encoded(record, labelled).take(False)
+                self.encoded(record, labelled).take(False)
             except DataError as error:
                 mistakes.append(error)
                 if len(mistakes) == _MOST_MISTAKES:
@@ -230,4 +215,4 @@ class ImageClassificationTask(HeadTask):
             raise DataError.several(mistakes)
 
     def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:
-        """Nothing to refuse: a prompt takes no position from a picture."""
+        """Refuse nothing: a prompt takes no position from a picture."""

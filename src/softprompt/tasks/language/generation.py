@@ -1,6 +1,6 @@
 """Generation: a source text in, a target text out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -9,17 +9,18 @@ import torch
 from softprompt.config import DecodingSettings, GenerationSettings
 from softprompt.data import Record
 from softprompt.errors import BackboneError, ConfigError, DataError, with_article
+from softprompt.tasks.base import Task
 from softprompt.tasks.batching import longest_first, pad
-from softprompt.tasks.decoding import check_decoding, generate_arguments, newline_tokens, seeded
-from softprompt.tasks.encoding import DecoderForm, EncoderDecoderForm, PairForm, TemplateForm
-from softprompt.tasks.task import IGNORED, Example, ScoreRow, drawn, score_row
+from softprompt.tasks.examples import IGNORED, Example, ScoreRow, drawn, score_row
+from softprompt.tasks.language.decoding import check_decoding, generate_arguments, newline_tokens, seeded
+from softprompt.tasks.language.encoding import DecoderForm, EncoderDecoderForm, PairForm, TemplateForm
 from softprompt.text import Template
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
 
 
-class GenerationTask:
+class GenerationTask(Task):
     """Learn and decode `source -> target` with a decoder or an encoder-decoder.
 
     Source:
@@ -27,21 +28,21 @@ class GenerationTask:
         only, and begin behind the separator. Deviations: no space before the source and before the
         end token, and a target that was cut has no end token.
 
-    Args:
-        backbone: the frozen model with its tokenizer.
-        settings: separator and longest texts.
-        decoding: how `predict` writes.
-
     Raises:
         ConfigError: settings that contradict each other or the backbone.
         BackboneError: the tokenizer has no end token.
     """
 
-    def __init__(self, backbone: "Backbone", settings: GenerationSettings, decoding: DecodingSettings):
-        check_decoding(decoding)
-        self.backbone = backbone
-        self.settings = settings
-        self.decoding = decoding
+    def __init__(
+        self,
+        backbone: "Backbone",
+        settings: GenerationSettings,
+        labels: Sequence[str] = (),
+        fields: Sequence[str] = (),
+        decoding: DecodingSettings | None = None,
+    ):
+        super().__init__(backbone, settings, labels, fields, decoding)
+        check_decoding(self.decoding)
         self._is_encoder_decoder = backbone.spec.is_encoder_decoder
         form: type[PairForm] = EncoderDecoderForm if self._is_encoder_decoder else DecoderForm
         if settings.template is not None:
@@ -51,30 +52,13 @@ class GenerationTask:
             form = TemplateForm
         self._form = form(backbone.tokenizer, settings, backbone.spec.name)
         padding: Any = backbone.tokenizer.pad_token_id
-        # Padding is masked everywhere, so any token will do for a tokenizer that has none.
+        # Padding is masked everywhere, so that any token will do for a tokenizer without a padding token.
         self._pad: int = self._form.eos if padding is None else padding
-
-    head = None
-    """No head: the backbone's own vocabulary is the answer."""
 
     @property
     def template(self) -> Template | None:
-        """What stands around the source, if anything does."""
+        """The words and slots around the source, if the settings have a template."""
         return self._form.template if isinstance(self._form, TemplateForm) else None
-
-    @property
-    def answers_bare(self) -> bool:
-        """Whether the untouched backbone can be asked: it fills no slots."""
-        return self.template is None or not self.template.n_slots
-
-    @property
-    def resolved(self) -> dict[str, Any]:
-        """Nothing is left open in these settings."""
-        return {}
-
-    def usable(self, records: Sequence[Record]) -> list[Record]:
-        """Every record."""
-        return list(records)
 
     @property
     def n_cut(self) -> int:
@@ -85,7 +69,7 @@ class GenerationTask:
         """The token ids of one (source, target) pair.
 
         Raises:
-            DataError: the record has not exactly one target (`softprompt.data.records.pairs` splits it).
+            DataError: a record with several targets or none (`softprompt.data.pairs` splits records).
         """
         if len(record.targets) != 1:
             raise DataError(
@@ -104,10 +88,10 @@ class GenerationTask:
         return Example(record.id, ids, labels, len(ids), len(ids) - n_unlabelled)
 
     def loss(self, examples: Sequence[Example]) -> torch.Tensor:
-        """Summed negative log-likelihood of the labelled tokens; call it inside `backbone.prompted`.
+        """Summed negative log-likelihood of the labelled tokens; the call belongs inside `backbone.prompted`.
 
         Returns:
-            A float32 scalar, differentiable; divide by tokens or by sequences as the run wants it.
+            A float32 scalar, differentiable.
         """
         return self.losses(examples).sum()
 
@@ -122,26 +106,26 @@ class GenerationTask:
             inputs["decoder_input_ids"] = self._decoder_inputs(labels)
         else:
             labelled = torch.zeros_like(labels, dtype=torch.bool)
-            # The output at a position predicts the token behind it.
+            # The output at a position predicts the next token.
             labelled[:, :-1] = labels[:, 1:] != IGNORED
-        wanted = labels != IGNORED
-        by_token = self.backbone.labelled_losses(inputs, labelled, labels[wanted])
-        owner = torch.arange(len(examples), device=device)[:, None].expand_as(labels)[wanted]
+        is_target = labels != IGNORED
+        by_token = self.backbone.labelled_losses(inputs, labelled, labels[is_target])
+        owner = torch.arange(len(examples), device=device)[:, None].expand_as(labels)[is_target]
         return by_token.new_zeros(len(examples)).index_add(0, owner, by_token)
 
     @torch.no_grad()
     def predict(
         self, records: Sequence[Record], progress: Callable[[int], None] | None = None, seed: int = 0
     ) -> list[str]:
-        """Write one output per record, in their order; call it inside `backbone.prompted`.
+        """Write one output per record, in their order; the call belongs inside `backbone.prompted`.
 
         Args:
-            records: what to write about; their targets are not looked at.
+            records: with the sources; their targets are not used.
             progress: called after every batch with the number of records in it.
-            seed: of the draws when the strategy is `sample`.
+            seed: of the draws with the strategy `sample`.
 
         Raises:
-            DataError: a record leaves the backbone nothing to read.
+            DataError: a record without a token to start from.
         """
         contexts = [self._form.context(record.source) for record in records]
         for record, context in zip(records, contexts, strict=True):
@@ -158,7 +142,7 @@ class GenerationTask:
             for batch in longest_first([len(context) for context in contexts], self.decoding.batch_size):
                 ids, mask = pad([contexts[i] for i in batch], self._pad, side, device)
                 written = generate(input_ids=ids, attention_mask=mask, **arguments)
-                # A decoder repeats what it read; an encoder-decoder begins with its start token.
+                # A decoder's output begins with its input, an encoder-decoder's with a start token.
                 written = written[:, 1 if self._is_encoder_decoder else ids.shape[1] :]
                 for i, row in zip(batch, written.tolist(), strict=True):
                     outputs[i] = self._form.text(row)
@@ -178,26 +162,11 @@ class GenerationTask:
             for record in chosen
         ]
 
-    def artefacts(self, records: Sequence[Any], outputs: Sequence[Any]) -> Mapping[str, str | bytes]:
-        """No files beside the scores."""
-        return {}
-
     def score(
         self, records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]
     ) -> list[ScoreRow]:
         """As `score_texts`."""
         return score_texts(records, outputs, metrics)
-
-    def check(self, records: Sequence[Record], labelled: bool = True) -> None:
-        """Raises ConfigError where the records are of another kind."""
-        for record in records:
-            if not isinstance(record, Record):
-                raise ConfigError(
-                    "task.name",
-                    f"'generation' with {type(record).__name__} records",
-                    "data with source and target texts",
-                    "choose the task that fits data.format",
-                )
 
     def check_positions(self, records: Sequence[Record], prompt_positions: int, training: bool) -> None:
         """Refuse texts that, with the prompt, need more positions than the backbone has.
@@ -213,12 +182,12 @@ class GenerationTask:
         limit = self.backbone.spec.max_positions
         if limit is None:
             return
-        # A form of its own, so that this look ahead leaves no trace in `n_cut`.
+        # The texts cut here are not to be counted in `n_cut`, so that the task's own form is not used.
         form = type(self._form)(self.backbone.tokenizer, self.settings, self.backbone.spec.name)
         most_read = form.longest_context
         most_written = self.settings.max_target_tokens + len(form.target(""))
         most_written = most_written if training else self.decoding.max_new_tokens
-        # Whatever the texts are, they fit; nothing needs to be tokenised to know it.
+        # If even the longest texts fit, nothing needs to be tokenised.
         if prompt_positions + most_read + most_written <= limit:
             return
         for record in records:

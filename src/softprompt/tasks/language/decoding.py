@@ -1,4 +1,4 @@
-"""Decoding settings to the arguments of transformers' `generate`."""
+"""The arguments of transformers' `generate` from the settings of decoding."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ _BELONGS_TO = {
     "top_p": "sample",
 }
 
-# What published models like to set in their generation files, and the settings do not speak of.
+# Published models set these in their generation files; no setting of softprompt corresponds to them.
 _SWITCHED_OFF = (
     "bad_words_ids",
     "begin_suppress_tokens",
@@ -39,12 +39,12 @@ def check_decoding(settings: DecodingSettings) -> None:
     """Refuse settings that the chosen strategy would ignore.
 
     Raises:
-        ConfigError: every such setting at once, a line each.
+        ConfigError: all such settings, a line each.
     """
     problems = []
     for name, strategy in _BELONGS_TO.items():
         value, default = getattr(settings, name), DecodingSettings.model_fields[name].default
-        # One beam is what greedy decoding and sampling have, so saying so contradicts nothing.
+        # Greedy decoding and sampling have one beam.
         harmless = name == "beams" and value == 1
         if settings.strategy != strategy and value != default and not harmless:
             problems.append(
@@ -77,7 +77,7 @@ def check_decoding(settings: DecodingSettings) -> None:
 def generate_arguments(
     settings: DecodingSettings, eos: int, pad: int, banned: Sequence[int]
 ) -> dict[str, Any]:
-    """Keyword arguments of `generate` that leave nothing to the model's own generation file.
+    """Keyword arguments of `generate` that override the model's own generation file in everything.
 
     Args:
         eos: the token that ends an output.
@@ -114,7 +114,7 @@ def newline_tokens(tokenizer: Any, vocab: int, keep: int) -> list[int]:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw from `seed` inside, and leave torch's generators as they were."""
+    """Draw from `seed` inside the block, and restore torch's generators afterwards."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)

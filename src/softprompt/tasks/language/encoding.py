@@ -1,4 +1,4 @@
-"""How a source and a target become token ids: one form for decoders, one for encoder-decoders."""
+"""Token ids of a source and a target, in a form for decoders and a form for encoder-decoders."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -9,7 +9,7 @@ from softprompt.text import Template
 
 
 class PairForm(ABC):
-    """The token ids of sources and targets; counts the texts that it had to cut.
+    """The token ids of sources and targets, with a count of the texts that were cut.
 
     Args:
         tokenizer: of the backbone.
@@ -25,30 +25,30 @@ class PairForm(ABC):
 
     @abstractmethod
     def context(self, source: str) -> list[int]:
-        """What the backbone has read when it starts to write."""
+        """The tokens before the target."""
 
     @property
     def longest_context(self) -> int:
-        """More tokens `context` never gives."""
+        """The largest number of tokens that `context` can give."""
         return self._settings.max_source_tokens + len(self.context(""))
 
     @abstractmethod
     def target(self, text: str) -> list[int]:
-        """What it should write, the end token included unless the text was cut."""
+        """The tokens of a target, with the end token unless the text was cut."""
 
     def text(self, ids: list[int]) -> str:
-        """What was written, up to the end token, without special tokens."""
+        """The text of tokens up to the end token, without special tokens."""
         ids = ids[: ids.index(self.eos)] if self.eos in ids else ids
         text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text.strip()
 
 
 class DecoderForm(PairForm):
-    """`source · separator · target · end`, as Prefix-Tuning writes it for GPT-2.
+    """`source · separator · target · end`, Prefix-Tuning's form for GPT-2.
 
-    The separator is the tokenizer's BOS unless the settings name a text. A space stands before the
-    target, so that its first word is the token of a word inside a sentence; a separator text that
-    ends in white space stands for that space.
+    The separator is the tokenizer's BOS unless the settings name a text. A space precedes the target, so that
+    the token of its first word is that of a word inside a sentence; a separator text that ends in white space
+    needs no further space.
     """
 
     def __init__(self, tokenizer: Any, settings: GenerationSettings, name: str):
@@ -63,7 +63,7 @@ class DecoderForm(PairForm):
     def target(self, text: str) -> list[int]:
         """The target behind its leading space, and the end token."""
         ids, cut = self._cut(self._ids(self._lead + text.strip()), self._settings.max_target_tokens)
-        # An end behind a cut text would teach to stop in the middle of a sentence.
+        # An end token behind a cut text would train the prompt to stop in the middle of a sentence.
         return ids if cut else [*ids, self.eos]
 
     def _cut(self, ids: list[int], longest: int) -> tuple[list[int], bool]:
@@ -90,16 +90,16 @@ class DecoderForm(PairForm):
         separator = self._settings.separator
         if separator is not None and separator[-1:].isspace():
             return ""
-        # Some tokenizers put a space before every text themselves; a second one would be a token more.
+        # Some tokenizers put a space before every text; a second space would be one more token.
         twice = self._tokenizer.decode(self._ids("a") * 2, clean_up_tokenization_spaces=False)
         return "" if " " in twice.strip() else " "
 
 
 class TemplateForm(DecoderForm):
-    """`template with the source · target · end`: the target stands in the template's blank.
+    """`template with the source · target · end`, with the target in the template's blank.
 
     Source: the infix of Prefix-Tuning (2101.00190) §7.3, trained vectors between source and target, is
-    `{source} [soft*10] [blank]`. What is too long is the source.
+    `{source} [soft*10] [blank]`. Of a text that is too long, the source is cut.
     """
 
     def __init__(self, tokenizer: Any, settings: GenerationSettings, name: str):
@@ -122,7 +122,7 @@ class TemplateForm(DecoderForm):
 
     @property
     def longest_context(self) -> int:
-        """The settings' limit: here it holds for everything together."""
+        """The limit of the settings, which holds for the template and the source together."""
         return self._settings.max_source_tokens
 
     def _separator_ids(self) -> list[int]:
@@ -133,7 +133,7 @@ class TemplateForm(DecoderForm):
 
 
 class EncoderDecoderForm(PairForm):
-    """Source and target, each as the tokenizer itself encodes a text, with the end token last."""
+    """Source and target, each in the tokenizer's own form of a text, with the end token last."""
 
     def __init__(self, tokenizer: Any, settings: GenerationSettings, name: str):
         super().__init__(tokenizer, settings, name)
@@ -146,11 +146,11 @@ class EncoderDecoderForm(PairForm):
             )
 
     def context(self, source: str) -> list[int]:
-        """What the encoder reads."""
+        """The tokens of the source, for the encoder."""
         return self._encoded(source, self._settings.max_source_tokens)[0]
 
     def target(self, text: str) -> list[int]:
-        """What the decoder writes."""
+        """The tokens of the target, for the decoder."""
         ids, cut = self._encoded(text.strip(), self._settings.max_target_tokens)
         return ids[:-1] if cut else ids
 
@@ -168,7 +168,7 @@ def end_token(tokenizer: Any, name: str) -> int:
     """The end-of-sequence token of a tokenizer.
 
     Raises:
-        BackboneError: it has none.
+        BackboneError: a tokenizer without one.
     """
     if tokenizer.eos_token_id is None:
         raise BackboneError(

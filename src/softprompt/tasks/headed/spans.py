@@ -10,19 +10,19 @@ from torch import Tensor
 
 from softprompt.data import Question
 from softprompt.errors import BackboneError, ConfigError, DataError
+from softprompt.tasks.examples import ScoreRow, score_row
+from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
 from softprompt.tasks.inputs import Frame, Row, RowForm
-from softprompt.tasks.reading import ReadingExample, ReadingTask
-from softprompt.tasks.task import ScoreRow, score_row
 
 
 @dataclass(frozen=True)
 class Window:
-    """Where the context stands in one row.
+    """The place of the context in one row.
 
     Args:
-        first: place of its first token in the row.
-        offsets: characters of the context that each of its tokens covers.
-        nothing: the place that stands for "no answer".
+        first: place of the context's first token in the row.
+        offsets: characters of the context that each token covers.
+        nothing: the place of "no answer".
     """
 
     first: int
@@ -34,12 +34,10 @@ class SpanTask(ReadingTask):
     """Start and end of the answer, over windows of the context that overlap.
 
     Source: P-Tuning v2 (2110.07602) §4.3 and BERT's SQuAD v2 form: windows of 384 tokens with stride 128,
-    the sum of start and end score, "no answer" at [CLS], given when it passes the best answer by more than a
-    threshold. Deviations: the softmax runs over the context and the place of "no answer" only; on decoders
-    that place is the last token, since the first one has read nothing, and an end token stands there.
+    the sum of start and end score, "no answer" at [CLS], given when its score passes that of the best answer
+    by more than a threshold. Deviations: the softmax runs over the context and the place of "no answer" only;
+    on decoders that place is an end token behind the context, since the first token has read nothing.
     """
-
-    record = Question
 
     def _new_form(self) -> RowForm:
         if self.settings.stride >= self.settings.max_tokens:
@@ -48,7 +46,7 @@ class SpanTask(ReadingTask):
             )
         return super()._new_form()
 
-    def _example(self, record: Question, form: RowForm, labelled: bool) -> ReadingExample:
+    def example(self, record: Question, form: RowForm, labelled: bool) -> ReadingExample:
         where = f"record {record.id}"
         frame = self._frame(form)
         question = form.tokens(record.question, self.settings.max_question_tokens)
@@ -68,8 +66,8 @@ class SpanTask(ReadingTask):
         target = self._target(record, offsets, where) if labelled else None
         rows: list[Row] = []
         windows: list[Window] = []
-        wanted: list[tuple[int, int]] = []
-        held = False
+        targets: list[tuple[int, int]] = []
+        whole = False
         for start in range(0, max(1, len(ids) - stride), max(1, room - stride)):
             part = slice(start, start + room)
             row = frame.row(question, ids[part])
@@ -77,11 +75,11 @@ class SpanTask(ReadingTask):
             rows.append(row)
             windows.append(Window(first, tuple(offsets[part]), nothing))
             if target is not None and start <= target[0] and target[1] < start + room:
-                wanted.append((target[0] - start + first, target[1] - start + first))
-                held = True
+                targets.append((target[0] - start + first, target[1] - start + first))
+                whole = True
             else:
-                wanted.append((nothing, nothing))
-        if target is not None and not held:
+                targets.append((nothing, nothing))
+        if target is not None and not whole:
             raise DataError(
                 where,
                 f"an answer of {target[1] - target[0] + 1} tokens, which no window holds whole",
@@ -91,13 +89,13 @@ class SpanTask(ReadingTask):
         return ReadingExample(
             record.id,
             tuple(rows),
-            tuple(wanted) if labelled else (),
+            tuple(targets) if labelled else (),
             len(rows),
             (tuple(windows), record.context),
         )
 
     def _frame(self, form: RowForm) -> Frame:
-        """What stands around question and context; the place of "no answer" is never one of theirs."""
+        """The tokens around question and context, with one for the place of "no answer"."""
         frame = form.pair
         if frame.after or self._begins_with_cls(frame):
             return frame
@@ -112,7 +110,7 @@ class SpanTask(ReadingTask):
         return replace(frame, after=(end,))
 
     def _begins_with_cls(self, frame: Frame) -> bool:
-        """Whether the first token belongs to no text, and sees all of them."""
+        """Whether the first token belongs to no text and attends to all of them."""
         forward = all(site == "decoder" for site, _ in self.backbone.attentions)
         return bool(frame.before) and not forward
 
@@ -144,16 +142,16 @@ class SpanTask(ReadingTask):
             )
         return covering[0], covering[-1]
 
-    def _loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
+    def head_loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
         allowed = _allowed(outputs, examples)
         scores = outputs.masked_fill(~allowed[..., None], float("-inf"))
-        wanted = torch.tensor([place for e in examples for place in e.labels], device=outputs.device)
-        # Start and end are two softmaxes over the row; the loss of a window is their mean.
-        return F.cross_entropy(scores, wanted, reduction="sum") / 2
+        targets = torch.tensor([place for e in examples for place in e.labels], device=outputs.device)
+        # The loss of a window is the mean over the two softmaxes of start and end.
+        return F.cross_entropy(scores, targets, reduction="sum") / 2
 
-    def _answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
+    def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         answers, first = [], 0
-        outputs = outputs.cpu()  # many small steps
+        outputs = outputs.cpu()  # since many small steps follow
         for example in examples:
             windows, context = example.facts
             answers.append(self._best(outputs[first : first + example.n_rows], windows, context))
@@ -162,19 +160,19 @@ class SpanTask(ReadingTask):
 
     def _best(self, outputs: Tensor, windows: Sequence[Window], context: str) -> str:
         rows = list(zip(outputs, windows, strict=True))
-        # Among the best starts and ends there may be no pair in order; then all of them are looked at.
-        found = [self._stretch(scores, window, self.settings.n_best) for scores, window in rows]
-        if all(value == float("-inf") for value, _, _ in found):
-            found = [self._stretch(scores, window, len(window.offsets)) for scores, window in rows]
-        value, start, end = max(found, key=lambda one: one[0])
+        # Where no pair of the best starts and ends is in order, all pairs are considered.
+        stretches = [self._stretch(scores, window, self.settings.n_best) for scores, window in rows]
+        if all(value == float("-inf") for value, _, _ in stretches):
+            stretches = [self._stretch(scores, window, len(window.offsets)) for scores, window in rows]
+        value, start, end = max(stretches, key=lambda stretch: stretch[0])
         nothing = min(float(scores[window.nothing].sum()) for scores, window in rows)
         if self.settings.unanswerable and nothing - value > self.settings.null_threshold:
             return ""
-        # Tokens may hold the space before them.
+        # A token may begin with a space.
         return context[start:end].strip()
 
     def _stretch(self, scores: Tensor, window: Window, n_best: int) -> tuple[float, int, int]:
-        """The best answer of a window: its score, and its characters; -inf where there is none."""
+        """The score of a window's best answer (-inf without one), and the begin and end of its characters."""
         own = scores[window.first : window.first + len(window.offsets)]
         k = min(n_best, len(own))
         starts, ends = own[:, 0].topk(k).indices, own[:, 1].topk(k).indices
@@ -188,7 +186,7 @@ class SpanTask(ReadingTask):
     def score(
         self, records: Sequence[Question], outputs: Sequence[str], metrics: Sequence[str]
     ) -> list[ScoreRow]:
-        """Rows `answered`, `unanswerable` and `all` where there are both, else `all`."""
+        """Rows `answered`, `unanswerable` and `all` where both kinds of questions are there, else `all`."""
         from softprompt.metrics import score
 
         groups: dict[str, list[int]] = {
@@ -207,7 +205,7 @@ class SpanTask(ReadingTask):
 
 
 def _allowed(outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
-    """Where an answer may begin or end, `[row, seq]`."""
+    """The places at which an answer may begin or end, `[row, seq]`."""
     allowed = torch.zeros(outputs.shape[:2], dtype=torch.bool)
     for row, window in enumerate(window for example in examples for window in example.facts[0]):
         allowed[row, window.first : window.first + len(window.offsets)] = True

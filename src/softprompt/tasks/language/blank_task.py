@@ -1,27 +1,27 @@
-"""What the tasks share whose answer is a word in the blank of a template."""
+"""Shared by the tasks whose answer is a word in the blank of a template."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from softprompt.config import BlankSettings
+from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.data import LabelledText
 from softprompt.errors import BackboneError, ConfigError
-from softprompt.files import HeadCard
+from softprompt.tasks.base import Task
+from softprompt.tasks.examples import drawn
 from softprompt.tasks.inputs import collate
 from softprompt.tasks.rows import RowsExample, check_rows_fit, in_batches
-from softprompt.tasks.task import ScoreRow, drawn
 from softprompt.text import Template
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
 
 _BETWEEN = "\n"
-"""Stands behind every demonstration."""
+"""The text behind every demonstration."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class BlankExample(RowsExample):
 
     Args:
         places: for each row, the positions whose outputs predict the word's tokens.
-        words: words that may fill the blank: the row that predicts each, and its tokens.
-        sizes: how many of the words stand for each answer, in order.
+        words: that may fill the blank, each as the row that predicts the word, and the word's tokens.
+        sizes: how many of the words each answer has, in order.
         target: the right answer's index (of a vocabulary: its token); None where it is unknown.
-        reduction: from the words of an answer to its score.
+        reduction: `mean` or `sum`, of the scores of an answer's words.
     """
 
     places: tuple[tuple[int, ...], ...] = ()
@@ -44,45 +44,46 @@ class BlankExample(RowsExample):
     n_targets: int = 1
 
 
-class BlankTask(ABC):
-    """A task that fills the blank of a template; what differs is what may fill it.
+class BlankTask(Task):
+    """A task that fills the blank of a template; tasks differ in what may fill the blank.
 
-    The position that is trained is the one that is read: for a masked model the mask token, for a causal
-    one the last token before the blank (P-Tuning's GPT code trains one and reads the next).
-
-    Args:
-        backbone: the frozen model with its tokenizer.
-        settings: of the task.
-        template: with the record's fields and a blank.
-        batch_size: examples read together by `predict`.
+    Training and prediction use the output at one and the same position: the mask token of a masked model, the
+    last token before the blank of a causal model (P-Tuning's GPT code predicts from the position behind the
+    trained one).
 
     Raises:
         BackboneError: no vocabulary head, or an encoder-decoder.
         ConfigError: a template that the model cannot take.
     """
 
-    record: ClassVar[tuple[type, ...]]
-    """What it reads."""
-
-    def __init__(self, backbone: "Backbone", settings: BlankSettings, template: Template, batch_size: int):
+    def __init__(
+        self,
+        backbone: "Backbone",
+        settings: TaskSettings,
+        labels: Sequence[str] = (),
+        fields: Sequence[str] = (),
+        decoding: DecodingSettings | None = None,
+    ):
+        super().__init__(backbone, settings, labels, fields, decoding)
         if backbone.spec.is_encoder_decoder:
             got = f"{backbone.spec.name}, an encoder-decoder, for task '{settings.name}'"
             raise BackboneError("backbone", got, "a causal or a masked language model")
         _ = backbone.vocabulary_matrix
-        self.backbone = backbone
-        self.settings: Any = settings
-        self.template = template
-        self._batch_size = batch_size
         self._causal = backbone.is_causal
         self._cut: set[str] = set()
-        template.check(backbone.tokenizer, causal=self._causal, where="task.template")
-
-    # -- what differs ----------------------------------------------------------------------------
+        self._template = self._new_template()
+        self._template.check(backbone.tokenizer, causal=self._causal, where="task.template")
 
     @property
-    def head(self) -> HeadCard | None:
-        """What is trained on the answers' scores; None where nothing is."""
-        return None
+    def template(self) -> Template:
+        """The record's fields and a blank."""
+        return self._template
+
+    # -- what differs between tasks --------------------------------------------------------------
+
+    @abstractmethod
+    def _new_template(self) -> Template:
+        """The template that the settings give."""
 
     @abstractmethod
     def values(self, record: Any) -> dict[str, str]:
@@ -94,7 +95,7 @@ class BlankTask(ABC):
 
     @abstractmethod
     def _answer(self, record: Any) -> tuple[int, ...]:
-        """The tokens that rightly fill the record's blank."""
+        """The tokens of the right word."""
 
     @abstractmethod
     def losses(self, examples: Sequence[BlankExample]) -> Tensor:
@@ -104,21 +105,9 @@ class BlankTask(ABC):
     def _answers(self, examples: Sequence[BlankExample]) -> list[Any]:
         """One answer per example."""
 
-    def artefacts(self, records: Sequence[Any], outputs: Sequence[Any]) -> Mapping[str, str | bytes]:
-        """No files beside the scores."""
-        return {}
-
-    @abstractmethod
-    def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
-        """Score the answers."""
-
-    def usable(self, records: Sequence[Any]) -> list[Any]:
-        """The records that can be asked about; the others are counted by the run."""
-        return list(records)
-
     @property
     def resolved(self) -> dict[str, Any]:
-        """The settings of the task with nothing left open."""
+        """Values for the settings that the recipe left open."""
         return {"template": str(self.template)}
 
     # -- what is shared --------------------------------------------------------------------------
@@ -127,11 +116,6 @@ class BlankTask(ABC):
     def n_cut(self) -> int:
         """Records that were longer than the settings allow, and were cut, so far."""
         return len(self._cut)
-
-    @property
-    def answers_bare(self) -> bool:
-        """Whether the untouched backbone can answer: nothing to be trained is part of the question."""
-        return self.head is None and not self.template.n_slots
 
     def encode(self, record: Any) -> BlankExample:
         """The token ids of a record with its right answer.
@@ -142,7 +126,7 @@ class BlankTask(ABC):
         return self._example(record, labelled=True)
 
     def loss(self, examples: Sequence[BlankExample]) -> Tensor:
-        """Summed loss; call it inside `backbone.prompted`, with any number of prompts and rows.
+        """Summed loss; the call belongs inside `backbone.prompted`, with any number of prompts and rows.
 
         Returns:
             A float32 scalar, differentiable.
@@ -153,18 +137,18 @@ class BlankTask(ABC):
     def predict(
         self, records: Sequence[Any], progress: Callable[[int], None] | None = None, seed: int = 0
     ) -> list[Any]:
-        """One answer per record, in their order; call it inside `backbone.prompted`.
+        """One answer per record, in their order; the call belongs inside `backbone.prompted`.
 
         Args:
-            records: their labels say nothing about the answers.
+            records: whose labels have no influence on the answers.
             progress: called after every batch with the number of records in it.
-            seed: not used: nothing is drawn.
+            seed: without effect, since nothing is drawn.
         """
         examples = [self._asked(record) for record in records]
-        return in_batches(examples, self._batch_size, self._answers, progress)
+        return in_batches(examples, self.decoding.batch_size, self._answers, progress)
 
     def _asked(self, record: Any) -> BlankExample:
-        """A record to answer."""
+        """The token ids of a record whose answer is to be predicted."""
         return self._example(record, labelled=False)
 
     def demonstrations(self, records: Sequence[Any], k: int, seed: int) -> list[list[int]]:
@@ -191,20 +175,14 @@ class BlankTask(ABC):
         return ids
 
     def check(self, records: Sequence[Any], labelled: bool = True) -> None:
-        """Look at every record before anything is trained.
+        """Encode every record, before anything is trained.
 
         Raises:
             ConfigError: records of another kind.
             DataError: the first record that cannot be used.
         """
+        super().check(records, labelled)
         for record in records:
-            if not isinstance(record, self.record):
-                raise ConfigError(
-                    "task.name",
-                    f"'{self.settings.name}' with {type(record).__name__} records",
-                    f"{' or '.join(kind.__name__ for kind in self.record)} records",
-                    "choose the task that fits data.format",
-                )
             self._example(record, labelled, counted=False)
 
     def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:
@@ -219,7 +197,7 @@ class BlankTask(ABC):
         )  # fmt: skip
 
     def _filled(self, record: Any, n_blanks: int, behind: int = 0, counted: bool = True) -> Any:
-        """The template with a record's fields; `behind` tokens of room are left for what follows."""
+        """The template with a record's fields, with room for `behind` more tokens."""
         filled = self.template.encode(
             self.backbone.tokenizer,
             self.values(record),
@@ -233,13 +211,13 @@ class BlankTask(ABC):
         return filled
 
     def _inputs(self, examples: Sequence[BlankExample]) -> tuple[Mapping[str, Tensor], Tensor]:
-        """The rows of some examples as one batch, and which positions are asked for."""
+        """The rows of some examples as one batch, and a mask of the positions whose outputs are needed."""
         rows = [row for example in examples for row in example.rows]
         inputs = collate(self.backbone, rows)
-        asked = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
+        needed = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
         for row, places in enumerate(places for example in examples for places in example.places):
-            asked[row, list(places)] = True
-        return inputs, asked
+            needed[row, list(places)] = True
+        return inputs, needed
 
     def log_probs(self, examples: Sequence[BlankExample]) -> Tensor:
         """Log-probabilities over the vocabulary at every place of every row, `[place, vocab]`, float32."""
@@ -247,13 +225,13 @@ class BlankTask(ABC):
 
 
 def segments_of(filled: Any, n_more: int = 0) -> tuple[int, ...]:
-    """The token types of a filled template, the last one again for tokens behind it; empty if all are 0."""
+    """The token types of a filled template and of `n_more` tokens behind the template; empty if all are 0."""
     if not any(filled.segments):
         return ()
     return (*filled.segments, *[filled.segments[-1]] * n_more)
 
 
 def fields_of(record: LabelledText, names: Sequence[str]) -> dict[str, str]:
-    """A labelled text's fields: `text` and `second`, and the same by the names of its data format."""
+    """The fields of a labelled text: `text` and `second`, and both by the names of the data format."""
     texts = {"text": record.text} | ({} if record.second is None else {"second": record.second})
     return texts | dict(zip(names, texts.values(), strict=False))

@@ -1,4 +1,4 @@
-"""What the tasks share whose answer a head reads off a backbone's states of a text."""
+"""Shared by the tasks whose answer a head reads off a backbone's states of a text."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from softprompt.config import ReadingSettings
+from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.errors import ConfigError
-from softprompt.tasks.headed import HeadTask
+from softprompt.tasks.examples import drawn
+from softprompt.tasks.headed.head_task import HeadTask
 from softprompt.tasks.inputs import RowForm, collate
 from softprompt.tasks.rows import RowsExample, check_rows_fit
-from softprompt.tasks.task import drawn
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReadingExample(RowsExample):
-    """One record in token ids: what is read, in one row or several, and what is wanted.
+    """One record in token ids, with its target.
 
     Args:
-        labels: what is wanted, as the task has it; empty where it is unknown.
-        n_targets: how many losses are summed.
+        labels: the target in the task's own form; empty where the answer is unknown.
+        n_targets: number of losses that are summed.
         facts: what the task needs to turn outputs into an answer.
     """
 
@@ -40,23 +40,17 @@ class ReadingExample(RowsExample):
 
 
 class ReadingTask(HeadTask):
-    """A task with a head that reads texts.
-
-    Args:
-        backbone: the frozen model with its tokenizer.
-        settings: of the task.
-        labels: every label, in the order of the head's outputs; empty for tasks without.
-        batch_size: examples read together by `predict`.
-    """
+    """A task with a head that reads texts; its settings have `max_tokens`."""
 
     def __init__(
         self,
         backbone: "Backbone",
-        settings: ReadingSettings,
+        settings: TaskSettings,
         labels: Sequence[str] = (),
-        batch_size: int = 16,
+        fields: Sequence[str] = (),
+        decoding: DecodingSettings | None = None,
     ):
-        super().__init__(backbone, settings, labels, batch_size)
+        super().__init__(backbone, settings, labels, fields, decoding)
         self._form = self._new_form()
 
     @property
@@ -65,11 +59,17 @@ class ReadingTask(HeadTask):
         return self._form.n_cut
 
     @abstractmethod
-    def _example(self, record: Any, form: RowForm, labelled: bool) -> ReadingExample:
-        """The token ids of a record, with what is wanted where `labelled`."""
+    def example(self, record: Any, form: RowForm, labelled: bool) -> ReadingExample:
+        """The token ids of a record, with its target where `labelled`.
 
-    def _encoded(self, record: Any, labelled: bool) -> ReadingExample:
-        return self._example(record, self._form, labelled)
+        Args:
+            record: of the class that the task reads.
+            form: makes rows of token ids.
+            labelled: whether the record's answer is needed.
+        """
+
+    def encoded(self, record: Any, labelled: bool) -> ReadingExample:
+        return self.example(record, self._form, labelled)
 
     def _new_form(self) -> RowForm:
         fields = type(self.settings).model_fields
@@ -94,19 +94,19 @@ class ReadingTask(HeadTask):
         """
         form = self._new_form()
         chosen, _ = drawn(records, k, seed)
-        return [list(self._example(record, form, labelled=False).rows[0].ids) for record in chosen]
+        return [list(self.example(record, form, labelled=False).rows[0].ids) for record in chosen]
 
     def check(self, records: Sequence[Any], labelled: bool = True) -> None:
-        """Look at every record before anything is trained.
+        """Encode every record, before anything is trained.
 
         Raises:
             ConfigError: records of another kind.
             DataError: the first record that cannot be used.
         """
         form = self._new_form()
-        self.check_kind(self.settings.name, records)
+        super().check(records, labelled)
         for record in records:
-            self._example(record, form, labelled)
+            self.example(record, form, labelled)
 
     def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:
         """Refuse texts that, with the prompt, need more positions than the backbone has.
@@ -114,7 +114,7 @@ class ReadingTask(HeadTask):
         Args:
             records: every one that will be read.
             prompt_positions: positions that the prompt takes up (0 where it shifts nothing).
-            training: makes no difference here: training and prediction read the same.
+            training: without effect, since training and prediction read the same tokens.
 
         Raises:
             ConfigError: the longest does not fit.
@@ -122,5 +122,5 @@ class ReadingTask(HeadTask):
         form = self._new_form()
         check_rows_fit(
             self.backbone, self.settings.max_tokens, prompt_positions, records,
-            lambda record: self._example(record, form, labelled=False).rows,
+            lambda record: self.example(record, form, labelled=False).rows,
         )  # fmt: skip

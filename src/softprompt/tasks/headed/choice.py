@@ -1,4 +1,4 @@
-"""Multiple choice: which of several endings is the right one (COPA-like)."""
+"""Multiple choice among several endings (COPA)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,9 +8,9 @@ from torch import Tensor
 
 from softprompt.data import Choices
 from softprompt.errors import DataError
+from softprompt.tasks.examples import ScoreRow, score_row
+from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
 from softprompt.tasks.inputs import RowForm
-from softprompt.tasks.reading import ReadingExample, ReadingTask
-from softprompt.tasks.task import ScoreRow, score_row
 
 
 class ChoiceTask(ReadingTask):
@@ -20,9 +20,7 @@ class ChoiceTask(ReadingTask):
     different numbers of choices.
     """
 
-    record = Choices
-
-    def _example(self, record: Choices, form: RowForm, labelled: bool) -> ReadingExample:
+    def example(self, record: Choices, form: RowForm, labelled: bool) -> ReadingExample:
         where = f"record {record.id}"
         if len(record.choices) < 2:
             raise DataError(where, f"{len(record.choices)} choices", "at least 2 choices")
@@ -32,14 +30,13 @@ class ChoiceTask(ReadingTask):
         rows = tuple(form.row(record.text, choice, where) for choice in record.choices)
         return ReadingExample(record.id, rows, (record.label,) if labelled else ())
 
-    def _loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
+    def head_loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
         scores = _by_example(outputs, examples)
-        return torch.stack(
-            [-one.log_softmax(-1)[e.labels[0]] for one, e in zip(scores, examples, strict=True)]
-        ).sum()
+        pairs = zip(scores, examples, strict=True)
+        return torch.stack([-row.log_softmax(-1)[example.labels[0]] for row, example in pairs]).sum()
 
-    def _answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
-        return [int(one.argmax()) for one in _by_example(outputs, examples)]
+    def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
+        return [int(row.argmax()) for row in _by_example(outputs, examples)]
 
     def score(
         self, records: Sequence[Choices], outputs: Sequence[int], metrics: Sequence[str]

@@ -1,0 +1,7 @@
+"""Tasks whose answer the language model itself gives: a text, or a word in the blank of a template."""
+
+from softprompt.tasks.language.cloze import ClozeTask
+from softprompt.tasks.language.generation import GenerationTask, score_texts
+from softprompt.tasks.language.probing import ProbingTask
+
+__all__ = ["ClozeTask", "GenerationTask", "ProbingTask", "score_texts"]
