@@ -459,6 +459,20 @@ def test_tensors_of_other_kinds_are_refused(backbone, tmp_path, tensor, message)
         softprompt.load_prompt(folder, backbone)
 
 
+@pytest.mark.parametrize(("dtype", "number"), [(torch.float16, 1e30), (torch.bfloat16, 3.402e38)])
+def test_numbers_beyond_the_backbones_precision_are_refused(backbone, tmp_path, dtype, number):
+    half = softprompt.load_backbone(tiny_backbone("llama").model.to(dtype))
+    prompt = random_prefix(backbone)
+    with torch.no_grad():
+        next(prompt.parameters())[0, 0] = number
+    assert same(softprompt.load_prompt(prompt.save(tmp_path), backbone), prompt)
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(PromptError, match=rf"decoder\.0-2\.keys: got numbers that are not finite in {name}"):
+        softprompt.load_prompt(tmp_path, half)
+    with pytest.raises(PromptError, match=rf"prompted: .*keys: got numbers that are not finite in {name}"):
+        half.prompted(prompt)
+
+
 def test_tensors_that_the_card_does_not_ask_for_are_not_read(backbone, tmp_path):
     """A file of 40 GB, all holes: its header alone is looked at."""
     folder = random_prefix(backbone).save(tmp_path)

@@ -60,6 +60,7 @@ def load_prompt(
         _check_backbone(card, backbone, where)
     with _explained(card, where):
         prompt = _made(card, tensors, backbone, where)
+    prompt.check_range(backbone.dtype, where)
     prompt.accepted |= {backbone.card.key}
     # In evaluation mode, like a loaded model; for further training the head keeps its dropout.
     return prompt.to(backbone.device if device is None else device).eval()
@@ -166,9 +167,6 @@ def _linears(backbone: Observable) -> dict[str, tuple[int, int]]:
 
 def _made(card: PromptCard, tensors: Mapping[str, Tensor], backbone: Observable, where: str) -> Prompt:
     """The prompt, on the CPU."""
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise PromptError(f"{where}: {name}", "numbers that are not finite", "a trained prompt")
     shapes = _shapes(card, backbone, where)
     blocks: dict[str, nn.Module] = {shape.name: Direct(shape.from_tensors(tensors)) for shape in shapes}
     head = None if card.head is None else _head(card.head, tensors, backbone)
