@@ -12,7 +12,7 @@ from softprompt.errors import PromptError
 from softprompt.files.prompt_card import FORMAT_VERSION, PromptCard
 from softprompt.untrusted import DEEPEST, Unreadable, decode, parse_json
 
-MOST_CARD = 4 << 20
+MOST_CARD = 2 << 20
 """The largest card, in bytes."""
 
 _CHECKSUM = "card_sha256"

@@ -98,25 +98,26 @@ def read_prompt(
         PromptError: missing, truncated, tampered with, or of a newer format; or as `fits`.
     """
     folder = expanded(folder)
-    unchanged, before = 0, None
+    content = before = None
     while True:
-        content, state = _card_content(folder)
-        card, digest = parse_card(folder / CARD, content)
+        former, state = content, _state(folder)
+        content = _card_content(folder)
+        if content != former:
+            card, digest = parse_card(folder / CARD, content)
         try:
             return _tensors(folder, digest, card, fits)
         except PromptError:
             # The tensors may be those of a prompt that was saved since the card was read.
-            unchanged = unchanged + 1 if state == before else 0
-            if unchanged == 3:
+            if state == before:
                 raise
         before = state
-        time.sleep(0.002 * (unchanged + 1))
+        time.sleep(0.002)
 
 
 def read_card(folder: Path | str) -> PromptCard:
     """Only the card of a prompt folder."""
     folder = expanded(folder)
-    return parse_card(folder / CARD, _card_content(folder)[0])[0]
+    return parse_card(folder / CARD, _card_content(folder))[0]
 
 
 def expanded(folder: Path | str) -> Path:
@@ -131,19 +132,29 @@ def expanded(folder: Path | str) -> Path:
         raise PromptError(str(folder), f"no home folder ({error})", "a path") from None
 
 
-def _card_content(folder: Path) -> tuple[bytes, tuple[object, ...]]:
-    """The card's bytes, and by what another card in its place is noticed."""
+def _state(folder: Path) -> list[tuple[int, int, int] | None]:
+    """By what another card or other tensors in the place of these are noticed."""
+    state: list[tuple[int, int, int] | None] = []
+    for name in (CARD, TENSORS):
+        try:
+            facts = (folder / name).stat()
+        except (OSError, ValueError):
+            state.append(None)
+        else:
+            state.append((facts.st_ino, facts.st_mtime_ns, facts.st_size))
+    return state
+
+
+def _card_content(folder: Path) -> bytes:
     path = folder / CARD
     try:
         if not path.exists():
             raise _no_prompt(folder)
-        facts = path.stat()
-        content = read_bytes(path, MOST_CARD)
+        return read_bytes(path, MOST_CARD)
     except OSError as error:
         raise PromptError(str(path), system_says(error), _EXPECTED) from None
     except Unreadable as error:
         raise PromptError(str(path), str(error), _EXPECTED) from None
-    return content, (content, facts.st_ino, facts.st_mtime_ns)
 
 
 def _no_prompt(folder: Path) -> PromptError:

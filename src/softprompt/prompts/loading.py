@@ -2,14 +2,13 @@
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from softprompt.errors import PromptError, shortened
-from softprompt.files import HeadCard, InsertsCard, PromptCard, Shapes, read_card, read_prompt
+from softprompt.files import HeadCard, InsertsCard, PromptCard, Shapes, read_prompt
 from softprompt.prompts.heads import Head, checked, head_width, resolve_pooling
 from softprompt.prompts.inserts import make_inserts, stored_sizes
 from softprompt.prompts.methods.registry import METHODS
@@ -49,12 +48,19 @@ def load_prompt(
         PromptError: broken file, another backbone, or tensors that do not fit the card.
     """
     where = str(folder)
+    misfit: list[PromptCard] = []
+
+    def fits(card: PromptCard, sizes: Shapes) -> None:
+        misfit[:] = [card]
+        _check_sizes(card, sizes, backbone, where)
+        misfit.clear()
+
     try:
-        tensors, card = read_prompt(folder, partial(_check_sizes, backbone=backbone, where=where))
+        tensors, card = read_prompt(folder, fits)
     except PromptError:
         # Another backbone mostly has other sizes, and that it is another is the better message.
-        if not any_backbone:
-            _check_backbone(_with_samples_of(backbone, read_card(folder)), backbone, where)
+        if misfit and not any_backbone:
+            _check_backbone(_with_samples_of(backbone, misfit[0]), backbone, where)
         raise
     if not any_backbone:
         _check_backbone(card, backbone, where)
@@ -165,10 +171,16 @@ def _linears(backbone: Observable) -> dict[str, tuple[int, int]]:
     return {name: size for layer in backbone.layers for name, size in layer.sizes.items()}
 
 
-def _made(card: PromptCard, tensors: Mapping[str, Tensor], backbone: Observable, where: str) -> Prompt:
-    """The prompt, on the CPU."""
+def _made(card: PromptCard, tensors: dict[str, Tensor], backbone: Observable, where: str) -> Prompt:
+    """The prompt, on the CPU; its vectors are taken out of `tensors`."""
     shapes = _shapes(card, backbone, where)
-    blocks: dict[str, nn.Module] = {shape.name: Direct(shape.from_tensors(tensors)) for shape in shapes}
+    blocks: dict[str, nn.Module] = {}
+    for shape in shapes:
+        flat = shape.from_tensors(tensors)
+        # Freed before the parameter is made: memory for the file twice, and not three times.
+        for name in shape.sizes(card.length):
+            del tensors[name]
+        blocks[shape.name] = Direct(flat)
     head = None if card.head is None else _head(card.head, tensors, backbone)
     weights = {name: tensors[f"weights.{name}"] for name in card.weights}
     inserts = () if card.inserts is None else _inserts(card.inserts, tensors, backbone)
