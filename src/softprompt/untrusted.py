@@ -5,11 +5,13 @@ few words what came; each caller makes the library's own error of it, with the f
 """
 
 import json
+import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -68,32 +70,50 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         most: the largest size, in bytes.
 
     Raises:
-        Unreadable: there is none, it is a folder, a pipe or a device (which may never end), it is larger, or
-            the system refuses to read it.
+        Unreadable: as `open_regular`, or the file is larger.
     """
-    try:
-        facts = Path(path).stat()
-        if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
-            raise Unreadable("a pipe or a device")
-        if facts.st_size > most:
-            raise Unreadable(f"{facts.st_size:,} bytes, more than {most:,}")
-        with open(path, "rb") as file:
-            # A file may grow, or have no size of its own, as those of /proc.
-            content = file.read(facts.st_size + 1)
-            if len(content) > facts.st_size:
-                content += file.read(most + 1 - len(content))
-    except OSError as error:
-        raise Unreadable(system_says(error)) from None
-    except (ValueError, MemoryError) as error:
-        said = "for which there is no memory" if isinstance(error, MemoryError) else str(error)
-        raise Unreadable(f"a file that cannot be read ({said})") from None
+    with open_regular(path) as (file, size):
+        if size > most:
+            raise Unreadable(f"{size:,} bytes, more than {most:,}")
+        # A file may grow, or have no size of its own, as those of /proc.
+        content = file.read(size + 1)
+        if len(content) > size:
+            content += file.read(most + 1 - len(content))
     if len(content) > most:
         raise Unreadable(f"more than {most:,} bytes")
     return content
 
 
-def parse_json(text: str) -> Any:
+@contextmanager
+def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """A regular file, open for reading, and its size in bytes.
+
+    Raises:
+        Unreadable: there is none, it is a folder, a pipe or a device (which may never end), the system
+            refuses to read it, or memory ends while it is read.
+    """
+    try:
+        facts = Path(path).stat()
+        if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
+            raise Unreadable("a pipe or a device")
+        with open(path, "rb") as file:
+            yield file, os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise Unreadable(system_says(error)) from None
+    except MemoryError:
+        raise Unreadable("a file that cannot be read (for which there is no memory)") from None
+    except ValueError as error:
+        if isinstance(error, Unreadable):
+            raise
+        raise Unreadable(f"a file that cannot be read ({error})") from None
+
+
+def parse_json(text: str, deepest: int | None = None) -> Any:
     """The one JSON value of a text.
+
+    Args:
+        text: of one value.
+        deepest: the deepest nesting of lists and objects; None is what the interpreter can hold.
 
     Raises:
         Unreadable: invalid, nested too deeply, a number of thousands of digits, a name twice in one object,
@@ -109,6 +129,8 @@ def parse_json(text: str) -> Any:
         raise
     except ValueError:
         raise Unreadable("a number of thousands of digits") from None
+    if deepest is not None and _is_deeper(value, deepest):
+        raise Unreadable(f"JSON that is nested more than {deepest} deep")
     # Only an escape can bring half a pair into text that was UTF-8.
     if "\\ud" in text or "\\uD" in text:
         for string in _strings(value):
@@ -123,6 +145,18 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise Unreadable(f"the name {twice[:80]!r} twice in one object")
     return value
+
+
+def _is_deeper(value: Any, deepest: int) -> bool:
+    level = [value]
+    for _ in range(deepest + 1):
+        level = [
+            part
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for part in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(level)
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -18,6 +18,7 @@ from .prompt_card import (
 )
 from .prompt_folder import TENSORS, read_card, read_prompt, write_prompt
 from .recognition import Held, difference
+from .tensor_file import Shapes
 from .tensor_kinds import kinds_of_tensors
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "LoraCard",
     "PicturePooling",
     "PromptCard",
+    "Shapes",
     "TextPooling",
     "damaged",
     "difference",

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from softprompt.errors import PromptError
 from softprompt.files import BackboneCard, PromptCard, difference, write_prompt
 from softprompt.prompts.heads import Head, uses_output_layer
 from softprompt.prompts.inserts import Insert
@@ -149,6 +150,31 @@ class Prompt(nn.Module):
         The backbone's own head is compared too where the prompt has no head that reads states.
         """
         return unlike_backbone(self.card, backbone)
+
+    @torch.no_grad()
+    def check_range(self, dtype: torch.dtype, where: str) -> None:
+        """Refuse numbers that are not finite, or not in a backbone's precision.
+
+        Heads and inserts compute in float32 on every backbone.
+
+        Args:
+            dtype: the backbone's precision.
+            where: of the prompt, for errors.
+
+        Raises:
+            PromptError: a tensor with such numbers, by its name.
+        """
+        for name, tensor in self.tensors().items():
+            if not torch.isfinite(tensor).all():
+                raise PromptError(f"{where}: {name}", "numbers that are not finite", "a trained prompt")
+            if name.startswith(("head.", "inserts.")) or torch.isfinite(tensor.to(dtype)).all():
+                continue
+            raise PromptError(
+                f"{where}: {name}",
+                f"numbers that are not finite in {str(dtype).removeprefix('torch.')}",
+                "a prompt for a backbone of this precision",
+                "load the backbone with dtype='float32'",
+            )
 
     def describe(self, **facts: Any) -> "Prompt":
         """Put facts (task, training, data, metrics) into the card; returns the prompt itself."""
