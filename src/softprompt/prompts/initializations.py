@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from softprompt.errors import PromptError, with_article
+from softprompt.errors import PromptError, nearest, with_article
 from softprompt.prompts.prompt import Prompt
 from softprompt.prompts.start_request import Start, StartRequest
 from softprompt.registry import Registry, check_parameters
@@ -27,7 +27,7 @@ class Initialization:
 
 
 INITIALIZATIONS: Registry[Initialization] = Registry(
-    "initialization", "prompt.initialization", "softprompt.initializations"
+    "initialization", "method.initialization", "softprompt.initializations"
 )
 """Every initialisation by the word that it begins with."""
 
@@ -74,16 +74,30 @@ def start(initialization: str | Prompt, request: StartRequest) -> Start:
     if not isinstance(initialization, str):
         got = with_article(type(initialization).__name__)
         hint = "pass vectors through a Prompt, or name a file: 'prompt: FOLDER'"
-        raise PromptError("prompt.initialization", got, "a text or a Prompt", hint)
-    name, colon, argument = initialization.partition(":")
+        raise PromptError("method.initialization", got, "a text or a Prompt", hint)
+    row, argument = find_initialization(initialization)
+    return row.function(request, argument)
+
+
+def find_initialization(text: str) -> tuple[Initialization, str]:
+    """The row that a text such as `examples:4` names, and what follows the colon.
+
+    Raises:
+        PromptError: an unknown form.
+        ConfigError: an initialisation of another package that cannot be imported.
+    """
+    name, colon, argument = text.partition(":")
+    argument = argument.strip()
     if name in INITIALIZATIONS:
         row = INITIALIZATIONS[name]
-        if bool(colon) == bool(row.argument) and re.fullmatch(row.argument, argument.strip()):
-            return row.function(request, argument.strip())
+        if bool(colon) == bool(row.argument) and re.fullmatch(row.argument, argument):
+            return row, argument
+        hint = f"write '{row.form}'"
+    else:
+        hint = nearest(name, INITIALIZATIONS)
     rows = {name: INITIALIZATIONS.get(name) for name in INITIALIZATIONS}
     forms = [f"'{name if row is None else row.form}'" for name, row in rows.items()]
-    expected = f"{', '.join(forms[:-1])} or {forms[-1]}"
-    raise PromptError("prompt.initialization", repr(initialization), expected)
+    raise PromptError("method.initialization", repr(text), f"{', '.join(forms[:-1])} or {forms[-1]}", hint)
 
 
 @initialization("examples", r"[1-9]\d*", "examples:k")
@@ -91,7 +105,7 @@ def _examples(request: StartRequest, count: str) -> Start:
     examples, k = request.examples or [], int(count)
     if len(examples) < k:
         raise PromptError(
-            "prompt.initialization",
+            "method.initialization",
             f"'examples:{count}' with {len(examples)} examples",
             f"{k} examples as token ids",
             "pass examples=[...], or choose 'vocabulary' or 'text: ...'",
