@@ -8,9 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from softprompt.config.base import FolderName, Settings
+from softprompt.config.base import FolderName, Seed, Settings, check_path
 from softprompt.config.method import AnyMethod, default_method, starts_at_examples
 from softprompt.config.tasks import TASKS, GenerationSettings, TaskSettings
 from softprompt.config.training import TrainingSettings
@@ -19,7 +19,7 @@ from softprompt.metrics import find_metric, metrics_of
 
 
 class BackboneSettings(Settings):
-    name: str = "smollm2-135m"
+    name: Annotated[str, AfterValidator(check_path)] = "smollm2-135m"
     """A bundled name, a folder, or a hub id."""
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     """Precision of the frozen weights; None keeps what the files hold."""
@@ -27,7 +27,7 @@ class BackboneSettings(Settings):
     """A torch device; None takes the best one that is there."""
     attention: Literal["sdpa", "eager"] | None = None
     """Attention kernel; None keeps the model's own default."""
-    image_size: int | None = Field(default=None, ge=1)
+    image_size: int | None = Field(default=None, ge=1, le=10_000)
     """Side of the pictures in pixels, for models that fit their positions to it; None is the image
     processor's own. Fewer pixels are fewer tokens."""
     shard: bool = False
@@ -109,7 +109,7 @@ class DataSettings(Settings):
     """Share of the drawn training pairs set aside as development set (0.3 in the paper's low-data runs)."""
     test_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the training file set aside as test set before anything is drawn; no subsample changes it."""
-    subsample: int = Field(default=0, ge=0)
+    subsample: Seed = 0
     """Which subsample: the seed of the draw."""
     folds: int | None = Field(default=None, ge=2)
     """Cross-validation: training and development records are joined and cut into so many folds."""
@@ -193,6 +193,8 @@ class RunSettings(Settings):
             raise ValueError(
                 Problem("method.name", got, "a method that trains a head", "choose e.g. 'head_only'")
             )
+        if twice := sorted({name for name in self.metrics if self.metrics.count(name) > 1}):
+            raise ValueError(Problem("metrics", f"{twice[0]!r} twice", "each metric once", "leave one out"))
         for name in self.metrics:
             try:
                 row = find_metric(name)

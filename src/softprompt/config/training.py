@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from softprompt.config.base import Settings
+from softprompt.config.base import Rate, Seed, Settings
 from softprompt.errors import Problem
 
 _UNITS = {"B": 1}
@@ -64,10 +64,10 @@ class TrainingSettings(Settings):
     """Pairs in an optimizer step."""
     accumulation: int = Field(default=1, ge=1)
     """Parts that a step is computed in; the result is the same, the memory smaller."""
-    learning_rate: float = Field(default=1e-2, gt=0)
-    head_learning_rate: float | None = Field(default=None, gt=0)
+    learning_rate: Rate = 1e-2
+    head_learning_rate: Rate | None = None
     """Learning rate of the head; None is that of the prompt."""
-    backbone_learning_rate: float | None = Field(default=None, gt=0)
+    backbone_learning_rate: Rate | None = None
     """Learning rate of tuned backbone tensors (`method.tune`); None is that of the prompt."""
     schedule: Literal["linear", "cosine", "constant", "exponential"] = "linear"
     """How the rate falls; `exponential` multiplies it by `decay` after every epoch."""
@@ -105,7 +105,7 @@ class TrainingSettings(Settings):
     """Steps between checkpoints; None makes none, and a run that was stopped begins again."""
     trackers: list[Literal["tensorboard", "wandb"]] = Field(default=[])
     """Where the run's numbers also go."""
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _nothing_ignored(self) -> "TrainingSettings":

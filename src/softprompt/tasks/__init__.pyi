@@ -1,4 +1,5 @@
 from .cloze import ClozeTask
+from .decoding import check_decoding
 from .generation import GenerationTask, score_texts
 from .headed import HeadTask
 from .mixture import Mixture, PartExample
@@ -17,6 +18,7 @@ __all__ = [
     "ScoreRow",
     "Task",
     "build_task",
+    "check_decoding",
     "labels_of",
     "score_texts",
     "template_of",

@@ -24,11 +24,14 @@ class Processes:
         device: a torch device; None takes this process's own.
 
     Raises:
+        BackboneError: a device that is not there.
         ConfigError: a device that contradicts the launcher's.
     """
 
     def __init__(self, device: str | None = None) -> None:
         from accelerate import Accelerator
+
+        from softprompt.backbones import check_device
 
         launched = int(os.environ.get("WORLD_SIZE", 1)) if "RANK" in os.environ else 1
         # Without a GPU accelerate joins processes only if it is told to use none.
@@ -55,13 +58,15 @@ class Processes:
                 "plain processes, since only the frozen layers are shared out and the prompt stays whole",
                 "leave that out of the launch, and set backbone.shard=true",
             )
-        if self.count > 1 and device is not None and torch.device(device).type != torch.device(own).type:
+        if self.count > 1 and device is not None and device.partition(":")[0] != torch.device(own).type:
             raise ConfigError(
                 "backbone.device",
                 repr(device),
                 f"no device, or the launcher's {own}, with {self.count} processes",
                 "let `accelerate launch` choose the devices",
             )
+        if device is not None:
+            check_device(device)
         self.device = own if device is None or self.count > 1 else device
 
     @property

@@ -9,7 +9,7 @@ from softprompt.errors import ConfigError, DataError
 from softprompt.extras import require
 from softprompt.files import read_card
 from softprompt.metrics import require_libraries
-from softprompt.tasks import labels_of
+from softprompt.tasks import check_decoding, labels_of
 from softprompt.training.setup.checks import check_splits
 
 
@@ -30,6 +30,7 @@ def check_before_loading(settings: RunSettings) -> RunData:
         PromptError: an unknown initialisation, or one from a prompt that cannot be read.
         SoftpromptError: the library of a metric is not installed.
     """
+    check_decoding(settings.decoding)
     _check_method(settings)
     splits = load(settings.data)
     check_splits(settings, splits)
