@@ -5,6 +5,8 @@ import sys
 from softprompt.errors import SoftpromptError
 from softprompt.extras import require
 
+__all__ = ["main"]
+
 
 def main() -> None:
     """Run the command line and exit; 1 where its libraries are not installed."""

@@ -15,7 +15,7 @@ from softprompt.config.method import AnyMethod, default_method, starts_at_exampl
 from softprompt.config.tasks import TASKS, GenerationSettings, TaskSettings
 from softprompt.config.training import TrainingSettings
 from softprompt.errors import ConfigError, Problem, nearest
-from softprompt.metrics import find_metric, metrics_of
+from softprompt.metrics import METRICS, find_metric, metrics_of
 
 
 class BackboneSettings(Settings):
@@ -58,7 +58,7 @@ def _known_format(raw: Any) -> Any:
     if raw not in formats:
         *names, last = map(repr, formats)
         expected = f"one of {', '.join(names)} or {last}"
-        raise ValueError(Problem("", repr(raw), expected, nearest(str(raw), formats)))
+        raise ValueError(Problem("", repr(raw), expected, formats.hint(raw)))
     try:
         return formats[raw].name
     except ConfigError as error:
@@ -203,7 +203,8 @@ class RunSettings(Settings):
             if row is None or task not in row.tasks:
                 known = metrics_of(task)
                 got, expected = f"'{name}' for task '{task}'", f"some of {', '.join(known)}"
-                raise ValueError(Problem("metrics", got, expected, nearest(name, known)))
+                hint = nearest(name, known) if row else METRICS.hint(name, known)
+                raise ValueError(Problem("metrics", got, expected, hint))
         if not isinstance(self.task, GenerationSettings):
             plain = DecodingSettings(batch_size=self.decoding.batch_size)
             ignored = [name for name, value in self.decoding if value != getattr(plain, name)]

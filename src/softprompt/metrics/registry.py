@@ -102,7 +102,7 @@ for _row in (
 
 
 def metric(
-    name: str, task: str | Sequence[str], *, label: str | None = None, higher_is_better: bool = True
+    name: str, task: str | Sequence[str] = (), *, label: str | None = None, higher_is_better: bool = True
 ) -> Callable[[_Scorer], _Scorer]:
     """Register a function as a metric, to be named in a recipe's `metrics`.
 
@@ -121,6 +121,7 @@ def metric(
     Raises:
         ConfigError: a name that another metric has, an unknown task, or a function with other parameters.
     """
+    METRICS.check_name(name)
     tasks = (task,) if isinstance(task, str) else tuple(task)
 
     def register(function: _Scorer) -> _Scorer:
@@ -212,7 +213,8 @@ def score(
     notes: list[str] = []
     for function in dict.fromkeys(METRICS[name].function for name in METRICS if name in names):
         own = [name for name in names if METRICS[name].function is function]
-        found = function(pairs.outputs, pairs.references, **_wanted(function, pairs, own))
+        with METRICS.naming(own[0]):
+            found = function(pairs.outputs, pairs.references, **_wanted(function, pairs, own))
         if not isinstance(found, Scores):
             found = Scores(dict.fromkeys(own, found))
         values |= {name: _number(name, value) for name, value in found.values.items() if name in own}

@@ -1,10 +1,10 @@
 """What a scorer takes and gives."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from softprompt.errors import DataError
+from softprompt.errors import ConfigError, DataError, kind_of, shortened
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,15 @@ class Scores:
 
     values: dict[str, float]
     """In the order asked for; a metric that could not be computed is absent, and a note says why."""
-    notes: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.notes, str):
+            do = f"write ({shortened(repr(self.notes), 60)},)"
+            raise ConfigError("softprompt.metrics.Scores: notes", "a text", "a sequence of texts", do)
+        if not isinstance(self.values, Mapping):
+            got, expected = kind_of(self.values), "figures by the names of metrics"
+            raise ConfigError("softprompt.metrics.Scores: values", got, expected)
 
 
 @dataclass(frozen=True)
