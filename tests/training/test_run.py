@@ -458,6 +458,37 @@ def test_no_training_pairs(tmp_path, parts):
         train(settings(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        ),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+    ],
+)
+def test_too_little_memory_is_a_sentence(tmp_path, parts, error):
+    def hook():
+        raise error
+
+    parts.hook = hook
+    with pytest.raises(
+        TrainingError, match=r"memory: got .*, expected enough of it.* Lower training\.batch_"
+    ) as c:
+        train(settings(tmp_path))
+    assert c.value.__cause__ is error
+
+
+def test_other_errors_stay_as_they_are(tmp_path, parts):
+    def hook():
+        raise RuntimeError("a mistake of ours")
+
+    parts.hook = hook
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        train(settings(tmp_path))
+
+
 def test_plain_lines_where_the_output_is_no_terminal(tmp_path, parts, monkeypatch):
     monkeypatch.setattr("softprompt.training.progress.LINE_EVERY_S", 0.0)
     console = Console(record=True, width=40, force_terminal=False, file=io.StringIO())

@@ -15,6 +15,11 @@ def print_line(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def print_table(console: Console, table: Table) -> None:
+    """Print a table whose texts are shown as they are: a name such as `[red]` is no colour."""
+    console.print(table, markup=False)
+
+
 def print_scores(console: Console, title: str, rows: Sequence["ScoreRow"], metrics: Sequence[str]) -> None:
     """A table with a row per group, then why a metric is missing, if one is."""
     table = Table()
@@ -73,7 +78,7 @@ def _values(row: "ScoreRow", metrics: Sequence[str]) -> list[str]:
 
 def _print(console: Console, title: str, table: Table, rows: Sequence["ScoreRow"]) -> None:
     print_line(console, title)
-    console.print(table)
+    print_table(console, table)
     for note in dict.fromkeys(note for row in rows for note in row["notes"]):
         print_line(console, f"note: {note}")
 

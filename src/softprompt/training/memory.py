@@ -1,11 +1,18 @@
-"""What a run held goes back to the machine when it ends."""
+"""Memory: what a run held goes back to the machine when it ends, and too little of it is an error of ours."""
 
 import ctypes
 import gc
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
+
+from softprompt.errors import TrainingError, first_line
+
+_TOO_LITTLE = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+"""How torch's allocators begin their errors."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,6 +34,23 @@ def returned_after(run: Callable[P, T]) -> Callable[P, T]:
             _trim()
 
     return freeing
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Enter it around a run: too little memory, of the machine or of its accelerator, becomes a sentence.
+
+    Raises:
+        TrainingError: with the exception as its cause.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch's own class for accelerators is a RuntimeError; the processor's allocator has none.
+        if not isinstance(error, MemoryError) and not _TOO_LITTLE.search(str(error)):
+            raise
+        do = "lower training.batch_size or method.length, or raise training.accumulation"
+        raise TrainingError("memory", first_line(error), "enough of it for a step", do) from error
 
 
 def _trim() -> None:

@@ -24,10 +24,10 @@ class RunProgress:
     def __enter__(self) -> "RunProgress":
         if self._console is not None and self._console.is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[details]}"),
+                TextColumn("{task.fields[details]}", markup=False),
                 TimeRemainingColumn(),
                 console=self._console,
                 transient=True,

@@ -17,7 +17,7 @@ from softprompt.tasks import ScoreRow
 from softprompt.training.activation_cache import RunActivationCache
 from softprompt.training.distributed import Processes
 from softprompt.training.loop import Loop
-from softprompt.training.memory import returned_after
+from softprompt.training.memory import enough_memory, returned_after
 from softprompt.training.multitask import joined, objective_of, turned
 from softprompt.training.progress import RunProgress, clock
 from softprompt.training.run_folder import RunFolder, acquire, as_yaml, draw_curves, flat, hardware, versions
@@ -73,7 +73,7 @@ def train(
             known already; None asks it for the samples.
 
     Raises:
-        TrainingError: the folder holds something else, the loss is no number, or the disk is full.
+        TrainingError: the folder holds something else, the loss is no number, or disk or memory is full.
         SoftpromptError: whatever is wrong with settings, data or backbone; with the name of the part where
             it is about one of several.
         KeyboardInterrupt: on Ctrl-C or SIGTERM; while training, after a checkpoint.
@@ -81,7 +81,7 @@ def train(
     started = time.perf_counter()
     check_trackers(settings.training.trackers)
     processes = Processes(settings.backbone.device)
-    with acquire(settings, resume, processes) as (folder, ended):
+    with enough_memory(), acquire(settings, resume, processes) as (folder, ended):
         if ended is not None:
             return RunResult(folder.path, ended)
         with RunProgress(console if processes.is_main else None) as progress:

@@ -37,7 +37,7 @@ def compare(
     from rich.console import Console
     from rich.table import Table
 
-    from softprompt.cli.tables import print_line
+    from softprompt.cli.tables import print_line, print_table
     from softprompt.errors import ConfigError
     from softprompt.files import write_atomically, writing
     from softprompt.studies import (
@@ -74,7 +74,7 @@ def compare(
             table.add_column(column, justify="left" if i == 0 else "right")
         for line in lines:
             table.add_row(*line)
-        console.print(table)
+        print_table(console, table)
     if output is None:
         return
     # Without where it was told to write.

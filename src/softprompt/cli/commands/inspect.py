@@ -120,11 +120,13 @@ def _print_nearest(console: "Console", prompt: "Prompt", backbone: "Backbone") -
     from rich.table import Table
     from rich.text import Text
 
+    from softprompt.cli.tables import print_table
+
     table = Table("slot", f"nearest tokens of {backbone.spec.name} (cosine)")
     for slot, found in enumerate(nearest_tokens(prompt, backbone, _NEAREST)):
         shown = "  ".join(f"{backbone.tokenizer.decode([token])!r} {value:.2f}" for token, value in found)
         table.add_row(str(slot), Text(shown))
-    console.print(table)
+    print_table(console, table)
 
 
 def nearest_tokens(prompt: "Prompt", backbone: "Backbone", k: int) -> list[list[tuple[int, float]]]:

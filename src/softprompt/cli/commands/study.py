@@ -98,7 +98,8 @@ def _print(console: "Console", result: "StudyResult") -> None:
     from softprompt.studies import results_table
 
     head, *lines = results_table(result, short=True).texts(bold="{}*", between="\n")
-    shown = Table(title=result.grid.settings.name, caption="* best of its column" if _stars(lines) else None)
+    caption = "* best of its column" if _stars(lines) else None
+    shown = Table(title=Text(result.grid.settings.name), caption=caption)
     for i, name in enumerate(head):
         shown.add_column(Text(name), justify="right" if i else "left")
     for line in lines:
