@@ -1,4 +1,4 @@
-"""Tables of methods, tasks, metrics and the like by name: softprompt's own, and those of other packages.
+"""Tables of methods, metrics, data formats and initialisations by name, also those of other packages.
 
 Another package adds a row by an entry point in the table's group, `name = "module:attribute"`. Its module is
 imported when the name is first looked up; reading a prompt file imports none.
@@ -151,7 +151,7 @@ class Registry(Generic[Row]):
 def check_parameters(
     where: str, function: Callable[..., Any], first: Sequence[str], more: Sequence[str]
 ) -> None:
-    """Refuse a function that lacks the parameters with which its table calls it.
+    """Refuse a function without the parameters that its table passes.
 
     Args:
         where: the row, for errors.

@@ -430,7 +430,7 @@ def test_a_metric_that_cannot_be_computed_is_no_reason_to_pick_by(tmp_path, part
     chosen = settings(tmp_path, metrics=["meteor"], select="meteor")
     with pytest.raises(
         TrainingError,
-        match=r"training\.select: got 'meteor', expected .*its scorer says: meteor needs a Java",
+        match=r"training\.select: got 'meteor', expected .*the scorer's notes: meteor needs a Java",
     ):
         train(chosen)
 

@@ -1,4 +1,4 @@
-"""The command `softprompt`, or one line about the libraries that it lacks."""
+"""The command `softprompt`; without its libraries, a line that names the missing ones."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What every group of settings is."""
+"""The base class of all settings, and bounds that several settings share."""
 
 import os
 import unicodedata
@@ -61,9 +61,13 @@ def _check_folder_name(name: str) -> str:
         or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name)
     )
     if wrong or len(name.encode("utf-8", "replace")) > 200:
-        raise ValueError(Problem("", repr(name), expected, "choose another name; output says where it lies"))
+        raise ValueError(
+            Problem(
+                "", repr(name), expected, "choose another name, and set the place of the folder by output"
+            )
+        )
     return name
 
 
 FolderName = Annotated[str, AfterValidator(_check_folder_name)]
-"""A run's or a study's name, which is that of its folder."""
+"""The name of a run or a study, and of its folder."""

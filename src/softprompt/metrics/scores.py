@@ -1,4 +1,4 @@
-"""What a scorer takes and gives."""
+"""The input and the result of a scorer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from softprompt.errors import ConfigError, DataError, kind_of, shortened
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures by metric name, and what a reader should know about them."""
+    """Figures by metric name, and notes for the reader."""
 
     values: dict[str, float]
-    """In the order asked for; a metric that could not be computed is absent, and a note says why."""
+    """In the order of the request, without metrics that could not be computed; a note has the reason."""
     notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -33,7 +33,7 @@ class Pairs:
         references: what is right.
         labels: the declared labels, in the order of their indices; empty for tasks without.
         groups: which question each record belongs to; None where records belong to none.
-        rankings: labels by record, the likeliest first; empty for tasks that rank none.
+        rankings: labels by record, the likeliest first; empty for tasks without rankings.
     """
 
     outputs: list[Any]

@@ -1,4 +1,4 @@
-"""Memory: what a run held goes back to the machine when it ends, and too little of it is an error of ours."""
+"""Memory of a run: freed when the run ends, and an error of softprompt where it is too small."""
 
 import ctypes
 import gc
@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 def returned_after(run: Callable[P, T]) -> Callable[P, T]:
-    """A function after which nothing that it made is held, but for what it returns.
+    """Wrap a function so that everything it allocated, apart from its result, is freed when it returns.
 
-    A run's parts know each other, and Python's collector counts objects rather than bytes: it would leave a
-    finished run's optimizer in memory until many more runs had ended.
+    The parts of a run refer to each other, and Python's garbage collector counts objects, not bytes: without
+    an explicit collection, a finished run's optimizer stays in memory until many more runs have ended.
     """
 
     @wraps(run)
@@ -54,7 +54,7 @@ def enough_memory() -> Iterator[None]:
 
 
 def _trim() -> None:
-    """Give the pages of freed tensors back; glibc keeps those of middle-sized ones otherwise."""
+    """Return freed pages to the system; glibc would keep those of middle-sized tensors."""
     if sys.platform != "linux":
         return
     # Other C libraries have no such function.

@@ -1,4 +1,4 @@
-"""softprompt compare: runs over the same tasks side by side, with paired tests."""
+"""softprompt compare: compare runs over the same tasks, with paired tests."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,13 +27,13 @@ def compare(
     ] = None,
     name: Annotated[
         list[str] | None,
-        typer.Option(help="What tables call a run; once for each, in order.", show_default=False),
+        typer.Option(help="Name of a run in the tables; once for each, in order.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="A file NAME.md, and NAME.json beside it.", show_default=False)
     ] = None,
 ) -> None:
-    """Means over the tasks, every pair of runs task by task, and every task."""
+    """Print means over the tasks, paired comparisons of runs task by task, and every task."""
     from rich.console import Console
     from rich.table import Table
 
@@ -77,7 +77,7 @@ def compare(
         print_table(console, table)
     if output is None:
         return
-    # Without where it was told to write.
+    # Without --output, so that the file is the same for every place.
     again = command_line("compare", *runs, metric=chosen, name=name)
     with writing(output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""softprompt predict: what a stored prompt with a head says of a text, or of pictures."""
+"""softprompt predict: the answer of a stored prompt to a text, or to pictures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,8 +32,8 @@ def predict(
         list[str],
         typer.Argument(
             metavar="TEXT",
-            help="The text (for tags: words, spaces between them; for answers: the question), or files of "
-            "pictures.",
+            help="The text (for tags: words with spaces between them; for answers: the question), or picture "
+            "files.",
             show_default=False,
         ),
     ],
@@ -42,12 +42,12 @@ def predict(
         typer.Option(help="Second text of a pair; for answers, the context.", show_default=False),
     ] = None,
     choice: Annotated[
-        list[str] | None, typer.Option(help="One of several endings; repeat it.", show_default=False)
+        list[str] | None, typer.Option(help="One of several endings. May be repeated.", show_default=False)
     ] = None,
     backbone: BackboneName = None,
     overrides: Overrides = None,
 ) -> None:
-    """Say what a stored prompt makes of a text, or of pictures: by its head, or in its template's blank."""
+    """Print a stored prompt's answer to a text or to pictures, from its head or its template's blank."""
     from softprompt.cli import places
     from softprompt.config import BLANKS, TASKS
     from softprompt.errors import ConfigError, PromptError
@@ -60,7 +60,7 @@ def predict(
         raise PromptError(
             str(folder), "a prompt without a head", "a prompt with a head", "use `softprompt generate`"
         )
-    # A prompt that was made by hand may know its task only by its head.
+    # The card of a prompt that was made by hand may name no task, which then follows from its head.
     of_head = {kind: name for name, row in TASKS.items() for kind in row.head_kinds}
     name = of_head[card.head.kind] if card.head is not None else card.task["name"]
     told = [] if card.task else [f"task.name={name}"]

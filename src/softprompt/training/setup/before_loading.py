@@ -1,4 +1,4 @@
-"""What is refused before a backbone is loaded: everything that the recipe and its data decide alone."""
+"""The checks of a recipe and its data that need no backbone, made before one is loaded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

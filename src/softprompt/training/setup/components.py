@@ -1,4 +1,4 @@
-"""From a run's settings to the things that it trains with."""
+"""Builds the backbone, task, data and prompt of a run from its settings."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,9 +37,9 @@ class RunComponents:
 def build_parts(
     settings: RunSettings | MixtureSettings, processes: Processes, backbone: "Backbone | None" = None
 ) -> dict[str, RunComponents]:
-    """The components of every task of a run by the name of its part, which is empty for a single task.
+    """The components of every task of a run, by the name of its part; a single task's name is empty.
 
-    Tasks with a shared prompt have the first one's, each under its own head.
+    Tasks with a shared prompt take that of the first, each with its own head.
 
     Args:
         settings: of the run.
@@ -89,7 +89,7 @@ def build_run(
 
     Raises:
         ConfigError: no training pairs, or a development set is needed and there is none.
-        SoftpromptError: whatever the rooms find wrong.
+        SoftpromptError: any other mistake in settings, data or backbone.
     """
     check_shard(settings.backbone, processes, backbone)
     data = check_before_loading(settings)
@@ -163,10 +163,10 @@ def load_frozen(frozen: BackboneSettings, device: Any, shard: bool = False) -> "
     """The backbone that the settings name.
 
     Args:
-        frozen: its settings; whether it is shared out says `shard` alone, since one process can load what
+        frozen: its settings; `shard` below replaces theirs, since a single process may load a backbone that
             several have trained with.
         device: this process's.
-        shard: share its layers out over the processes.
+        shard: whether its layers are shared out over the processes.
     """
     from softprompt.backbones import load_backbone
 
