@@ -13,7 +13,7 @@ def test_a_prefix_shows_its_card_and_size_and_why_it_has_no_tokens(softprompt, t
     assert result.code == 0
     assert "prefix_tuning" in result.out and "key_values" in result.out and "decoder 0-1" in result.out
     assert f"{n_bytes:,} bytes" in result.out
-    assert "Nearest tokens: none; keys and values stand inside attention" in result.out
+    assert "Nearest tokens: none; keys and values enter attention" in result.out
 
 
 def test_with_a_backbone_the_share_of_its_bytes_is_shown(softprompt, trained, tiny_folder):

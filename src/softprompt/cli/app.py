@@ -57,14 +57,14 @@ def options(
     ] = False,
 ) -> None:
     """Soft prompts for frozen transformers: train, measure and use them."""
-    # The error is met outside of the context, where only this list still reaches.
+    # An error is caught outside of this context, where only this list is known.
     context.ensure_object(list).append(debug)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 misused, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character should not lose the whole output.
+        # One character that a terminal cannot show must not stop the output.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     debug: list[bool] = []

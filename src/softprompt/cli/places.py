@@ -1,4 +1,4 @@
-"""Where prompts and runs lie, and the settings that belong to them."""
+"""Folders of prompts and runs, and the settings stored with them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 SETTINGS, PROMPT, CARD = "settings.yaml", "prompt", "prompt.json"
 
-# Settings that decide how a prompt came to be; they are fixed once it is there.
+# Settings that decided how a prompt was trained, and are fixed from then on.
 _PAST = ("method", "training", "name", "output")
 
 
 @dataclass(frozen=True)
 class Place:
-    """What is measured, under which settings, and where the result goes.
+    """A prompt to measure, its settings, and the folder of the results.
 
     Args:
         prompt: folder of the prompt; None where there is none.
@@ -36,8 +36,8 @@ def locate(target: Path | None, recipe: Path | None, overrides: list[str], needs
     """A run folder, or a prompt folder with a recipe, or (where no prompt is needed) a recipe alone.
 
     Raises:
-        ConfigError: the two do not fit together, or an override changes what cannot be changed any more.
-        PromptError: there is no prompt where one should be.
+        ConfigError: target and recipe contradict each other, or an override changes a fixed setting.
+        PromptError: the folder holds no prompt.
     """
     for override in overrides:
         key = override.partition("=")[0].strip()
@@ -46,7 +46,7 @@ def locate(target: Path | None, recipe: Path | None, overrides: list[str], needs
                 "--set",
                 key,
                 "a setting of decoding, data, metrics, task or backbone",
-                "train anew to change others",
+                "train again to change others",
             )
     if target is not None and (target / SETTINGS).is_file():
         if recipe is not None:
@@ -83,10 +83,10 @@ def locate(target: Path | None, recipe: Path | None, overrides: list[str], needs
 
 
 def prompt_folder(folder: Path) -> Path:
-    """The prompt folder meant: this one, or that of this run.
+    """The prompt folder: the given one, or that of the given run.
 
     Raises:
-        PromptError: there is none.
+        PromptError: the folder holds no prompt.
     """
     if (folder / CARD).is_file():
         return folder
@@ -98,12 +98,12 @@ def prompt_folder(folder: Path) -> Path:
 
 
 def stored_settings(card: "PromptCard", backbone: str | None, overrides: list[str]) -> RunSettings:
-    """How a prompt is to be used: the backbone, task and decoding that its card tells of.
+    """The settings for use of a stored prompt: backbone, task and decoding of its card.
 
     Args:
         backbone: another name or folder for the same backbone; None takes the card's.
     """
-    # The data and training of a prompt that was made by hand are unknown, and nothing here reads them.
+    # A prompt that was made by hand has no data or training settings, and none are needed here.
     raw = {"data": {"format": "restaurants"}, "training": {"steps": 1}, **card.training}
     if card.task:
         raw["task"] = card.task
@@ -131,7 +131,7 @@ def _check_prompt(run: Path) -> None:
 
 
 def load(folder: Path, settings: RunSettings) -> "tuple[Backbone, Prompt]":
-    """A stored prompt on its backbone, as the settings say."""
+    """The backbone of the settings, and a stored prompt on its device."""
     from softprompt.prompts import load_prompt
     from softprompt.training import load_frozen
 

@@ -1,4 +1,4 @@
-"""What is measured: the backbone with its task, under a prompt, under examples, or alone."""
+"""The measured system: a backbone with its task, under a prompt, under examples, or alone."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def check_baseline(settings: "RunSettings") -> None:
-    """Check that the task can be answered without anything trained.
+    """Check that the task needs no trained head.
 
     Raises:
-        ConfigError: a trained head gives the task's answers.
+        ConfigError: it needs one.
     """
     from softprompt.errors import ConfigError
 
@@ -36,23 +36,23 @@ def load_task(
     records: list["AnyRecord"],
     train: list["AnyRecord"],
 ) -> tuple["Backbone", "Task"]:
-    """The backbone, and the task with the labels that the prompt's head was trained for.
+    """The backbone, and the task with the labels of the prompt's head.
 
     Args:
         settings: of the run.
         processes: that decode together.
         prompt: folder of the prompt; None where there is none.
-        records: that are scored.
-        train: the training pairs, of which labels and a template can depend.
+        records: to score.
+        train: the training pairs, on which labels and a template can depend.
     """
     from softprompt.data import FORMATS
     from softprompt.files import read_card
     from softprompt.tasks import build_task, labels_of
     from softprompt.training import load_frozen, with_template
 
-    # Labels and their order are those of the head; other ones in the settings are refused with the prompt.
+    # Labels and their order are those of the head; `load_prompt` refuses other ones in the settings.
     head = None if prompt is None else read_card(prompt).head
-    # A single process holds the whole backbone, also of a run whose processes shared its layers.
+    # A single process holds the whole backbone, also after a run that shared out its layers.
     backbone = load_frozen(
         settings.backbone, processes.device, settings.backbone.shard and processes.count > 1
     )

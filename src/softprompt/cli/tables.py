@@ -1,4 +1,4 @@
-"""What commands print: lines, tables of scores, and sizes."""
+"""Lines, tables of scores and sizes, as commands print them."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,17 @@ if TYPE_CHECKING:
 
 
 def print_line(console: Console, text: str) -> None:
-    """Print a line as it is, also where it is wider than the terminal, so that paths can be copied."""
+    """Print a line without markup or line breaks of the terminal's width, so that paths can be copied."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def print_table(console: Console, table: Table) -> None:
+    """Print a table whose texts are shown as they are: a name such as `[red]` is no colour."""
+    console.print(table, markup=False)
+
+
 def print_scores(console: Console, title: str, rows: Sequence["ScoreRow"], metrics: Sequence[str]) -> None:
-    """A table with a row per group, then why a metric is missing, if one is."""
+    """Print a table with a row per group, then the reasons for missing metrics."""
     table = Table()
     table.add_column("records")
     _add_metrics(table, metrics)
@@ -31,11 +36,11 @@ def print_parts(
     parts: Mapping[str, Mapping[str, Any]],
     metrics: Mapping[str, Sequence[str]],
 ) -> None:
-    """One table for tasks trained together: a row per part (and group), with the sizes of its prompt.
+    """Print one table for tasks trained together: a row per part and group, with the sizes of its prompt.
 
     Args:
-        parts: for each part what its `result.json` says.
-        metrics: the metrics of each part.
+        parts: the content of each part's `result.json`.
+        metrics: of each part.
     """
     names = list(dict.fromkeys(name for some in metrics.values() for name in some))
     groups = any(len(facts["scores"]) > 1 for facts in parts.values())
@@ -73,7 +78,7 @@ def _values(row: "ScoreRow", metrics: Sequence[str]) -> list[str]:
 
 def _print(console: Console, title: str, table: Table, rows: Sequence["ScoreRow"]) -> None:
     print_line(console, title)
-    console.print(table)
+    print_table(console, table)
     for note in dict.fromkeys(note for row in rows for note in row["notes"]):
         print_line(console, f"note: {note}")
 
@@ -87,5 +92,5 @@ def size(n_bytes: int) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A share as percent with two digits that say something."""
+    """A share in percent with two significant digits."""
     return f"{100 * part / whole:.2g}%"

@@ -26,7 +26,7 @@ def load_run(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings:
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings | MixtureSettings:
-    """As `load_run`; a file with `parts`, or `each`, is a run over several tasks."""
+    """As `load_run`, also for a run over several tasks, which a file with `parts` or `each` is."""
     raw = read_mapping(Path(path), overrides)
     several = "parts" in raw or "each" in raw
     return parse_as(raw, MixtureSettings if several else RunSettings, str(path))
@@ -41,7 +41,7 @@ def parse_as(raw: Any, kind: type[_Kind], where: str) -> _Kind:
     """Check what a file holds against one class of settings.
 
     Args:
-        raw: a mapping; anything else is a mistake like others.
+        raw: a mapping; anything else is one of the mistakes.
         kind: the class.
         where: the file, or the place in it, for errors.
 
@@ -55,7 +55,7 @@ def parse_as(raw: Any, kind: type[_Kind], where: str) -> _Kind:
 
 
 def read_mapping(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """A YAML file's mapping with overrides applied; raises ConfigError where it holds something else."""
+    """A YAML file's mapping with overrides applied; raises ConfigError for any other content."""
     try:
         content = read_bytes(path, MOST_YAML * 4)
     except Unreadable as error:
@@ -77,10 +77,10 @@ def read_mapping(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def apply_override(raw: dict[str, Any], override: str) -> None:
-    """Set what one `key=value` says in a nested mapping; the value is read as YAML.
+    """Apply one `key=value` to a nested mapping; the value is read as YAML.
 
     Raises:
-        ConfigError: the override has another form, or its key names a value where a section is needed.
+        ConfigError: the override has another form, or its key goes through a setting that is no section.
     """
     key, sep, value = override.partition("=")
     key = key.strip()
@@ -98,17 +98,17 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
 
 
 def put(raw: dict[str, Any], key: str, value: Any) -> None:
-    """Set one dotted key in a nested mapping, making the sections on its way.
+    """Set one dotted key in a nested mapping; missing sections are made.
 
     Raises:
-        ConfigError: a part of the key is empty, or names a value where a section is needed.
+        ConfigError: a part of the key is empty, or names a setting that is no section.
     """
     *parents, last = key.split(".")
     if not all((*parents, last)):
         raise ConfigError("set", repr(key), "a dotted key, e.g. training.learning_rate")
     node = raw
     for parent in parents:
-        # A section that is named in the file and left empty reads as None.
+        # YAML reads an empty section as None.
         node[parent] = {} if node.get(parent) is None else node[parent]
         node = node[parent]
         if not isinstance(node, dict):

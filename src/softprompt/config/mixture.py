@@ -21,7 +21,7 @@ from softprompt.errors import Problem
 from softprompt.metrics import metrics_of
 
 _OWN = ("data", "task", "metrics")
-"""What a part says for itself; everything else is the whole run's."""
+"""The settings of a part; all others belong to the whole run."""
 
 _TAKEN = ("checkpoints",)
 """Folders that a run keeps beside those of its parts."""
@@ -37,7 +37,7 @@ class PartSettings(Settings):
 
 
 class _Mistakes(ValueError):
-    """Several at once, which read as a line each."""
+    """Several mistakes, a line each."""
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
@@ -56,20 +56,19 @@ class MixtureSettings(Settings):
     learning). `separate`: a prompt of its own for each, all trained at once, each as though alone (but for
     the random draws of dropout)."""
     parts: dict[str, PartSettings]
-    """The tasks, or users, by name; all of them with heads, or generation, or filling blanks. Many that are
-    alike may be written once: `each: {names: [a, b], data: ..., task: ...}`, where `{name}` stands for the
-    name."""
+    """The tasks, or users, by name; all with heads, or all generation, or all filling blanks. Similar parts
+    may be written once: `each: {names: [a, b], data: ..., task: ...}`, where `{name}` stands for the name."""
     decoding: DecodingSettings = DecodingSettings()
     training: TrainingSettings
     """`batch_size` counts the whole batch of a shared prompt, and each part's share for separate ones;
-    `select` is `loss` or `metric` (each part's first metric; of a shared prompt, their mean, those of which
-    less is better turned around). `evaluate_every` is by default once per epoch of the mixture, and of the
+    `select` is `loss` or `metric` (each part's first metric; for a shared prompt their mean, with the sign
+    turned where less is better). `evaluate_every` is by default once per epoch of the mixture, and of the
     largest part for separate prompts."""
 
     @model_validator(mode="before")
     @classmethod
     def _each(cls, raw: Any) -> Any:
-        """Write parts that are alike out, one by one."""
+        """Expand `each` into parts."""
         if not isinstance(raw, dict) or "each" not in raw:
             return raw
         each = raw["each"]
@@ -86,7 +85,7 @@ class MixtureSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> "MixtureSettings":
-        # Each part is a run of its own in everything else, and is checked as one.
+        # In everything else each part is checked as a run of its own.
         of_parts = [line for name in self.parts for line in self._of_part(name)]
         lines = list(dict.fromkeys([*self._of_names(), *self._of_kinds(), *self._of_training(), *of_parts]))
         if lines:
@@ -125,7 +124,7 @@ class MixtureSettings(Settings):
                     hint="choose another name",
                 )
             elif name.casefold() in folders:
-                # Both would have one folder where file systems do not tell cases apart.
+                # Both would share a folder on a file system that ignores case.
                 got = f"a name that differs from '{folders[name.casefold()]}' in case alone"
                 yield Problem(f"parts.{name}", got, hint="rename one of the two")
             folders[name.casefold()] = name
@@ -192,7 +191,7 @@ class MixtureSettings(Settings):
         except ValidationError as error:
             for one in explain_all(error.errors(), RunSettings):
                 if one.where == "name":
-                    continue  # of which the names of the parts say more
+                    continue  # `_of_names` reports it
                 yield one.at(f"parts.{name}.{one.where}") if one.where.startswith(_OWN) else one
 
 

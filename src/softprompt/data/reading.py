@@ -7,7 +7,7 @@ from typing import Any
 
 from softprompt.config import DataSettings
 from softprompt.data.registry import COLUMNS, FORMATS, OPTIONS
-from softprompt.errors import ConfigError, DataError, Problem, kind_of, nearest
+from softprompt.errors import ConfigError, DataError, Problem, kind_of
 
 _DEFAULTS = {name: DataSettings.model_fields[name].default for name in OPTIONS}
 
@@ -55,9 +55,8 @@ def read(
         DataError: a file that is missing, empty or malformed, with the line where it is.
     """
     if format not in FORMATS:
-        raise ConfigError(
-            "data.format", repr(format), f"one of {', '.join(FORMATS)}", nearest(format, FORMATS)
-        )
+        expected = f"one of {', '.join(FORMATS)}"
+        raise ConfigError("data.format", repr(format), expected, FORMATS.hint(format))
     form = FORMATS[format]
     given = (source, target, text, second, label, word_column, tag_column, tagging, image)
     options: dict[str, Any] = dict(zip(OPTIONS, given, strict=True))
@@ -85,11 +84,12 @@ def read(
     if not form.named and not path.exists():
         do = "put it there, or set SOFTPROMPT_DATA to the folder of data sets"
         raise DataError(str(path), "no such file or folder", form.content, do)
-    made = form.function(path, **{name: options[name] for name in form.takes})
-    if not isinstance(made, Iterable):
-        expected = f"records of {form.record.__name__}"
-        raise DataError(str(path), f"{kind_of(made)} from the reader of {format}", expected)
-    records = list(made)
+    with FORMATS.naming(format):
+        made = form.function(path, **{name: options[name] for name in form.takes})
+        if not isinstance(made, Iterable):
+            expected = f"records of {form.record.__name__}"
+            raise DataError(str(path), f"{kind_of(made)} from the reader of {format}", expected)
+        records = list(made)
     if not records:
         raise DataError(str(path), "no records", form.content)
     for record in records:

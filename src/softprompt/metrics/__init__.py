@@ -1,6 +1,6 @@
-"""Scorers of texts, labels, tags, answers, ranks and numbers, thin over the libraries the field uses.
+"""Scorers of texts, labels, tags, answers, ranks and numbers, on top of the field's usual libraries.
 
-What a table shows of them is in `registry.METRICS`, a row for each metric.
+`METRICS` has a row for each metric.
 """
 
 from softprompt.metrics.labels import by_class, confusion, label_pairs, ranking_pairs

@@ -3,7 +3,7 @@ from .building import build_task, labels_of, template_of
 from .examples import AnyExample, ScoreRow
 from .headed import HeadTask, ReadingExample, ReadingTask
 from .inputs import RowForm
-from .language import ClozeTask, GenerationTask, score_texts
+from .language import ClozeTask, GenerationTask, check_decoding, score_texts
 from .mixture import Mixture, PartExample
 from .outputs import OUTPUT_FORMS, OutputForm
 from .registration import task
@@ -27,6 +27,7 @@ __all__ = [
     "TaskKind",
     "answer_of",
     "build_task",
+    "check_decoding",
     "labels_of",
     "score_texts",
     "task",

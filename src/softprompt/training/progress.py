@@ -1,4 +1,4 @@
-"""Telling the user how far a run is: live bars on a terminal, plain lines elsewhere."""
+"""Progress of a run: live bars on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ class RunProgress:
     def __enter__(self) -> "RunProgress":
         if self._console is not None and self._console.is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[details]}"),
+                TextColumn("{task.fields[details]}", markup=False),
                 TimeRemainingColumn(),
                 console=self._console,
                 transient=True,
@@ -41,7 +41,7 @@ class RunProgress:
             self._bars = None
 
     def counter(self, what: str, total: int, done: int = 0) -> "Counter":
-        """Count something new, `done` of it already behind us."""
+        """A new counter that begins at `done` of `total`."""
         return Counter(self._bars, self._console, what, total, done)
 
     def say(self, text: str) -> None:
@@ -56,14 +56,14 @@ class RunProgress:
 
 
 class Counter:
-    """One thing being counted; leave it to take its bar away."""
+    """Counts towards a total; leaving the context removes the bar."""
 
     def __init__(
         self, bars: Progress | None, console: Console | None, what: str, total: int, done: int
     ) -> None:
         self._bars, self._console = bars, console
         self._what, self._total, self._first, self._done = what, total, done, done
-        # The start counts as just printed, so that a short job prints only its result.
+        # Counted as a printed line, so that a short job prints only its result.
         self._started = self._last_line = time.monotonic()
         self._task = bars.add_task(what, total=total, completed=done, details="") if bars else None
 
@@ -72,12 +72,12 @@ class Counter:
 
     def __exit__(self, *exception: object) -> None:
         if self._bars is not None and self._task is not None:
-            # A job shorter than the refresh interval would otherwise never be seen to end.
+            # A job shorter than the refresh interval would otherwise never show its end.
             self._bars.refresh()
             self._bars.remove_task(self._task)
 
     def add(self, n: int, details: str = "") -> None:
-        """Say that `n` more are done."""
+        """Count `n` more."""
         self._done += n
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, completed=self._done, details=details)

@@ -6,7 +6,7 @@ import typer
 
 from softprompt.cli.options import epilog
 
-app = typer.Typer(help="Bundled backbones: what there is, and fetching it.", no_args_is_help=True)
+app = typer.Typer(help="List and fetch the bundled backbones.", no_args_is_help=True)
 
 LIST_EXAMPLES = (("Example", "softprompt backbones list"),)
 PULL_EXAMPLES = (("Example", "softprompt backbones pull smollm2-135m"),)
@@ -14,7 +14,7 @@ PULL_EXAMPLES = (("Example", "softprompt backbones pull smollm2-135m"),)
 
 @app.command("list", epilog=epilog(LIST_EXAMPLES))
 def list_() -> None:
-    """Show the bundled backbones, and which of them are here."""
+    """Show the bundled backbones, and which of them are on this machine."""
     from rich.console import Console
     from rich.table import Table
 
@@ -44,7 +44,7 @@ def list_() -> None:
 def pull_(
     name: Annotated[str, typer.Argument(help="Name of a bundled backbone, or `all`.", show_default=False)],
 ) -> None:
-    """Fetch a bundled backbone into the cache folder (SOFTPROMPT_HOME moves it)."""
+    """Fetch a bundled backbone into the cache folder (the environment variable SOFTPROMPT_HOME)."""
     from softprompt.backbones import BUNDLED_NAMES, pull_bundled
 
     for wanted in BUNDLED_NAMES if name == "all" else (name,):

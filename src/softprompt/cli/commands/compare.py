@@ -1,4 +1,4 @@
-"""softprompt compare: runs over the same tasks side by side, with paired tests."""
+"""softprompt compare: compare runs over the same tasks, with paired tests."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,17 +27,17 @@ def compare(
     ] = None,
     name: Annotated[
         list[str] | None,
-        typer.Option(help="What tables call a run; once for each, in order.", show_default=False),
+        typer.Option(help="Name of a run in the tables; once for each, in order.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="A file NAME.md, and NAME.json beside it.", show_default=False)
     ] = None,
 ) -> None:
-    """Means over the tasks, every pair of runs task by task, and every task."""
+    """Print means over the tasks, paired comparisons of runs task by task, and every task."""
     from rich.console import Console
     from rich.table import Table
 
-    from softprompt.cli.tables import print_line
+    from softprompt.cli.tables import print_line, print_table
     from softprompt.errors import ConfigError
     from softprompt.files import write_atomically, writing
     from softprompt.studies import (
@@ -74,10 +74,10 @@ def compare(
             table.add_column(column, justify="left" if i == 0 else "right")
         for line in lines:
             table.add_row(*line)
-        console.print(table)
+        print_table(console, table)
     if output is None:
         return
-    # Without where it was told to write.
+    # Without --output, so that the file is the same for every place.
     again = command_line("compare", *runs, metric=chosen, name=name)
     with writing(output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)

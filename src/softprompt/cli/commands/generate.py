@@ -1,4 +1,4 @@
-"""softprompt generate: texts in, texts out, under a stored prompt."""
+"""softprompt generate: generate texts under a stored prompt."""
 
 import sys
 from typing import Annotated
@@ -12,7 +12,7 @@ EXAMPLES = (
         "Example, after `softprompt demo`",
         'softprompt generate runs/demo "name : Amber Bell | eatType : diner"',
     ),
-    ("A source a line", "softprompt generate runs/demo < sources.txt"),
+    ("One source on each line", "softprompt generate runs/demo < sources.txt"),
 )
 
 
@@ -20,12 +20,14 @@ def generate(
     prompt_folder: PromptFolder,
     text: Annotated[
         list[str] | None,
-        typer.Argument(help="Source texts; without any, standard input, one a line.", show_default=False),
+        typer.Argument(
+            help="Source texts; if none is given, the lines of standard input.", show_default=False
+        ),
     ] = None,
     backbone: BackboneName = None,
     overrides: Overrides = None,
 ) -> None:
-    """Write a text for each source, one line each, as the prompt was trained to."""
+    """Generate a text for each source, and print one on each line."""
     from softprompt.cli import places
     from softprompt.config import GenerationSettings
     from softprompt.data import Record
@@ -53,7 +55,7 @@ def generate(
     with frozen.prompted(prompt):
         outputs = task.predict(records, seed=settings.training.seed)
     for output in outputs:
-        # An output is one line, whatever the decoding settings allow.
+        # Decoding settings may allow line breaks inside an output.
         typer.echo(" ".join(output.split()))
     if task.n_cut:
         typer.echo(
@@ -66,7 +68,7 @@ def _lines() -> list[str]:
     from softprompt.errors import DataError
 
     if sys.stdin.isatty():
-        typer.echo("one source a line; end with Ctrl-D (Windows: Ctrl-Z, Enter)", err=True)
+        typer.echo("write one source on each line; end with Ctrl-D (Windows: Ctrl-Z, Enter)", err=True)
     try:
         text = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:

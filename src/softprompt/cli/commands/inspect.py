@@ -1,4 +1,4 @@
-"""softprompt inspect: what a stored prompt is."""
+"""softprompt inspect: the card, size and nearest tokens of a stored prompt."""
 
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -22,10 +22,12 @@ def inspect(
     prompt_folder: PromptFolder,
     backbone: Annotated[
         str | None,
-        typer.Option(help="Name or folder of the backbone, to compare with it.", show_default=False),
+        typer.Option(
+            help="Name or folder of the backbone, for relative sizes and nearest tokens.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Show a prompt's card, its size, and the tokens nearest to its vectors where it has any."""
+    """Show a prompt's card and size, and the tokens nearest to its input vectors."""
     from rich.console import Console
 
     from softprompt.cli import places
@@ -55,7 +57,7 @@ def inspect(
             _print_nearest(console, prompt, frozen)
     if card.placement == "key_values":
         console.print(
-            "Nearest tokens: none; keys and values stand inside attention, where there is no vocabulary.",
+            "Nearest tokens: none; keys and values enter attention and correspond to no token.",
             soft_wrap=True,
         )
 
@@ -92,7 +94,7 @@ def _print_card(console: "Console", card: "PromptCard") -> None:
 
 
 def _read(head: "HeadCard") -> str:
-    """Which state a head reads, where it reads one of a row, and its hidden layers, where it has some."""
+    """The state that a head reads and its hidden layers, as far as it has them."""
     pooling = f"; reads {head.pooling}" if head.pooling else ""
     return pooling + (f"; {head.hidden_layers} hidden layers" if head.hidden_layers else "")
 
@@ -120,11 +122,13 @@ def _print_nearest(console: "Console", prompt: "Prompt", backbone: "Backbone") -
     from rich.table import Table
     from rich.text import Text
 
+    from softprompt.cli.tables import print_table
+
     table = Table("slot", f"nearest tokens of {backbone.spec.name} (cosine)")
     for slot, found in enumerate(nearest_tokens(prompt, backbone, _NEAREST)):
         shown = "  ".join(f"{backbone.tokenizer.decode([token])!r} {value:.2f}" for token, value in found)
         table.add_row(str(slot), Text(shown))
-    console.print(table)
+    print_table(console, table)
 
 
 def nearest_tokens(prompt: "Prompt", backbone: "Backbone", k: int) -> list[list[tuple[int, float]]]:

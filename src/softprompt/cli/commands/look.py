@@ -1,4 +1,4 @@
-"""softprompt look: what prompts make a vision transformer see, as pictures."""
+"""softprompt look: pictures of a vision transformer's attention and features under prompts."""
 
 import json
 from pathlib import Path
@@ -23,19 +23,24 @@ def look(
         list[Path], typer.Argument(help="Folders of runs on one backbone and data set.", show_default=False)
     ],
     pictures: Annotated[
-        int, typer.Option(min=1, help="Pictures whose attention is drawn, of as many classes as there are.")
+        int,
+        typer.Option(min=1, help="How many pictures to draw with their attention, spread over the classes."),
     ] = 6,
     per_class: Annotated[
-        int, typer.Option(min=1, help="Test pictures of each class whose features are drawn.")
+        int, typer.Option(min=1, help="How many test pictures of each class to draw by their features.")
     ] = 50,
-    layer: Annotated[int, typer.Option(help="Whose attention; -1 is the last.")] = -1,
-    seed: Annotated[int, typer.Option(help="Of t-SNE.")] = 0,
+    layer: Annotated[int, typer.Option(help="Layer whose attention is drawn; -1 is the last.")] = -1,
+    seed: Annotated[int, typer.Option(help="Seed of t-SNE.")] = 0,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for the pictures; of one run, its own.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Folder for the pictures; by default, for a single run, `look` in its folder.",
+            show_default=False,
+        ),
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Draw attention of the class token and t-SNE of features, without a prompt and under each run's."""
+    """Draw the class token's attention and t-SNE of features, without a prompt and under that of each run."""
     import torch
     from rich.console import Console
 
@@ -119,7 +124,7 @@ def look(
 
 
 def _folder(found: "list[Place]", output: Path | None) -> Path:
-    """Where the pictures go; refuses runs that cannot be compared."""
+    """The folder for the pictures; raises ConfigError for runs that cannot be compared."""
     from softprompt.errors import ConfigError
 
     names = [place.settings.name for place in found]

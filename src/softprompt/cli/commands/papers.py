@@ -10,7 +10,7 @@ from softprompt.cli.options import Engine, Jobs, Overrides, RetryFailed, epilog
 if TYPE_CHECKING:
     from softprompt.studies import Protocol
 
-app = typer.Typer(help="The papers' tables and figures, from one command each.", no_args_is_help=True)
+app = typer.Typer(help="Reproduce the tables and figures of the papers.", no_args_is_help=True)
 
 LIST_EXAMPLES = (("Example", "softprompt papers list"),)
 SHOW_EXAMPLES = (("Example", "softprompt papers show prefix-tuning"),)
@@ -19,12 +19,14 @@ RUN_EXAMPLES = (
     ("One study of it", "softprompt papers run prefix-tuning --scale small --only prefix-length"),
 )
 
-_Name = Annotated[str, typer.Argument(help="Name of a paper, as `list` shows it.", show_default=False)]
+_Name = Annotated[
+    str, typer.Argument(help="Name of a paper, see `softprompt papers list`.", show_default=False)
+]
 
 
 @app.command("list", epilog=epilog(LIST_EXAMPLES))
 def list_() -> None:
-    """Show the papers, and how many studies there are of each."""
+    """Show the papers, and how many studies each has."""
     from rich.console import Console
     from rich.table import Table
 
@@ -66,7 +68,10 @@ def run(
         ),
     ],
     only: Annotated[
-        str | None, typer.Option(help="One study, as `show` names it; all if not given.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Name of one study, see `softprompt papers show`; all if not given.", show_default=False
+        ),
     ] = None,
     overrides: Overrides = None,
     jobs: Jobs = 1,
@@ -76,7 +81,7 @@ def run(
         Path | None, typer.Option(help="Folder for the studies' folders.", show_default=False)
     ] = None,
 ) -> None:
-    """Run a paper's studies one after another. Stop at any time; the same command goes on."""
+    """Run a paper's studies one after another. After a stop, the same command continues."""
     from softprompt.cli.commands.study import study
     from softprompt.studies import chosen_protocols
 
@@ -91,13 +96,13 @@ def run(
         except typer.Exit as end:
             if end.exit_code != 1:
                 raise
-            failed = True  # some of its runs; the next study is another matter
+            failed = True  # some of its runs; the other studies are run all the same
     if failed:
         raise typer.Exit(1)
 
 
 def _train_and_compare(protocol: "Protocol", overrides: list[str], output: Path) -> None:
-    """Train every run that has not ended, and put them side by side."""
+    """Train every unfinished run, and compare all of them."""
     from softprompt.cli.commands.compare import compare
     from softprompt.cli.commands.train import train
 

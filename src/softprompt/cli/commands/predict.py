@@ -1,4 +1,4 @@
-"""softprompt predict: what a stored prompt with a head says of a text, or of pictures."""
+"""softprompt predict: the answer of a stored prompt to a text, or to pictures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,8 +32,8 @@ def predict(
         list[str],
         typer.Argument(
             metavar="TEXT",
-            help="The text (for tags: words, spaces between them; for answers: the question), or files of "
-            "pictures.",
+            help="The text (for tags: words with spaces between them; for answers: the question), or picture "
+            "files.",
             show_default=False,
         ),
     ],
@@ -42,12 +42,12 @@ def predict(
         typer.Option(help="Second text of a pair; for answers, the context.", show_default=False),
     ] = None,
     choice: Annotated[
-        list[str] | None, typer.Option(help="One of several endings; repeat it.", show_default=False)
+        list[str] | None, typer.Option(help="One of several endings. May be repeated.", show_default=False)
     ] = None,
     backbone: BackboneName = None,
     overrides: Overrides = None,
 ) -> None:
-    """Say what a stored prompt makes of a text, or of pictures: by its head, or in its template's blank."""
+    """Print a stored prompt's answer to a text or to pictures, from its head or its template's blank."""
     from softprompt.cli import places
     from softprompt.errors import ConfigError, PromptError
     from softprompt.files import read_card

@@ -1,4 +1,4 @@
-"""softprompt rescore: what `softprompt evaluate --rescore` was called before."""
+"""softprompt rescore: the former name of `softprompt evaluate --rescore`."""
 
 from pathlib import Path
 

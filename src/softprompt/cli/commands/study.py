@@ -1,4 +1,4 @@
-"""softprompt study: many runs from one file, as one table and a plot."""
+"""softprompt study: many runs from one file, and one report on them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,7 @@ EXAMPLES = (
         'softprompt study recipes/studies/rte-length.yaml --set name=try --set "seeds=[0]"'
         " --set training.epochs=1 --set data.test_size=20",
     ),
-    ("The table again, of what is there", "softprompt study recipes/studies/rte-length.yaml --report-only"),
+    ("A report on the finished runs alone", "softprompt study recipes/studies/rte-length.yaml --report-only"),
 )
 
 
@@ -30,13 +30,13 @@ def study(
     engine: Engine = "local",
     retry_failed: RetryFailed = False,
     report_only: Annotated[
-        bool, typer.Option("--report-only", help="Run nothing; report what is there.")
+        bool, typer.Option("--report-only", help="Run nothing; report on the finished runs.")
     ] = False,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the study's folder.", show_default=False)
     ] = None,
 ) -> None:
-    """Run what a study still lacks, and report it: a table, its numbers, and a plot.
+    """Run the missing runs of a study, and write its report: a table, its numbers, and a plot.
 
     Stop it at any time; the same command goes on. Runs that failed are left out until --retry-failed.
     """
@@ -98,7 +98,8 @@ def _print(console: "Console", result: "StudyResult") -> None:
     from softprompt.studies import results_table
 
     head, *lines = results_table(result, short=True).texts(bold="{}*", between="\n")
-    shown = Table(title=result.grid.settings.name, caption="* best of its column" if _stars(lines) else None)
+    caption = "* best of its column" if _stars(lines) else None
+    shown = Table(title=Text(result.grid.settings.name), caption=caption)
     for i, name in enumerate(head):
         shown.add_column(Text(name), justify="right" if i else "left")
     for line in lines:

@@ -21,12 +21,14 @@ EXAMPLES = (
 def train(
     recipe: Annotated[Path, typer.Argument(help="YAML file with the run's settings.", show_default=False)],
     overrides: Overrides = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(help="Folder for run folders, instead of the recipe's.", show_default=False)
     ] = None,
 ) -> None:
-    """Train a prompt as a recipe says, and leave a run folder."""
+    """Train a prompt from a recipe, and write a run folder."""
     from rich.console import Console
 
     from softprompt.cli.tables import print_line, print_parts, print_scores
@@ -38,7 +40,7 @@ def train(
     settings = load_recipe(recipe, overrides or [])
     if output is not None:
         settings = settings.model_copy(update={"output": output})
-    # Of several processes one talks.
+    # Only the main process prints.
     console.quiet = not Processes(settings.backbone.device).is_main
     try:
         result = train_prompt(settings, resume=resume, console=console)
