@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from softprompt.backbones.dispatch import Forward, Override, dispatching, overriding
+from softprompt.backbones.dispatch import Forward, Override, dispatching, overriding, undone
 from softprompt.backbones.inspection import (
     AttentionSite,
     Vision,
@@ -132,19 +133,21 @@ class LayerSkipper:
             elif isinstance(output, tuple) and not any(more is not None for more in output[1:]):
                 self.n_outputs[module] = len(output)
 
-        handles = [layer.register_forward_hook(note) for layer in self.layers]
-        try:
-            with eval_mode(self.model):
-                whole = self._probe()
-                for handle in handles:
-                    handle.remove()
-                if len(self.n_outputs) < len(self.layers):
-                    raise self._refusal("layers that hand on more than their states")
-                with self.left_out(self.run(self._probe)):
-                    cut = self._probe()
-        finally:
+        handles: list[RemovableHandle] = []
+
+        def remove_hooks() -> None:
             for handle in handles:
                 handle.remove()
+
+        with eval_mode(self.model):
+            with undone(remove_hooks):
+                for layer in self.layers:
+                    handles.append(layer.register_forward_hook(note))
+                whole = self._probe()
+            if len(self.n_outputs) < len(self.layers):
+                raise self._refusal("layers that hand on more than their states")
+            with self.left_out(self.run(self._probe)):
+                cut = self._probe()
         whole, cut = whole.last_hidden_state.float(), cut.last_hidden_state.float()
         # Wrong ways are wrong by the size of the states; rounding alone is smaller than this by far.
         if float((whole - cut).abs().max()) > 1e-2 * float(whole.abs().max()):

@@ -22,7 +22,7 @@ from transformers import AttentionInterface
 
 from softprompt.backbones.attention import cpu_backward
 from softprompt.backbones.attention.mask import AttentionMask, is_causal
-from softprompt.backbones.dispatch import setting
+from softprompt.backbones.dispatch import setting, undone
 from softprompt.errors import BackboneError
 
 AttentionFunction = Callable[..., tuple[Tensor, Tensor | None]]
@@ -184,7 +184,7 @@ def check_kernel(config: Any) -> None:
 # -- what stands in transformers' registry -------------------------------------------------------------
 
 _LOCK = threading.Lock()
-_N_ACTING = 0
+_ACTING: set[object] = set()
 _OURS: dict[str, AttentionFunction] = {}
 
 
@@ -237,12 +237,20 @@ def _outside_of_graphs(attention: AttentionFunction, *args: Any, **kwargs: Any) 
     return attention(*args, **kwargs)
 
 
-def may_act(change: int) -> None:
-    """Note that something that may answer attention calls has begun (1) or ended (-1)."""
-    global _N_ACTING, _SOMETHING_MAY_ACT
+@contextmanager
+def may_act() -> Iterator[None]:
+    """Within this context something may answer attention calls, in whatever thread."""
+    user = object()
+    with undone(lambda: _note(_ACTING.discard, user)):
+        _note(_ACTING.add, user)
+        yield
+
+
+def _note(change: Callable[[object], None], user: object) -> None:
+    global _SOMETHING_MAY_ACT
     with _LOCK:
-        _N_ACTING += change
-        _SOMETHING_MAY_ACT = _N_ACTING > 0
+        change(user)
+        _SOMETHING_MAY_ACT = bool(_ACTING)
 
 
 def _named(function: AttentionFunction, args: tuple[Any, ...]) -> dict[str, Any]:

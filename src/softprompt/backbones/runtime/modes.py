@@ -1,14 +1,14 @@
 """The frozen model's own modes while a prompt is trained."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from softprompt.backbones.dispatch import replaced
+from softprompt.backbones.dispatch import replaced, undone
 from softprompt.backbones.runtime.checkpointing import active
 from softprompt.errors import BackboneError
 
@@ -28,18 +28,20 @@ def training_mode(model: PreTrainedModel, dropout: bool, gradient_checkpointing:
     if gradient_checkpointing:
         _check_supported(model)
     training = {module: module.training for module in model.modules()}
-    try:
-        model.train(dropout)
-        with ExitStack() as stack:
-            if gradient_checkpointing:
-                stack.enter_context(_checkpointing_restored(model))
-                enable_checkpointing(model)
-                if not dropout:
-                    stack.enter_context(layers_in_training(model))
-            yield
-    finally:
+
+    def undo() -> None:
         for module, flag in training.items():
             module.training = flag
+
+    with undone(undo):
+        model.train(dropout)
+        if not gradient_checkpointing:
+            yield
+            return
+        with _checkpointing_restored(model):
+            enable_checkpointing(model)
+            with nullcontext() if dropout else layers_in_training(model):
+                yield
 
 
 @contextmanager
@@ -47,13 +49,15 @@ def _checkpointing_restored(model: nn.Module) -> Iterator[None]:
     """Restore on leaving whether, and by which function, each module recomputes its activations."""
     modules = [module for module in model.modules() if hasattr(module, "gradient_checkpointing")]
     before = [{name: vars(m)[name] for name in _SWITCHES if name in vars(m)} for m in modules]
-    try:
-        yield
-    finally:
+
+    def undo() -> None:
         for module, values in zip(modules, before, strict=True):
             for name in _SWITCHES:
                 vars(module).pop(name, None)
             vars(module).update(values)
+
+    with undone(undo):
+        yield
 
 
 def enable_checkpointing(
@@ -93,21 +97,23 @@ def _no_hooks() -> None:
 @contextmanager
 def layers_in_training(model: PreTrainedModel) -> Iterator[None]:
     """Set the layers that can recompute their activations, and nothing else, to training; without dropout."""
-    quiet: list[tuple[nn.Module, str, Any]] = []
+    rates: list[tuple[nn.Module, str, Any]] = []
     layers = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer) and not m.training]
-    try:
+
+    def undo() -> None:
+        for module, name, value in rates:
+            setattr(module, name, value)
+        for module in layers:
+            module.training = False
+
+    with undone(undo):
         for module in layers:
             module.training = True
             for name, value in list(vars(module).items()):
                 if "dropout" in name and isinstance(value, float):
-                    quiet.append((module, name, value))
+                    rates.append((module, name, value))
                     setattr(module, name, 0.0)
         yield
-    finally:
-        for module, name, value in quiet:
-            setattr(module, name, value)
-        for module in layers:
-            module.training = False
 
 
 @contextmanager
