@@ -336,7 +336,7 @@ def test_a_cancelled_task():
 
 
 OURS = "softprompt/backbones/"
-STRIDE = {"pass": 13, "training": 29}
+STRIDE = {"pass": 13, "training": 37}
 """A run has 1,000 to 2,000 moments; those beside one another are much alike."""
 
 
@@ -352,7 +352,7 @@ def _passes(case: Case) -> dict[str, Callable[[], Any]]:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("what", ["pass"])
+@pytest.mark.parametrize("what", ["pass", "training"])
 @pytest.mark.parametrize(
     ("family", "method"), [("llama", "prefix"), ("llama", "soft"), ("llama", "weights"), ("vit", "deep")]
 )
@@ -361,12 +361,11 @@ def test_a_signal_at_any_moment(family, method, what):
     case = Case(family, method)
     run = _passes(case)[what]
     step = 2
-    gc.freeze()  # so that the collections below look at new objects alone
     while interrupted_at(step, (OURS, "contextlib.py"), run):
-        gc.collect()  # what the interrupt cut off is undone when its traceback is freed
+        if leftovers(case.backbone.model) != case.before:
+            gc.collect()  # what the interrupt cut off is undone when its traceback is freed
         case.check()
         case.check_nothing_left()
         step += STRIDE[what]
-    gc.unfreeze()
     case.check_gradients()
     assert step > 1000
