@@ -27,12 +27,13 @@ from softprompt.backbones.dispatch import (
     undone,
     without_overrides,
 )
-from softprompt.backbones.injection import generation, refusals
-from softprompt.backbones.injection.entries import dispatched_entries
+from softprompt.backbones.injection import refusals
+from softprompt.backbones.injection.calls import generation
+from softprompt.backbones.injection.calls.entries import dispatched_entries
+from softprompt.backbones.injection.calls.stray import Stray, still_acting
 from softprompt.backbones.injection.injector import PassContext, used_prompts
 from softprompt.backbones.injection.injectors import Injectors
 from softprompt.backbones.injection.lowering import LoweredPrompts, lower_all
-from softprompt.backbones.injection.stray import Stray, still_acting
 from softprompt.backbones.injection.weights import Weights, trained_weights
 from softprompt.backbones.inspection import ModelMap
 from softprompt.backbones.runtime import (
