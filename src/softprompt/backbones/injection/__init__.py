@@ -1,5 +1,6 @@
 """Prompts in the calls of a model: sessions, and the injectors that bring prompts into it."""
 
+from softprompt.backbones.injection.calls import Session, refuse, why_not
 from softprompt.backbones.injection.compatibility import (
     as_several,
     check_prompt,
@@ -8,9 +9,7 @@ from softprompt.backbones.injection.compatibility import (
 )
 from softprompt.backbones.injection.injector import PassContext
 from softprompt.backbones.injection.lowering import LoweredPrompts, input_weight, observe
-from softprompt.backbones.injection.reading import refuse, why_not
 from softprompt.backbones.injection.refusals import naked_call
-from softprompt.backbones.injection.session import Session
 from softprompt.backbones.injection.text_inputs import PositionInjector, refuse_slots
 from softprompt.backbones.injection.weights import Weights
 

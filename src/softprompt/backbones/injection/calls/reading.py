@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones.dispatch import Gate
+from softprompt.backbones.injection.calls.session import Session
 from softprompt.backbones.injection.lowering import input_weight
-from softprompt.backbones.injection.session import Session
 from softprompt.backbones.inspection import ModelMap, eval_mode
 from softprompt.errors import BackboneError, SoftpromptError
 from softprompt.prompts import Prompt

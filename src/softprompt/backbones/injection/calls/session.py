@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -24,14 +24,16 @@ from softprompt.backbones.dispatch import (
     Override,
     dispatch_again,
     overriding,
+    undone,
     without_overrides,
 )
-from softprompt.backbones.injection import generation, refusals
-from softprompt.backbones.injection.entries import dispatched_entries
+from softprompt.backbones.injection import refusals
+from softprompt.backbones.injection.calls import generation
+from softprompt.backbones.injection.calls.entries import dispatched_entries
+from softprompt.backbones.injection.calls.stray import Stray, still_acting
 from softprompt.backbones.injection.injector import PassContext, used_prompts
 from softprompt.backbones.injection.injectors import Injectors
 from softprompt.backbones.injection.lowering import LoweredPrompts, lower_all
-from softprompt.backbones.injection.stray import Stray, still_acting
 from softprompt.backbones.injection.weights import Weights, trained_weights
 from softprompt.backbones.inspection import ModelMap
 from softprompt.backbones.runtime import (
@@ -75,8 +77,7 @@ class Session:
         self._used = used_prompts(prompts, self.rows)
         self.weights = Weights(model_map.model, trained_weights(self._used), model_map.spec.name)
         self.injectors = Injectors(model_map, prompts, self.rows, as_tokens)
-        self._held = ExitStack()
-        self._undo = ExitStack()
+        self._entries: AbstractContextManager[None] | None = None
         self._lock = threading.RLock()
         self._holders: set[object] = set()
         self._stray: Stray | None = None
@@ -85,27 +86,17 @@ class Session:
     def opened(self) -> Iterator["Session"]:
         """Within this context calls are this session's; an interrupt at any point leaves nothing behind."""
         self._check_kernels()
-        try:
-            self._held.enter_context(self._holding())
-            self._held.enter_context(refusing_stale_gradients(self._parameters()))
+        with self._holding(), refusing_stale_gradients(self._parameters()), undone(self._close):
             self.gate.enter(self)
             self._stray = self._refusing_stray()
             intercept(self._stray)
             yield self
-        finally:
-            # An interrupt (Ctrl-C) may come here too; to undo twice does no harm.
-            try:
-                self._close()
-            except BaseException:
-                self._close()
-                raise
 
     def _close(self) -> None:
         self.closed = True
         if self._stray is not None and interception() is self._stray:
             intercept(still_acting(self._stray))
         self.gate.leave(self)
-        self._held.close()
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -126,27 +117,21 @@ class Session:
     def _holding(self) -> Iterator[None]:
         """Within this context the model's entries are dispatched; the last holder to leave restores them."""
         holder = object()
-        try:
+        with undone(lambda: self._release(holder)):
             with self._lock:
-                if not self._holders:
-                    self._undo.enter_context(
-                        dispatched_entries(self.model_map, self.gate, self.injectors, self.weights)
-                    )
+                if self._entries is None:
+                    entries = dispatched_entries(self.model_map, self.gate, self.injectors, self.weights)
+                    entries.__enter__()
+                    self._entries = entries
                 self._holders.add(holder)
             yield
-        finally:
-            # An interrupt (Ctrl-C) may come here too; to undo twice does no harm.
-            try:
-                self._release(holder)
-            except BaseException:
-                self._release(holder)
-                raise
 
     def _release(self, holder: object) -> None:
         with self._lock:
             self._holders.discard(holder)
-            if not self._holders:
-                self._undo.close()
+            if not self._holders and self._entries is not None:
+                self._entries.__exit__(None, None, None)
+                self._entries = None
 
     @property
     def learns(self) -> bool:
@@ -208,29 +193,35 @@ class Session:
         if running is not None:
             yield running
             return
-        with ExitStack() as stack:
-            # The session may be closed while the call runs; the entries stay dispatched until the call ends.
-            stack.enter_context(self._holding())
-            stack.enter_context(self.gate.turn(alone=bool(self.weights.own)))
-            # `generate` switches gradients off only after this point.
-            learning = torch.is_grad_enabled() and not generating
-            weights: Mapping[str, Tensor] = {}
-            if self.weights.own:
-                if not self.weights.are_in_place():
-                    self.weights = Weights(self.model_map.model, trained_weights(self._used), self.gate.name)
-                with torch.set_grad_enabled(learning):
-                    weights = self.weights.cast(trained_weights(self._used))
-                stack.enter_context(self.weights.overriding(weights))
+        # `generate` switches gradients off only after this point.
+        learning = torch.is_grad_enabled() and not generating
+        # The session may be closed while the call runs; the entries stay dispatched until the call ends.
+        with (
+            self._holding(),
+            self.gate.turn(alone=bool(self.weights.own)),
+            self._weighted(learning) as weights,
+        ):
             with torch.set_grad_enabled(learning):
                 lowered = self._lower(weights)
             call = PassContext(self.prompts, self.rows, lowered, generating)
             self._set_positions(call)
             self._check_kernels()
-            self._keep_checkpointing(stack, call)
-            stack.enter_context(self._acting(call))
-            call.running = True
-            stack.callback(_end, call)
-            yield call
+            with self._recomputable(call), self._acting(call), undone(lambda: _end(call)):
+                call.running = True
+                yield call
+
+    @contextmanager
+    def _weighted(self, learning: bool) -> Iterator[Mapping[str, Tensor]]:
+        """Within this context the model has the tensors that a prompt trains, which are given too."""
+        if not self.weights.own:
+            yield {}
+            return
+        if not self.weights.are_in_place():
+            self.weights = Weights(self.model_map.model, trained_weights(self._used), self.gate.name)
+        with torch.set_grad_enabled(learning):
+            weights = self.weights.cast(trained_weights(self._used))
+        with self.weights.overriding(weights):
+            yield weights
 
     def _lower(self, weights: Mapping[str, Tensor]) -> LoweredPrompts:
         """The prompts' tensors as they are now."""
@@ -281,13 +272,13 @@ class Session:
             if getattr(config, "_attn_implementation", "sdpa") != "sdpa":
                 check_kernel(config)
 
-    def _keep_checkpointing(self, stack: ExitStack, call: PassContext) -> None:
-        """Make gradient checkpointing exact under the prompts, or refuse it."""
+    def _recomputable(self, call: PassContext) -> AbstractContextManager[None]:
+        """Within this context gradient checkpointing is exact under the prompts, or refused."""
         if not torch.is_grad_enabled():
-            return
+            return nullcontext()
         layers = [m for m in self.model_map.checkpointable if m.gradient_checkpointing and m.training]
         if not layers:
-            return
+            return nullcontext()
         if self.injectors.shares_modules:
             raise BackboneError(
                 "gradient checkpointing",
@@ -296,7 +287,7 @@ class Session:
             )
         call.lowered.tables.recomputed = True
         keep_context(layers)
-        stack.enter_context(resumed_by(lambda: self._resumed(call)))
+        return resumed_by(lambda: self._resumed(call))
 
     @contextmanager
     def _resumed(self, call: PassContext) -> Iterator[None]:
@@ -304,10 +295,8 @@ class Session:
         if call.running:
             yield
             return
-        with ExitStack() as stack:
-            stack.enter_context(self._holding())
-            stack.enter_context(self.gate.turn(alone=bool(call.lowered.weights)))
-            stack.enter_context(self.weights.overriding(call.lowered.weights))
+        own = call.lowered.weights
+        with self._holding(), self.gate.turn(alone=bool(own)), self.weights.overriding(own):
             yield
 
 

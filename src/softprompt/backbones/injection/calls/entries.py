@@ -1,13 +1,13 @@
 """A model's entries while sessions are open on it: what is dispatched there, and whose a call is."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from torch import nn
 
 from softprompt.backbones.attention import may_act, without_plans
-from softprompt.backbones.dispatch import DispatchedForward, Gate, dispatch, dispatching, undispatch
+from softprompt.backbones.dispatch import DispatchedForward, Gate, dispatching
 from softprompt.backbones.injection import refusals
 from softprompt.backbones.injection.injectors import Injectors
 from softprompt.backbones.injection.lowering import input_weight
@@ -28,21 +28,22 @@ def dispatched_entries(
         weights: the places of the tensors that the prompts train.
     """
     model, guard = model_map.model, answer_for(gate)
-    with ExitStack() as stack:
-        stack.enter_context(without_plans(input_weight(model_map).device))
-        if model_map.vision is not None:
-            stack.enter_context(unmasked(model))
-        may_act(1)
-        stack.callback(may_act, -1)
-        for module in _entries(model_map, weights):
-            dispatch(module, "forward", guard, gate, (*model_map.entries, *injectors.modules))
-            stack.callback(undispatch, module, "forward")
+    beside = (*model_map.entries, *injectors.modules)
+
+    def on_model(name: str, within: Gate | None) -> AbstractContextManager[None]:
+        return dispatching([model] if hasattr(type(model), name) else [], name, guard, within)
+
+    with (
+        without_plans(input_weight(model_map).device),
+        nullcontext() if model_map.vision is None else unmasked(model),
+        may_act(),
+        dispatching(_entries(model_map, weights), "forward", guard, gate, beside),
         # A call of the library's own may generate, and still not reset gradients or begin a thread.
-        for name, within in (("generate", gate), ("zero_grad", None), ("init_continuous_batching", None)):
-            if hasattr(type(model), name):
-                dispatch(model, name, guard, within)
-                stack.callback(undispatch, model, name)
-        stack.enter_context(dispatching(injectors.modules))
+        on_model("generate", gate),
+        on_model("zero_grad", None),
+        on_model("init_continuous_batching", None),
+        dispatching(injectors.modules),
+    ):
         yield
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from softprompt.backbones.attention import AttentionCall, Interception
 from softprompt.backbones.dispatch import Forward, Override
 from softprompt.backbones.injection.injector import PassContext
-from softprompt.backbones.injection.vision_lowering import TokenPlan
+from softprompt.backbones.injection.pictures.lowering import TokenPlan
 from softprompt.backbones.inspection import Vision
 from softprompt.errors import PromptError
 
