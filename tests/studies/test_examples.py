@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report.examples import examples
 from softprompt.studies.report.render import environment
 from softprompt.studies.results.study_result import read_results

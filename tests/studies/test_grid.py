@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from softprompt.errors import ConfigError
-from softprompt.studies.definition.grid import load_grid, put, slug
+from softprompt.studies.reading.grid import load_grid, put, slug
 from studies.fakes import BASE, write_study
 
 ROWS = [{"name": "short", "set": {"method.length": 1}}, {"name": "Long one", "set": {"method.length": 9}}]

@@ -9,8 +9,8 @@ import yaml
 
 from softprompt.config import load_recipe
 from softprompt.errors import ConfigError
-from softprompt.studies.definition.grid import load_grid
 from softprompt.studies.markdown import table_lines
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report import (
     Source,
     compose_report,

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from softprompt.errors import ConfigError, TrainingError
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.results.folders import failure_of
 from softprompt.studies.results.study_result import read_results
 from softprompt.studies.running import runner as runner_module
@@ -244,7 +244,7 @@ KILLED = """
 import json, sys, time
 sys.path[:0] = {path!r}
 from softprompt.studies.running import execution, runner
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.training.run_folder import RunFolder
 from studies.fakes import facts_of
 

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from softprompt.errors import ConfigError, TrainingError
-from softprompt.studies.definition.grid import load_grid
 from softprompt.studies.definition.measures import scores_of
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report import (
     compose_report,
     read_source,

@@ -15,14 +15,12 @@ class Figure:
     """A figure with its texts; drawn when one of its file formats is first used.
 
     Args:
-        name: of its files.
         title: in a few words.
         caption: what is drawn, and how to read it.
         alt: text for readers who cannot see the figure.
         drawing: draws it.
     """
 
-    name: str
     title: str
     caption: str
     alt: str
@@ -45,7 +43,6 @@ class Figure:
 
 
 def panel_figure(
-    name: str,
     title: str,
     caption: str,
     alt: str,
@@ -86,4 +83,4 @@ def panel_figure(
 
     room = 0.15 + 0.21 * -(-len(names) // columns) if names else 0.0
     title, alt = title[:1].upper() + title[1:], alt[:1].upper() + alt[1:]
-    return Figure(name, title, caption, alt, Drawing(fill, height * down + room))
+    return Figure(title, caption, alt, Drawing(fill, height * down + room))

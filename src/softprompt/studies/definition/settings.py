@@ -12,10 +12,6 @@ from softprompt.studies.definition.published import Published
 PLACEHOLDER = "{value}"
 """Stands, in what a column sets, for the value of the row."""
 
-FigureKind = Literal["curve", "box", "bars", "parameters", "learning"]
-"""A measure along the axis; box plots over the seeds; bars of means; a measure against stored parameters;
-development scores over the steps."""
-
 SUBSAMPLE = "data.subsample"
 """The setting that `subsamples` sets."""
 
@@ -120,8 +116,8 @@ class StudySettings(Settings):
     number, or numbers by column, are shown as they are."""
     published: list[Published] = Field(default=[])
     """Figures of the paper, shown beside ours in the report; or `FILE#NAME`, a list in another file."""
-    figures: list[FigureKind] | None = None
-    """Which figures the report draws; None is those that the study's shape asks for."""
+    figures: list[str] | None = None
+    """Names of the figures that the report draws (`docs/reports.md`); None is those that suit the study."""
     keep: Literal["results", "prompts", "all"] = "all"
     """What stays of a run that has ended: `all` is its prompt and its last checkpoint, `prompts` the prompt,
     `results` neither; logs, outputs and results always stay."""

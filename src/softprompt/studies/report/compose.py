@@ -1,13 +1,13 @@
 """What a report of a study says, before it is written in any form."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from softprompt.plotting import Figure
 from softprompt.studies.comparisons.statistics import ALPHA
 from softprompt.studies.definition.measures import label
-from softprompt.studies.report.along import draw_curve
+from softprompt.studies.figures import draw_curve, draw_figures
 from softprompt.studies.report.examples import Examples, examples
-from softprompt.studies.report.figures import figures
 from softprompt.studies.report.runs import cell_name
 from softprompt.studies.report.source import Source
 from softprompt.studies.report.tables import Table, comparison_tables, results_table
@@ -25,7 +25,7 @@ class Report:
         study_command: the command line that makes the study.
         tables: the results, and comparisons as far as the study asks for them.
         notes: what is needed to make it again.
-        figures: as far as there is something to draw.
+        figures: by name, as far as there is something to draw.
         command: the command line that makes this report; a short one has none, nor what follows.
         missing: what is missing, a line per cell.
         examples: what the rows said, where run folders keep it.
@@ -35,7 +35,7 @@ class Report:
     study_command: str
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
-    figures: tuple[Figure, ...]
+    figures: Mapping[str, Figure]
     command: str | None = None
     missing: tuple[str, ...] = ()
     examples: tuple[Examples, ...] = ()
@@ -60,7 +60,7 @@ def compose_report(source: Source, command: str) -> Report:
         lacking.append(
             f"The results table has runs that the study does not ask for, and they are left out: {names}"
         )
-    drawn, undrawn = figures(result)
+    drawn, undrawn = draw_figures(result)
     tables = (results_table(result), *comparison_tables(result))
     return Report(
         result, source.command, tables, notes(result), drawn, command, (*lacking, *undrawn), examples(result)
@@ -75,7 +75,7 @@ def summarize(result: StudyResult, command: str) -> Report:
     """
     curve = draw_curve(result)
     tables = (results_table(result, short=True), *comparison_tables(result))
-    return Report(result, command, tables, notes(result), () if curve is None else (curve,))
+    return Report(result, command, tables, notes(result), {} if curve is None else {"curve": curve})
 
 
 def missing_runs(result: StudyResult) -> tuple[str, ...]:

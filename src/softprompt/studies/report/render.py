@@ -43,10 +43,10 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         "report.tex": _filled("report.tex.j2", report=report),
         **{f"tables/{table.name}.tex": latex(table) for table in report.tables},
     }
-    for figure in report.figures:
-        files[f"figures/{figure.name}.svg"] = figure.light
-        files[f"figures/{figure.name}-dark.svg"] = figure.dark
-        files[f"figures/{figure.name}.png"] = figure.png
+    for name, figure in report.figures.items():
+        files[f"figures/{name}.svg"] = figure.light
+        files[f"figures/{name}-dark.svg"] = figure.dark
+        files[f"figures/{name}.png"] = figure.png
     with writing(folder):
         for part in (folder / "tables", folder / "figures"):
             part.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def write_summary(result: StudyResult, command: str) -> Path:
     write_numbers(result, command)
     write_table(result)
     with writing(folder):
-        for figure in report.figures:
+        for figure in report.figures.values():
             write_atomically(folder / "study.png", figure.png)
         if not report.figures:
             (folder / "study.png").unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.studies.commands import command_line
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.results.study_result import StudyResult, read_results
 from softprompt.studies.storage.stored import KINDS, planned, read_stored, stored_results
 

@@ -10,11 +10,18 @@ from softprompt.studies.definition.published import SURE, Published
 from softprompt.studies.results.numbers import mean_and_std
 from softprompt.studies.results.study_result import CellResult, StudyResult
 
-_WINS = (
-    "Mean of row minus mean of rival, averaged over the columns (more is better for the row), and in "
-    "brackets in how many of them the row is significantly better over the seeds"
-)
-_PAIRED = "Paired over the columns' means, one-sided, the better row first"
+_COMPARISONS = (
+    (
+        "wins", "Pairs of rows over the seeds", wins_table,
+        "Mean of row minus mean of rival, averaged over the columns (more is better for the row), and in "
+        "brackets in how many of them the row is significantly better over the seeds",
+    ),
+    (
+        "paired", "Pairs of rows over the columns", paired_table,
+        "Paired over the columns' means, one-sided, the better row first",
+    ),
+)  # fmt: skip
+"""The tables that a study asks for by a setting: its name, the caption, what makes the table, a note."""
 
 
 @dataclass(frozen=True)
@@ -134,15 +141,13 @@ class _PublishedFigures:
 
 def comparison_tables(result: StudyResult) -> tuple[Table, ...]:
     """Pairs of rows over the seeds and over the columns, as far as the study asks for them."""
-    settings, found = result.grid.settings, []
-    if settings.wins:
-        found.append(("wins", "Pairs of rows over the seeds", wins_table(result), _WINS))
-    if settings.paired:
-        found.append(("paired", "Pairs of rows over the columns", paired_table(result), _PAIRED))
-    return tuple(
-        Table(name, caption, tuple(map(Head, head)), tuple(tuple(map(Entry, row)) for row in rows), (note,))
-        for name, caption, (head, *rows), note in found
-    )
+    tables = []
+    for name, caption, compare, note in _COMPARISONS:
+        if getattr(result.grid.settings, name):
+            head, *rows = compare(result)
+            lines = tuple(tuple(map(Entry, row)) for row in rows)
+            tables.append(Table(name, caption, tuple(map(Head, head)), lines, (note,)))
+    return tuple(tables)
 
 
 def results_table(result: StudyResult, short: bool = False) -> Table:

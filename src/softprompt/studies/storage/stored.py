@@ -11,9 +11,9 @@ from softprompt.config import parse_as
 from softprompt.errors import TrainingError
 from softprompt.studies.definition.cells import Cell, Grid, Plan, Run
 from softprompt.studies.definition.chance import levels
-from softprompt.studies.definition.grid import planned_grid
 from softprompt.studies.definition.measures import result_of, scores_of
 from softprompt.studies.definition.settings import StudySettings
+from softprompt.studies.reading.grid import planned_grid
 from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult, judged
 from softprompt.studies.storage.table import broken, read_table
 

@@ -13,7 +13,6 @@ from softprompt.data import check_splits
 from softprompt.errors import ConfigError
 from softprompt.studies.definition.cells import Cell, Grid, Option, Plan, Run
 from softprompt.studies.definition.measures import metric_of
-from softprompt.studies.definition.mistakes import Mistakes
 from softprompt.studies.definition.published import unshown
 from softprompt.studies.definition.settings import (
     SUBSAMPLE,
@@ -23,7 +22,8 @@ from softprompt.studies.definition.settings import (
     filled,
     labelled,
 )
-from softprompt.studies.definition.study_file import load_study
+from softprompt.studies.reading.mistakes import Mistakes
+from softprompt.studies.reading.study_file import load_study
 
 
 def load_grid(path: Path | str, overrides: Sequence[str] = (), output: Path | None = None) -> Grid:

@@ -15,6 +15,7 @@ from softprompt.studies.definition.settings import (
     Vary,
     labelled,
 )
+from softprompt.studies.figures import FIGURES
 
 # Of the study itself; every other key of --set is a setting of the runs.
 _OF_THE_STUDY = ("name", "seeds", "subsamples", "metric")
@@ -166,11 +167,15 @@ def _about_reporting(study: StudySettings) -> Iterator[Problem]:
         whole = (v for v in study.vary.values if not isinstance(v, dict) or set(v) == {"label", "value"})
         names += [labelled(value)[0] for value in whole]
     yield from misplaced(study.published, names, [column.name for column in study.columns])
-    figures = study.figures or []
-    yield from _repeated("figures", figures)
-    if "curve" in figures and study.vary is None:
-        got = "'curve' for a study with rows"
-        yield Problem("figures", got, "vary, whose values are the axis", "leave the curve out")
+    yield from _repeated("figures", study.figures or [])
+    for i, name in enumerate(study.figures or []):
+        if name not in FIGURES:
+            yield Problem(
+                f"figures.{i}", repr(name), f"one of {', '.join(map(repr, FIGURES))}", nearest(name, FIGURES)
+            )
+        elif FIGURES[name].needs_axis and study.vary is None:
+            got = f"'{name}' for a study with rows"
+            yield Problem("figures", got, "vary, whose values are the axis", f"leave the {name} out")
 
 
 def _repeated(where: str, names: Sequence[Any]) -> Iterator[Problem]:
