@@ -19,6 +19,8 @@ class AnyTaskSettings(Settings):
     """Whether a template may be written around a record."""
     batch_group: ClassVar[str] = "tasks with heads"
     """Tasks of one group can share a batch."""
+    output_kind: ClassVar[Literal["answer", "number", "text"]] = "answer"
+    """What the model puts out: one of several answers, a number, or a text of its own."""
 
     @property
     def has_head(self) -> bool:
@@ -29,6 +31,7 @@ class AnyTaskSettings(Settings):
 class GenerationSettings(AnyTaskSettings):
     takes_template = True
     batch_group = "generation"
+    output_kind = "text"
 
     name: Literal["generation"] = "generation"
     separator: str | None = None
@@ -72,6 +75,7 @@ class ClassificationSettings(_TextSettings):
 
 class RegressionSettings(_TextSettings):
     head_kinds = ("value",)
+    output_kind = "number"
 
     name: Literal["regression"] = "regression"
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from softprompt.backbones import Backbone, class_attention
 from softprompt.extras import require
 from softprompt.plotting import AttentionMap
-from softprompt.prompts import Prompt, pool_picture
+from softprompt.prompts import LOCATIONS, PixelBorder, Prompt, pool_picture
 
 require("studies", "softprompt look", "sklearn")
 
@@ -80,7 +80,8 @@ def view_pictures(
         gaze = class_attention(backbone, pixels[:shown], layer) if has_class else None
     features = torch.cat(parts).float().cpu()
     card = None if prompt is None else prompt.card
-    border = card.length if card is not None and card.location == "pixel-pad" else 0
+    location = None if card is None else card.location
+    border = card.length if card and location and LOCATIONS[location].placement is PixelBorder else 0
     if gaze is None:
         return View(name, features, None, None, border)
     patches = gaze.patches.mean(1)

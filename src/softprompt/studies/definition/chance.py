@@ -3,11 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from softprompt.config import RunSettings
+from softprompt.config import ClassificationSettings, RunSettings
 from softprompt.data import FORMATS, LabelledText, load_test
 from softprompt.errors import DataError, Problem, SoftpromptError
 from softprompt.metrics import metrics_of, score
 from softprompt.studies.definition.cells import Cell, Grid
+
+_TASK = ClassificationSettings().name
+"""The task whose metrics score the most frequent label."""
 
 _OF_TEST = ("format", "test", "test_size", "test_share", "text", "second", "label")
 """The data settings that decide the test records of labelled texts."""
@@ -27,7 +30,7 @@ def no_majority(cells: Sequence[Cell]) -> Problem | None:
     if (data.test is None and not data.test_share) or data.test_size == 0:
         expected = "test records whose labels can be counted"
         return Problem("chance", "true without data.test", expected, "give data.test")
-    known = metrics_of("classification")
+    known = metrics_of(_TASK)
     for metric in cells[0].metrics:
         if metric not in known:
             expected = f"a column of {' or '.join(known)}"
@@ -66,7 +69,7 @@ def majority(cell: Cell) -> dict[str, float]:
     most = min(counts, key=lambda label: (-counts[label], label))
     groups = [record.tags.get("question", "") for record in records]
     facts = {"labels": _labels(settings, counts), "groups": groups if all(groups) else None}
-    return score(cell.metrics, [most] * len(right), right, task="classification", **facts).values
+    return score(cell.metrics, [most] * len(right), right, task=_TASK, **facts).values
 
 
 def levels(grid: Grid) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:

@@ -15,9 +15,6 @@ _N_ANSWERS = 10
 _LONGEST = 700
 """Letters of a source that are shown."""
 
-_WITHOUT = ("regression",)
-"""Tasks whose outputs are numbers, of which no two runs have the same."""
-
 
 @dataclass(frozen=True)
 class Output:
@@ -89,7 +86,8 @@ def examples(result: StudyResult) -> tuple[Examples, ...]:
 
 
 def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
-    if any(_task(cell) in _WITHOUT for cell in cells):
+    kinds = {_task(cell).output_kind for cell in cells}
+    if "number" in kinds:  # no two runs have the same
         return None
     lacking: list[str] = []
     outputs: dict[str, dict[str, _Line]] = {}
@@ -99,7 +97,7 @@ def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
         if run is None:
             lacking.append(f"{row}: no run is done")
             continue
-        found, why = _read(run, _task(cell))
+        found, why = _read(run, _task(cell).name)
         if found:
             outputs[row] = found
         if why:
@@ -109,7 +107,7 @@ def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
     shared = [key for key in next(iter(outputs.values())) if all(key in lines for lines in outputs.values())]
     seeds = list(dict.fromkeys(run.run.seed for _, run in runs if run is not None))
     seed = f"seed {seeds[0]}" if len(seeds) == 1 else "the first run of each that is done"
-    answers = all(_task(cell) != "generation" for cell in cells)
+    answers = "text" not in kinds
     if not answers:
         chosen = _spread(shared, _N_TEXTS)
         what = f"{len(chosen)} of {len(shared)} test records, evenly spread"
@@ -184,5 +182,5 @@ def _spread(keys: Sequence[str], n: int) -> list[str]:
     return list(keys) if len(keys) <= n else [keys[i * len(keys) // n] for i in range(n)]
 
 
-def _task(cell: CellResult) -> str:
-    return next(cell.cell.possible).settings.task.name
+def _task(cell: CellResult) -> Any:
+    return next(cell.cell.possible).settings.task
