@@ -1,7 +1,7 @@
 """What a study consists of: runs in cells, cells in a grid."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,11 @@ class Cell:
             for option in self.options:
                 yield from option.runs
 
+    def choose(self, option: Option) -> "Cell":
+        """The cell with the runs of one of its options."""
+        changes = {**self.changes, **option.changes}
+        return replace(self, runs=option.runs, changes=changes, chosen=option.name)
+
     @property
     def n_runs(self) -> int:
         """How many runs it has, or will have once one option is chosen."""
@@ -128,6 +133,11 @@ class Grid:
     def all_cells(self) -> tuple[Cell, ...]:
         """The cells, and the references after them."""
         return (*self.cells, *self.references)
+
+    def each(self, change: Callable[[Cell], Cell]) -> "Grid":
+        """The grid with every cell changed by the same function."""
+        cells, references = (tuple(map(change, some)) for some in (self.cells, self.references))
+        return replace(self, cells=cells, references=references)
 
     @property
     def runs(self) -> Iterator[Run]:

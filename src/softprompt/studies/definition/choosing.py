@@ -2,7 +2,6 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 from softprompt.errors import TrainingError
@@ -32,11 +31,6 @@ def fold_score(run: Run, score: Literal["last", "best"]) -> float | None:
     return found
 
 
-def fold_scores(cell: Cell, score: Literal["last", "best"]) -> list[list[float | None]]:
-    """For each option the score of each fold."""
-    return [[fold_score(run, score) for run in option.folds] for option in cell.options]
-
-
 def pick(metric: str, scores: Sequence[Sequence[float | None]]) -> int | None:
     """The option with the best mean over its folds, the first of equals; None while a score is missing."""
     best, chosen = None, None
@@ -58,16 +52,13 @@ def mean_score(scores: Sequence[float | None]) -> float | None:
 
 def chosen(grid: Grid) -> Grid:
     """The same study, where every cell whose folds have ended has the runs of its best candidate."""
-    cells = tuple(_chosen(grid, cell) for cell in grid.cells)
-    return replace(grid, cells=cells, references=tuple(_chosen(grid, cell) for cell in grid.references))
-
-
-def _chosen(grid: Grid, cell: Cell) -> Cell:
     choose = grid.settings.choose
-    if choose is None or not cell.options or cell.chosen:
-        return cell
-    i = pick(cell.by, fold_scores(cell, choose.score))
-    if i is None:
-        return cell
-    option = cell.options[i]
-    return replace(cell, runs=option.runs, changes={**cell.changes, **option.changes}, chosen=option.name)
+    if choose is None:
+        return grid
+
+    def decide(cell: Cell) -> Cell:
+        scores = [[fold_score(run, choose.score) for run in option.folds] for option in cell.options]
+        best = pick(cell.by, scores)
+        return cell if cell.chosen or best is None else cell.choose(cell.options[best])
+
+    return grid.each(decide)

@@ -1,7 +1,7 @@
 """What has become of a study's runs, read from their folders alone."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -153,19 +153,26 @@ def read_results(grid: Grid, strict: bool = True) -> StudyResult:
     """
     if strict:
         check_folders(grid)
-    result = _gathered(grid)
+    result = read_runs(grid)
     chance, missing = levels(result.grid)
     return replace(result, chance=chance, no_chance=missing)
 
 
-def failed_runs(grid: Grid) -> list[RunResult]:
-    """The runs that failed, those on folds first."""
-    return _gathered(grid).failed
-
-
-def _gathered(grid: Grid) -> StudyResult:
+def read_runs(grid: Grid) -> StudyResult:
+    """As `read_results`, without chance levels, which need the data; a run with other settings has failed."""
     grid = chosen(grid)
-    cells, references = (tuple(_read(grid, cell) for cell in some) for some in (grid.cells, grid.references))
+    return gather(grid, lambda cell, run: _read_run(grid, cell, run))
+
+
+def gather(grid: Grid, read: Callable[[Cell, Run], RunResult]) -> StudyResult:
+    """The results of a study, from a function that reads one run of a cell or of its folds."""
+
+    def cell_result(cell: Cell) -> CellResult:
+        runs = tuple(read(cell, run) for run in cell.runs)
+        folds = tuple(tuple(read(cell, run) for run in option.folds) for option in cell.options)
+        return CellResult(cell, runs, folds)
+
+    cells, references = (tuple(map(cell_result, some)) for some in (grid.cells, grid.references))
     return StudyResult(grid, cells, references)
 
 
@@ -177,12 +184,6 @@ def judged(run: Run, metric: str, facts: Mapping[str, Any]) -> RunResult:
     notes = "; ".join(note for group in facts["scores"] for note in group["notes"])
     why = notes or ("no test set" if not facts["scores"] else "no note says why")
     return RunResult(run, "failed", error=f"it has no {metric} on the test set: {why}")
-
-
-def _read(grid: Grid, cell: Cell) -> CellResult:
-    runs = tuple(_read_run(grid, cell, run) for run in cell.runs)
-    folds = tuple(tuple(_read_run(grid, cell, run) for run in option.folds) for option in cell.options)
-    return CellResult(cell, runs, folds)
 
 
 def _read_run(grid: Grid, cell: Cell, run: Run) -> RunResult:

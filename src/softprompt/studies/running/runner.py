@@ -12,7 +12,7 @@ from softprompt.errors import ConfigError, TrainingError
 from softprompt.studies.definition.cells import Grid, Run
 from softprompt.studies.definition.choosing import chosen
 from softprompt.studies.results.folders import check_folders, failure_of, write_failure
-from softprompt.studies.results.study_result import failed_runs
+from softprompt.studies.results.study_result import read_runs
 from softprompt.studies.running.executors import Engine, EngineName, engine_of
 from softprompt.studies.running.progress import StudyProgress
 from softprompt.training import Processes, RunFolder, locked
@@ -82,7 +82,7 @@ def _run_all(grid: Grid, runs: Sequence[Run], keep: str, engine: Engine, progres
 
 def _forget_failures(grid: Grid) -> None:
     """Make failed runs unfinished ones; what they left is resumed, and a result of no use moved aside."""
-    for failed in failed_runs(grid):
+    for failed in read_runs(grid).failed:
         result = RunFolder(failed.run.settings.folder).result
         if result.exists():
             os.replace(result, result.with_name(f"{result.name}.failed"))

@@ -14,7 +14,7 @@ from softprompt.studies.definition.chance import levels
 from softprompt.studies.definition.measures import result_of, scores_of
 from softprompt.studies.definition.settings import StudySettings
 from softprompt.studies.reading.grid import planned_grid
-from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult, judged
+from softprompt.studies.results.study_result import RunResult, StudyResult, gather, judged
 from softprompt.studies.storage.table import broken, read_table
 
 KINDS = (".json", ".csv", ".parquet")
@@ -84,27 +84,21 @@ def stored_results(grid: Grid, stored: Stored) -> tuple[StudyResult, tuple[str, 
     Returns:
         The results, and the runs of the table that the study does not ask for.
     """
-    cells = tuple(_read(cell, stored) for cell in grid.cells)
-    references = tuple(_read(cell, stored) for cell in grid.references)
-    chance, missing = levels(grid) if "chance" not in stored.facts else (stored.facts["chance"], {})
-    whole = replace(
-        grid, cells=tuple(cell.cell for cell in cells), references=tuple(cell.cell for cell in references)
-    )
-    result = StudyResult(whole, cells, references, chance, missing)
+    found = gather(grid.each(lambda cell: _chosen(cell, stored)), lambda cell, run: _run(cell, run, stored))
+    chance, missing = (stored.facts["chance"], {}) if "chance" in stored.facts else levels(grid)
+    result = replace(found, chance=chance, no_chance=missing)
     asked = {run.run.settings.name for run in result.runs}
     return result, tuple(
         name for name, run in stored.runs.items() if name not in asked and run["state"] != "not run"
     )
 
 
-def _read(cell: Cell, stored: Stored) -> CellResult:
+def _chosen(cell: Cell, stored: Stored) -> Cell:
+    """The cell with the runs of the first option that the table has runs of."""
     for option in cell.options:
-        if not cell.chosen and any(run.settings.name in stored.runs for run in option.runs):
-            changes = {**cell.changes, **option.changes}
-            cell = replace(cell, runs=option.runs, changes=changes, chosen=option.name)
-    runs = tuple(_run(cell, run, stored) for run in cell.runs)
-    folds = tuple(tuple(_run(cell, run, stored) for run in option.folds) for option in cell.options)
-    return CellResult(cell, runs, folds)
+        if any(run.settings.name in stored.runs for run in option.runs):
+            return cell.choose(option)
+    return cell
 
 
 def _run(cell: Cell, run: Run, stored: Stored) -> RunResult:

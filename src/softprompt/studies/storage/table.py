@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,9 +113,7 @@ def _column(values: list[Any]) -> "pyarrow.Array":
     import pyarrow
 
     kinds = {type(value) for value in values if value is not None}
-    if kinds == {int, float}:
-        return pyarrow.array(values, pyarrow.float64())
-    if len(kinds) == 1:
+    if len(kinds) == 1 or kinds == {int, float}:
         return pyarrow.array(values)
     return pyarrow.array([None if value is None else str(value) for value in values], pyarrow.string())
 
@@ -126,33 +124,22 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     Raises:
         TrainingError: the file is broken, or is no results table.
     """
-    head, lines = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
-    lacking = [name for name in ("folder", "state", "value") if name not in head]
-    if lacking:
-        raise broken(path, f"no column {', '.join(lacking)}")
-    if any(None in line or None in line.values() for line in lines if path.suffix == ".csv"):
-        raise broken(path, "a line with more or fewer fields than the head")
-    return [_as_result(path, i, line) for i, line in enumerate(lines)]
-
-
-def _read_csv(path: Path) -> tuple[Sequence[str], list[dict[str, Any]]]:
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            lines: list[dict[str, Any]] = [dict(line) for line in reader]
-            return reader.fieldnames or (), lines
-    except (ValueError, csv.Error) as error:
-        raise broken(path, f"broken CSV ({error})") from None
-
-
-def _read_parquet(path: Path) -> tuple[Sequence[str], list[dict[str, Any]]]:
     from pyarrow import ArrowException, parquet
+    from pyarrow.csv import ConvertOptions, ParseOptions, read_csv
 
     try:
-        table = parquet.read_table(path)
+        if path.suffix == ".csv":
+            # By default a score that is no number would be read as no score.
+            kinds = ConvertOptions(null_values=[""])
+            table = read_csv(path, None, ParseOptions(newlines_in_values=True), kinds)
+        else:
+            table = parquet.read_table(path)
     except (ArrowException, OSError) as error:
-        raise broken(path, f"broken Parquet ({first_line(error)})") from None
-    return table.column_names, table.to_pylist()
+        raise broken(path, f"broken {path.suffix} ({first_line(error)})") from None
+    missing = [name for name in ("folder", "state", "value") if name not in table.column_names]
+    if missing:
+        raise broken(path, f"no column {', '.join(missing)}")
+    return [_as_result(path, i, line) for i, line in enumerate(table.to_pylist())]
 
 
 def _as_result(path: Path, i: int, line: Mapping[str, Any]) -> dict[str, Any]:
