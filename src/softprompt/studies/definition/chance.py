@@ -1,4 +1,4 @@
-"""The level of always saying the same, to compare a study's rows with."""
+"""The chance level: the scores of always answering with the most frequent label."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +17,10 @@ _OF_TEST = ("format", "test", "test_size", "test_share", "text", "second", "labe
 
 
 def no_majority(cells: Sequence[Cell]) -> Problem | None:
-    """Why the chance level of a column cannot be computed; None if it can.
+    """Why the chance level of a column cannot be computed; None if it can be.
 
     Args:
-        cells: those of one column.
+        cells: of the column.
     """
     first = _settings(cells[0])
     data = first.data
@@ -45,19 +45,20 @@ def no_majority(cells: Sequence[Cell]) -> Problem | None:
 
 
 def majority(cell: Cell) -> dict[str, float]:
-    """The scores of always saying the most frequent label of the test records (ties: the first by name).
+    """The scores of always answering with the most frequent label of the test records.
 
-    This is what a system reaches that knows the test set's distribution and nothing of its texts.
+    Of equally frequent labels the first in the alphabet counts. A system that knows the distribution of the
+    test set, and nothing of its texts, reaches these scores.
 
     Args:
         cell: any cell of the column.
 
     Returns:
-        Percent by metric, one for each metric that the cell shows.
+        Per cent, by each metric that the cell shows.
 
     Raises:
         DataError: the test file is missing or malformed, or a record has no label.
-        ConfigError: a metric that these labels do not have, e.g. `f1` of three.
+        ConfigError: a metric that is not defined for these labels, e.g. `f1` for three.
     """
     settings = _settings(cell)
     records = load_test(settings.data)
@@ -83,7 +84,7 @@ def levels(grid: Grid) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
         for column, cell in first.items():
             try:
                 found[column] = majority(cell)
-            except SoftpromptError as error:  # a report can be made where the data are not
+            except SoftpromptError as error:  # a report can be made without the data
                 missing[column] = str(error)
         return found, missing
     if isinstance(asked, dict):
@@ -92,7 +93,7 @@ def levels(grid: Grid) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
 
 
 def _labels(settings: RunSettings, found: Iterable[str]) -> list[str]:
-    """The labels in the task's order, which says which of two is the positive one."""
+    """The labels in the task's order, which decides which of two is the positive one."""
     task = settings.task
     named = getattr(task, "labels", None) or getattr(task, "verbalizer", None)
     # "null" draws a word for each label and names none.

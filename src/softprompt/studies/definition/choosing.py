@@ -1,4 +1,4 @@
-"""Choosing among candidates by cross-validation: scores of the folds, and which candidate they pick."""
+"""Choosing among candidates by cross-validation."""
 
 import statistics
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ def fold_score(run: Run, score: Literal["last", "best"]) -> float | None:
 
     Args:
         run: trained with the metric as `training.select`.
-        score: the last evaluation, or the best one.
+        score: which evaluation counts.
     """
     folder, metric = RunFolder(run.settings.folder), run.settings.training.select
     try:
         if folder.finished() is None:
             return None
-    except TrainingError:  # the report names it
+    except TrainingError:  # the report names the error
         return None
     found: float | None = None
     for line in folder.lines():
@@ -32,7 +32,10 @@ def fold_score(run: Run, score: Literal["last", "best"]) -> float | None:
 
 
 def pick(metric: str, scores: Sequence[Sequence[float | None]]) -> int | None:
-    """The option with the best mean over its folds, the first of equals; None while a score is missing."""
+    """The number of the option with the best mean over its folds, the first of equals.
+
+    None while a score is missing.
+    """
     best, chosen = None, None
     for i, of_option in enumerate(scores):
         mean = mean_score(of_option)
@@ -46,12 +49,12 @@ def pick(metric: str, scores: Sequence[Sequence[float | None]]) -> int | None:
 def mean_score(scores: Sequence[float | None]) -> float | None:
     """The mean over the folds; None while one is missing."""
     known = [score for score in scores if score is not None]
-    # Exact but for one rounding, so that equal scores in another order have equal means.
+    # `fmean` rounds once, so equal scores in another order have equal means.
     return statistics.fmean(known) if len(known) == len(scores) else None
 
 
 def chosen(grid: Grid) -> Grid:
-    """The same study, where every cell whose folds have ended has the runs of its best candidate."""
+    """The same study, in which every cell whose folds have ended has the runs of its best candidate."""
     choose = grid.settings.choose
     if choose is None:
         return grid

@@ -15,7 +15,7 @@ SURE = {
     "S": "agrees with a published summary of the paper",
     "M": "from memory, not verified",
 }
-"""How sure we are of a published figure, by its letter."""
+"""How a published figure was checked, by the letter beside it."""
 
 
 class Published(Settings):
@@ -30,14 +30,13 @@ class Published(Settings):
     value: str
     """As printed, with its digits."""
     std: str | None = None
-    """As printed, where the paper has it."""
+    """As printed; None where the paper has none."""
     source: str = Field(min_length=1)
     """Paper, version and table, e.g. `arXiv 2101.00190v1, Table 1`."""
     sure: Literal["R", "P", "S", "M"]
-    """R: read in the official repository; P: checked against the paper's text; S: agrees with a published
-    summary; M: from memory, not verified."""
+    """How the figure was checked, a key of `SURE`."""
     note: str = ""
-    """What makes it another experiment than ours: its backbone, its split."""
+    """How the paper's experiment differs from ours: backbone, split."""
 
     @field_validator("value", "std", mode="before")
     @classmethod
@@ -54,7 +53,7 @@ class Published(Settings):
 def unshown(
     published: Sequence[Published], shown: Mapping[tuple[str, str], Sequence[str]]
 ) -> Iterator[Problem]:
-    """The published figures whose place shows no such metric.
+    """Published figures of a metric that their row and column do not show.
 
     Args:
         shown: for each row and column the metrics that the table shows.

@@ -1,4 +1,4 @@
-"""Reading a study file, and what in it contradicts something else there."""
+"""Reading a study file, and finding settings in it that contradict each other."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,8 +17,8 @@ from softprompt.studies.definition.settings import (
 )
 from softprompt.studies.figures import FIGURES
 
-# Of the study itself; every other key of --set is a setting of the runs.
 _OF_THE_STUDY = ("name", "seeds", "subsamples", "metric")
+"""Keys of `--set` that change the study itself; every other key is a setting of the runs."""
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> tuple[StudySettings, list[str]]:
@@ -60,7 +60,7 @@ def _key(override: str) -> str:
 
 
 def _contradictions(study: StudySettings) -> Iterator[Problem]:
-    """What single fields cannot know."""
+    """Settings that are each valid but do not fit together."""
     if bool(study.rows) == (study.vary is not None):
         got = "both of them" if study.rows else "neither of them"
         yield Problem("rows", got, "exactly one of rows and vary")
@@ -116,7 +116,7 @@ def _about_choosing(study: StudySettings) -> Iterator[Problem]:
             continue
         where = f"{row.name}.candidates"
         if choose is None:
-            expected = "choose, which says by what they are chosen"
+            expected = "choose, which defines how they are compared"
             yield Problem(where, "candidates without choose", expected, "add it")
         if len(row.candidates) == 1:
             yield Problem(where, "one candidate", "at least two, or [] where there is nothing to choose")

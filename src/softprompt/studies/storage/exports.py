@@ -1,4 +1,4 @@
-"""A study's numbers for other programs: `study.json`."""
+"""The results of a study as JSON: `study.json`."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,11 @@ from softprompt.studies.results.study_result import CellResult, RunResult, Study
 
 
 def as_json(result: StudyResult, command: str) -> dict[str, Any]:
-    """Everything that is known, as JSON values."""
+    """Everything that is known of the study, as JSON values.
+
+    Args:
+        command: the command line that makes the study.
+    """
     grid = result.grid
     return {
         "name": grid.settings.name,
@@ -34,7 +38,7 @@ def as_json(result: StudyResult, command: str) -> dict[str, Any]:
 
 
 def _plan_json(grid: Grid) -> dict[str, Any]:
-    """What the study was made from; `stored.planned` reads it."""
+    """What the study was made from, for `stored.planned`."""
     plan = grid.plan
     settings = _plain(grid.settings.model_dump(exclude_unset=True))
     return {
@@ -46,7 +50,7 @@ def _plan_json(grid: Grid) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON values, paths as every system reads them."""
+    """JSON values, with paths in a form that every system reads."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

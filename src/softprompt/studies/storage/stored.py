@@ -1,4 +1,4 @@
-"""A study read back from what it left: the grid from `study.json`, the runs from a results table."""
+"""Results read without run folders: the grid from `study.json`, the runs from a results table."""
 
 import json
 import math
@@ -25,12 +25,12 @@ _STATES = ("done", "failed", "unfinished", "not run")
 
 @dataclass(frozen=True)
 class Stored:
-    """A results table.
+    """The content of a results table.
 
     Args:
-        path: its file.
-        runs: what it says of each run, by the name of the run's folder.
-        facts: all of a `study.json`; empty for other tables.
+        path: of the file.
+        runs: the facts of each run, by the name of the run's folder.
+        facts: the whole `study.json`; empty for other tables.
     """
 
     path: Path
@@ -39,7 +39,7 @@ class Stored:
 
 
 def read_stored(path: Path) -> Stored:
-    """A `study.json`, or a table with a line per run as CSV or Parquet.
+    """Read a `study.json`, or a table with a line per run as CSV or Parquet.
 
     Raises:
         TrainingError: the file is missing or broken, or is no results table.
@@ -61,8 +61,8 @@ def planned(stored: Stored, folder: Path) -> Grid:
         folder: the study's folder.
 
     Raises:
-        TrainingError: the table holds no plan.
-        ConfigError: what this version refuses in it.
+        TrainingError: the table has no plan.
+        ConfigError: what this version refuses in the plan.
     """
     plan = stored.facts.get("plan")
     if not isinstance(plan, dict):
@@ -79,10 +79,10 @@ def planned(stored: Stored, folder: Path) -> Grid:
 
 
 def stored_results(grid: Grid, stored: Stored) -> tuple[StudyResult, tuple[str, ...]]:
-    """A study's results from a table alone; no run folder is looked at.
+    """The results of a study from a table alone, without its run folders.
 
     Returns:
-        The results, and the runs of the table that the study does not ask for.
+        The results, and the names of the table's runs that are not in the study.
     """
     found = gather(grid.each(lambda cell: _chosen(cell, stored)), lambda cell, run: _run(cell, run, stored))
     chance, missing = (stored.facts["chance"], {}) if "chance" in stored.facts else levels(grid)
@@ -135,7 +135,7 @@ def _of_json(path: Path, facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _of_run(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A run of `study.json` as `result.json` would say it."""
+    """A run of `study.json` with its facts in the form of a `result.json`."""
     found = {"folder": line["folder"], "state": line["state"]}
     found |= {"error": line.get("error"), "value": line.get("value")}
     if line["state"] == "done":

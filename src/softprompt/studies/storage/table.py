@@ -1,4 +1,4 @@
-"""A study's results as one table for other programs: `study.csv` and `study.parquet`, a line per run."""
+"""The results of a study as one table with a line per run: `study.csv` and `study.parquet`."""
 
 import csv
 import io
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import pyarrow
 
 _ALWAYS = ("row", "column", "folder", "state", "metric", "value")
-"""Columns also of a study whose cells have chosen nothing yet, and so have no runs."""
+"""The columns of a table without runs, which a study has whose cells have not chosen."""
 
 _WHERE = {"name", "output"}
-"""Settings that say where a run lies; its folder is a column of its own."""
+"""Settings that depend on the place of a run, whose folder has a column of its own."""
 
 
 def write_table(result: StudyResult) -> None:
@@ -40,7 +40,7 @@ def write_table(result: StudyResult) -> None:
 
 
 def as_table(result: StudyResult) -> "pyarrow.Table":
-    """A line for each run that is tested, as columns of one type each."""
+    """A line for each run that is tested, and one type for each column."""
     import pyarrow
 
     lines = table_lines(result)
@@ -49,7 +49,7 @@ def as_table(result: StudyResult) -> "pyarrow.Table":
 
 
 def table_lines(result: StudyResult) -> list[dict[str, Any]]:
-    """Every run that is tested, all with the same keys in the same order; what is not known is None."""
+    """Every run that is tested, all with the same keys in the same order; unknown values are None."""
     found = [
         _of_run(cell, run, kind)
         for kind, cells in (("cell", result.cells), ("reference", result.references))
@@ -57,7 +57,7 @@ def table_lines(result: StudyResult) -> list[dict[str, Any]]:
         for run in cell.runs
     ]
     keys = list(dict.fromkeys(key for line in found for key in line))
-    # a stable sort: scores stand before facts, and the settings last
+    # The sort is stable: settings move to the end.
     keys.sort(key=lambda key: key.startswith("settings."))
     return [{key: line.get(key) for key in keys} for line in found]
 
@@ -94,21 +94,21 @@ def _of_run(cell: CellResult, run: RunResult, kind: str) -> dict[str, Any]:
 
 
 def settings_of(run: RunResult) -> dict[str, Any]:
-    """Every setting of a run by its dotted name, without those that say where it lies."""
+    """Every setting of a run by dotted key, without those that depend on the run's place."""
     return {key: value for key, value in flat(run.run.settings).items() if key not in _WHERE}
 
 
 def _plain(value: Any) -> Any:
-    """A value that one field of a table takes; lists and mappings as JSON."""
+    """A value for one field of a table; lists and mappings become JSON."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return json.dumps(value, ensure_ascii=False)
 
 
 def _column(values: list[Any]) -> "pyarrow.Array":
-    """Values as one type: whole numbers beside fractions become fractions, anything else mixed text.
+    """A column of one type: fractions for mixed numbers, text for other mixtures.
 
-    Where there is no value it is a column of text, since few readers know Parquet's null type.
+    A column without values is text too, since few readers know Parquet's null type.
     """
     import pyarrow
 
@@ -119,7 +119,7 @@ def _column(values: list[Any]) -> "pyarrow.Array":
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
-    """The runs of a CSV or Parquet file, each as `result.json` would say it; a table has no curves.
+    """The runs of a CSV or Parquet file, with facts in the form of a `result.json`; there are no curves.
 
     Raises:
         TrainingError: the file is broken, or is no results table.
@@ -172,7 +172,7 @@ def _as_result(path: Path, i: int, line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def broken(path: Path, got: str) -> TrainingError:
-    """The error of a file that is no results table as a study writes it."""
+    """The error for a file that no study has written."""
     return TrainingError(
         str(path), got, "a results table as a study writes it", "make the table again from the run folders"
     )
