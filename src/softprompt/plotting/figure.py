@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with its texts; drawn when one of its file formats is first used.
+    """A figure with its texts, drawn when one of its file formats is first used.
 
     Args:
         title: in a few words.
-        caption: what is drawn, and how to read it.
+        caption: what the figure shows, and how to read it.
         alt: text for readers who cannot see the figure.
-        drawing: draws it.
+        drawing: draws the figure.
     """
 
     title: str
@@ -56,9 +56,9 @@ def panel_figure(
 
     Args:
         panels: the title and the content of each.
-        draw: draws content on matplotlib's axes; returns the artists of legend entries, by name.
+        draw: draws content on matplotlib's axes and returns the artists of legend entries by name.
         height: of a row of panels, in inches.
-        legend: the names of possible entries, in order; empty names are left out.
+        legend: the names of possible entries in order; empty names are left out.
         share_rows: whether neighbours share a vertical axis.
     """
     across = min(len(panels), 2)

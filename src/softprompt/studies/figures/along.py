@@ -13,11 +13,11 @@ from softprompt.studies.figures.common import BOXES, IN_TABLE, named, repeated
 from softprompt.studies.results.study_result import StudyResult
 
 _DECADE = 10
-"""Values that span more than this are drawn on a logarithmic axis."""
+"""An axis is logarithmic if the largest value is more than so many times the smallest."""
 
 
 def numbers_of(result: StudyResult) -> list[float] | None:
-    """Where the rows lie on their axis; None where they are no different numbers."""
+    """The places of the rows on their axis; None if the values are not different numbers."""
     vary = result.grid.settings.vary
     if vary is None:
         return None
@@ -30,7 +30,7 @@ def draw_curve(result: StudyResult) -> Figure | None:
     """Means, deviations and single runs along the axis, a line per column and a panel per measure.
 
     Returns:
-        None without an axis or a value on it.
+        The figure; None without an axis or without values.
     """
     grid = result.grid
     if grid.settings.vary is None or not any(cell.values for cell in result.cells):
@@ -87,7 +87,7 @@ def _along(
     result: StudyResult, title: str, caption: str, alt: str, measures: list[str],
     draw_columns: Callable[[Any, str], dict[str, Any]],
 ) -> Figure:  # fmt: skip
-    """A panel for each measure, with lines for references, and for chance where it is one number."""
+    """A panel for each measure, with lines for references, and for chance if all columns have one level."""
 
     def draw(panel: Any, measure: str, palette: Palette) -> dict[str, Any]:
         handles = draw_columns(panel, measure)

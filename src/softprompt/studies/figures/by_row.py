@@ -12,7 +12,7 @@ from softprompt.studies.results.study_result import CellResult, StudyResult
 
 
 def draw_boxes(result: StudyResult) -> Figure | None:
-    """A box for each cell, along the axis or row by row; None where no cell has two values."""
+    """A box for each cell, along the axis or row by row; None if no cell has two values."""
     if not repeated(result):
         return None
     if result.grid.settings.vary is not None:
@@ -21,7 +21,7 @@ def draw_boxes(result: StudyResult) -> Figure | None:
 
 
 def draw_bars(result: StudyResult) -> Figure | None:
-    """A bar for each cell, row by row with a panel for each column; None where no run is done."""
+    """A bar for each cell, row by row with a panel for each column; None if no run is done."""
     if not any(cell.values for cell in result.cells):
         return None
     spread = "Means over the runs of a cell, with one standard deviation; dots are single runs."
@@ -29,7 +29,7 @@ def draw_bars(result: StudyResult) -> Figure | None:
 
 
 def _by_rows(result: StudyResult, what: str, caption: str, draw_values: Callable[..., Any]) -> Figure:
-    """A panel for each column, in which every row of the table has its place, and chance a line."""
+    """A panel for each column, with the rows of the table from top to bottom and a line at chance."""
     panels = panels_of(result)
     rows = [plotting.wrapped(cell.cell.row, 22 if len(panels) > 1 else 30) for cell in panels[0][1]]
 

@@ -1,4 +1,4 @@
-"""What several figures have in common: words of their texts, and their panels."""
+"""Texts and panels that several figures share."""
 
 from collections.abc import Iterable
 
@@ -18,13 +18,13 @@ def repeated(result: StudyResult) -> bool:
 
 
 def named(measures: Iterable[str]) -> str:
-    """A measure's name at the head of a figure; `scores` for several."""
+    """The name of a measure in the title of a figure; `scores` for several measures."""
     first, *others = dict.fromkeys(measures)
     return "scores" if others else label(first, direction=False)
 
 
 def panels_of(result: StudyResult) -> list[tuple[str, list[CellResult]]]:
-    """The columns from top to bottom; the references follow where there is only one."""
+    """The cells of each column from top to bottom, with the references if there is a single column."""
     columns = result.grid.columns
     references = result.references if len(columns) == 1 else ()
     return [(column, [*result.column(column), *references]) for column in columns]

@@ -17,20 +17,20 @@ def has_curves(result: StudyResult) -> bool:
 
 
 def draw_learning(result: StudyResult) -> Figure | None:
-    """Development scores over the steps, a line per row; None where no run was evaluated twice."""
+    """Development scores over the steps, a line per row; None if no run was evaluated twice."""
     grid = result.grid
-    # By column and metric, and in these by row.
-    unordered: dict[tuple[str, str], dict[str, list[Curve]]] = {}
+    # By column and metric, then by row.
+    curves: dict[tuple[str, str], dict[str, list[Curve]]] = {}
     for cell in result.cells:
         for metric, some in _learning_curves(cell).items():
-            unordered.setdefault((cell.cell.column, metric), {})[cell.cell.row] = some
-    if not unordered:
+            curves.setdefault((cell.cell.column, metric), {})[cell.cell.row] = some
+    if not curves:
         return None
-    places = sorted(unordered, key=lambda place: (grid.columns.index(place[0]), place[1]))
-    names = [row for row in grid.rows if any(row in lines for lines in unordered.values())]
+    places = sorted(curves, key=lambda place: (grid.columns.index(place[0]), place[1]))
+    names = [row for row in grid.rows if any(row in lines for lines in curves.values())]
 
     def draw(panel: Any, place: tuple[str, str], _: Palette) -> dict[str, Any]:
-        handles, lines = {}, unordered[place]
+        handles, lines = {}, curves[place]
         for row, some in lines.items():
             steps, means, low, high = over_runs(some)
             handles[row] = plotting.line(
@@ -43,7 +43,7 @@ def draw_learning(result: StudyResult) -> Figure | None:
 
     measures = dict.fromkeys(label(metric, direction=False) for _, metric in places)
     title = f"Development {' and '.join(measures)} over the steps"
-    several = any(len(some) > 1 for lines in unordered.values() for some in lines.values())
+    several = any(len(some) > 1 for lines in curves.values() for some in lines.values())
     band = "Means over the seeds, in a band from the lowest to the highest run, as far as every run went."
     caption = (band if several else "One run each.") + (f" Lines: {grid.axis}." if grid.axis else "")
     alt = f"Lines of {title[0].lower()}{title[1:]} for {', '.join(names)}."
@@ -51,11 +51,11 @@ def draw_learning(result: StudyResult) -> Figure | None:
     return plotting.panel_figure(title, caption, alt, panels, draw, 2.4, names)
 
 
-def over_runs(found: Iterable[Curve]) -> tuple[list[int], list[float], list[float], list[float]]:
-    """Steps that every run was evaluated at, with mean, lowest and highest score there."""
-    of_runs = [dict(curve.points) for curve in found]
-    steps = sorted(set.intersection(*(set(one) for one in of_runs)))
-    values = [[one[step] for one in of_runs] for step in steps]
+def over_runs(curves: Iterable[Curve]) -> tuple[list[int], list[float], list[float], list[float]]:
+    """The steps at which every run was evaluated, with the mean, lowest and highest score at each."""
+    runs = [dict(curve.points) for curve in curves]
+    steps = sorted(set.intersection(*map(set, runs)))
+    values = [[run[step] for run in runs] for step in steps]
     return steps, [statistics.fmean(v) for v in values], [min(v) for v in values], [max(v) for v in values]
 
 

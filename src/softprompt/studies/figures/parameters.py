@@ -1,4 +1,4 @@
-"""What a prompt reaches against what it stores."""
+"""Scores against the number of stored parameters."""
 
 import statistics
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from softprompt.studies.results.study_result import CellResult, StudyResult
 
 
 def draw_parameters(result: StudyResult) -> Figure | None:
-    """The measure of each cell against the numbers that its prompt stores; None where all store as many."""
+    """The measure of each cell against the parameters that its prompt stores; None if all store as many."""
     if len(stored_counts(result)) < 2:
         return None
     panels = panels_of(result)
@@ -39,7 +39,7 @@ def draw_parameters(result: StudyResult) -> Figure | None:
     spread = "Means of the cells, with lines from the worst to the best run"
     what = spread if repeated(result) else "One run each"
     caption = f"{what}; the horizontal axis is logarithmic. A row that stores nothing is left out."
-    # Along an axis the rows are one series: the points of a line.
+    # Along an axis the rows are values of one setting.
     what = "rows" if result.grid.settings.vary is None else result.grid.axis
     alt = f"Points of {title} for {what}: {', '.join(names)}. {IN_TABLE}"
     return plotting.panel_figure(title, caption, alt, panels, draw, 2.5, names)

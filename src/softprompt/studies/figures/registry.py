@@ -1,4 +1,4 @@
-"""Every figure that a report can draw, a row each: study files, reports and documentation read the rows."""
+"""Every figure that a report can draw, a row each; study files, reports and documentation use the rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def _suits_bars(result: StudyResult) -> bool:
 
 
 def _suits_boxes(result: StudyResult) -> bool:
-    """Along an axis the curve shows three runs well enough."""
+    # Along an axis the curve shows the dots of three runs well enough.
     return _most_runs(result) >= (3 if result.grid.settings.vary is None else 4)
 
 

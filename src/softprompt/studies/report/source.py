@@ -1,4 +1,4 @@
-"""Where a report's numbers come from: a study file, a study's folder, or a results table."""
+"""The source of a report: a study file, a study's folder, or a results table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from softprompt.studies.storage.stored import KINDS, planned, read_stored, store
 
 @dataclass(frozen=True)
 class Source:
-    """What a report is made from.
+    """The results that a report shows.
 
     Args:
         command: the command line that makes the study.
-        unasked: runs of a results table that the study does not ask for.
+        unasked: names of a results table's runs that are not in the study.
     """
 
     result: StudyResult
@@ -29,13 +29,13 @@ def read_source(study: Path, overrides: Sequence[str] = (), table: Path | None =
     """Read a study from its file, its folder or its `study.json`.
 
     Args:
-        study: the YAML file, the folder that the study left, or a `study.json` anywhere.
-        overrides: those that the study was run with; for a YAML file only.
-        table: takes the runs from this results table instead of the run folders.
+        study: the YAML file, the study's folder, or a `study.json`.
+        overrides: `key=value`, as the study was run with; for a YAML file only.
+        table: a results table from which the runs are taken instead of from their folders.
 
     Raises:
-        ConfigError: mistakes in the study file, or options that do not go together.
-        TrainingError: nothing is there, or what is there is broken.
+        ConfigError: mistakes in the study file, or options that exclude each other.
+        TrainingError: a file or folder is missing or broken.
     """
     if study.suffix in (".yaml", ".yml"):
         return _of_file(study, overrides, table)
@@ -89,7 +89,7 @@ def _of_file(path: Path, overrides: Sequence[str], table: Path | None) -> Source
 
 
 def _command(folder: Path) -> str:
-    """The command that the study left; empty where there is none, or none that can be read."""
+    """The command in the folder's `study.json`; empty if the file is missing or broken."""
     try:
         return str(read_stored(folder / "study.json").facts.get("command", ""))
     except TrainingError:

@@ -1,4 +1,4 @@
-"""The tables of a report, free of any markup; what writes them decides how they look."""
+"""The tables of a report, without markup."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Entry:
 
     Args:
         best: no complete rival in its column is better.
-        published: it is a paper's figure, not ours.
+        published: whether the figure is a paper's, not ours.
     """
 
     text: str
@@ -56,9 +56,9 @@ class Table:
 
     Args:
         name: of its file.
-        head: one for each entry of a line, the first names the rows.
+        head: of each column, the names of rows first.
         lines: rows, each with its name first.
-        notes: what has to be known to read it.
+        notes: how to read the table.
     """
 
     name: str
@@ -69,12 +69,12 @@ class Table:
 
     @property
     def title(self) -> str:
-        """What stands over it in a report, whose own title the caption of the results is."""
+        """The heading in a report; the caption of the results is the title of the report itself."""
         return "Results" if self.name == "results" else self.caption
 
     @property
     def groups(self) -> tuple[tuple[str, int, int], ...]:
-        """Names of groups, each with its first and last column, from 1; none where no column is in one."""
+        """The groups of columns: name, first and last column from 1; empty without a named group."""
         found, first = [], 1
         for group, members in groupby(self.head, key=lambda head: head.group):
             last = first + len(list(members)) - 1
@@ -86,15 +86,15 @@ class Table:
         """The head and the rows as plain texts.
 
         Args:
-            bold: how the best of a column is shown.
-            between: stands between the group of a column and its head.
+            bold: the form of the best entry of a column.
+            between: separates the group of a column from its head.
         """
         heads = [between.join(filter(None, (head.group, head.text))) for head in self.head]
         return [heads, *([bold.format(e.text) if e.best else e.text for e in line] for line in self.lines)]
 
 
 class _PublishedFigures:
-    """The published figures of a study, by place, with short marks for where they are from."""
+    """The published figures of a study, with a short mark for the source of each."""
 
     def __init__(self, result: StudyResult, none: bool) -> None:
         published = [] if none else result.grid.settings.published
@@ -109,7 +109,7 @@ class _PublishedFigures:
         return one.row, one.column, one.metric or first
 
     def beside(self, row: str, column: str, measure: str) -> list[Entry]:
-        """The figure of a cell with its mark, empty without one; nothing where no row has a figure."""
+        """The entry of a cell, blank without a figure; no entry if no row of the column has a figure."""
         if not any(place[1:] == (column, measure) for place in self._at):
             return []
         one = self._at.get((row, column, measure))
@@ -123,7 +123,7 @@ class _PublishedFigures:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Where the figures are from, and what makes them other experiments than ours."""
+        """The sources of the figures, and how their experiments differ from ours."""
         found = {self._mark(one): f"{one.source}, {SURE[one.sure]}" for one in self._at.values()}
         by_source = sorted(found.items(), key=lambda item: (item[0][1:], item[0]))
         lines = [f"Published, [{mark}]: {text}" for mark, text in by_source]
@@ -140,7 +140,7 @@ class _PublishedFigures:
 
 
 def comparison_tables(result: StudyResult) -> tuple[Table, ...]:
-    """Pairs of rows over the seeds and over the columns, as far as the study asks for them."""
+    """The tables of pairs of rows that the study asks for."""
     tables = []
     for name, caption, compare, note in _COMPARISONS:
         if getattr(result.grid.settings, name):
@@ -154,8 +154,8 @@ def results_table(result: StudyResult, short: bool = False) -> Table:
     """Rows by columns, and under them references and chance.
 
     Args:
-        short: one column for all measures of a column, without the papers' figures; else one for each
-            measure and one for the figures beside it.
+        short: whether a column shows all its measures together, without the papers' figures; else each
+            measure has a column, and the papers' figures another beside it.
     """
     grid, published = result.grid, _PublishedFigures(result, none=short)
     wins = n_wins(result) if grid.settings.wins else None
@@ -179,7 +179,7 @@ def results_table(result: StudyResult, short: bool = False) -> Table:
         line += [] if wins is None else [Entry(str(wins[row]))]
         lines.append((*line, *_counts([result.at(row, column) for column in grid.columns])))
     for cell in result.references:
-        # A reference has no column: its figures stand from the left on.
+        # A reference has no column, so its figures begin at the left.
         several = [cell.cell.metrics] if short else [(measure,) for measure in cell.cell.metrics]
         shown = [Entry(shown_cell(cell, measures)) for measures in several]
         shown[1:1] = published.beside(cell.cell.row, "", cell.cell.metric)
@@ -192,12 +192,12 @@ def results_table(result: StudyResult, short: bool = False) -> Table:
 
 
 def shown_cell(cell: CellResult, measures: Sequence[str] = ()) -> str:
-    """`71.23 ± 1.20 / 60.00 ± 0.50 [lr 1e-4]`: measures of a cell, and the candidate that it chose.
+    """`71.23 ± 1.20 / 60.00 ± 0.50 [lr 1e-4]`: measures of a cell, and the chosen candidate.
 
-    With what is missing; or what became of it where there is no value.
+    The state is added if runs are missing, and stands alone if there is no value.
 
     Args:
-        measures: those to show; none are all.
+        measures: empty for all of the cell's.
     """
     measures = measures or cell.cell.metrics
     chose = f" [{cell.cell.chosen}]" if cell.cell.chosen and cell.cell.metric in measures else ""
