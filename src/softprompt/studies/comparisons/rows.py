@@ -26,10 +26,6 @@ class Pair:
     ours: Sequence[float]
     theirs: Sequence[float]
 
-    def __post_init__(self) -> None:
-        if len(self.ours) != len(self.theirs):
-            raise ValueError(f"{len(self.ours)} and {len(self.theirs)} values")
-
     @property
     def n(self) -> int:
         """The number of pairs."""

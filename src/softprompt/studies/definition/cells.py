@@ -152,6 +152,11 @@ class Grid:
             yield from cell.folds
 
     @property
+    def n_runs(self) -> int:
+        """The number of all runs, those included that depend on a choice still to be made."""
+        return sum(cell.n_runs + len(list(cell.folds)) for cell in self.all_cells)
+
+    @property
     def axis(self) -> str:
         """The name of what the rows vary, for tables and plots; empty for named rows."""
         vary = self.settings.vary

@@ -34,22 +34,8 @@ class FigureRow:
     needs_axis: bool = False
 
 
-def _suits_curve(result: StudyResult) -> bool:
-    return numbers_of(result) is not None
-
-
-def _suits_bars(result: StudyResult) -> bool:
-    has_axis = result.grid.settings.vary is not None
-    return numbers_of(result) is None if has_axis else _most_runs(result) < 3
-
-
-def _suits_boxes(result: StudyResult) -> bool:
-    # Along an axis the curve shows the dots of three runs well enough.
-    return _most_runs(result) >= (3 if result.grid.settings.vary is None else 4)
-
-
-def _suits_parameters(result: StudyResult) -> bool:
-    return result.grid.settings.vary is None and len(stored_counts(result)) > 1
+def _has_axis(result: StudyResult) -> bool:
+    return result.grid.settings.vary is not None
 
 
 def _most_runs(result: StudyResult) -> int:
@@ -61,22 +47,26 @@ FIGURES: dict[str, FigureRow] = {
     row.name: row
     for row in (
         FigureRow(
-            "curve", draw_curve, _suits_curve, "no run is done",
+            "curve", draw_curve, lambda result: numbers_of(result) is not None, "no run is done",
             "the measure along `vary`: data size, length, depth "
             "(a line per column, ascending and descending)",
             "`vary` over numbers", needs_axis=True,
         ),
         FigureRow(
-            "bars", draw_bars, _suits_bars, "no run is done",
+            "bars", draw_bars,
+            lambda result: numbers_of(result) is None if _has_axis(result) else _most_runs(result) < 3,
+            "no run is done",
             "means by row", "rows with one or two seeds; `vary` over words",
         ),
         FigureRow(
-            "box", draw_boxes, _suits_boxes, "no cell has two runs that are done",
+            "box", draw_boxes, lambda result: _most_runs(result) >= (4 if _has_axis(result) else 3),
+            "no cell has two runs that are done",
             "minimum, quartiles, median, maximum, and every run as a dot",
             "rows with three runs or more; `vary` with more than three",
         ),
         FigureRow(
-            "parameters", draw_parameters, _suits_parameters,
+            "parameters", draw_parameters,
+            lambda result: not _has_axis(result) and len(stored_counts(result)) > 1,
             "fewer than two different numbers of stored parameters",
             "the measure against stored parameters", "rows that store different numbers",
         ),

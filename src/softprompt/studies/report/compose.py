@@ -118,8 +118,8 @@ def notes(result: StudyResult) -> tuple[str, ...]:
     notes.append(f"Seeds: {', '.join(seeds)} ({', '.join(grid.settings.seed_keys)})")
     if grid.settings.subsamples is not None:
         notes.append(f"Subsamples: {', '.join(map(str, grid.settings.subsamples))}, each with every seed")
-    if len(done) < result.n_runs:
-        notes.append(f"Runs: {len(done)} of {result.n_runs} are done")
+    if len(done) < grid.n_runs:
+        notes.append(f"Runs: {len(done)} of {grid.n_runs} are done")
     if done:
         seconds = sum(run.facts["seconds"]["training"] for run in done)
         notes.append(f"Training time of all runs together: {clock(seconds)}")

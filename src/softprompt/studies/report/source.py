@@ -40,31 +40,23 @@ def read_source(study: Path, overrides: Sequence[str] = (), table: Path | None =
     if study.suffix in (".yaml", ".yml"):
         return _of_file(study, overrides, table)
     if overrides:
-        raise ConfigError(
-            "--set",
-            f"{overrides[0]} beside {study}",
-            "a study file, since a study that was run has its settings",
-        )
+        expected = "a study file, since a study that was run has its settings"
+        raise ConfigError("--set", f"{overrides[0]} beside {study}", expected)
     if study.suffix in KINDS:
         if table is not None:
             raise ConfigError("--from", f"both {table} and {study}", "one results table", "leave one out")
         if study.suffix != ".json":
-            raise ConfigError(
-                str(study), "a table without its study", "the study file or its folder",
-                f"name the study first: softprompt report FILE --from {study.as_posix()}",
-            )  # fmt: skip
+            do = f"name the study first: softprompt report FILE --from {study.as_posix()}"
+            raise ConfigError(str(study), "a table without its study", "the study file or its folder", do)
         plan, folder, table = study, study.parent, study
     else:
         plan, folder = study / "study.json", study
     if not folder.is_dir():
-        raise TrainingError(
-            str(study), "no such file or folder", "a study file, or the folder of a study that was run"
-        )
+        expected = "a study file, or the folder of a study that was run"
+        raise TrainingError(str(study), "no such file or folder", expected)
     if folder == study and not plan.is_file():
-        raise TrainingError(
-            str(study), "no study.json", "the folder of a study",
-            "name the study file instead: softprompt report FILE",
-        )  # fmt: skip
+        do = "name the study file instead: softprompt report FILE"
+        raise TrainingError(str(study), "no study.json", "the folder of a study", do)
     kept = read_stored(plan)
     grid, command = planned(kept, folder), str(kept.facts.get("command", ""))
     if table is None:
@@ -81,10 +73,8 @@ def _of_file(path: Path, overrides: Sequence[str], table: Path | None) -> Source
         result, unasked = stored_results(grid, stored)
         return Source(result, str(stored.facts.get("command") or again), unasked)
     if not grid.folder.is_dir():
-        raise TrainingError(
-            str(grid.folder), "no such folder", "the folder of a study that was run",
-            "run the study first, or name a results table with --from",
-        )  # fmt: skip
+        do = "run the study first, or name a results table with --from"
+        raise TrainingError(str(grid.folder), "no such folder", "the folder of a study that was run", do)
     return Source(read_results(grid, strict=False), _command(grid.folder) or again)
 
 

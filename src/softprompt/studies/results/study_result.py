@@ -109,11 +109,6 @@ class StudyResult:
         return [*folds, *(run for cell in self.all_cells for run in cell.runs)]
 
     @property
-    def n_runs(self) -> int:
-        """The number of all runs, those included that depend on a choice still to be made."""
-        return sum(cell.cell.n_runs + len(list(cell.cell.folds)) for cell in self.all_cells)
-
-    @property
     def failed(self) -> list[RunResult]:
         """The runs that failed."""
         return [run for run in self.runs if run.state == "failed"]

@@ -26,7 +26,7 @@ class StudyProgress:
     def __init__(self, console: Console | None, grid: Grid, jobs: int) -> None:
         self._console, self._jobs = console, jobs
         known = [*grid.folds, *chosen(grid).runs]
-        self._n_runs = len(list(grid.folds)) + sum(cell.n_runs for cell in grid.all_cells)
+        self._n_runs = grid.n_runs
         ended = [run for run in known if RunFolder(run.settings.folder).result.exists()]
         failed = [run for run in known if run not in ended and failure_of(grid, run).exists()]
         self._n_begun = self._n_over = len(ended) + len(failed)
