@@ -39,14 +39,10 @@ def as_json(result: StudyResult, command: str) -> dict[str, Any]:
 
 def _plan_json(grid: Grid) -> dict[str, Any]:
     """What the study was made from, for `stored.planned`."""
-    plan = grid.plan
-    settings = _plain(grid.settings.model_dump(exclude_unset=True))
-    return {
-        "file": plan.file,
-        "overrides": list(plan.overrides),
-        "study": settings,
-        "recipes": {path: _plain(recipe) for path, recipe in plan.recipes.items()},
-    }
+    plan, settings = grid.plan, grid.settings.model_dump(exclude_unset=True)
+    return _plain(
+        {"file": plan.file, "overrides": plan.overrides, "study": settings, "recipes": plan.recipes}
+    )
 
 
 def _plain(value: Any) -> Any:
