@@ -73,11 +73,11 @@ def better_first(row: str, rival: str, ours: Sequence[float], theirs: Sequence[f
 
 def wins_by_column(result: StudyResult) -> dict[str, Wins]:
     """By column, which rows beat which over the seeds; cells that are not complete take no part."""
-    found = {}
+    wins = {}
     for column in result.grid.columns:
         cells = [cell for cell in result.column(column) if cell.complete and len(cell.values) > 1]
-        found[column] = count_wins({cell.cell.row: _turned(cell, cell.values) for cell in cells})
-    return found
+        wins[column] = count_wins({cell.cell.row: _turned(cell, cell.values) for cell in cells})
+    return wins
 
 
 def n_wins(result: StudyResult) -> dict[str, int]:
@@ -123,7 +123,7 @@ def paired_table(result: StudyResult) -> Table:
 
 def as_json(result: StudyResult) -> dict[str, Any]:
     """Every p-value, score and difference that the study asks for, as JSON values."""
-    settings, found = result.grid.settings, {}
+    settings, facts = result.grid.settings, {}
     compared = pairs(result) if settings.wins or settings.paired else []
     lines = [{"row": p.row, "rival": p.rival, "difference": p.difference, "columns": p.n} for p in compared]
     if settings.wins:
@@ -133,12 +133,12 @@ def as_json(result: StudyResult) -> dict[str, Any]:
             for column, one in wins.items()
         }
         matrix = [line | {"beaten": n_beaten(wins, line["row"], line["rival"])} for line in lines]
-        found["wins"] = {"alpha": ALPHA, "rows": n_wins(result), "columns": columns, "pairs": matrix}
+        facts["wins"] = {"alpha": ALPHA, "rows": n_wins(result), "columns": columns, "pairs": matrix}
     if settings.paired:
-        found["paired"] = [
+        facts["paired"] = [
             line | {"t": p.t, "wilcoxon": p.wilcoxon} for line, p in zip(lines, compared, strict=True)
         ]
-    return found
+    return facts
 
 
 def _sides(result: StudyResult, row: str, rival: str) -> tuple[list[float], list[float]]:

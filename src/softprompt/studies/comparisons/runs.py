@@ -44,14 +44,14 @@ class ComparedRun:
             if None in picked:
                 raise ConfigError("--metric", f"'{metric}' for {self.name}", "a run with development sets")
             return [float(value) for value in picked]
-        found = []
+        values = []
         for part, facts in self.parts.items():
             scores = scores_of(facts)
             if metric not in scores:
                 known = ", ".join(scores) or "no test set"
                 raise ConfigError("--metric", f"'{metric}' for {self.name}, part {part}", known)
-            found.append(float(scores[metric]))
-        return found
+            values.append(float(scores[metric]))
+        return values
 
     def count(self, name: str) -> int:
         """A count, summed over the parts."""
@@ -202,11 +202,11 @@ def _label(run: ComparedRun, metric: str) -> str:
 
 def comparison_json(runs: Sequence[ComparedRun]) -> str:
     """Every metric of every part of every run."""
-    found = {
+    values = {
         run.name: {
             metric: dict(zip(run.parts, run.values(metric), strict=True))
             for metric in (*run.metrics, *([DEVELOPMENT] if run.picked_by else []))
         }
         for run in runs
     }
-    return json.dumps(found, indent=1) + "\n"
+    return json.dumps(values, indent=1) + "\n"

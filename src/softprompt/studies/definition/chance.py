@@ -75,30 +75,30 @@ def majority(cell: Cell) -> dict[str, float]:
 
 def levels(grid: Grid) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
     """The chance levels of the columns, and why some are not known."""
-    asked = grid.settings.chance
+    chance = grid.settings.chance
     first = {column: next(c for c in grid.cells if c.column == column) for column in grid.columns}
-    if asked is False:
+    if chance is False:
         return {}, {}
-    if asked is True:
-        found, missing = {}, {}
+    if chance is True:
+        known, missing = {}, {}
         for column, cell in first.items():
             try:
-                found[column] = majority(cell)
+                known[column] = majority(cell)
             except SoftpromptError as error:  # a report can be made without the data
                 missing[column] = str(error)
-        return found, missing
-    if isinstance(asked, dict):
-        return {column: {first[column].metric: value} for column, value in asked.items()}, {}
-    return {column: {cell.metric: asked} for column, cell in first.items()}, {}
+        return known, missing
+    if isinstance(chance, dict):
+        return {column: {first[column].metric: value} for column, value in chance.items()}, {}
+    return {column: {cell.metric: chance} for column, cell in first.items()}, {}
 
 
-def _labels(settings: RunSettings, found: Iterable[str]) -> list[str]:
+def _labels(settings: RunSettings, seen: Iterable[str]) -> list[str]:
     """The labels in the task's order, which decides which of two is the positive one."""
     task = settings.task
     named = getattr(task, "labels", None) or getattr(task, "verbalizer", None)
     # "null" draws a word for each label and names none.
     own = list(named) if named and named != "null" else []
-    return own or list(FORMATS[settings.data.format].labels or sorted(found))
+    return own or list(FORMATS[settings.data.format].labels or sorted(seen))
 
 
 def _settings(cell: Cell) -> RunSettings:

@@ -22,13 +22,13 @@ def fold_score(run: Run, score: Literal["last", "best"]) -> float | None:
             return None
     except TrainingError:  # the report names the error
         return None
-    found: float | None = None
+    value: float | None = None
     for line in folder.lines():
         if line["kind"] != "evaluation" or metric not in line:
             continue
-        if score == "last" or better(metric, line[metric], found):
-            found = line[metric]
-    return found
+        if score == "last" or better(metric, line[metric], value):
+            value = line[metric]
+    return value
 
 
 def pick(metric: str, scores: Sequence[Sequence[float | None]]) -> int | None:

@@ -39,11 +39,11 @@ def label(measure: str, direction: bool = True) -> str:
 
 def scores_of(facts: Mapping[str, Any]) -> dict[str, float]:
     """Every score of a `result.json` by measure, those of all records first."""
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     for row in sorted(facts.get("scores", []), key=lambda row: row["group"] != "all"):
         at = "" if row["group"] == "all" else f"@{row['group']}"
-        found |= {f"{metric}{at}": value for metric, value in row["values"].items()}
-    return found
+        scores |= {f"{metric}{at}": value for metric, value in row["values"].items()}
+    return scores
 
 
 def groups_of(scores: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ def result_of(facts: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         KeyError: a fact is missing.
     """
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name, (_, path) in FACTS.items():
-        put(found, path, facts[name])
-    return found
+        put(result, path, facts[name])
+    return result

@@ -118,15 +118,15 @@ def chosen_protocols(name: str, scale: Scale, only: str | None = None) -> list[P
     Raises:
         ConfigError: the paper has no protocol at this scale, or none of this name.
     """
-    found = paper(name).at(scale)
-    if not found:
+    protocols = paper(name).at(scale)
+    if not protocols:
         got = f"'{scale}' for {name}, which has no study at that scale"
         lacking = paper(name).lacking.rstrip(".")
         hint = f"use the small scale, since the full one lacks {lacking}" if lacking else ""
         raise ConfigError("--scale", got, "--scale small", hint)
     if only is None:
-        return found
-    names = [one.name for one in found]
+        return protocols
+    names = [protocol.name for protocol in protocols]
     if only not in names:
         raise ConfigError("--only", repr(only), f"one of {', '.join(names)}", nearest(only, names))
-    return [one for one in found if one.name == only]
+    return [protocol for protocol in protocols if protocol.name == only]

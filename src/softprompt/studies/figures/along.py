@@ -21,9 +21,9 @@ def numbers_of(result: StudyResult) -> list[float] | None:
     vary = result.grid.settings.vary
     if vary is None:
         return None
-    found = [_number(*labelled(value)) for value in vary.values]
-    numbers = [value for value in found if value is not None]
-    return numbers if len(set(numbers)) == len(found) > 1 else None
+    values = [_number(*labelled(value)) for value in vary.values]
+    numbers = [value for value in values if value is not None]
+    return numbers if len(set(numbers)) == len(values) > 1 else None
 
 
 def draw_curve(result: StudyResult) -> Figure | None:

@@ -61,9 +61,9 @@ def over_runs(curves: Iterable[Curve]) -> tuple[list[int], list[float], list[flo
 
 def _learning_curves(cell: CellResult) -> dict[str, list[Curve]]:
     """The curves of a cell by metric, without those of a single point."""
-    found: dict[str, list[Curve]] = {}
+    curves: dict[str, list[Curve]] = {}
     for run in cell.runs:
         curve = curve_of(run)
         if run.state in ("done", "unfinished") and len(curve.points) > 1:
-            found.setdefault(curve.metric, []).append(curve)
-    return {metric: some for metric, some in found.items() if over_runs(some)[0]}
+            curves.setdefault(curve.metric, []).append(curve)
+    return {metric: some for metric, some in curves.items() if over_runs(some)[0]}

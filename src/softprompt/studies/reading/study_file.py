@@ -40,19 +40,19 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> tuple[StudySettings
     if isinstance(raw.get("published"), str):
         raw["published"] = _elsewhere(path, raw["published"])
     settings = parse_as(raw, StudySettings, str(path))
-    if found := [problem.inside(str(path)) for problem in _contradictions(settings)]:
-        raise ConfigError.several(found)
+    if problems := [problem.inside(str(path)) for problem in _contradictions(settings)]:
+        raise ConfigError.several(problems)
     return settings, [override for override in overrides if _key(override) not in _OF_THE_STUDY]
 
 
 def _elsewhere(path: Path, address: str) -> Any:
     """The published figures that a study file takes from another, by `FILE#NAME`."""
     file, _, name = address.partition("#")
-    found = read_mapping(path.parent / file) if file else {}
-    if name not in found:
-        expected = f"FILE#NAME, with one of {', '.join(found) or 'its names'}"
-        raise ConfigError(f"{path}: published", repr(address), expected, nearest(name, list(found)))
-    return found[name]
+    lists = read_mapping(path.parent / file) if file else {}
+    if name not in lists:
+        expected = f"FILE#NAME, with one of {', '.join(lists) or 'its names'}"
+        raise ConfigError(f"{path}: published", repr(address), expected, nearest(name, list(lists)))
+    return lists[name]
 
 
 def _key(override: str) -> str:

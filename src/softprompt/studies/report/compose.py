@@ -160,10 +160,10 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
 
 def _tuned(result: StudyResult) -> dict[str, str]:
     """The rows that train tensors of the backbone, and which tensors."""
-    found: dict[str, dict[str, None]] = {}
+    tuned: dict[str, dict[str, None]] = {}
     for cell in result.all_cells:
         for run in cell.cell.possible:
             tune = getattr(run.settings.method, "tune", None)
             if tune not in (None, "none"):
-                found.setdefault(cell.cell.row, {})[tune] = None
-    return {row: ", ".join(several) for row, several in found.items()}
+                tuned.setdefault(cell.cell.row, {})[tune] = None
+    return {row: ", ".join(several) for row, several in tuned.items()}

@@ -62,8 +62,8 @@ class Example:
         for one in sorted(self.outputs, key=lambda one: not one.right):
             given.setdefault(one.text, []).append(one)
         missed = [] if any(text in given for text in self.references) else self.references[:1]
-        found = [(text, some[0].right, [one.row for one in some]) for text, some in given.items()]
-        return [*((text, True, []) for text in missed), *found]
+        answers = [(text, some[0].right, [one.row for one in some]) for text, some in given.items()]
+        return [*((text, True, []) for text in missed), *answers]
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class Examples:
 
 def examples(result: StudyResult) -> tuple[Examples, ...]:
     """For each column records for which every row has outputs; columns without such records are left out."""
-    found = [_of_column(column, result.column(column)) for column in result.grid.columns]
-    return tuple(one for one in found if one is not None)
+    columns = [_of_column(column, result.column(column)) for column in result.grid.columns]
+    return tuple(one for one in columns if one is not None)
 
 
 def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
@@ -170,15 +170,15 @@ def _output(task: str, line: Mapping[str, Any]) -> _Line:
 
 def _example(key: str, outputs: Mapping[str, Mapping[str, _Line]], judged: bool) -> Example:
     first = next(iter(outputs.values()))[key]
-    found = []
+    rows = []
     for row, lines in outputs.items():
-        one = lines[key]
-        right = one.text in first.references if judged and one.judged and first.references else None
-        found.append(Output(row, one.text, right))
+        line = lines[key]
+        right = line.text in first.references if judged and line.judged and first.references else None
+        rows.append(Output(row, line.text, right))
     source = first.source
     if len(source) > _LONGEST:
         source = f"{source[:_LONGEST].rstrip()} …"
-    return Example(key, source, first.references, tuple(found))
+    return Example(key, source, first.references, tuple(rows))
 
 
 def _spread(keys: Sequence[str], n: int) -> list[str]:

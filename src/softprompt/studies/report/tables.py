@@ -75,12 +75,12 @@ class Table:
     @property
     def groups(self) -> tuple[tuple[str, int, int], ...]:
         """The groups of columns: name, first and last column from 1; empty without a named group."""
-        found, first = [], 1
+        groups, first = [], 1
         for group, members in groupby(self.head, key=lambda head: head.group):
             last = first + len(list(members)) - 1
-            found.append((group, first, last))
+            groups.append((group, first, last))
             first = last + 1
-        return tuple(found) if any(group for group, _, _ in found) else ()
+        return tuple(groups) if any(group for group, _, _ in groups) else ()
 
     def texts(self, bold: str = "{}", between: str = " ") -> list[list[str]]:
         """The head and the rows as plain texts.
@@ -99,40 +99,42 @@ class _PublishedFigures:
     def __init__(self, result: StudyResult, none: bool) -> None:
         published = [] if none else result.grid.settings.published
         self._result = result
-        self._sources = list(dict.fromkeys(one.source for one in published))
-        self._at = {self._place(one): one for one in published}
+        self._sources = list(dict.fromkeys(figure.source for figure in published))
+        self._at = {self._place(figure): figure for figure in published}
 
-    def _place(self, one: Published) -> tuple[str, str, str]:
+    def _place(self, figure: Published) -> tuple[str, str, str]:
         cells = self._result.all_cells
-        same = [c.cell for c in cells if (c.cell.row, c.cell.column) == (one.row, one.column)]
+        same = [c.cell for c in cells if (c.cell.row, c.cell.column) == (figure.row, figure.column)]
         first = same[0].metric if same else ""
-        return one.row, one.column, one.metric or first
+        return figure.row, figure.column, figure.metric or first
 
     def beside(self, row: str, column: str, measure: str) -> list[Entry]:
         """The entry of a cell, blank without a figure; no entry if no row of the column has a figure."""
         if not any(place[1:] == (column, measure) for place in self._at):
             return []
-        one = self._at.get((row, column, measure))
-        if one is None:
+        figure = self._at.get((row, column, measure))
+        if figure is None:
             return [Entry("", published=True)]
-        spread = f" ± {one.std}" if one.std is not None else ""
-        return [Entry(f"{one.value}{spread} [{self._mark(one)}]", published=True)]
+        spread = f" ± {figure.std}" if figure.std is not None else ""
+        return [Entry(f"{figure.value}{spread} [{self._mark(figure)}]", published=True)]
 
-    def _mark(self, one: Published) -> str:
-        return one.sure + (str(self._sources.index(one.source) + 1) if len(self._sources) > 1 else "")
+    def _mark(self, figure: Published) -> str:
+        return figure.sure + (str(self._sources.index(figure.source) + 1) if len(self._sources) > 1 else "")
 
     @property
     def notes(self) -> tuple[str, ...]:
         """The sources of the figures, and how their experiments differ from ours."""
-        found = {self._mark(one): f"{one.source}, {SURE[one.sure]}" for one in self._at.values()}
-        by_source = sorted(found.items(), key=lambda item: (item[0][1:], item[0]))
+        sources = {
+            self._mark(figure): f"{figure.source}, {SURE[figure.sure]}" for figure in self._at.values()
+        }
+        by_source = sorted(sources.items(), key=lambda item: (item[0][1:], item[0]))
         lines = [f"Published, [{mark}]: {text}" for mark, text in by_source]
         remarks: dict[str, list[str]] = {}
         for row, column, measure in self._at:
-            one = self._at[row, column, measure]
-            if one.note:
+            figure = self._at[row, column, measure]
+            if figure.note:
                 where = ", ".join(filter(None, (row, column, label(measure, direction=False))))
-                remarks.setdefault(one.note, []).append(where)
+                remarks.setdefault(figure.note, []).append(where)
         for note, places in remarks.items():
             of = "all published figures" if len(places) == len(self._at) else "; ".join(places)
             lines.append(f"Published, {of}: {note}")
@@ -211,8 +213,8 @@ def shown_cell(cell: CellResult, measures: Sequence[str] = ()) -> str:
 def _counts(cells: Sequence[CellResult]) -> tuple[Entry, Entry]:
     shown = []
     for name in ("trained_parameters", "stored_parameters"):
-        found = sorted({n for cell in cells for n in cell.count(name)})
-        ends = dict.fromkeys((found[0], found[-1])) if found else ()
+        counts = sorted({n for cell in cells for n in cell.count(name)})
+        ends = dict.fromkeys((counts[0], counts[-1])) if counts else ()
         shown.append(Entry("–".join(f"{n:,}" for n in ends) or "-"))
     return shown[0], shown[1]
 

@@ -29,11 +29,11 @@ def curve_of(run: RunResult) -> Curve:
     metric = run.run.settings.training.select
     if run.stored:
         return Curve(metric, ())
-    found: dict[int, float] = {}
+    points: dict[int, float] = {}
     for line in RunFolder(run.run.settings.folder).lines():
         if line.get("kind") == "evaluation" and _finite(line.get(metric)):
-            found[int(line["step"])] = float(line[metric])
-    return Curve(metric, tuple(sorted(found.items())))
+            points[int(line["step"])] = float(line[metric])
+    return Curve(metric, tuple(sorted(points.items())))
 
 
 def _finite(value: Any) -> bool:

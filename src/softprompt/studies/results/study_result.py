@@ -56,8 +56,8 @@ class CellResult:
 
     def values_of(self, metric: str) -> list[float]:
         """A measure on the test set, of every run that is done and has the measure."""
-        found = [scores_of(run.facts).get(metric) for run in self.runs if run.state == "done"]
-        return [value for value in found if value is not None]
+        values = [scores_of(run.facts).get(metric) for run in self.runs if run.state == "done"]
+        return [value for value in values if value is not None]
 
     @property
     def mean(self) -> float | None:

@@ -54,18 +54,18 @@ def engine_of(name: EngineName, jobs: int, console: Console | None, logs: Path) 
     elif jobs == 1:
         return partial(in_turn, Executor(console))
     workers = ray_workers if name == "ray" else local_workers
-    return lambda runs, begun: pooled(workers(min(jobs, len(runs)), logs), runs, begun)
+    return lambda runs, on_begin: pooled(workers(min(jobs, len(runs)), logs), runs, on_begin)
 
 
-def in_turn(executor: Executor, runs: Sequence[Run], begun: Callable[[Run], None]) -> Outcomes:
+def in_turn(executor: Executor, runs: Sequence[Run], on_begin: Callable[[Run], None]) -> Outcomes:
     """Run one after another in this process."""
     for run in runs:
-        begun(run)
+        on_begin(run)
         yield run, executor.run(run.settings)
 
 
 def pooled(
-    workers: Sequence["Worker | RayWorker"], runs: Sequence[Run], begun: Callable[[Run], None]
+    workers: Sequence["Worker | RayWorker"], runs: Sequence[Run], on_begin: Callable[[Run], None]
 ) -> Outcomes:
     """Run as many at a time as there are workers, each driven by a thread."""
     idle = list(workers)
@@ -73,7 +73,7 @@ def pooled(
     def work(run: Run) -> Outcome:
         worker = idle.pop(0)
         try:
-            begun(run)
+            on_begin(run)
             # A worker may have another working directory.
             settings = run.settings.model_copy(update={"output": run.settings.output.absolute()})
             return worker.run(settings.model_dump(mode="json"))

@@ -55,7 +55,7 @@ def _plain(value: Any) -> Any:
 
 
 def _cell_json(result: StudyResult, cell: CellResult) -> dict[str, Any]:
-    found = {
+    facts = {
         "row": cell.cell.row,
         "column": cell.cell.column,
         "base": cell.cell.base,
@@ -66,10 +66,10 @@ def _cell_json(result: StudyResult, cell: CellResult) -> dict[str, Any]:
         "runs": [_run_json(run) for run in cell.runs],
     }
     if len(cell.cell.metrics) > 1:
-        found["shown"] = {metric: _summary(cell.values_of(metric)) for metric in cell.cell.metrics}
+        facts["shown"] = {metric: _summary(cell.values_of(metric)) for metric in cell.cell.metrics}
     if cell.cell.options:
-        found["choice"] = _choice_json(result, cell)
-    return found
+        facts["choice"] = _choice_json(result, cell)
+    return facts
 
 
 def _summary(values: Sequence[float]) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _choice_json(result: StudyResult, cell: CellResult) -> dict[str, Any]:
 
 
 def _run_json(run: RunResult) -> dict[str, Any]:
-    found = {
+    facts = {
         "seed": run.run.seed,
         "subsample": run.run.settings.data.subsample,
         "folder": run.run.settings.name,
@@ -112,10 +112,10 @@ def _run_json(run: RunResult) -> dict[str, Any]:
         "value": run.value,
     }
     if run.state == "failed":
-        found["error"] = run.error
+        facts["error"] = run.error
     if run.state == "done":
-        found |= {name: fact_of(run.facts, name) for name in FACTS}
+        facts |= {name: fact_of(run.facts, name) for name in FACTS}
     curve = curve_of(run)
     if curve.points:
-        found["curve"] = {"metric": curve.metric, "points": [list(point) for point in curve.points]}
-    return found
+        facts["curve"] = {"metric": curve.metric, "points": [list(point) for point in curve.points]}
+    return facts

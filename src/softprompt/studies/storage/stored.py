@@ -84,12 +84,12 @@ def stored_results(grid: Grid, stored: Stored) -> tuple[StudyResult, tuple[str, 
     Returns:
         The results, and the names of the table's runs that are not in the study.
     """
-    found = gather(grid.each(lambda cell: _chosen(cell, stored)), lambda cell, run: _run(cell, run, stored))
+    results = gather(grid.each(lambda cell: _chosen(cell, stored)), lambda cell, run: _run(cell, run, stored))
     chance, missing = (stored.facts["chance"], {}) if "chance" in stored.facts else levels(grid)
-    result = replace(found, chance=chance, no_chance=missing)
-    asked = {run.run.settings.name for run in result.runs}
+    result = replace(results, chance=chance, no_chance=missing)
+    names = {run.run.settings.name for run in result.runs}
     return result, tuple(
-        name for name, run in stored.runs.items() if name not in asked and run["state"] != "not run"
+        name for name, run in stored.runs.items() if name not in names and run["state"] != "not run"
     )
 
 
@@ -136,26 +136,26 @@ def _of_json(path: Path, facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _of_run(line: Mapping[str, Any]) -> dict[str, Any]:
     """A run of `study.json` with its facts in the form of a `result.json`."""
-    found = {"folder": line["folder"], "state": line["state"]}
-    found |= {"error": line.get("error"), "value": line.get("value")}
+    entry = {"folder": line["folder"], "state": line["state"]}
+    entry |= {"error": line.get("error"), "value": line.get("value")}
     if line["state"] == "done":
         no_curve = {"metric": line["best"]["metric"], "points": []}
-        found["facts"] = {**result_of(line), "curve": line.get("curve", no_curve)}
-    return found
+        entry["facts"] = {**result_of(line), "curve": line.get("curve", no_curve)}
+    return entry
 
 
 def _by_folder(path: Path, lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+    runs: dict[str, dict[str, Any]] = {}
     for line in lines:
         folder = str(line["folder"])
         if line["state"] not in _STATES:
             raise broken(path, f"{line['state']!r} as the state of {folder}")
         if line["state"] == "done" and not all(map(_is_finite, scores_of(line["facts"]).values())):
             raise broken(path, f"a score of {folder} that is no finite number")
-        if folder in found:
+        if folder in runs:
             raise broken(path, f"{folder} more than once")
-        found[folder] = line
-    return found
+        runs[folder] = line
+    return runs
 
 
 def _is_finite(value: Any) -> bool:

@@ -50,16 +50,16 @@ def as_table(result: StudyResult) -> "pyarrow.Table":
 
 def table_lines(result: StudyResult) -> list[dict[str, Any]]:
     """Every run that is tested, all with the same keys in the same order; unknown values are None."""
-    found = [
+    lines = [
         _of_run(cell, run, kind)
         for kind, cells in (("cell", result.cells), ("reference", result.references))
         for cell in cells
         for run in cell.runs
     ]
-    keys = list(dict.fromkeys(key for line in found for key in line))
+    keys = list(dict.fromkeys(key for line in lines for key in line))
     # The sort is stable: settings move to the end.
     keys.sort(key=lambda key: key.startswith("settings."))
-    return [{key: line.get(key) for key in keys} for line in found]
+    return [{key: line.get(key) for key in keys} for line in lines]
 
 
 def _of_run(cell: CellResult, run: RunResult, kind: str) -> dict[str, Any]:
