@@ -405,8 +405,8 @@ def candidates(*sets):
         ),
         (
             {"rows": [{"name": "a", "candidates": LENGTHS}], "choose": None},
-            "a.candidates: got candidates without choose, expected choose, which says by "
-            "what they are chosen. Add it.",
+            "a.candidates: got candidates without choose, expected choose, which defines "
+            "how they are compared. Add it.",
         ),
         (
             {"columns": [{"name": "x", "candidates": LENGTHS}]},
