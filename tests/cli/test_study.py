@@ -191,7 +191,7 @@ def test_there_are_studies():
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_run_of_a_ready_study_is_valid(path):
-    from softprompt.studies.definition.grid import load_grid
+    from softprompt.studies.reading.grid import load_grid
 
     grid = load_grid(path)
     assert grid.settings.name == path.stem

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report import markdown, summarize
 from softprompt.training.run import RunResult
 from softprompt.training.run_folder import RunFolder

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report import summarize, write_summary
 from softprompt.studies.results.folders import failure_of
 from softprompt.studies.results.study_result import read_results
@@ -104,7 +104,7 @@ def test_a_study_along_an_axis_has_a_picture(varied):
 
 
 def test_the_picture_shows_every_mean_band_and_dot(varied):
-    (figure,) = summarize(varied, COMMAND).figures
+    (figure,) = summarize(varied, COMMAND).figures.values()
     with figure.drawing.sheet() as sheet:
         (panel,) = sheet.axes
         up, up_dots, down, down_dots, level = panel.lines

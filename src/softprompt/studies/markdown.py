@@ -7,12 +7,12 @@ Table = list[list[str]]
 
 
 def table_lines(table: Iterable[Iterable[str]]) -> list[str]:
-    """A table with its head, a line of Markdown each; all columns but the first stand to the right."""
+    """The lines of a table with its head; all columns but the first are aligned right."""
     head, *rows = [[escaped(text) for text in line] for line in table]
     rule = ["---", *["---:"] * (len(head) - 1)]
     return [f"| {' | '.join(line)} |" for line in (head, rule, *rows)]
 
 
 def escaped(text: str) -> str:
-    """A text that stays inside its cell of a table."""
+    """A text in the form that a cell of a table needs."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")

@@ -51,8 +51,7 @@ def show(name: _Name) -> None:
             if one.study is None:
                 n = len(one.runs)
             else:
-                grid = load_grid(one.file)
-                n = sum(cell.n_runs + len(list(cell.folds)) for cell in grid.all_cells)
+                n = load_grid(one.file).n_runs
             typer.echo(f"  {one.name}: {one.shows} ({n} runs)\n    {one.file.as_posix()}")
     if found.lacking:
         typer.echo(f"\nnot here: {found.lacking}")

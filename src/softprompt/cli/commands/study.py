@@ -85,7 +85,7 @@ def study(
     if result.failed and not report_only:
         retry = f"{again} --retry-failed"
         typer.echo(
-            f"{len(result.failed)} of {result.n_runs} runs failed; try them again with: {retry}", err=True
+            f"{len(result.failed)} of {grid.n_runs} runs failed; try them again with: {retry}", err=True
         )
         raise typer.Exit(1)
 

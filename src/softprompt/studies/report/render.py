@@ -1,4 +1,4 @@
-"""A report's files: templates are filled in, figures are drawn."""
+"""The files of a report, from templates and figures."""
 
 import json
 from base64 import b64encode
@@ -32,7 +32,7 @@ _LATEX_SIGNS: dict[str, Any] = {
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write every form of a report; files of an earlier one are replaced, nothing else is touched.
+    """Write a report in every format; files of an earlier report are replaced, others stay.
 
     Returns:
         The files that a reader opens first.
@@ -43,10 +43,10 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         "report.tex": _filled("report.tex.j2", report=report),
         **{f"tables/{table.name}.tex": latex(table) for table in report.tables},
     }
-    for figure in report.figures:
-        files[f"figures/{figure.name}.svg"] = figure.light
-        files[f"figures/{figure.name}-dark.svg"] = figure.dark
-        files[f"figures/{figure.name}.png"] = figure.png
+    for name, figure in report.figures.items():
+        files[f"figures/{name}.svg"] = figure.light
+        files[f"figures/{name}-dark.svg"] = figure.dark
+        files[f"figures/{name}.png"] = figure.png
     with writing(folder):
         for part in (folder / "tables", folder / "figures"):
             part.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def write_summary(result: StudyResult, command: str) -> Path:
     write_numbers(result, command)
     write_table(result)
     with writing(folder):
-        for figure in report.figures:
+        for figure in report.figures.values():
             write_atomically(folder / "study.png", figure.png)
         if not report.figures:
             (folder / "study.png").unlink(missing_ok=True)
@@ -77,7 +77,7 @@ def write_summary(result: StudyResult, command: str) -> Path:
 
 
 def write_numbers(result: StudyResult, command: str) -> None:
-    """Write `study.json` alone, with what is there so far."""
+    """Write `study.json` alone, with the results so far."""
     folder = result.grid.folder
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,13 +85,13 @@ def write_numbers(result: StudyResult, command: str) -> None:
 
 
 def page(report: Report) -> str:
-    """The report as one page that needs nothing else: it opens from disk and asks for nothing."""
+    """The report as one page of HTML that needs no other file."""
     shared = runs.shared_settings(report.result)
     return _filled("report.html.j2", report=report, shared=shared, light=LIGHT, dark=DARK)
 
 
 def markdown(report: Report) -> str:
-    """The report as Markdown: a short one as a table with what is needed to make it again."""
+    """The report as Markdown."""
     return _filled("study.md.j2" if report.command is None else "report.md.j2", report=report)
 
 
@@ -101,7 +101,7 @@ def latex(table: Table) -> str:
 
 
 def in_latex(text: str) -> str:
-    """The text with everything that LaTeX would take for a command written as itself."""
+    """The text with an escape for every sign that is a command in LaTeX."""
     return text.translate(_LATEX)
 
 
@@ -111,10 +111,10 @@ def _filled(template: str, **values: Any) -> str:
 
 @cache
 def environment(latex: bool = False) -> Environment:
-    """The templates; HTML escapes what is filled in by itself.
+    """The templates, of which those for HTML escape their values.
 
     Args:
-        latex: those with `<%` and `<<`, since LaTeX needs braces and per cents.
+        latex: whether the templates use `<%` and `<<`, since braces and per cents are LaTeX's own.
     """
     signs = _LATEX_SIGNS if latex else {}
     made = Environment(

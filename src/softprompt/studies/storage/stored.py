@@ -1,4 +1,4 @@
-"""A study read back from what it left: the grid from `study.json`, the runs from a results table."""
+"""Results read without run folders: the grid from `study.json`, the runs from a results table."""
 
 import json
 import math
@@ -11,10 +11,10 @@ from softprompt.config import parse_as
 from softprompt.errors import TrainingError
 from softprompt.studies.definition.cells import Cell, Grid, Plan, Run
 from softprompt.studies.definition.chance import levels
-from softprompt.studies.definition.grid import planned_grid
 from softprompt.studies.definition.measures import result_of, scores_of
 from softprompt.studies.definition.settings import StudySettings
-from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult, judged
+from softprompt.studies.reading.grid import planned_grid
+from softprompt.studies.results.study_result import RunResult, StudyResult, gather, judged
 from softprompt.studies.storage.table import broken, read_table
 
 KINDS = (".json", ".csv", ".parquet")
@@ -25,12 +25,12 @@ _STATES = ("done", "failed", "unfinished", "not run")
 
 @dataclass(frozen=True)
 class Stored:
-    """A results table.
+    """The content of a results table.
 
     Args:
-        path: its file.
-        runs: what it says of each run, by the name of the run's folder.
-        facts: all of a `study.json`; empty for other tables.
+        path: of the file.
+        runs: the facts of each run, by the name of the run's folder.
+        facts: the whole `study.json`; empty for other tables.
     """
 
     path: Path
@@ -39,7 +39,7 @@ class Stored:
 
 
 def read_stored(path: Path) -> Stored:
-    """A `study.json`, or a table with a line per run as CSV or Parquet.
+    """Read a `study.json`, or a table with a line per run as CSV or Parquet.
 
     Raises:
         TrainingError: the file is missing or broken, or is no results table.
@@ -61,8 +61,8 @@ def planned(stored: Stored, folder: Path) -> Grid:
         folder: the study's folder.
 
     Raises:
-        TrainingError: the table holds no plan.
-        ConfigError: what this version refuses in it.
+        TrainingError: the table has no plan.
+        ConfigError: what this version refuses in the plan.
     """
     plan = stored.facts.get("plan")
     if not isinstance(plan, dict):
@@ -79,32 +79,26 @@ def planned(stored: Stored, folder: Path) -> Grid:
 
 
 def stored_results(grid: Grid, stored: Stored) -> tuple[StudyResult, tuple[str, ...]]:
-    """A study's results from a table alone; no run folder is looked at.
+    """The results of a study from a table alone, without its run folders.
 
     Returns:
-        The results, and the runs of the table that the study does not ask for.
+        The results, and the names of the table's runs that are not in the study.
     """
-    cells = tuple(_read(cell, stored) for cell in grid.cells)
-    references = tuple(_read(cell, stored) for cell in grid.references)
-    chance, missing = levels(grid) if "chance" not in stored.facts else (stored.facts["chance"], {})
-    whole = replace(
-        grid, cells=tuple(cell.cell for cell in cells), references=tuple(cell.cell for cell in references)
-    )
-    result = StudyResult(whole, cells, references, chance, missing)
-    asked = {run.run.settings.name for run in result.runs}
+    results = gather(grid.each(lambda cell: _chosen(cell, stored)), lambda cell, run: _run(cell, run, stored))
+    chance, missing = (stored.facts["chance"], {}) if "chance" in stored.facts else levels(grid)
+    result = replace(results, chance=chance, no_chance=missing)
+    names = {run.run.settings.name for run in result.runs}
     return result, tuple(
-        name for name, run in stored.runs.items() if name not in asked and run["state"] != "not run"
+        name for name, run in stored.runs.items() if name not in names and run["state"] != "not run"
     )
 
 
-def _read(cell: Cell, stored: Stored) -> CellResult:
+def _chosen(cell: Cell, stored: Stored) -> Cell:
+    """The cell with the runs of the first option that the table has runs of."""
     for option in cell.options:
-        if not cell.chosen and any(run.settings.name in stored.runs for run in option.runs):
-            changes = {**cell.changes, **option.changes}
-            cell = replace(cell, runs=option.runs, changes=changes, chosen=option.name)
-    runs = tuple(_run(cell, run, stored) for run in cell.runs)
-    folds = tuple(tuple(_run(cell, run, stored) for run in option.folds) for option in cell.options)
-    return CellResult(cell, runs, folds)
+        if any(run.settings.name in stored.runs for run in option.runs):
+            return cell.choose(option)
+    return cell
 
 
 def _run(cell: Cell, run: Run, stored: Stored) -> RunResult:
@@ -141,27 +135,27 @@ def _of_json(path: Path, facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _of_run(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A run of `study.json` as `result.json` would say it."""
-    found = {"folder": line["folder"], "state": line["state"]}
-    found |= {"error": line.get("error"), "value": line.get("value")}
+    """A run of `study.json` with its facts in the form of a `result.json`."""
+    entry = {"folder": line["folder"], "state": line["state"]}
+    entry |= {"error": line.get("error"), "value": line.get("value")}
     if line["state"] == "done":
         no_curve = {"metric": line["best"]["metric"], "points": []}
-        found["facts"] = {**result_of(line), "curve": line.get("curve", no_curve)}
-    return found
+        entry["facts"] = {**result_of(line), "curve": line.get("curve", no_curve)}
+    return entry
 
 
 def _by_folder(path: Path, lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+    runs: dict[str, dict[str, Any]] = {}
     for line in lines:
         folder = str(line["folder"])
         if line["state"] not in _STATES:
             raise broken(path, f"{line['state']!r} as the state of {folder}")
         if line["state"] == "done" and not all(map(_is_finite, scores_of(line["facts"]).values())):
             raise broken(path, f"a score of {folder} that is no finite number")
-        if folder in found:
+        if folder in runs:
             raise broken(path, f"{folder} more than once")
-        found[folder] = line
-    return found
+        runs[folder] = line
+    return runs
 
 
 def _is_finite(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What is wrong with a study's cells, gathered so that all of it is told at once."""
+"""Mistakes in a study's cells, gathered so that one error names all of them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from softprompt.studies.definition.measures import GROUPS, group_of, metric_of
 
 
 class Mistakes:
-    """Mistakes by what they are, so that one that is in many cells is told once.
+    """Mistakes with the cells that have them; a mistake of many cells is named once.
 
     Args:
         file: the study file.
@@ -27,11 +27,11 @@ class Mistakes:
         return bool(self._cells)
 
     def add(self, cell: str, where: str, got: str, expected: str, do: str = "") -> None:
-        """Add one that a cell has, as the parts of a `Problem`."""
+        """Add a mistake of a cell, given as the parts of a `Problem`."""
         self.add_all(cell, [Problem(where, got, expected, do)])
 
     def add_all(self, cell: str, problems: Iterable[object]) -> None:
-        """Add several, e.g. those of a ConfigError."""
+        """Add several mistakes of a cell, e.g. those of a ConfigError."""
         for problem in problems:
             assert isinstance(problem, Problem)
             cells = self._cells.setdefault(problem, [])
@@ -40,14 +40,14 @@ class Mistakes:
 
     @contextmanager
     def gathered(self, cell: str) -> Iterator[None]:
-        """Within this context a ConfigError is added, as one of the cell, and ends the context."""
+        """A context that a ConfigError ends; its mistakes are added to the cell's."""
         try:
             yield
         except ConfigError as error:
             self.add_all(cell, error.problems)
 
     def tell(self) -> None:
-        """Raises ConfigError where there is any."""
+        """Raises ConfigError with all mistakes, if there are any."""
         if self._cells:
             raise ConfigError.several(
                 problem.inside(f"{self._file}: {first}{f' (and {len(others)} more)' if others else ''}")
@@ -55,7 +55,7 @@ class Mistakes:
             )
 
     def check_metrics(self, cell: str, where: str, shown: Sequence[str], settings: RunSettings) -> None:
-        """Whether the runs of a cell have the metrics that the table shows."""
+        """Add the metrics that the table shows and the runs of a cell do not have."""
         for metric in shown:
             known = f"one of the metrics of the run ({', '.join(settings.metrics)})"
             if metric_of(metric) in settings.metrics:
@@ -65,11 +65,11 @@ class Mistakes:
             self.add(cell, where, repr(metric) if metric else "nothing", known)
 
     def check_keys(self, cell: str, layers: Mapping[str, Sequence[str]], of_all: Mapping[str, Any]) -> None:
-        """Nothing that tells cells apart may be overwritten, or two cells would be the same run.
+        """Add the keys that two places set, since what tells cells apart must not be overwritten.
 
         Args:
-            layers: keys by what sets them, in the order in which they are set.
-            of_all: what the study sets for all cells.
+            layers: keys by the place that sets them, in the order in which they are set.
+            of_all: settings of all cells.
         """
         names = list(layers)
         for i, later in enumerate(names):
@@ -84,7 +84,7 @@ class Mistakes:
                 self.add(cell, key, "a value for a run", "no value, since the study names its runs' folders")
 
     def check_together(self, cells: Sequence[Cell]) -> None:
-        """Every run has a folder of its own, and every column one metric that compares its cells."""
+        """Add runs that share a folder, and cells of one column that have different metrics."""
         folders: dict[str, str] = {}
         for run in (run for cell in cells for run in (*cell.folds, *cell.possible)):
             first = folders.setdefault(run.settings.name, run.label)
@@ -100,7 +100,7 @@ class Mistakes:
                 self.add(name, "metric", got, "one metric in a column", "name one in metric")
 
     def check_chance(self, study: str, cells: Sequence[Cell]) -> None:
-        """Whether the chance level of every column can be computed."""
+        """Add the columns whose chance level cannot be computed."""
         for column in dict.fromkeys(cell.column for cell in cells):
             if mistake := no_majority([cell for cell in cells if cell.column == column]):
                 self.add_all(column or study, [mistake])

@@ -1,4 +1,4 @@
-"""Reading a study file, and what in it contradicts something else there."""
+"""Reading a study file, and finding settings in it that contradict each other."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,9 +15,10 @@ from softprompt.studies.definition.settings import (
     Vary,
     labelled,
 )
+from softprompt.studies.figures import FIGURES
 
-# Of the study itself; every other key of --set is a setting of the runs.
 _OF_THE_STUDY = ("name", "seeds", "subsamples", "metric")
+"""Keys of `--set` that change the study itself; every other key is a setting of the runs."""
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> tuple[StudySettings, list[str]]:
@@ -39,19 +40,19 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> tuple[StudySettings
     if isinstance(raw.get("published"), str):
         raw["published"] = _elsewhere(path, raw["published"])
     settings = parse_as(raw, StudySettings, str(path))
-    if found := [problem.inside(str(path)) for problem in _contradictions(settings)]:
-        raise ConfigError.several(found)
+    if problems := [problem.inside(str(path)) for problem in _contradictions(settings)]:
+        raise ConfigError.several(problems)
     return settings, [override for override in overrides if _key(override) not in _OF_THE_STUDY]
 
 
 def _elsewhere(path: Path, address: str) -> Any:
     """The published figures that a study file takes from another, by `FILE#NAME`."""
     file, _, name = address.partition("#")
-    found = read_mapping(path.parent / file) if file else {}
-    if name not in found:
-        expected = f"FILE#NAME, with one of {', '.join(found) or 'its names'}"
-        raise ConfigError(f"{path}: published", repr(address), expected, nearest(name, list(found)))
-    return found[name]
+    lists = read_mapping(path.parent / file) if file else {}
+    if name not in lists:
+        expected = f"FILE#NAME, with one of {', '.join(lists) or 'its names'}"
+        raise ConfigError(f"{path}: published", repr(address), expected, nearest(name, list(lists)))
+    return lists[name]
 
 
 def _key(override: str) -> str:
@@ -59,7 +60,7 @@ def _key(override: str) -> str:
 
 
 def _contradictions(study: StudySettings) -> Iterator[Problem]:
-    """What single fields cannot know."""
+    """Settings that are each valid but do not fit together."""
     if bool(study.rows) == (study.vary is not None):
         got = "both of them" if study.rows else "neither of them"
         yield Problem("rows", got, "exactly one of rows and vary")
@@ -115,7 +116,7 @@ def _about_choosing(study: StudySettings) -> Iterator[Problem]:
             continue
         where = f"{row.name}.candidates"
         if choose is None:
-            expected = "choose, which says by what they are chosen"
+            expected = "choose, which defines how they are compared"
             yield Problem(where, "candidates without choose", expected, "add it")
         if len(row.candidates) == 1:
             yield Problem(where, "one candidate", "at least two, or [] where there is nothing to choose")
@@ -166,11 +167,15 @@ def _about_reporting(study: StudySettings) -> Iterator[Problem]:
         whole = (v for v in study.vary.values if not isinstance(v, dict) or set(v) == {"label", "value"})
         names += [labelled(value)[0] for value in whole]
     yield from misplaced(study.published, names, [column.name for column in study.columns])
-    figures = study.figures or []
-    yield from _repeated("figures", figures)
-    if "curve" in figures and study.vary is None:
-        got = "'curve' for a study with rows"
-        yield Problem("figures", got, "vary, whose values are the axis", "leave the curve out")
+    yield from _repeated("figures", study.figures or [])
+    for i, name in enumerate(study.figures or []):
+        if name not in FIGURES:
+            yield Problem(
+                f"figures.{i}", repr(name), f"one of {', '.join(map(repr, FIGURES))}", nearest(name, FIGURES)
+            )
+        elif FIGURES[name].needs_axis and study.vary is None:
+            got = f"'{name}' for a study with rows"
+            yield Problem("figures", got, "vary, whose values are the axis", f"leave the {name} out")
 
 
 def _repeated(where: str, names: Sequence[Any]) -> Iterator[Problem]:
