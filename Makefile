@@ -37,11 +37,12 @@ help:
 demo: $(RUNTIME)
 	$(BIN)/softprompt demo
 
-# one thread in each of two processes: twice as fast on two cores as two threads in one
+# one thread in each of two processes: twice as fast on two cores as two threads in one; a process keeps the
+# tests of one file together, whose fixtures are then made once, until the other has none left
 test: export OMP_NUM_THREADS := 1
 test: lint $(ECOSYSTEM)
 	$(BIN)/softprompt backbones pull smollm2-135m
-	$(BIN)/pytest -q -n 2
+	$(BIN)/pytest -q -n 2 --dist worksteal
 
 lint: $(DEV)
 	$(BIN)/ruff check

@@ -1,10 +1,7 @@
 """Functions of other packages that do not fit: a sentence when they are registered, nothing wrong later."""
 
 import copy
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -18,6 +15,7 @@ from softprompt.metrics import higher_is_better
 from softprompt.prompts import METHODS
 from softprompt.tasks import TASKS, ReadingTask, Task
 from softprompt.tasks.headed import ClassificationTask, ImageClassificationTask
+from support.processes import running
 from support.tiny import tiny_backbone
 
 
@@ -164,8 +162,5 @@ def test_a_task_is_registered_twice_by_one_class_alone():
     ["prompts.methods.builder", "prompts.initializations", "prompts.loading", "prompts.methods.registry"],
 )
 def test_rooms_of_methods_can_be_imported_in_any_order(module):
-    done = subprocess.run(
-        [sys.executable, "-c", f"import softprompt.{module}"], capture_output=True, text=True, check=False,
-        env=None, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-500:]
+    with running(f"import softprompt.{module}") as process:
+        assert process.ended() == 0, process.errors[-500:]

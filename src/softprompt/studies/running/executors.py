@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
@@ -18,8 +18,10 @@ import softprompt
 from softprompt.errors import ConfigError, first_line
 from softprompt.extras import require
 from softprompt.studies.definition.cells import Run
-from softprompt.studies.running.execution import Executor
 from softprompt.studies.running.worker import EXECUTION, Job, Outcome, Worker
+
+if TYPE_CHECKING:
+    from softprompt.studies.running.execution import Executor
 
 EngineName = Literal["local", "ray"]
 
@@ -52,12 +54,15 @@ def engine_of(name: EngineName, jobs: int, console: Console | None, logs: Path) 
     if name == "ray":
         require("ray", "--engine ray", error=ConfigError)
     elif jobs == 1:
+        # Training is imported where runs are run: a node of a cluster has one process for that.
+        from softprompt.studies.running.execution import Executor
+
         return partial(in_turn, Executor(console))
     workers = ray_workers if name == "ray" else local_workers
     return lambda runs, on_begin: pooled(workers(min(jobs, len(runs)), logs), runs, on_begin)
 
 
-def in_turn(executor: Executor, runs: Sequence[Run], on_begin: Callable[[Run], None]) -> Outcomes:
+def in_turn(executor: "Executor", runs: Sequence[Run], on_begin: Callable[[Run], None]) -> Outcomes:
     """Run one after another in this process."""
     for run in runs:
         on_begin(run)
