@@ -1,21 +1,19 @@
-"""What commands print: lines, tables of scores, and sizes."""
+"""What commands print: tables of scores, and sizes."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
+from softprompt.terminal import print_line
+
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from softprompt.tasks import ScoreRow
 
 
-def print_line(console: Console, text: str) -> None:
-    """Print a line as it is, also where it is wider than the terminal, so that paths can be copied."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def print_scores(console: Console, title: str, rows: Sequence["ScoreRow"], metrics: Sequence[str]) -> None:
+def print_scores(console: "Console", title: str, rows: Sequence["ScoreRow"], metrics: Sequence[str]) -> None:
     """A table with a row per group, then why a metric is missing, if one is."""
     table = Table()
     table.add_column("records")
@@ -26,7 +24,7 @@ def print_scores(console: Console, title: str, rows: Sequence["ScoreRow"], metri
 
 
 def print_parts(
-    console: Console,
+    console: "Console",
     title: str,
     parts: Mapping[str, Mapping[str, Any]],
     metrics: Mapping[str, Sequence[str]],
@@ -71,7 +69,7 @@ def _values(row: "ScoreRow", metrics: Sequence[str]) -> list[str]:
     return [f"{values[name]:.2f}" if name in values else "-" for name in metrics]
 
 
-def _print(console: Console, title: str, table: Table, rows: Sequence["ScoreRow"]) -> None:
+def _print(console: "Console", title: str, table: Table, rows: Sequence["ScoreRow"]) -> None:
     print_line(console, title)
     console.print(table)
     for note in dict.fromkeys(note for row in rows for note in row["notes"]):

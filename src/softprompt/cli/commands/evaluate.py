@@ -59,13 +59,12 @@ def evaluate(
     METEOR, and the tokenizer before ROUGE-L and CIDEr, need Java. A run on a machine without it has the
     other scores and a note; where Java is, --rescore adds the rest from the texts that the run kept.
     """
-    from rich.console import Console
-
     from softprompt.cli.places import locate
     from softprompt.cli.records import records_of
     from softprompt.cli.systems import check_baseline, load_system, load_task
-    from softprompt.cli.tables import print_line, print_scores
+    from softprompt.cli.tables import print_scores
     from softprompt.errors import ConfigError
+    from softprompt.terminal import Terminal, print_line
     from softprompt.training import Processes, RunProgress, generate_and_score
 
     if rescore:
@@ -83,7 +82,7 @@ def evaluate(
         )
     baseline = no_prompt or demonstrations is not None
     place = locate(target, recipe, overrides or [], needs_prompt=not baseline)
-    console, settings = Console(), place.settings
+    console, settings = Terminal(), place.settings
     processes = Processes(settings.backbone.device)
     if baseline:
         check_baseline(settings)
@@ -149,12 +148,10 @@ def add_scores(folder: Path) -> None:
     Args:
         folder: of a run, or of a study.
     """
-    from rich.console import Console
-
-    from softprompt.cli.tables import print_line
+    from softprompt.terminal import Terminal, print_line
     from softprompt.training import rescore, runs_in
 
-    console = Console()
+    console = Terminal()
     for run in runs_in(folder):
         gained = rescore(run)
         text = f"added {', '.join(gained)}" if gained else "nothing to add"

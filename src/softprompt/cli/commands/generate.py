@@ -31,6 +31,7 @@ def generate(
     from softprompt.data import Record
     from softprompt.errors import PromptError
     from softprompt.files import read_card
+    from softprompt.terminal import echo, echo_answer
 
     folder = places.prompt_folder(prompt_folder)
     card = read_card(folder)
@@ -54,9 +55,9 @@ def generate(
         outputs = task.predict(records, seed=settings.training.seed)
     for output in outputs:
         # An output is one line, whatever the decoding settings allow.
-        typer.echo(" ".join(output.split()))
+        echo_answer(" ".join(output.split()))
     if task.n_cut:
-        typer.echo(
+        echo(
             f"note: {task.n_cut} sources were cut to {settings.task.max_source_tokens} tokens",
             err=True,
         )
@@ -64,9 +65,10 @@ def generate(
 
 def _lines() -> list[str]:
     from softprompt.errors import DataError
+    from softprompt.terminal import echo
 
     if sys.stdin.isatty():
-        typer.echo("one source a line; end with Ctrl-D (Windows: Ctrl-Z, Enter)", err=True)
+        echo("one source a line; end with Ctrl-D (Windows: Ctrl-Z, Enter)", err=True)
     try:
         text = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -26,14 +26,13 @@ def inspect(
     ] = None,
 ) -> None:
     """Show a prompt's card, its size, and the tokens nearest to its vectors where it has any."""
-    from rich.console import Console
-
     from softprompt.cli import places
     from softprompt.files import TENSORS, read_card
+    from softprompt.terminal import Terminal
 
     folder = places.prompt_folder(prompt_folder)
     card = read_card(folder)
-    console = Console()
+    console = Terminal()
     _print_card(console, card)
     n_bytes = (folder / TENSORS).stat().st_size
     has_tokens = card.placement == "slot_embeddings"
@@ -107,7 +106,8 @@ def _inserted(inserts: "InsertsCard") -> str:
 def _print_size(
     console: "Console", n_bytes: int, n_numbers: int, n_parameters: int, name: str, backbone_bytes: int | None
 ) -> None:
-    from softprompt.cli.tables import print_line, share, size
+    from softprompt.cli.tables import share, size
+    from softprompt.terminal import print_line
 
     line = f"Size: {n_bytes:,} bytes ({size(n_bytes)}), {n_numbers:,} numbers: "
     line += f"{share(n_numbers, n_parameters)} of the parameters of {name}"

@@ -37,11 +37,9 @@ def look(
 ) -> None:
     """Draw attention of the class token and t-SNE of features, without a prompt and under each run's."""
     import torch
-    from rich.console import Console
 
     from softprompt.cli import places
     from softprompt.cli.records import records_of
-    from softprompt.cli.tables import print_line
     from softprompt.errors import ConfigError
     from softprompt.files import write_atomically, writing
     from softprompt.plotting import draw_attention, draw_features
@@ -55,6 +53,7 @@ def look(
         view_pictures,
     )
     from softprompt.tasks import build_task
+    from softprompt.terminal import Terminal, print_line
     from softprompt.training import load_frozen, versions
 
     found = [places.locate(run, None, overrides or [], needs_prompt=True) for run in runs]
@@ -105,7 +104,7 @@ def look(
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write_atomically(folder / name, content)
-    console = Console()
+    console = Terminal()
     for one in told:
         share = one["attention_on_prompt"]
         drawn = "" if share is None else f", {share:.1f}% of the class token's attention on the prompt"

@@ -52,6 +52,7 @@ def predict(
     from softprompt.config import BLANKS, TASKS
     from softprompt.errors import ConfigError, PromptError
     from softprompt.files import read_card
+    from softprompt.terminal import echo, echo_answer
 
     folder = places.prompt_folder(prompt_folder)
     card = read_card(folder)
@@ -85,18 +86,18 @@ def predict(
     record, answer = records[0], answers[0]
     if settings.task.name == "image_classification":
         for path, found in zip(texts, answers, strict=True):
-            typer.echo(f"{path}\t{found['labels'][0]}\t{found['probabilities'][0]:.4f}")
+            echo_answer(f"{path}\t{found['labels'][0]}\t{found['probabilities'][0]:.4f}")
     elif settings.task.name == "tagging":
         for word, tag in zip(record.words, answer, strict=True):
-            typer.echo(f"{word}\t{tag}")
+            echo_answer(f"{word}\t{tag}")
     elif settings.task.name == "probing":
-        typer.echo("\n".join(answer["words"]))
+        echo_answer("\n".join(answer["words"]))
     else:
-        typer.echo(record.choices[answer] if isinstance(answer, int) else answer)
+        echo_answer(record.choices[answer] if isinstance(answer, int) else answer)
     if settings.task.name == "spans" and not answer:
-        typer.echo("note: the context holds no answer", err=True)
+        echo("note: the context holds no answer", err=True)
     if task.n_cut:
-        typer.echo("note: the text was too long for the task's settings and cut", err=True)
+        echo("note: the text was too long for the task's settings and cut", err=True)
 
 
 def records_of(
