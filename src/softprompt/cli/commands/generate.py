@@ -29,21 +29,24 @@ def generate(
     from softprompt.cli import places
     from softprompt.config import GenerationSettings
     from softprompt.data import Record
-    from softprompt.errors import PromptError
+    from softprompt.errors import ConfigError, PromptError
     from softprompt.files import read_card
     from softprompt.terminal import echo, echo_answer
 
     folder = places.prompt_folder(prompt_folder)
     card = read_card(folder)
-    settings = places.stored_settings(card, backbone, overrides or [])
-    if not isinstance(settings.task, GenerationSettings) or card.head is not None:
+    stored = card.task.get("name", "generation")
+    if card.head is not None or stored != "generation":
         with_head = "" if card.head is None else f" with a {card.head.kind} head"
         raise PromptError(
             str(folder),
-            f"a prompt{with_head} for task '{settings.task.name}'",
+            f"a prompt{with_head} for task '{stored}'",
             "a prompt that writes texts",
             "use `softprompt predict`",
         )
+    settings = places.stored_settings(folder, card, backbone, overrides or [])
+    if not isinstance(settings.task, GenerationSettings):
+        raise ConfigError("task.name", f"'{settings.task.name}'", "'generation'", "leave it out")
     records = [Record(f"text {i + 1}", source, ()) for i, source in enumerate(text or _lines())]
 
     from softprompt.tasks import GenerationTask

@@ -27,8 +27,9 @@ def inspect(
 ) -> None:
     """Show a prompt's card, its size, and the tokens nearest to its vectors where it has any."""
     from softprompt.cli import places
+    from softprompt.errors import BackboneError
     from softprompt.files import TENSORS, read_card
-    from softprompt.terminal import Terminal
+    from softprompt.terminal import Terminal, print_line
 
     folder = places.prompt_folder(prompt_folder)
     card = read_card(folder)
@@ -36,7 +37,13 @@ def inspect(
     _print_card(console, card)
     n_bytes = (folder / TENSORS).stat().st_size
     has_tokens = card.placement == "slot_embeddings"
-    if backbone is None and not has_tokens:
+    note, name = "", backbone
+    if backbone is None and has_tokens:
+        try:
+            name = places.allowed_backbone(folder, card, None)
+        except BackboneError as error:
+            note = f"Nearest tokens: not shown, they need the backbone. {error}"
+    if name is None:
         from softprompt.files import read_prompt
 
         n_numbers = sum(tensor.numel() for tensor in read_prompt(folder)[0].values())
@@ -45,13 +52,16 @@ def inspect(
         from softprompt.backbones import load_backbone
         from softprompt.prompts import load_prompt
 
-        stored = card.training.get("backbone", {})
-        frozen = load_backbone(backbone or card.backbone.name, image_size=stored.get("image_size"))
+        stored = card.training.get("backbone")
+        size = stored.get("image_size") if isinstance(stored, dict) else None
+        frozen = load_backbone(name, image_size=size if isinstance(size, int) else None)
         prompt = load_prompt(folder, frozen)
         spec = frozen.spec
         _print_size(console, n_bytes, prompt.n_stored_parameters, spec.n_parameters, spec.name, spec.n_bytes)
         if has_tokens:
             _print_nearest(console, prompt, frozen)
+    if note:
+        print_line(console, note)
     if card.placement == "key_values":
         console.print(
             "Nearest tokens: none; keys and values stand inside attention, where there is no vocabulary.",

@@ -56,16 +56,17 @@ def predict(
 
     folder = places.prompt_folder(prompt_folder)
     card = read_card(folder)
-    of_blank = card.task.get("name") in BLANKS
+    task_name = card.task.get("name")
+    of_blank = isinstance(task_name, str) and task_name in BLANKS
     if card.head is None and not of_blank:
         raise PromptError(
             str(folder), "a prompt without a head", "a prompt with a head", "use `softprompt generate`"
         )
     # A prompt that was made by hand may know its task only by its head.
     of_head = {kind: name for name, row in TASKS.items() for kind in row.head_kinds}
-    name = of_head[card.head.kind] if card.head is not None else card.task["name"]
+    name = of_head[card.head.kind] if card.head is not None else str(task_name)
     told = [] if card.task else [f"task.name={name}"]
-    settings = places.stored_settings(card, backbone, [*told, *(overrides or [])])
+    settings = places.stored_settings(folder, card, backbone, [*told, *(overrides or [])])
     if settings.task.name != name:
         of = f"a prompt for {name}" if card.head is None else f"a {card.head.kind} head"
         raise ConfigError("task.name", f"'{settings.task.name}' for {of}", f"'{name}'", "leave it out")
