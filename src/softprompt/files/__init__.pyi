@@ -18,6 +18,7 @@ from .prompt_card import (
 )
 from .prompt_folder import TENSORS, read_card, read_prompt, write_prompt
 from .recognition import Held, difference
+from .shipping import without_folders
 from .tensor_kinds import kinds_of_tensors
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "read_prompt",
     "sync_folder",
     "warn_of_damage",
+    "without_folders",
     "write_atomically",
     "write_prompt",
     "write_synced",

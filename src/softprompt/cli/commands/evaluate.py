@@ -166,7 +166,7 @@ def _write(
     outputs: list[Any],
     artefacts: Mapping[str, str | bytes],
 ) -> None:
-    from softprompt.files import write_atomically, writing
+    from softprompt.files import without_folders, write_atomically, writing
     from softprompt.training import output_line, versions
 
     lines = [
@@ -176,7 +176,7 @@ def _write(
     with writing(folder, "the table above is all there is"):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / f"outputs-{name}.jsonl", "".join(f"{line}\n" for line in lines))
-        text = json.dumps({**facts, "versions": versions()}, indent=1)
+        text = json.dumps(without_folders({**facts, "versions": versions()}), indent=1)
         for file, content in artefacts.items():
             write_atomically(folder / f"{Path(file).stem}-{name}{Path(file).suffix}", content)
         write_atomically(folder / f"evaluation-{name}.json", text + "\n")

@@ -41,7 +41,7 @@ def look(
     from softprompt.cli import places
     from softprompt.cli.records import records_of
     from softprompt.errors import ConfigError
-    from softprompt.files import write_atomically, writing
+    from softprompt.files import without_folders, write_atomically, writing
     from softprompt.plotting import draw_attention, draw_features
     from softprompt.prompts import load_prompt
     from softprompt.studies import (
@@ -99,7 +99,7 @@ def look(
         "data_fingerprint": fingerprint,
         "versions": versions(),
     }
-    files["look.json"] = json.dumps(facts, indent=1) + "\n"
+    files["look.json"] = json.dumps(without_folders(facts), indent=1) + "\n"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():

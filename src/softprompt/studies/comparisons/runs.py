@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.errors import ConfigError, TrainingError
+from softprompt.files import without_folders
 from softprompt.metrics import METRICS
 from softprompt.studies.comparisons.rows import better_first
 from softprompt.studies.definition.measures import group_of, higher_is_better, label, scores_of
@@ -152,7 +153,7 @@ def comparison_markdown(runs: Sequence[ComparedRun], metric: str, command: str) 
     versions = ", ".join(f"{key} {value}" for key, value in runs[0].facts["versions"].items())
     out = runs[0].count("left_out_records")
     notes = [
-        f"Command: `{command}`",
+        f"Command: `{without_folders(command)}`",
         f"Test scores, mean over {n} parts with {records:,} test records together",
         *(
             [f"Left out everywhere, their answer being outside the vocabulary: {out:,} records"]

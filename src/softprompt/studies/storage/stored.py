@@ -20,6 +20,9 @@ from softprompt.studies.storage.table import broken, read_table
 KINDS = (".json", ".csv", ".parquet")
 """Endings of results tables."""
 
+PLAN = "plan.json"
+"""In a study's folder, what the study was made from with this machine's paths; not to be passed on."""
+
 _STATES = ("done", "failed", "unfinished", "not run")
 
 

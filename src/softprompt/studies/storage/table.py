@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softprompt.errors import TrainingError, first_line
-from softprompt.files import write_atomically, writing
+from softprompt.files import without_folders, write_atomically, writing
 from softprompt.studies.definition.measures import FACTS, fact_of, groups_of, result_of, scores_of
 from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult
 from softprompt.training import flat
@@ -68,7 +68,7 @@ def _of_run(cell: CellResult, run: RunResult, kind: str) -> dict[str, Any]:
     counts = facts.get("counts", {})
     scores = {f"test_{name}": None for name in settings.metrics}
     scores |= {f"test_{measure}": value for measure, value in scores_of(facts).items()}
-    return {
+    line = {
         "row": cell.cell.row,
         "column": cell.cell.column or None,
         "kind": kind,
@@ -91,6 +91,7 @@ def _of_run(cell: CellResult, run: RunResult, kind: str) -> dict[str, Any]:
         **{f"version.{name}": version for name, version in (known["versions"] or {}).items()},
         **{f"settings.{key}": _plain(value) for key, value in settings_of(run).items()},
     }
+    return without_folders(line)
 
 
 def settings_of(run: RunResult) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def _plain(value: Any) -> Any:
     """A value that one field of a table takes; lists and mappings as JSON."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(without_folders(value), ensure_ascii=False)
 
 
 def _column(values: list[Any]) -> "pyarrow.Array":
