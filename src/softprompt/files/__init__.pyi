@@ -19,6 +19,7 @@ from .prompt_card import (
 from .prompt_folder import TENSORS, read_card, read_prompt, write_prompt
 from .recognition import Held, difference
 from .shipping import without_folders
+from .spreadsheet import as_cell, from_cell
 from .tensor_kinds import kinds_of_tensors
 
 __all__ = [
@@ -39,9 +40,11 @@ __all__ = [
     "PicturePooling",
     "PromptCard",
     "TextPooling",
+    "as_cell",
     "damaged",
     "difference",
     "ends_line",
+    "from_cell",
     "kinds_of_tensors",
     "objects",
     "read_card",

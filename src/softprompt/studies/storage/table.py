@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softprompt.errors import TrainingError, first_line
-from softprompt.files import without_folders, write_atomically, writing
+from softprompt.files import as_cell, from_cell, without_folders, write_atomically, writing
 from softprompt.studies.definition.measures import FACTS, fact_of, groups_of, result_of, scores_of
 from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult
 from softprompt.training import flat
+from softprompt.untrusted import Unreadable, decode, read_bytes
 
 if TYPE_CHECKING:
     import pyarrow
 
 _ALWAYS = ("row", "column", "folder", "state", "metric", "value")
 """Columns also of a study whose cells have chosen nothing yet, and so have no runs."""
+
+MOST_TABLE = 256 << 20
+"""The largest results table that is read, in bytes."""
 
 _WHERE = {"name", "output"}
 """Settings that say where a run lies; its folder is a column of its own."""
@@ -29,9 +33,9 @@ def write_table(result: StudyResult) -> None:
 
     folder, table = result.grid.folder, as_table(result)
     text, data = io.StringIO(), io.BytesIO()
-    writer = csv.DictWriter(text, table.column_names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table.to_pylist())
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(as_cell, table.column_names))
+    writer.writerows(map(as_cell, line.values()) for line in table.to_pylist())
     parquet.write_table(table, data)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -131,26 +135,31 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     lacking = [name for name in ("folder", "state", "value") if name not in head]
     if lacking:
         raise broken(path, f"no column {', '.join(lacking)}")
-    if any(None in line or None in line.values() for line in lines if path.suffix == ".csv"):
-        raise broken(path, "a line with more or fewer fields than the head")
     return [_as_result(path, i, line) for i, line in enumerate(lines)]
 
 
 def _read_csv(path: Path) -> tuple[Sequence[str], list[dict[str, Any]]]:
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            lines: list[dict[str, Any]] = [dict(line) for line in reader]
-            return reader.fieldnames or (), lines
-    except (ValueError, csv.Error) as error:
+        text = decode(read_bytes(path, MOST_TABLE))
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        lines = [list(map(from_cell, line)) for line in reader if line]
+    except Unreadable as error:
+        raise broken(path, f"broken CSV ({error.inside('it')}: {error})") from None
+    except csv.Error as error:
         raise broken(path, f"broken CSV ({error})") from None
+    head = lines[0] if lines else []
+    if any(len(line) != len(head) for line in lines):
+        raise broken(path, "a line with more or fewer fields than the head")
+    return head, [dict(zip(head, line, strict=True)) for line in lines[1:]]
 
 
 def _read_parquet(path: Path) -> tuple[Sequence[str], list[dict[str, Any]]]:
     from pyarrow import ArrowException, parquet
 
     try:
-        table = parquet.read_table(path)
+        table = parquet.read_table(io.BytesIO(read_bytes(path, MOST_TABLE)))
+    except Unreadable as error:
+        raise broken(path, str(error)) from None
     except (ArrowException, OSError) as error:
         raise broken(path, f"broken Parquet ({first_line(error)})") from None
     return table.column_names, table.to_pylist()
