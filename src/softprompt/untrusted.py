@@ -92,6 +92,19 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     return content
 
 
+def read_json(path: Path, most: int = MOST_BYTES) -> Any:
+    """The one JSON value of a UTF-8 file.
+
+    Args:
+        path: the file, or a link to it.
+        most: the largest size, in bytes.
+
+    Raises:
+        Unreadable: as `read_bytes`, `decode` and `parse_json`.
+    """
+    return parse_json(decode(read_bytes(path, most)))
+
+
 def parse_json(text: str) -> Any:
     """The one JSON value of a text.
 
