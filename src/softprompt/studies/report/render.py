@@ -8,9 +8,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from softprompt.errors import printable
 from softprompt.files import without_folders, write_atomically, writing
 from softprompt.plotting import DARK, LIGHT
-from softprompt.studies.markdown import table_lines
+from softprompt.studies.markdown import code, plain, table_lines
 from softprompt.studies.report import runs
 from softprompt.studies.report.compose import Report, one_line, summarize
 from softprompt.studies.report.tables import Table
@@ -112,7 +113,9 @@ def latex(table: Table) -> str:
 
 def in_latex(text: str) -> str:
     """The text with everything that LaTeX would take for a command written as itself."""
-    return text.translate(_LATEX)
+    shown = printable(" ".join(text.splitlines())).translate(_LATEX)
+    # At the start of a line of a table these would belong to the line break before.
+    return f"{{}}{shown}" if shown.startswith(("[", "*")) else shown
 
 
 def _filled(template: str, **values: Any) -> str:
@@ -133,10 +136,12 @@ def environment(latex: bool = False) -> Environment:
         keep_trailing_newline=True, **signs,
     )  # fmt: skip
     made.filters |= {
+        "code": code,
         "base64": lambda text: b64encode(text.encode()).decode(),
         "facts": runs.run_facts,
         "latex": in_latex,
         "one_line": one_line,
+        "plain": plain,
         "passed_on": without_folders,
         "settings": lambda run: without_folders(settings_of(run)),
         "table": lambda table: "\n".join(table_lines(table.texts("**{}**"))),
