@@ -87,6 +87,19 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     return content
 
 
+def read_json(path: Path, most: int = MOST_BYTES) -> Any:
+    """The one JSON value of a UTF-8 file.
+
+    Args:
+        path: the file, or a link to it.
+        most: the largest size, in bytes.
+
+    Raises:
+        Unreadable: as `read_bytes`, `decode` and `parse_json`.
+    """
+    return parse_json(decode(read_bytes(path, most)))
+
+
 @contextmanager
 def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """A regular file, open for reading, and its size in bytes.

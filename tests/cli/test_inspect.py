@@ -34,7 +34,9 @@ def test_soft_tokens_show_the_nearest_words(softprompt, tiny_folder, tmp_path):
     assert [row[0][1] for row in found] == pytest.approx([1.0] * len(tokens))
     assert all(row[0][1] > row[1][1] for row in found)
     prompt.save(tmp_path / "p")
-    result = softprompt("inspect", tmp_path / "p")
+    alone = softprompt("inspect", tmp_path / "p")
+    assert alone.code == 0 and "Nearest tokens: not shown, they need the backbone" in alone.out
+    result = softprompt("inspect", tmp_path / "p", "--backbone", tiny_folder)
     assert result.code == 0
     assert f"{frozen.tokenizer.decode(tokens[:1])!r} 1.00" in result.out
 

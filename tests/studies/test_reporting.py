@@ -116,7 +116,7 @@ def test_what_is_missing_is_named(result):
 @pytest.mark.parametrize(
     ("broken", "named"),
     [
-        ("result.json", "result.json: got broken JSON (Expecting"),
+        ("result.json", "result.json: got invalid JSON (Expecting"),
         (
             "settings.yaml",
             "settings.yaml: got broken YAML, expected the settings that the run wrote at its start",

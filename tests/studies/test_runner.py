@@ -154,7 +154,7 @@ def test_a_damaged_result_is_a_failed_run_and_on_request_it_goes_on(grid, fake_r
     damaged.result.write_text('{"name": "1--se', encoding="utf-8")
     result = read_results(grid)
     assert [run.run.label for run in result.failed] == ["1, seed 1"]
-    assert "result.json: got broken JSON" in result.failed[0].error
+    assert "result.json: got invalid JSON" in result.failed[0].error
     run_study(grid)
     assert len(fake_run.calls) == 6
     run_study(grid, retry_failed=True)

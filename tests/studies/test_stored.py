@@ -161,7 +161,7 @@ def test_choices_are_read_from_the_table(tmp_path):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("{", "got broken JSON (Expecting"),
+        ("{", "got invalid JSON (Expecting"),
         ("[]", "got JSON without cells, expected a results table as a study writes it. Make the "
                "table again"),
         ('{"cells": [{"runs": [{"seed": 0}]}]}', "got a cell or run without what it should have"),

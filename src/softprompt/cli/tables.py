@@ -3,24 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
+from softprompt.terminal import print_line
+
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from softprompt.tasks import ScoreRow
 
 
-def print_line(console: Console, text: str) -> None:
-    """Print a line without markup or line breaks of the terminal's width, so that paths can be copied."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def print_table(console: Console, table: Table) -> None:
-    """Print a table whose texts are shown as they are: a name such as `[red]` is no colour."""
-    console.print(table, markup=False)
-
-
-def print_scores(console: Console, title: str, rows: Sequence["ScoreRow"], metrics: Sequence[str]) -> None:
+def print_scores(console: "Console", title: str, rows: Sequence["ScoreRow"], metrics: Sequence[str]) -> None:
     """Print a table with a row per group, then the reasons for missing metrics."""
     table = Table()
     table.add_column("records")
@@ -31,7 +24,7 @@ def print_scores(console: Console, title: str, rows: Sequence["ScoreRow"], metri
 
 
 def print_parts(
-    console: Console,
+    console: "Console",
     title: str,
     parts: Mapping[str, Mapping[str, Any]],
     metrics: Mapping[str, Sequence[str]],
@@ -76,9 +69,9 @@ def _values(row: "ScoreRow", metrics: Sequence[str]) -> list[str]:
     return [f"{values[name]:.2f}" if name in values else "-" for name in metrics]
 
 
-def _print(console: Console, title: str, table: Table, rows: Sequence["ScoreRow"]) -> None:
+def _print(console: "Console", title: str, table: Table, rows: Sequence["ScoreRow"]) -> None:
     print_line(console, title)
-    print_table(console, table)
+    console.print(table)
     for note in dict.fromkeys(note for row in rows for note in row["notes"]):
         print_line(console, f"note: {note}")
 

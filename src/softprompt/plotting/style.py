@@ -78,6 +78,7 @@ class Drawing:
             sheet = Figure(figsize=(self.width, self.height), layout=ConstrainedLayoutEngine(w_pad=0.07))
             FigureCanvasAgg(sheet)
             self.fill(sheet, LIGHT)
+            _without_formulas(sheet)
             yield sheet
 
     def svg(self, title: str = "") -> str:
@@ -99,6 +100,18 @@ def darkened(svg: str) -> str:
     """An SVG file in light colours with the dark colour in place of each."""
     dark = dict(zip(LIGHT.named().values(), DARK.named().values(), strict=True))
     return re.sub("#[0-9a-f]{6}\\b", lambda color: dark.get(color[0], color[0]), svg)
+
+
+def _without_formulas(sheet: Any) -> None:
+    """Take names with dollar signs as they are; powers of ten along a logarithmic axis stay formulas."""
+    from matplotlib.text import Text
+
+    for text in sheet.findobj(Text):
+        text.set_parse_math(False)
+    for axis in (axis for panel in sheet.axes for axis in (panel.xaxis, panel.yaxis)):
+        if axis.get_scale() == "log":
+            for label in axis.get_ticklabels(which="both"):
+                label.set_parse_math(True)
 
 
 def _settings() -> dict[Any, Any]:

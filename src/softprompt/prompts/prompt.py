@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.errors import PromptError
-from softprompt.files import BackboneCard, PromptCard, difference, write_prompt
+from softprompt.files import BackboneCard, PromptCard, difference, without_folders, write_prompt
 from softprompt.prompts.heads import Head, uses_output_layer
 from softprompt.prompts.inserts import Insert
 from softprompt.prompts.placements import Placement, Shape
@@ -184,7 +184,8 @@ class Prompt(nn.Module):
     def save(self, folder: Path | str) -> Path:
         """Write the baked tensors and the card into a folder, beside whatever else is in it.
 
-        At every moment a reader gets the older prompt or this one, whole. Links are followed.
+        At every moment a reader gets the older prompt or this one, whole. Links are followed. Of absolute
+        paths in the card (backbone, data, an initialisation) the last part is written.
 
         Args:
             folder: made where there is none; `~` is the home folder.
@@ -194,6 +195,13 @@ class Prompt(nn.Module):
         """
         # Behind the version of the package that the method came from, where that is another one.
         card = self.card.model_copy(update={"versions": {**self.card.versions, **_versions()}})
+        card = card.model_copy(
+            update={
+                "initialization": without_folders(card.initialization),
+                "backbone": card.backbone.model_copy(update={"name": without_folders(card.backbone.name)}),
+                **{name: without_folders(getattr(card, name)) for name in ("task", "training", "data")},
+            }
+        )
         return write_prompt(folder, self.tensors(), card)
 
 

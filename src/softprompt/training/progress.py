@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from softprompt.errors import printable
+from softprompt.terminal import print_line
+
 # Plain output (a log file, CI) gets a line this often at most.
 LINE_EVERY_S = 10.0
 
@@ -47,7 +50,7 @@ class RunProgress:
     def say(self, text: str) -> None:
         """One line, above the bars."""
         if self._console is not None:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            print_line(self._console, text)
 
     def evaluated(self, step: int, values: Mapping[str, float], best: bool) -> None:
         """One line for an evaluation on the development set."""
@@ -65,7 +68,7 @@ class Counter:
         self._what, self._total, self._first, self._done = what, total, done, done
         # Counted as a printed line, so that a short job prints only its result.
         self._started = self._last_line = time.monotonic()
-        self._task = bars.add_task(what, total=total, completed=done, details="") if bars else None
+        self._task = bars.add_task(printable(what), total=total, completed=done, details="") if bars else None
 
     def __enter__(self) -> "Counter":
         return self
@@ -80,7 +83,7 @@ class Counter:
         """Count `n` more."""
         self._done += n
         if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, completed=self._done, details=details)
+            self._bars.update(self._task, completed=self._done, details=printable(details))
             return
         now = time.monotonic()
         if self._console is None or now - self._last_line < LINE_EVERY_S:
@@ -88,9 +91,7 @@ class Counter:
         self._last_line = now
         left_s = (now - self._started) / max(1, self._done - self._first) * (self._total - self._done)
         shown = [f"{self._what} {self._done}/{self._total}", details, f"{clock(left_s)} left"]
-        self._console.print(
-            ", ".join(part for part in shown if part), markup=False, highlight=False, soft_wrap=True
-        )
+        print_line(self._console, ", ".join(part for part in shown if part))
 
 
 def clock(seconds: float) -> str:

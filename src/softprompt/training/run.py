@@ -12,7 +12,7 @@ from rich.console import Console
 from softprompt.backbones import n_kept
 from softprompt.config import MixtureSettings, RunSettings
 from softprompt.extras import installation, missing
-from softprompt.files import write_atomically, writing
+from softprompt.files import without_folders, write_atomically, writing
 from softprompt.tasks import ScoreRow
 from softprompt.training.activation_cache import RunActivationCache
 from softprompt.training.distributed import Processes
@@ -237,4 +237,4 @@ class _Run:
 
 
 def _as_json(facts: Mapping[str, Any]) -> str:
-    return json.dumps(facts, indent=1) + "\n"
+    return json.dumps(without_folders(facts), indent=1) + "\n"

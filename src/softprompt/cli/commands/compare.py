@@ -34,10 +34,8 @@ def compare(
     ] = None,
 ) -> None:
     """Print means over the tasks, paired comparisons of runs task by task, and every task."""
-    from rich.console import Console
     from rich.table import Table
 
-    from softprompt.cli.tables import print_line, print_table
     from softprompt.errors import ConfigError
     from softprompt.files import write_atomically, writing
     from softprompt.studies import (
@@ -50,6 +48,7 @@ def compare(
         pairs_table,
         read_compared_run,
     )
+    from softprompt.terminal import Terminal, print_line
 
     if len(runs) < 2:
         raise ConfigError("compare", f"{len(runs)} runs", "at least 2 runs")
@@ -66,7 +65,7 @@ def compare(
     check_alike(found)
     # Runs without test sets still have what they were picked by.
     chosen = metric or next(iter(found[0].metrics), DEVELOPMENT)
-    console = Console()
+    console = Terminal()
     for rows in (means_table(found), pairs_table(found, chosen)):
         head, *lines = rows
         table = Table()
@@ -74,7 +73,7 @@ def compare(
             table.add_column(column, justify="left" if i == 0 else "right")
         for line in lines:
             table.add_row(*line)
-        print_table(console, table)
+        console.print(table)
     if output is None:
         return
     # Without --output, so that the file is the same for every place.

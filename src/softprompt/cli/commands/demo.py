@@ -31,12 +31,11 @@ def demo(
     output: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
 ) -> None:
     """Train a prefix on SYNTHETIC restaurants and show what it changes (a few minutes on two cores)."""
-    from rich.console import Console
-
     from softprompt.config import parse_run
+    from softprompt.terminal import Terminal, echo
     from softprompt.training import train
 
-    console = Console()
+    console = Terminal()
     raw = {**SETTINGS, "name": _free_name(output), "output": str(output)}
     settings = parse_run(raw, where="demo")
     console.print(
@@ -49,7 +48,7 @@ def demo(
     try:
         result = train(settings, console=console, backbone=backbone, bare=before[1])
     except KeyboardInterrupt:
-        typer.echo(
+        echo(
             f"\ninterrupted; unfinished files are in {settings.folder}; start again with: softprompt demo",
             err=True,
         )
@@ -101,8 +100,9 @@ def _report(
     before: "tuple[list[AnyRecord], list[str], float]",
     bleu: float,
 ) -> None:
-    from softprompt.cli.tables import print_line, share, size
+    from softprompt.cli.tables import share, size
     from softprompt.files import TENSORS, objects, read_lines, read_prompt
+    from softprompt.terminal import print_line
 
     records, outputs, bleu_before = before
     after = [line["output"] for line in objects(read_lines(folder / "outputs.jsonl"))]

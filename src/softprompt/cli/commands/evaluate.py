@@ -62,13 +62,12 @@ def evaluate(
     METEOR, and the tokenizer for ROUGE-L and CIDEr, need Java. A run without Java has the other scores and a
     note; on a machine with Java, --rescore adds the missing scores from the texts that the run kept.
     """
-    from rich.console import Console
-
     from softprompt.cli.places import locate
     from softprompt.cli.records import records_of
     from softprompt.cli.systems import check_baseline, load_system, load_task
-    from softprompt.cli.tables import print_line, print_scores
+    from softprompt.cli.tables import print_scores
     from softprompt.errors import ConfigError
+    from softprompt.terminal import Terminal, print_line
     from softprompt.training import Processes, RunProgress, generate_and_score
 
     if rescore:
@@ -86,7 +85,7 @@ def evaluate(
         )
     baseline = no_prompt or demonstrations is not None
     place = locate(target, recipe, overrides or [], needs_prompt=not baseline)
-    console, settings = Console(), place.settings
+    console, settings = Terminal(), place.settings
     processes = Processes(settings.backbone.device)
     if baseline:
         check_baseline(settings)
@@ -152,12 +151,10 @@ def add_scores(folder: Path) -> None:
     Args:
         folder: of a run, or of a study.
     """
-    from rich.console import Console
-
-    from softprompt.cli.tables import print_line
+    from softprompt.terminal import Terminal, print_line
     from softprompt.training import rescore, runs_in
 
-    console = Console()
+    console = Terminal()
     for run in runs_in(folder):
         gained = rescore(run)
         text = f"added {', '.join(gained)}" if gained else "nothing to add"
@@ -172,7 +169,7 @@ def _write(
     outputs: list[Any],
     artefacts: Mapping[str, str | bytes],
 ) -> None:
-    from softprompt.files import write_atomically, writing
+    from softprompt.files import without_folders, write_atomically, writing
     from softprompt.training import output_line, versions
 
     lines = [
@@ -182,7 +179,7 @@ def _write(
     with writing(folder, "the scores are in the table above alone"):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / f"outputs-{name}.jsonl", "".join(f"{line}\n" for line in lines))
-        text = json.dumps({**facts, "versions": versions()}, indent=1)
+        text = json.dumps(without_folders({**facts, "versions": versions()}), indent=1)
         for file, content in artefacts.items():
             write_atomically(folder / f"{Path(file).stem}-{name}{Path(file).suffix}", content)
         write_atomically(folder / f"evaluation-{name}.json", text + "\n")

@@ -31,20 +31,24 @@ def generate(
     from softprompt.cli import places
     from softprompt.config import GenerationSettings
     from softprompt.data import Record
-    from softprompt.errors import PromptError
+    from softprompt.errors import ConfigError, PromptError
     from softprompt.files import read_card
+    from softprompt.terminal import echo, echo_answer
 
     folder = places.prompt_folder(prompt_folder)
     card = read_card(folder)
-    settings = places.stored_settings(card, backbone, overrides or [])
-    if not isinstance(settings.task, GenerationSettings) or card.head is not None:
+    stored = card.task.get("name", "generation")
+    if card.head is not None or stored != "generation":
         with_head = "" if card.head is None else f" with a {card.head.kind} head"
         raise PromptError(
             str(folder),
-            f"a prompt{with_head} for task '{settings.task.name}'",
+            f"a prompt{with_head} for task '{stored}'",
             "a prompt that writes texts",
             "use `softprompt predict`",
         )
+    settings = places.stored_settings(folder, card, backbone, overrides or [])
+    if not isinstance(settings.task, GenerationSettings):
+        raise ConfigError("task.name", f"'{settings.task.name}'", "'generation'", "leave it out")
     records = [Record(f"text {i + 1}", source, ()) for i, source in enumerate(text or _lines())]
 
     from softprompt.tasks import GenerationTask
@@ -56,9 +60,9 @@ def generate(
         outputs = task.predict(records, seed=settings.training.seed)
     for output in outputs:
         # Decoding settings may allow line breaks inside an output.
-        typer.echo(" ".join(output.split()))
+        echo_answer(" ".join(output.split()))
     if task.n_cut:
-        typer.echo(
+        echo(
             f"note: {task.n_cut} sources were cut to {settings.task.max_source_tokens} tokens",
             err=True,
         )
@@ -66,9 +70,10 @@ def generate(
 
 def _lines() -> list[str]:
     from softprompt.errors import DataError
+    from softprompt.terminal import echo
 
     if sys.stdin.isatty():
-        typer.echo("write one source on each line; end with Ctrl-D (Windows: Ctrl-Z, Enter)", err=True)
+        echo("write one source on each line; end with Ctrl-D (Windows: Ctrl-Z, Enter)", err=True)
     try:
         text = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:

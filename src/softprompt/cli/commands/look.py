@@ -42,13 +42,11 @@ def look(
 ) -> None:
     """Draw the class token's attention and t-SNE of features, without a prompt and under that of each run."""
     import torch
-    from rich.console import Console
 
     from softprompt.cli import places
     from softprompt.cli.records import records_of
-    from softprompt.cli.tables import print_line
     from softprompt.errors import ConfigError
-    from softprompt.files import write_atomically, writing
+    from softprompt.files import without_folders, write_atomically, writing
     from softprompt.plotting import draw_attention, draw_features
     from softprompt.prompts import load_prompt
     from softprompt.studies import (
@@ -60,6 +58,7 @@ def look(
         view_pictures,
     )
     from softprompt.tasks import build_task
+    from softprompt.terminal import Terminal, print_line
     from softprompt.training import load_frozen, versions
 
     found = [places.locate(run, None, overrides or [], needs_prompt=True) for run in runs]
@@ -105,12 +104,12 @@ def look(
         "data_fingerprint": fingerprint,
         "versions": versions(),
     }
-    files["look.json"] = json.dumps(facts, indent=1) + "\n"
+    files["look.json"] = json.dumps(without_folders(facts), indent=1) + "\n"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write_atomically(folder / name, content)
-    console = Console()
+    console = Terminal()
     for one in told:
         share = one["attention_on_prompt"]
         drawn = "" if share is None else f", {share:.1f}% of the class token's attention on the prompt"

@@ -27,34 +27,35 @@ _Name = Annotated[
 @app.command("list", epilog=epilog(LIST_EXAMPLES))
 def list_() -> None:
     """Show the papers, and how many studies each has."""
-    from rich.console import Console
     from rich.table import Table
 
     from softprompt.studies import all_papers
+    from softprompt.terminal import Terminal
 
     table = Table("name", "paper", "source", "small", "full")
     for name, paper in all_papers().items():
         table.add_row(name, paper.title, paper.source, str(len(paper.small)), str(len(paper.full)))
-    Console().print(table)
+    Terminal().print(table)
 
 
 @app.command("show", epilog=epilog(SHOW_EXAMPLES))
 def show(name: _Name) -> None:
     """Show a paper's studies at both scales, and the command of each."""
     from softprompt.studies import load_grid, paper
+    from softprompt.terminal import echo
 
     found = paper(name)
-    typer.echo(f"{found.title} ({found.source})")
+    echo(f"{found.title} ({found.source})")
     for scale in ("small", "full"):
-        typer.echo(f"\n{scale}: softprompt papers run {name} --scale {scale}" if found.at(scale) else "")
+        echo(f"\n{scale}: softprompt papers run {name} --scale {scale}" if found.at(scale) else "")
         for one in found.at(scale):
             if one.study is None:
                 n = len(one.runs)
             else:
                 n = load_grid(one.file).n_runs
-            typer.echo(f"  {one.name}: {one.shows} ({n} runs)\n    {one.file.as_posix()}")
+            echo(f"  {one.name}: {one.shows} ({n} runs)\n    {one.file.as_posix()}")
     if found.lacking:
-        typer.echo(f"\nnot here: {found.lacking}")
+        echo(f"\nnot here: {found.lacking}")
 
 
 @app.command("run", epilog=epilog(RUN_EXAMPLES))
@@ -83,10 +84,11 @@ def run(
     """Run a paper's studies one after another. After a stop, the same command continues."""
     from softprompt.cli.commands.study import study
     from softprompt.studies import chosen_protocols
+    from softprompt.terminal import echo
 
     failed = False
     for one in chosen_protocols(name, scale, only):
-        typer.echo(f"== {one.name}: {one.shows}")
+        echo(f"== {one.name}: {one.shows}")
         if one.study is None:
             _train_and_compare(one, overrides or [], output or Path("runs"))
             continue

@@ -52,6 +52,7 @@ def predict(
     from softprompt.errors import ConfigError, PromptError
     from softprompt.files import read_card
     from softprompt.tasks import TASKS
+    from softprompt.terminal import echo, echo_answer
 
     folder = places.prompt_folder(prompt_folder)
     card = read_card(folder)
@@ -65,7 +66,7 @@ def predict(
             str(folder), "a prompt without a head", "a prompt with a head", "use `softprompt generate`"
         )
     told = [] if card.task else [f"task.name={name}"]
-    settings = places.stored_settings(card, backbone, [*told, *(overrides or [])])
+    settings = places.stored_settings(folder, card, backbone, [*told, *(overrides or [])])
     if settings.task.name != name:
         of = f"a prompt for {name}" if card.head is None else f"a {card.head.kind} head"
         raise ConfigError("task.name", f"'{settings.task.name}' for {of}", f"'{name}'", "leave it out")
@@ -85,11 +86,11 @@ def predict(
     form = TASKS[name].outputs
     for record, answer in zip(records, answers, strict=True):
         for line in form.lines(record, answer):
-            typer.echo(line)
+            echo_answer(line)
     if form.empty and not answers[0]:
-        typer.echo(f"note: {form.empty}", err=True)
+        echo(f"note: {form.empty}", err=True)
     if task.n_cut:
-        typer.echo("note: the text was too long for the task's settings and cut", err=True)
+        echo("note: the text was too long for the task's settings and cut", err=True)
 
 
 def records_of(

@@ -45,12 +45,11 @@ def report(
     One page that opens from disk, figures as SVG and PNG, tables in Markdown and LaTeX. What the study still
     lacks is named; the same numbers give the same bytes.
     """
-    from rich.console import Console
 
-    from softprompt.cli.tables import print_line
     from softprompt.studies import command_line, compose_report, read_source, write_report
+    from softprompt.terminal import Terminal, print_line
 
-    console = Console()
+    console = Terminal()
     source = read_source(study, overrides or [], table)
     again = command_line("report", study, overrides=overrides or [], **{"from": table, "output": output})
     made = compose_report(source, again)

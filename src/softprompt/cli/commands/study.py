@@ -40,9 +40,6 @@ def study(
 
     Stop it at any time; the same command goes on. Runs that failed are left out until --retry-failed.
     """
-    from rich.console import Console
-
-    from softprompt.cli.tables import print_line
     from softprompt.errors import TrainingError
     from softprompt.studies import (
         command_line,
@@ -52,8 +49,9 @@ def study(
         write_numbers,
         write_summary,
     )
+    from softprompt.terminal import Terminal, echo, print_line
 
-    console = Console()
+    console = Terminal()
     grid = load_grid(file, overrides or [], output)
     if report_only and not grid.folder.is_dir():
         raise TrainingError(
@@ -80,13 +78,12 @@ def study(
     _print(console, result)
     print_line(console, f"study folder: {folder}")
     if interrupted:
-        typer.echo(f"\ninterrupted; go on with: {again}", err=True)
+        echo(f"\ninterrupted; go on with: {again}", err=True)
         raise typer.Exit(130)
     if result.failed and not report_only:
         retry = f"{again} --retry-failed"
-        typer.echo(
-            f"{len(result.failed)} of {grid.n_runs} runs failed; try them again with: {retry}", err=True
-        )
+        message = f"{len(result.failed)} of {grid.n_runs} runs failed; try them again with: {retry}"
+        echo(message, err=True)
         raise typer.Exit(1)
 
 
@@ -94,8 +91,8 @@ def _print(console: "Console", result: "StudyResult") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from softprompt.cli.tables import print_line
     from softprompt.studies import results_table
+    from softprompt.terminal import print_line
 
     head, *lines = results_table(result, short=True).texts(bold="{}*", between="\n")
     caption = "* best of its column" if _stars(lines) else None

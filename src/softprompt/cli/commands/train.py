@@ -29,14 +29,14 @@ def train(
     ] = None,
 ) -> None:
     """Train a prompt from a recipe, and write a run folder."""
-    from rich.console import Console
 
-    from softprompt.cli.tables import print_line, print_parts, print_scores
+    from softprompt.cli.tables import print_parts, print_scores
     from softprompt.config import MixtureSettings, load_recipe
+    from softprompt.terminal import Terminal, print_line
     from softprompt.training import Processes
     from softprompt.training import train as train_prompt
 
-    console = Console()
+    console = Terminal()
     settings = load_recipe(recipe, overrides or [])
     if output is not None:
         settings = settings.model_copy(update={"output": output})
@@ -57,12 +57,13 @@ def train(
 
 def _say_how_to_go_on(folder: Path, recipe: Path, overrides: list[str], output: Path | None) -> None:
     from softprompt.studies import command_line
+    from softprompt.terminal import echo
 
     again = command_line("train", recipe, overrides=overrides, output=output)
     if any((folder / "checkpoints").glob("step-*")):
-        typer.echo(f"\ninterrupted; the checkpoint is in {folder / 'checkpoints'}", err=True)
+        echo(f"\ninterrupted; the checkpoint is in {folder / 'checkpoints'}", err=True)
     else:
-        typer.echo("\ninterrupted before the first checkpoint", err=True)
+        echo("\ninterrupted before the first checkpoint", err=True)
     if (folder / "settings.yaml").is_file():
         again += " --resume"
-    typer.echo(f"go on with: {again}", err=True)
+    echo(f"go on with: {again}", err=True)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.data.formats.columns import label_text
+from softprompt.data.formats.images import MOST_PICTURE
 from softprompt.data.parsing import missing, words
 from softprompt.data.records import LabelledPicture, LabelledText
-from softprompt.errors import ConfigError, DataError, system_says
+from softprompt.errors import ConfigError, DataError
 from softprompt.extras import require
+from softprompt.untrusted import Unreadable, read_bytes
 
 # a split may be a slice, which holds a colon of its own: train[:100]
 _NAME = re.compile(r"(.+):([^:\[\]]+(?:\[[^\[\]]*\])?)")
@@ -101,9 +103,9 @@ def _file_of(value: dict[str, Any] | None, where: str) -> bytes:
         return value["bytes"]
     if value and value.get("path"):
         try:
-            return Path(value["path"]).read_bytes()
-        except OSError as error:
-            raise DataError(where, f"{value['path']} ({system_says(error)})", "a picture's file") from None
+            return read_bytes(Path(value["path"]), MOST_PICTURE)
+        except Unreadable as error:
+            raise DataError(where, f"{value['path']} ({error})", "a picture's file") from None
     raise DataError(
         where, "no picture", "a picture in every row", "choose another column, or filter the rows"
     )

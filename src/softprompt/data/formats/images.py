@@ -21,7 +21,7 @@ _JUNK = ("thumbs.db", "desktop.ini", "__macosx")
 _KINDS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """The formats that are read. Pillow knows more, some of which start other programs (Ghostscript)."""
 
-_MOST_BYTES = 500_000_000
+MOST_PICTURE = 500_000_000
 
 
 def read_image_folder(path: Path) -> list[LabelledPicture]:
@@ -79,7 +79,7 @@ def picture_record(file: Path, name: str, label: str | None = None) -> LabelledP
 
 def _bytes_of(file: Path) -> bytes:
     try:
-        return read_bytes(file, _MOST_BYTES)
+        return read_bytes(file, MOST_PICTURE)
     except Unreadable as error:
         raise DataError(str(file), str(error), "a picture that can be read") from None
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.errors import ConfigError, TrainingError
+from softprompt.files import without_folders
 from softprompt.metrics import METRICS
 from softprompt.studies.comparisons.rows import better_first
 from softprompt.studies.definition.measures import group_of, higher_is_better, label, scores_of
-from softprompt.studies.markdown import Table, table_lines
+from softprompt.studies.markdown import Table, code, plain, table_lines
 from softprompt.training import RunFolder
 
 DEVELOPMENT = "development"
@@ -157,7 +158,7 @@ def comparison_markdown(runs: Sequence[ComparedRun], metric: str, command: str) 
     out = runs[0].count("left_out_records")
     left_out = f"Left out everywhere, their answer being outside the vocabulary: {out:,} records"
     notes = [
-        f"Command: `{command}`",
+        f"Command: {code(without_folders(command))}",
         f"Test scores, mean over {n} parts with {records:,} test records together",
         *[left_out] * bool(out),
         f"Hardware: {'; '.join(dict.fromkeys(run.facts['hardware'] for run in runs))}",
@@ -165,11 +166,11 @@ def comparison_markdown(runs: Sequence[ComparedRun], metric: str, command: str) 
     ]
     sections = [
         table_lines(means_table(runs)),
-        [f"{shown}, pairs over the parts (one-sided tests):"],
+        [f"{plain(shown)}, pairs over the parts (one-sided tests):"],
         table_lines(pairs_table(runs, metric)),
-        [f"{shown} by part:"],
+        [f"{plain(shown)} by part:"],
         table_lines(parts_table(runs, metric)),
-        [f"- {note}" for note in notes],
+        [f"- {plain(note)}" for note in notes],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
 

@@ -85,3 +85,40 @@ def result_of(facts: Mapping[str, Any]) -> dict[str, Any]:
     for name, (_, path) in FACTS.items():
         put(result, path, facts[name])
     return result
+
+
+_LARGEST = 1e15
+"""The largest magnitude of a number that reports show."""
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value from a file is a number that a table can show."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+
+
+def unusable(result: Mapping[str, Any]) -> str:
+    """The first part of a `result.json` that reports need and cannot use; empty where all is there."""
+    scores = result.get("scores")
+    if not isinstance(scores, list) or not all(map(_is_group, scores)):
+        return "scores"
+    for name, (kind, path) in FACTS.items():
+        fact = fact_of(result, name)
+        if fact is None or (kind in (int, float) and not is_number(fact)):
+            return path.partition(".")[0]
+    best = result["best"]
+    step, metric = best.get("step"), best.get("metric")
+    return "" if (step is None or is_number(step)) and isinstance(metric, str | None) else "best"
+
+
+def _is_group(group: Any) -> bool:
+    """Whether a value is the scores of a group of test records."""
+    if not isinstance(group, dict) or not {"group", "values", "notes"} <= set(group):
+        return False
+    values, notes = group["values"], group["notes"]
+    return (
+        isinstance(group["group"], str)
+        and isinstance(values, dict)
+        and all(map(is_number, values.values()))
+        and isinstance(notes, list)
+        and all(isinstance(note, str) for note in notes)
+    )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from softprompt.files import without_folders
 from softprompt.plotting import Figure
 from softprompt.studies.comparisons.statistics import ALPHA
 from softprompt.studies.definition.measures import label
@@ -62,9 +63,9 @@ def compose_report(source: Source, command: str) -> Report:
         )
     drawn, undrawn = draw_figures(result)
     tables = (results_table(result), *comparison_tables(result))
-    return Report(
-        result, source.command, tables, notes(result), drawn, command, (*lacking, *undrawn), examples(result)
-    )
+    texts = (source.command, notes(result), command, (*lacking, *undrawn))
+    study_command, told, own_command, missing = without_folders(texts)
+    return Report(result, study_command, tables, told, drawn, own_command, missing, examples(result))
 
 
 def summarize(result: StudyResult, command: str) -> Report:
@@ -75,7 +76,8 @@ def summarize(result: StudyResult, command: str) -> Report:
     """
     curve = draw_curve(result)
     tables = (results_table(result, short=True), *comparison_tables(result))
-    return Report(result, command, tables, notes(result), {} if curve is None else {"curve": curve})
+    made_by, told = without_folders((command, notes(result)))
+    return Report(result, made_by, tables, told, {} if curve is None else {"curve": curve})
 
 
 def missing_runs(result: StudyResult) -> tuple[str, ...]:

@@ -8,14 +8,16 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from softprompt.files import write_atomically, writing
+from softprompt.errors import printable
+from softprompt.files import without_folders, write_atomically, writing
 from softprompt.plotting import DARK, LIGHT
-from softprompt.studies.markdown import table_lines
+from softprompt.studies.markdown import code, plain, table_lines
 from softprompt.studies.report import runs
 from softprompt.studies.report.compose import Report, one_line, summarize
 from softprompt.studies.report.tables import Table
 from softprompt.studies.results.study_result import StudyResult
-from softprompt.studies.storage.exports import as_json
+from softprompt.studies.storage.exports import as_json, passed_on
+from softprompt.studies.storage.stored import PLAN
 from softprompt.studies.storage.table import settings_of, write_table
 
 _LATEX = str.maketrans({
@@ -77,16 +79,25 @@ def write_summary(result: StudyResult, command: str) -> Path:
 
 
 def write_numbers(result: StudyResult, command: str) -> None:
-    """Write `study.json` alone, with the results so far."""
-    folder = result.grid.folder
+    """Write `study.json` alone, with the results so far.
+
+    Where paths of this machine are left out of it, `plan.json` beside it keeps them for later reports.
+    """
+    folder, facts = result.grid.folder, as_json(result, command)
+    given = passed_on(facts)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "study.json", json.dumps(as_json(result, command), indent=1) + "\n")
+        if given == facts:
+            (folder / PLAN).unlink(missing_ok=True)
+        else:
+            exact = {"plan": facts["plan"], "command": command, "cells": []}
+            write_atomically(folder / PLAN, json.dumps(exact, indent=1) + "\n")
+        write_atomically(folder / "study.json", json.dumps(given, indent=1) + "\n")
 
 
 def page(report: Report) -> str:
     """The report as one page of HTML that needs no other file."""
-    shared = runs.shared_settings(report.result)
+    shared = without_folders(runs.shared_settings(report.result))
     return _filled("report.html.j2", report=report, shared=shared, light=LIGHT, dark=DARK)
 
 
@@ -102,7 +113,9 @@ def latex(table: Table) -> str:
 
 def in_latex(text: str) -> str:
     """The text with an escape for every sign that is a command in LaTeX."""
-    return text.translate(_LATEX)
+    shown = printable(" ".join(text.splitlines())).translate(_LATEX)
+    # At the start of a line of a table these would belong to the line break before.
+    return f"{{}}{shown}" if shown.startswith(("[", "*")) else shown
 
 
 def _filled(template: str, **values: Any) -> str:
@@ -123,13 +136,19 @@ def environment(latex: bool = False) -> Environment:
         keep_trailing_newline=True, **signs,
     )  # fmt: skip
     made.filters |= {
+        "code": code,
         "base64": lambda text: b64encode(text.encode()).decode(),
         "facts": runs.run_facts,
         "latex": in_latex,
         "one_line": one_line,
-        "settings": settings_of,
+        "plain": plain,
+        "passed_on": without_folders,
+        "settings": lambda run: without_folders(settings_of(run)),
         "table": lambda table: "\n".join(table_lines(table.texts("**{}**"))),
         "yaml": runs.in_yaml,
     }
-    made.globals |= {"cell_summary": runs.cell_summary, "repeating": runs.repeating}
+    made.globals |= {
+        "cell_summary": runs.cell_summary,
+        "repeating": lambda *run: without_folders(runs.repeating(*run)),
+    }
     return made

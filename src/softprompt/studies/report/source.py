@@ -8,7 +8,7 @@ from softprompt.errors import ConfigError, TrainingError
 from softprompt.studies.commands import command_line
 from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.results.study_result import StudyResult, read_results
-from softprompt.studies.storage.stored import KINDS, planned, read_stored, stored_results
+from softprompt.studies.storage.stored import KINDS, PLAN, planned, read_stored, stored_results
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ def read_source(study: Path, overrides: Sequence[str] = (), table: Path | None =
         do = "name the study file instead: softprompt report FILE"
         raise TrainingError(str(study), "no study.json", "the folder of a study", do)
     kept = read_stored(plan)
-    grid, command = planned(kept, folder), str(kept.facts.get("command", ""))
+    exact = read_stored(folder / PLAN) if folder == study and (folder / PLAN).is_file() else kept
+    grid, command = planned(exact, folder), str(exact.facts.get("command", ""))
     if table is None:
         return Source(read_results(grid, strict=False), command)
     result, unasked = stored_results(grid, kept if table == plan else read_stored(table))

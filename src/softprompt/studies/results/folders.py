@@ -7,6 +7,7 @@ from softprompt.errors import Problem, TrainingError
 from softprompt.files import write_atomically, writing
 from softprompt.studies.definition.cells import Grid, Run
 from softprompt.training import RunFolder
+from softprompt.untrusted import read_json
 
 
 def check_folders(grid: Grid) -> None:
@@ -48,6 +49,6 @@ def read_failure(grid: Grid, run: Run) -> str | None:
     if not path.exists():
         return None
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["error"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_json(path, 64 << 20)["error"])
+    except (ValueError, KeyError, TypeError):
         return f"unknown, since {path.as_posix()} cannot be read"

@@ -9,7 +9,7 @@ from softprompt.errors import TrainingError
 from softprompt.studies.definition.cells import Cell, Grid, Run
 from softprompt.studies.definition.chance import levels
 from softprompt.studies.definition.choosing import chosen, fold_score
-from softprompt.studies.definition.measures import FACTS, fact_of, higher_is_better, scores_of
+from softprompt.studies.definition.measures import higher_is_better, scores_of, unusable
 from softprompt.studies.results.folders import check_folders, read_failure
 from softprompt.studies.results.numbers import cut
 from softprompt.training import RunFolder
@@ -190,7 +190,7 @@ def _read_run(grid: Grid, cell: Cell, run: Run) -> RunResult:
             folder.check(run.settings, resume=True)
         if facts is None:
             return _not_done(grid, run)
-        if wrong := _unusable(facts):
+        if wrong := unusable(facts):
             got = f"nothing of use as {wrong}"
             raise TrainingError(folder.result.as_posix(), got, "the result that the run wrote at its end")
         if choose is None or not run.of_choice:
@@ -208,19 +208,3 @@ def _not_done(grid: Grid, run: Run) -> RunResult:
     if error is not None:
         return RunResult(run, "failed", error=error)
     return RunResult(run, "unfinished" if RunFolder(run.settings.folder).settings.exists() else "not run")
-
-
-def _unusable(result: Mapping[str, Any]) -> str:
-    """The first key that reports need and a result lacks; empty if none is missing."""
-    if not all(map(_is_group, result["scores"])):
-        return "scores"
-    lacking = [path for name, (_, path) in FACTS.items() if fact_of(result, name) is None]
-    return lacking[0].partition(".")[0] if lacking else ""
-
-
-def _is_group(group: Any) -> bool:
-    """Whether a value has the form of the scores of a group of test records."""
-    if not isinstance(group, dict) or not {"group", "values", "notes"} <= set(group):
-        return False
-    values = group["values"]
-    return isinstance(values, dict) and all(isinstance(value, int | float) for value in values.values())

@@ -10,6 +10,7 @@ from rich.console import Console
 from softprompt.config import BackboneSettings, RunSettings, parse_run
 from softprompt.errors import SoftpromptError
 from softprompt.studies.running.worker import Job, Outcome
+from softprompt.terminal import Terminal, print_line
 from softprompt.training import RunFolder, locked, train
 
 if TYPE_CHECKING:
@@ -68,12 +69,12 @@ def jobs_in_turn() -> Callable[[Job], Outcome]:
     import torch
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     executor = Executor(console)
 
     def work(job: Job) -> Outcome:
         settings = parse_run(dict(job))
-        console.print(f"== {settings.name}", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, f"== {settings.name}")
         return executor.run(settings)
 
     return work

@@ -12,6 +12,7 @@ from softprompt.studies.definition.cells import Grid, Run
 from softprompt.studies.definition.choosing import chosen
 from softprompt.studies.results.folders import failure_of
 from softprompt.studies.running.worker import Outcome
+from softprompt.terminal import print_line
 from softprompt.training import RunFolder, clock
 
 
@@ -87,7 +88,7 @@ class StudyProgress:
 
     def _say(self, text: str) -> None:
         if self._console is not None:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            print_line(self._console, text)
 
 
 def _took(run: Run) -> float | None:

@@ -1,10 +1,12 @@
 """The results of a study as JSON: `study.json`."""
 
+import os
 import statistics
-from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
+from softprompt.files import without_folders
 from softprompt.studies.comparisons import rows
 from softprompt.studies.definition.cells import Grid
 from softprompt.studies.definition.choosing import mean_score
@@ -35,6 +37,42 @@ def as_json(result: StudyResult, command: str) -> dict[str, Any]:
         **rows.as_json(result),
         "plan": _plan_json(grid),
     }
+
+
+def passed_on(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What `as_json` made, without this machine's folders.
+
+    The plan's paths change together, so that the plan still describes the study. A plan in which two recipes
+    would get the same name is left out.
+    """
+    found = without_folders({key: value for key, value in facts.items() if key != "plan"})
+    plan = facts["plan"]
+    file = without_folders(plan["file"])
+    names = {
+        _joined(plan["file"], base): _joined(file, without_folders(base)) for base in _bases(plan["study"])
+    }
+    recipes = {names.get(path, path): without_folders(recipe) for path, recipe in plan["recipes"].items()}
+    if len(recipes) == len(plan["recipes"]):
+        study, overrides = without_folders(plan["study"]), without_folders(plan["overrides"])
+        found["plan"] = {"file": file, "overrides": overrides, "study": study, "recipes": recipes}
+    return found
+
+
+def _bases(study: Any) -> Iterator[str]:
+    """Every recipe that a study's settings name."""
+    if isinstance(study, Mapping):
+        for key, value in study.items():
+            if key == "base" and isinstance(value, str):
+                yield value
+            yield from _bases(value)
+    elif isinstance(study, list):
+        for part in study:
+            yield from _bases(part)
+
+
+def _joined(file: str, base: str) -> str:
+    """The path of a recipe as `Plan.recipes` has it."""
+    return Path(os.path.normpath(Path(file).parent / base)).as_posix()
 
 
 def _plan_json(grid: Grid) -> dict[str, Any]:

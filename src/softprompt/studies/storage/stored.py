@@ -1,9 +1,8 @@
 """Results read without run folders: the grid from `study.json`, the runs from a results table."""
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,18 @@ from softprompt.config import parse_as
 from softprompt.errors import TrainingError
 from softprompt.studies.definition.cells import Cell, Grid, Plan, Run
 from softprompt.studies.definition.chance import levels
-from softprompt.studies.definition.measures import result_of, scores_of
+from softprompt.studies.definition.measures import is_number, result_of, scores_of, unusable
 from softprompt.studies.definition.settings import StudySettings
 from softprompt.studies.reading.grid import planned_grid
 from softprompt.studies.results.study_result import RunResult, StudyResult, gather, judged
-from softprompt.studies.storage.table import broken, read_table
+from softprompt.studies.storage.table import MOST_TABLE, broken, read_table
+from softprompt.untrusted import Unreadable, read_json
 
 KINDS = (".json", ".csv", ".parquet")
 """Endings of results tables."""
+
+PLAN = "plan.json"
+"""In a study's folder, what the study was made from with this machine's paths; not to be passed on."""
 
 _STATES = ("done", "failed", "unfinished", "not run")
 
@@ -72,10 +75,16 @@ def planned(stored: Stored, folder: Path) -> Grid:
         )  # fmt: skip
     try:
         settings = parse_as(plan["study"], StudySettings, f"{stored.path}: plan")
-        made = Plan(str(plan["file"]), tuple(plan["overrides"]), dict(plan["recipes"]))
+        overrides, recipes = list(map(str, plan["overrides"])), dict(plan["recipes"])
+        if not all(isinstance(recipe, dict) for recipe in recipes.values()):
+            raise ValueError("recipes that are no mappings")
+        made = Plan(str(plan["file"]), tuple(overrides), recipes)
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(str(stored.path), f"a broken plan ({error!r})", "what a study wrote") from None
-    return planned_grid(settings, made, folder)
+    grid = planned_grid(settings, made, folder)
+    if not grid.cells:
+        raise TrainingError(str(stored.path), "a plan without rows", "what a study wrote")
+    return grid
 
 
 def stored_results(grid: Grid, stored: Stored) -> tuple[StudyResult, tuple[str, ...]]:
@@ -85,12 +94,20 @@ def stored_results(grid: Grid, stored: Stored) -> tuple[StudyResult, tuple[str, 
         The results, and the names of the table's runs that are not in the study.
     """
     results = gather(grid.each(lambda cell: _chosen(cell, stored)), lambda cell, run: _run(cell, run, stored))
-    chance, missing = (stored.facts["chance"], {}) if "chance" in stored.facts else levels(grid)
+    chance, missing = (_chance(stored), {}) if "chance" in stored.facts else levels(grid)
     result = replace(results, chance=chance, no_chance=missing)
     names = {run.run.settings.name for run in result.runs}
     return result, tuple(
         name for name, run in stored.runs.items() if name not in names and run["state"] != "not run"
     )
+
+
+def _chance(stored: Stored) -> Mapping[str, Mapping[str, float]]:
+    chance = stored.facts["chance"]
+    known = isinstance(chance, dict) and all(isinstance(level, dict) for level in chance.values())
+    if not known or not all(is_number(value) for level in chance.values() for value in level.values()):
+        raise broken(stored.path, "levels of chance that are no numbers")
+    return chance
 
 
 def _chosen(cell: Cell, stored: Stored) -> Cell:
@@ -114,9 +131,9 @@ def _run(cell: Cell, run: Run, stored: Stored) -> RunResult:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise broken(path, f"broken JSON ({error})") from None
+        facts = read_json(path, MOST_TABLE)
+    except Unreadable as error:
+        raise broken(path, str(error)) from None
     if not isinstance(facts, dict) or not isinstance(facts.get("cells"), list):
         raise broken(path, "JSON without cells")
     return facts
@@ -139,9 +156,22 @@ def _of_run(line: Mapping[str, Any]) -> dict[str, Any]:
     entry = {"folder": line["folder"], "state": line["state"]}
     entry |= {"error": line.get("error"), "value": line.get("value")}
     if line["state"] == "done":
-        no_curve = {"metric": line["best"]["metric"], "points": []}
-        entry["facts"] = {**result_of(line), "curve": line.get("curve", no_curve)}
+        facts = result_of(line)
+        if wrong := unusable(facts):
+            raise ValueError(f"nothing of use as {wrong}")
+        no_curve = {"metric": line["best"].get("metric", "loss"), "points": []}
+        entry["facts"] = {**facts, "curve": _curve(line.get("curve", no_curve))}
+    elif not is_number(line.get("value", 0) or 0):
+        raise ValueError(f"{str(line['value'])[:80]!r} as value")
     return entry
+
+
+def _curve(kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The evaluations of a run; raises ValueError where they are none."""
+    points = kept["points"]
+    if not isinstance(kept["metric"], str) or not all(map(is_number, chain.from_iterable(points))):
+        raise ValueError("a curve without numbers")
+    return {"metric": kept["metric"], "points": [(step, value) for step, value in points]}
 
 
 def _by_folder(path: Path, lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -150,13 +180,9 @@ def _by_folder(path: Path, lines: Sequence[dict[str, Any]]) -> dict[str, dict[st
         folder = str(line["folder"])
         if line["state"] not in _STATES:
             raise broken(path, f"{line['state']!r} as the state of {folder}")
-        if line["state"] == "done" and not all(map(_is_finite, scores_of(line["facts"]).values())):
+        if line["state"] == "done" and not all(map(is_number, scores_of(line["facts"]).values())):
             raise broken(path, f"a score of {folder} that is no finite number")
         if folder in runs:
             raise broken(path, f"{folder} more than once")
         runs[folder] = line
     return runs
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softprompt.errors import TrainingError, first_line
-from softprompt.files import write_atomically, writing
+from softprompt.files import as_cell, from_cell, without_folders, write_atomically, writing
 from softprompt.studies.definition.measures import FACTS, fact_of, groups_of, result_of, scores_of
 from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult
 from softprompt.training import flat
+from softprompt.untrusted import Unreadable, read_bytes
 
 if TYPE_CHECKING:
     import pyarrow
 
 _ALWAYS = ("row", "column", "folder", "state", "metric", "value")
 """The columns of a table without runs, which a study has whose cells have not chosen."""
+
+MOST_TABLE = 256 << 20
+"""The largest results table that is read, in bytes."""
 
 _WHERE = {"name", "output"}
 """Settings that depend on the place of a run, whose folder has a column of its own."""
@@ -29,9 +33,9 @@ def write_table(result: StudyResult) -> None:
 
     folder, table = result.grid.folder, as_table(result)
     text, data = io.StringIO(), io.BytesIO()
-    writer = csv.DictWriter(text, table.column_names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table.to_pylist())
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(as_cell, table.column_names))
+    writer.writerows(map(as_cell, line.values()) for line in table.to_pylist())
     parquet.write_table(table, data)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +72,7 @@ def _of_run(cell: CellResult, run: RunResult, kind: str) -> dict[str, Any]:
     counts = facts.get("counts", {})
     scores = {f"test_{name}": None for name in settings.metrics}
     scores |= {f"test_{measure}": value for measure, value in scores_of(facts).items()}
-    return {
+    line = {
         "row": cell.cell.row,
         "column": cell.cell.column or None,
         "kind": kind,
@@ -91,6 +95,7 @@ def _of_run(cell: CellResult, run: RunResult, kind: str) -> dict[str, Any]:
         **{f"version.{name}": version for name, version in (known["versions"] or {}).items()},
         **{f"settings.{key}": _plain(value) for key, value in settings_of(run).items()},
     }
+    return without_folders(line)
 
 
 def settings_of(run: RunResult) -> dict[str, Any]:
@@ -102,7 +107,7 @@ def _plain(value: Any) -> Any:
     """A value for one field of a table; lists and mappings become JSON."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(without_folders(value), ensure_ascii=False)
 
 
 def _column(values: list[Any]) -> "pyarrow.Array":
@@ -128,18 +133,24 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     from pyarrow.csv import ConvertOptions, ParseOptions, read_csv
 
     try:
+        content = read_bytes(path, MOST_TABLE)
         if path.suffix == ".csv":
             # By default a score that is no number would be read as no score.
             kinds = ConvertOptions(null_values=[""])
-            table = read_csv(path, None, ParseOptions(newlines_in_values=True), kinds)
+            table = read_csv(io.BytesIO(content), None, ParseOptions(newlines_in_values=True), kinds)
         else:
-            table = parquet.read_table(path)
+            table = parquet.read_table(io.BytesIO(content))
+    except Unreadable as error:
+        raise broken(path, str(error)) from None
     except (ArrowException, OSError) as error:
         raise broken(path, f"broken {path.suffix} ({first_line(error)})") from None
     missing = [name for name in ("folder", "state", "value") if name not in table.column_names]
     if missing:
         raise broken(path, f"no column {', '.join(missing)}")
-    return [_as_result(path, i, line) for i, line in enumerate(table.to_pylist())]
+    lines = table.to_pylist()
+    if path.suffix == ".csv":
+        lines = [{k: from_cell(v) if isinstance(v, str) else v for k, v in line.items()} for line in lines]
+    return [_as_result(path, i, line) for i, line in enumerate(lines)]
 
 
 def _as_result(path: Path, i: int, line: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,11 +15,15 @@ from softprompt.tasks.examples import ScoreRow, score_row
 from softprompt.tasks.inputs import Row
 from softprompt.tasks.language.blank_task import BlankExample, BlankTask, segments_of
 from softprompt.text import Allowed, Template, allowed_ids, many_word_ids
+from softprompt.untrusted import Unreadable, decode, read_bytes
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
 
 _N_SHOWN = 10
+
+_MOST_VOCABULARY = 256 << 20
+"""The largest file of words, in bytes."""
 
 
 class ProbingTask(BlankTask):
@@ -66,7 +70,7 @@ class ProbingTask(BlankTask):
         where = "task.vocabulary"
         if not place.exists():
             raise ConfigError(where, f"no {place}", "'all', a file of words, or a folder of trex files")
-        words = read_objects(place) if place.is_dir() else place.read_text(encoding="utf-8").splitlines()
+        words = read_objects(place) if place.is_dir() else _lines(place, where)
         words = [word.strip() for word in words if word.strip()]
         return allowed_ids(self.backbone.tokenizer, words, self.template.spaced, where)
 
@@ -155,3 +159,15 @@ class ProbingTask(BlankTask):
         ranks, objects = [output["rank"] for output in outputs], [record.label for record in records]
         result = score(metrics, ranks, objects, task=self.settings.name)
         return [score_row("all", result)]
+
+
+def _lines(path: Path, where: str) -> list[str]:
+    """The lines of a vocabulary's file.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    try:
+        return decode(read_bytes(path, _MOST_VOCABULARY)).splitlines()
+    except Unreadable as error:
+        raise ConfigError(f"{where}: {error.inside(path)}", str(error), "a UTF-8 file of words") from None

@@ -13,11 +13,15 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from softprompt.errors import TrainingError, system_says
+from softprompt.errors import TrainingError
 from softprompt.files import sync_folder, write_synced, writing
+from softprompt.untrusted import Unreadable, read_bytes, read_json
 
 _FORMAT = 1
 _CARD = "checkpoint.json"
+_MOST_CARD, _MOST_TENSORS = 64 << 20, 1 << 40
+"""The largest files of a checkpoint, in bytes. Those of full fine-tuning are larger than data files."""
+
 # The newest, and the one before it in case the newest is damaged.
 _KEEP = 2
 
@@ -165,7 +169,7 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
 
 def _read(folder: Path) -> Checkpoint:
     try:
-        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+        card = read_json(folder / _CARD, _MOST_CARD)
         checksum = card.pop("checksum")
         if checksum != _checksum(card):
             raise _DamagedError(f"{_CARD} does not match its checksum")
@@ -173,13 +177,13 @@ def _read(folder: Path) -> Checkpoint:
             raise _DamagedError(f"format {card['format']}, and this version reads format {_FORMAT}")
         tensors = {}
         for name, expected in card["files"].items():
-            content = (folder / Path(name).name).read_bytes()
+            content = read_bytes(folder / Path(name).name, _MOST_TENSORS)
             if hashlib.sha256(content).hexdigest() != expected:
                 raise _DamagedError(f"{name} does not match its checksum")
             tensors[Path(name).stem] = safetensors.torch.load(content)
         return Checkpoint(card["step"], tensors, card["state"])
-    except OSError as error:
-        raise _DamagedError(f"cannot be read ({system_says(error)})") from None
+    except Unreadable as error:
+        raise _DamagedError(f"cannot be read ({error})") from None
     except (ValueError, KeyError, AttributeError, TypeError, SafetensorError):
         raise _DamagedError(f"{_CARD} is not a checkpoint's") from None
 

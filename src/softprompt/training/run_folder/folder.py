@@ -6,16 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import Settings
-from softprompt.errors import TrainingError, system_says
+from softprompt.errors import TrainingError
 from softprompt.files import Line, ends_line, objects, read_lines, warn_of_damage, write_atomically, writing
 from softprompt.training.run_folder.checkpoint import Checkpoints
 from softprompt.training.run_folder.settings import as_yaml, differing, flat
+from softprompt.untrusted import Unreadable, read_json
 
 _FACTS = {"name": str, "steps": int, "best": dict, "scores": list, "counts": dict}
 """The entries of a result, of a run of one task or of one task of several, and their types."""
 
+_FACTS_OF_PART = {"best": dict, "scores": list, "counts": dict}
+"""What the result of a run over several tasks holds of each."""
+
 _FACTS_OF_SEVERAL = {"name": str, "parts": dict}
 """The same of a run over several tasks."""
+
+
+_MOST_RESULT = 64 << 20
+"""The largest result, in bytes."""
+
+
+def _lacking(facts: Any, kinds: Mapping[str, type]) -> list[str]:
+    """The keys under which an object does not hold what it should."""
+    known = facts if isinstance(facts, dict) else {}
+    return [key for key, kind in kinds.items() if not isinstance(known.get(key), kind)]
 
 
 def _of_log(line: Mapping[str, Any]) -> bool:
@@ -150,18 +164,16 @@ class RunFolder:
         if not self.result.exists():
             return None
         try:
-            facts = json.loads(self.result.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise self._broken(system_says(error)) from None
-        except ValueError as error:
-            raise self._broken(f"broken JSON ({error})") from None
+            facts = read_json(self.result, _MOST_RESULT)
+        except Unreadable as error:
+            raise self._broken(str(error)) from None
         if not isinstance(facts, dict):
             raise self._broken("no JSON object")
-        wrong = [
-            key
-            for key, kind in (_FACTS_OF_SEVERAL if "parts" in facts else _FACTS).items()
-            if not isinstance(facts.get(key), kind)
-        ]
+        wrong = _lacking(facts, _FACTS_OF_SEVERAL if "parts" in facts else _FACTS)
+        if not wrong and "parts" in facts:
+            wrong = [
+                f"parts.{name}" for name, part in facts["parts"].items() if _lacking(part, _FACTS_OF_PART)
+            ]
         if wrong:
             raise self._broken(f"nothing of use as {', '.join(wrong)}")
         return facts

@@ -16,6 +16,7 @@ from softprompt.errors import Problem, TrainingError
 from softprompt.files import writing
 from softprompt.training.distributed import Processes
 from softprompt.training.run_folder.folder import RunFolder
+from softprompt.untrusted import read_json
 
 FOLDER = ".locks"
 """Beside the locked folders, so that they can be copied, moved and deleted as they are."""
@@ -156,9 +157,9 @@ def _beside(folder: Path, kind: str) -> Path:
 
 def _owner(who: Path) -> str:
     try:
-        said = json.loads(who.read_text(encoding="utf-8"))
-        process, host = said["process"], said["host"]
-    except (OSError, ValueError, KeyError, TypeError):
+        owner = read_json(who, 1 << 16)
+        process, host = int(owner["process"]), str(owner["host"])
+    except (ValueError, KeyError, TypeError):
         return "another process"
     if (process, host) == (os.getpid(), platform.node()):
         return f"another run of this process ({process})"
