@@ -26,8 +26,8 @@ class Registry(Generic[Row]):
         kind: of the rows, for errors: `method`.
         where: the setting that names a row, for errors.
         group: of the entry points by which other packages add rows.
-        of: what a row is made from, for errors.
         error: what an exception inside a function of another package becomes.
+        of: what a row is made from, for errors.
     """
 
     def __init__(
@@ -35,8 +35,8 @@ class Registry(Generic[Row]):
         kind: str,
         where: str,
         group: str,
-        of: str = "function",
         error: type[SoftpromptError] = ConfigError,
+        of: str = "function",
     ):
         self._kind, self._where, self._group, self._of, self._error = kind, where, group, of, error
         self._rows: dict[str, Row] = {}
