@@ -21,8 +21,8 @@ MOST_BYTES = 2 << 30
 MOST_YAML = 500_000
 """The largest YAML text, in characters: PyYAML reads about a megabyte a second."""
 
-MOST_VALUES = 100_000
-"""The most values that a YAML text may unfold to, its aliases written out."""
+MOST_VALUES = 20_000
+"""The most values that a YAML text may unfold to, its aliases written out. PyYAML reads as many a second."""
 
 DEEPEST = 100
 """The deepest nesting of lists and mappings."""
@@ -169,6 +169,10 @@ def parse_yaml(text: str) -> Any:
         raise Unreadable(f"invalid YAML ({' '.join(str(error).split())[:200]})") from None
     except RecursionError:
         raise Unreadable("YAML that is nested too deeply") from None
+    except Unreadable:
+        raise
+    except (OverflowError, ValueError):
+        raise Unreadable("invalid YAML (an escape beyond the last character of Unicode)") from None
     finally:
         loader.dispose()
 
@@ -181,10 +185,13 @@ class _Loader(yaml.SafeLoader):
             super().__init__(text)
         except yaml.reader.ReaderError as error:
             raise Unreadable(f"the character {chr(error.character)!a} in YAML") from None  # type: ignore[arg-type]
-        self._depth = 0
+        self._depth = self._values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """One node, not too deep."""
+        """One node, not too deep and not one of too many."""
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise Unreadable(f"more than {MOST_VALUES:,} values in YAML", self.line + 1)
         self._depth += 1
         if self._depth > DEEPEST:
             raise Unreadable(f"YAML that is nested more than {DEEPEST} deep", self.line + 1)

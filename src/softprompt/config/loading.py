@@ -10,10 +10,13 @@ from softprompt.config.base import Settings
 from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings
 from softprompt.config.settings import RunSettings
-from softprompt.errors import ConfigError, kind_of
+from softprompt.errors import ConfigError, Problem, kind_of
 from softprompt.untrusted import MOST_YAML, Unreadable, decode, parse_yaml, read_bytes
 
 _Kind = TypeVar("_Kind", bound=Settings)
+
+_MOST_MISTAKES = 90
+"""The most mistakes of one file that are explained; each takes about a millisecond."""
 
 
 def load_run(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings:
@@ -51,7 +54,11 @@ def parse_as(raw: Any, kind: type[_Kind], where: str) -> _Kind:
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError.several(one.inside(where) for one in explain_all(error.errors(), kind)) from None
+        items = error.errors()
+        found: list[Problem | str] = [one.inside(where) for one in explain_all(items[:_MOST_MISTAKES], kind)]
+        if len(items) > _MOST_MISTAKES:
+            found.append(f"... and {len(items) - _MOST_MISTAKES:,} more")
+        raise ConfigError.several(found) from None
 
 
 def read_mapping(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:

@@ -121,6 +121,7 @@ def misfits(format: str, options: Mapping[str, Any]) -> list[Problem]:
                 found.append(Problem(f"data.{name}", got, "another column", f"name the {name}'s own column"))
     if options["tagging"] not in ("bio", "iob1"):
         found.append(Problem("data.tagging", repr(options["tagging"]), "'bio' or 'iob1'"))
+    found += [problem for name in form.takes if (problem := _wrong_kind(name, options[name]))]
     numbers = [name for name in taken if name in COLUMNS and isinstance(options[name], int)]
     if numbers and format != "labelled_tsv":
         got = f"the number {options[numbers[0]]} for {format}"
@@ -130,6 +131,21 @@ def misfits(format: str, options: Mapping[str, Any]) -> list[Problem]:
         do = "number them for a file without a header, name them for one with a header"
         found.append(Problem("data", got, "columns that are all numbered or all named", do))
     return found
+
+
+def _wrong_kind(name: str, value: object) -> Problem | None:
+    """What is wrong with one option by itself: settings are of these kinds, arguments may be of any."""
+    if value is None and name in ("second", "label", "tag_column"):
+        return None
+    of_number = isinstance(value, int) and not isinstance(value, bool)
+    if name in ("word_column", "tag_column"):
+        fits, expected = of_number, "a number of columns, from 0 or, from the end, -1"
+    elif name in COLUMNS:
+        fits = isinstance(value, str) or (of_number and value >= 0)
+        expected = "a column's name, or its number from 0"
+    else:
+        fits, expected = isinstance(value, str), "a text"
+    return None if fits else Problem(f"data.{name}", repr(value), expected)
 
 
 def _or(names: Sequence[str]) -> str:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from softprompt.data.records import LabelledPicture
 from softprompt.errors import DataError, system_says
 from softprompt.extras import require
-from softprompt.untrusted import Unreadable, read_bytes
+from softprompt.untrusted import DEEPEST, Unreadable, read_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 # What file managers leave behind; hidden files are passed over too.
 _JUNK = ("thumbs.db", "desktop.ini", "__macosx")
+
+_SPLITS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")
 
 _KINDS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """The formats that are read. Pillow knows more, some of which start other programs (Ghostscript)."""
@@ -35,7 +37,8 @@ def read_image_folder(path: Path) -> list[LabelledPicture]:
         path: the folder.
 
     Raises:
-        DataError: no folder, files beside the folders of the classes, or a class without any.
+        DataError: no folder, files beside the folders of the classes, a class without any, or folders named
+            as splits are, whose names would become the labels.
     """
     if not path.is_dir():
         raise DataError(str(path), "a file", "a folder of pictures, in a folder for each class")
@@ -49,6 +52,10 @@ def read_image_folder(path: Path) -> list[LabelledPicture]:
         raise DataError(
             str(path), got, "folders and nothing beside them", "put it into its class's folder, or remove it"
         )
+    if classes and all(entry.name.casefold() in _SPLITS for entry in classes):
+        got = f"folders of splits ({', '.join(entry.name for entry in classes)})"
+        do = f"give {path.name}/{classes[0].name} itself, as the path of that split"
+        raise DataError(str(path), got, "a folder for each class", do)
     records = [picture_record(file, f"{path.name}/{file.name}") for file in files]
     for folder in classes:
         found = sorted(_below(folder), key=lambda file: file.relative_to(folder).as_posix())
@@ -92,27 +99,39 @@ def _visible(folder: Path) -> list[Path]:
     ]
 
 
-def _below(folder: Path, around: frozenset[Path] = frozenset()) -> list[Path]:
+def _below(folder: Path, around: frozenset[tuple[int, int]] = frozenset()) -> list[Path]:
     """All files below a folder, links followed.
 
+    Args:
+        folder: the folder.
+        around: device and number of every folder around it.
+
     Raises:
-        DataError: a link leads to a folder around it, or to itself.
+        DataError: a link leads to a folder around it, or to itself; folders are nested too deeply.
     """
+    if len(around) > DEEPEST:
+        raise DataError(
+            str(folder), f"folders nested more than {DEEPEST} deep", "fewer folders in each other"
+        )
     try:
-        around |= {folder.resolve(strict=True)}
-        found = []
+        around |= {_identity(folder)}
+        files = []
         for entry in _visible(folder):
             if not entry.is_dir():
-                found.append(entry)
-            elif entry.is_symlink() and entry.resolve() in around:
+                files.append(entry)
+            elif entry.is_symlink() and _identity(entry) in around:
                 got = "a link to a folder in which it lies itself"
                 raise DataError(str(entry), got, "pictures and folders", "remove the link")
             else:
-                found += _below(entry, around)
-        return found
-    except (OSError, RecursionError) as error:
-        said = system_says(error) if isinstance(error, OSError) else "folders nested too deeply"
-        raise DataError(str(folder), said, "folders that can be read") from None
+                files += _below(entry, around)
+        return files
+    except OSError as error:
+        raise DataError(str(folder), system_says(error), "folders that can be read") from None
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    facts = folder.stat()
+    return facts.st_dev, facts.st_ino
 
 
 def decode(content: bytes, where: str) -> "Picture":
