@@ -107,7 +107,7 @@ def text_lines(path: Path, encoding: str = "utf-8-sig") -> Iterator[tuple[int, s
 
 
 def json_objects(path: Path, make: Callable[[int, str, dict[str, Any]], _Made]) -> list[_Made]:
-    """What `make` gives for each line's number, place in messages and JSON object; blank lines are skipped."""
+    """What `make` gives for each line's number, place in messages and JSON object, blank lines aside."""
 
     def made(line: tuple[int, str, str]) -> _Made:
         number, where, text = line

@@ -133,7 +133,7 @@ def misfits(format: str, options: Mapping[str, Any]) -> list[Problem]:
     return found
 
 
-def _wrong_kind(name: str, value: object) -> Problem | None:
+def _wrong_kind(name: str, value: Any) -> Problem | None:
     """What is wrong with one option by itself: settings are of these kinds, arguments may be of any."""
     if value is None and name in ("second", "label", "tag_column"):
         return None

@@ -229,7 +229,7 @@ def _options(random: Random, sample: Sample, file: Path, options: dict[str, Any]
         "split",
     )
     plain = (None, 0, 1, 2, -1, -2, 10**9, "text", "label", "source", "target", "mr", "bio", "iob1")
-    values = (*plain * 3, 2**70, True, "", 1.5, math.nan, [], {}, *TEXTS)
+    values = (*plain * 12, 2**70, True, "", 1.5, math.nan, [], {}, *TEXTS)
     taken = FORMATS[format].takes
     for _ in range(random.choice((1, 1, 2, 4))):
         name = random.choice(taken * 4 + names)

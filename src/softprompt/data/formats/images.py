@@ -25,6 +25,9 @@ _KINDS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000",
 
 _MOST_BYTES = 500_000_000
 
+_MOST_PIXELS = 50_000_000
+"""The most pixels of a picture; as many take a second or two, and up to a gigabyte."""
+
 
 def read_image_folder(path: Path) -> list[LabelledPicture]:
     """One record per file, by class and then by name.
@@ -158,10 +161,13 @@ def decode(content: bytes, where: str) -> "Picture":
             Image.init()
             known = [kind for kind in _KINDS if kind in Image.OPEN]
             with Image.open(io.BytesIO(content), formats=known) as opened:
+                if opened.width * opened.height > _MOST_PIXELS:
+                    raise Image.DecompressionBombError(f"{opened.width:,} by {opened.height:,} pixels")
                 opened.load()
                 picture = ImageOps.exif_transpose(opened)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(where, f"too large a picture ({error})", "fewer pixels", "make it smaller") from None
+        expected = f"at most {_MOST_PIXELS:,} pixels"
+        raise DataError(where, f"too large a picture ({error})", expected, "make it smaller") from None
     except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
         said = (
             f"none of {', '.join(_KINDS)}"
@@ -181,7 +187,7 @@ def _as_rgb(picture: "Picture", where: str) -> "Picture":
         do = "save it with 8 or 16 bits"
         raise DataError(where, "a picture of floating-point numbers", "colours with a known range", do)
     if picture.mode.startswith("I"):
-        values = np.asarray(picture).astype(np.int64)
+        values = np.asarray(picture)
         if values.min() < 0 or values.max() > 0xFFFF:
             raise DataError(where, "a picture with 32 bits", "8 or 16 bits a colour", "save it with 8 or 16")
         return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
