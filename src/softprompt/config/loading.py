@@ -11,7 +11,7 @@ from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings
 from softprompt.config.settings import RunSettings
 from softprompt.errors import ConfigError, Problem, kind_of
-from softprompt.untrusted import MOST_YAML, Unreadable, decode, parse_yaml, read_bytes
+from softprompt.untrusted import DEEPEST, MOST_YAML, Unreadable, decode, parse_yaml, read_bytes
 
 _Kind = TypeVar("_Kind", bound=Settings)
 
@@ -108,9 +108,11 @@ def put(raw: dict[str, Any], key: str, value: Any) -> None:
     """Set one dotted key in a nested mapping, making the sections on its way.
 
     Raises:
-        ConfigError: a part of the key is empty, or names a value where a section is needed.
+        ConfigError: a part of the key is empty, or names a value where a section is needed; too many parts.
     """
     *parents, last = key.split(".")
+    if len(parents) > DEEPEST:
+        raise ConfigError("set", repr(key), f"a dotted key of at most {DEEPEST} parts")
     if not all((*parents, last)):
         raise ConfigError("set", repr(key), "a dotted key, e.g. training.learning_rate")
     node = raw

@@ -23,6 +23,9 @@ from softprompt.metrics import metrics_of
 _OWN = ("data", "task", "metrics")
 """What a part says for itself; everything else is the whole run's."""
 
+_MOST_PARTS, _MOST_WRITTEN = 2_000, 20_000_000
+"""The most parts that `each` makes, and the most characters of all of them."""
+
 _TAKEN = ("checkpoints",)
 """Folders that a run keeps beside those of its parts."""
 
@@ -78,6 +81,12 @@ class MixtureSettings(Settings):
             raise ValueError(Problem("each.names", repr(names), "a list of names, one for each part"))
         if raw.get("parts"):
             raise ValueError(Problem("each", "both each and parts", "one of the two", "leave one out"))
+        written = str({key: value for key, value in each.items() if key != "names"})
+        size = len(names) * (len(written) + written.count("{name}") * max(map(len, names)))
+        if len(names) > _MOST_PARTS or size > _MOST_WRITTEN:
+            got = f"{len(names):,} names that make {size:,} characters"
+            expected = f"at most {_MOST_PARTS:,} names and {_MOST_WRITTEN:,} characters"
+            raise ValueError(Problem("each.names", got, expected, "make several runs of it"))
         if len(set(names)) < len(names):
             raise ValueError(Problem("each.names", "the same name twice", "names that differ"))
         one = {key: value for key, value in each.items() if key != "names"}

@@ -25,6 +25,9 @@ from softprompt.studies.definition.settings import (
 )
 from softprompt.studies.definition.study_file import load_study
 
+MOST_RUNS = 5_000
+"""The most runs of one study, those on folds included: every run is checked before the first begins."""
+
 
 def load_grid(path: Path | str, overrides: Sequence[str] = (), output: Path | None = None) -> Grid:
     """Read a study file and check every run that it asks for.
@@ -78,6 +81,7 @@ class _Expansion:
     def grid(self) -> Grid:
         study = self._study
         rows, columns = self._rows(), study.columns or [None]
+        self._check_size(rows, columns)
         for override in self._overrides:
             apply_override({}, override)
         cells = [self._cell(i, row, column) for i, row in enumerate(rows) for column in columns]
@@ -101,6 +105,19 @@ class _Expansion:
             levels,
             Plan(self._path.as_posix(), tuple(self._overrides), self._recipes),
         )
+
+    def _check_size(self, rows: Sequence[Variant], columns: Sequence[Variant | None]) -> None:
+        study = self._study
+        n_draws = len(study.seeds or [None]) * len(study.subsamples or [None])
+        n_folds = (study.choose.folds or 1) if study.choose else 0
+        n_cells = [(row, len(columns)) for row in rows] + [(reference, 1) for reference in study.references]
+        n_runs = 0
+        for row, n in n_cells:
+            n_candidates = len(self._candidates(row))
+            n_runs += n * (n_draws * max(1, n_candidates) + n_folds * n_candidates)
+        if n_runs > MOST_RUNS:
+            got, expected = f"{n_runs:,} runs", f"at most {MOST_RUNS:,}"
+            raise ConfigError(str(self._path), got, expected, "make several studies of it")
 
     def _rows(self) -> list[Variant]:
         vary = self._study.vary

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,11 @@ class Mistakes:
         names = list(layers)
         for i, later in enumerate(names):
             for earlier in names[:i]:
+                sections = {section for key in layers[earlier] for section in _sections(key)}
                 for key in layers[later]:
-                    got = f"a value from {later} and another from {earlier}"
-                    for other in layers[earlier]:
-                        if other == key or other.startswith(f"{key}."):
-                            self.add(cell, key, got, "one place that sets it")
+                    if key in sections:
+                        got = f"a value from {later} and another from {earlier}"
+                        self.add(cell, key, got, "one place that sets it")
         for key in (*of_all, *(key for name in names if name != "the seed" for key in layers[name])):
             if key in ("name", "output"):
                 self.add(cell, key, "a value for a run", "no value, since the study names its runs' folders")
@@ -104,3 +105,8 @@ class Mistakes:
         for column in dict.fromkeys(cell.column for cell in cells):
             if mistake := no_majority([cell for cell in cells if cell.column == column]):
                 self.add_all(column or study, [mistake])
+
+
+def _sections(key: str) -> Iterator[str]:
+    """The key and every section that it lies in: `a.b.c`, `a.b` and `a`."""
+    return accumulate(key.split("."), "{}.{}".format)

@@ -7,10 +7,14 @@ import yaml
 from pydantic import Field
 
 from softprompt.config import FolderName, Settings
+from softprompt.errors import ConfigError
 from softprompt.studies.definition.published import Published
 
 PLACEHOLDER = "{value}"
 """Stands, in what a column sets, for the value of the row."""
+
+_MOST_FILLED = 10_000
+"""The most characters that values may take in one text of a column."""
 
 FigureKind = Literal["curve", "box", "bars", "parameters", "learning"]
 """A measure along the axis; box plots over the seeds; bars of means; a measure against stored parameters;
@@ -137,11 +141,21 @@ def labelled(value: Any) -> tuple[str, Any]:
 
 
 def filled(value: Any, filling: Any) -> Any:
-    """The same structure with `{value}` filled in; alone it keeps the value's own type."""
+    """The same structure with `{value}` filled in; alone it keeps the value's own type.
+
+    Raises:
+        ConfigError: a text becomes too long.
+    """
     if isinstance(value, dict):
         return {key: filled(inner, filling) for key, inner in value.items()}
     if isinstance(value, list):
         return [filled(inner, filling) for inner in value]
     if value == PLACEHOLDER:
         return filling
-    return value.replace(PLACEHOLDER, str(filling)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    n = value.count(PLACEHOLDER) * len(str(filling))
+    if n > _MOST_FILLED:
+        got = f"{n:,} characters with {PLACEHOLDER} filled in"
+        raise ConfigError("columns.set", got, f"at most {_MOST_FILLED:,}", f"write {PLACEHOLDER} less often")
+    return value.replace(PLACEHOLDER, str(filling))
