@@ -11,6 +11,7 @@ input may be loaded or refused. The exit status is 1 if one was loaded as someth
 
 import argparse
 import collections
+import contextlib
 import importlib
 import os
 import random
@@ -89,7 +90,11 @@ def main() -> int:
 def _module(kind: str) -> ModuleType | None:
     if not (ROOT / "tests" / "faults" / "fuzz" / f"{kind}.py").is_file():
         return None
-    return importlib.import_module(f"faults.fuzz.{kind}")
+    module = importlib.import_module(f"faults.fuzz.{kind}")
+    # What is imported and made at the first attempt is there before processes are forked and timed.
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Exception):
+        module.attempt(random.Random(0), Path(folder))
+    return module
 
 
 def _again(kind: str, number: str) -> int:
