@@ -8,6 +8,7 @@ import pytest
 from softprompt.config import load_recipe
 from softprompt.errors import ConfigError
 from softprompt.studies import load_grid
+from softprompt.studies.definition import grid
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "rte-p-tuning-v2.yaml"
 
@@ -17,7 +18,7 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "rte-p-tuning-v2.yaml"
     [
         ("x: [" + "a," * 200_000 + "]", "values in YAML"),
         ("x: &a [1]\ny: [" + "*a," * 100_000 + "]", "values in YAML"),
-        ("".join(f"k{i}: {i}\n" for i in range(9_000)), "and 8,910 more"),
+        ("".join(f"k{i}: {i}\n" for i in range(9_000)), "8,910 more mistakes"),
         ('x: "\\UFFFFFFFF"', "an escape beyond the last character"),
         ('x: "\\U00110000"', "YAML"),
     ],
@@ -63,7 +64,7 @@ def test_studies_of_too_many_runs(tmp_path, more, n_runs):
             "characters with {value} filled in",
         ),
         ("set: {" + "a." * 400 + "b: 1}\n", "at most 100 parts"),
-        ("".join(f"set{i}: 1\n" for i in range(9_000)), "more"),
+        ("".join(f"set{i}: 1\n" for i in range(9_000)), "8,910 more mistakes"),
     ],
 )
 def test_studies(tmp_path, more, message):
@@ -75,6 +76,39 @@ def test_studies(tmp_path, more, message):
     with pytest.raises(ConfigError, match=message):
         load_grid(file)
     assert time.process_time() - began < 2
+
+
+def test_names_that_no_file_system_takes(tmp_path):
+    file = tmp_path / "study.yaml"
+    file.write_text(f"name: x\nbase: {RECIPE.as_posix()}\nrows: [{{name: {'r' * 300}}}]\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="a folder's name of 308 characters, expected at most 200"):
+        load_grid(file)
+    text = (RECIPE.parent / "trex-p-tuning.yaml").read_text(encoding="utf-8")
+    file.write_text(text.replace("P1412", "P" * 300), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"parts: got 'PP.*at most 200 bytes"):
+        load_recipe(file)
+
+
+def test_many_mistakes_of_a_cell(tmp_path):
+    keys = ", ".join(f"a{i}: 1" for i in range(300))
+    file = tmp_path / "study.yaml"
+    file.write_text(
+        f"name: x\nbase: {RECIPE.as_posix()}\nrows: [{{name: r, set: {{{keys}}}}}]\n", encoding="utf-8"
+    )
+    with pytest.raises(ConfigError, match="210 more mistakes"):
+        load_grid(file)
+
+
+def test_no_cell_is_looked_at_once_enough_mistakes_are_known(tmp_path, monkeypatch):
+    looked = []
+    true = grid.parse_run
+    monkeypatch.setattr(grid, "parse_run", lambda *given, **more: (looked.append(1), true(*given, **more))[1])
+    rows = ", ".join(f"{{name: r{i}, set: {{a{i}: 1}}}}" for i in range(300))
+    file = tmp_path / "study.yaml"
+    file.write_text(f"name: x\nbase: {RECIPE.as_posix()}\nrows: [{rows}]\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="r99: a99: got an unknown setting"):
+        load_grid(file)
+    assert len(looked) == 100
 
 
 def test_keys_of_rows_and_columns_are_compared_in_linear_time(tmp_path):

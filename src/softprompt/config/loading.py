@@ -55,9 +55,9 @@ def parse_as(raw: Any, kind: type[_Kind], where: str) -> _Kind:
         return kind.model_validate(raw)
     except ValidationError as error:
         items = error.errors()
-        found: list[Problem | str] = [one.inside(where) for one in explain_all(items[:_MOST_MISTAKES], kind)]
+        found = [one.inside(where) for one in explain_all(items[:_MOST_MISTAKES], kind)]
         if len(items) > _MOST_MISTAKES:
-            found.append(f"... and {len(items) - _MOST_MISTAKES:,} more")
+            found.append(Problem(where, f"{len(items) - _MOST_MISTAKES:,} more mistakes"))
         raise ConfigError.several(found) from None
 
 

@@ -125,8 +125,10 @@ class MixtureSettings(Settings):
             yield Problem("parts", "no part", "at least one")
         folders: dict[str, str] = {}
         for name in self.parts:
-            if not name or not all(c.isalnum() or c in "-_" for c in name):
-                yield Problem("parts", repr(name), "a name in letters, digits, '-' and '_'")
+            plain = name and all(c.isalnum() or c in "-_" for c in name)
+            if not plain or len(name.encode("utf-8")) > 200:
+                expected = "a name in letters, digits, '-' and '_', at most 200 bytes"
+                yield Problem("parts", repr(name), expected)
             elif name.casefold() in _TAKEN:
                 yield Problem(
                     f"parts.{name}",

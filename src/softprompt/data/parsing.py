@@ -74,9 +74,9 @@ def each(items: Iterable[_Item], make: Callable[[_Item], _Made]) -> list[_Made]:
     except DataError as error:  # the file cannot be followed beyond this place
         mistakes[error.got, error.expected, error.hint] = [error]
     if mistakes:
-        listed: list[Problem | str] = [_alike(errors) for errors in mistakes.values()]
+        listed = [_alike(errors) for errors in mistakes.values()]
         if n_mistakes == _MOST_MISTAKES or len(mistakes) >= _MOST_KINDS:
-            listed.append("There may be more mistakes, since reading stopped here.")
+            listed.append(Problem("", hint="there may be more mistakes, since reading stopped here"))
         raise DataError.several(listed)
     return made
 
@@ -88,7 +88,7 @@ def _alike(errors: Sequence[DataError]) -> Problem:
 
 
 def text_lines(path: Path, encoding: str = "utf-8-sig") -> Iterator[tuple[int, str, str]]:
-    """Each line's number, its place in messages, and its text; blank lines are among them.
+    """Each line's number, its place in messages, and its text; empty lines are among them, without a place.
 
     Raises:
         DataError: as `read_text`; a carriage return that no line feed follows, which some programs take for
@@ -96,6 +96,9 @@ def text_lines(path: Path, encoding: str = "utf-8-sig") -> Iterator[tuple[int, s
     """
     # Only "\n" ends a line: splitlines() would also cut inside strings, at U+2028 for one.
     for number, line in enumerate(read_text(path, encoding).split("\n"), start=1):
+        if not line:  # millions of blank lines are passed over soon
+            yield number, "", line
+            continue
         where, text = f"{path}, line {number}", line.rstrip("\r")
         if "\r" in text:
             expected, do = (
@@ -145,15 +148,15 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, str, list[str]]]:
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     while True:
         line = reader.line_num + 1
-        where = f"{path}, line {line}"
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            raise DataError(where, f"malformed CSV ({error})", "rows of fields separated by commas") from None
+            got, expected = f"malformed CSV ({error})", "rows of fields separated by commas"
+            raise DataError(f"{path}, line {line}", got, expected) from None
         if row:
-            yield line, where, row
+            yield line, f"{path}, line {line}", row
 
 
 def tsv_rows(

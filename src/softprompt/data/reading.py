@@ -137,11 +137,10 @@ def _wrong_kind(name: str, value: Any) -> Problem | None:
     """What is wrong with one option by itself: settings are of these kinds, arguments may be of any."""
     if value is None and name in ("second", "label", "tag_column"):
         return None
-    is_number = isinstance(value, int) and not isinstance(value, bool)
     if name in ("word_column", "tag_column"):
-        fits, expected = is_number, "a number of columns, from 0 or, from the end, -1"
+        fits, expected = type(value) is int, "a number of columns, from 0 or, from the end, -1"
     elif name in COLUMNS:
-        fits = isinstance(value, str) or (is_number and int(value) >= 0)
+        fits = isinstance(value, str) or (type(value) is int and value >= 0)
         expected = "a column's name, or its number from 0"
     else:
         fits, expected = isinstance(value, str), "a text"

@@ -133,7 +133,9 @@ class _Expansion:
         return rows
 
     def _cell(self, i: int, row: Variant, column: Variant | None, kind: str = "") -> Cell | None:
-        """A cell, or None where there is a mistake in it."""
+        """A cell, or None where there is a mistake in it, or enough of them in others."""
+        if self._mistakes.full:
+            return None
         name = f"{row.name}, {column.name}" if column else f"{row.name} ({kind})" if kind else row.name
         base = self._base(name, row, column)
         of_column = self._of_column(i, column, kind)

@@ -12,6 +12,9 @@ from softprompt.studies.definition.cells import Cell
 from softprompt.studies.definition.chance import no_majority
 from softprompt.studies.definition.measures import GROUPS, group_of, metric_of
 
+_LONGEST_NAME = 200
+"""The most characters of a run's folder, whose name is made of ASCII; file systems take 255 bytes."""
+
 
 class Mistakes:
     """Mistakes by what they are, so that one that is in many cells is told once.
@@ -22,10 +25,15 @@ class Mistakes:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._cells: dict[Problem, list[str]] = {}
+        self._cells: dict[Problem, dict[str, None]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._cells)
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many as an error lists, so that no further cell need be looked at."""
+        return len(self._cells) >= 100
 
     def add(self, cell: str, where: str, got: str, expected: str, do: str = "") -> None:
         """Add one that a cell has, as the parts of a `Problem`."""
@@ -35,9 +43,7 @@ class Mistakes:
         """Add several, e.g. those of a ConfigError."""
         for problem in problems:
             assert isinstance(problem, Problem)
-            cells = self._cells.setdefault(problem, [])
-            if cell not in cells:
-                cells.append(cell)
+            self._cells.setdefault(problem, {})[cell] = None
 
     @contextmanager
     def gathered(self, cell: str) -> Iterator[None]:
@@ -88,6 +94,15 @@ class Mistakes:
         """Every run has a folder of its own, and every column one metric that compares its cells."""
         folders: dict[str, str] = {}
         for run in (run for cell in cells for run in (*cell.folds, *cell.possible)):
+            if len(run.settings.name) > _LONGEST_NAME:
+                got = f"a folder's name of {len(run.settings.name):,} characters"
+                self.add(
+                    run.label,
+                    "name",
+                    got,
+                    f"at most {_LONGEST_NAME}",
+                    "shorten the names of rows and columns",
+                )
             first = folders.setdefault(run.settings.name, run.label)
             if first != run.label:
                 got = f"the same folder as {first}"
