@@ -247,6 +247,7 @@ def _show(cases: Sequence[Case], seconds: float) -> None:
             table.add_row(*row)
         table.add_section()
     console = Console(markup=False)
+    console.width = max(console.width, 110)
     console.print(table)
     for case in cases:
         if case.outcome in OUTCOMES[2:]:

@@ -190,7 +190,7 @@ def tsv_rows(
 
 
 def field(item: dict[str, Any], name: str, where: str) -> Any:
-    """The object's value under `name`; an error with the nearest name where there is none."""
+    """The object's value under `name`; where it has none, an error with the nearest name."""
     if name not in item:
         raise missing("field", name, list(item), where)
     return item[name]
@@ -214,7 +214,7 @@ def all_have(items: Sequence[tuple[str, dict[str, Any]]], name: str) -> bool:
 
 
 def words(value: object, name: str, where: str) -> str:
-    """The value, if it is a text that says something."""
+    """The value, if it is a text with more than white space, and without NUL or half a surrogate pair."""
     if not isinstance(value, str):
         raise DataError(where, f"{kind_of(value)} in '{name}'", "a text")
     if not value.strip():
@@ -238,12 +238,12 @@ def several(value: object, name: str, where: str) -> tuple[str, ...]:
 
 
 def missing(kind: str, name: str, known: Sequence[str], where: str) -> DataError:
-    """The error of a name that is not there, with the nearest one that is, or all of them.
+    """The error of an unknown name, with the nearest known name or all of them.
 
     Args:
         kind: what it names: `field`, `column`, `split`.
         name: as it was given.
-        known: the names that are there.
+        known: the known names.
         where: the file or data set.
     """
     hint = nearest(name, known) or f"choose one of the {kind}s here: {', '.join(known)}"

@@ -45,10 +45,10 @@ def read_image_folder(path: Path) -> list[LabelledPicture]:
     """
     if not path.is_dir():
         raise DataError(str(path), "a file", "a folder of pictures, in a folder for each class")
-    there = sorted(_visible(path), key=lambda entry: entry.name)
-    classes = [entry for entry in there if entry.is_dir()]
-    files = [entry for entry in there if not entry.is_dir()]
-    if not there:
+    entries = sorted(_visible(path), key=lambda entry: entry.name)
+    classes = [entry for entry in entries if entry.is_dir()]
+    files = [entry for entry in entries if not entry.is_dir()]
+    if not entries:
         raise DataError(str(path), "an empty folder", "pictures, in a folder for each class")
     if classes and files:
         got = f"a file beside the folders of the classes ({files[0].name})"
@@ -61,22 +61,22 @@ def read_image_folder(path: Path) -> list[LabelledPicture]:
         raise DataError(str(path), got, "a folder for each class", do)
     records = [picture_record(file, f"{path.name}/{file.name}") for file in files]
     for folder in classes:
-        found = sorted(_below(folder), key=lambda file: file.relative_to(folder).as_posix())
-        if not found:
+        pictures = sorted(_below(folder), key=lambda file: file.relative_to(folder).as_posix())
+        if not pictures:
             raise DataError(
                 str(folder), "a class without pictures", "at least one picture", "remove the folder"
             )
         records += [
-            picture_record(file, file.relative_to(path.parent).as_posix(), folder.name) for file in found
+            picture_record(file, file.relative_to(path.parent).as_posix(), folder.name) for file in pictures
         ]
     return records
 
 
 def picture_record(file: Path, name: str, label: str | None = None) -> LabelledPicture:
-    """A picture that lies in a file.
+    """The record of a picture in a file.
 
     Args:
-        file: where it lies.
+        file: its path.
         name: what to call it.
         label: its class.
 
@@ -141,7 +141,7 @@ def decode(content: bytes, where: str) -> "Picture":
     """The picture as a person sees it: turned as its EXIF tag says, its colours in 8-bit RGB.
 
     Pictures with 16 bits keep their upper 8 (Pillow itself would cut off whatever is above 255);
-    transparent ones lie on white, since what their hidden pixels hold is not meant to be seen; of several
+    transparent ones are put on white, since the colours of hidden pixels are arbitrary; of several
     frames the first is taken.
 
     Args:
@@ -169,12 +169,12 @@ def decode(content: bytes, where: str) -> "Picture":
         expected = f"at most {_MOST_PIXELS:,} pixels"
         raise DataError(where, f"too large a picture ({error})", expected, "make it smaller") from None
     except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
-        said = (
+        reason = (
             f"none of {', '.join(_KINDS)}"
             if isinstance(error, Image.UnidentifiedImageError)
             else (" ".join(str(error).split()) or type(error).__name__)
         )
-        got = f"a file that cannot be read as a picture ({said})"
+        got = f"a file that cannot be read as a picture ({reason})"
         raise DataError(where, got, "a whole picture", "replace it or remove it") from None
     return _as_rgb(picture, where)
 

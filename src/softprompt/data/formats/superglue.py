@@ -98,10 +98,10 @@ def read_multirc(path: Path) -> list[LabelledText]:
             for a, (place, answer) in enumerate(_objects(question, "answers", at), start=1)
         ]  # fmt: skip
 
-    found = [one for several in each(enumerate(_items(path), start=1), answers_of) for one in several]
-    if not all_have([(place, answer) for _, place, answer in found], "label"):
-        return [record for record, _, _ in found]
-    return each(found, lambda one: replace(one[0], label=TRUTH[_choice(one[2]["label"], one[1])]))
+    answers = [one for several in each(enumerate(_items(path), start=1), answers_of) for one in several]
+    if not all_have([(place, answer) for _, place, answer in answers], "label"):
+        return [record for record, _, _ in answers]
+    return each(answers, lambda one: replace(one[0], label=TRUTH[_choice(one[2]["label"], one[1])]))
 
 
 def read_copa(path: Path) -> list[Choices]:
@@ -165,13 +165,13 @@ def _objects(item: Item, name: str, where: str) -> list[tuple[str, Item]]:
     if not isinstance(value, list) or not value:
         got = f"an empty '{name}'" if value == [] else f"{kind_of(value)} in '{name}'"
         raise DataError(where, got, "a list of at least one object")
-    found = []
+    objects = []
     for n, inner in enumerate(value, start=1):
         place = f"{where}, {name[:-1]} {n}"
         if not isinstance(inner, dict):
             raise DataError(place, kind_of(inner), "an object")
-        found.append((place, inner))
-    return found
+        objects.append((place, inner))
+    return objects
 
 
 def _truth(value: object, where: str) -> str:
@@ -204,9 +204,9 @@ def _mark(text: str, pronoun: str, index: object, where: str) -> str:
     ends = [match.span() for match in re.finditer(r"\S+", text)]
     low, high = ends[index] if index < len(ends) else (0, 0)
     spans = [match.span() for match in alone.finditer(text)]
-    there = [span for span in spans if low <= span[0] < high]
-    if not there and len(spans) != 1:
+    at_index = [span for span in spans if low <= span[0] < high]
+    if not at_index and len(spans) != 1:
         got = f"the pronoun {pronoun!r}, which is not word {index} and stands {len(spans)} times in the text"
         raise DataError(where, got, "the pronoun at its span2_index", "correct span2_index")
-    start, end = (there or spans)[0]
+    start, end = (at_index or spans)[0]
     return f"{text[:start]}*{text[start:end]}*{text[end:]}"
