@@ -154,3 +154,9 @@ def test_folders_within_each_other(tmp_path):
     with pytest.raises(DataError, match="folders nested more than 100 deep"):
         read("image_folder", tmp_path / "x")
     assert time.process_time() - began < 1
+
+
+def test_codecs_that_warn(file):
+    file.write_text('<?xml version="1.0" encoding="unicode_escape"?><a>\\]</a>')
+    with pytest.raises(DataError):
+        read("webnlg", file)

@@ -1,6 +1,7 @@
 """Attributes or triples and their texts: E2E NLG in CSV, WebNLG 2017 in XML, DART in JSON."""
 
 import re
+import warnings
 import xml.etree.ElementTree as ElementTree
 from functools import partial
 from pathlib import Path
@@ -105,7 +106,9 @@ def _webnlg_root(path: Path) -> ElementTree.Element:
     if not content:
         raise DataError(str(path), "an empty file", "WebNLG's XML")
     try:
-        return ElementTree.fromstring(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of codecs that an XML declaration may name
+            return ElementTree.fromstring(content)
     except ElementTree.ParseError as error:
         line, column = error.position
         got = f"malformed XML ({str(error).partition(':')[0]}, column {column})"
