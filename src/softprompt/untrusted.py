@@ -8,6 +8,7 @@ import json
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,8 +27,8 @@ MOST_BYTES = 2 << 30
 MOST_YAML = 500_000
 """The largest YAML text, in characters: PyYAML reads about a megabyte a second."""
 
-MOST_VALUES = 100_000
-"""The most values that a YAML text may unfold to, its aliases written out."""
+MOST_VALUES = 40_000
+"""The most values that a YAML text may unfold to, aliases written out; PyYAML takes a second for so many."""
 
 DEEPEST = 100
 """The deepest nesting of lists and mappings."""
@@ -157,8 +158,7 @@ def parse_json(text: str, deepest: int | None = None) -> Any:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, n in Counter(name for name, _ in pairs).items() if n > 1)
         raise Unreadable(f"the name {twice[:80]!r} twice in one object")
     return value
 
@@ -224,6 +224,10 @@ def parse_yaml(text: str) -> Any:
         raise Unreadable(f"invalid YAML ({' '.join(str(error).split())[:200]})") from None
     except RecursionError:
         raise Unreadable("YAML that is nested too deeply") from None
+    except Unreadable:
+        raise
+    except (OverflowError, ValueError):
+        raise Unreadable("invalid YAML (an escape beyond the last character of Unicode)") from None
     finally:
         loader.dispose()
 
@@ -231,10 +235,13 @@ def parse_yaml(text: str) -> Any:
 class _Bounded(Composer, SafeConstructor, Resolver):
     """What PyYAML makes of the events of a text, within bounds."""
 
-    _depth = 0
+    _depth = _values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """One node, not too deep."""
+        """One node, not too deep and not one of too many."""
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise Unreadable(f"more than {MOST_VALUES:,} values in YAML", self.line + 1)
         self._depth += 1
         if self._depth > DEEPEST:
             raise Unreadable(f"YAML that is nested more than {DEEPEST} deep", getattr(self, "line", 0) + 1)

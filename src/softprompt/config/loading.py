@@ -10,10 +10,13 @@ from softprompt.config.base import Settings
 from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings
 from softprompt.config.settings import RunSettings
-from softprompt.errors import ConfigError, kind_of
-from softprompt.untrusted import MOST_YAML, Unreadable, decode, parse_yaml, read_bytes
+from softprompt.errors import ConfigError, Problem, kind_of
+from softprompt.untrusted import DEEPEST, MOST_YAML, Unreadable, decode, parse_yaml, read_bytes
 
 _Kind = TypeVar("_Kind", bound=Settings)
+
+_MOST_MISTAKES = 90
+"""The most mistakes of one file that are explained; each takes about a millisecond."""
 
 
 def load_run(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings:
@@ -51,7 +54,11 @@ def parse_as(raw: Any, kind: type[_Kind], where: str) -> _Kind:
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError.several(one.inside(where) for one in explain_all(error.errors(), kind)) from None
+        items = error.errors()
+        found = [one.inside(where) for one in explain_all(items[:_MOST_MISTAKES], kind)]
+        if len(items) > _MOST_MISTAKES:
+            found.append(Problem(where, f"{len(items) - _MOST_MISTAKES:,} more mistakes"))
+        raise ConfigError.several(found) from None
 
 
 def read_mapping(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -101,9 +108,11 @@ def put(raw: dict[str, Any], key: str, value: Any) -> None:
     """Set one dotted key in a nested mapping; missing sections are made.
 
     Raises:
-        ConfigError: a part of the key is empty, or names a setting that is no section.
+        ConfigError: a part of the key is empty, or names a value where a section is needed; too many parts.
     """
     *parents, last = key.split(".")
+    if len(parents) > DEEPEST:
+        raise ConfigError("set", repr(key), f"a dotted key of at most {DEEPEST} parts")
     if not all((*parents, last)):
         raise ConfigError("set", repr(key), "a dotted key, e.g. training.learning_rate")
     node = raw

@@ -23,6 +23,9 @@ from softprompt.metrics import metrics_of
 _OWN = ("data", "task", "metrics")
 """The settings of a part; all others belong to the whole run."""
 
+_MOST_PARTS, _MOST_WRITTEN = 2_000, 20_000_000
+"""The most parts that `each` makes, and the most characters of all of them."""
+
 _TAKEN = ("checkpoints",)
 """Folders that a run keeps beside those of its parts."""
 
@@ -77,6 +80,12 @@ class MixtureSettings(Settings):
             raise ValueError(Problem("each.names", repr(names), "a list of names, one for each part"))
         if raw.get("parts"):
             raise ValueError(Problem("each", "both each and parts", "one of the two", "leave one out"))
+        written = str({key: value for key, value in each.items() if key != "names"})
+        size = len(names) * (len(written) + written.count("{name}") * max(map(len, names)))
+        if len(names) > _MOST_PARTS or size > _MOST_WRITTEN:
+            got = f"{len(names):,} names that make {size:,} characters"
+            expected = f"at most {_MOST_PARTS:,} names and {_MOST_WRITTEN:,} characters"
+            raise ValueError(Problem("each.names", got, expected, "make several runs of it"))
         if len(set(names)) < len(names):
             raise ValueError(Problem("each.names", "the same name twice", "names that differ"))
         one = {key: value for key, value in each.items() if key != "names"}
@@ -115,8 +124,10 @@ class MixtureSettings(Settings):
             yield Problem("parts", "no part", "at least one")
         folders: dict[str, str] = {}
         for name in self.parts:
-            if not name or not all(c.isalnum() or c in "-_" for c in name):
-                yield Problem("parts", repr(name), "a name in letters, digits, '-' and '_'")
+            plain = name and all(c.isalnum() or c in "-_" for c in name)
+            if not plain or len(name.encode("utf-8")) > 200:
+                expected = "a name in letters, digits, '-' and '_', at most 200 bytes"
+                yield Problem("parts", repr(name), expected)
             elif name.casefold() in _TAKEN:
                 yield Problem(
                     f"parts.{name}",

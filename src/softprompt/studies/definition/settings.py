@@ -7,10 +7,14 @@ import yaml
 from pydantic import Field
 
 from softprompt.config import FolderName, Settings
+from softprompt.errors import ConfigError
 from softprompt.studies.definition.published import Published
 
 PLACEHOLDER = "{value}"
 """In the settings of a column, the place of the row's value."""
+
+_MOST_FILLED = 10_000
+"""The most characters that values may take in one text of a column."""
 
 SUBSAMPLE = "data.subsample"
 """The setting that `subsamples` sets."""
@@ -136,11 +140,21 @@ def labelled(value: Any) -> tuple[str, Any]:
 
 
 def filled(value: Any, filling: Any) -> Any:
-    """The same structure with a value in place of `{value}`; a text of `{value}` alone becomes the value."""
+    """The same structure with a value in place of `{value}`; a text of `{value}` alone becomes the value.
+
+    Raises:
+        ConfigError: a text becomes too long.
+    """
     if isinstance(value, dict):
         return {key: filled(inner, filling) for key, inner in value.items()}
     if isinstance(value, list):
         return [filled(inner, filling) for inner in value]
     if value == PLACEHOLDER:
         return filling
-    return value.replace(PLACEHOLDER, str(filling)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    n = value.count(PLACEHOLDER) * len(str(filling))
+    if n > _MOST_FILLED:
+        got = f"{n:,} characters with {PLACEHOLDER} filled in"
+        raise ConfigError("columns.set", got, f"at most {_MOST_FILLED:,}", f"write {PLACEHOLDER} less often")
+    return value.replace(PLACEHOLDER, str(filling))

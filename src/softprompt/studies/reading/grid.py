@@ -22,6 +22,9 @@ from softprompt.studies.reading.mistakes import Mistakes
 from softprompt.studies.reading.runs import ChangedRecipe, RunMaker, slug
 from softprompt.studies.reading.study_file import load_study
 
+MOST_RUNS = 5_000
+"""The most runs of one study, those on folds included: every run is checked before the first begins."""
+
 
 def load_grid(path: Path | str, overrides: Sequence[str] = (), output: Path | None = None) -> Grid:
     """Read a study file and check every run that it asks for.
@@ -67,6 +70,7 @@ class _Expansion:
     def grid(self) -> Grid:
         study = self._study
         rows, columns = self._rows(), study.columns or [None]
+        self._check_size(rows, columns)
         for override in self._plan.overrides:
             apply_override({}, override)
         made = [self._cell(row, column, i) for i, row in enumerate(rows) for column in columns]
@@ -90,6 +94,19 @@ class _Expansion:
             Plan(self._plan.file, self._plan.overrides, self._recipes),
         )
 
+    def _check_size(self, rows: Sequence[Variant], columns: Sequence[Variant | None]) -> None:
+        study = self._study
+        n_draws = len(study.seeds or [None]) * len(study.subsamples or [None])
+        n_folds = (study.choose.folds or 1) if study.choose else 0
+        n_cells = [(row, len(columns)) for row in rows] + [(reference, 1) for reference in study.references]
+        n_runs = 0
+        for row, n in n_cells:
+            n_candidates = len(self._candidates(row))
+            n_runs += n * (n_draws * max(1, n_candidates) + n_folds * n_candidates)
+        if n_runs > MOST_RUNS:
+            got, expected = f"{n_runs:,} runs", f"at most {MOST_RUNS:,}"
+            raise ConfigError(self._plan.file, got, expected, "make several studies of it")
+
     def _rows(self) -> list[Variant]:
         vary = self._study.vary
         if vary is None:
@@ -104,11 +121,13 @@ class _Expansion:
         return rows
 
     def _cell(self, row: Variant, column: Variant | None, i: int | None = None) -> Cell | None:
-        """A cell, or None where there is a mistake in it.
+        """A cell, or None where there is a mistake in it, or enough of them in others.
 
         Args:
             i: the number of the row; None for a reference.
         """
+        if self._mistakes.full:
+            return None
         of_column = column.name if column else ""
         kind = "reference" if i is None else ""
         name = f"{row.name}, {of_column}" if column else f"{row.name} ({kind})" if kind else row.name

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from softprompt.errors import ConfigError, Problem
 from softprompt.studies.definition.cells import Cell
 from softprompt.studies.definition.chance import no_majority
 from softprompt.studies.definition.measures import GROUPS, group_of, metric_of
+
+_LONGEST_NAME = 200
+"""The most characters of a run's folder, whose name is made of ASCII; file systems take 255 bytes."""
 
 
 class Mistakes:
@@ -21,10 +25,15 @@ class Mistakes:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._cells: dict[Problem, list[str]] = {}
+        self._cells: dict[Problem, dict[str, None]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._cells)
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many as an error lists, so that no further cell need be looked at."""
+        return len(self._cells) >= 100
 
     def add(self, cell: str, where: str, got: str, expected: str, do: str = "") -> None:
         """Add a mistake of a cell, given as the parts of a `Problem`."""
@@ -34,9 +43,7 @@ class Mistakes:
         """Add several mistakes of a cell, e.g. those of a ConfigError."""
         for problem in problems:
             assert isinstance(problem, Problem)
-            cells = self._cells.setdefault(problem, [])
-            if cell not in cells:
-                cells.append(cell)
+            self._cells.setdefault(problem, {})[cell] = None
 
     @contextmanager
     def gathered(self, cell: str) -> Iterator[None]:
@@ -74,11 +81,11 @@ class Mistakes:
         names = list(layers)
         for i, later in enumerate(names):
             for earlier in names[:i]:
+                sections = {section for key in layers[earlier] for section in _sections(key)}
                 for key in layers[later]:
-                    got = f"a value from {later} and another from {earlier}"
-                    for other in layers[earlier]:
-                        if other == key or other.startswith(f"{key}."):
-                            self.add(cell, key, got, "one place that sets it")
+                    if key in sections:
+                        got = f"a value from {later} and another from {earlier}"
+                        self.add(cell, key, got, "one place that sets it")
         for key in (*of_all, *(key for name in names if name != "the seed" for key in layers[name])):
             if key in ("name", "output"):
                 self.add(cell, key, "a value for a run", "no value, since the study names its runs' folders")
@@ -87,6 +94,15 @@ class Mistakes:
         """Add runs that share a folder, and cells of one column that have different metrics."""
         folders: dict[str, str] = {}
         for run in (run for cell in cells for run in (*cell.folds, *cell.possible)):
+            if len(run.settings.name) > _LONGEST_NAME:
+                got = f"a folder's name of {len(run.settings.name):,} characters"
+                self.add(
+                    run.label,
+                    "name",
+                    got,
+                    f"at most {_LONGEST_NAME}",
+                    "shorten the names of rows and columns",
+                )
             first = folders.setdefault(run.settings.name, run.label)
             if first != run.label:
                 got = f"the same folder as {first}"
@@ -104,3 +120,8 @@ class Mistakes:
         for column in dict.fromkeys(cell.column for cell in cells):
             if mistake := no_majority([cell for cell in cells if cell.column == column]):
                 self.add_all(column or study, [mistake])
+
+
+def _sections(key: str) -> Iterator[str]:
+    """The key and every section that it lies in: `a.b.c`, `a.b` and `a`."""
+    return accumulate(key.split("."), "{}.{}".format)

@@ -1,5 +1,6 @@
 """Reading a study file, and finding settings in it that contradict each other."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,6 @@ def _about_reporting(study: StudySettings) -> Iterator[Problem]:
 
 
 def _repeated(where: str, names: Sequence[Any]) -> Iterator[Problem]:
-    twice = sorted({str(name) for name in names if names.count(name) > 1})
+    twice = sorted({str(name) for name, n in Counter(names).items() if n > 1})
     if twice:
         yield Problem(where, f"{', '.join(twice)} more than once", "each of them once")
