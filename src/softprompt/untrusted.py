@@ -241,7 +241,7 @@ class _Bounded(Composer, SafeConstructor, Resolver):
         """One node, not too deep and not one of too many."""
         self._values += 1
         if self._values > MOST_VALUES:
-            raise Unreadable(f"more than {MOST_VALUES:,} values in YAML", self.line + 1)
+            raise Unreadable(f"more than {MOST_VALUES:,} values in YAML", getattr(self, "line", 0) + 1)
         self._depth += 1
         if self._depth > DEEPEST:
             raise Unreadable(f"YAML that is nested more than {DEEPEST} deep", getattr(self, "line", 0) + 1)

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from softprompt.studies.definition.grid import load_grid
-from softprompt.tasks.probing import _lines
 
 from softprompt.errors import ConfigError, SoftpromptError
 from softprompt.studies.comparisons.runs import read_compared_run
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report.compose import compose_report
 from softprompt.studies.report.render import latex, markdown, page, write_summary
 from softprompt.studies.report.source import read_source
 from softprompt.studies.results.folders import write_failure
 from softprompt.studies.results.study_result import read_results
+from softprompt.tasks.language.probing import _lines
 from softprompt.training.run_folder import RunFolder
 from softprompt.training.run_folder.checkpoint import Checkpoint, Checkpoints
 from softprompt.training.run_folder.locks import _owner

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from softprompt.studies.definition.grid import load_grid
 
 from softprompt.studies.markdown import code, escaped, plain
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report.compose import compose_report
 from softprompt.studies.report.render import in_latex, write_report, write_summary
 from softprompt.studies.report.source import read_source

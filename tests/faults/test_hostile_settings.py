@@ -8,7 +8,7 @@ import pytest
 from softprompt.config import load_recipe
 from softprompt.errors import ConfigError
 from softprompt.studies import load_grid
-from softprompt.studies.definition import grid
+from softprompt.studies.reading import runs as making
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "rte-p-tuning-v2.yaml"
 
@@ -101,8 +101,10 @@ def test_many_mistakes_of_a_cell(tmp_path):
 
 def test_no_cell_is_looked_at_once_enough_mistakes_are_known(tmp_path, monkeypatch):
     looked = []
-    true = grid.parse_run
-    monkeypatch.setattr(grid, "parse_run", lambda *given, **more: (looked.append(1), true(*given, **more))[1])
+    true = making.parse_run
+    monkeypatch.setattr(
+        making, "parse_run", lambda *given, **more: (looked.append(1), true(*given, **more))[1]
+    )
     rows = ", ".join(f"{{name: r{i}, set: {{a{i}: 1}}}}" for i in range(300))
     file = tmp_path / "study.yaml"
     file.write_text(f"name: x\nbase: {RECIPE.as_posix()}\nrows: [{rows}]\n", encoding="utf-8")

@@ -4,9 +4,9 @@ import csv
 import io
 
 import pytest
-from softprompt.studies.definition.grid import load_grid
 
 from softprompt.files import as_cell, from_cell
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report.render import write_summary
 from softprompt.studies.results.folders import write_failure
 from softprompt.studies.results.study_result import read_results

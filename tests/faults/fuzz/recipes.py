@@ -6,13 +6,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from softprompt.studies.definition.grid import planned_grid
-
 from faults.fuzz.messages import check_message
 from faults.fuzz.recipe_changes import MUTATORS, RUNS, STUDIES
 from softprompt.config import load_recipe, parse_as
 from softprompt.errors import SoftpromptError
 from softprompt.studies import load_grid
+from softprompt.studies.reading.grid import planned_grid
 from softprompt.training.run_folder import as_yaml, flat
 from softprompt.untrusted import parse_yaml
 
