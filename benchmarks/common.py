@@ -23,8 +23,8 @@ from softprompt.backbones import Backbone
 from softprompt.config import DataSettings, DecodingSettings, GenerationSettings
 from softprompt.data import load
 from softprompt.prompts.prompt import Prompt
-from softprompt.tasks.generation import GenerationTask
-from softprompt.tasks.task import IGNORED, Example
+from softprompt.tasks.examples import IGNORED, Example
+from softprompt.tasks.language.generation import GenerationTask
 
 BATCH = 16
 RESULTS = Path(__file__).parent / "results"
@@ -102,7 +102,7 @@ def as_long_as_e2e(backbone: Backbone, n: int) -> list[Example]:
 
 def generation(backbone: Backbone) -> GenerationTask:
     """The generation task as it is by default."""
-    return GenerationTask(backbone, GenerationSettings(), DecodingSettings())
+    return GenerationTask(backbone, GenerationSettings(), decoding=DecodingSettings())
 
 
 def made_up(backbone: Backbone, batch: int, seq: int, seed: int = 0) -> list[Example]:

@@ -24,12 +24,12 @@ import softprompt
 from softprompt.backbones import Backbone
 from softprompt.config import ClassificationSettings, DecodingSettings, GenerationSettings
 from softprompt.prompts.prompt import Prompt
-from softprompt.tasks.classification import ClassificationTask
-from softprompt.tasks.generation import GenerationTask
+from softprompt.tasks.examples import Example
+from softprompt.tasks.headed.classification import ClassificationTask
+from softprompt.tasks.headed.reading_task import ReadingExample
 from softprompt.tasks.inputs import Row
+from softprompt.tasks.language.generation import GenerationTask
 from softprompt.tasks.mixture import Mixture, PartExample
-from softprompt.tasks.reading import ReadingExample
-from softprompt.tasks.task import Example
 
 ROWS = 16
 LENGTH = 20
@@ -57,7 +57,7 @@ def classification(backbone: Backbone, seq: int) -> tuple[Any, list[Any], list[P
 
 def generation(backbone: Backbone, seq: int) -> tuple[Any, list[Any], list[Prompt]]:
     """Sixteen users' generation, prefixes without reparameterisation; half of each text is wanted."""
-    task = GenerationTask(backbone, GenerationSettings(), DecodingSettings())
+    task = GenerationTask(backbone, GenerationSettings(), decoding=DecodingSettings())
     examples = []
     for i in range(ROWS):
         ids = tokens(backbone, seq, i)

@@ -17,7 +17,7 @@ from frozen import smollm2
 from softprompt.backbones import Backbone
 from softprompt.config import TrainingSettings, load_run
 from softprompt.data import FORMATS, load
-from softprompt.tasks.registry import build_task, labels_of
+from softprompt.tasks import build_task, labels_of
 from softprompt.training.loop.schedule import micro_batches_by_tokens, plan
 from softprompt.training.setup import load_frozen
 

@@ -37,8 +37,8 @@ from softprompt.backbones import Backbone
 from softprompt.backbones.activation_cache import ActivationCache
 from softprompt.backbones.activation_cache.store import ActivationStore
 from softprompt.prompts.prompt import Prompt
-from softprompt.tasks.generation import GenerationTask
-from softprompt.tasks.task import Example
+from softprompt.tasks.examples import Example
+from softprompt.tasks.language.generation import GenerationTask
 
 WHO = ("peft, all layers", "softprompt, all layers", "last third", "last third, cached")
 TARGET = ">= 4"

@@ -39,8 +39,8 @@ from softprompt.backbones import Backbone
 from softprompt.config import DataSettings, TrainingSettings
 from softprompt.data import load
 from softprompt.prompts.prompt import Prompt
-from softprompt.tasks.generation import GenerationTask
-from softprompt.tasks.task import Example
+from softprompt.tasks.examples import Example
+from softprompt.tasks.language.generation import GenerationTask
 from softprompt.training.distributed import Processes
 from softprompt.training.loop.schedule import plan
 from softprompt.training.setup.example_search import best_start

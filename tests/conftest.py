@@ -7,6 +7,8 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+import support.unsynced  # noqa: F401
+
 # No test asks the hub for anything; without this a refusal waits for the network first.
 os.environ["HF_HUB_OFFLINE"] = "1"
 

@@ -102,9 +102,12 @@ def test_a_part_is_the_settings_of_a_run_of_its_own(tmp_path):
         (changed(parts={1: RTE}), "parts.1: got 1, expected a text."),
         (
             changed(parts={"a.b": RTE}),
-            "parts: got 'a.b', expected a name in letters, digits, '-' and '_'.",
+            "parts: got 'a.b', expected a name in letters, digits, '-' and '_', at most 200 bytes.",
         ),
-        (changed(parts={"": RTE}), "parts: got '', expected a name in letters, digits, '-' and '_'."),
+        (
+            changed(parts={"": RTE}),
+            "parts: got '', expected a name in letters, digits, '-' and '_', at most 200 bytes.",
+        ),
         (
             changed(parts={"checkpoints": RTE}),
             "parts.checkpoints: got a name by which the run keeps a folder of its own. Choose another name.",

@@ -54,6 +54,12 @@ def test_reading_a_recipe_is_light():
     assert modules.isdisjoint({"torch", "transformers", "accelerate", "matplotlib"})
 
 
+def test_a_node_of_a_cluster_is_light():
+    """Its runs are in a process of their own, which alone imports what trains."""
+    modules = loaded_after("import softprompt.studies.running.executors")
+    assert modules.isdisjoint({"torch", "transformers", "accelerate", "matplotlib"})
+
+
 @pytest.mark.parametrize("name", sorted(softprompt.__all__))
 def test_every_public_name_is_there(name):
     assert getattr(softprompt, name) is not None

@@ -1,15 +1,14 @@
 """How far one has to read for a training step, see `tools/walks.py`."""
 
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from support.processes import running
+
+WALKS = Path(__file__).parent.parent / "tools" / "walks.py"
 
 
 def test_a_training_step_passes_few_files_and_none_twice():
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "walks.py")], capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "a step in at most 20 files, none of which call each other: yes" in done.stdout
+    with running("import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')", WALKS) as process:
+        ended = process.ended()
+        assert ended == 0, process.printed + process.errors
+        assert "a step in at most 20 files, none of which call each other: yes" in process.printed

@@ -3,8 +3,8 @@
 The public names load lazily, so that `import softprompt` costs little.
 """
 
-import lazy_loader
+from softprompt.front_door import attach
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

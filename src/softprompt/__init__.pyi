@@ -1,4 +1,5 @@
 from .backbones import Backbone, PromptedModel, class_attention, gradients_by_hand, load_backbone
+from .config import TaskSettings
 from .data import data_format
 from .errors import BackboneError, ConfigError, DataError, PromptError, SoftpromptError, TrainingError
 from .metrics import metric
@@ -23,6 +24,7 @@ from .prompts import (
     prompt_tuning,
     visual_prompt_tuning,
 )
+from .tasks import task
 
 __version__: str
 
@@ -38,6 +40,7 @@ __all__ = [
     "SoftpromptError",
     "Start",
     "StartRequest",
+    "TaskSettings",
     "TrainingError",
     "adapter",
     "class_attention",
@@ -58,5 +61,6 @@ __all__ = [
     "p_tuning_v2",
     "prefix_tuning",
     "prompt_tuning",
+    "task",
     "visual_prompt_tuning",
 ]

@@ -1,6 +1,6 @@
-"""Libraries that the core does not need: which extra of the package brings each, and what to do without one.
+"""Optional libraries, and the extra of the package that installs each.
 
-`pip install softprompt` is enough to load a prompt and to use it under a backbone.
+`pip install softprompt` suffices to load a prompt and to use it on a backbone.
 """
 
 import sys
@@ -19,7 +19,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),
 }
-"""The modules that each extra of pyproject.toml brings, beside those of the extras that it includes."""
+"""The modules that each extra of pyproject.toml installs, without those of extras inside it."""
 
 
 def installation(extra: str) -> str:
@@ -38,7 +38,7 @@ def missing(extra: str, *modules: str) -> list[str]:
 
 
 def require(extra: str, use: str, *modules: str, error: type[SoftpromptError] = SoftpromptError) -> None:
-    """Refuse to go on without a library.
+    """Raise an error if a library is not installed.
 
     Args:
         extra: a key of `EXTRAS`.
@@ -61,6 +61,6 @@ def require(extra: str, use: str, *modules: str, error: type[SoftpromptError] = 
 
 
 def _is_installed(name: str) -> bool:
-    if name in sys.modules:  # also one without a spec, which find_spec would not take
+    if name in sys.modules:  # find_spec fails for a loaded module without a spec
         return sys.modules[name] is not None
     return find_spec(name) is not None

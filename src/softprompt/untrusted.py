@@ -5,13 +5,19 @@ few words what came; each caller makes the library's own error of it, with the f
 """
 
 import json
+import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.resolver import Resolver
 
 from softprompt.errors import system_says
 
@@ -21,8 +27,8 @@ MOST_BYTES = 2 << 30
 MOST_YAML = 500_000
 """The largest YAML text, in characters: PyYAML reads about a megabyte a second."""
 
-MOST_VALUES = 100_000
-"""The most values that a YAML text may unfold to, its aliases written out."""
+MOST_VALUES = 40_000
+"""The most values that a YAML text may unfold to, aliases written out; PyYAML takes a second for so many."""
 
 DEEPEST = 100
 """The deepest nesting of lists and mappings."""
@@ -68,32 +74,63 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         most: the largest size, in bytes.
 
     Raises:
-        Unreadable: there is none, it is a folder, a pipe or a device (which may never end), it is larger, or
-            the system refuses to read it.
+        Unreadable: as `open_regular`, or the file is larger.
     """
-    try:
-        facts = Path(path).stat()
-        if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
-            raise Unreadable("a pipe or a device")
-        if facts.st_size > most:
-            raise Unreadable(f"{facts.st_size:,} bytes, more than {most:,}")
-        with open(path, "rb") as file:
-            # A file may grow, or have no size of its own, as those of /proc.
-            content = file.read(facts.st_size + 1)
-            if len(content) > facts.st_size:
-                content += file.read(most + 1 - len(content))
-    except OSError as error:
-        raise Unreadable(system_says(error)) from None
-    except (ValueError, MemoryError) as error:
-        said = "for which there is no memory" if isinstance(error, MemoryError) else str(error)
-        raise Unreadable(f"a file that cannot be read ({said})") from None
+    with open_regular(path) as (file, size):
+        if size > most:
+            raise Unreadable(f"{size:,} bytes, more than {most:,}")
+        # A file may grow, or have no size of its own, as those of /proc.
+        content = file.read(size + 1)
+        if len(content) > size:
+            content += file.read(most + 1 - len(content))
     if len(content) > most:
         raise Unreadable(f"more than {most:,} bytes")
     return content
 
 
-def parse_json(text: str) -> Any:
+def read_json(path: Path, most: int = MOST_BYTES) -> Any:
+    """The one JSON value of a UTF-8 file.
+
+    Args:
+        path: the file, or a link to it.
+        most: the largest size, in bytes.
+
+    Raises:
+        Unreadable: as `read_bytes`, `decode` and `parse_json`.
+    """
+    return parse_json(decode(read_bytes(path, most)))
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """A regular file, open for reading, and its size in bytes.
+
+    Raises:
+        Unreadable: there is none, it is a folder, a pipe or a device (which may never end), the system
+            refuses to read it, or memory ends while it is read.
+    """
+    try:
+        facts = Path(path).stat()
+        if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
+            raise Unreadable("a pipe or a device")
+        with open(path, "rb") as file:
+            yield file, os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise Unreadable(system_says(error)) from None
+    except MemoryError:
+        raise Unreadable("a file that cannot be read (for which there is no memory)") from None
+    except ValueError as error:
+        if isinstance(error, Unreadable):
+            raise
+        raise Unreadable(f"a file that cannot be read ({error})") from None
+
+
+def parse_json(text: str, deepest: int | None = None) -> Any:
     """The one JSON value of a text.
+
+    Args:
+        text: of one value.
+        deepest: the deepest nesting of lists and objects; None is what the interpreter can hold.
 
     Raises:
         Unreadable: invalid, nested too deeply, a number of thousands of digits, a name twice in one object,
@@ -109,6 +146,8 @@ def parse_json(text: str) -> Any:
         raise
     except ValueError:
         raise Unreadable("a number of thousands of digits") from None
+    if deepest is not None and _is_deeper(value, deepest):
+        raise Unreadable(f"JSON that is nested more than {deepest} deep")
     # Only an escape can bring half a pair into text that was UTF-8.
     if "\\ud" in text or "\\uD" in text:
         for string in _strings(value):
@@ -119,10 +158,21 @@ def parse_json(text: str) -> Any:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, n in Counter(name for name, _ in pairs).items() if n > 1)
         raise Unreadable(f"the name {twice[:80]!r} twice in one object")
     return value
+
+
+def _is_deeper(value: Any, deepest: int) -> bool:
+    level = [value]
+    for _ in range(deepest + 1):
+        level = [
+            part
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for part in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(level)
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -157,6 +207,11 @@ def parse_yaml(text: str) -> Any:
     """
     if len(text) > MOST_YAML:
         raise Unreadable(f"{len(text):,} characters, more than the {MOST_YAML:,} that settings may have")
+    if _QuickLoader is not None and not any(sign in text for sign in "\t?\ufeff"):
+        # libyaml takes these three signs where PyYAML's own parser refuses them; and what libyaml refuses is
+        # read again, for PyYAML's own words on what is wrong.
+        with suppress(yaml.YAMLError, ValueError, RecursionError):
+            return _QuickLoader(text).get_single_data()
     loader = _Loader(text)
     try:
         return loader.get_single_data()
@@ -169,25 +224,27 @@ def parse_yaml(text: str) -> Any:
         raise Unreadable(f"invalid YAML ({' '.join(str(error).split())[:200]})") from None
     except RecursionError:
         raise Unreadable("YAML that is nested too deeply") from None
+    except Unreadable:
+        raise
+    except (OverflowError, ValueError):
+        raise Unreadable("invalid YAML (an escape beyond the last character of Unicode)") from None
     finally:
         loader.dispose()
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader within bounds."""
+class _Bounded(Composer, SafeConstructor, Resolver):
+    """What PyYAML makes of the events of a text, within bounds."""
 
-    def __init__(self, text: str):
-        try:
-            super().__init__(text)
-        except yaml.reader.ReaderError as error:
-            raise Unreadable(f"the character {chr(error.character)!a} in YAML") from None  # type: ignore[arg-type]
-        self._depth = 0
+    _depth = _values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """One node, not too deep."""
+        """One node, not too deep and not one of too many."""
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise Unreadable(f"more than {MOST_VALUES:,} values in YAML", getattr(self, "line", 0) + 1)
         self._depth += 1
         if self._depth > DEEPEST:
-            raise Unreadable(f"YAML that is nested more than {DEEPEST} deep", self.line + 1)
+            raise Unreadable(f"YAML that is nested more than {DEEPEST} deep", getattr(self, "line", 0) + 1)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -225,6 +282,16 @@ class _Loader(yaml.SafeLoader):
         return value
 
 
+class _Loader(_Bounded, yaml.SafeLoader):
+    """The events are of PyYAML's own parser."""
+
+    def __init__(self, text: str):
+        try:
+            yaml.SafeLoader.__init__(self, text)
+        except yaml.reader.ReaderError as error:
+            raise Unreadable(f"the character {chr(error.character)!a} in YAML") from None  # type: ignore[arg-type]
+
+
 def _check_size(node: yaml.Node, sizes: dict[int, int], open_nodes: set[int]) -> int:
     """How many values a node unfolds to; aliases make a node part of several others."""
     if id(node) in sizes:
@@ -247,7 +314,23 @@ def _check_size(node: yaml.Node, sizes: dict[int, int], open_nodes: set[int]) ->
     return size
 
 
-def _only_plain_values(loader: type[yaml.SafeLoader]) -> None:
+def _quick_loader() -> type[_Bounded] | None:
+    """A loader on libyaml's parser, three times as fast; None where PyYAML was built without it."""
+    try:
+        from yaml.cyaml import CParser  # type: ignore[attr-defined]
+    except ImportError:
+        return None
+
+    class QuickLoader(_Bounded, CParser):
+        def __init__(self, text: str):
+            CParser.__init__(self, text)
+            for part in (Composer, SafeConstructor, Resolver):
+                part.__init__(self)
+
+    return QuickLoader
+
+
+def _only_plain_values(loader: type[_Bounded]) -> None:
     """Leave YAML's texts, numbers, booleans, null, lists and mappings, and no other kind of value."""
     others = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("binary", "timestamp", "omap", "pairs", "set"))
     loader.yaml_constructors = {
@@ -269,4 +352,5 @@ _FLOAT = re.compile(
 )
 """YAML 1.1's numbers without those of base 60, so that 12:30 is the text that it looks like."""
 
-_only_plain_values(_Loader)
+_only_plain_values(_Bounded)
+_QuickLoader: Any = _quick_loader()

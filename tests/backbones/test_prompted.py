@@ -51,7 +51,7 @@ def test_prompt_and_text_beyond_the_positions_are_refused():
         backbone.model(input_ids=ids(1, 120))
     with backbone.prompted(random_prefix(backbone, 10, positions="unshifted")):
         backbone.model(input_ids=ids(1, 120))
-    with pytest.raises(BackboneError, match=r"prompt\.initialization: got 130 tokens, expected at most 128"):
+    with pytest.raises(BackboneError, match=r"method\.initialization: got 130 tokens, expected at most 128"):
         softprompt.prefix_tuning(backbone, initialization="examples:1", examples=[[2] * 130])
 
 

@@ -65,14 +65,14 @@ def test_demonstrations_equal_the_examples_written_in_front_of_each_source(
     from softprompt.backbones.load import load_backbone
     from softprompt.config import load_run
     from softprompt.data import load
-    from softprompt.tasks.generation import GenerationTask
+    from softprompt.tasks.language.generation import GenerationTask
 
     recipe = trained / "recipe.yaml"
     result = softprompt("evaluate", "--recipe", recipe, "--demonstrations", 2, "--output", tmp_path)
     assert result.code == 0
     settings = load_run(recipe)
     backbone = load_backbone(tiny_folder, device="cpu")
-    task = GenerationTask(backbone, settings.task, settings.decoding)
+    task = GenerationTask(backbone, settings.task, decoding=settings.decoding)
     splits = load(settings.data)
     before = [token for ids in task.demonstrations(splits.train, 2, 0) for token in ids]
     expected = []
@@ -243,7 +243,7 @@ def test_a_head_for_another_task_or_other_labels_is_refused(
     backbone = load_backbone(tiny_folder, device="cpu")
     head_only(backbone, head=head("value")).save(tmp_path / "p")
     plain = refused(tmp_path / "p", trained / "recipe.yaml")
-    assert "task.name: got 'generation' for" in plain and "a prompt with a value head" in plain
+    assert "task generation: got a value head, expected no head" in plain
 
 
 @pytest.mark.parametrize(

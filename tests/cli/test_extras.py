@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from softprompt.extras import EXTRAS
+from support.processes import running
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -53,6 +55,29 @@ print("used")
 COMMAND = "from softprompt.cli import main; main()"
 
 
+FORGOTTEN = """
+for name in list(sys.modules):
+    if name.partition(".")[0] in absent:
+        del sys.modules[name]
+"""
+
+
+@dataclass
+class Done:
+    """How a process ended, and what it printed."""
+
+    returncode: int | None
+    stdout: str
+    stderr: str
+
+
+def forked_without(modules, code, *arguments):
+    """A process that has none of these modules, which torch and transformers may have seen before."""
+    words = (",".join(modules), *arguments)
+    with running(WITHOUT + FORGOTTEN + code, *words, environment={"COLUMNS": "300"}) as process:
+        return Done(process.ended(), process.printed, process.errors)
+
+
 def python_without(modules, code, *arguments):
     """A fresh Python that has none of these modules."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "COLUMNS": "300"}
@@ -76,20 +101,25 @@ def brings(extra):
     return names
 
 
+@pytest.fixture(scope="module")
+def installed():
+    """Every module's distributions."""
+    return packages_distributions()
+
+
 @pytest.mark.parametrize("extra", EXTRAS)
-def test_an_extra_brings_its_modules(extra):
-    installed = packages_distributions()
+def test_an_extra_brings_its_modules(extra, installed):
     for module in EXTRAS[extra]:
         # what is not installed here is called as it is imported
         owners = {canonicalize_name(name) for name in installed.get(module, [module])}
         assert owners & brings(extra), module
 
 
-def test_every_import_is_of_the_core_or_of_an_extra():
+def test_every_import_is_of_the_core_or_of_an_extra(installed):
     core = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
     # matplotlib brings cycler; bitsandbytes is there where a model was loaded with it
     known = {*modules_of(*EXTRAS), "softprompt", "cycler", "bitsandbytes"}
-    installed, unknown = packages_distributions(), set()
+    unknown = set()
     for path in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = []
@@ -118,7 +148,7 @@ def test_a_prompt_is_made_saved_loaded_and_used_with_the_core_alone(tiny_folder,
     ],
 )
 def test_the_command_names_what_a_run_lacks_before_it_begins(absent, message, recipe):
-    done = python_without(absent, COMMAND, "train", recipe)
+    done = forked_without(absent, COMMAND, "train", recipe)
     assert done.returncode == 1
     extra = "metrics" if absent == ["sacrebleu"] else "train"
     assert done.stderr.strip() == f'{message} Install it: pip install "softprompt[{extra}]".'
@@ -138,7 +168,7 @@ try:
 except SoftpromptError as error:
     print(error)
 """
-    done = python_without(["jinja2", "pyarrow", "sklearn"], code)
+    done = forked_without(["jinja2", "pyarrow", "sklearn"], code)
     assert done.stdout.splitlines() == [
         "{'accuracy': 100.0}",
         "metric f1: got no module 'sklearn', expected the extra 'metrics'. "
@@ -149,7 +179,7 @@ except SoftpromptError as error:
 
 
 def test_a_run_without_plots_says_so_and_ends_well(recipe):
-    done = python_without(EXTRAS["plots"], COMMAND, "train", recipe)
+    done = forked_without(EXTRAS["plots"], COMMAND, "train", recipe)
     assert done.returncode == 0, done.stderr
     line = 'no curves are drawn without matplotlib: pip install "softprompt[plots]"'
     assert len(re.findall(re.escape(line), done.stdout + done.stderr)) == 1

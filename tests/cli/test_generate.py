@@ -70,7 +70,9 @@ def test_a_prompt_made_by_hand_works_with_the_defaults(softprompt, tiny_folder, 
     from softprompt.prompts.methods import prompt_tuning
 
     prompt_tuning(load_backbone(tiny_folder), 3).save(tmp_path / "p")
-    result = softprompt("generate", tmp_path / "p", "a", "--set", "decoding.max_new_tokens=4")
+    result = softprompt(
+        "generate", tmp_path / "p", "a", "--backbone", tiny_folder, "--set", "decoding.max_new_tokens=4"
+    )
     assert result.code == 0
     assert len(result.out.splitlines()) == 1
 

@@ -13,7 +13,7 @@ def test_a_prefix_shows_its_card_and_size_and_why_it_has_no_tokens(softprompt, t
     assert result.code == 0
     assert "prefix_tuning" in result.out and "key_values" in result.out and "decoder 0-1" in result.out
     assert f"{n_bytes:,} bytes" in result.out
-    assert "Nearest tokens: none; keys and values stand inside attention" in result.out
+    assert "Nearest tokens: none; keys and values enter attention" in result.out
 
 
 def test_with_a_backbone_the_share_of_its_bytes_is_shown(softprompt, trained, tiny_folder):
@@ -34,7 +34,9 @@ def test_soft_tokens_show_the_nearest_words(softprompt, tiny_folder, tmp_path):
     assert [row[0][1] for row in found] == pytest.approx([1.0] * len(tokens))
     assert all(row[0][1] > row[1][1] for row in found)
     prompt.save(tmp_path / "p")
-    result = softprompt("inspect", tmp_path / "p")
+    alone = softprompt("inspect", tmp_path / "p")
+    assert alone.code == 0 and "Nearest tokens: not shown, they need the backbone" in alone.out
+    result = softprompt("inspect", tmp_path / "p", "--backbone", tiny_folder)
     assert result.code == 0
     assert f"{frozen.tokenizer.decode(tokens[:1])!r} 1.00" in result.out
 

@@ -130,8 +130,8 @@ def test_python_calls_it(work: dict[str, dict[str, Any]]):
         "reminder.last: got 0, expected at least 1.",
     ]
     forms = "'examples:k', 'text: ...', 'vocabulary', 'random', 'zero', 'prompt: FOLDER' or 'ramp: ...'"
-    assert said["start"] == f"prompt.initialization: got 'ramp', expected {forms}."
-    assert said["form"] == f"prompt.initialization: got 'rampe', expected {forms}."
+    assert said["start"] == f"method.initialization: got 'ramp', expected {forms}. Write 'ramp: ...'."
+    assert said["form"] == f"method.initialization: got 'rampe', expected {forms}. Did you mean 'ramp'?"
 
 
 def test_its_prompts_load_without_the_package(work: dict[str, dict[str, Any]]):

@@ -10,8 +10,8 @@ import yaml
 
 from softprompt.config import load_recipe
 from softprompt.errors import ConfigError
-from softprompt.studies.definition.grid import load_grid
 from softprompt.studies.definition.paper_protocols import Protocol, all_papers, chosen_protocols, folder
+from softprompt.studies.reading.grid import load_grid
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["prefix-tuning", "p-tuning", "p-tuning-v2", "vpt", "null-prompts"]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from softprompt.cli.app import main
-from softprompt.tasks.images import ImageClassificationTask
+from softprompt.tasks.headed.image_classification import ImageClassificationTask
 from support.folders import assert_a_lock_alone, result_of
 from support.pictures import COLOURS, encoded, picture, picture_recipe
 from support.tiny_vision import PROCESSOR, tiny_vision_model
@@ -190,8 +190,8 @@ def test_augmented_runs_resume_exactly(tiny_vit, tmp_path, softprompt, monkeypat
             raise KeyboardInterrupt
         return plain(self, outputs, examples)
 
-    plain = ImageClassificationTask._loss
-    monkeypatch.setattr(ImageClassificationTask, "_loss", loss)
+    plain = ImageClassificationTask.head_loss
+    monkeypatch.setattr(ImageClassificationTask, "head_loss", loss)
     assert softprompt("train", path, "--output", tmp_path / "cut").code == 130
     monkeypatch.undo()
     result = softprompt("train", path, "--output", tmp_path / "cut", "--resume")

@@ -114,9 +114,10 @@ def test_a_prompt_made_by_hand_tells_its_task_by_its_head(softprompt, tiny_encod
 
     backbone = load_backbone(tiny_encoder)
     head_only(backbone, head=head("token", ["O", "B-x"])).save(tmp_path / "p")
-    result = softprompt("predict", tmp_path / "p", "the mill", "--set", "task.name=choice")
+    named = ("--backbone", tiny_encoder)
+    result = softprompt("predict", tmp_path / "p", "the mill", *named, "--set", "task.name=choice")
     assert (result.code, "task.name: got 'choice' for a token head" in result.err) == (2, True)
-    result = softprompt("predict", tmp_path / "p", "the mill")
+    result = softprompt("predict", tmp_path / "p", "the mill", *named)
     assert result.code == 0
     assert [line.split("\t")[0] for line in result.out.splitlines()] == ["the", "mill"]
     result = softprompt("generate", tmp_path / "p", "a")

@@ -4,7 +4,7 @@ import pytest
 
 from softprompt.config import MixtureSettings, RunSettings, load_recipe
 from softprompt.data import data_root
-from softprompt.tasks.decoding import check_decoding
+from softprompt.tasks.language.decoding import check_decoding
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 

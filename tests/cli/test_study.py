@@ -50,7 +50,7 @@ def test_a_study_its_report_and_the_report_again(softprompt, file):
     assert [cell["n"] for cell in facts["cells"]] == [1, 1]
     # 2 layers x keys and values x 2 heads x 8 numbers
     assert [cell["runs"][0]["trained_parameters"] for cell in facts["cells"]] == [64, 128]
-    assert facts["command"] == f"softprompt study {file.as_posix()}"
+    assert facts["command"] == f"softprompt study {file.name}"
     before = (folder / "study.md").read_bytes()
     (folder / "study.md").unlink()
     again = softprompt("study", file, "--report-only")
@@ -191,7 +191,7 @@ def test_there_are_studies():
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_run_of_a_ready_study_is_valid(path):
-    from softprompt.studies.definition.grid import load_grid
+    from softprompt.studies.reading.grid import load_grid
 
     grid = load_grid(path)
     assert grid.settings.name == path.stem

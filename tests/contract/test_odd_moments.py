@@ -1,6 +1,5 @@
 """What is done to a model or a thread at an odd moment changes no answer in silence."""
 
-import sys
 import unittest.mock
 
 import pytest
@@ -8,6 +7,7 @@ import torch
 
 from softprompt import adapter, fine_tuning, load_backbone
 from softprompt.errors import SoftpromptError
+from support.interrupts import interrupted_at
 from support.references import METHODS, make
 from support.tiny import ids, one_layer, tiny_backbone
 
@@ -18,28 +18,6 @@ def learned(backbone, tune="all"):
         for parameter in prompt.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
     return prompt
-
-
-def interrupted_at(step, files, run):
-    """Run something; the call with this number of a Python function in these files is interrupted."""
-    count = 0
-
-    def trace(frame, event, arg):
-        nonlocal count
-        if event == "call" and frame.f_code.co_filename.endswith(files):
-            count += 1
-            if count == step:
-                sys.setprofile(None)
-                raise KeyboardInterrupt
-
-    sys.setprofile(trace)
-    try:
-        run()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        sys.setprofile(None)
-    return count >= step  # Python swallows what is raised in a generator that it closes
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -1,5 +1,6 @@
 """A prompt's two files: what is beside them stays, readers see one prompt whole, damage is refused."""
 
+import functools
 import hashlib
 import json
 import os
@@ -14,8 +15,8 @@ from safetensors.torch import load_file, save
 
 import softprompt
 from contract.plain_backbones import ruled_backbone
-from softprompt.errors import PromptError, SoftpromptError
-from softprompt.files import atomic, card_text, commit, folder_lock, prompt_folder
+from softprompt.errors import PromptError
+from softprompt.files import atomic, card_text, commit, folder_lock, prompt_folder, tensor_file
 from softprompt.files.prompt_card import FORMAT_VERSION
 from support.cards import edit_card
 from support.processes import CONTEXT
@@ -292,19 +293,40 @@ def test_format_four_is_refused_by_its_number_alone(backbone, tmp_path, monkeypa
         softprompt.load_prompt(folder, backbone)
 
 
-def test_a_changed_card_is_refused_unless_it_was_meant(backbone, tmp_path):
+def test_a_card_that_was_edited_by_hand_is_refused(backbone, tmp_path):
     folder = (
         random_prefix(backbone)
         .describe(metrics={"bleu": 71.5}, data={"sizes": {10: 1, 9: [float("nan")]}})
         .save(tmp_path)
     )
     assert softprompt.load_prompt(folder, backbone).card.metrics == {"bleu": 71.5}
-    text = (folder / "prompt.json").read_text()
-    (folder / "prompt.json").write_text(text.replace("71.5", "75.5"))
-    with pytest.raises(PromptError, match=r"not as it was saved, .* [Tt]ake the line card_sha256 out"):
+    whole = (folder / "prompt.json").read_text()
+    (folder / "prompt.json").write_text(whole.replace("71.5", "75.5"))
+    with pytest.raises(PromptError, match=r"not as it was saved, .* describe and save it"):
         softprompt.load_prompt(folder, backbone)
-    edit_card(folder, lambda card: None)
+    card = json.loads(whole)
+    del card["card_sha256"]
+    (folder / "prompt.json").write_text(json.dumps(card))
+    with pytest.raises(PromptError, match=r"got no card_sha256"):
+        softprompt.load_prompt(folder, backbone)
+    (folder / "prompt.json").write_text(json.dumps(card | {"format_version": 3}))
+    with pytest.raises(PromptError, match=r"got a record of the backbone, which no card of format 3 has"):
+        softprompt.load_prompt(folder, backbone)
+    (folder / "prompt.json").write_text(whole)
+    softprompt.load_prompt(folder, backbone).describe(metrics={"bleu": 75.5}).save(folder)
     assert softprompt.load_prompt(folder, backbone).card.metrics == {"bleu": 75.5}
+
+
+@pytest.mark.parametrize(("facts", "message"), [
+    ({"template": "x" * 5_000_000}, r"card: got 5,\d+,\d+ bytes, more than 2,097,152"),
+    ({"task": {"a": functools.reduce(lambda inner, _: [inner], range(200), 1)}}, "nested more than 100 deep"),
+    ({"task": {"a": "\ud800"}}, "half a surrogate pair"),
+])  # fmt: skip
+def test_a_card_that_no_reader_would_take_is_not_written(backbone, tmp_path, facts, message):
+    folder = random_prefix(backbone, 3).save(tmp_path)
+    with pytest.raises(PromptError, match=message):
+        random_prefix(backbone, 5).describe(**facts).save(folder)
+    assert softprompt.load_prompt(folder, backbone).length == 3
 
 
 def test_the_record_is_in_the_file_and_no_part_of_the_prompt(backbone, tmp_path):
@@ -331,14 +353,20 @@ def header(text):
 
 
 @pytest.mark.parametrize("payload", [
-    b"", b"\0" * 7, header(b"{{{{"), header(b"[]"), header(b'{"a": 3}'), struct.pack("<Q", 2**63) + b"x",
+    b"", b"\0" * 7, header(b""), header(b"\xff"), header(b"[" * 2000), header(b"{{{{"),
+    header(b'{"a": {"dtype": "F32", "shape": [-1], "data_offsets": [4, 0]}}'),
+    header(b'{"a": {"dtype": "F32", "shape": [true], "data_offsets": [0, 4]}}') + b"\0" * 4,
+    header(b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}') + b"\0" * 8,
+    header(b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},'
+           b' "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}') + b"\0" * 4,
+    header(b"[]"), header(b'{"a": 3}'), struct.pack("<Q", 2**63) + b"x",
     header(b'{"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}') + b"\0" * 4,
     header(b'{"a": {"dtype": "F32", "shape": [1099511627776, 9999], "data_offsets": [0, 4]}}') + b"\0" * 4,
 ])  # fmt: skip
 def test_payloads_that_are_no_tensors_are_refused(backbone, tmp_path, payload):
     folder = random_prefix(backbone).save(tmp_path)
     rewrite(folder, payload)
-    with pytest.raises(PromptError, match=r"prompt\.safetensors: got no tensors"):
+    with pytest.raises(PromptError, match=r"prompt\.safetensors: got (no tensors|numbers of F99)"):
         softprompt.load_prompt(folder, backbone)
 
 
@@ -394,7 +422,11 @@ def test_tensors_are_looked_at_before_anything_is_made(tmp_path):
         (prefix, lambda c: c.update(length=most), r"keys: got shape"),
         (soft_tokens(backbone), lambda c: c.update(length=most), r"slots: got shape"),
         (prefix, lambda c: c["sites"].update(encoder=[-1]), r"got layer -1"),
-        (prefix, lambda c: c["backbone"]["record"]["base"].update(endless), r"backbone\.record"),
+        (
+            prefix,
+            lambda c: c["backbone"]["record"]["base"].update(endless),
+            r"backbone\.record: got 10+53 tensors",
+        ),
     ]
     for i, (prompt, change, message) in enumerate(cases):
         folder = prompt.save(tmp_path / str(i))
@@ -412,8 +444,11 @@ def test_tensors_are_looked_at_before_anything_is_made(tmp_path):
 
 
 @pytest.mark.parametrize(("tensor", "message"), [
-    (torch.zeros(3, 2, 4, 8, dtype=torch.int64), r"numbers of torch\.int64"),
-    (torch.zeros(3, 2, 4, 8, dtype=torch.complex64), r"numbers of torch\.complex64"),
+    (torch.zeros(3, 2, 4, 8, dtype=torch.int64), r"numbers of I64 in .*, which are not float32"),
+    (torch.zeros(3, 2, 4, 8, dtype=torch.complex64), r"numbers of C64"),
+    (torch.zeros(3, 2, 4, 8, dtype=torch.float16), r"numbers of F16"),
+    (torch.full((3, 2, 4, 8), 1e300, dtype=torch.float64), r"numbers of F64"),
+    (torch.zeros(3, 2, 4, 8, dtype=torch.float8_e4m3fn), r"numbers of F8_E4M3"),
     (torch.full((3, 2, 4, 8), float("nan")), "not finite"),
 ])  # fmt: skip
 def test_tensors_of_other_kinds_are_refused(backbone, tmp_path, tensor, message):
@@ -422,6 +457,52 @@ def test_tensors_of_other_kinds_are_refused(backbone, tmp_path, tensor, message)
     rewrite(folder, save({**load_file(folder / "prompt.safetensors"), "decoder.0-2.keys": tensor}))
     with pytest.raises(PromptError, match=message):
         softprompt.load_prompt(folder, backbone)
+
+
+@pytest.mark.parametrize(("dtype", "number"), [(torch.float16, 1e30), (torch.bfloat16, 3.402e38)])
+def test_numbers_beyond_the_backbones_precision_are_refused(backbone, tmp_path, dtype, number):
+    half = softprompt.load_backbone(tiny_backbone("llama").model.to(dtype))
+    prompt = random_prefix(backbone)
+    with torch.no_grad():
+        next(prompt.parameters())[0, 0] = number
+    assert same(softprompt.load_prompt(prompt.save(tmp_path), backbone), prompt)
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(PromptError, match=rf"decoder\.0-2\.keys: got numbers that are not finite in {name}"):
+        softprompt.load_prompt(tmp_path, half)
+    with pytest.raises(PromptError, match=rf"prompted: .*keys: got numbers that are not finite in {name}"):
+        half.prompted(prompt)
+
+
+def test_tensors_that_the_card_does_not_ask_for_are_not_read(backbone, tmp_path):
+    """A file of 40 GB, all holes: its header alone is looked at."""
+    folder = random_prefix(backbone).save(tmp_path)
+    n = 10 * 2**30
+    entry = {"dtype": "F32", "shape": [3, 2, n // 48, 8], "data_offsets": [0, n // 48 * 48 * 4]}
+    payload = header(json.dumps({"decoder.0-2.keys": entry}).encode())
+    (folder / "prompt.safetensors").write_bytes(payload)
+    os.truncate(folder / "prompt.safetensors", len(payload) + n // 48 * 48 * 4)
+    begin = time.monotonic()
+    with pytest.raises(PromptError, match=r"backbone\.samples: got no such tensor"):
+        softprompt.load_prompt(folder, backbone)
+    edit_card(folder, lambda card: (card.update(format_version=3), card["backbone"].pop("record")))
+    with pytest.raises(PromptError, match=r"decoder\.0-2\.keys: got shape"):
+        softprompt.load_prompt(folder, backbone, any_backbone=True)
+    os.truncate(folder / "prompt.safetensors", 40 * 2**30)
+    with pytest.raises(PromptError, match=r"got no tensors \(.* bytes of numbers, and .* in the header"):
+        softprompt.load_prompt(folder, backbone)
+    assert time.monotonic() - begin < 2
+
+
+def test_a_name_that_stands_twice_is_refused(tmp_path):
+    backbone = tiny_backbone("bert")
+    tuned = softprompt.fine_tuning(backbone, tune="layernorm", head=softprompt.head("value"))
+    adapted = softprompt.adapter(backbone)
+    cases = [(tuned, lambda card: card["weights"]), (adapted, lambda card: card["inserts"]["modules"])]
+    for i, (prompt, names) in enumerate(cases):
+        folder = prompt.save(tmp_path / str(i))
+        edit_card(folder, lambda card, names=names: names(card).append(names(card)[0]))
+        with pytest.raises(PromptError, match=r"(weights|inserts): got '.*' twice, expected"):
+            softprompt.load_prompt(folder, backbone)
 
 
 def test_pipes_are_not_waited_for(backbone, tmp_path):
@@ -460,16 +541,31 @@ def test_no_vectors_are_no_prompt_of_vectors(backbone, tmp_path):
         softprompt.load_prompt(folder, backbone)
 
 
-def test_every_flipped_bit_is_refused_or_means_the_same(backbone, tmp_path):
+def test_every_flipped_bit_of_the_card_is_refused(backbone, tmp_path):
     folder = random_prefix(backbone, head=softprompt.head("token", ["no", "yes"])).save(tmp_path)
-    whole, good = (folder / "prompt.json").read_bytes(), prompt_folder.read_card(folder)
-    refused = 0
-    for i in range(0, len(whole), 3):
+    whole = (folder / "prompt.json").read_bytes()
+    good, same = json.loads(whole), 0
+    for i in range(len(whole) * 8):
         damaged = bytearray(whole)
-        damaged[i] ^= 1 << (i % 8)
-        (folder / "prompt.json").write_bytes(damaged)
+        damaged[i // 8] ^= 1 << (i % 8)
         try:
-            assert prompt_folder.read_card(folder) == good
-        except SoftpromptError:
-            refused += 1
-    assert refused > len(whole) / 8
+            card_text.parse_card(folder / "prompt.json", damaged)
+        except PromptError:
+            continue
+        assert json.loads(damaged) == good
+        same += 1
+    assert same == 0
+
+
+def test_every_flipped_bit_of_the_tensors_is_refused(backbone, tmp_path):
+    folder = random_prefix(backbone, 1, layers=[0]).save(tmp_path)
+    path, whole = folder / "prompt.safetensors", (folder / "prompt.safetensors").read_bytes()
+    _, digest = card_text.parse_card(folder / "prompt.json", (folder / "prompt.json").read_bytes())
+    for i in range(0, len(whole) * 8, 101):
+        damaged = bytearray(whole)
+        damaged[i // 8] ^= 1 << (i % 8)
+        path.write_bytes(damaged)
+        with pytest.raises(PromptError, match=r"prompt\.safetensors: got"):
+            tensor_file.read_tensors(path, digest, lambda shapes: None)
+    path.write_bytes(whole)
+    assert softprompt.load_prompt(folder, backbone).length == 1

@@ -1,11 +1,13 @@
 """Gradient checkpointing under prompts: the numbers of a run without it, and nothing left on the model."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import softprompt
 from softprompt.errors import BackboneError, SoftpromptError
+from support.modules import standing_on
 from support.prompts import close, disturb, inputs_for, soft_tokens
 from support.tiny import ENCODERS, FAMILIES, tiny_backbone
 from support.tiny_vision import GLOBAL, pixels, tiny_vision
@@ -89,6 +91,21 @@ def test_pictures(family, depth):
     check(backbone, prompts, {"pixel_values": pixels(2)}, choices)
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma3", "bert", "bart"])
+@pytest.mark.parametrize("method", ["prefix", "mlp", "soft tokens", "lora"])
+def test_one_prompt_under_several_numbers_beside_another(family, method):
+    backbone = checkpointable(family)
+    shared, other = (METHODS[method](backbone, n) for n in (2, 3))
+    inputs = {**inputs_for(backbone, batch=3)}
+    if family in ("llama", "gemma3"):
+        inputs["use_cache"] = False
+    try:
+        gradients(backbone, [shared, other, shared], [0, 1, 2], inputs, False)
+    except SoftpromptError:
+        pytest.skip(f"{method} is refused for several prompts in one batch of {family}")
+    check(backbone, [shared, other, shared], inputs, ([0, 1, 2], [2, 2, 0], [0, 3, 2], [1, 3, 3]))
+
+
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_nothing_of_it_stays_on_the_model(family):
     backbone = checkpointable(family)
@@ -113,3 +130,53 @@ def test_checkpointing_of_the_caller_stays(family):
         pass
     assert flags == [getattr(m, "gradient_checkpointing", None) for m in backbone.model.modules()]
     assert functions == [getattr(m, "_gradient_checkpointing_func", None) for m in backbone.model.modules()]
+
+
+def modes(model):
+    return [
+        {name: value for name, value in vars(module).items() if isinstance(value, (bool, float))}
+        for module in model.modules()
+    ]
+
+
+def test_ten_thousand_entries_leave_nothing():
+    backbone = tiny_backbone("gpt2")
+    before = standing_on(backbone.model)
+    for _ in range(10_000):
+        with backbone.training_mode(gradient_checkpointing=True):
+            pass
+    assert standing_on(backbone.model) == before
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize("family", ["llama", "bert"])
+def test_contexts_of_several_threads_are_left_in_any_order(family, order):
+    backbone = checkpointable(family)
+    before = modes(backbone.model)
+    settings = [{"gradient_checkpointing": True}, {"dropout": True}, {"gradient_checkpointing": True}]
+    contexts = [backbone.training_mode(**given) for given in settings]
+    entered = []
+    for context in contexts:
+        context.__enter__()
+        entered.append(modes(backbone.model))
+    assert all(during != before for during in entered)
+    for i in order[:-1]:
+        contexts[i].__exit__(None, None, None)
+    if order[-1] == 0:
+        assert modes(backbone.model) == entered[0]
+    contexts[order[-1]].__exit__(None, None, None)
+    assert modes(backbone.model) == before
+
+
+def test_threads_that_train_at_once():
+    backbone = tiny_backbone("llama")
+    before, inputs = modes(backbone.model), {**inputs_for(backbone), "use_cache": False}
+    prompts = [METHODS["prefix"](backbone, n) for n in (2, 3, 4)]
+    alone = [gradients(backbone, [prompt], [0, 0], inputs, False)[1] for prompt in prompts]
+    for _ in range(5):
+        with ThreadPoolExecutor(len(prompts)) as pool:
+            jobs = [pool.submit(gradients, backbone, [p], [0, 0], inputs, True) for p in prompts]
+            for job, expected in zip(jobs, alone, strict=True):
+                for ours, theirs in zip(job.result(60)[1], expected, strict=True):
+                    close(ours, theirs)
+        assert modes(backbone.model) == before

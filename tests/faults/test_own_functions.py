@@ -1,27 +1,27 @@
 """Functions of other packages that do not fit: a sentence when they are registered, nothing wrong later."""
 
 import copy
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
 
 import softprompt
-from softprompt.config import parse_run
+from softprompt.config import ClassificationSettings, parse_run
 from softprompt.data import FORMATS, LabelledText, read
 from softprompt.errors import ConfigError, DataError, PromptError
 from softprompt.metrics import higher_is_better
 from softprompt.prompts import METHODS
+from softprompt.tasks import TASKS, ReadingTask, Task
+from softprompt.tasks.headed import ClassificationTask, ImageClassificationTask
+from support.processes import running
 from support.tiny import tiny_backbone
 
 
 @pytest.fixture(autouse=True)
 def tables_as_they_were() -> Iterator[None]:
-    tables = (METHODS, FORMATS)
+    tables = (METHODS, FORMATS, TASKS)
     before = [{name: copy.copy(value) for name, value in vars(table).items()} for table in tables]
     yield
     for table, values in zip(tables, before, strict=True):
@@ -82,13 +82,85 @@ def test_a_reader_that_returns_nothing(tmp_path):
         read("nothing_of_a_test", tmp_path / "x")
 
 
+class HeadlessSettings(softprompt.TaskSettings):
+    name: Literal["own_of_a_test"] = "own_of_a_test"
+
+
+class OtherHeadSettings(HeadlessSettings):
+    head_kinds = ("sequnce",)
+
+
+class WithoutLengthSettings(HeadlessSettings):
+    head_kinds = ("sequence",)
+
+
+class OwnSettings(WithoutLengthSettings):
+    max_tokens: int = 8
+
+
+class OwnTask(ClassificationTask):
+    """A task that is made from a backbone and its settings."""
+
+
+def of_a_test(
+    kind=OwnTask, name="own_of_a_test", settings=OwnSettings, record=LabelledText, outputs="label", **more
+):
+    return softprompt.task(name, settings, record, outputs, **more)(kind)
+
+
+class WithoutLoss(ReadingTask):
+    example = ClassificationTask.example
+    answers = ClassificationTask.answers
+
+
+class OtherArguments(OwnTask):
+    def __init__(self, backbone, settings, size):
+        super().__init__(backbone, settings)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"kind": lambda backbone, settings: None}, "got a function, which is no class"),
+        ({"kind": dict}, "got the class dict, expected a class derived from softprompt.tasks.Task"),
+        ({"kind": WithoutLoss}, "got the class WithoutLoss without head_loss, expected a class"),
+        ({"kind": Task}, "without check_positions, encode, loss and predict"),
+        ({"kind": OtherArguments}, r"got a class of \(backbone, settings, size\), expected one"),
+        ({"settings": dict}, "got the settings dict, expected a class derived from softprompt.TaskSettings"),
+        ({"settings": HeadlessSettings}, "got no kind of head, expected some of sequence, token"),
+        ({"settings": OtherHeadSettings}, "got the kind of head 'sequnce', expected some of sequence"),
+        ({"settings": WithoutLengthSettings}, "got settings without max_tokens"),
+        ({"kind": ImageClassificationTask}, "got the group 'tasks with heads', whose examples are"),
+        ({"settings": ClassificationSettings}, "got settings whose name is 'classification'"),
+        ({"record": str}, "got records of str, expected some of Record, LabelledText, "),
+        ({"record": ()}, "got records of None"),
+        ({"outputs": "labels"}, "got outputs 'labels', expected one of 'text', .* Did you mean 'label'"),
+        ({"metrics": ["rmse"]}, "got the metric 'rmse', expected some of accuracy, f1, "),
+        ({"metrics": ["acuracy"]}, "Did you mean 'accuracy'"),
+        ({"name": "other"}, "got settings whose name is 'own_of_a_test', expected 'other'"),
+        ({"name": "classification", "settings": ClassificationSettings}, "got a second task of this name"),
+    ],
+)  # fmt: skip
+def test_a_class_that_is_no_task(changed, message):
+    with pytest.raises(ConfigError, match=message):
+        of_a_test(**changed)
+    assert "own_of_a_test" not in TASKS
+
+
+def test_a_task_is_registered_twice_by_one_class_alone():
+    assert of_a_test() is of_a_test() is OwnTask
+
+    class OwnTask2(OwnTask):
+        pass
+
+    with pytest.raises(ConfigError, match="got a second task of this name"):
+        of_a_test(OwnTask2)
+
+
 @pytest.mark.parametrize(
     "module",
     ["prompts.methods.builder", "prompts.initializations", "prompts.loading", "prompts.methods.registry"],
 )
 def test_rooms_of_methods_can_be_imported_in_any_order(module):
-    done = subprocess.run(
-        [sys.executable, "-c", f"import softprompt.{module}"], capture_output=True, text=True, check=False,
-        env=None, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-500:]
+    with running(f"import softprompt.{module}") as process:
+        assert process.ended() == 0, process.errors[-500:]

@@ -39,6 +39,23 @@ def test_others_are_refused(kind):
         decode(picture(kind), "x")
 
 
+def test_too_many_pixels_are_refused_before_any_is_read():
+    content = io.BytesIO()
+    Image.new("1", (7_100, 7_100)).save(content, "PNG")
+    began = time.process_time()
+    with pytest.raises(DataError, match=r"7,100 by 7,100 pixels.*at most 50,000,000 pixels"):
+        decode(content.getvalue(), "x")
+    assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_pictures_with_16_bits_keep_their_upper_8(kind):
+    content = io.BytesIO()
+    values = np.array([[0, 255, 256, 4_660, 32_768, 65_535]], dtype=np.uint16)
+    Image.fromarray(values).save(content, kind)
+    assert list(np.asarray(decode(content.getvalue(), "x"))[0, :, 0]) == [0, 0, 1, 18, 128, 255]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="the stand-in for Ghostscript is a shell script")
 def test_postscript_reaches_no_interpreter(tmp_path, monkeypatch):
     interpreter = tmp_path / "gs"

@@ -43,7 +43,7 @@ def test_saving_again_replaces(saved, backbone):
 def test_a_truncated_file_is_refused(saved, backbone):
     path = saved / prompt_folder.TENSORS
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(PromptError, match=r"prompt\.safetensors: got \d+ bytes that do not match the card"):
+    with pytest.raises(PromptError, match=r"prompt\.safetensors: got no tensors \(.* in the header\)"):
         softprompt.load_prompt(saved, backbone)
 
 

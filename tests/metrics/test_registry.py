@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from softprompt import metrics
-from softprompt.config import TASKS
 from softprompt.errors import ConfigError, DataError
 from softprompt.metrics import METRICS, java, metrics_of
+from softprompt.tasks import TASKS
 
 HYPOTHESES = ["the cat sat on the mat", "a dog ran in the park today"]
 REFERENCES = [["the cat sat on a mat", "a cat sat there"], ["the dog ran in the park"]]

@@ -8,7 +8,7 @@ import torch
 
 import softprompt
 from softprompt.errors import PromptError
-from softprompt.tasks.cloze import ClozeTask
+from softprompt.tasks.language.cloze import ClozeTask
 from support.blanks import CAUSAL, MASKED, RECORDS, WORDS, blank_backbone, cloze, probing, template_of
 from support.prompts import bare_prompt, close, pad
 

@@ -7,7 +7,7 @@ import softprompt
 from softprompt.config import DecodingSettings, GenerationSettings
 from softprompt.data.records import Record
 from softprompt.errors import ConfigError
-from softprompt.tasks.registry import build_task
+from softprompt.tasks import build_task
 from support.prompts import close
 from support.reading import gpt2, llama, t5
 

@@ -13,7 +13,7 @@ from softprompt.backbones.activation_cache import ActivationCache, ActivationSto
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import BackboneError, PromptError
 from softprompt.prompts.prompt import Prompt
-from softprompt.tasks.headed import read
+from softprompt.tasks.headed.head_task import read
 from support.prompts import bare_prompt, close, disturb, pad, random_prefix, soft_tokens, text_for
 from support.questions import CASES, WRITING, prompt_for, reader
 from support.tiny import DECODERS, ENCODERS, ids, tiny_backbone

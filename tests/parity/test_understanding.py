@@ -14,7 +14,7 @@ from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.prompts.prompt import Prompt
-from softprompt.tasks.headed import read
+from softprompt.tasks.headed.head_task import read
 from support.prompts import close
 from support.questions import CASES, prompt_for, reader
 from support.tiny import DECODERS, ENCODER_DECODERS, ENCODERS, FAMILIES

@@ -7,7 +7,7 @@ import torch
 
 import softprompt
 from softprompt.backbones.injection.lowering import lower
-from softprompt.backbones.injection.vision_lowering import VisualParts
+from softprompt.backbones.injection.pictures.lowering import VisualParts
 from softprompt.backbones.load import load_backbone
 from softprompt.errors import PromptError
 from support.by_hand import states_by_hand, swin_by_hand

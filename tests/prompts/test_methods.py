@@ -119,7 +119,7 @@ def test_settings_build_their_method():
             r"prefix_tuning\.positions: got 'sideways', expected one of 'shifted' or",
         ),
         ({"dropout": 1.0}, r"prefix_tuning\.dropout: got 1\.0, expected less than 1"),
-        ({"initialization": "magic"}, r"prompt\.initialization: got 'magic', expected 'examples:k'"),
+        ({"initialization": "magic"}, r"method\.initialization: got 'magic', expected 'examples:k'"),
         ({"initialization": "examples:0"}, r"got 'examples:0'"),
         ({"initialization": "examples:3", "examples": [[5]]}, r"'examples:3' with 1 examples, expected 3"),
         (

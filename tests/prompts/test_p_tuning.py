@@ -207,7 +207,7 @@ def test_settings_build_it_with_the_tasks_template(llama):
         (3, {"depth": 0, "encoder": "mlp"}, r"p_tuning\.depth: got 0, expected at least 1"),
         (3, {"dropout": 1.0}, r"p_tuning\.dropout: got 1\.0, expected less than 1"),
         (3, {"initialization": "examples:2"}, r"got 'examples:2', expected 'random', 'vocabulary'"),
-        (3, {"initialization": "magic"}, r"prompt\.initialization: got 'magic'"),
+        (3, {"initialization": "magic"}, r"method\.initialization: got 'magic'"),
         (3, {"tune": "prejudices"}, r"p_tuning\.tune: got 'prejudices', expected 'all', 'bitfit'"),
     ],
 )
@@ -220,6 +220,6 @@ def test_a_broken_template_and_a_text_of_another_length_are_refused(worded):
     with pytest.raises(ConfigError, match=r"p_tuning\.template"):
         softprompt.p_tuning(worded, "[soft] {subject}")
     n = len(worded.token_ids("Blue Spice"))
-    message = rf"prompt\.initialization: got a text of {n} tokens, expected {n + 1}, one for each slot"
+    message = rf"method\.initialization: got a text of {n} tokens, expected {n + 1}, one for each slot"
     with pytest.raises(PromptError, match=message):
         softprompt.p_tuning(worded, n + 1, initialization="text: Blue Spice")

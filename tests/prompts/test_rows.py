@@ -9,11 +9,12 @@ import pytest
 
 import softprompt
 from softprompt.backbones.callers.prompted_heads import LOSSES
-from softprompt.config import TASKS, ImageClassificationSettings
+from softprompt.config import ImageClassificationSettings
 from softprompt.config.tasks import Pooling
 from softprompt.files import HeadKind, Location, PicturePooling, TextPooling
 from softprompt.prompts import LOCATIONS
 from softprompt.prompts.heads import KINDS, PICTURE_POOLINGS, TEXT_POOLINGS
+from softprompt.tasks import TASKS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -33,7 +34,7 @@ def test_types_of_cards_and_settings_are_the_rows(literal, rows):
 
 
 def test_every_kind_of_head_has_a_task_and_losses_are_of_kinds():
-    read = [kind for settings in TASKS.values() for kind in settings.head_kinds]
+    read = [kind for name in TASKS for kind in TASKS[name].settings.head_kinds]
     assert sorted(set(read)) == sorted(KINDS)
     assert set(LOSSES) <= set(KINDS)
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import yaml
 
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report import markdown, summarize
-from softprompt.training.run import RunResult
 from softprompt.training.run_folder import RunFolder
 
 BASE: dict[str, Any] = {
@@ -83,6 +82,9 @@ class FakeRun:
         self.evaluations = lambda settings: [float(settings.method.length)]
 
     def __call__(self, settings, resume=False, console=None, backbone=None):
+        # Imported here for a process that draws the figures of a faked study, and needs no transformers.
+        from softprompt.training.run import RunResult
+
         self.calls.append((settings.name, resume))
         self.backbones.append(backbone)
         if not resume:

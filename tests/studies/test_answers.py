@@ -1,18 +1,18 @@
 """What each task really writes into `outputs.jsonl`, and how a report says it."""
 
 import json
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 
 import softprompt
-from softprompt.config import DecodingSettings, GenerationSettings, ImageClassificationSettings, TaskSettings
+from softprompt.config import DecodingSettings, GenerationSettings, ImageClassificationSettings
 from softprompt.data import read
 from softprompt.data.records import Answer, Choices, LabelledText, Question, Record, TaggedWords
-from softprompt.studies.report.answers import _FORMS, answer_of
-from softprompt.tasks.generation import GenerationTask
-from softprompt.tasks.images import ImageClassificationTask
+from softprompt.tasks import answer_of
+from softprompt.tasks.headed.image_classification import ImageClassificationTask
+from softprompt.tasks.language.generation import GenerationTask
 from softprompt.training import output_lines
 from support.blanks import RECORDS as SENTENCES
 from support.blanks import blank_backbone, cloze, probing
@@ -50,7 +50,8 @@ def reading(name: str, records: list[Any], labels: tuple[str, ...] = (), **setti
 
 
 def test_texts():
-    task = GenerationTask(gpt2(), GenerationSettings(), DecodingSettings(strategy="greedy", max_new_tokens=6))
+    decoding = DecodingSettings(strategy="greedy", max_new_tokens=6)
+    task = GenerationTask(gpt2(), GenerationSettings(), decoding=decoding)
     outputs, texts = said("generation", task, None, [Record("1", "name : The Mill", ("The Mill.",))])
     assert texts == outputs and all(isinstance(text, str) for text in outputs)
 
@@ -114,7 +115,7 @@ def test_ranked_words():
 def test_ranked_labels_of_pictures(tmp_path):
     records = read("image_folder", picture_folder(tmp_path / "some", 2))
     task = ImageClassificationTask(
-        tiny_vision("vit"), ImageClassificationSettings(), ("blue", "green", "red"), batch_size=4
+        tiny_vision("vit"), ImageClassificationSettings(), ("blue", "green", "red")
     )
     prompt = softprompt.visual_prompt_tuning(tiny_vision("vit"), 2, head=task.head).eval()
     outputs, texts = said("image_classification", task, prompt, records)
@@ -122,10 +123,6 @@ def test_ranked_labels_of_pictures(tmp_path):
     for output, text in zip(outputs, texts, strict=True):
         likeliest = output["probabilities"].index(max(output["probabilities"]))
         assert text == output["labels"][likeliest]
-
-
-def test_every_task_has_its_form():
-    assert set(_FORMS) == {kind.model_fields["name"].default for kind in get_args(get_args(TaskSettings)[0])}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from rich.console import Console
 from softprompt.data import load
 from softprompt.errors import ConfigError, TrainingError
 from softprompt.studies.definition.choosing import pick
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report import shown_cell
 from softprompt.studies.results.folders import failure_of
 from softprompt.studies.results.study_result import read_results
@@ -405,8 +405,8 @@ def candidates(*sets):
         ),
         (
             {"rows": [{"name": "a", "candidates": LENGTHS}], "choose": None},
-            "a.candidates: got candidates without choose, expected choose, which says by "
-            "what they are chosen. Add it.",
+            "a.candidates: got candidates without choose, expected choose, which defines "
+            "how they are compared. Add it.",
         ),
         (
             {"columns": [{"name": "x", "candidates": LENGTHS}]},

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from softprompt.studies.commands import command_line
-from softprompt.studies.definition.grid import load_grid
 from softprompt.studies.markdown import table_lines
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report import Source, compose_report, markdown
 from softprompt.studies.results.study_result import read_results
 from studies.fakes import write_study

@@ -7,7 +7,7 @@ import pytest
 from softprompt.errors import ConfigError
 from softprompt.studies.comparisons.rows import n_wins, paired_table, pairs, wins_by_column, wins_table
 from softprompt.studies.comparisons.statistics import paired_t, welch, wilcoxon
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report import results_table
 from softprompt.studies.results.study_result import read_results
 from softprompt.studies.storage.exports import as_json

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report.examples import examples
 from softprompt.studies.report.render import environment
 from softprompt.studies.results.study_result import read_results
@@ -159,7 +159,7 @@ def test_rows_without_outputs_are_named(tmp_path):
     assert "Left out, b: no outputs.jsonl in its folder" in said_html(examples(result))
 
 
-DAMAGE = ["[1, 2]", '{"id": "r0"}', "null", '{"id": "r99", "sour', "\0\0\0"]
+DAMAGE = ["[1, 2]", '{"id": "r0"}', '{"source": "s", "output": "o"}', "null", '{"id": "r99", "sour', "\0\0\0"]
 
 
 @pytest.mark.parametrize("line", DAMAGE)

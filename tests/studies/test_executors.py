@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.running import executors
 from softprompt.studies.running.executors import local_workers, n_cores, pooled
 from softprompt.studies.running.runner import run_study

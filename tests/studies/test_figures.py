@@ -6,15 +6,20 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from softprompt.errors import ConfigError
 from softprompt.plotting import box_plot, style
 from softprompt.plotting.style import DARK, LIGHT
-from softprompt.studies.definition.grid import load_grid
-from softprompt.studies.report.along import draw_curve, draw_learning, numbers_of, over_runs
-from softprompt.studies.report.figures import by_shape, draw_bars, draw_boxes, draw_parameters, figures
+from softprompt.studies.figures.along import draw_curve, numbers_of
+from softprompt.studies.figures.by_row import draw_bars, draw_boxes
+from softprompt.studies.figures.learning import draw_learning, over_runs
+from softprompt.studies.figures.parameters import draw_parameters
+from softprompt.studies.figures.registry import FIGURES, FigureRow, draw_figures, suitable
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.results.curves import Curve
 from softprompt.studies.results.study_result import read_results
 from studies.fakes import finish, write_study
@@ -97,7 +102,7 @@ def test_values_that_are_no_numbers_are_bars_in_the_order_given(tmp_path):
     values = [{"label": word, "value": f"text:{word}"} for word in ("banana", "active")]
     vary = {"key": "method.initialization", "values": values}
     result = study(tmp_path, [3.0, 5.0, 4.0, 4.0], vary=vary, seeds=[0, 1])
-    assert numbers_of(result) is None and by_shape(result) == ["bars"]
+    assert numbers_of(result) is None and suitable(result) == ["bars"]
     (panel,) = sheet_of(draw_bars(result)).axes
     assert [patch.get_width() for patch in panel.patches] == [4.0, 4.0]
     assert [text.get_text() for text in panel.get_yticklabels()] == ["banana", "active"]
@@ -152,7 +157,7 @@ def test_boxes_along_an_axis_stand_in_groups(tmp_path):
     columns = [{"name": "full"}, {"name": "prefix", "set": {"method.layers": "last:1"}}]
     vary = {"key": "method.length", "values": [50, 100]}
     result = study(tmp_path, [float(i) for i in range(16)], vary=vary, columns=columns, seeds=[0, 1, 2, 3])
-    assert by_shape(result) == ["curve", "box"]
+    assert suitable(result) == ["curve", "box"]
     sheet = sheet_of(draw_boxes(result))
     (panel,) = sheet.axes
     middles = [sum(ends_of(patch, 0)) / 2 for patch in panel.patches]
@@ -175,7 +180,7 @@ def test_parameters_on_a_logarithmic_axis(tmp_path):
     for cell, n in zip(result.cells, (1000, 5_000_000), strict=True):
         for run in cell.runs:
             run.facts["counts"]["stored_parameters"] = n
-    assert by_shape(result)[-1] == "parameters"
+    assert suitable(result)[-1] == "parameters"
     sheet = sheet_of(draw_parameters(result))
     (panel,) = sheet.axes
     points = [
@@ -188,7 +193,7 @@ def test_parameters_on_a_logarithmic_axis(tmp_path):
 def test_learning_curves_have_the_mean_in_a_band_of_the_extremes(tmp_path):
     rows = [{"name": "a"}, {"name": "b", "set": {"method.length": 2}}]
     result = study(tmp_path, [1.0] * 4, [(10, 5.0), (20, 3.0)], rows=rows, seeds=[0, 2])
-    assert by_shape(result) == ["bars", "learning"]
+    assert suitable(result) == ["bars", "learning"]
     figure = draw_learning(result)
     assert figure is not None and figure.title == "Development loss over the steps"
     sheet = sheet_of(figure)
@@ -210,19 +215,37 @@ def test_a_band_goes_as_far_as_every_run():
 def test_the_study_file_chooses_and_what_cannot_be_drawn_is_said(tmp_path):
     rows = [{"name": "a"}, {"name": "b", "set": {"method.length": 2}}]
     result = study(tmp_path / "1", [1.0, None], rows=rows, figures=["bars", "box", "learning"])
-    drawn, lacking = figures(result)
-    assert [figure.name for figure in drawn] == ["bars"]
-    assert lacking == (
+    drawn, lacking = draw_figures(result)
+    assert list(drawn) == ["bars"]
+    assert lacking == [
         "No figure 'box': no cell has two runs that are done",
         "No figure 'learning': no run has two evaluations on development records that its log or the results "
         "table kept",
-    )
-    assert figures(study(tmp_path / "2", [1.0, 2.0], rows=rows, figures=[])) == ((), ())
+    ]
+    assert draw_figures(study(tmp_path / "2", [1.0, 2.0], rows=rows, figures=[])) == ({}, [])
+
+
+def test_a_row_is_all_that_a_new_figure_needs(tmp_path, monkeypatch):
+    new = FigureRow("totals", draw_bars, lambda result: True, "", "", "", needs_axis=True)
+    monkeypatch.setitem(FIGURES, "totals", new)
+    drawn, _ = draw_figures(study(tmp_path, [1.0] * 4, vary=SIZES, figures=["totals"]))
+    assert list(drawn) == ["totals"]
+    rows = [{"name": "a"}, {"name": "b", "set": {"method.length": 2}}]
+    with pytest.raises(ConfigError, match="got 'totals' for a study with rows, expected vary"):
+        load_grid(write_study(tmp_path, rows=rows, figures=["totals"]))
+    with pytest.raises(ConfigError, match=r"figures\.1: got 'total', expected one of 'curve', .*'totals'"):
+        load_grid(write_study(tmp_path, vary=SIZES, figures=["box", "total"]))
+
+
+def test_the_page_has_a_row_for_every_figure():
+    page = (Path(__file__).parents[2] / "docs" / "reports.md").read_text(encoding="utf-8")
+    rows = [f"| `{row.name}` | {row.shows} | {row.by_itself} |" for row in FIGURES.values()]
+    assert "\n".join(rows) in page
 
 
 def test_a_study_of_nothing_draws_nothing(tmp_path):
-    drawn, lacking = figures(study(tmp_path, [None] * 4, vary=SIZES))
-    assert drawn == () and lacking == ("No figure 'curve': no run is done",)
+    drawn, lacking = draw_figures(study(tmp_path, [None] * 4, vary=SIZES))
+    assert drawn == {} and lacking == ["No figure 'curve': no run is done"]
 
 
 def test_many_rows_and_columns_do_not_overlap(tmp_path):
@@ -284,8 +307,8 @@ def test_the_forms_of_a_figure(tmp_path):
 
 def hashes_of(path):
     """A hash of every form of each figure of a study."""
-    drawn, _ = figures(read_results(load_grid(path)))
-    return [hashlib.sha256(f.light.encode() + f.dark.encode() + f.png).hexdigest() for f in drawn]
+    drawn, _ = draw_figures(read_results(load_grid(path)))
+    return [hashlib.sha256(f.light.encode() + f.dark.encode() + f.png).hexdigest() for f in drawn.values()]
 
 
 SCRIPT = "import sys; from studies.test_figures import hashes_of; print(*hashes_of(sys.argv[1]))"

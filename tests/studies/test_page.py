@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from softprompt.plotting.style import DARK, LIGHT
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report import Source, compose_report, page
 from softprompt.studies.report.render import environment
 from softprompt.studies.results.study_result import read_results

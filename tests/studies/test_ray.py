@@ -128,7 +128,7 @@ def test_a_run_whose_worker_is_lost_every_time_is_a_failure(monkeypatch):
     assert outcome.error == "its worker was lost 3 times; the last time: the node is gone" and len(made) == 3
 
 
-def test_without_ray_the_engine_says_what_to_install(monkeypatch):
+def test_without_ray_the_engine_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r'pip install "softprompt\[ray\]"'):
-        executors.check_ray()
+        executors.engine_of("ray", 1, None, tmp_path)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report import summarize, write_summary
 from softprompt.studies.results.folders import failure_of
 from softprompt.studies.results.study_result import read_results
@@ -44,7 +44,7 @@ def varied(tmp_path):
     return read_results(grid)
 
 
-def test_markdown(named, tmp_path):
+def test_markdown(named):
     lines = as_markdown(named, COMMAND).splitlines()
     assert lines == [
         "# try",
@@ -57,7 +57,7 @@ def test_markdown(named, tmp_path):
         f"- Command: `{COMMAND}`",
         "- Test scores, mean ± sample standard deviation over the seeds; the best complete cell of a column "
         "is bold",
-        f"- Recipes: `{(tmp_path / 'base.yaml').as_posix()}`",
+        "- Recipes: `base.yaml`",
         "- For all: `training.learning_rate=0.5`",
         "- Seeds: 0, 1 (training.seed)",
         "- Runs: 6 of 8 are done",
@@ -104,7 +104,7 @@ def test_a_study_along_an_axis_has_a_picture(varied):
 
 
 def test_the_picture_shows_every_mean_band_and_dot(varied):
-    (figure,) = summarize(varied, COMMAND).figures
+    (figure,) = summarize(varied, COMMAND).figures.values()
     with figure.drawing.sheet() as sheet:
         (panel,) = sheet.axes
         up, up_dots, down, down_dots, level = panel.lines

@@ -9,8 +9,8 @@ import yaml
 
 from softprompt.config import load_recipe
 from softprompt.errors import ConfigError
-from softprompt.studies.definition.grid import load_grid
 from softprompt.studies.markdown import table_lines
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report import (
     Source,
     compose_report,
@@ -22,7 +22,7 @@ from softprompt.studies.report.render import in_latex, latex
 from softprompt.studies.report.runs import in_yaml, repeating
 from softprompt.studies.results.folders import failure_of
 from softprompt.studies.results.study_result import read_results
-from studies.fakes import begin, finish, write_study
+from studies.fakes import as_markdown, begin, finish, write_study
 
 ROWS = [
     {"name": "full & whole", "set": {"method": {"name": "fine_tuning"}}},
@@ -116,7 +116,7 @@ def test_what_is_missing_is_named(result):
 @pytest.mark.parametrize(
     ("broken", "named"),
     [
-        ("result.json", "result.json: got broken JSON (Expecting"),
+        ("result.json", "result.json: got invalid JSON (Expecting"),
         (
             "settings.yaml",
             "settings.yaml: got broken YAML, expected the settings that the run wrote at its start",
@@ -218,6 +218,13 @@ def test_groups_of_records_that_nobody_has(tmp_path):
         "got 'bleu@new', expected bleu@seen or bleu@unseen.",
         "got 'cider@seen', expected one of the metrics of the run (bleu, ter).",
     ]
+
+
+def test_spaces_in_a_setting_stay_in_the_notes(tmp_path):
+    grid = study_of(tmp_path, rows=ROWS[1:], published=[], set={"method.initialization": "text:a  b"})
+    result = read_results(grid)
+    for text in (markdown(compose_report(Source(result, ""), "")), as_markdown(result)):
+        assert "- For all: `method.initialization=text:a  b`" in text
 
 
 def test_an_unfinished_run_is_named(tmp_path):

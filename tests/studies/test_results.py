@@ -5,7 +5,7 @@ import json
 import pytest
 
 from softprompt.errors import TrainingError
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report import shown_cell
 from softprompt.studies.results.folders import failure_of
 from softprompt.studies.results.study_result import read_results

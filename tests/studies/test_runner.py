@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from softprompt.errors import ConfigError, TrainingError
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.results.folders import failure_of
 from softprompt.studies.results.study_result import read_results
 from softprompt.studies.running import runner as runner_module
@@ -154,7 +154,7 @@ def test_a_damaged_result_is_a_failed_run_and_on_request_it_goes_on(grid, fake_r
     damaged.result.write_text('{"name": "1--se', encoding="utf-8")
     result = read_results(grid)
     assert [run.run.label for run in result.failed] == ["1, seed 1"]
-    assert "result.json: got broken JSON" in result.failed[0].error
+    assert "result.json: got invalid JSON" in result.failed[0].error
     run_study(grid)
     assert len(fake_run.calls) == 6
     run_study(grid, retry_failed=True)
@@ -235,16 +235,15 @@ def test_several_at_a_time_have_a_bar_on_a_terminal(grid):
         for run in list(grid.runs)[:2]:
             progress.begin(run)
         progress.end(next(iter(grid.runs)), Outcome())
-        assert progress._bar is not None
-        progress._bar.refresh()
-        assert "1/6 runs" in out.getvalue()
+    assert "1/6 runs" in out.getvalue()
 
 
 KILLED = """
 import json, sys, time
 sys.path[:0] = {path!r}
+import softprompt.training
 from softprompt.studies.running import execution, runner
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.training.run_folder import RunFolder
 from studies.fakes import facts_of
 
@@ -258,7 +257,7 @@ def run(settings, resume=False, console=None, backbone=None):
     folder.result.write_text(json.dumps(facts_of(settings, {{"bleu": 1.0}})))
 
 execution.train = run
-execution.Executor._loaded = lambda self, settings: None
+softprompt.training.load_frozen = lambda settings, device: None
 runner.run_study(load_grid({study!r}))
 """
 

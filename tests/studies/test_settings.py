@@ -4,7 +4,7 @@ import pytest
 
 from softprompt.errors import ConfigError
 from softprompt.studies.definition.settings import labelled
-from softprompt.studies.definition.study_file import load_study
+from softprompt.studies.reading.study_file import load_study
 from studies.fakes import write_study
 
 ROWS = [{"name": "short", "set": {"method.length": 1}}, {"name": "long", "set": {"method.length": 9}}]

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from softprompt.errors import ConfigError, TrainingError
-from softprompt.studies.definition.grid import load_grid
 from softprompt.studies.definition.measures import scores_of
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report import (
     compose_report,
     read_source,
@@ -161,7 +161,7 @@ def test_choices_are_read_from_the_table(tmp_path):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("{", "got broken JSON (Expecting"),
+        ("{", "got invalid JSON (Expecting"),
         ("[]", "got JSON without cells, expected a results table as a study writes it. Make the "
                "table again"),
         ('{"cells": [{"runs": [{"seed": 0}]}]}', "got a cell or run without what it should have"),
@@ -190,7 +190,7 @@ def test_a_broken_table_and_its_words(tmp_path, text, named):
             lambda text: text.replace(",10.0,10.0,", ",10.0,nan,"),
             "a score of 1--up--seed-0 that is no finite",
         ),
-        (lambda text: text + "a,b\n", "got a line with more or fewer fields than the head"),
+        (lambda text: text + "a,b\n", "got broken .csv (CSV parse error: Expected "),
         (lambda text: text.replace("folder", "place"), "got no column folder"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from pyarrow import parquet
 
 from softprompt.errors import TrainingError
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.results.folders import write_failure
 from softprompt.studies.results.study_result import read_results
 from softprompt.studies.running.runner import run_study

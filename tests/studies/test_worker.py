@@ -9,7 +9,7 @@ from multiprocessing import Pipe
 import pytest
 
 from softprompt.errors import TrainingError
-from softprompt.studies.definition.grid import load_grid
+from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.running.execution import jobs_in_turn
 from softprompt.studies.running.worker import serve
 from studies.fakes import write_study

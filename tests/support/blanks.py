@@ -23,9 +23,9 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.load import load_backbone
 from softprompt.config import ClozeSettings, DecodingSettings, ProbingSettings
 from softprompt.data.records import LabelledText
-from softprompt.tasks.cloze import ClozeTask
-from softprompt.tasks.probing import ProbingTask
-from softprompt.tasks.registry import build_task
+from softprompt.tasks import build_task
+from softprompt.tasks.language.cloze import ClozeTask
+from softprompt.tasks.language.probing import ProbingTask
 from support.text_tokenizers import made
 
 MASKED = ["bert", "roberta", "albert"]

@@ -15,6 +15,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import support.unsynced  # noqa: F401
+
 _IMPORTED = [
     "torch", "torch._dynamo", "torch.distributed.fsdp", "transformers.modeling_utils", "transformers.trainer",
     "transformers.models.llama.modeling_llama", "transformers.models.t5.modeling_t5",

@@ -10,11 +10,10 @@ from transformers import PreTrainedTokenizerFast
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.load import load_backbone
 from softprompt.config import DecodingSettings
-from softprompt.config.tasks import TASKS
 from softprompt.data.records import Answer, Choices, LabelledText, Question, Record, TaggedWords
 from softprompt.prompts.methods import METHODS
 from softprompt.prompts.prompt import Prompt
-from softprompt.tasks.registry import build_task
+from softprompt.tasks import TASKS, build_task
 from support.tiny import DECODERS, ENCODER_DECODERS, VOCAB, tiny_model
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -64,14 +63,13 @@ class Case:
     records: tuple[Any, ...]
     labels: tuple[str, ...] = ()
 
-    def task(self, backbone: Backbone) -> Any:
+    def task(self, backbone: Backbone, batch_size: int = 16) -> Any:
         """The task; its head has no dropout."""
         name = self.settings["name"]
         calm = {} if name == "generation" else {"head_dropout": 0.0}
-        settings: Any = TASKS[name](**{**calm, **self.settings})
-        return build_task(
-            backbone, settings, DecodingSettings(strategy="greedy", max_new_tokens=4), self.labels
-        )
+        settings: Any = TASKS[name].settings(**{**calm, **self.settings})
+        decoding = DecodingSettings(strategy="greedy", max_new_tokens=4, batch_size=batch_size)
+        return build_task(backbone, settings, decoding, self.labels)
 
 
 _TEXTS = ("the mill", "blue food is in the city", "is it", "a very long text of the blue mill", "food")

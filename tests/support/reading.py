@@ -20,10 +20,9 @@ from transformers import (
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.load import load_backbone
 from softprompt.config import DecodingSettings
-from softprompt.config.tasks import TASKS
 from softprompt.prompts.heads import Head
 from softprompt.prompts.prompt import Prompt
-from softprompt.tasks.registry import build_task
+from softprompt.tasks import TASKS, build_task
 from support.tokenizer import byte_level, word_piece
 
 
@@ -87,7 +86,7 @@ def task_of(
     backbone: Backbone, name: str, labels: Sequence[str] = (), batch_size: int = 3, **settings: Any
 ) -> Any:
     """A task by its name; its head has no dropout unless the settings say so."""
-    chosen: Any = TASKS[name](**{"head_dropout": 0.0, **settings})
+    chosen: Any = TASKS[name].settings(**{"head_dropout": 0.0, **settings})
     return build_task(backbone, chosen, DecodingSettings(batch_size=batch_size), labels)
 
 

@@ -50,6 +50,7 @@ from transformers import (
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.load import load_backbone
+from support.templates import copies
 
 VOCAB = 64
 WINDOW = 6
@@ -213,6 +214,7 @@ _WITH_VOCABULARY_HEAD = {
 MASKED_LMS = tuple(f"{family}_mlm" for family in _WITH_VOCABULARY_HEAD)
 
 
+@copies
 def tiny_model(family: str, seed: int = 0) -> PreTrainedModel:
     """A random model whose weights are large enough for every part to matter."""
     torch.manual_seed(seed)
@@ -226,6 +228,7 @@ def tiny_model(family: str, seed: int = 0) -> PreTrainedModel:
     return model
 
 
+@copies
 def one_layer(seed: int = 0) -> PreTrainedModel:
     """A Llama of one narrow layer, for what takes many calls or is slow by itself."""
     torch.manual_seed(seed)
@@ -244,6 +247,7 @@ def _masked_lm(family: str) -> PreTrainedModel:
     return model
 
 
+@copies
 def tiny_backbone(family: str, seed: int = 0, attention: str | None = None) -> Backbone:
     """A frozen tiny backbone without a tokenizer."""
     return load_backbone(tiny_model(family, seed), attention=attention)

@@ -26,6 +26,7 @@ from transformers import (
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.load import load_backbone
+from support.templates import copies
 
 SIZE, PATCH, HIDDEN = 32, 8, 32
 N_PATCHES = (SIZE // PATCH) ** 2
@@ -94,6 +95,7 @@ WITH_CLASS = tuple(name for name in VISION if name not in ("siglip", "swin"))
 GLOBAL = tuple(name for name in VISION if name != "swin")
 
 
+@copies
 def tiny_vision_model(family: str, seed: int = 0) -> PreTrainedModel:
     """A random model whose weights are large enough for every part to matter."""
     torch.manual_seed(seed)
@@ -109,6 +111,7 @@ def tiny_vision_model(family: str, seed: int = 0) -> PreTrainedModel:
     return model
 
 
+@copies
 def tiny_vision(family: str, seed: int = 0, attention: str | None = None) -> Backbone:
     """A frozen tiny backbone with an image processor."""
     return load_backbone(tiny_vision_model(family, seed), attention=attention, processor=PROCESSOR)

@@ -3,7 +3,7 @@ import torch
 
 from softprompt.config import DecodingSettings
 from softprompt.errors import ConfigError
-from softprompt.tasks.decoding import check_decoding, generate_arguments, newline_tokens, seeded
+from softprompt.tasks.language.decoding import check_decoding, generate_arguments, newline_tokens, seeded
 from support.tokenizer import byte_level
 
 

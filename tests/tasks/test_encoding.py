@@ -2,7 +2,7 @@ import pytest
 
 from softprompt.config import GenerationSettings
 from softprompt.errors import BackboneError, ConfigError
-from softprompt.tasks.encoding import DecoderForm, EncoderDecoderForm
+from softprompt.tasks.language.encoding import DecoderForm, EncoderDecoderForm
 from support.tokenizer import byte_level
 
 SOURCE, TARGET = "name : The Mill | area : riverside", "The Mill is by the riverside."

@@ -7,8 +7,8 @@ from softprompt.config import DecodingSettings, GenerationSettings
 from softprompt.data.records import Record
 from softprompt.errors import BackboneError, ConfigError, DataError
 from softprompt.prompts.methods import prefix_tuning
-from softprompt.tasks.generation import GenerationTask
-from softprompt.tasks.task import IGNORED
+from softprompt.tasks.examples import IGNORED
+from softprompt.tasks.language.generation import GenerationTask
 
 RECORDS = [
     Record("1", "name : The Mill | area : riverside", ("The Mill is by the riverside.",)),
@@ -19,7 +19,7 @@ GREEDY = DecodingSettings(strategy="greedy", max_new_tokens=8)
 
 
 def task(backbone, decoding=GREEDY, **settings):
-    return GenerationTask(backbone, GenerationSettings(**settings), decoding)
+    return GenerationTask(backbone, GenerationSettings(**settings), decoding=decoding)
 
 
 def one_row_nll(backbone, example):

@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from PIL import Image
 
 import softprompt
+from softprompt.backbones import raw_pixels
 from softprompt.backbones.load import load_backbone
-from softprompt.config import ImageClassificationSettings
+from softprompt.config import DecodingSettings, ImageClassificationSettings
 from softprompt.data import LabelledPicture, decode, read
 from softprompt.data.records import LabelledText
 from softprompt.errors import BackboneError, ConfigError, DataError, PromptError
-from softprompt.tasks.images import ImageClassificationTask
+from softprompt.tasks.headed.image_classification import ImageClassificationTask
 from softprompt.tasks.mixture import Mixture, PartExample
 from support.pictures import encoded, picture, picture_folder
 from support.prompts import close
@@ -26,7 +27,9 @@ FAMILIES = pytest.mark.parametrize("family", ["vit", "dinov2", "swin"])
 
 
 def task_of(backbone, **settings):
-    return ImageClassificationTask(backbone, ImageClassificationSettings(**settings), LABELS, batch_size=4)
+    return ImageClassificationTask(
+        backbone, ImageClassificationSettings(**settings), LABELS, decoding=DecodingSettings(batch_size=4)
+    )
 
 
 def prompt_of(backbone, task, **options):
@@ -84,7 +87,7 @@ def test_pixels_are_exactly_the_processors(records):
 def test_pictures_are_decoded_once_unless_there_is_no_room(records, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        "softprompt.tasks.gallery.decode", lambda *arguments: calls.append(0) or decode(*arguments)
+        "softprompt.tasks.headed.gallery.decode", lambda *arguments: calls.append(0) or decode(*arguments)
     )
     for keep_gb, expected in ((1.0, 9), (2.5 * 3 * SIZE**2 / 1e9, 9 + 2 * 7), (0.0, 27)):
         calls.clear()
@@ -100,7 +103,7 @@ def test_crop_and_flip_while_the_prompt_trains_alone():
     backbone = tiny_vision("vit")
     task = task_of(backbone, resize=40, augment=["crop", "flip"])
     record = records_of({"a": picture((90, 120, 30), 0, (40, 40))})[0]
-    whole = task._gallery(record)
+    whole = raw_pixels(decode(record.load(), "a picture"))
     assert whole.shape == (3, 40, 40)
     example = task.encode(record)
     middle = example.take(False)
@@ -202,8 +205,8 @@ def test_refusals(records):
         task_of(vit).check([LabelledText("1", "text", "red")])
     with pytest.raises(
         ConfigError,
-        match=r"examples of pictures, expected another start\. Set "
-        r"method\.initialization=random\.",
+        match=r"examples of task 'image_classification', whose records are no tokens, expected another "
+        r"start\. Set method\.initialization=random\.",
     ):
         task_of(vit).demonstrations(records, 1, 0)
     short = ImageClassificationTask(vit, ImageClassificationSettings(), ("blue", "green"))

@@ -8,7 +8,7 @@ import torch
 import softprompt
 from softprompt.data.records import Choices, LabelledText, Record
 from softprompt.errors import BackboneError, ConfigError, DataError, PromptError
-from softprompt.tasks.headed import read
+from softprompt.tasks.headed.head_task import read
 from support.questions import CASES, prompt_for, reader
 from support.reading import bert, gpt2, prompt_of, task_of
 
@@ -20,14 +20,13 @@ LABELS = ("no", "yes")
 @pytest.mark.parametrize("case", list(CASES))
 def test_answers_come_in_the_records_order_whatever_the_batches(family, case):
     backbone = reader(family)
-    task = CASES[case].task(backbone)
+    task = CASES[case].task(backbone, batch_size=4)
     prompt = prompt_for(backbone, task, "p_tuning_v2").eval()
     records = list(CASES[case].records) * 3
     random.Random(1).shuffle(records)
     done = []
     with backbone.prompted(prompt):
         alone = [task.predict([record])[0] for record in records]
-        task._batch_size = 4
         together = task.predict(records, progress=done.append)
     if case == "regression":
         assert together == pytest.approx(alone, abs=1e-4)

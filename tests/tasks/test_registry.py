@@ -6,18 +6,14 @@ from softprompt.config import (
     ClassificationSettings,
     ClozeSettings,
     GenerationSettings,
-    ProbingSettings,
     RegressionSettings,
     SpanSettings,
     TaggingSettings,
     parse_run,
 )
-from softprompt.config.tasks import TASKS
 from softprompt.data.records import LabelledText, TaggedWords
 from softprompt.errors import ConfigError
-from softprompt.tasks.cloze import ClozeTask
-from softprompt.tasks.probing import ProbingTask
-from softprompt.tasks.registry import build_task, labels_of, tasks_with_heads, template_of
+from softprompt.tasks import TASKS, build_task, labels_of, template_of
 from support.reading import bert, gpt2
 from support.tiny_vision import tiny_vision
 
@@ -53,15 +49,17 @@ def test_records_of_another_kind_are_named_before_their_labels_are_looked_for():
 
 
 def test_every_task_of_the_settings_can_be_built():
-    assert {"generation", "cloze", "probing", *tasks_with_heads()} == set(TASKS)
-    for name, kind in tasks_with_heads().items():
-        backbone = tiny_vision("vit") if name == "image_classification" else bert()
-        task = build_task(backbone, TASKS[name](), labels=("a", "b"))
-        assert type(task) is kind
-    assert build_task(gpt2(), GenerationSettings(separator=" ")).head is None
-    words = ClozeSettings(verbalizer={"a": "the", "b": "is"})
-    assert type(build_task(gpt2(), words, labels=("a", "b"))) is ClozeTask
-    assert type(build_task(gpt2(), ProbingSettings())) is ProbingTask
+    open_settings = {"generation": {"separator": " "}, "cloze": {"verbalizer": {"a": "the", "b": "is"}}}
+    for name in TASKS:
+        row = TASKS[name]
+        backbone = (
+            tiny_vision("vit") if row.reads_pictures else gpt2() if row.settings.takes_template else bert()
+        )
+        labels = ("a", "b") if {"labels", "verbalizer"} & row.settings.model_fields.keys() else ()
+        task = build_task(backbone, row.settings(**open_settings.get(name, {})), labels=labels)
+        assert type(task) is row.task
+        with_head = bool(row.settings.head_kinds) and name != "cloze"
+        assert (task.head is not None) == with_head
 
 
 def run_of(task, method):

@@ -8,7 +8,9 @@ import torch
 import softprompt
 from softprompt.data.records import Answer, Question
 from softprompt.errors import BackboneError, ConfigError, DataError
-from softprompt.tasks.spans import Window
+from softprompt.tasks.headed.reading_task import ReadingExample
+from softprompt.tasks.headed.spans import Window
+from softprompt.tasks.inputs import Row, RowForm
 from support.prompts import close
 from support.reading import BACKBONES, bert, gpt2, head_of, prompt_of, task_of
 
@@ -32,7 +34,8 @@ def test_windows_cover_the_context_and_share_the_stride(family, longest, stride)
     task = task_of(backbone, "spans", max_tokens=longest, stride=stride)
     record = asking("riverside")
     example = task.encode(record)
-    ids, offsets = task._form.characters(CONTEXT)
+    form = RowForm(backbone, longest)
+    ids, offsets = form.characters(CONTEXT)
     question = backbone.token_ids(record.question)
     read = []
     for row, window in zip(example.rows, context_of(example), strict=True):
@@ -47,7 +50,7 @@ def test_windows_cover_the_context_and_share_the_stride(family, longest, stride)
         read.append(range(place, place + n))
         # Special tokens, question, special tokens, context, special tokens.
         assert (
-            list(row.ids[window.first - len(task._form.pair.between) - len(question) :][: len(question)])
+            list(row.ids[window.first - len(form.pair.between) - len(question) :][: len(question)])
             == question
         )
     assert sorted({i for part in read for i in part}) == list(range(len(ids)))
@@ -154,7 +157,7 @@ def test_a_prompt_shifts_no_position(family, method, monkeypatch):
 
     monkeypatch.setattr(type(backbone), "read", spelled)
     record = asking()
-    ids, offsets = task._form.characters(CONTEXT)
+    ids, offsets = RowForm(backbone, 512).characters(CONTEXT)
     place = next(i for i, token in enumerate(ids) if i > 20 and ids.count(token) == 1)
     prompt.head = FakeHead(prompt, table, ids[place])
     with torch.no_grad(), backbone.prompted(prompt):
@@ -166,7 +169,9 @@ def best(scores, offsets=None, context="a b c d e f", **settings):
     """The answer for hand-made scores of [CLS], a question token and six context tokens, in one window."""
     task = task_of(bert(), "spans", **settings)
     window = Window(2, offsets or tuple((2 * i, 2 * i + 1) for i in range(6)), 0)
-    return task._best(torch.tensor(scores, dtype=torch.float32).T[None], [window], context)
+    example = ReadingExample("1", (Row(()),), facts=((window,), context))
+    (answer,) = task.answers(torch.tensor(scores, dtype=torch.float32).T[None], [example])
+    return answer
 
 
 def logits(start, end, cls=(0, 0), question=(0, 0)):
@@ -211,8 +216,9 @@ def test_of_several_windows_the_best_stretch_and_the_least_no_answer_count():
     windows = [Window(1, offsets[:2], 0), Window(1, offsets[2:], 0)]
     one = torch.tensor([[9.0, 1, 0], [9, 0, 1]]).T
     two = torch.tensor([[1.0, 2, 0], [1, 0, 2]]).T
-    assert task._best(torch.stack([one, two]), windows, "a b c d") == "c d"
-    assert task._best(torch.stack([one, one + 0]), windows, "a b c d") == ""
+    example = ReadingExample("1", (Row(()), Row(())), facts=(windows, "a b c d"))
+    assert task.answers(torch.stack([one, two]), [example]) == ["c d"]
+    assert task.answers(torch.stack([one, one + 0]), [example]) == [""]
 
 
 def test_spaces_that_tokens_hold_are_no_part_of_an_answer():

@@ -5,8 +5,9 @@ import torch
 
 from softprompt.data.records import TaggedWords
 from softprompt.errors import BackboneError, ConfigError, DataError
-from softprompt.tasks.tagging import _windows
-from softprompt.tasks.task import IGNORED
+from softprompt.tasks.examples import IGNORED
+from softprompt.tasks.headed.tagging import word_windows
+from softprompt.tasks.inputs import RowForm
 from support.prompts import close
 from support.reading import BACKBONES, bert, gpt2, head_of, prompt_of, task_of
 
@@ -26,7 +27,7 @@ def test_every_word_has_one_label_on_its_own_first_token(family, longest):
     task = task_of(backbone, "tagging", TAGS, max_tokens=longest)
     record = sentence(23)
     example = task.encode(record)
-    form = task._form
+    form = RowForm(backbone, longest)
     ids, owners = form.words(record.words, "")
     assert example.n_targets == 23 == len(example.facts)
     assert all(len(row.ids) <= longest for row in example.rows)
@@ -79,12 +80,12 @@ def test_loss_is_taken_on_first_tokens_of_words_by_hand():
 def test_windows_hold_whole_words_and_the_start_of_words_that_are_longer():
     # Words of 1, 2, 5, 1, 1 tokens.
     owners = [0, 1, 1, 2, 2, 2, 2, 2, 3, 4]
-    assert _windows(owners, 10) == [(0, 10)]
-    assert _windows(owners, 3) == [(0, 3), (3, 6), (8, 10)]
-    assert _windows(owners, 5) == [(0, 3), (3, 8), (8, 10)]
-    assert _windows(owners, 1) == [(0, 1), (1, 2), (3, 4), (8, 9), (9, 10)]
+    assert word_windows(owners, 10) == [(0, 10)]
+    assert word_windows(owners, 3) == [(0, 3), (3, 6), (8, 10)]
+    assert word_windows(owners, 5) == [(0, 3), (3, 8), (8, 10)]
+    assert word_windows(owners, 1) == [(0, 1), (1, 2), (3, 4), (8, 9), (9, 10)]
     for room in range(1, 11):
-        windows = _windows(owners, room)
+        windows = word_windows(owners, room)
         starts = {owners.index(word) for word in range(5)}
         assert all(end - start <= room and start in starts for start, end in windows)
         assert starts == {i for start, end in windows for i in range(start, end) if i in starts}
@@ -109,7 +110,7 @@ def test_vanished_words_are_refused_or_tagged_too():
 
 def test_without_an_unknown_token_nothing_stands_in(monkeypatch):
     task = task_of(gpt2(), "tagging", TAGS, vanished="unknown")
-    monkeypatch.setattr(task._form.__class__, "characters", lambda self, text: ([5, 6], [(0, 3), (6, 10)]))
+    monkeypatch.setattr(RowForm, "characters", lambda self, text: ([5, 6], [(0, 3), (6, 10)]))
     with pytest.raises(DataError, match=r"Remove it with its tag \(the tokenizer has no unknown token\)"):
         task.encode(TaggedWords("5", ("the", "x", "mill"), ("O", "O", "O")))
 

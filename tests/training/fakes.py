@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.data.records import Record
-from softprompt.tasks.task import Example
+from softprompt.tasks.examples import Example
 
 HIDDEN = 4
 

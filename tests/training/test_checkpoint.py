@@ -60,7 +60,7 @@ def test_saving_a_step_again_replaces_it(tmp_path):
         (lambda f: (f / "optimizer.safetensors").unlink(), "cannot be read"),
         (
             lambda f: (f / "checkpoint.json").write_text("{", encoding="utf-8"),
-            "checkpoint.json is not a checkpoint's",
+            "cannot be read (invalid JSON",
         ),
         (
             lambda f: (f / "checkpoint.json").write_text("[]", encoding="utf-8"),

@@ -15,7 +15,7 @@ from softprompt.config import DecodingSettings, parse_run
 from softprompt.config.tasks import ClassificationSettings, GenerationSettings
 from softprompt.data.records import Record, pairs
 from softprompt.errors import ConfigError, DataError
-from softprompt.tasks.registry import build_task
+from softprompt.tasks import build_task
 from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import mean_loss
 from softprompt.training.run import train

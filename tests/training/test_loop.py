@@ -389,7 +389,7 @@ def test_other_training_pairs_or_another_prompt_are_refused(tmp_path):
     other = Setup(tmp_path)
     other.examples.pop()
     with pytest.raises(
-        TrainingError, match="the training pairs: got other pairs than the checkpoint was made from"
+        TrainingError, match="the training pairs: got other pairs than those of the checkpoint"
     ):
         other.resume(tmp_path)
     wider = Setup(tmp_path)

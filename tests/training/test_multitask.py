@@ -377,7 +377,7 @@ def test_other_examples_do_not_resume(tmp_path):
     other = parts_of(backbone)
     other["text"].examples.reverse()
     loop = together("separate", backbone, other, tmp_path, settings(steps=4))
-    with pytest.raises(TrainingError, match="other pairs than the checkpoint was made from"):
+    with pytest.raises(TrainingError, match="other pairs than those of the checkpoint"):
         loop.restore(Checkpoints(tmp_path).newest())
 
 

@@ -13,7 +13,7 @@ from softprompt.data import load as load_splits
 from softprompt.errors import ConfigError, DataError, TrainingError
 from softprompt.prompts.loading import load_prompt
 from softprompt.prompts.methods import METHODS, build_prompt
-from softprompt.tasks.registry import build_task, labels_of
+from softprompt.tasks import build_task, labels_of
 from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import generate_and_score
 from softprompt.training.run import train

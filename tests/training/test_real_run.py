@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForCondition
 from softprompt.backbones.load import load_backbone
 from softprompt.config import parse_run
 from softprompt.prompts.loading import load_prompt
-from softprompt.tasks.generation import GenerationTask
+from softprompt.tasks.language.generation import GenerationTask
 from softprompt.training.run import train
 from support.launch import launch
 from support.tokenizer import byte_level
@@ -110,7 +110,7 @@ def test_interrupted_and_resumed_like_uninterrupted_and_the_prompt_can_be_used(
     assert prompt.card.training["training"]["steps"] == 8
     assert prompt.card.metrics == cut.scores[-1]["values"]
     given = settings(folder, tmp_path, "cut", method)
-    task = GenerationTask(backbone, given.task, given.decoding)
+    task = GenerationTask(backbone, given.task, decoding=given.decoding)
     outputs = [json.loads(line) for line in (cut.folder / "outputs.jsonl").read_text("utf-8").splitlines()]
     from softprompt.data import load
 

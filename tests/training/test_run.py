@@ -430,7 +430,7 @@ def test_a_metric_that_cannot_be_computed_is_no_reason_to_pick_by(tmp_path, part
     chosen = settings(tmp_path, metrics=["meteor"], select="meteor")
     with pytest.raises(
         TrainingError,
-        match=r"training\.select: got 'meteor', expected .*its scorer says: meteor needs a Java",
+        match=r"training\.select: got 'meteor', expected .*the scorer's notes: meteor needs a Java",
     ):
         train(chosen)
 
@@ -455,6 +455,37 @@ def test_settings_that_need_a_development_set(tmp_path, parts, training, message
 def test_no_training_pairs(tmp_path, parts):
     parts.splits = replace(SPLITS, train=[])
     with pytest.raises(ConfigError, match=r"data\.train: got no training pairs, expected at least one"):
+        train(settings(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        ),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+    ],
+)
+def test_too_little_memory_is_a_sentence(tmp_path, parts, error):
+    def hook():
+        raise error
+
+    parts.hook = hook
+    with pytest.raises(
+        TrainingError, match=r"memory: got .*, expected enough of it.* Lower training\.batch_"
+    ) as c:
+        train(settings(tmp_path))
+    assert c.value.__cause__ is error
+
+
+def test_other_errors_stay_as_they_are(tmp_path, parts):
+    def hook():
+        raise RuntimeError("a mistake of ours")
+
+    parts.hook = hook
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
         train(settings(tmp_path))
 
 

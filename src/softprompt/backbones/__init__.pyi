@@ -4,8 +4,8 @@ from .backbone import Backbone
 from .callers import PromptedModel
 from .image_transform import ImageTransform, raw_pixels
 from .inspection import fingerprint
-from .load import fast_bf16, load_backbone
-from .loading import BUNDLED, BUNDLED_NAMES, bundled_folder, pull_bundled
+from .load import check_device, fast_bf16, load_backbone
+from .loading import BUNDLED, BUNDLED_NAMES, bundled_folder, cached_checkpoint, pull_bundled
 from .runtime import gradients_by_hand, n_kept
 from .view import PromptedView
 
@@ -20,6 +20,8 @@ __all__ = [
     "PromptedModel",
     "PromptedView",
     "bundled_folder",
+    "cached_checkpoint",
+    "check_device",
     "class_attention",
     "fast_bf16",
     "fingerprint",

@@ -202,7 +202,7 @@ class Backbone(InitializationSources):
         index = None if single and rows is None else prompt_of_row(several, rows)
         for prompt in several:
             if prompt is not None:
-                check_prompt(prompt, self.spec, self._attentions_for(prompt))
+                check_prompt(prompt, self.spec, self._attentions_for(prompt), self.dtype)
         if self._cache is not None:
             self._cache.check(several)
         return self._prompted(several, index)

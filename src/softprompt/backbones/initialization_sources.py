@@ -108,7 +108,7 @@ class InitializationSources(Outputs):
     def _needs_texts(self, what: str) -> None:
         if self.vision is not None:
             raise BackboneError(
-                "prompt.initialization",
+                "method.initialization",
                 f"{what} on {self.spec.name}, which reads pictures",
                 "'random', 'zero', 'prompt: FOLDER' or a prompt",
             )
@@ -116,7 +116,7 @@ class InitializationSources(Outputs):
     def _fits(self, n_tokens: int) -> None:
         longest = self.spec.max_positions
         if longest is not None and n_tokens > longest:
-            raise BackboneError("prompt.initialization", f"{n_tokens} tokens", f"at most {longest}")
+            raise BackboneError("method.initialization", f"{n_tokens} tokens", f"at most {longest}")
 
     def _n_tokens(self) -> int:
         return self.spec.vocab if self._tokenizer is None else len(self._tokenizer)

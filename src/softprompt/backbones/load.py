@@ -19,7 +19,7 @@ from softprompt.backbones.loading import (
     read_processor,
     read_tokenizer,
 )
-from softprompt.errors import BackboneError, with_article
+from softprompt.errors import BackboneError, first_line, with_article
 
 
 def load_backbone(
@@ -56,6 +56,8 @@ def load_backbone(
     Raises:
         BackboneError: a model that cannot be found, read or used.
     """
+    if device is not None:
+        check_device(device)
     source = name_or_path_or_model
     if isinstance(source, PreTrainedModel):
         name = source.config.name_or_path or type(source).__name__
@@ -162,6 +164,16 @@ def _dtype(dtype: str | torch.dtype) -> torch.dtype:
     if not isinstance(resolved, torch.dtype):
         raise BackboneError("backbone.dtype", repr(dtype), "'float32', 'bfloat16' or 'float16'")
     return resolved
+
+
+def check_device(device: str | torch.device) -> None:
+    """Raises BackboneError for a device that torch does not know, or that is not there."""
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, ImportError) as error:  # which of them depends on the device
+        got = f"{str(device)!r}, which cannot be used here ({first_line(error)})"
+        expected = f"a torch device of this machine, e.g. '{_best_device()}'"
+        raise BackboneError("backbone.device", got, expected, "leave it out for the best one") from error
 
 
 def _best_device() -> str:

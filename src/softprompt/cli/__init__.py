@@ -1,9 +1,11 @@
-"""The command `softprompt`, or one line about the libraries that it lacks."""
+"""The command `softprompt`; without its libraries, a line that names the missing ones."""
 
 import sys
 
 from softprompt.errors import SoftpromptError
 from softprompt.extras import require
+
+__all__ = ["main"]
 
 
 def main() -> None:

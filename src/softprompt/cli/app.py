@@ -1,9 +1,11 @@
 """The command `softprompt`: one file per subcommand, errors in one red line."""
 
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from softprompt.cli.commands import (
     backbones,
@@ -21,9 +23,34 @@ from softprompt.cli.commands import (
     train,
 )
 from softprompt.cli.options import epilog
-from softprompt.errors import ConfigError, SoftpromptError
+from softprompt.errors import ConfigError, SoftpromptError, printable
+
+# Typer has click within or beside it, by its version; this is the error of either.
+_UsageError: Any = typer.BadParameter.__bases__[0]
+
+
+class _Commands(TyperGroup):
+    """The subcommands. An error about an argument quotes the argument without control characters."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Parse the options before the subcommand."""
+        return _cleaned(super().make_context, *arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse the subcommand's own options, and run the subcommand."""
+        return _cleaned(super().invoke, ctx)
+
+
+def _cleaned(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    try:
+        return function(*arguments, **options)
+    except _UsageError as error:
+        error.message = printable(error.message)
+        raise
+
 
 app = typer.Typer(
+    cls=_Commands,
     name="softprompt",
     help="Soft prompts for frozen transformers: train, measure and use them.",
     epilog=epilog(demo.EXAMPLES),
@@ -41,10 +68,12 @@ app.add_typer(papers.app, name="papers")
 
 
 def _version(wanted: bool) -> None:
+    from softprompt.terminal import echo
+
     if wanted:
         from softprompt import __version__
 
-        typer.echo(f"softprompt {__version__}")
+        echo(f"softprompt {__version__}")
         raise typer.Exit
 
 
@@ -57,16 +86,19 @@ def options(
     ] = False,
 ) -> None:
     """Soft prompts for frozen transformers: train, measure and use them."""
-    # The error is met outside of the context, where only this list still reaches.
+    # An error is caught outside of this context, where only this list is known.
     context.ensure_object(list).append(debug)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    from softprompt.terminal import clean_warnings
+
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character should not lose the whole output.
+        # One character that a terminal cannot show must not stop the output.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    clean_warnings()
     debug: list[bool] = []
     try:
         app(arguments, obj=debug)
@@ -78,10 +110,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _print_error(message: str) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=True).print(Text(f"error: {message}", style="red"), soft_wrap=True)
+    from softprompt.terminal import Terminal
+
+    Terminal(stderr=True).print(Text(f"error: {message}", style="red"), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What several commands share: options and arguments, and how their examples are shown."""
+"""Options and arguments of several commands, and the form of their examples."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,21 +21,26 @@ PromptFolder = Annotated[
 
 BackboneName = Annotated[
     str | None,
-    typer.Option(help="Name or folder of the backbone, where it is not the card's.", show_default=False),
+    typer.Option(
+        help="Name or folder of the backbone; that of the prompt's card if not given.", show_default=False
+    ),
 ]
 
 Jobs = Annotated[
-    int, typer.Option(min=1, help="Runs at a time, each in a process with its share of the cores.")
+    int,
+    typer.Option(
+        min=1, help="Runs at a time, each in a process of its own with an equal share of the cores."
+    ),
 ]
 
 Engine = Annotated[
     Literal["local", "ray"],
-    typer.Option(help="Where runs are run: this machine, or the workers of a Ray cluster."),
+    typer.Option(help="Where runs are trained: on this machine, or by the workers of a Ray cluster."),
 ]
 
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try runs again that failed before.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Repeat runs that failed before.")]
 
 
 def epilog(examples: Sequence[tuple[str, str]]) -> str:
-    """The end of a help text: each example with what it is for."""
+    """The end of a help text: each example after its purpose."""
     return "\n\n".join(f"{what}: [bold]{command}[/bold]" for what, command in examples)

@@ -1,11 +1,11 @@
-"""Where prompts and runs lie, and the settings that belong to them."""
+"""Folders of prompts and runs, and the settings stored with them."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Any
 
-from softprompt.config import RunSettings, apply_override, load_run, parse_run
-from softprompt.errors import ConfigError, PromptError
+from softprompt.config import RunSettings, apply_override, load_run, parse_run, read_mapping
+from softprompt.errors import BackboneError, ConfigError, PromptError
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 SETTINGS, PROMPT, CARD = "settings.yaml", "prompt", "prompt.json"
 
-# Settings that decide how a prompt came to be; they are fixed once it is there.
+# Settings that decided how a prompt was trained, and are fixed from then on.
 _PAST = ("method", "training", "name", "output")
 
 
 @dataclass(frozen=True)
 class Place:
-    """What is measured, under which settings, and where the result goes.
+    """A prompt to measure, its settings, and the folder of the results.
 
     Args:
         prompt: folder of the prompt; None where there is none.
@@ -36,8 +36,8 @@ def locate(target: Path | None, recipe: Path | None, overrides: list[str], needs
     """A run folder, or a prompt folder with a recipe, or (where no prompt is needed) a recipe alone.
 
     Raises:
-        ConfigError: the two do not fit together, or an override changes what cannot be changed any more.
-        PromptError: there is no prompt where one should be.
+        ConfigError: target and recipe contradict each other, or an override changes a fixed setting.
+        PromptError: the folder holds no prompt.
     """
     for override in overrides:
         key = override.partition("=")[0].strip()
@@ -46,7 +46,7 @@ def locate(target: Path | None, recipe: Path | None, overrides: list[str], needs
                 "--set",
                 key,
                 "a setting of decoding, data, metrics, task or backbone",
-                "train anew to change others",
+                "train again to change others",
             )
     if target is not None and (target / SETTINGS).is_file():
         if recipe is not None:
@@ -83,10 +83,10 @@ def locate(target: Path | None, recipe: Path | None, overrides: list[str], needs
 
 
 def prompt_folder(folder: Path) -> Path:
-    """The prompt folder meant: this one, or that of this run.
+    """The prompt folder: the given one, or that of the given run.
 
     Raises:
-        PromptError: there is none.
+        PromptError: the folder holds no prompt.
     """
     if (folder / CARD).is_file():
         return folder
@@ -97,23 +97,105 @@ def prompt_folder(folder: Path) -> Path:
     raise PromptError(str(folder), got, "a prompt folder, or the folder of a finished run")
 
 
-def stored_settings(card: "PromptCard", backbone: str | None, overrides: list[str]) -> RunSettings:
-    """How a prompt is to be used: the backbone, task and decoding that its card tells of.
+def stored_settings(
+    folder: Path, card: "PromptCard", backbone: str | None, overrides: list[str]
+) -> RunSettings:
+    """The settings for use of a stored prompt: backbone, task and decoding.
+
+    They are those of the run where the prompt lies in its run, else those of the card. The backbone is always
+    one that `allowed_backbone` allows.
 
     Args:
-        backbone: another name or folder for the same backbone; None takes the card's.
+        folder: of the prompt.
+        card: of the prompt.
+        backbone: another name or folder for the same backbone.
+        overrides: `key=value` for decoding, backbone or task.
+
+    Raises:
+        ConfigError: settings that this version refuses, or an override of others.
+        BackboneError: the user has to name the backbone.
     """
+    run = _run_of(folder)
+    stored = read_mapping(run / SETTINGS) if run is not None else {**card.training, "task": card.task}
     # The data and training of a prompt that was made by hand are unknown, and nothing here reads them.
-    raw = {"data": {"format": "restaurants"}, "training": {"steps": 1}, **card.training}
-    if card.task:
-        raw["task"] = card.task
-    raw["backbone"] = {**raw.get("backbone", {}), "name": backbone or card.backbone.name, "device": None}
+    raw: dict[str, Any] = {"data": {"format": "restaurants"}, "training": {"steps": 1}}
+    raw |= {key: stored[key] for key in ("task", "decoding") if stored.get(key)}
+    training = stored.get("training")
+    if isinstance(training, dict) and "seed" in training:
+        raw["training"]["seed"] = training["seed"]
+    of_backbone = stored.get("backbone")
+    raw["backbone"] = dict(of_backbone) if isinstance(of_backbone, dict) else {}
+    raw["backbone"]["device"] = None
+    if not any(override.startswith("backbone.name=") for override in overrides):
+        raw["backbone"]["name"] = allowed_backbone(folder, card, backbone)
     for override in overrides:
         key = override.partition("=")[0].strip()
         if not key.startswith(("decoding.", "backbone.", "task.")):
             raise ConfigError("--set", key, "a setting of decoding, task or backbone")
         apply_override(raw, override)
-    return parse_run(raw, where="the prompt's card")
+    if run is None and not any(override.startswith("task.vocabulary=") for override in overrides):
+        _check_vocabulary(folder, raw.get("task"))
+    return parse_run(raw, where=str(folder / CARD if run is None else run / SETTINGS))
+
+
+def allowed_backbone(folder: Path, card: "PromptCard", given: str | None) -> str:
+    """The name or folder from which a command loads the backbone of a stored prompt.
+
+    A card comes with a prompt from anywhere, and the backbone's name in it is only a name. The name leads to
+    a bundled backbone or a checkpoint of the hub that is on this machine already, and never to the network
+    or a folder. The user gives a folder, by `--backbone` or by the settings of the run around the prompt.
+
+    Args:
+        folder: of the prompt.
+        card: of the prompt.
+        given: by the user, and taken as it is.
+
+    Raises:
+        BackboneError: the user has to name the backbone, or to fetch it first.
+    """
+    from softprompt.backbones import BUNDLED_NAMES, bundled_folder, cached_checkpoint
+
+    if given:
+        return given
+    run, name = _run_of(folder), card.backbone.name
+    if run is not None:
+        name = load_run(run / SETTINGS).backbone.name
+        if not name.startswith(("//", "\\\\")) and Path(name).expanduser().is_dir():
+            return name
+    if name in BUNDLED_NAMES:
+        if bundled_folder(name) is not None:
+            return name
+        got, do = f"'{name}', which is not on this machine", f"fetch it: softprompt backbones pull {name}"
+        raise BackboneError(f"{folder}: backbone", got, "a bundled backbone that is here", do)
+    if (cached := cached_checkpoint(name)) is not None:
+        return str(cached)
+    raise BackboneError(
+        f"{folder}: backbone",
+        f"'{name}', which a prompt's card alone does not make a command load",
+        "a backbone that you name",
+        "add --backbone with its folder or its name on the hub",
+    )
+
+
+def _check_vocabulary(folder: Path, task: object) -> None:
+    """Refuse a card that names a file outside of the data folder."""
+    place = task.get("vocabulary") if isinstance(task, dict) else None
+    if not isinstance(place, str):
+        return
+    path = PureWindowsPath(place)
+    if place.startswith("~") or path.drive or path.root or ".." in path.parts:
+        raise ConfigError(
+            f"{folder}: task.vocabulary",
+            f"'{place}', outside of the data folder",
+            "a file that you name",
+            "add --set task.vocabulary=FILE",
+        )
+
+
+def _run_of(folder: Path) -> Path | None:
+    """The run in whose folder a prompt lies; None for a prompt that was copied or made elsewhere."""
+    run = folder.absolute().parent
+    return run if folder.absolute().name == PROMPT and (run / SETTINGS).is_file() else None
 
 
 def _check_prompt(run: Path) -> None:
@@ -131,7 +213,7 @@ def _check_prompt(run: Path) -> None:
 
 
 def load(folder: Path, settings: RunSettings) -> "tuple[Backbone, Prompt]":
-    """A stored prompt on its backbone, as the settings say."""
+    """The backbone of the settings, and a stored prompt on its device."""
     from softprompt.prompts import load_prompt
     from softprompt.training import load_frozen
 

@@ -1,4 +1,4 @@
-"""The records that are scored: a whole set, or a few spread evenly over it."""
+"""The records to score: a whole set, or some spread evenly over it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +36,12 @@ def records_of(
 
 
 def _evenly(items: list[Any], n: int) -> list[Any]:
-    # Files are sorted: the first records of WebNLG's test set are all of seen categories.
+    # Not the first ones, as files are sorted: WebNLG's test set begins with the seen categories.
     return [items[i * len(items) // n] for i in range(n)]
 
 
 def _whole_questions(records: list[Any], limit: int) -> list[Any]:
-    """As many questions as fit into `limit` records, each with all of its records."""
+    """As many questions as have at most `limit` records together, each with all of its records."""
     from softprompt.errors import ConfigError
 
     questions: dict[str, list[Any]] = {}

@@ -1,4 +1,4 @@
-"""What is measured: the backbone with its task, under a prompt, under examples, or alone."""
+"""The measured system: a backbone with its task, under a prompt, under examples, or alone."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def check_baseline(settings: "RunSettings") -> None:
-    """Check that the task can be answered without anything trained.
+    """Check that the task needs no trained head.
 
     Raises:
-        ConfigError: a trained head gives the task's answers.
+        ConfigError: it needs one.
     """
     from softprompt.errors import ConfigError
 
@@ -36,29 +36,28 @@ def load_task(
     records: list["AnyRecord"],
     train: list["AnyRecord"],
 ) -> tuple["Backbone", "Task"]:
-    """The backbone, and the task with the labels that the prompt's head was trained for.
+    """The backbone, and the task with the labels of the prompt's head.
 
     Args:
         settings: of the run.
         processes: that decode together.
         prompt: folder of the prompt; None where there is none.
-        records: that are scored.
-        train: the training pairs, of which labels and a template can depend.
+        records: to score.
+        train: the training pairs, on which labels and a template can depend.
     """
-    from softprompt.config import BLANKS
     from softprompt.data import FORMATS
     from softprompt.files import read_card
     from softprompt.tasks import build_task, labels_of
     from softprompt.training import load_frozen, with_template
 
-    # Labels and their order are those of the head; other ones in the settings are refused with the prompt.
+    # Labels and their order are those of the head; `load_prompt` refuses other ones in the settings.
     head = None if prompt is None else read_card(prompt).head
-    # A single process holds the whole backbone, also of a run whose processes shared its layers.
+    # A single process holds the whole backbone, also after a run that shared out its layers.
     backbone = load_frozen(
         settings.backbone, processes.device, settings.backbone.shard and processes.count > 1
     )
     form = FORMATS[settings.data.format]
-    if settings.task.name in BLANKS:
+    if head is None or settings.task.takes_template:
         labels = labels_of(settings.task, form.labels, train or records)
         settings = with_template(settings, [*train, *records], backbone)
     else:
@@ -90,19 +89,10 @@ def load_system(
     """
     from softprompt.errors import ConfigError
     from softprompt.prompts import load_prompt, prefix_tuning
-    from softprompt.tasks import ClozeTask, HeadTask
 
     if folder is not None:
         prompt = load_prompt(folder, backbone).to(backbone.device)
-        if isinstance(task, HeadTask | ClozeTask):
-            task.check_head(prompt)
-        elif prompt.head is not None:
-            raise ConfigError(
-                "task.name",
-                f"'{settings.task.name}' for {folder}, a prompt with a {prompt.head.card.kind} head",
-                "the task it was trained for",
-                "name that task's recipe",
-            )
+        task.check_head(prompt)
         return prompt
     if n_demonstrations is None:
         return None

@@ -1,22 +1,20 @@
-"""What commands print: lines, tables of scores, and sizes."""
+"""Lines, tables of scores and sizes, as commands print them."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
+from softprompt.terminal import print_line
+
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from softprompt.tasks import ScoreRow
 
 
-def print_line(console: Console, text: str) -> None:
-    """Print a line as it is, also where it is wider than the terminal, so that paths can be copied."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def print_scores(console: Console, title: str, rows: Sequence["ScoreRow"], metrics: Sequence[str]) -> None:
-    """A table with a row per group, then why a metric is missing, if one is."""
+def print_scores(console: "Console", title: str, rows: Sequence["ScoreRow"], metrics: Sequence[str]) -> None:
+    """Print a table with a row per group, then the reasons for missing metrics."""
     table = Table()
     table.add_column("records")
     _add_metrics(table, metrics)
@@ -26,16 +24,16 @@ def print_scores(console: Console, title: str, rows: Sequence["ScoreRow"], metri
 
 
 def print_parts(
-    console: Console,
+    console: "Console",
     title: str,
     parts: Mapping[str, Mapping[str, Any]],
     metrics: Mapping[str, Sequence[str]],
 ) -> None:
-    """One table for tasks trained together: a row per part (and group), with the sizes of its prompt.
+    """Print one table for tasks trained together: a row per part and group, with the sizes of its prompt.
 
     Args:
-        parts: for each part what its `result.json` says.
-        metrics: the metrics of each part.
+        parts: the content of each part's `result.json`.
+        metrics: of each part.
     """
     names = list(dict.fromkeys(name for some in metrics.values() for name in some))
     groups = any(len(facts["scores"]) > 1 for facts in parts.values())
@@ -71,7 +69,7 @@ def _values(row: "ScoreRow", metrics: Sequence[str]) -> list[str]:
     return [f"{values[name]:.2f}" if name in values else "-" for name in metrics]
 
 
-def _print(console: Console, title: str, table: Table, rows: Sequence["ScoreRow"]) -> None:
+def _print(console: "Console", title: str, table: Table, rows: Sequence["ScoreRow"]) -> None:
     print_line(console, title)
     console.print(table)
     for note in dict.fromkeys(note for row in rows for note in row["notes"]):
@@ -87,5 +85,5 @@ def size(n_bytes: int) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A share as percent with two digits that say something."""
+    """A share in percent with two significant digits."""
     return f"{100 * part / whole:.2g}%"

@@ -20,16 +20,12 @@ from softprompt.config.settings import (
     RunSettings,
 )
 from softprompt.config.tasks import (
-    BLANKS,
-    TASKS,
-    BlankSettings,
     ChoiceSettings,
     ClassificationSettings,
     ClozeSettings,
     GenerationSettings,
     ImageClassificationSettings,
     ProbingSettings,
-    ReadingSettings,
     RegressionSettings,
     SpanSettings,
     TaggingSettings,
@@ -38,10 +34,7 @@ from softprompt.config.tasks import (
 from softprompt.config.training import TrainingSettings
 
 __all__ = [
-    "BLANKS",
-    "TASKS",
     "BackboneSettings",
-    "BlankSettings",
     "ChoiceSettings",
     "ClassificationSettings",
     "ClozeSettings",
@@ -54,7 +47,6 @@ __all__ = [
     "MixtureSettings",
     "PartSettings",
     "ProbingSettings",
-    "ReadingSettings",
     "RegressionSettings",
     "RunSettings",
     "Settings",

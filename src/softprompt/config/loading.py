@@ -10,10 +10,13 @@ from softprompt.config.base import Settings
 from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings
 from softprompt.config.settings import RunSettings
-from softprompt.errors import ConfigError, kind_of
-from softprompt.untrusted import MOST_YAML, Unreadable, decode, parse_yaml, read_bytes
+from softprompt.errors import ConfigError, Problem, kind_of
+from softprompt.untrusted import DEEPEST, MOST_YAML, Unreadable, decode, parse_yaml, read_bytes
 
 _Kind = TypeVar("_Kind", bound=Settings)
+
+_MOST_MISTAKES = 90
+"""The most mistakes of one file that are explained; each takes about a millisecond."""
 
 
 def load_run(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings:
@@ -26,7 +29,7 @@ def load_run(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings:
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings | MixtureSettings:
-    """As `load_run`; a file with `parts`, or `each`, is a run over several tasks."""
+    """As `load_run`, also for a run over several tasks, which a file with `parts` or `each` is."""
     raw = read_mapping(Path(path), overrides)
     several = "parts" in raw or "each" in raw
     return parse_as(raw, MixtureSettings if several else RunSettings, str(path))
@@ -41,7 +44,7 @@ def parse_as(raw: Any, kind: type[_Kind], where: str) -> _Kind:
     """Check what a file holds against one class of settings.
 
     Args:
-        raw: a mapping; anything else is a mistake like others.
+        raw: a mapping; anything else is one of the mistakes.
         kind: the class.
         where: the file, or the place in it, for errors.
 
@@ -51,11 +54,15 @@ def parse_as(raw: Any, kind: type[_Kind], where: str) -> _Kind:
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError.several(one.inside(where) for one in explain_all(error.errors(), kind)) from None
+        items = error.errors()
+        found = [one.inside(where) for one in explain_all(items[:_MOST_MISTAKES], kind)]
+        if len(items) > _MOST_MISTAKES:
+            found.append(Problem(where, f"{len(items) - _MOST_MISTAKES:,} more mistakes"))
+        raise ConfigError.several(found) from None
 
 
 def read_mapping(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """A YAML file's mapping with overrides applied; raises ConfigError where it holds something else."""
+    """A YAML file's mapping with overrides applied; raises ConfigError for any other content."""
     try:
         content = read_bytes(path, MOST_YAML * 4)
     except Unreadable as error:
@@ -77,10 +84,10 @@ def read_mapping(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def apply_override(raw: dict[str, Any], override: str) -> None:
-    """Set what one `key=value` says in a nested mapping; the value is read as YAML.
+    """Apply one `key=value` to a nested mapping; the value is read as YAML.
 
     Raises:
-        ConfigError: the override has another form, or its key names a value where a section is needed.
+        ConfigError: the override has another form, or its key goes through a setting that is no section.
     """
     key, sep, value = override.partition("=")
     key = key.strip()
@@ -98,17 +105,19 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
 
 
 def put(raw: dict[str, Any], key: str, value: Any) -> None:
-    """Set one dotted key in a nested mapping, making the sections on its way.
+    """Set one dotted key in a nested mapping; missing sections are made.
 
     Raises:
-        ConfigError: a part of the key is empty, or names a value where a section is needed.
+        ConfigError: a part of the key is empty, or names a value where a section is needed; too many parts.
     """
     *parents, last = key.split(".")
+    if len(parents) > DEEPEST:
+        raise ConfigError("set", repr(key), f"a dotted key of at most {DEEPEST} parts")
     if not all((*parents, last)):
         raise ConfigError("set", repr(key), "a dotted key, e.g. training.learning_rate")
     node = raw
     for parent in parents:
-        # A section that is named in the file and left empty reads as None.
+        # YAML reads an empty section as None.
         node[parent] = {} if node.get(parent) is None else node[parent]
         node = node[parent]
         if not isinstance(node, dict):

@@ -1,20 +1,20 @@
-"""The section `method` of a run: which settings it has follows from its name."""
+"""The section `method` of a run, whose settings follow from the method's name."""
 
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, SerializeAsAny, ValidationError
+from pydantic import BeforeValidator, ConfigDict, SerializeAsAny
 
 from softprompt.config.base import Settings
-from softprompt.config.mistakes import explain_all
-from softprompt.errors import Problem, SoftpromptError
+from softprompt.config.named import named_settings
+from softprompt.errors import SoftpromptError
 
 
 class MethodSettings(Settings):
-    """What every method's settings are; the others are made from the method's signature."""
+    """The base class of a method's settings; the fields are made from the method's signature."""
 
-    # Their texts come from the function's docstring; looking for a class's source takes half of an import.
+    # Descriptions come from the function's docstring; a search for the class's source would be slow.
     model_config = ConfigDict(use_attribute_docstrings=False, validate_default=True)
 
     name: str
@@ -24,41 +24,29 @@ class MethodSettings(Settings):
         def __getattr__(self, name: str) -> Any: ...
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Classes made from signatures stand in no module in which pickle could look for them.
+        # pickle finds no class that was made from a signature.
         return method_settings, (self.model_dump(exclude_unset=True) | {"name": self.name},)
 
 
 def method_settings(raw: Any) -> Any:
-    """A mapping as the settings of the method that it names; anything else as it is.
+    """The settings of the method that a mapping names; any other value is returned unchanged.
 
     Raises:
-        ValueError: every mistake in the mapping, as pydantic wants it of a validator.
+        ValueError: every mistake in the mapping; pydantic needs this class from a validator.
     """
     if not isinstance(raw, dict):
         return raw
-    # By its name, since methods stand above the settings; they are light until a prompt is built.
-    methods = import_module("softprompt.prompts").METHODS
-    if "name" not in raw:
-        expected = f"one of {', '.join(map(repr, methods))}"
-        raise ValueError(Problem("method.name", "no name", expected))
-    try:
-        kind: type[MethodSettings] = methods[str(raw["name"])].settings
-    except SoftpromptError as error:
-        raise ValueError(*error.problems) from None
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        found = explain_all(error.errors(), kind)
-        raise ValueError(*(one.at(f"method.{one.where}") if one.where else one for one in found)) from None
+    # Imported by name, since methods are a higher layer; they import torch only to build a prompt.
+    return named_settings("method", import_module("softprompt.prompts").METHODS, raw)
 
 
 def default_method(name: str) -> Callable[[], MethodSettings]:
-    """What gives a method's settings where a run says nothing of it."""
+    """The factory of a method's settings for a run without the section `method`."""
     return lambda: method_settings({"name": name})
 
 
 def starts_at_examples(name: Any) -> bool:
-    """Whether a method's vectors begin at examples by default; False for a name that is no method's."""
+    """Whether a method begins at examples by default; False for an unknown method."""
     try:
         settings: type[MethodSettings] = import_module("softprompt.prompts").METHODS[str(name)].settings
     except SoftpromptError:

@@ -1,15 +1,14 @@
-"""pydantic's mistakes in the house's words, each with its path as the user writes it."""
+"""pydantic's errors as `Problem`s, each with its path as the user writes it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
 from softprompt.config.base import Settings
-from softprompt.config.tasks import TASKS
 from softprompt.errors import Problem, nearest
 
-# What pydantic's kinds of mistakes are called here; {names} are filled from the mistake's context.
+# The expectation for each kind of pydantic error; {names} are filled from the error's context.
 _EXPECTED = {
     "int_parsing": "a whole number",
     "int_type": "a whole number",
@@ -32,26 +31,23 @@ _EXPECTED = {
     "less_than_equal": "at most {le:g}",
 }
 
-_UNIONS: dict[str, Mapping[str, type[Settings]]] = {"task": TASKS}
-"""Settings that are one of several classes, told apart by `name`."""
-
 
 def explain_all(items: Sequence[Any], root: type[Settings]) -> list[Problem]:
-    """What pydantic found wrong in settings of a class, a problem each, in the order of their places."""
+    """pydantic's errors in settings of a class, a problem each, in their order."""
     found: dict[str, Problem] = {}
     unions: dict[str, list[str]] = {}
     for item in items:
         path, known = _place(item["loc"], root)
         expected = _expected(item)
         if expected is None:
-            # Settings that are checked against each other may report several mistakes, a line each.
+            # A validator may report several mistakes.
             for one in _explain(item, path, known):
                 found[f"{path} {item['type']} {one if item['type'] == 'value_error' else ''}"] = one
         else:
-            # Every member of a union reports for itself; together they are one line.
+            # pydantic reports every member of a union; here they share one line.
             unions.setdefault(path, []).append(expected)
             found[path] = Problem(path, repr(item["input"]), " or ".join(unions[path]))
-    # A value that is wrong inside is of the right kind, whatever other members of its union say of it.
+    # A value with a mistake inside is of the right kind, so errors on its kind are left out.
     inside = {path for path in unions if any(one.where.startswith(f"{path}.") for one in found.values())}
     return [one for path, one in found.items() if path not in inside]
 
@@ -62,18 +58,18 @@ def _expected(item: Any) -> str | None:
 
 
 def _explain(item: Any, path: str, known: Sequence[str]) -> list[Problem]:
-    """A mistake that no class of settings can put otherwise; a validator may report several."""
+    """The problems of an error without an entry in `_EXPECTED`; a validator may report several."""
     if item["type"] == "value_error":
         return [_placed(one, path) for one in item["ctx"]["error"].args]
     return [_single(item, path, known)]
 
 
 def _placed(one: object, path: str) -> Problem:
-    """What a validator found, with the whole path of its section."""
+    """A validator's problem, with the whole path of its section."""
     found = one if isinstance(one, Problem) else Problem("", hint=str(one))
     parts = path.split(".") if path else []
     for tail in (".".join(parts[i:]) for i in range(len(parts))):
-        # It names its section itself, or its whole place.
+        # The problem already names its section, or its whole path.
         if found.where.startswith(f"{tail}.") or ("." in tail and found.where == tail):
             return found.at(path + found.where.removeprefix(tail))
     return found.inside(path)
@@ -86,13 +82,6 @@ def _single(item: Any, path: str, known: Sequence[str]) -> Problem:
         return Problem(path, "an unknown setting", hint=hint)
     if kind == "missing":
         return Problem(path, "no value", "a value")
-    if kind in ("union_tag_not_found", "union_tag_invalid"):
-        members = _UNIONS[path.rpartition(".")[2]]
-        expected = f"one of {', '.join(map(repr, members))}"
-        if kind == "union_tag_not_found":
-            return Problem(f"{path}.name", "no name", expected)
-        tag = item["ctx"]["tag"]
-        return Problem(f"{path}.name", repr(tag), expected, nearest(tag, members))
     if kind == "literal_error":
         wanted = item["ctx"]["expected"]
         names = [part.strip("' ") for part in wanted.replace(" or ", ", ").split(",")]
@@ -102,22 +91,16 @@ def _single(item: Any, path: str, known: Sequence[str]) -> Problem:
 
 
 def _place(loc: Sequence[str | int], root: type[Settings]) -> tuple[str, list[str]]:
-    """The path as the user writes it, and the settings known where it ends.
-
-    pydantic puts the chosen member of a union into its locations; those parts are dropped.
-    """
+    """The path as the user writes it, and the settings that exist at its end."""
     path: list[str] = []
     model: Any = root
     of_mapping = False
     for i, part in enumerate(loc):
-        members = _UNIONS.get(path[-1], {}) if path else {}
         if of_mapping:
             path.append(str(part))
             of_mapping = False
-        elif part == "[key]":  # the mistake is in the name itself
+        elif part == "[key]":  # the error is in the name itself
             continue
-        elif part in members:
-            model = members[str(part)]
         elif isinstance(part, int):
             path.append(str(part))
         elif model is not None and part in model.model_fields:

@@ -15,13 +15,16 @@ from softprompt.config.settings import (
     DecodingSettings,
     RunSettings,
 )
-from softprompt.config.tasks import TaskSettings
+from softprompt.config.tasks import AnyTask
 from softprompt.config.training import TrainingSettings
 from softprompt.errors import Problem
 from softprompt.metrics import metrics_of
 
 _OWN = ("data", "task", "metrics")
-"""What a part says for itself; everything else is the whole run's."""
+"""The settings of a part; all others belong to the whole run."""
+
+_MOST_PARTS, _MOST_WRITTEN = 2_000, 20_000_000
+"""The most parts that `each` makes, and the most characters of all of them."""
 
 _TAKEN = ("checkpoints",)
 """Folders that a run keeps beside those of its parts."""
@@ -31,13 +34,13 @@ class PartSettings(Settings):
     """One task of several: its data, what is asked of it, and how it is scored."""
 
     data: DataSettings
-    task: TaskSettings
+    task: AnyTask
     metrics: list[str] | None = None
     """As in a run of its own; the first one is what `select: metric` looks at."""
 
 
 class _Mistakes(ValueError):
-    """Several at once, which read as a line each."""
+    """Several mistakes, a line each."""
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
@@ -56,20 +59,19 @@ class MixtureSettings(Settings):
     learning). `separate`: a prompt of its own for each, all trained at once, each as though alone (but for
     the random draws of dropout)."""
     parts: dict[str, PartSettings]
-    """The tasks, or users, by name; all of them with heads, or generation, or filling blanks. Many that are
-    alike may be written once: `each: {names: [a, b], data: ..., task: ...}`, where `{name}` stands for the
-    name."""
+    """The tasks, or users, by name; all with heads, or all generation, or all filling blanks. Similar parts
+    may be written once: `each: {names: [a, b], data: ..., task: ...}`, where `{name}` stands for the name."""
     decoding: DecodingSettings = DecodingSettings()
     training: TrainingSettings
     """`batch_size` counts the whole batch of a shared prompt, and each part's share for separate ones;
-    `select` is `loss` or `metric` (each part's first metric; of a shared prompt, their mean, those of which
-    less is better turned around). `evaluate_every` is by default once per epoch of the mixture, and of the
+    `select` is `loss` or `metric` (each part's first metric; for a shared prompt their mean, with the sign
+    turned where less is better). `evaluate_every` is by default once per epoch of the mixture, and of the
     largest part for separate prompts."""
 
     @model_validator(mode="before")
     @classmethod
     def _each(cls, raw: Any) -> Any:
-        """Write parts that are alike out, one by one."""
+        """Expand `each` into parts."""
         if not isinstance(raw, dict) or "each" not in raw:
             return raw
         each = raw["each"]
@@ -78,6 +80,12 @@ class MixtureSettings(Settings):
             raise ValueError(Problem("each.names", repr(names), "a list of names, one for each part"))
         if raw.get("parts"):
             raise ValueError(Problem("each", "both each and parts", "one of the two", "leave one out"))
+        written = str({key: value for key, value in each.items() if key != "names"})
+        size = len(names) * (len(written) + written.count("{name}") * max(map(len, names)))
+        if len(names) > _MOST_PARTS or size > _MOST_WRITTEN:
+            got = f"{len(names):,} names that make {size:,} characters"
+            expected = f"at most {_MOST_PARTS:,} names and {_MOST_WRITTEN:,} characters"
+            raise ValueError(Problem("each.names", got, expected, "make several runs of it"))
         if len(set(names)) < len(names):
             raise ValueError(Problem("each.names", "the same name twice", "names that differ"))
         one = {key: value for key, value in each.items() if key != "names"}
@@ -86,7 +94,7 @@ class MixtureSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> "MixtureSettings":
-        # Each part is a run of its own in everything else, and is checked as one.
+        # In everything else each part is checked as a run of its own.
         of_parts = [line for name in self.parts for line in self._of_part(name)]
         lines = list(dict.fromkeys([*self._of_names(), *self._of_kinds(), *self._of_training(), *of_parts]))
         if lines:
@@ -116,8 +124,10 @@ class MixtureSettings(Settings):
             yield Problem("parts", "no part", "at least one")
         folders: dict[str, str] = {}
         for name in self.parts:
-            if not name or not all(c.isalnum() or c in "-_" for c in name):
-                yield Problem("parts", repr(name), "a name in letters, digits, '-' and '_'")
+            plain = name and all(c.isalnum() or c in "-_" for c in name)
+            if not plain or len(name.encode("utf-8")) > 200:
+                expected = "a name in letters, digits, '-' and '_', at most 200 bytes"
+                yield Problem("parts", repr(name), expected)
             elif name.casefold() in _TAKEN:
                 yield Problem(
                     f"parts.{name}",
@@ -125,7 +135,7 @@ class MixtureSettings(Settings):
                     hint="choose another name",
                 )
             elif name.casefold() in folders:
-                # Both would have one folder where file systems do not tell cases apart.
+                # Both would share a folder on a file system that ignores case.
                 got = f"a name that differs from '{folders[name.casefold()]}' in case alone"
                 yield Problem(f"parts.{name}", got, hint="rename one of the two")
             folders[name.casefold()] = name
@@ -192,7 +202,7 @@ class MixtureSettings(Settings):
         except ValidationError as error:
             for one in explain_all(error.errors(), RunSettings):
                 if one.where == "name":
-                    continue  # of which the names of the parts say more
+                    continue  # `_of_names` reports it
                 yield one.at(f"parts.{name}.{one.where}") if one.where.startswith(_OWN) else one
 
 

@@ -1,39 +1,38 @@
-"""The settings of one run: frozen, nested like the rooms, unknown keys refused.
+"""The settings of one run: a YAML file and `--set key=value` overrides.
 
-A run is one YAML file plus `--set key=value` overrides. Every mistake is reported at once, each
-with its path in the file and the nearest known name.
+All mistakes are reported at once, each with its path in the file and the nearest known name.
 """
 
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from softprompt.config.base import FolderName, Settings
+from softprompt.config.base import FolderName, Seed, Settings, check_path
 from softprompt.config.method import AnyMethod, default_method, starts_at_examples
-from softprompt.config.tasks import TASKS, GenerationSettings, TaskSettings
+from softprompt.config.tasks import AnyTask, GenerationSettings, reads_pictures, tasks_with_templates
 from softprompt.config.training import TrainingSettings
 from softprompt.errors import ConfigError, Problem, nearest
-from softprompt.metrics import find_metric, metrics_of
+from softprompt.metrics import METRICS, find_metric, metrics_of
 
 
 class BackboneSettings(Settings):
-    name: str = "smollm2-135m"
+    name: Annotated[str, AfterValidator(check_path)] = "smollm2-135m"
     """A bundled name, a folder, or a hub id."""
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     """Precision of the frozen weights; None keeps what the files hold."""
     device: str | None = None
-    """A torch device; None takes the best one that is there."""
+    """A torch device of this machine; None takes an accelerator if there is one, else the CPU."""
     attention: Literal["sdpa", "eager"] | None = None
     """Attention kernel; None keeps the model's own default."""
-    image_size: int | None = Field(default=None, ge=1)
+    image_size: int | None = Field(default=None, ge=1, le=10_000)
     """Side of the pictures in pixels, for models that fit their positions to it; None is the image
     processor's own. Fewer pixels are fewer tokens."""
     shard: bool = False
-    """Share every frozen layer out over the run's processes, each of which keeps a part of its numbers."""
+    """Share out the numbers of every frozen layer over the run's processes."""
     compile: bool = False
-    """No longer offered; `false` alone is taken, so that older recipes are read."""
+    """No longer offered; only `false` is accepted, for older recipes."""
 
     @field_validator("compile")
     @classmethod
@@ -52,13 +51,13 @@ Column = str | Annotated[int, Field(strict=True, ge=0)]
 
 
 def _known_format(raw: Any) -> Any:
-    """The name of a data format, also of one that another package offers, which is imported for it."""
-    # By its name, since data stands above the settings.
+    """The name of a data format; the package that offers the format is imported."""
+    # Imported by name, since data is a higher layer.
     formats = import_module("softprompt.data").FORMATS
     if raw not in formats:
         *names, last = map(repr, formats)
         expected = f"one of {', '.join(names)} or {last}"
-        raise ValueError(Problem("", repr(raw), expected, nearest(str(raw), formats)))
+        raise ValueError(Problem("", repr(raw), expected, formats.hint(raw)))
     try:
         return formats[raw].name
     except ConfigError as error:
@@ -69,8 +68,8 @@ def _known_format(raw: Any) -> Any:
 
 class DataSettings(Settings):
     format: Annotated[str, BeforeValidator(_known_format)]
-    """How the files are read; `restaurants` is generated (synthetic) and reads no file. Which formats there
-    are, and which of the columns below each takes, says the table in `docs/extending.md`."""
+    """How the files are read; `restaurants` is generated (synthetic) and reads no file. The table in
+    `docs/extending.md` has all formats and the columns that each takes."""
     train: Path | None = None
     """File or folder, relative to the data folder (`SOFTPROMPT_DATA`) unless absolute; for `datasets` and
     `datasets_images` `name:split` or `name:configuration:split`, e.g. `nyu-mll/glue:rte:train`."""
@@ -89,11 +88,11 @@ class DataSettings(Settings):
     image: str = "image"
     """Column of the pictures."""
     word_column: int = 0
-    """Place of the words in a line, from 0; negative counts from the end."""
+    """Column of the words in a line, from 0; negative numbers count from the end."""
     tag_column: int | None = -1
-    """Place of the tags; None where nothing is tagged."""
+    """Column of the tags; None where nothing is tagged."""
     tagging: Literal["bio", "iob1"] = "bio"
-    """How the file begins entities: `iob1` (CoNLL 2003 as published) is turned into BIO."""
+    """How the file marks the beginning of entities: `iob1` (CoNLL 2003 as published) is converted to BIO."""
     train_size: int | None = Field(default=None, ge=1)
     """How many training pairs to draw; None takes all."""
     train_per_class: int | None = Field(default=None, ge=1)
@@ -109,14 +108,14 @@ class DataSettings(Settings):
     """Share of the drawn training pairs set aside as development set (0.3 in the paper's low-data runs)."""
     test_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the training file set aside as test set before anything is drawn; no subsample changes it."""
-    subsample: int = Field(default=0, ge=0)
-    """Which subsample: the seed of the draw."""
+    subsample: Seed = 0
+    """The seed of the draw."""
     folds: int | None = Field(default=None, ge=2)
-    """Cross-validation: training and development records are joined and cut into so many folds."""
+    """Cross-validation: the number of folds into which training and development records together are cut."""
     fold: int | None = Field(default=None, ge=0)
     """Which fold, from 0, is the development set; the others are trained on."""
     join_dev: bool = False
-    """Whether development records are trained on too, which leaves none to choose by (VTAB's last runs)."""
+    """Whether to train on development records too; none remain to select by (VTAB's final runs)."""
     extrapolation: Literal["seen"] | None = None
     """`seen` keeps only the categories marked seen for training (WebNLG's seen -> unseen split)."""
 
@@ -142,18 +141,18 @@ class DecodingSettings(Settings):
 
 
 class RunSettings(Settings):
-    """Everything that decides one run."""
+    """All settings of one run."""
 
     name: FolderName = "run"
-    """Names the run folder below `output`."""
+    """The name of the run folder below `output`."""
     output: Path = Path("runs")
     backbone: BackboneSettings = BackboneSettings()
     method: AnyMethod = Field(default_factory=default_method("prefix_tuning"))
     data: DataSettings
-    task: TaskSettings = GenerationSettings()
+    task: AnyTask = GenerationSettings()
     decoding: DecodingSettings = DecodingSettings()
     metrics: list[str] = Field(default_factory=list)
-    """What the test set is scored by; by default the task's first metric."""
+    """Metrics of the test set; by default the task's first metric."""
     training: TrainingSettings
 
     @model_validator(mode="before")
@@ -168,11 +167,11 @@ class RunSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _default_start(cls, raw: Any) -> Any:
-        """A method that begins at examples by default begins at random for pictures, which are no tokens."""
+        """For pictures, which are no tokens, replace a default start at examples by a random one."""
         if not isinstance(raw, dict):
             return raw
         task, method = raw.get("task"), raw.get("method")
-        pictures = isinstance(task, dict) and task.get("name") == "image_classification"
+        pictures = isinstance(task, dict) and reads_pictures(task.get("name"))
         if not pictures or not isinstance(method, dict) or not starts_at_examples(method.get("name")):
             return raw
         return {**raw, "method": {"initialization": "random", **method}}
@@ -185,24 +184,27 @@ class RunSettings(Settings):
         if "template" in options and not self.task.takes_template:
             got = f"'{method}' for task '{task}', which writes no template into the input"
             do = f"use softprompt.{method} from Python"
-            known = ", ".join(name for name, kind in TASKS.items() if kind.takes_template)
+            known = ", ".join(tasks_with_templates())
             raise ValueError(Problem("method.name", got, f"a task with a template: {known}", do))
-        # A method with a number of examples among its settings shows them instead of training.
+        # A method with the setting `examples` shows them in the context instead of training.
         if "examples" in options and not self.task.takes_template:
             got = f"'{method}' for task '{task}', whose answer a trained head gives"
             raise ValueError(
                 Problem("method.name", got, "a method that trains a head", "choose e.g. 'head_only'")
             )
+        if twice := sorted({name for name in self.metrics if self.metrics.count(name) > 1}):
+            raise ValueError(Problem("metrics", f"{twice[0]!r} twice", "each metric once", "leave one out"))
         for name in self.metrics:
             try:
                 row = find_metric(name)
             except ConfigError as error:
                 raise ValueError(*error.problems) from None
-            if row is None or task not in row.tasks:
-                known = metrics_of(task)
+            known = metrics_of(task)
+            if row is None or name not in known:
                 got, expected = f"'{name}' for task '{task}'", f"some of {', '.join(known)}"
-                raise ValueError(Problem("metrics", got, expected, nearest(name, known)))
-        if not isinstance(self.task, GenerationSettings):
+                hint = nearest(name, known) if row else METRICS.hint(name, known)
+                raise ValueError(Problem("metrics", got, expected, hint))
+        if not self.task.writes_text:
             plain = DecodingSettings(batch_size=self.decoding.batch_size)
             ignored = [name for name, value in self.decoding if value != getattr(plain, name)]
             if ignored:
@@ -239,5 +241,5 @@ class RunSettings(Settings):
 
     @property
     def folder(self) -> Path:
-        """Where the run keeps its files."""
+        """The folder of the run's files."""
         return self.output / self.name

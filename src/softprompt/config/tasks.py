@@ -1,17 +1,19 @@
 """The settings of each task."""
 
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from importlib import import_module
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from softprompt.config.base import Settings
-from softprompt.errors import Problem
+from softprompt.config.named import named_settings
+from softprompt.errors import ConfigError, Problem
 
 Pooling = Literal["first", "last", "mean"]
 
 
-class AnyTaskSettings(Settings):
-    """The settings of any task, with the facts about the task that need no model."""
+class TaskSettings(Settings):
+    """What every task's settings are, with the facts about the task that settings are checked by."""
 
     head_kinds: ClassVar[tuple[str, ...]] = ()
     """The kinds of head that can read the answer off states or scores; none where words are the answer."""
@@ -19,6 +21,10 @@ class AnyTaskSettings(Settings):
     """Whether a template may be written around a record."""
     batch_group: ClassVar[str] = "tasks with heads"
     """Tasks of one group can share a batch."""
+    writes_text: ClassVar[bool] = False
+    """Whether the answer is a text that is decoded token by token."""
+
+    name: str
 
     @property
     def has_head(self) -> bool:
@@ -26,15 +32,16 @@ class AnyTaskSettings(Settings):
         return bool(self.head_kinds)
 
 
-class GenerationSettings(AnyTaskSettings):
+class GenerationSettings(TaskSettings):
     takes_template = True
     batch_group = "generation"
+    writes_text = True
 
     name: Literal["generation"] = "generation"
     separator: str | None = None
     """Text between source and target; None is the tokenizer's BOS, as in the paper."""
     template: str | None = None
-    """Words and slots around `{source}`, with the target in the blank, in place of the separator (decoders):
+    """Words and slots around `{source}`, with the target in the blank, instead of the separator (decoders):
     `{source} [soft*10] [blank]` is Prefix-Tuning's infix."""
     max_source_tokens: int = Field(default=512, ge=1)
     """Longer sources are cut at the end, and counted in the log."""
@@ -49,7 +56,7 @@ class GenerationSettings(AnyTaskSettings):
         return self
 
 
-class _TextSettings(AnyTaskSettings):
+class _TextSettings(TaskSettings):
     """Settings shared by the tasks that read a text, or a pair of texts, for one answer."""
 
     max_tokens: int = Field(default=128, ge=1)
@@ -82,7 +89,7 @@ class ChoiceSettings(_TextSettings):
     name: Literal["choice"] = "choice"
 
 
-class TaggingSettings(AnyTaskSettings):
+class TaggingSettings(TaskSettings):
     head_kinds = ("token",)
 
     name: Literal["tagging"] = "tagging"
@@ -91,12 +98,12 @@ class TaggingSettings(AnyTaskSettings):
     max_tokens: int = Field(default=128, ge=1)
     """A longer sentence is read in several windows, so that no word is lost."""
     vanished: Literal["refuse", "unknown"] = "refuse"
-    """Words of which the tokenizer leaves nothing: an error, or its unknown token in their place."""
+    """For words without a token: an error, or the tokenizer's unknown token."""
     head_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout before the head while training."""
 
 
-class ImageClassificationSettings(AnyTaskSettings):
+class ImageClassificationSettings(TaskSettings):
     head_kinds = ("picture",)
     batch_group = "pictures"
 
@@ -104,20 +111,20 @@ class ImageClassificationSettings(AnyTaskSettings):
     labels: list[str] | None = Field(default=None, min_length=2)
     """Every label, in the order of the head's outputs; None takes those of the training data."""
     pooling: Literal["cls", "image", "prompt", "mean"] | None = None
-    """What the head reads; None is the class token, or the patches where there is none."""
+    """What the head reads; None is the class token, or the patches of models without a class token."""
     hidden_layers: int = Field(default=0, ge=0)
     """Of the head; 0 is linear (the paper's MLP-k baseline has k)."""
     head_dropout: float | None = Field(default=None, ge=0, lt=1)
     """Dropout before each of the head's layers while training; None is 0, and 0.1 with hidden layers."""
     resize: int | None = Field(default=None, ge=1)
-    """Side of the square that pictures are resized to before a crop of the backbone's size; None is what the
-    backbone's own processor does."""
+    """Side in pixels of the square that pictures are resized to before a crop of the backbone's size; None is
+    the resizing of the backbone's own processor."""
     augment: tuple[Literal["crop", "flip"], ...] = ()
-    """What changes at random while training: the place of the crop, and left and right. Nothing in VTAB's
-    protocol; both in FGVC's, with `resize` 256 for pictures of 224."""
+    """Random changes while training: the place of the crop, and left and right. VTAB's protocol has none,
+    FGVC's both, with `resize` 256 for pictures of 224."""
     keep_gb: float = Field(default=4.0, ge=0)
-    """Decoded and resized pictures are kept in memory up to so many gigabytes; others are decoded anew in
-    every epoch."""
+    """Gigabytes of memory for decoded and resized pictures; further pictures are decoded anew in every
+    epoch."""
 
     @model_validator(mode="after")
     def _each_once(self) -> "ImageClassificationSettings":
@@ -126,7 +133,7 @@ class ImageClassificationSettings(AnyTaskSettings):
         return self
 
 
-class SpanSettings(AnyTaskSettings):
+class SpanSettings(TaskSettings):
     head_kinds = ("span",)
 
     name: Literal["spans"] = "spans"
@@ -141,7 +148,7 @@ class SpanSettings(AnyTaskSettings):
     max_answer_tokens: int = Field(default=30, ge=1)
     """Longer answers are not considered."""
     null_threshold: float = 0.0
-    """No answer is given where its score passes the best answer's by more than this."""
+    """The prediction is "no answer" if its score passes that of the best answer by more than this."""
     unanswerable: bool = True
     """Whether "no answer" may be predicted (SQuAD v2); False always gives the best stretch (v1)."""
     separator: str = "\n"
@@ -154,7 +161,7 @@ Words = dict[str, str | list[str]]
 """Words that stand for each label, in the order of the labels."""
 
 
-class ClozeSettings(AnyTaskSettings):
+class ClozeSettings(TaskSettings):
     head_kinds = ("calibration", "soft")
     takes_template = True
     batch_group = "label words"
@@ -165,16 +172,17 @@ class ClozeSettings(AnyTaskSettings):
     fields: list[str] | None = Field(default=None, min_length=1, max_length=2)
     """What templates call the record's text, and its second text; None is the data format's own names."""
     verbalizer: Words | Literal["null"] | None = None
-    """Words per label; `null` draws a random one for each. None only where records bring their choices."""
+    """Words per label; `null` draws a random word for each. None is for records with choices."""
     verbalizer_seed: int = Field(default=0, ge=0)
-    """Of the words that `null` draws."""
+    """Seed of the words that `null` draws."""
     reduction: Literal["mean", "sum"] = "mean"
-    """Of several words per label: the mean of their log-probabilities, or the probability of any of them."""
+    """For several words per label: the mean of their log-probabilities, or the probability of any word."""
     patterns: dict[str, str] | None = None
-    """Templates by name, of which `template` may name one: tables then vary the pattern over many tasks."""
+    """Templates by name, of which `template` may name one, so that a study can vary it over many tasks."""
     head: Literal["calibration", "soft", "linear"] | None = None
     """`calibration` trains an affine map of the labels' scores, `soft` a vector for each label that begins
-    at those of its words, `linear` one that begins at random: a classifier on the state in the blank."""
+    at the vectors of its words, `linear` a vector that begins at random: a classifier on the state in the
+    blank."""
     max_tokens: int = Field(default=128, ge=1)
     """Longer texts lose the ends of their fields, and are counted in the log."""
 
@@ -197,7 +205,7 @@ class ClozeSettings(AnyTaskSettings):
         return self
 
 
-class ProbingSettings(AnyTaskSettings):
+class ProbingSettings(TaskSettings):
     takes_template = True
     batch_group = "probing"
 
@@ -212,38 +220,34 @@ class ProbingSettings(AnyTaskSettings):
     """Longer subjects are cut at their end, and counted in the log."""
 
 
-ReadingSettings = (
-    ClassificationSettings | RegressionSettings | ChoiceSettings | TaggingSettings | SpanSettings
-)
-"""The tasks whose answer to a text is read off hidden states by a head."""
+def task_settings(raw: Any) -> Any:
+    """A mapping as the settings of the task that it names; anything else as it is.
 
-BlankSettings = ClozeSettings | ProbingSettings
-"""The tasks whose answer is a word in a template's blank."""
-
-
-def _named(value: Any) -> Any:
+    Raises:
+        ValueError: every mistake in the mapping, as pydantic wants it of a validator.
+    """
     # Recipes from the time of a single task do not name it.
-    return {"name": "generation", **value} if isinstance(value, dict) else value
+    return named_settings("task", _table(), {"name": "generation", **raw}) if isinstance(raw, dict) else raw
 
 
-_EveryTask = (
-    GenerationSettings
-    | ClassificationSettings
-    | TaggingSettings
-    | ChoiceSettings
-    | SpanSettings
-    | RegressionSettings
-    | ClozeSettings
-    | ProbingSettings
-    | ImageClassificationSettings
-)
+def reads_pictures(name: Any) -> bool:
+    """Whether a task reads pictures; False for a name that no task has."""
+    try:
+        return _table()[str(name)].reads_pictures
+    except ConfigError:
+        return False
 
-TaskSettings = Annotated[_EveryTask, Field(discriminator="name"), BeforeValidator(_named)]
 
-TASKS: dict[str, type[AnyTaskSettings]] = {
-    kind.model_fields["name"].default: kind for kind in get_args(_EveryTask)
-}
-"""The settings class of every task, by the task's name."""
+def tasks_with_templates() -> list[str]:
+    """The names of the tasks that write a template around a record."""
+    tasks = _table()
+    return [name for name in tasks if (row := tasks.get(name)) and row.settings.takes_template]
 
-BLANKS = tuple(name for name, kind in TASKS.items() if issubclass(kind, BlankSettings))
-"""The tasks whose answer is a word in a template's blank."""
+
+def _table() -> Any:
+    # By its name, since tasks stand above the settings; the table itself is light.
+    return import_module("softprompt.tasks").TASKS
+
+
+AnyTask = Annotated[SerializeAsAny[TaskSettings], BeforeValidator(task_settings)]
+"""The settings of any task, told apart by `name`."""

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from softprompt.config.base import Settings
+from softprompt.config.base import Rate, Seed, Settings
 from softprompt.errors import Problem
 
 _UNITS = {"B": 1}
@@ -15,11 +15,11 @@ _UNITS |= {f"{letter}IB": 1024**power for power, letter in enumerate("KMGT", sta
 
 class TrunkCacheSettings(Settings):
     store: Literal["memory"]
-    """Where states are kept: in the process's memory."""
+    """Where states are stored: in the process's memory."""
     limit: str = "2 GB"
-    """The most bytes that they may take, of each process: with a unit, from B to TB or TiB."""
+    """The largest size of the states of each process, with a unit from B to TB or TiB."""
     folder: None = None
-    """No longer offered; null alone is taken, so that older settings are read."""
+    """No longer offered; only null is accepted, for older settings."""
 
     @field_validator("limit", mode="before")
     @classmethod
@@ -48,7 +48,7 @@ class TrunkCacheSettings(Settings):
 
 
 def _bytes(text: str) -> int | None:
-    """`500 MB` as a number of bytes; None where it is none, or names no unit."""
+    """The number of bytes of a text such as `500 MB`; None for any other text."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", text)
     if match is None or match[2].upper() not in _UNITS:
         return None
@@ -57,29 +57,29 @@ def _bytes(text: str) -> int | None:
 
 class TrainingSettings(Settings):
     steps: int | None = Field(default=None, ge=0)
-    """Optimizer steps; give this or `epochs`. 0 measures what is there untrained."""
+    """Optimizer steps; give this or `epochs`. 0 measures the prompt untrained."""
     epochs: int | None = Field(default=None, ge=1)
     """Passes over the training pairs; give this or `steps`."""
     batch_size: int = Field(default=16, ge=1)
     """Pairs in an optimizer step."""
     accumulation: int = Field(default=1, ge=1)
-    """Parts that a step is computed in; the result is the same, the memory smaller."""
-    learning_rate: float = Field(default=1e-2, gt=0)
-    head_learning_rate: float | None = Field(default=None, gt=0)
+    """Parts into which a step is cut to save memory; the result is the same."""
+    learning_rate: Rate = 1e-2
+    head_learning_rate: Rate | None = None
     """Learning rate of the head; None is that of the prompt."""
-    backbone_learning_rate: float | None = Field(default=None, gt=0)
+    backbone_learning_rate: Rate | None = None
     """Learning rate of tuned backbone tensors (`method.tune`); None is that of the prompt."""
     schedule: Literal["linear", "cosine", "constant", "exponential"] = "linear"
-    """How the rate falls; `exponential` multiplies it by `decay` after every epoch."""
+    """How the learning rate falls; `exponential` multiplies the rate by `decay` after every epoch."""
     decay: float = Field(default=0.95, gt=0, le=1)
     """Factor per epoch of the exponential schedule (0.95 in P-Tuning v2's tagging and span tasks)."""
     warmup_steps: int = Field(default=0, ge=0)
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    """`sgd` is visual prompt tuning's for prompts and heads."""
+    """`sgd` is that of visual prompt tuning for prompts and heads."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Of SGD."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """Of everything that is trained; SGD's is part of the gradient."""
+    """Of all trained parameters; SGD adds the decay to the gradient."""
     clip_norm: float | None = Field(default=1.0, gt=0)
     """Largest gradient norm; None does not clip."""
     loss: Literal["token_mean", "sequence_sum"] = "token_mean"
@@ -90,22 +90,22 @@ class TrainingSettings(Settings):
     """Whether the frozen backbone's own dropout is on while training."""
     gradient_checkpointing: bool = False
     trunk_cache: TrunkCacheSettings | None = None
-    """Keep what the layers below the first prompted one make of each input, see docs/trunk.md; None computes
-    it in every step."""
+    """Keep the output of the layers below the first prompted one for each input, see docs/trunk.md; None
+    computes these layers in every step."""
     max_tokens_per_pass: int | None = Field(default=None, ge=1)
-    """Tokens computed at once, padding counted; a step is cut into passes of similar lengths, and the result
-    is the same. None computes a step as `accumulation` says."""
+    """Tokens computed at once, padding counted; a step is cut into passes of similar lengths, with the same
+    result. None cuts a step by `accumulation`."""
     evaluate_every: int | None = Field(default=None, ge=1)
     """Steps between evaluations on the development set; None is once per epoch."""
     select: str = "loss"
-    """Development metric that picks the best checkpoint: `loss`, or one of `metrics`."""
+    """Development metric that selects the best checkpoint: `loss`, or one of `metrics`."""
     patience: int | None = Field(default=None, ge=1)
     """Evaluations without improvement before stopping; None never stops early."""
     checkpoint_every: int | None = Field(default=50, ge=1)
-    """Steps between checkpoints; None makes none, and a run that was stopped begins again."""
+    """Steps between checkpoints; None writes none, so that a stopped run begins again."""
     trackers: list[Literal["tensorboard", "wandb"]] = Field(default=[])
-    """Where the run's numbers also go."""
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Trackers that also receive the run's numbers."""
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _nothing_ignored(self) -> "TrainingSettings":

@@ -1,6 +1,6 @@
 """Readers of published data sets and of your own files, and the sampling of the papers.
 
-What is said of a format is in `registry.FORMATS`, a row for each.
+The table `registry.FORMATS` has a row for each format.
 """
 
 from softprompt.data.formats.images import decode, picture_record

@@ -2,12 +2,19 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from softprompt.errors import DataError, kind_of, nearest
+from softprompt.errors import DataError, Problem, kind_of, nearest
 from softprompt.untrusted import Unreadable, decode, parse_json, read_bytes
+
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
+
+_MOST_MISTAKES, _MOST_KINDS = 1_000, 10
+"""Reading a file stops at so many mistakes, and at so many different ones, which are listed."""
 
 
 def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
@@ -18,7 +25,7 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
         encoding: UTF-8, or `latin-1`, which takes any byte.
 
     Raises:
-        DataError: the file cannot be read, is empty, or is not UTF-8 (naming the line).
+        DataError: the file cannot be read, is empty, is not UTF-8 or holds the character NUL; with the line.
     """
     try:
         data = read_bytes(path)
@@ -28,6 +35,9 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
         text = decode(data, encoding)
     except Unreadable as error:
         raise DataError(error.inside(path), str(error), "UTF-8 text", "save the file as UTF-8") from None
+    if "\0" in text:
+        where = f"{path}, line {text.count(chr(10), 0, text.index(chr(0))) + 1}"
+        raise DataError(where, "the character NUL", "UTF-8 text", "save the file as UTF-8")
     if not text.strip():
         raise DataError(str(path), "an empty file", "at least one record")
     return text
@@ -42,79 +52,145 @@ def json_file(path: Path, expected: str) -> Any:
         raise DataError(error.inside(path), _with_column(error), expected) from None
 
 
-def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each line's number and its JSON object; blank lines are passed over."""
+def each(items: Iterable[_Item], make: Callable[[_Item], _Made]) -> list[_Made]:
+    """What `make` gives for every item, in order.
+
+    Raises:
+        DataError: the mistakes of all items, so that a file can be corrected at once. A mistake that several
+            items have is listed once, with their number.
+    """
+    made: list[_Made] = []
+    mistakes: dict[tuple[Any, str, str], list[DataError]] = {}
+    n_mistakes = 0
+    try:
+        for item in items:
+            try:
+                made.append(make(item))
+            except DataError as error:
+                mistakes.setdefault((error.got, error.expected, error.hint), []).append(error)
+                n_mistakes += 1
+                if n_mistakes == _MOST_MISTAKES or len(mistakes) == _MOST_KINDS:
+                    break
+    except DataError as error:  # the file cannot be followed beyond this place
+        mistakes[error.got, error.expected, error.hint] = [error]
+    if mistakes:
+        listed = [_alike(errors) for errors in mistakes.values()]
+        if n_mistakes == _MOST_MISTAKES or len(mistakes) >= _MOST_KINDS:
+            listed.append(Problem("", hint="there may be more mistakes, since reading stopped here"))
+        raise DataError.several(listed)
+    return made
+
+
+def _alike(errors: Sequence[DataError]) -> Problem:
+    first, more = errors[0], len(errors) - 1
+    where = f"{first.where} and {more:,} more" if more else first.where
+    return Problem(where, first.got, first.expected, first.hint)
+
+
+def text_lines(path: Path, encoding: str = "utf-8-sig") -> Iterator[tuple[int, str, str]]:
+    """Each line's number, its place in messages, and its text; empty lines are among them, without a place.
+
+    Raises:
+        DataError: as `read_text`; a carriage return that no line feed follows, which some programs take for
+            the end of a line and others for a character.
+    """
     # Only "\n" ends a line: splitlines() would also cut inside strings, at U+2028 for one.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
+    for number, line in enumerate(read_text(path, encoding).split("\n"), start=1):
+        if not line:  # millions of blank lines are passed over soon
+            yield number, "", line
             continue
-        where = f"{path}, line {number}"
+        where, text = f"{path}, line {number}", line.rstrip("\r")
+        if "\r" in text:
+            expected, do = (
+                "line feeds at the ends of lines",
+                "save the file with line ends of Unix or Windows",
+            )
+            raise DataError(where, "a carriage return inside of the line", expected, do)
+        yield number, where, text
+
+
+def json_objects(path: Path, make: Callable[[int, str, dict[str, Any]], _Made]) -> list[_Made]:
+    """What `make` gives for each line's number, place in messages and JSON object, blank lines aside."""
+
+    def made(line: tuple[int, str, str]) -> _Made:
+        number, where, text = line
         try:
-            value = parse_json(line)
+            value = parse_json(text)
         except Unreadable as error:
             raise DataError(where, _with_column(error), "a JSON object") from None
         if not isinstance(value, dict):
             raise DataError(where, kind_of(value), "a JSON object")
-        yield number, value
+        return make(number, where, value)
+
+    return each((line for line in text_lines(path) if line[2].strip()), made)
 
 
 def _with_column(error: Unreadable) -> str:
     return str(error) if error.column is None else f"{str(error)[:-1]}, column {error.column})"
 
 
-def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """The line that each row starts on, and the row's values of the named columns."""
-    text = read_text(path)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] = []
-    places: list[int] = []
+def csv_rows(path: Path, columns: Sequence[str], make: Callable[[int, str, list[str]], _Made]) -> list[_Made]:
+    """What `make` gives for the line that each row starts on, its place in messages and its named columns."""
+    rows = _csv_rows(path)
+    _, where, header = next(rows, (0, str(path), []))
+    places = [_column(name, header, where) for name in columns]
+
+    def made(line: tuple[int, str, list[str]]) -> _Made:
+        number, where, row = line
+        if len(row) != len(header):
+            raise DataError(where, f"{len(row)} fields", f"{len(header)}, as in the header")
+        return make(number, where, [row[place] for place in places])
+
+    return each(rows, made)
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, str, list[str]]]:
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     while True:
         line = reader.line_num + 1
-        where = f"{path}, line {line}"
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            raise DataError(where, f"malformed CSV ({error})", "rows of fields separated by commas") from None
-        if not row:
-            continue
-        if not header:
-            header = row
-            places = [_column(name, header, where) for name in columns]
-            continue
-        if len(row) != len(header):
-            raise DataError(where, f"{len(row)} fields", f"{len(header)}, as in the header")
-        yield line, [row[place] for place in places]
+            got, expected = f"malformed CSV ({error})", "rows of fields separated by commas"
+            raise DataError(f"{path}, line {line}", got, expected) from None
+        if row:
+            yield line, f"{path}, line {line}", row
 
 
-def tsv_rows(path: Path, columns: Sequence[str | int]) -> Iterator[tuple[int, list[str]]]:
-    """Each row's line and its values of the columns; quotes are characters like any other.
+def tsv_rows(
+    path: Path, columns: Sequence[str | int], make: Callable[[int, str, list[str]], _Made]
+) -> list[_Made]:
+    """What `make` gives for each row's line, its place in messages and its columns.
 
-    Columns by name mean a header, columns by number (from 0) mean that there is none.
+    Quotes are characters like any other. Columns by name mean a header, columns by number (from 0) mean that
+    there is none.
     """
+    rows = ((line, where, text.split("\t")) for line, where, text in text_lines(path) if text.strip())
+    first = next(rows)
+    _, where, header = first
     places = [column for column in columns if isinstance(column, int)]
-    headed, width = len(places) < len(columns), 0
-    for line, text in enumerate(read_text(path).split("\n"), start=1):
-        if not text.strip():
-            continue
-        where, row = f"{path}, line {line}", text.removesuffix("\r").split("\t")
-        if not width:
-            width = len(row)
-            if headed:
-                places = [_column(str(name), row, where) for name in columns]
-                continue
-            if max(places) >= width:
-                expected = f"columns 0 to {width - 1}, which the line has"
-                raise DataError(where, f"column {max(places)}", expected, "count columns from 0")
-        if len(row) != width:
-            expected = f"{width}, as in the first line"
+    if len(places) < len(columns):
+        places = [_column(str(name), header, where) for name in columns]
+    else:
+        if max(places) >= len(header):
+            expected = f"columns 0 to {len(header) - 1}, which the line has"
+            raise DataError(where, f"column {max(places)}", expected, "count columns from 0")
+        rows = chain([first], rows)
+
+    def made(line: tuple[int, str, list[str]]) -> _Made:
+        number, where, row = line
+        if len(row) != len(header):
+            expected = f"{len(header)}, as in the first line"
             raise DataError(where, f"{len(row)} fields", expected, "separate fields by single tabs")
-        yield line, [row[place] for place in places]
+        return make(number, where, [row[place] for place in places])
+
+    return each(rows, made)
 
 
 def field(item: dict[str, Any], name: str, where: str) -> Any:
-    """The object's value under `name`; an error with the nearest name where there is none."""
+    """The object's value under `name`; where it has none, an error with the nearest name."""
     if name not in item:
         raise missing("field", name, list(item), where)
     return item[name]
@@ -138,11 +214,13 @@ def all_have(items: Sequence[tuple[str, dict[str, Any]]], name: str) -> bool:
 
 
 def words(value: object, name: str, where: str) -> str:
-    """The value, if it is a text that says something."""
+    """The value, if it is a text with more than white space, and without NUL or half a surrogate pair."""
     if not isinstance(value, str):
         raise DataError(where, f"{kind_of(value)} in '{name}'", "a text")
     if not value.strip():
         raise DataError(where, f"an empty '{name}'", "a text", "fill it in or remove the record")
+    if "\0" in value:
+        raise DataError(where, f"the character NUL in '{name}'", "a text without it", "remove the character")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
@@ -160,12 +238,12 @@ def several(value: object, name: str, where: str) -> tuple[str, ...]:
 
 
 def missing(kind: str, name: str, known: Sequence[str], where: str) -> DataError:
-    """The error of a name that is not there, with the nearest one that is, or all of them.
+    """The error of an unknown name, with the nearest known name or all of them.
 
     Args:
         kind: what it names: `field`, `column`, `split`.
         name: as it was given.
-        known: the names that are there.
+        known: the known names.
         where: the file or data set.
     """
     hint = nearest(name, known) or f"choose one of the {kind}s here: {', '.join(known)}"

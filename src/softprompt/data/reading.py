@@ -7,7 +7,7 @@ from typing import Any
 
 from softprompt.config import DataSettings
 from softprompt.data.registry import COLUMNS, FORMATS, OPTIONS
-from softprompt.errors import ConfigError, DataError, Problem, kind_of, nearest
+from softprompt.errors import ConfigError, DataError, Problem, kind_of
 
 _DEFAULTS = {name: DataSettings.model_fields[name].default for name in OPTIONS}
 
@@ -55,14 +55,13 @@ def read(
         DataError: a file that is missing, empty or malformed, with the line where it is.
     """
     if format not in FORMATS:
-        raise ConfigError(
-            "data.format", repr(format), f"one of {', '.join(FORMATS)}", nearest(format, FORMATS)
-        )
+        expected = f"one of {', '.join(FORMATS)}"
+        raise ConfigError("data.format", repr(format), expected, FORMATS.hint(format))
     form = FORMATS[format]
     given = (source, target, text, second, label, word_column, tag_column, tagging, image)
     options: dict[str, Any] = dict(zip(OPTIONS, given, strict=True))
-    if found := misfits(format, options):
-        raise ConfigError.several(found)
+    if problems := misfits(format, options):
+        raise ConfigError.several(problems)
     if form.generated:
         if path is not None:
             raise ConfigError(
@@ -85,11 +84,12 @@ def read(
     if not form.named and not path.exists():
         do = "put it there, or set SOFTPROMPT_DATA to the folder of data sets"
         raise DataError(str(path), "no such file or folder", form.content, do)
-    made = form.function(path, **{name: options[name] for name in form.takes})
-    if not isinstance(made, Iterable):
-        expected = f"records of {form.record.__name__}"
-        raise DataError(str(path), f"{kind_of(made)} from the reader of {format}", expected)
-    records = list(made)
+    with FORMATS.naming(format):
+        made = form.function(path, **{name: options[name] for name in form.takes})
+        if not isinstance(made, Iterable):
+            expected = f"records of {form.record.__name__}"
+            raise DataError(str(path), f"{kind_of(made)} from the reader of {format}", expected)
+        records = list(made)
     if not records:
         raise DataError(str(path), "no records", form.content)
     for record in records:
@@ -107,29 +107,50 @@ def misfits(format: str, options: Mapping[str, Any]) -> list[Problem]:
         options: `source`, `target`, `text`, `second`, `label`, `word_column`, `tag_column`, `tagging` and
             `image`.
     """
-    form, found = FORMATS[format], []
+    form, problems = FORMATS[format], []
     for name in OPTIONS:
         if name not in form.takes and options[name] != _DEFAULTS[name]:
             takers = [other for other in FORMATS if (row := FORMATS.get(other)) and name in row.takes]
             expected = f"format {_or(takers)}"
-            found.append(Problem(f"data.{name}", f"{options[name]!r} for {format}", expected, "leave it out"))
+            problems.append(
+                Problem(f"data.{name}", f"{options[name]!r} for {format}", expected, "leave it out")
+            )
     taken = [name for name in form.takes if options[name] is not None]
     for place, name in enumerate(taken):
         for other in taken[:place]:
             if options[name] == options[other] and name != "tagging":
                 got = f"{options[name]!r}, which is the {other} too"
-                found.append(Problem(f"data.{name}", got, "another column", f"name the {name}'s own column"))
+                problems.append(
+                    Problem(f"data.{name}", got, "another column", f"name the {name}'s own column")
+                )
     if options["tagging"] not in ("bio", "iob1"):
-        found.append(Problem("data.tagging", repr(options["tagging"]), "'bio' or 'iob1'"))
+        problems.append(Problem("data.tagging", repr(options["tagging"]), "'bio' or 'iob1'"))
+    problems += [problem for name in form.takes if (problem := _wrong_kind(name, options[name]))]
     numbers = [name for name in taken if name in COLUMNS and isinstance(options[name], int)]
     if numbers and format != "labelled_tsv":
         got = f"the number {options[numbers[0]]} for {format}"
-        found.append(Problem(f"data.{numbers[0]}", got, "a column's name", "keep numbers for labelled_tsv"))
+        problems.append(
+            Problem(f"data.{numbers[0]}", got, "a column's name", "keep numbers for labelled_tsv")
+        )
     elif numbers and len(numbers) < len(taken):
         got = f"numbers for some columns ({', '.join(numbers)}) and names for others"
         do = "number them for a file without a header, name them for one with a header"
-        found.append(Problem("data", got, "columns that are all numbered or all named", do))
-    return found
+        problems.append(Problem("data", got, "columns that are all numbered or all named", do))
+    return problems
+
+
+def _wrong_kind(name: str, value: Any) -> Problem | None:
+    """What is wrong with one option by itself: settings are of these kinds, arguments may be of any."""
+    if value is None and name in ("second", "label", "tag_column"):
+        return None
+    if name in ("word_column", "tag_column"):
+        fits, expected = type(value) is int, "a number of columns, from 0 or, from the end, -1"
+    elif name in COLUMNS:
+        fits = isinstance(value, str) or (type(value) is int and value >= 0)
+        expected = "a column's name, or its number from 0"
+    else:
+        fits, expected = isinstance(value, str), "a text"
+    return None if fits else Problem(f"data.{name}", repr(value), expected)
 
 
 def _or(names: Sequence[str]) -> str:

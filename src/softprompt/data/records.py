@@ -15,12 +15,12 @@ class AnyRecord(Protocol):
 
     @property
     def source(self) -> str:
-        """What is given, as a person reads it."""
+        """The input, as a person reads it."""
         ...
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """What is wanted, as a person reads it; empty where nothing is known."""
+        """The expected output, as a person reads it; empty where it is unknown."""
         ...
 
     @property

@@ -27,7 +27,7 @@ from softprompt.data.records import (
     Record,
     TaggedWords,
 )
-from softprompt.errors import ConfigError
+from softprompt.errors import ConfigError, DataError
 from softprompt.registry import Registry, check_parameters
 
 COLUMNS = ("text", "second", "label")
@@ -79,7 +79,7 @@ class Format:
         return next(iter(inspect.signature(self.function).parameters)) == "split"
 
 
-FORMATS: Registry[Format] = Registry("data_format", "data.format", "softprompt.data_formats")
+FORMATS: Registry[Format] = Registry("data_format", "data.format", "softprompt.data_formats", DataError)
 """The formats that `data.format` takes."""
 
 _TREC = "TREC's lines of class and question (Li and Roth)"
@@ -175,6 +175,8 @@ def data_format(
     Raises:
         ConfigError: a name that another format has, another class, or a function with other parameters.
     """
+
+    FORMATS.check_name(name)
 
     def register(function: _Reader) -> _Reader:
         declared = None if labels is None else tuple(labels)

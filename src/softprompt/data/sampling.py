@@ -13,7 +13,7 @@ Kind = TypeVar("Kind", bound=AnyRecord)
 def draw(records: Sequence[Kind], size: int, seed: int, where: str = "draw") -> list[Kind]:
     """`size` records without replacement, in the order that they stand in.
 
-    A record's luck is the SHA-256 of seed and place, so the draw needs no generator whose stream
+    Records are ordered by the SHA-256 of seed and place, so that the draw needs no generator whose stream
     could change between versions. With one seed, a smaller draw is part of a larger one.
 
     Args:
@@ -27,7 +27,7 @@ def draw(records: Sequence[Kind], size: int, seed: int, where: str = "draw") -> 
     """
     if not 1 <= size <= len(records):
         raise DataError(where, size, f"1 to {len(records)}, as many records as there are", "ask for fewer")
-    chosen = set(_by_luck(len(records), f"draw {seed}")[:size])
+    chosen = set(_shuffled_places(len(records), f"draw {seed}")[:size])
     return [record for place, record in enumerate(records) if place in chosen]
 
 
@@ -41,10 +41,10 @@ def draw_per_class(
 ) -> list[Kind]:
     """`k` labelled records of each class, in the order that they stand in.
 
-    Luck as in `draw`: with one seed, a smaller k gives a part of what a larger one gives.
+    Records are ordered as in `draw`: with one seed, a smaller k gives a part of what a larger one gives.
 
     Args:
-        records: what to draw from; every class that is there is drawn from.
+        records: what to draw from; every class among them is drawn from.
         k: how many of each, at least 1.
         seed: which draw.
         where: the setting to name in an error.
@@ -56,7 +56,7 @@ def draw_per_class(
     """
     taken = {content_of(record) for record in without}
     by_label: dict[str, list[int]] = {label: [] for label in sorted(map(_label, records))}
-    for place in _by_luck(len(records), f"{stream} {seed}"):
+    for place in _shuffled_places(len(records), f"{stream} {seed}"):
         if content_of(records[place]) not in taken:
             by_label[_label(records[place])].append(place)
     for label, places in by_label.items():
@@ -89,7 +89,7 @@ def folds(records: Sequence[AnyRecord], n: int, seed: int, where: str = "data.fo
         DataError: fewer different texts than folds.
     """
     by_source: dict[str, list[int]] = {}
-    for place in _by_luck(len(records), f"fold {seed}"):
+    for place in _shuffled_places(len(records), f"fold {seed}"):
         by_source.setdefault(content_of(records[place]), []).append(place)
     if len(by_source) < n:
         expected = f"at most {len(by_source)}, the different texts to train and choose by"
@@ -97,17 +97,17 @@ def folds(records: Sequence[AnyRecord], n: int, seed: int, where: str = "data.fo
     by_label: dict[Any, list[list[int]]] = {}
     for places in by_source.values():
         by_label.setdefault(getattr(records[places[0]], "label", None), []).append(places)
-    found, sizes = [0] * len(records), [0] * n
+    fold_of, sizes = [0] * len(records), [0] * n
     for groups in by_label.values():
         of_label = [0] * n
         for places in groups:
-            # The emptiest of this label, and among those the emptiest of all.
+            # The fold with the fewest records of this label, and among equals the smallest fold.
             fold = min(range(n), key=lambda i: (of_label[i], sizes[i]))
             of_label[fold] += len(places)
             sizes[fold] += len(places)
             for place in places:
-                found[place] = fold
-    return found
+                fold_of[place] = fold
+    return fold_of
 
 
 def set_aside(
@@ -115,7 +115,7 @@ def set_aside(
 ) -> tuple[list[Kind], list[Kind]]:
     """Split pairs into train and dev: dev has `dev_share` of them, rounded half up, at least one.
 
-    `stream` names the draw: another set (test) is drawn by luck of its own.
+    `stream` names the draw: another set (test) is drawn independently.
 
     Source: Prefix-Tuning (2101.00190), section 6.3, whose low-data runs set 30% of their pairs aside.
 
@@ -131,15 +131,15 @@ def set_aside(
             f"data.{stream}_share", f"{len(pairs)} training pairs", "at least 2 pairs, to be split"
         )
     room = min(max(int(dev_share * len(pairs) + 0.5), 1), len(pairs) - 1)
-    luck = _by_luck(len(pairs), f"{stream} {subsample}")
+    order = _shuffled_places(len(pairs), f"{stream} {subsample}")
     by_source: dict[str, list[int]] = {}
-    for place in luck:
+    for place in order:
         by_source.setdefault(content_of(pairs[place]), []).append(place)
     dev: set[int] = set()
     for places in by_source.values():
         if len(dev) + len(places) <= room:
             dev.update(places)
-    dev.update([place for place in luck if place not in dev][: room - len(dev)])
+    dev.update([place for place in order if place not in dev][: room - len(dev)])
     train = [pair for place, pair in enumerate(pairs) if place not in dev]
     return train, [pairs[place] for place in sorted(dev)]
 
@@ -176,6 +176,6 @@ def _label(record: Any) -> str:
     return record.label
 
 
-def _by_luck(n: int, stream: str) -> list[int]:
+def _shuffled_places(n: int, stream: str) -> list[int]:
     """The places 0 to n-1, shuffled by hash."""
     return sorted(range(n), key=lambda place: hashlib.sha256(f"{stream} {place}".encode()).digest())

@@ -105,8 +105,8 @@ def _content(record: Any) -> list[Any]:
         return [record.source, record.targets]
     if isinstance(record, LabelledPicture):
         return [type(record).__name__, {"digest": record.digest, "label": record.label}]
-    said = {name: value for name, value in asdict(record).items() if name not in ("id", "tags")}
-    return [type(record).__name__, said]
+    content = {name: value for name, value in asdict(record).items() if name not in ("id", "tags")}
+    return [type(record).__name__, content]
 
 
 def _set_test_aside(settings: DataSettings, train: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -139,16 +139,16 @@ def check_splits(settings: DataSettings) -> None:
     form, name = FORMATS[settings.format], settings.format
     given = [split for split in ("train", "dev", "test") if getattr(settings, split) is not None]
     has = ["train", "dev", "test"] if form.generated else [*given, *["test"] * bool(settings.test_share)]
-    found: list[Problem] = []
+    problems: list[Problem] = []
 
     def wrong(where: str, got: str, expected: str, do: str) -> None:
-        found.append(Problem(f"data.{where}", got, expected, do))
+        problems.append(Problem(f"data.{where}", got, expected, do))
 
     if form.generated and given:
         wrong(given[0], f"a path for {name}", "no path, since its records are generated", "leave it out")
     if not has:
         wrong("train", f"no path for {name}", form.content, "give at least one of train, dev and test")
-    found.extend(misfits(name, settings.model_dump()))
+    problems.extend(misfits(name, settings.model_dump()))
     whole = ("dev_size", "test_size", "dev_share", "test_share", "dev_per_class", "folds")
     for setting in whole if form.grouped else ():
         if value := getattr(settings, setting):
@@ -164,16 +164,16 @@ def check_splits(settings: DataSettings) -> None:
         if "train" not in has:
             wrong("dev_share", str(settings.dev_share), shared, "give the path")
         if settings.dev is not None:
-            found.append(_both("dev_share", settings.dev_share, "dev"))
+            problems.append(_both("dev_share", settings.dev_share, "dev"))
         if settings.dev_size is not None:
-            found.append(_both("dev_size", settings.dev_size, "dev_share"))
+            problems.append(_both("dev_size", settings.dev_size, "dev_share"))
     if settings.test_share:
         if settings.train is None:
             wrong("test_share", str(settings.test_share), shared, "give the path")
         if settings.test is not None:
-            found.append(_both("test_share", settings.test_share, "test"))
-    found.extend(_per_class(settings, has))
-    found.extend(_folds(settings, has))
+            problems.append(_both("test_share", settings.test_share, "test"))
+    problems.extend(_per_class(settings, has))
+    problems.extend(_folds(settings, has))
     drawn = (settings.train_size, settings.train_per_class, settings.dev_share or None, settings.folds)
     if settings.subsample and drawn == (None,) * 4:
         got = f"{settings.subsample}, though nothing is drawn by it"
@@ -181,8 +181,8 @@ def check_splits(settings: DataSettings) -> None:
         wrong("subsample", got, expected, "give one of them, or drop the subsample")
     if settings.extrapolation and name != "webnlg":
         wrong("extrapolation", f"'{settings.extrapolation}' for {name}", "format webnlg", "leave it out")
-    if found:
-        raise ConfigError.several(found)
+    if problems:
+        raise ConfigError.several(problems)
 
 
 def _both(setting: str, value: object, other: str) -> Problem:
@@ -219,9 +219,9 @@ def _per_class(settings: DataSettings, has: Sequence[str]) -> Iterator[Problem]:
 def _folds(settings: DataSettings, has: Sequence[str]) -> Iterator[Problem]:
     """What is wrong with the folds, a line each."""
     if (settings.folds is None) != (settings.fold is None):
-        there, other = ("folds", "fold") if settings.fold is None else ("fold", "folds")
-        got = f"{getattr(settings, there)} without data.{other}"
-        yield Problem(f"data.{there}", got, "both or neither", f"give data.{other}, or drop data.{there}")
+        given, other = ("folds", "fold") if settings.fold is None else ("fold", "folds")
+        got = f"{getattr(settings, given)} without data.{other}"
+        yield Problem(f"data.{given}", got, "both or neither", f"give data.{other}, or drop data.{given}")
     elif settings.folds is not None and settings.fold is not None:
         if settings.fold >= settings.folds:
             yield Problem("data.fold", settings.fold, f"0 to {settings.folds - 1}, the folds counted from 0")

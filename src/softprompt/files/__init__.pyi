@@ -18,6 +18,9 @@ from .prompt_card import (
 )
 from .prompt_folder import TENSORS, read_card, read_prompt, write_prompt
 from .recognition import Held, difference
+from .shipping import without_folders
+from .spreadsheet import as_cell, from_cell
+from .tensor_file import Shapes
 from .tensor_kinds import kinds_of_tensors
 
 __all__ = [
@@ -37,10 +40,13 @@ __all__ = [
     "LoraCard",
     "PicturePooling",
     "PromptCard",
+    "Shapes",
     "TextPooling",
+    "as_cell",
     "damaged",
     "difference",
     "ends_line",
+    "from_cell",
     "kinds_of_tensors",
     "objects",
     "read_card",
@@ -48,6 +54,7 @@ __all__ = [
     "read_prompt",
     "sync_folder",
     "warn_of_damage",
+    "without_folders",
     "write_atomically",
     "write_prompt",
     "write_synced",

@@ -54,8 +54,11 @@ def write_atomically(path: Path, content: str | bytes, temporary: Path | None = 
     try:
         write_synced(temporary, content.encode("utf-8") if isinstance(content, str) else content)
         replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except BaseException:
+        # What went wrong before is the error to raise.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

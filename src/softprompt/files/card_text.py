@@ -10,9 +10,14 @@ from pydantic import ValidationError
 
 from softprompt.errors import PromptError
 from softprompt.files.prompt_card import FORMAT_VERSION, PromptCard
-from softprompt.untrusted import Unreadable, decode, parse_json
+from softprompt.untrusted import DEEPEST, Unreadable, decode, parse_json
+
+MOST_CARD = 2 << 20
+"""The largest card, in bytes."""
 
 _CHECKSUM = "card_sha256"
+_SINCE = 4
+"""The first format whose cards have a checksum, and a record of the backbone."""
 
 
 def parse_card(path: Path, content: bytes) -> tuple[PromptCard, str]:
@@ -26,7 +31,7 @@ def parse_card(path: Path, content: bytes) -> tuple[PromptCard, str]:
         PromptError: no card, a changed one, or one of a newer format.
     """
     try:
-        body = parse_json(decode(content, "utf-8"))
+        body = parse_json(decode(content, "utf-8"), DEEPEST)
     except Unreadable as error:
         raise PromptError(error.inside(path), str(error), "a prompt's card", "copy the file again") from None
     version = body.get("format_version") if isinstance(body, dict) else None
@@ -35,24 +40,21 @@ def parse_card(path: Path, content: bytes) -> tuple[PromptCard, str]:
     if version > FORMAT_VERSION:
         raise PromptError(
             str(path),
-            f"format {version}",
+            f"format {str(version)[:20]}",
             f"format {FORMAT_VERSION} or older",
             "install a newer softprompt to read it",
         )
-    checksum = body.pop(_CHECKSUM, None)
-    if checksum is not None and checksum != _checksum(body):
-        raise PromptError(
-            str(path),
-            "a card that is not as it was saved",
-            f"one that matches its {_CHECKSUM}",
-            f"copy the file again, or take the line {_CHECKSUM} out if the change was meant",
-        )
+    stated = body.pop(_CHECKSUM, None)
+    if stated is None and version >= _SINCE:
+        raise _changed(path, f"no {_CHECKSUM}")
+    if stated is not None and stated != checksum(body):
+        raise _changed(path, "a card that is not as it was saved")
+    if version < _SINCE and isinstance(body.get("backbone"), dict) and "record" in body["backbone"]:
+        raise _changed(path, f"a record of the backbone, which no card of format {version} has")
     digest = body.pop("sha256", "")
     try:
         return PromptCard.model_validate(body), str(digest)
-    except (ValidationError, RecursionError) as error:
-        if isinstance(error, RecursionError):
-            raise PromptError(str(path), "JSON nested too deeply", "a prompt's card") from None
+    except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise PromptError(f"{path}: {where}", repr(first["input"])[:80], first["msg"].lower()) from None
@@ -74,8 +76,25 @@ def card_content(card: PromptCard, digest: str, folder: Path) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:
         got = f"facts that JSON cannot hold ({error})"
         raise PromptError(f"{folder}: card", got, "texts, numbers, lists and mappings") from None
-    return (json.dumps({**plain, _CHECKSUM: _checksum(plain)}, indent=2) + "\n").encode()
+    content = (json.dumps({**plain, _CHECKSUM: checksum(plain)}, indent=2) + "\n").encode()
+    try:
+        parse_json(decode(content), DEEPEST)
+        if len(content) > MOST_CARD:
+            raise Unreadable(f"{len(content):,} bytes, more than {MOST_CARD:,}")
+    except Unreadable as error:
+        raise PromptError(f"{folder}: card", str(error), "facts that can be read again") from None
+    return content
 
 
-def _checksum(body: Mapping[str, Any]) -> str:
+def _changed(path: Path, got: str) -> PromptError:
+    return PromptError(
+        str(path),
+        got,
+        f"a card that matches its {_CHECKSUM}",
+        "copy the file again; to change what it says, load the prompt, describe and save it",
+    )
+
+
+def checksum(body: Mapping[str, Any]) -> str:
+    """SHA-256 of a card's content (without the checksum), and through it of the tensors that it names."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -47,7 +47,8 @@ def commit(folder: Path, tensors: str, payload: bytes, digest: str, card: str, b
             done = True
         finally:
             if not done and not existed:
-                staged.unlink(missing_ok=True)
+                with suppress(OSError):
+                    staged.unlink(missing_ok=True)
         # The prompt is saved. If this fails, readers find the tensors under their staged name.
         with suppress(OSError):
             _settle(staged, folder / tensors, payload)

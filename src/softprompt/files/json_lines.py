@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.errors import Problem, TrainingError, system_says
+from softprompt.untrusted import Unreadable, read_bytes
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,13 @@ def read_lines(path: Path, usable: Callable[[dict[str, Any]], bool] = lambda val
         TrainingError: the file is there and cannot be read.
     """
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return []
+        if not path.exists():
+            return []
+        data = read_bytes(path)
     except OSError as error:
         raise TrainingError(path.as_posix(), system_says(error), "a file that can be read") from None
+    except Unreadable as error:
+        raise TrainingError(path.as_posix(), str(error), "a file that can be read") from None
     # Only "\n" ends a line: splitlines() would also cut inside texts, at U+2028 for one.
     pieces = [piece.removesuffix(b"\r") for piece in data.split(b"\n")]
     lines = []

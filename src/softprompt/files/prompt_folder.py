@@ -3,13 +3,11 @@
 A folder may hold anything beside the two. Reading never unpickles and never imports what a file names.
 """
 
-import errno
 import hashlib
-import os
+import math
 import re
-import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -17,13 +15,19 @@ from torch import Tensor
 
 from softprompt.errors import PromptError, system_says
 from softprompt.files import commit, tensor_kinds
-from softprompt.files.card_text import card_content, parse_card
+from softprompt.files.card_text import MOST_CARD, card_content, parse_card
 from softprompt.files.prompt_card import FORMAT_VERSION, BackboneRecord, PromptCard
+from softprompt.files.tensor_file import Shapes, read_tensors, serialised
+from softprompt.untrusted import Unreadable, read_bytes
 
 TENSORS = "prompt.safetensors"
 CARD = "prompt.json"
 SAMPLES = "backbone.samples"
 """The tensor that holds a `BackboneRecord`'s samples, `[tensor, 2 + number]`."""
+
+_MOST_SAMPLES = 1_000_000
+
+_EXPECTED = "a prompt folder (prompt.safetensors and prompt.json)"
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
@@ -45,7 +49,7 @@ def write_prompt(folder: Path | str, tensors: Mapping[str, Tensor], card: Prompt
     card = card.model_copy(update={"format_version": FORMAT_VERSION})
     if card.backbone.record is not None and card.backbone.record.samples:
         tensors = {**tensors, SAMPLES: torch.tensor(card.backbone.record.samples, dtype=torch.float32)}
-    payload = _serialise(tensors)
+    payload = serialised(tensors)
     digest = hashlib.sha256(payload).hexdigest()
     text = card_content(card, digest, folder)
     _check_place(folder)
@@ -80,33 +84,40 @@ def _check_place(folder: Path) -> None:
             )
 
 
-def read_prompt(folder: Path | str) -> tuple[dict[str, Tensor], PromptCard]:
+def read_prompt(
+    folder: Path | str, fits: Callable[[PromptCard, Shapes], object] | None = None
+) -> tuple[dict[str, Tensor], PromptCard]:
     """Read a prompt folder and check that it is whole, also while another process saves there.
 
+    Args:
+        folder: as `write_prompt` leaves it.
+        fits: raises a PromptError where the sizes of the tensors are not those that the card asks for; called
+            before the tensors are read.
+
     Raises:
-        PromptError: missing, truncated, tampered with, or of a newer format.
+        PromptError: missing, truncated, tampered with, or of a newer format; or as `fits`.
     """
     folder = expanded(folder)
-    unchanged, before = 0, None
+    content = before = None
     while True:
-        content, state = _card_content(folder)
-        card, digest = parse_card(folder / CARD, content)
-        payload, got = _payload(folder, digest)
-        if payload is not None:
-            return _tensors(folder / TENSORS, payload, card)
-        # The tensors may be those of a prompt that was saved since the card was read.
-        unchanged = unchanged + 1 if state == before else 0
-        if unchanged == 3:
-            break
+        former, state = content, _state(folder)
+        content = _card_content(folder)
+        if content != former:
+            card, digest = parse_card(folder / CARD, content)
+        try:
+            return _tensors(folder, digest, card, fits)
+        except PromptError:
+            # The tensors may be those of a prompt that was saved since the card was read.
+            if state == before:
+                raise
         before = state
-        time.sleep(0.002 * (unchanged + 1))
-    raise PromptError(str(folder / TENSORS), got, "the tensors as they were saved", "copy the file again")
+        time.sleep(0.002)
 
 
 def read_card(folder: Path | str) -> PromptCard:
     """Only the card of a prompt folder."""
     folder = expanded(folder)
-    return parse_card(folder / CARD, _card_content(folder)[0])[0]
+    return parse_card(folder / CARD, _card_content(folder))[0]
 
 
 def expanded(folder: Path | str) -> Path:
@@ -121,104 +132,97 @@ def expanded(folder: Path | str) -> Path:
         raise PromptError(str(folder), f"no home folder ({error})", "a path") from None
 
 
-def _card_content(folder: Path) -> tuple[bytes, tuple[object, ...]]:
-    """The card's bytes, and by what another card in its place is noticed."""
+def _state(folder: Path) -> list[tuple[int, int, int] | None]:
+    """By what another card or other tensors in the place of these are noticed."""
+    state: list[tuple[int, int, int] | None] = []
+    for name in (CARD, TENSORS):
+        try:
+            facts = (folder / name).stat()
+        except (OSError, ValueError):
+            state.append(None)
+        else:
+            state.append((facts.st_ino, facts.st_mtime_ns, facts.st_size))
+    return state
+
+
+def _card_content(folder: Path) -> bytes:
     path = folder / CARD
     try:
         if not path.exists():
             raise _no_prompt(folder)
-        content, facts = _content(path)
+        return read_bytes(path, MOST_CARD)
     except OSError as error:
-        raise PromptError(
-            str(path), system_says(error), "a prompt folder (prompt.safetensors and prompt.json)"
-        ) from None
-    return content, (content, facts.st_ino, facts.st_mtime_ns)
-
-
-def _content(path: Path) -> tuple[bytes, os.stat_result]:
-    """A file's bytes and facts.
-
-    Raises:
-        OSError: no regular file, or one that cannot be read.
-    """
-    facts = path.stat()
-    if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
-        raise OSError(errno.EINVAL, "a pipe or a device")  # which may never end
-    try:
-        with open(path, "rb") as file:
-            return file.read(), os.fstat(file.fileno())
-    except MemoryError:
-        raise OSError(errno.ENOMEM, f"{facts.st_size:,} bytes, for which there is no memory") from None
+        raise PromptError(str(path), system_says(error), _EXPECTED) from None
+    except Unreadable as error:
+        raise PromptError(str(path), str(error), _EXPECTED) from None
 
 
 def _no_prompt(folder: Path) -> PromptError:
     """The error for something else in place of a prompt folder, with what to pass instead."""
-    expected = "a prompt folder (prompt.safetensors and prompt.json)"
     if folder.is_file():
         do = f"pass its folder, {folder.parent}" if folder.name in (TENSORS, CARD) else ""
-        return PromptError(str(folder), "a file", expected, do)
+        return PromptError(str(folder), "a file", _EXPECTED, do)
     inside = sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob(f"prompt/{CARD}"))
     inside += sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob(f"*/prompt/{CARD}"))
     if inside:
         choice = f"{folder / inside[0]}" if len(inside) == 1 else f"one of {', '.join(inside)} in it"
-        return PromptError(str(folder), "the folder of a run", expected, f"pass {choice}")
+        return PromptError(str(folder), "the folder of a run", _EXPECTED, f"pass {choice}")
     if (folder / TENSORS).exists():
-        return PromptError(str(folder / CARD), "no such file or directory", expected, "copy the card as well")
+        return PromptError(
+            str(folder / CARD), "no such file or directory", _EXPECTED, "copy the card as well"
+        )
     if (folder / "adapter_config.json").exists():
-        return PromptError(str(folder), "a folder of PEFT's (adapter_config.json)", expected)
-    return PromptError(str(folder / CARD), "no such file or directory", expected)
+        return PromptError(str(folder), "a folder of PEFT's (adapter_config.json)", _EXPECTED)
+    return PromptError(str(folder / CARD), "no such file or directory", _EXPECTED)
 
 
-def _payload(folder: Path, digest: str) -> tuple[bytes | None, str]:
-    """The tensors' bytes that a card names; or None, and what is there instead."""
-    got = ""
-    for name in (TENSORS, commit.staged_name(digest)):
-        if name != TENSORS and not _DIGEST.fullmatch(digest):
-            break
-        try:
-            payload, _ = _content(folder / name)
-        except OSError as error:
-            got = got or system_says(error)
-            continue
-        if hashlib.sha256(payload).hexdigest() == digest:
-            return payload, ""
-        got = got or f"{len(payload)} bytes that do not match the card"
-    return None, got
-
-
-def _tensors(path: Path, payload: bytes, card: PromptCard) -> tuple[dict[str, Tensor], PromptCard]:
+def _tensors(
+    folder: Path, digest: str, card: PromptCard, fits: Callable[[PromptCard, Shapes], object] | None
+) -> tuple[dict[str, Tensor], PromptCard]:
     """The prompt's own tensors, and the card with the backbone's record in it."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
+
+    def check(shapes: Shapes) -> None:
+        if card.backbone.record is not None:
+            _check_samples(folder, shapes, card.backbone.record)
+            shapes = {name: shape for name, shape in shapes.items() if name != SAMPLES}
+        if fits is not None:
+            fits(card, shapes)
 
     try:
-        tensors = load(payload)
-    except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise PromptError(
-            str(path), f"no tensors ({reason})", "a file of safetensors", "copy it again"
-        ) from None
-    record = card.backbone.record
-    if record is None:
+        tensors = read_tensors(folder / TENSORS, digest, check)
+    except PromptError:
+        if not _DIGEST.fullmatch(digest):
+            raise
+        # A writer that was killed, or is at work, leaves the tensors under this name.
+        try:
+            tensors = read_tensors(folder / commit.staged_name(digest), digest, check)
+        except PromptError:
+            tensors = None
+        if tensors is None:
+            raise
+    if card.backbone.record is None:
         return tensors, card
-    samples = tensors.pop(SAMPLES, None)
+    whole = _with_samples(card.backbone.record, tensors.pop(SAMPLES))
+    return tensors, card.model_copy(update={"backbone": card.backbone.model_copy(update={"record": whole})})
+
+
+def _check_samples(folder: Path, shapes: Shapes, record: BackboneRecord) -> None:
     try:
         expected = (tensor_kinds.count(record.base) + tensor_kinds.count(record.head), 2 + record.per_tensor)
     except ValueError as error:
-        raise PromptError(f"{path.parent / CARD}: backbone.record", str(error), "tensors by kind") from None
-    if samples is None or tuple(samples.shape) != expected or samples.dtype != torch.float32:
-        got = "nothing" if samples is None else f"{samples.dtype} of {list(samples.shape)}"
-        raise PromptError(f"{path}: {SAMPLES}", got, f"float32 of {list(expected)}, as the card says")
-    whole = _with_samples(record, samples)
-    return tensors, card.model_copy(update={"backbone": card.backbone.model_copy(update={"record": whole})})
+        where = f"{folder / CARD}: backbone.record"
+        raise PromptError(where, str(error)[:80], "numbers of tensors by kind") from None
+    if math.prod(expected) > _MOST_SAMPLES:
+        where = f"{folder / CARD}: backbone.record"
+        raise PromptError(where, f"{math.prod(expected):,} samples", f"at most {_MOST_SAMPLES:,}")
+    got = shapes.get(SAMPLES)
+    if got != expected:
+        raise PromptError(
+            f"{folder / TENSORS}: {SAMPLES}",
+            "no such tensor" if got is None else f"shape {list(got)}",
+            f"shape {list(expected)}, as the card says",
+        )
 
 
 def _with_samples(record: BackboneRecord, samples: Tensor) -> BackboneRecord:
     return record.model_copy(update={"samples": tuple(map(tuple, samples.tolist()))})
-
-
-def _serialise(tensors: Mapping[str, Tensor]) -> bytes:
-    from safetensors.torch import save
-
-    # Clones, because safetensors refuses tensors that share storage.
-    return save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})

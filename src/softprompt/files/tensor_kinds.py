@@ -17,10 +17,13 @@ def kinds_of_tensors(tensors: Iterable[tuple[str, Sequence[int]]]) -> dict[str, 
     """The kinds of tensors, given with their shapes; each name once."""
     places: dict[str, list[tuple[int, ...]]] = {}
     for name, shape in sorted(tensors):
+        numbers: list[int] = []
         parts = name.split(".")
-        numbers = tuple(int(part) for part in parts if _is_number(part))
-        kind = f"{'.'.join('*' if _is_number(part) else part for part in parts)} {list(shape)}"
-        places.setdefault(kind, []).append(numbers)
+        for i, part in enumerate(parts):
+            if _is_number(part):
+                numbers.append(int(part))
+                parts[i] = "*"
+        places.setdefault(f"{'.'.join(parts)} {list(shape)}", []).append(tuple(numbers))
     return {kind: _written(sorted(numbers)) for kind, numbers in places.items()}
 
 

@@ -1,9 +1,10 @@
-"""Scorers of texts, labels, tags, answers, ranks and numbers, thin over the libraries the field uses.
+"""Scorers of texts, labels, tags, answers, ranks and numbers, on top of the field's usual libraries.
 
-What a table shows of them is in `registry.METRICS`, a row for each metric.
+`METRICS` has a row for each metric.
 """
 
-from softprompt.metrics.labels import by_class, confusion
+from softprompt.metrics.labels import by_class, confusion, label_pairs, ranking_pairs
+from softprompt.metrics.ranks import rank_pairs
 from softprompt.metrics.registry import (
     METRICS,
     Metric,
@@ -15,19 +16,31 @@ from softprompt.metrics.registry import (
     require_libraries,
     score,
 )
-from softprompt.metrics.scores import Scores
+from softprompt.metrics.regression import number_pairs
+from softprompt.metrics.scores import Pairs, Scores
+from softprompt.metrics.spans import answer_pairs
+from softprompt.metrics.tagging import tag_pairs
+from softprompt.metrics.text import text_pairs
 
 __all__ = [
     "METRICS",
     "Metric",
+    "Pairs",
     "Scores",
+    "answer_pairs",
     "by_class",
     "confusion",
     "find_metric",
     "higher_is_better",
     "label_of",
+    "label_pairs",
     "metric",
     "metrics_of",
+    "number_pairs",
+    "rank_pairs",
+    "ranking_pairs",
     "require_libraries",
     "score",
+    "tag_pairs",
+    "text_pairs",
 ]

@@ -10,14 +10,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 TIME_LIMIT_S = 1200
-"""How long one program may take over a whole set before it is stopped."""
+"""Seconds that one program may take for a whole set."""
 
 # the programs would otherwise read and write in the machine's own encoding
 _UTF8 = ("-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8")
 
 
 class JavaError(Exception):
-    """A Java program could not be run to its end; the scorers turn this into a note."""
+    """A Java program failed; the scorers turn the message into a note."""
 
 
 def find_java() -> str | None:
@@ -25,7 +25,7 @@ def find_java() -> str | None:
     home = os.environ.get("JAVA_HOME")
     candidates = [shutil.which("java", path=str(Path(home) / "bin"))] if home else []
     for candidate in [*candidates, shutil.which("java")]:
-        # macOS ships a `java` that only says that Java is missing
+        # macOS ships a `java` that only reports that Java is missing
         if candidate and _runs(candidate):
             return candidate
     return None
@@ -53,8 +53,8 @@ def penn_lines(java: str, jar: Path, texts: list[str]) -> list[str]:
     # Java ends its lines as the platform does
     lines = done.stdout.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")[:-1]
     if done.returncode or len(lines) != len(texts):
-        said = _last_line(done.stderr) if done.returncode else f"{len(lines)} lines for {len(texts)}"
-        raise JavaError(f"the tokenizer stopped ({said})")
+        reason = _last_line(done.stderr) if done.returncode else f"{len(lines)} lines for {len(texts)}"
+        raise JavaError(f"the tokenizer stopped ({reason})")
     return lines
 
 
@@ -65,7 +65,7 @@ def meteor(java: str, jar: Path, hypotheses: list[str], references: list[list[st
     that the MS-COCO caption evaluation uses: statistics example by example, then one evaluation.
     """
     command = [java, *_UTF8, "-Xmx2G", "-jar", jar.name, "-", "-", "-stdio", "-l", "en", "-norm"]
-    with tempfile.TemporaryFile() as complaints:
+    with tempfile.TemporaryFile() as errors:
         try:
             # the jar finds its paraphrase table beside itself
             process = subprocess.Popen(
@@ -73,7 +73,7 @@ def meteor(java: str, jar: Path, hypotheses: list[str], references: list[list[st
                 cwd=jar.parent,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=complaints,
+                stderr=errors,
                 encoding="utf-8",
             )
         except OSError as error:
@@ -84,29 +84,29 @@ def meteor(java: str, jar: Path, hypotheses: list[str], references: list[list[st
             return _converse(process, hypotheses, references)
         except (OSError, ValueError) as error:
             process.kill()
-            complaints.seek(0)
-            raise JavaError(f"METEOR stopped ({_last_line(complaints.read()) or error})") from error
+            errors.seek(0)
+            raise JavaError(f"METEOR stopped ({_last_line(errors.read()) or error})") from error
         finally:
             watch.cancel()
             _close(process)
 
 
 def _converse(process: subprocess.Popen, hypotheses: list[str], references: list[list[str]]) -> float:
-    sent, said = process.stdin, process.stdout
-    assert sent is not None and said is not None
+    questions, answers = process.stdin, process.stdout
+    assert questions is not None and answers is not None
 
     def ask(parts: list[str]) -> None:
-        sent.write(" ||| ".join(parts) + "\n")
-        sent.flush()
+        questions.write(" ||| ".join(parts) + "\n")
+        questions.flush()
 
     statistics = []
     for text, group in zip(hypotheses, references, strict=True):
         ask(["SCORE", *(part.replace("|||", " ") for part in (*group, text))])
-        statistics.append(_answer(said.readline()))
+        statistics.append(_answer(answers.readline()))
     ask(["EVAL", *statistics])
     for _ in hypotheses:  # one figure per example comes before the one for the set
-        _answer(said.readline())
-    return float(_answer(said.readline()))
+        _answer(answers.readline())
+    return float(_answer(answers.readline()))
 
 
 def _answer(line: str) -> str:
@@ -124,8 +124,8 @@ def _close(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def _last_line(said: bytes) -> str:
-    lines = said.decode("utf-8", "replace").strip().splitlines()
+def _last_line(output: bytes) -> str:
+    lines = output.decode("utf-8", "replace").strip().splitlines()
     return lines[-1] if lines else ""
 
 

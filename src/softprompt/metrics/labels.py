@@ -1,4 +1,4 @@
-"""Scores of predicted labels and of rankings of labels, and what is said of each label."""
+"""Scores of predicted labels and of rankings of labels, and figures for each label."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -112,7 +112,7 @@ def question_em(outputs: list[str], references: list[str], groups: Sequence[str]
 
 
 def confusion(outputs: Sequence[str], references: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
-    """How often each label was said for each right one: a row for each right label, a column for each said.
+    """How often each label was predicted for each right one: rows are right labels, columns predicted ones.
 
     Raises:
         DataError: a label that is not declared.

@@ -1,4 +1,4 @@
-"""Scores of where the right answer stands among ranked ones."""
+"""Scores of the right answer's rank."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,12 +1,13 @@
-"""Every metric, a row each, and the one call that scores outputs by them.
+"""The table of metrics, and the function that scores outputs by some of them.
 
-Settings, tables, reports and pages take what they say of metrics from these rows.
+Settings, tables, reports and pages read names, labels and tasks from this table.
 """
 
 import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from numbers import Real
 from typing import Any, TypeVar
 
@@ -18,26 +19,13 @@ from softprompt.metrics.scores import Pairs, Scores
 from softprompt.registry import Registry, check_parameters
 
 Scorer = Callable[..., float | Scores]
-"""A function of outputs and references, and of those of `_FACTS` that it names: one figure, or several.
+"""A function of outputs, references and the `_FACTS` among its parameters; returns one figure or several.
 
-Metrics with the same function are computed in one call of it.
+Metrics with the same function are computed in one call.
 """
 
 _Scorer = TypeVar("_Scorer", bound=Scorer)
 _FACTS = ("names", "labels", "groups", "rankings")
-
-_PAIRS: dict[str, Callable[..., Pairs]] = {
-    "generation": text.text_pairs,
-    "classification": labels.label_pairs,
-    "tagging": tagging.tag_pairs,
-    "choice": labels.label_pairs,
-    "spans": spans.answer_pairs,
-    "regression": regression.number_pairs,
-    "cloze": labels.label_pairs,
-    "probing": ranks.rank_pairs,
-    "image_classification": labels.ranking_pairs,
-}
-"""What outputs and references of each task are, and what is refused."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +35,8 @@ class Metric:
     Attributes:
         name: in recipes and results.
         label: column head in tables.
-        tasks: what it scores.
-        function: what computes it.
+        tasks: whose outputs it scores.
+        function: that computes it.
         higher_is_better: False for errors.
         needs: modules of the extra `metrics` that the function imports.
     """
@@ -66,13 +54,13 @@ _ANY_LABELS = ("classification", "choice", "cloze", "image_classification")
 _PICTURES = ("image_classification",)
 
 METRICS: Registry[Metric] = Registry("metric", "metrics", "softprompt.metrics")
-"""Every metric by name, in the order tables show them; the first of a task is its default."""
+"""Every metric by name, in the order of tables; the first of a task is its default."""
 
 for _row in (
     Metric("bleu", "BLEU", ("generation",), text.bleu, needs=("sacrebleu",)),
     Metric("nist", "NIST", ("generation",), text.nist, needs=("sacrebleu",)),
     Metric("meteor", "METEOR", ("generation",), captions, needs=("pycocoevalcap",)),
-    # this is E2E's, `rougeL` is rouge-score's
+    # as E2E's scripts compute it; `rougeL` is that of the package rouge-score
     Metric("rouge_l", "ROUGE-L", ("generation",), captions, needs=("pycocoevalcap",)),
     Metric("cider", "CIDEr", ("generation",), captions, needs=("pycocoevalcap",)),
     Metric("ter", "TER", ("generation",), text.ter, higher_is_better=False, needs=("sacrebleu",)),
@@ -102,25 +90,26 @@ for _row in (
 
 
 def metric(
-    name: str, task: str | Sequence[str], *, label: str | None = None, higher_is_better: bool = True
+    name: str, task: str | Sequence[str] = (), *, label: str | None = None, higher_is_better: bool = True
 ) -> Callable[[_Scorer], _Scorer]:
     """Register a function as a metric, to be named in a recipe's `metrics`.
 
     The function gets the outputs and the references of a test set, one of each for a record, as
     `docs/extending.md` says for each task, and by parameters of these names, where it has them, `labels`
     (the declared labels), `groups` (the question of each record, or None), `rankings` (labels by record, of
-    pictures) and `names` (the wanted metrics, of a function that is registered several times). It gives a
-    finite number, or `softprompt.metrics.Scores` with notes and without what cannot be computed.
+    pictures) and `names` (the requested metrics, for a function that is registered several times). It returns
+    a finite number, or `softprompt.metrics.Scores` with notes, where a metric that is undefined is left out.
 
     Args:
         name: in recipes and results.
-        task: what it scores, one task or several.
+        task: whose outputs it scores, one task or several.
         label: column head in tables; the name by default.
         higher_is_better: False for errors; decides which checkpoint and which row of a table is the best.
 
     Raises:
         ConfigError: a name that another metric has, an unknown task, or a function with other parameters.
     """
+    METRICS.check_name(name)
     tasks = (task,) if isinstance(task, str) else tuple(task)
 
     def register(function: _Scorer) -> _Scorer:
@@ -133,11 +122,11 @@ def metric(
 
 
 _NO_METRICS = ("loss", "development")
-"""What a checkpoint can be chosen by beside metrics; lower is better."""
+"""What can select a checkpoint beside metrics; lower is better."""
 
 
 def find_metric(name: str) -> Metric | None:
-    """The row of a name, or None; a package that offers it is imported for it.
+    """The row of a name, or None; the package that offers the metric is imported.
 
     Raises:
         ConfigError: two packages offer it, or the one that does cannot be imported.
@@ -148,18 +137,23 @@ def find_metric(name: str) -> Metric | None:
 
 
 def metrics_of(task: str) -> list[str]:
-    """The names of a task's metrics that are here, its default first; none for an unknown task."""
-    return [name for name in METRICS if (row := METRICS.get(name)) and task in row.tasks]
+    """The names of a task's metrics , its default first; none for an unknown task."""
+    try:
+        own: Sequence[str] = _tasks()[task].metrics
+    except ConfigError:
+        return []
+    naming = [name for name in METRICS if (row := METRICS.get(name)) and task in row.tasks]
+    return list(dict.fromkeys([*own, *naming]))
 
 
 def label_of(name: str) -> str:
-    """A column head; a name that no metric has (`loss`) stands for itself."""
+    """A column head; the name itself if no metric has that name (`loss`)."""
     row = find_metric(name)
     return row.label if row else name
 
 
 def higher_is_better(name: str) -> bool:
-    """Whether a larger figure is a better one; False for a name that no metric has (`loss`)."""
+    """Whether a larger figure is better; False if no metric has that name (`loss`)."""
     row = find_metric(name)
     return row is not None and row.higher_is_better
 
@@ -200,19 +194,20 @@ def score(
         (0-10), `rmse` in the unit of the numbers; `ter` may pass 100. Each scorer says its own.
 
     Raises:
-        ConfigError: a metric that is unknown, scores another task or does not fit these labels; or one from
-            outside that gives no number.
+        ConfigError: a metric that is unknown, scores another task or does not fit these labels; or one of
+            another package that raises an exception or returns no finite number.
         DataError: nothing to score, lengths that differ, or outputs and references of another kind.
         SoftpromptError: the library of a metric is not installed.
     """
     _check_names(names, task)
     require_libraries(names)
-    pairs = _PAIRS[task](outputs, references, **facts)
+    pairs: Pairs = _tasks()[task].outputs.pairs(outputs, references, **facts)
     values: dict[str, float] = {}
     notes: list[str] = []
     for function in dict.fromkeys(METRICS[name].function for name in METRICS if name in names):
         own = [name for name in names if METRICS[name].function is function]
-        found = function(pairs.outputs, pairs.references, **_wanted(function, pairs, own))
+        with METRICS.naming(own[0]):
+            found = function(pairs.outputs, pairs.references, **_wanted(function, pairs, own))
         if not isinstance(found, Scores):
             found = Scores(dict.fromkeys(own, found))
         values |= {name: _number(name, value) for name, value in found.values.items() if name in own}
@@ -221,11 +216,11 @@ def score(
 
 
 def _check_names(names: Sequence[str], task: str) -> None:
-    """Raises ConfigError naming the metric, and what it scores or the nearest that would do."""
+    """Raises ConfigError with the metric, and its tasks or the nearest known name."""
     for name in names:
         row = find_metric(name)
-        if row is None or task not in row.tasks:
-            known = metrics_of(task)
+        known = metrics_of(task)
+        if row is None or name not in known:
             hint = f"use it for {listed(row.tasks)}" if row else nearest(str(name), known)
             raise ConfigError("metrics", repr(name), f"some of {', '.join(known)}", hint)
 
@@ -235,11 +230,17 @@ def _check_row(row: Metric) -> None:
     if row.name in _NO_METRICS:
         got, hint = "a name that means the loss on the development set", "choose another name"
         raise ConfigError(where, got, "a name of its own", hint)
+    tasks = _tasks()
     for task in row.tasks or ("",):
-        if task not in _PAIRS:
-            expected = f"some of {', '.join(_PAIRS)}"
-            raise ConfigError(where, f"the task {task!r}", expected, nearest(task, _PAIRS))
+        if task not in tasks:
+            expected = f"some of {', '.join(tasks)}"
+            raise ConfigError(where, f"the task {task!r}", expected, nearest(task, tasks))
     check_parameters(where, row.function, ("outputs", "references"), _FACTS)
+
+
+def _tasks() -> Any:
+    # By its name, since tasks stand above metrics; the table itself is light.
+    return import_module("softprompt.tasks").TASKS
 
 
 def _wanted(function: Scorer, pairs: Pairs, names: list[str]) -> dict[str, Any]:

@@ -51,6 +51,6 @@ def correlations(outputs: list[float], references: list[float], names: Sequence[
 
 
 def _centred(row: list[float]) -> list[float]:
-    """Without their exact mean, so that small differences of large numbers count too."""
+    """The numbers minus their exact mean, which keeps small differences of large numbers."""
     mean = math.fsum(row) / len(row)
     return [value - mean for value in row]

@@ -1,19 +1,27 @@
-"""What a scorer takes and gives."""
+"""The input and the result of a scorer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from softprompt.errors import DataError
+from softprompt.errors import ConfigError, DataError, kind_of, shortened
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures by metric name, and what a reader should know about them."""
+    """Figures by metric name, and notes for the reader."""
 
     values: dict[str, float]
-    """In the order asked for; a metric that could not be computed is absent, and a note says why."""
-    notes: tuple[str, ...] = ()
+    """In the order of the request, without metrics that could not be computed; a note has the reason."""
+    notes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.notes, str):
+            do = f"write ({shortened(repr(self.notes), 60)},)"
+            raise ConfigError("softprompt.metrics.Scores: notes", "a text", "a sequence of texts", do)
+        if not isinstance(self.values, Mapping):
+            got, expected = kind_of(self.values), "figures by the names of metrics"
+            raise ConfigError("softprompt.metrics.Scores: values", got, expected)
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class Pairs:
         references: what is right.
         labels: the declared labels, in the order of their indices; empty for tasks without.
         groups: which question each record belongs to; None where records belong to none.
-        rankings: labels by record, the likeliest first; empty for tasks that rank none.
+        rankings: labels by record, the likeliest first; empty for tasks without rankings.
     """
 
     outputs: list[Any]

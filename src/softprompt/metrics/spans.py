@@ -31,7 +31,7 @@ def answer_pairs(outputs: Sequence[str], references: Sequence[Sequence[str]]) ->
 
 
 def exact_match(outputs: list[str], references: list[list[str]]) -> float:
-    """Share of answers that are a right one but for case, punctuation and articles, in percent.
+    """Share of answers that equal a right one, apart from case, punctuation and articles, in percent.
 
     Source: the evaluation script of SQuAD v2.0 (1806.03822), which counts v1.1 as its own script does:
     texts lowered, without ASCII punctuation and without the articles a, an and the. References that

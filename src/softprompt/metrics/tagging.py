@@ -41,7 +41,7 @@ def entities(outputs: list[list[str]], references: list[list[str]], names: Seque
         "entity_precision": precision_score,
         "entity_recall": recall_score,
     }
-    # seqeval divides with the number that replaces a division by zero, and warns without one
+    # without zero_division, seqeval warns of a division by zero
     values = {name: 100 * float(scorers[name](references, outputs, zero_division=0)) for name in names}
     empty = all(tag == "O" for row in references for tag in row)
     return Scores(values, (f"{', '.join(names)}: the references hold no entity",) if empty else ())

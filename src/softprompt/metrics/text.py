@@ -145,7 +145,7 @@ def rouge(outputs: list[str], references: list[list[str]], names: Sequence[str])
 
 
 def _lowered(outputs: list[str], references: list[list[str]]) -> tuple[list[str], list[list[str]]]:
-    """As the mteval script does it: ASCII letters only, so 'É' stays apart from 'é'."""
+    """Lower-case ASCII letters alone, as the mteval script does: 'É' and 'é' differ."""
     texts = [text.translate(_ASCII_LOWER) for text in outputs]
     return texts, [[text.translate(_ASCII_LOWER) for text in group] for group in references]
 

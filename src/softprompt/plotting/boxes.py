@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Values = Mapping[float, Sequence[float]]
-"""The values of runs by their place on an axis; nothing is drawn for a place without values."""
+"""The values of runs by place on an axis; a place without values stays empty."""
 
 _MOST_DOTS = 20
 """Largest number of runs that are drawn one by one over a box."""

@@ -5,12 +5,12 @@ from typing import Any
 
 from softprompt.plotting.style import Drawing, Palette
 
-# Largest numbers of classes at which counts in the cells, and names at the axes, are readable.
 _WITH_NUMBERS, _WITH_NAMES = 20, 60
+"""The largest numbers of classes at which counts in the cells, and names at the axes, are readable."""
 
 
 def draw_confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> bytes:
-    """The matrix as a PNG file: shades are shares of each row, numbers are counts.
+    """Draw the matrix as a PNG file: shades are shares of each row, numbers are counts.
 
     Args:
         counts: a row for each true label, a column for each predicted label.
@@ -33,8 +33,8 @@ def draw_confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> by
                 for j, value in enumerate(row):
                     color = "white" if shares[i][j] > 0.5 else "black"
                     panel.text(j, i, str(value), ha="center", va="center", color=color, fontsize=8)
-        panel.set_xlabel("said")
-        panel.set_ylabel("right")
+        panel.set_xlabel("predicted label")
+        panel.set_ylabel("true label")
         sheet.colorbar(shown, ax=panel, shrink=0.8, label="share of the class")
 
     return Drawing(fill, side * 0.92, side).png(dpi=150)

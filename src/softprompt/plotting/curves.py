@@ -51,7 +51,7 @@ def runs_line(panel: Any, i: int, points: Mapping[float, Sequence[float]]) -> An
 
 
 def value_axis(panel: Any, at: Sequence[float], names: Sequence[str], log: bool, n_panels: int = 1) -> None:
-    """Label every value on the axis if there is room for all; else keep matplotlib's ticks.
+    """Label every value on the axis if the labels fit; else keep matplotlib's ticks.
 
     Args:
         n_panels: number of panels side by side in a figure of the usual width.
@@ -63,7 +63,7 @@ def value_axis(panel: Any, at: Sequence[float], names: Sequence[str], log: bool,
 
 
 def word_axis(panel: Any, names: Sequence[str], n_panels: int = 1) -> None:
-    """Names at 0, 1, ..., on several lines, or turned if there is no room.
+    """Names at 0, 1, ..., on several lines, or turned if they do not fit.
 
     Args:
         n_panels: number of panels side by side in a figure of the usual width.
@@ -89,7 +89,7 @@ def count_axis(panel: Any, counts: Sequence[int]) -> None:
     from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
     low, high = min(counts, default=1), max(counts, default=1)
-    # A tenth of the range on either side, and some room around a single count too.
+    # A tenth of the range on either side, and a margin around a single count too.
     margin = max((high / low) ** 0.1, 1.4)
     panel.set_xscale("log")
     panel.set_xlim(low / margin, high * margin)
@@ -120,7 +120,7 @@ def training_curves(
         development: step and loss of evaluations.
         scores: step and value; empty without a score.
         score: its name.
-        best: the step of the best checkpoint, to be marked; None marks no step.
+        best: the step of the best checkpoint, which is marked; None marks no step.
     """
 
     def fill(sheet: Any, palette: Palette) -> None:

@@ -12,17 +12,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with its texts; drawn when one of its file formats is first used.
+    """A figure with its texts, drawn when one of its file formats is first used.
 
     Args:
-        name: of its files.
         title: in a few words.
-        caption: what is drawn, and how to read it.
+        caption: what the figure shows, and how to read it.
         alt: text for readers who cannot see the figure.
-        drawing: draws it.
+        drawing: draws the figure.
     """
 
-    name: str
     title: str
     caption: str
     alt: str
@@ -45,7 +43,6 @@ class Figure:
 
 
 def panel_figure(
-    name: str,
     title: str,
     caption: str,
     alt: str,
@@ -59,9 +56,9 @@ def panel_figure(
 
     Args:
         panels: the title and the content of each.
-        draw: draws content on matplotlib's axes; returns the artists of legend entries, by name.
+        draw: draws content on matplotlib's axes and returns the artists of legend entries by name.
         height: of a row of panels, in inches.
-        legend: the names of possible entries, in order; empty names are left out.
+        legend: the names of possible entries in order; empty names are left out.
         share_rows: whether neighbours share a vertical axis.
     """
     across = min(len(panels), 2)
@@ -86,4 +83,4 @@ def panel_figure(
 
     room = 0.15 + 0.21 * -(-len(names) // columns) if names else 0.0
     title, alt = title[:1].upper() + title[1:], alt[:1].upper() + alt[1:]
-    return Figure(name, title, caption, alt, Drawing(fill, height * down + room))
+    return Figure(title, caption, alt, Drawing(fill, height * down + room))

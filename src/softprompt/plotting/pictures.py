@@ -1,4 +1,4 @@
-"""Pictures of a vision transformer: its attention over images, and their features in a plane."""
+"""Drawings of a vision transformer: attention over pictures, and features in two dimensions."""
 
 import io
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ class AttentionMap:
 
 
 def draw_attention(pictures: Array, labels: Sequence[str], maps: Sequence[AttentionMap]) -> bytes:
-    """A PNG file with a row for each picture and a column for each map, drawn over the picture.
+    """Draw a row for each picture and a column for each map, over the picture, as a PNG file.
 
-    Each row has one colour scale. Under each map is the share of the attention on the prompt.
+    Each row has one colour scale. The share of the attention on the prompt stands under each map.
 
     Args:
         pictures: 8-bit values, `[picture, channel, height, width]`.
@@ -69,13 +69,13 @@ def draw_attention(pictures: Array, labels: Sequence[str], maps: Sequence[Attent
 def draw_features(
     planes: Sequence[Array], labels: Sequence[str], names: Sequence[str], alike: Sequence[float]
 ) -> bytes:
-    """A PNG file with a panel for each model, a dot for each picture, a colour for each class.
+    """Draw a panel for each model, with a dot for each picture in the colour of its class, as a PNG file.
 
     Args:
         planes: the features of each model in two dimensions, `[picture, 2]`.
         labels: the class of each picture.
         names: of the models.
-        alike: for each model, how many nearest neighbours have the same class, in per cent.
+        alike: for each model, the per cent of nearest neighbours of the same class.
     """
     classes = sorted(set(labels))
     of_class = {label: np.array([other == label for other in labels]) for label in classes}
@@ -104,7 +104,7 @@ def _extent(height: int, width: int, border: int) -> tuple[float, float, float, 
 
 
 def _small_png(drawing: Drawing, dpi: int) -> bytes:
-    """The figure in 256 colours: a third of the size, without a visible difference."""
+    """The figure as a PNG file in 256 colours, a third of the size without a visible difference."""
     kept = io.BytesIO()
     Image.open(io.BytesIO(drawing.png(dpi))).convert("RGB").quantize(256).save(kept, "png", optimize=True)
     return kept.getvalue()

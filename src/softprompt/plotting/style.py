@@ -1,4 +1,4 @@
-"""The one style of all figures: colours, sizes, fonts, and the same bytes for the same numbers."""
+"""The style of all figures: colours, sizes and fonts; the same numbers give the same bytes."""
 
 import io
 import re
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 WIDTH = 5.0
-"""Width of a figure of a report in inches; letters stay readable in a column of 3.3 inches."""
+"""Width of a report's figure in inches; text stays readable if a paper shrinks it to 3.3 inches."""
 
 LETTER = 0.0825
-"""Width of a letter in inches: an upper limit of the average over the letters of a word."""
+"""Width of a letter in inches, an upper bound of the mean over a word."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Palette:
     """Colours by their use.
 
     Args:
-        series: distinguishable also with red-green colour blindness (after Okabe and Ito).
+        series: colours of lines, distinguishable with red-green colour blindness (after Okabe and Ito).
     """
 
     ground: str
@@ -65,12 +65,12 @@ class Drawing:
 
     @contextmanager
     def sheet(self) -> Iterator[Any]:
-        """The matplotlib figure in light colours, to be saved within the context, where the style applies."""
+        """The matplotlib figure in light colours; the style applies within this context only."""
         import matplotlib
 
         with matplotlib.rc_context(_settings()), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-            # The object interface needs no display and does not touch the caller's pyplot.
+            # The object interface needs no display and does not change the caller's pyplot.
             from matplotlib.backends.backend_agg import FigureCanvasAgg
             from matplotlib.figure import Figure
             from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -78,6 +78,7 @@ class Drawing:
             sheet = Figure(figsize=(self.width, self.height), layout=ConstrainedLayoutEngine(w_pad=0.07))
             FigureCanvasAgg(sheet)
             self.fill(sheet, LIGHT)
+            _without_formulas(sheet)
             yield sheet
 
     def svg(self, title: str = "") -> str:
@@ -88,7 +89,7 @@ class Drawing:
         return text.getvalue()
 
     def png(self, dpi: int = 200) -> bytes:
-        """The figure as a PNG file in light colours; the version of matplotlib is left out of it."""
+        """The figure as a PNG file in light colours, without the version of matplotlib."""
         picture = io.BytesIO()
         with self.sheet() as sheet:
             sheet.savefig(picture, format="png", dpi=dpi, metadata={"Software": None})
@@ -99,6 +100,18 @@ def darkened(svg: str) -> str:
     """An SVG file in light colours with the dark colour in place of each."""
     dark = dict(zip(LIGHT.named().values(), DARK.named().values(), strict=True))
     return re.sub("#[0-9a-f]{6}\\b", lambda color: dark.get(color[0], color[0]), svg)
+
+
+def _without_formulas(sheet: Any) -> None:
+    """Take names with dollar signs as they are; powers of ten along a logarithmic axis stay formulas."""
+    from matplotlib.text import Text
+
+    for text in sheet.findobj(Text):
+        text.set_parse_math(False)
+    for axis in (axis for panel in sheet.axes for axis in (panel.xaxis, panel.yaxis)):
+        if axis.get_scale() == "log":
+            for label in axis.get_ticklabels(which="both"):
+                label.set_parse_math(True)
 
 
 def _settings() -> dict[Any, Any]:
@@ -120,7 +133,7 @@ def _settings() -> dict[Any, Any]:
         "axes.facecolor": palette.ground, "figure.facecolor": palette.ground,
         "savefig.facecolor": palette.ground,
         "legend.frameon": False, "lines.linewidth": 1.5, "lines.markersize": 4.5,
-        # Identifiers in the file depend on the drawing only, so that the same numbers give the same bytes.
+        # Identifiers in the file are random without a salt.
         "svg.hashsalt": "softprompt", "svg.fonttype": "path",
     }  # fmt: skip
 

@@ -1,5 +1,5 @@
 from .heads import CLASS, PATCH, PROMPT, SPECIAL, head, pool_picture, reads_prompt
-from .initializations import initialization
+from .initializations import find_initialization, initialization
 from .inserts import Insert, LayerLinears
 from .loading import load_prompt
 from .methods import (
@@ -61,6 +61,7 @@ __all__ = [
     "StartRequest",
     "adapter",
     "build_prompt",
+    "find_initialization",
     "fine_tuning",
     "head",
     "head_only",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from softprompt.errors import PromptError, with_article
+from softprompt.errors import PromptError, kind_of, nearest, with_article
 from softprompt.prompts.prompt import Prompt
 from softprompt.prompts.start_request import Start, StartRequest
 from softprompt.registry import Registry, check_parameters
@@ -27,7 +27,7 @@ class Initialization:
 
 
 INITIALIZATIONS: Registry[Initialization] = Registry(
-    "initialization", "prompt.initialization", "softprompt.initializations"
+    "initialization", "method.initialization", "softprompt.initializations", PromptError
 )
 """Every initialisation by the word that it begins with."""
 
@@ -46,6 +46,8 @@ def initialization(
         ConfigError: a name that is taken, or a function that does not take a `StartRequest` and a text (empty
             where no colon follows the name).
     """
+
+    INITIALIZATIONS.check_name(name)
 
     def decorate(function: Callable[[StartRequest, str], Start]) -> Callable[[StartRequest, str], Start]:
         written = form or (f"{name}: ..." if argument else name)
@@ -74,16 +76,50 @@ def start(initialization: str | Prompt, request: StartRequest) -> Start:
     if not isinstance(initialization, str):
         got = with_article(type(initialization).__name__)
         hint = "pass vectors through a Prompt, or name a file: 'prompt: FOLDER'"
-        raise PromptError("prompt.initialization", got, "a text or a Prompt", hint)
-    name, colon, argument = initialization.partition(":")
+        raise PromptError("method.initialization", got, "a text or a Prompt", hint)
+    row, argument = find_initialization(initialization)
+    name = initialization.partition(":")[0]
+    with INITIALIZATIONS.naming(name):
+        made = row.function(request, argument)
+    _check_start(f"initialization '{name}'", made, request)
+    return made
+
+
+def _check_start(where: str, made: object, request: StartRequest) -> None:
+    """Raises PromptError for anything but a start with finite vectors for every block."""
+    if not isinstance(made, Start):
+        do = "return request.from_vectors(...) or request.from_tokens(...)"
+        raise PromptError(where, kind_of(made), "a softprompt.prompts.Start", do)
+    if made.flats is None:
+        return
+    for shape in request.shapes:
+        flat = made.flats.get(shape.name)
+        if not isinstance(flat, torch.Tensor) or flat.shape != (made.length, shape.width):
+            got = f"shape {list(flat.shape)}" if isinstance(flat, torch.Tensor) else kind_of(flat)
+            raise PromptError(f"{where}: vectors of {shape.name}", got, f"shape {[made.length, shape.width]}")
+        if not flat.isfinite().all():
+            raise PromptError(f"{where}: vectors of {shape.name}", "NaN or infinity", "finite numbers")
+
+
+def find_initialization(text: str) -> tuple[Initialization, str]:
+    """The row that a text such as `examples:4` names, and what follows the colon.
+
+    Raises:
+        PromptError: an unknown form.
+        ConfigError: an initialisation of another package that cannot be imported.
+    """
+    name, colon, argument = text.partition(":")
+    argument = argument.strip()
     if name in INITIALIZATIONS:
         row = INITIALIZATIONS[name]
-        if bool(colon) == bool(row.argument) and re.fullmatch(row.argument, argument.strip()):
-            return row.function(request, argument.strip())
+        if bool(colon) == bool(row.argument) and re.fullmatch(row.argument, argument):
+            return row, argument
+        hint = f"write '{row.form}'"
+    else:
+        hint = nearest(name, INITIALIZATIONS)
     rows = {name: INITIALIZATIONS.get(name) for name in INITIALIZATIONS}
     forms = [f"'{name if row is None else row.form}'" for name, row in rows.items()]
-    expected = f"{', '.join(forms[:-1])} or {forms[-1]}"
-    raise PromptError("prompt.initialization", repr(initialization), expected)
+    raise PromptError("method.initialization", repr(text), f"{', '.join(forms[:-1])} or {forms[-1]}", hint)
 
 
 @initialization("examples", r"[1-9]\d*", "examples:k")
@@ -91,7 +127,7 @@ def _examples(request: StartRequest, count: str) -> Start:
     examples, k = request.examples or [], int(count)
     if len(examples) < k:
         raise PromptError(
-            "prompt.initialization",
+            "method.initialization",
             f"'examples:{count}' with {len(examples)} examples",
             f"{k} examples as token ids",
             "pass examples=[...], or choose 'vocabulary' or 'text: ...'",

@@ -1,13 +1,14 @@
 """Reading a prompt for a backbone: what does not fit is refused before a module is made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from softprompt.errors import PromptError
-from softprompt.files import HeadCard, InsertsCard, PromptCard, read_prompt
+from softprompt.errors import PromptError, shortened
+from softprompt.files import HeadCard, InsertsCard, PromptCard, Shapes, read_prompt
 from softprompt.prompts.heads import Head, checked, head_width, resolve_pooling
 from softprompt.prompts.inserts import make_inserts, stored_sizes
 from softprompt.prompts.methods.registry import METHODS
@@ -47,17 +48,35 @@ def load_prompt(
         PromptError: broken file, another backbone, or tensors that do not fit the card.
     """
     where = str(folder)
-    tensors, card = read_prompt(folder)
+    misfit: list[PromptCard] = []
+
+    def fits(card: PromptCard, sizes: Shapes) -> None:
+        misfit[:] = [card]
+        _check_sizes(card, sizes, backbone, where)
+        misfit.clear()
+
+    try:
+        tensors, card = read_prompt(folder, fits)
+    except PromptError:
+        # Another backbone mostly has other sizes, and that it is another is the better message.
+        if misfit and not any_backbone:
+            _check_backbone(_with_samples_of(backbone, misfit[0]), backbone, where)
+        raise
     if not any_backbone:
         _check_backbone(card, backbone, where)
-    try:
+    with _explained(card, where):
         prompt = _made(card, tensors, backbone, where)
-        if tensors:
-            raise PromptError(
-                f"{where}: tensors",
-                f"'{next(iter(tensors))}', which the card does not name",
-                "the tensors of the card alone",
-            )
+    prompt.check_range(backbone.dtype, where)
+    prompt.accepted |= {backbone.card.key}
+    # In evaluation mode, like a loaded model; for further training the head keeps its dropout.
+    return prompt.to(backbone.device if device is None else device).eval()
+
+
+@contextmanager
+def _explained(card: PromptCard, where: str) -> Iterator[None]:
+    """Turn whatever a card's contradictions raise into a PromptError."""
+    try:
+        yield
     except PromptError as error:
         if card.method in METHODS:
             raise
@@ -66,9 +85,15 @@ def load_prompt(
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         got = f"a card that asks for what cannot be ({reason})"
         raise PromptError(where, got, "a card as it was saved") from error
-    prompt.accepted |= {backbone.card.key}
-    # In evaluation mode, like a loaded model; for further training the head keeps its dropout.
-    return prompt.to(backbone.device if device is None else device).eval()
+
+
+def _with_samples_of(backbone: Observable, card: PromptCard) -> PromptCard:
+    """The card as if its numbers were the backbone's, so that names and sizes alone are compared."""
+    record, present = card.backbone.record, backbone.card.record
+    if record is None or present is None:
+        return card
+    record = record.model_copy(update={"samples": present.samples})
+    return card.model_copy(update={"backbone": card.backbone.model_copy(update={"record": record})})
 
 
 def _unknown_method(card: PromptCard) -> str:
@@ -79,7 +104,8 @@ def _unknown_method(card: PromptCard) -> str:
 
 
 def _check_backbone(card: PromptCard, backbone: Observable, where: str) -> None:
-    unlike = unlike_backbone(card, backbone.card)
+    with _explained(card, where):
+        unlike = unlike_backbone(card, backbone.card)
     of_digest = card.backbone.record is None and card.backbone.fingerprint in backbone.known_as()
     if unlike is None or of_digest:
         return
@@ -91,19 +117,73 @@ def _check_backbone(card: PromptCard, backbone: Observable, where: str) -> None:
     )
 
 
-def _made(card: PromptCard, tensors: dict[str, Tensor], backbone: Observable, where: str) -> Prompt:
-    """The prompt, on the CPU; its tensors are taken out of `tensors`."""
+def _check_sizes(card: PromptCard, sizes: Shapes, backbone: Observable, where: str) -> None:
+    """Refuse tensors of a file that are not those that its card asks for."""
+    with _explained(card, where):
+        expected = _sizes(card, len(sizes), backbone, where)
+        for name, size in expected.items():
+            if name not in sizes:
+                raise PromptError(f"{where}: {name}", "no such tensor", f"a tensor of shape {list(size)}")
+            if sizes[name] != size:
+                raise PromptError(f"{where}: {name}", f"shape {list(sizes[name])}", f"shape {list(size)}")
+        more = next((name for name in sizes if name not in expected), None)
+        if more is not None:
+            got = f"'{shortened(more, 200)}', which the card does not name"
+            raise PromptError(f"{where}: tensors", got, "the tensors of the card alone")
+
+
+def _sizes(card: PromptCard, n_tensors: int, backbone: Observable, where: str) -> dict[str, tuple[int, ...]]:
+    """Names and sizes of the tensors that a card asks for, few more than the `n_tensors` of the file."""
     if (card.length == 0) != (card.placement == "none"):
         raise PromptError(f"{where}: length", f"{card.length} vectors as {card.placement}", "what was saved")
+    sizes: dict[str, tuple[int, ...]] = {}
+    for shape in _shapes(card, backbone, where):
+        sizes |= shape.sizes(card.length)
+    if card.head is not None:
+        sizes |= _head_sizes(card.head, n_tensors, backbone)
+    if card.weights:
+        frozen = backbone.frozen_tensors()
+        for name in _once(
+            card.weights, frozen, f"{where}: weights", f"tensors that {card.backbone.name} has"
+        ):
+            sizes[f"weights.{name}"] = tuple(frozen[name].shape)
+    if card.inserts is not None:
+        linears = _linears(backbone)
+        expected = f"linear layers of {card.backbone.name}"
+        for place in _once(card.inserts.modules, linears, f"{where}: inserts", expected):
+            stored = stored_sizes(card.inserts, *linears[place])
+            sizes |= {f"inserts.{place}.{name}": size for name, size in stored.items()}
+    return sizes
+
+
+def _once(names: Sequence[str], known: Container[str], where: str, expected: str) -> Sequence[str]:
+    """The names, if each is known and stands once."""
+    seen: set[str] = set()
+    for name in names:
+        if name not in known or name in seen:
+            twice = " twice" if name in seen else ""
+            raise PromptError(where, f"'{shortened(name, 200)}'{twice}", expected)
+        seen.add(name)
+    return names
+
+
+def _linears(backbone: Observable) -> dict[str, tuple[int, int]]:
+    return {name: size for layer in backbone.layers for name, size in layer.sizes.items()}
+
+
+def _made(card: PromptCard, tensors: dict[str, Tensor], backbone: Observable, where: str) -> Prompt:
+    """The prompt, on the CPU; its vectors are taken out of `tensors`."""
     shapes = _shapes(card, backbone, where)
     blocks: dict[str, nn.Module] = {}
     for shape in shapes:
-        sizes = shape.sizes(card.length)
-        taken = {name: _take(tensors, name, size, where) for name, size in sizes.items()}
-        blocks[shape.name] = Direct(shape.from_tensors(taken))
-    head = _head(card.head, tensors, backbone, where) if card.head is not None else None
-    weights = _weights(card, tensors, backbone.frozen_tensors() if card.weights else {}, where)
-    inserts = _inserts(card.inserts, tensors, backbone, where) if card.inserts is not None else ()
+        flat = shape.from_tensors(tensors)
+        # Freed before the parameter is made: memory for the file twice, and not three times.
+        for name in shape.sizes(card.length):
+            del tensors[name]
+        blocks[shape.name] = Direct(flat)
+    head = None if card.head is None else _head(card.head, tensors, backbone)
+    weights = {name: tensors[f"weights.{name}"] for name in card.weights}
+    inserts = () if card.inserts is None else _inserts(card.inserts, tensors, backbone)
     return Prompt(card, shapes, blocks, head=head, weights=weights, inserts=inserts)
 
 
@@ -128,59 +208,27 @@ def _shapes(card: PromptCard, backbone: Observable, where: str) -> Sequence[Shap
     return shapes
 
 
-def _head(card: HeadCard, tensors: dict[str, Tensor], backbone: Observable, where: str) -> Head:
-    """Filled with its tensors, whose sizes are checked before a module is made for them."""
+def _head_sizes(card: HeadCard, n_tensors: int, backbone: Observable) -> dict[str, tuple[int, ...]]:
     facts = backbone.pictures
     resolve_pooling(checked(card), [], None if facts is None else facts.has_class)
     width = head_width(card, backbone)
-    sizes = {"weight": (card.n_outputs, width), "bias": (card.n_outputs,)}
+    sizes = {"head.weight": (card.n_outputs, width), "head.bias": (card.n_outputs,)}
     # One layer more than the file has tensors, so that a count that is too large is refused by a name.
-    for i in range(min(card.hidden_layers, len(tensors) + 1)):
-        sizes |= {f"hidden.{i}.weight": (width, width), f"hidden.{i}.bias": (width,)}
-    state = {name: _take(tensors, f"head.{name}", size, where) for name, size in sizes.items()}
-    head = Head(card, width)
-    head.load_state_dict(state)
+    for i in range(min(card.hidden_layers, n_tensors + 1)):
+        sizes |= {f"head.hidden.{i}.weight": (width, width), f"head.hidden.{i}.bias": (width,)}
+    return sizes
+
+
+def _head(card: HeadCard, tensors: Mapping[str, Tensor], backbone: Observable) -> Head:
+    head = Head(card, head_width(card, backbone))
+    head.load_state_dict({name: tensors[f"head.{name}"] for name, _ in head.named_parameters()})
     return head
 
 
-def _weights(
-    card: PromptCard, tensors: dict[str, Tensor], frozen: Mapping[str, Tensor], where: str
-) -> dict[str, Tensor]:
-    for name in card.weights:
-        if name not in frozen:
-            raise PromptError(f"{where}: weights", f"'{name}'", f"tensors that {card.backbone.name} has")
-    return {
-        name: _take(tensors, f"weights.{name}", tuple(frozen[name].shape), where) for name in card.weights
-    }
-
-
-def _inserts(
-    card: InsertsCard, tensors: dict[str, Tensor], backbone: Observable, where: str
-) -> Sequence[nn.Module]:
-    sizes = {name: size for layer in backbone.layers for name, size in layer.sizes.items()}
-    taken: list[dict[str, Tensor]] = []
-    for place in card.modules:
-        if place not in sizes:
-            raise PromptError(f"{where}: inserts", f"'{place}'", f"linear layers of {backbone.card.name}")
-        expected = stored_sizes(card, *sizes[place])
-        taken.append({n: _take(tensors, f"inserts.{place}.{n}", size, where) for n, size in expected.items()})
-    inserts = make_inserts(card, sizes, None)
+def _inserts(card: InsertsCard, tensors: Mapping[str, Tensor], backbone: Observable) -> Sequence[nn.Module]:
+    inserts = make_inserts(card, _linears(backbone), None)
     with torch.no_grad():
-        for insert, values in zip(inserts, taken, strict=True):
+        for place, insert in zip(card.modules, inserts, strict=True):
             for name, empty in insert.stored().items():
-                empty.copy_(values[name])
+                empty.copy_(tensors[f"inserts.{place}.{name}"])
     return inserts
-
-
-def _take(tensors: dict[str, Tensor], name: str, expected: tuple[int, ...], where: str) -> Tensor:
-    if name not in tensors:
-        raise PromptError(f"{where}: {name}", "no such tensor", f"a tensor of shape {list(expected)}")
-    tensor = tensors.pop(name)
-    if tuple(tensor.shape) != expected:
-        raise PromptError(f"{where}: {name}", f"shape {list(tensor.shape)}", f"shape {list(expected)}")
-    if not tensor.is_floating_point():
-        raise PromptError(f"{where}: {name}", f"numbers of {tensor.dtype}", "floating-point numbers")
-    tensor = tensor.float()
-    if not torch.isfinite(tensor).all():
-        raise PromptError(f"{where}: {name}", "numbers that are not finite", "a trained prompt")
-    return tensor

@@ -30,6 +30,11 @@ class Observable(Protocol):
         ...
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The precision in which the backbone computes."""
+        ...
+
+    @property
     def tokenizer(self) -> Any:
         """The backbone's tokenizer; a BackboneError if there is none."""
         ...

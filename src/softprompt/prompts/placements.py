@@ -91,8 +91,12 @@ class KeyValueShape:
     def flatten(self, block: KeyValues) -> Float[Tensor, "prompt width"]:
         """The flat vectors of key/values that cover at least these layers."""
         index = [block.layers.index(layer) for layer in self.layers]
-        both = torch.cat([block.keys[index], block.values[index]], dim=-1)
-        return both.permute(2, 0, 1, 3).reshape(block.length, self.width)
+        parts = [block.keys, block.values]
+        if index != list(range(len(block.layers))):
+            parts = [part[index] for part in parts]
+        return torch.cat([part.permute(2, 0, 1, 3) for part in parts], dim=-1).reshape(
+            block.length, self.width
+        )
 
     def tensors(self, flat: Float[Tensor, "prompt width"]) -> dict[str, Tensor]:
         """What a file holds: keys and values, `[layer, kv_head, prompt, dim]` each."""

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from softprompt.files import BackboneCard, PromptCard, difference, write_prompt
+from softprompt.errors import PromptError
+from softprompt.files import BackboneCard, PromptCard, difference, without_folders, write_prompt
 from softprompt.prompts.heads import Head, uses_output_layer
 from softprompt.prompts.inserts import Insert
 from softprompt.prompts.placements import Placement, Shape
@@ -150,6 +151,31 @@ class Prompt(nn.Module):
         """
         return unlike_backbone(self.card, backbone)
 
+    @torch.no_grad()
+    def check_range(self, dtype: torch.dtype, where: str) -> None:
+        """Refuse numbers that are not finite, or not in a backbone's precision.
+
+        Heads and inserts compute in float32 on every backbone.
+
+        Args:
+            dtype: the backbone's precision.
+            where: of the prompt, for errors.
+
+        Raises:
+            PromptError: a tensor with such numbers, by its name.
+        """
+        for name, tensor in self.tensors().items():
+            if not torch.isfinite(tensor).all():
+                raise PromptError(f"{where}: {name}", "numbers that are not finite", "a trained prompt")
+            if name.startswith(("head.", "inserts.")) or torch.isfinite(tensor.to(dtype)).all():
+                continue
+            raise PromptError(
+                f"{where}: {name}",
+                f"numbers that are not finite in {str(dtype).removeprefix('torch.')}",
+                "a prompt for a backbone of this precision",
+                "load the backbone with dtype='float32'",
+            )
+
     def describe(self, **facts: Any) -> "Prompt":
         """Put facts (task, training, data, metrics) into the card; returns the prompt itself."""
         self.card = self.card.model_copy(update=facts)
@@ -158,7 +184,8 @@ class Prompt(nn.Module):
     def save(self, folder: Path | str) -> Path:
         """Write the baked tensors and the card into a folder, beside whatever else is in it.
 
-        At every moment a reader gets the older prompt or this one, whole. Links are followed.
+        At every moment a reader gets the older prompt or this one, whole. Links are followed. Of absolute
+        paths in the card (backbone, data, an initialisation) the last part is written.
 
         Args:
             folder: made where there is none; `~` is the home folder.
@@ -168,6 +195,13 @@ class Prompt(nn.Module):
         """
         # Behind the version of the package that the method came from, where that is another one.
         card = self.card.model_copy(update={"versions": {**self.card.versions, **_versions()}})
+        card = card.model_copy(
+            update={
+                "initialization": without_folders(card.initialization),
+                "backbone": card.backbone.model_copy(update={"name": without_folders(card.backbone.name)}),
+                **{name: without_folders(getattr(card, name)) for name in ("task", "training", "data")},
+            }
+        )
         return write_prompt(folder, self.tensors(), card)
 
 

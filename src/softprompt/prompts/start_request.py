@@ -65,7 +65,7 @@ class StartRequest:
         for shape in self.shapes:
             got = "none" if shape.name not in vectors else f"shape {list(vectors[shape.name].shape)}"
             if length < 1 or got != f"shape {[length, shape.width]}":
-                where = f"prompt.initialization: vectors of {shape.name}"
+                where = f"method.initialization: vectors of {shape.name}"
                 raise PromptError(where, got, f"shape [n, {shape.width}], the same n for every block")
         _check_length(length, self.length, "the vectors of the initialization")
         return Start(length, {shape.name: vectors[shape.name] for shape in self.shapes})
@@ -81,7 +81,7 @@ class StartRequest:
             PromptError: no tokens, or another number than was asked for.
         """
         if not ids:
-            raise PromptError("prompt.initialization", "a text without tokens", "at least one token")
+            raise PromptError("method.initialization", "a text without tokens", "at least one token")
         _check_length(len(ids), self.length, f"the tokens of {what}")
         if isinstance(self.shapes[0], SlotShape):
             return Start(len(ids), {self.shapes[0].name: self.backbone.embed(ids)})
@@ -104,7 +104,7 @@ class StartRequest:
         missing = [shape.name for shape in self.shapes if shape.name not in blocks]
         if missing:
             raise PromptError(
-                "prompt.initialization",
+                "method.initialization",
                 f"{with_article(prompt.card.method)} prompt without {missing[0]}",
                 "a prompt with the same sites and layers",
             )

@@ -1,5 +1,5 @@
 """Studies: many runs whose results come as one table and one report."""
 
-import lazy_loader
+from softprompt.front_door import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

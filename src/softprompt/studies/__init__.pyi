@@ -8,7 +8,6 @@ from .comparisons.runs import (
     pairs_table,
     read_compared_run,
 )
-from .definition.grid import load_grid
 from .definition.paper_protocols import Protocol, all_papers, chosen_protocols, paper
 from .looking import (
     NEIGHBOURS,
@@ -19,6 +18,7 @@ from .looking import (
     spread_over,
     view_pictures,
 )
+from .reading.grid import load_grid
 from .report import compose_report, read_source, results_table, write_numbers, write_report, write_summary
 from .results.study_result import StudyResult, read_results
 from .running.runner import run_study

@@ -1,4 +1,4 @@
-"""The command line that makes something again."""
+"""Command lines, as reports show them."""
 
 import shlex
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def command_line(
     """`softprompt COMMAND PLACES --set OVERRIDE --option value`, as a shell reads it.
 
     Args:
-        options: in the order of the line; None is left out, and a list gives the option once for each.
+        options: in order; None is left out, and a list repeats the option for each value.
     """
     words = ["softprompt", command, *map(_word, places)]
     for name, given in {"set": overrides, **options}.items():

@@ -1,4 +1,4 @@
-"""What runs on pictures make of them: attention of the class token, and features of the classes."""
+"""How a backbone sees pictures under a prompt: attention of the class token, and features of the classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,26 +11,25 @@ from torch import Tensor
 from softprompt.backbones import Backbone, class_attention
 from softprompt.extras import require
 from softprompt.plotting import AttentionMap
-from softprompt.prompts import Prompt, pool_picture
+from softprompt.prompts import LOCATIONS, PixelBorder, Prompt, pool_picture
 
 require("studies", "softprompt look", "sklearn")
 
 NEIGHBOURS = 5
-"""How many of a picture's nearest ones are asked for their class."""
+"""The number of nearest pictures whose classes are compared with a picture's own."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What a backbone makes of some pictures, under a prompt or without one.
+    """Features of pictures and attention over them, under a prompt or without one.
 
     Args:
         name: of the run.
-        features: what the head reads, `[picture, hidden]`, float32.
-        patches: attention of the class token on the patches of the first pictures, mean over heads and
-            without what goes elsewhere, so that each picture's adds up to 1, `[shown, row, column]`; None
-            without a class token.
-        on_prompt: how much of the attention goes to the prompt, `[shown]`.
-        border: pixels that the prompt puts around pictures; the patches cover them too.
+        features: the input of the head, `[picture, hidden]`, float32.
+        patches: attention of the class token on the patches of the first pictures, mean over the heads,
+            normalised so that each picture's sums to 1, `[shown, row, column]`; None without a class token.
+        on_prompt: the share of the attention that goes to the prompt, `[shown]`.
+        border: width in pixels of the frame that the prompt adds to pictures; patches cover the frame too.
     """
 
     name: str
@@ -41,7 +40,7 @@ class View:
 
     @property
     def attention(self) -> AttentionMap:
-        """The attention as it is drawn; for a view with patches."""
+        """The attention in the form that `plotting` draws; only for a view with patches."""
         assert self.patches is not None and self.on_prompt is not None
         return AttentionMap(self.name, self.patches.numpy(), self.on_prompt.numpy(), self.border)
 
@@ -57,15 +56,15 @@ def view_pictures(
     layer: int = -1,
     batch_size: int = 50,
 ) -> View:
-    """Look at pictures under a prompt, or without one (None).
+    """Compute the view of pictures under a prompt, or without one (None).
 
     Args:
-        backbone: one that reads pictures.
-        prompt: on this backbone, as `load_prompt` gives it.
-        name: what to call it.
+        backbone: for pictures.
+        prompt: for this backbone, as `load_prompt` returns it.
+        name: of the view.
         pixels: `[picture, channel, height, width]`, as the backbone's processor makes them.
-        shown: of how many pictures the attention is taken, the first ones.
-        layer: whose attention, counted from the end where negative.
+        shown: the number of pictures, from the first on, whose attention is computed.
+        layer: of the attention, counted from the end if negative.
         batch_size: pictures read together.
 
     Raises:
@@ -80,7 +79,8 @@ def view_pictures(
         gaze = class_attention(backbone, pixels[:shown], layer) if has_class else None
     features = torch.cat(parts).float().cpu()
     card = None if prompt is None else prompt.card
-    border = card.length if card is not None and card.location == "pixel-pad" else 0
+    location = None if card is None else card.location
+    border = card.length if card and location and LOCATIONS[location].placement is PixelBorder else 0
     if gaze is None:
         return View(name, features, None, None, border)
     patches = gaze.patches.mean(1)
@@ -89,7 +89,7 @@ def view_pictures(
 
 
 def balanced_pictures(records: Sequence[Any], per_class: int) -> list[Any]:
-    """The first records of each class, in their order; those without a label are left out."""
+    """The first records of each class, in their order; records without a label are left out."""
     seen: dict[str, int] = {}
     taken = []
     for record in records:
@@ -100,7 +100,7 @@ def balanced_pictures(records: Sequence[Any], per_class: int) -> list[Any]:
 
 
 def spread_over(records: Sequence[Any], n: int) -> list[int]:
-    """Places of `n` records of as many classes as there are: the first of each, then the second ones."""
+    """The indices of `n` records: the first of each class, then the second of each, and so on."""
     turns: dict[str, int] = {}
     places = []
     for i, record in enumerate(records):
@@ -110,11 +110,11 @@ def spread_over(records: Sequence[Any], n: int) -> list[int]:
 
 
 def neighbours_alike(features: Tensor, labels: Sequence[str]) -> float:
-    """How many of the pictures nearest to each, by cosine, are of its class, in per cent.
+    """The per cent of the pictures nearest to each picture, by cosine, that have its class.
 
     Args:
         features: `[picture, hidden]`.
-        labels: the class of each.
+        labels: the class of each picture.
     """
     numbers = {label: i for i, label in enumerate(dict.fromkeys(labels))}
     classes = torch.tensor([numbers[label] for label in labels])
@@ -124,10 +124,10 @@ def neighbours_alike(features: Tensor, labels: Sequence[str]) -> float:
 
 
 def embed_features(features: Tensor, seed: int) -> Any:
-    """The features in a plane, by t-SNE, `[picture, 2]`.
+    """The features in two dimensions by t-SNE, `[picture, 2]`.
 
-    Source: van der Maaten and Hinton (JMLR 2008), which Visual Prompt Tuning (2203.12119) draws class tokens
-    with; scikit-learn's, with its own perplexity of 30 (a third of few pictures).
+    Source: van der Maaten and Hinton (JMLR 2008), by scikit-learn with its default perplexity of 30, or a
+    third of the pictures if there are fewer. Visual Prompt Tuning (2203.12119) draws class tokens with t-SNE.
     """
     from sklearn.manifold import TSNE
 

@@ -1,18 +1,41 @@
-"""Tables in Markdown."""
+"""Texts and tables in Markdown: what names and messages hold stays text."""
 
+import re
 from collections.abc import Iterable
+
+from softprompt.errors import printable
 
 Table = list[list[str]]
 """A head, and a line for each row; the first entry names the row."""
 
 
 def table_lines(table: Iterable[Iterable[str]]) -> list[str]:
-    """A table with its head, a line of Markdown each; all columns but the first stand to the right."""
+    """The lines of a table with its head; all columns but the first are aligned right."""
     head, *rows = [[escaped(text) for text in line] for line in table]
     rule = ["---", *["---:"] * (len(head) - 1)]
     return [f"| {' | '.join(line)} |" for line in (head, rule, *rows)]
 
 
 def escaped(text: str) -> str:
-    """A text that stays inside its cell of a table."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    """A text in the form that a cell of a table needs."""
+    return plain(text.replace("\\", "\\\\").replace("|", "\\|"))
+
+
+def plain(text: str) -> str:
+    """A text on one line in which HTML, links and pictures are text; words between backticks stay code."""
+    pieces = printable(" ".join(text.splitlines())).split("`")
+    # An even number of pieces has a backtick that nothing closes, and so no code.
+    step = 2 if len(pieces) % 2 else 1
+    pieces[::step] = [_LINK.sub(r"]\(", _TAG.sub("&lt;", piece)) for piece in pieces[::step]]
+    return "`".join(pieces)
+
+
+def code(text: str) -> str:
+    """A text as code on one line, also with backticks in it."""
+    text = printable(" ".join(text.splitlines()))
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    return f"{'`' * (longest + 1)} {text} {'`' * (longest + 1)}" if longest else f"`{text}`"
+
+
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+_LINK = re.compile(r"\]\(")

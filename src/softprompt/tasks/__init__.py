@@ -1,5 +1,5 @@
 """Tasks: what is asked of the model, how its answers are read and scored."""
 
-import lazy_loader
+from softprompt.front_door import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,4 +1,4 @@
-"""Rows of token ids to padded tensors."""
+"""Padded tensors of rows of token ids, and batches of texts of like length."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -28,6 +28,6 @@ def pad(
 
 
 def longest_first(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Indices in batches of `size`, longest first: little padding, and too little memory shows at once."""
+    """Indices in batches of `size`, longest first: little padding, and too little memory fails at once."""
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     return [order[start : start + size] for start in range(0, len(order), size)]

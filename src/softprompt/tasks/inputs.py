@@ -1,4 +1,4 @@
-"""Texts and pairs of texts to rows of token ids, in each tokenizer's own form."""
+"""Rows of token ids from texts and pairs of texts, in each tokenizer's own form."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """What a backbone reads at once.
+    """One sequence that a backbone reads.
 
     Args:
         ids: tokens, special ones included.
-        segments: for each token the text it belongs to (0 or 1); empty where the family has no such thing.
+        segments: for each token the text that it belongs to (0 or 1); empty for models without token types.
     """
 
     ids: tuple[int, ...]
@@ -34,8 +34,8 @@ class Frame:
     """The tokens around a text, or around the two texts of a pair, and the segment of each part.
 
     Args:
-        segments: of `before`, the first text, `between`, the second text and `after`; empty where the
-            family has none.
+        segments: of `before`, the first text, `between`, the second text and `after`; empty for models
+            without token types.
     """
 
     before: tuple[int, ...]
@@ -58,12 +58,12 @@ class Frame:
 
 
 class RowForm:
-    """Makes rows; counts the texts that it had to cut.
+    """Rows of texts, with a count of the texts that were cut.
 
     Args:
         backbone: the frozen model with its tokenizer.
         max_tokens: longest row, special tokens included.
-        separator: text between the two texts of a pair, where the tokenizer has no form for pairs.
+        separator: text between the two texts of a pair, for tokenizers without a form for pairs.
     """
 
     def __init__(self, backbone: "Backbone", max_tokens: int, separator: str = "\n"):
@@ -72,13 +72,13 @@ class RowForm:
         self._max_tokens = max_tokens
         self._separator = separator
         self._cut: set[tuple[str, str | None]] = set()
-        # One kind of segment says nothing, and a model without a table for them may not take them.
+        # A model with one token type ignores it, and a model without a table of token types may refuse them.
         n_kinds = getattr(backbone.model.config.get_text_config(), "type_vocab_size", None) or 0
         self._has_segments = "token_type_ids" in self._tokenizer.model_input_names and n_kinds > 1
 
     @property
     def n_cut(self) -> int:
-        """Texts, or pairs, that were too long; each counts once, however often it is read."""
+        """Texts, or pairs, that were too long; a text that is read several times counts once."""
         return len(self._cut)
 
     @property
@@ -88,7 +88,7 @@ class RowForm:
 
     @cached_property
     def single(self) -> Frame:
-        """What stands around a single text."""
+        """The tokens around a single text."""
         encoded = self._tokenizer("a", return_special_tokens_mask=True)
         ids, ((start, end),) = encoded["input_ids"], _texts(encoded["special_tokens_mask"])
         kinds = self._kinds(encoded, (0, start, start, start, end))
@@ -96,7 +96,7 @@ class RowForm:
 
     @cached_property
     def pair(self) -> Frame:
-        """What stands around the texts of a pair: the tokenizer's own form, or the separator between them."""
+        """The tokens around the texts of a pair: the tokenizer's own form, or the separator between them."""
         if self._own_pair is not None:
             return self._own_pair
         single, between = self.single, self._ids(self._separator)
@@ -111,24 +111,24 @@ class RowForm:
         (first, end_of_first), (second, end) = texts
         between = tuple(ids[end_of_first:second])
         tokenizer = self._tokenizer
-        # Llama's template begins both texts anew, and a beginning separates nothing.
+        # Llama's template has a begin token before both texts, which is no separator.
         if set(between) <= {tokenizer.bos_token_id} - {tokenizer.eos_token_id, tokenizer.sep_token_id}:
             return None
         kinds = self._kinds(encoded, (0, first, end_of_first, second, end))
         return Frame(tuple(ids[:first]), between, tuple(ids[end:]), kinds)
 
     def row(self, text: str, second: str | None, where: str) -> Row:
-        """One text or a pair; too long ones are cut at the end, of a pair the longer text first.
+        """The row of one text or a pair; what is too long is cut at its end, of a pair the longer text first.
 
         Raises:
-            DataError: a text that leaves no token.
+            DataError: a text without a token.
             ConfigError: `max_tokens` leaves no room.
         """
         first, rest, frame = self._ids(text), [], self.single
         if second is not None and self.pairs_itself:
             rest, frame = self._ids(second), self.pair
         elif second is not None:
-            # The separator is read together with the text behind it: a space belongs to its word.
+            # The separator is tokenised together with the text behind it, since a space belongs to a word.
             rest = self._ids(self._separator + second)
         nothing = [] if self.pairs_itself else list(self.pair.between)
         if not first or (second is not None and rest == nothing):
@@ -142,7 +142,7 @@ class RowForm:
         return frame.row(first, rest)
 
     def room(self, frame: Frame, at_least: int = 1) -> int:
-        """Tokens that a row has for its texts.
+        """The number of tokens that a row has for its texts.
 
         Raises:
             ConfigError: fewer than `at_least`.
@@ -158,7 +158,7 @@ class RowForm:
         return room
 
     def tokens(self, text: str, longest: int) -> list[int]:
-        """The text's tokens without special ones, cut at the end where it is longer (and counted)."""
+        """The text's tokens without special ones, cut at the end (and counted) if there are more."""
         ids = self._ids(text)
         if len(ids) > longest:
             self._cut.add((text, None))
@@ -182,8 +182,8 @@ class RowForm:
             unknown: let the unknown token stand for words of which the tokenizer leaves nothing.
 
         Raises:
-            DataError: a word that leaves no token.
-            BackboneError: the tokenizer cannot say which token is which word's.
+            DataError: a word without a token.
+            BackboneError: a tokenizer without offsets.
         """
         starts, ends, text = [], [], ""
         for word in words:
@@ -195,13 +195,13 @@ class RowForm:
         owners: list[int] = []
         word = 0
         for _, end in offsets:
-            # A token belongs to the word that its last character stands in; spaces may lead a token.
+            # A token, which may begin with a space, belongs to the word of its last character.
             while ends[word] < end:
                 word += 1
             owners.append(owners[-1] if owners and end <= starts[word] else word)
         for i in sorted(set(range(len(words))) - set(owners)):
-            stand_in = self._tokenizer.unk_token_id if unknown else None
-            if stand_in is None:
+            substitute = self._tokenizer.unk_token_id if unknown else None
+            if substitute is None:
                 do = "let an unknown token stand for it with task.vanished=unknown"
                 raise DataError(
                     where,
@@ -211,7 +211,7 @@ class RowForm:
                     + (" (the tokenizer has no unknown token)" if unknown else f", or {do}"),
                 )
             place = bisect_left(owners, i)
-            ids.insert(place, stand_in)
+            ids.insert(place, substitute)
             owners.insert(place, i)
         return ids, owners
 
@@ -225,27 +225,28 @@ class RowForm:
         return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def _kinds(self, encoded: Any, places: Sequence[int]) -> tuple[int, ...]:
-        """The segments at these places of an encoded text; behind its end, that of its last token."""
+        """The segments at these places of an encoded text; behind its end, that of the last token."""
         if not self._has_segments:
             return ()
         kinds = encoded["token_type_ids"]
-        # A part that is empty has no segment to show, and needs none.
+        # An empty part needs no segment, so that any value will do.
         return tuple(kinds[min(place, len(kinds) - 1)] for place in places)
 
 
 def _texts(special: Sequence[int]) -> list[tuple[int, int]]:
-    """Where the texts stand among special tokens: start and end of each run of others."""
+    """Start and end of each text, a run of tokens that are not special."""
     edges = [i for i in range(len(special) + 1) if [*special, 1][i] != [1, *special][i]]
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def collate(backbone: "Backbone", rows: Sequence[Row]) -> dict[str, Tensor]:
-    """Rows as one batch, padded on the right: `input_ids`, `attention_mask`, `token_type_ids` if there are.
+    """Rows as one batch, padded on the right.
 
-    Each `[row, seq]`.
+    Returns:
+        `input_ids`, `attention_mask` and, for rows with segments, `token_type_ids`, each `[row, seq]`.
     """
     tokenizer: Any = backbone.tokenizer
-    # Padding is masked everywhere, so any token will do for a tokenizer that has none.
+    # Padding is masked everywhere, so that any token will do for a tokenizer without a padding token.
     filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     ids, mask = pad([row.ids for row in rows], filler, "right", backbone.device)
     inputs = {"input_ids": ids, "attention_mask": mask}

@@ -1,154 +1,116 @@
-"""Every task by its name, and the labels that it works with."""
+"""Every task, a row each.
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+Settings, metrics, reports and `softprompt predict` take what they need of a task from these rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from softprompt.config import (
+    ChoiceSettings,
+    ClassificationSettings,
     ClozeSettings,
-    DecodingSettings,
     GenerationSettings,
+    ImageClassificationSettings,
     ProbingSettings,
-    RunSettings,
+    RegressionSettings,
+    SpanSettings,
+    TaggingSettings,
     TaskSettings,
 )
-from softprompt.data import LabelledText, pattern
-from softprompt.errors import ConfigError
-from softprompt.tasks.headed import HeadTask
-from softprompt.tasks.task import Task
-from softprompt.text import null_template
+from softprompt.data import Choices, LabelledPicture, LabelledText, Question, Record, TaggedWords
+from softprompt.registry import Registry
+from softprompt.tasks.outputs import OUTPUT_FORMS, OutputForm
 
 if TYPE_CHECKING:
-    from softprompt.backbones import Backbone
+    from softprompt.tasks.base import Task
+
+_Task = TypeVar("_Task", bound="type[Task]")
 
 
-def build_task(
-    backbone: "Backbone",
-    settings: TaskSettings,  # type: ignore[valid-type]
-    decoding: DecodingSettings | None = None,
-    labels: Sequence[str] = (),
-    fields: Sequence[str] = (),
-) -> Task:
-    """The task that the settings name.
+@dataclass(frozen=True)
+class TaskKind:
+    """One task.
 
-    Args:
-        backbone: the frozen model with its tokenizer.
-        settings: of the task.
-        decoding: how texts are written (generation), and how many records are predicted together.
-        labels: every label where the task has them, see `labels_of`.
-        fields: what templates may call a record's texts.
+    Attributes:
+        name: in recipes and results.
+        settings: what a recipe may set of it.
+        function: the class of the task; of a task of softprompt, where the class stands, so that a table of
+            tasks imports no torch.
+        records: the classes of the records that it reads.
+        outputs: the form of what it predicts.
+        metrics: beside those that name the task themselves; the first is the default.
+        second: whether its texts may come in pairs.
+        needs: modules of the extra `metrics` that its scores need, whatever the metrics are.
     """
-    from softprompt.tasks.cloze import ClozeTask
-    from softprompt.tasks.generation import GenerationTask
-    from softprompt.tasks.probing import ProbingTask
 
-    decoding = decoding or DecodingSettings()
-    if isinstance(settings, GenerationSettings):
-        return GenerationTask(backbone, settings, decoding)
-    if isinstance(settings, ClozeSettings):
-        return ClozeTask(backbone, settings, labels, fields, decoding.batch_size)
-    if isinstance(settings, ProbingSettings):
-        return ProbingTask(backbone, settings, decoding.batch_size)
-    kinds = tasks_with_heads()
-    return kinds[settings.name](backbone, settings, labels, decoding.batch_size)
+    name: str
+    settings: type[TaskSettings]
+    function: "type[Task] | str"
+    records: tuple[type, ...]
+    outputs: OutputForm
+    metrics: tuple[str, ...] = ()
+    second: bool = False
+    needs: tuple[str, ...] = ()
 
+    @property
+    def task(self) -> "type[Task]":
+        """The class of the task."""
+        if not isinstance(self.function, str):
+            return self.function
+        module, _, name = self.function.partition(":")
+        return getattr(import_module(f"softprompt.tasks.{module}"), name)
 
-def tasks_with_heads() -> dict[str, type[HeadTask]]:
-    """The tasks with a head, by name."""
-    from softprompt.tasks.choice import ChoiceTask
-    from softprompt.tasks.classification import ClassificationTask, RegressionTask
-    from softprompt.tasks.images import ImageClassificationTask
-    from softprompt.tasks.spans import SpanTask
-    from softprompt.tasks.tagging import TaggingTask
-
-    return {
-        "classification": ClassificationTask,
-        "regression": RegressionTask,
-        "choice": ChoiceTask,
-        "tagging": TaggingTask,
-        "spans": SpanTask,
-        "image_classification": ImageClassificationTask,
-    }
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether its records are pictures, which are no tokens."""
+        return LabelledPicture in self.records
 
 
-def labels_of(settings: Any, declared: Sequence[str] | None, train: Iterable[Any]) -> tuple[str, ...]:
-    """Every label, in the order of the head's outputs; empty for tasks without labels.
+TASKS: Registry[TaskKind] = Registry("task", "task.name", "softprompt.tasks", of="class")
+"""Every task by name, in the order of messages."""
+
+_FORMS, _TEXT = OUTPUT_FORMS, (LabelledText,)
+
+for _row in (
+    TaskKind("generation", GenerationSettings, "language:GenerationTask", (Record,), _FORMS["text"]),
+    TaskKind(
+        "classification", ClassificationSettings, "headed:ClassificationTask", _TEXT,
+        _FORMS["label"], second=True,
+    ),
+    TaskKind("tagging", TaggingSettings, "headed:TaggingTask", (TaggedWords,), _FORMS["tags"]),
+    TaskKind("choice", ChoiceSettings, "headed:ChoiceTask", (Choices,), _FORMS["choice"]),
+    TaskKind("spans", SpanSettings, "headed:SpanTask", (Question,), _FORMS["answer"], second=True),
+    TaskKind(
+        "regression", RegressionSettings, "headed:RegressionTask", _TEXT, _FORMS["number"],
+        second=True,
+    ),
+    TaskKind(
+        "cloze", ClozeSettings, "language:ClozeTask", (LabelledText, Choices), _FORMS["label_or_choice"],
+        second=True,
+    ),
+    TaskKind("probing", ProbingSettings, "language:ProbingTask", _TEXT, _FORMS["ranked_words"]),
+    TaskKind(
+        "image_classification", ImageClassificationSettings, "headed:ImageClassificationTask",
+        (LabelledPicture,), _FORMS["ranked_labels"], needs=("sklearn",),
+    ),
+):  # fmt: skip
+    TASKS.add(_row.name, _row, _row.settings)
+
+
+def answer_of(task: str, line: Mapping[str, Any]) -> str:
+    """The output of a line of `outputs.jsonl` in words.
 
     Args:
-        settings: of the task; its own list comes first.
-        declared: the data format's own list, if it has one.
-        train: the training records; without a list, their labels in alphabetical order (tags with `O` first).
+        task: of the run.
+        line: as the run writes it.
 
     Raises:
-        ConfigError: fewer than two labels, or records of another kind.
+        ValueError: the output is not of the form that the task writes.
     """
-    train = list(train)
-    if isinstance(settings, ClozeSettings):
-        return _of_cloze(settings, declared, train)
-    if "labels" not in type(settings).model_fields:
-        return ()
-    kind = tasks_with_heads()[settings.name]
-    # Records of another kind may have no labels to look for.
-    kind.check_kind(settings.name, train)
-    if settings.labels is not None:
-        return tuple(settings.labels)
-    labels = kind.labels_in(train) if declared is None else tuple(declared)
-    return _several(labels, "task.labels")
-
-
-def template_of(settings: RunSettings, records: Iterable[Any], causal: bool) -> str | None:
-    """The template that the method or the task names; None leaves it to the task.
-
-    Args:
-        settings: of the run; `manual` of a probing task is the pattern of the records' relation.
-        records: of the run.
-        causal: whether the backbone reads from left to right.
-
-    Raises:
-        ConfigError: two that differ, a count of slots without a template, or relations without one pattern.
-    """
-    of_task = getattr(settings.task, "template", None)
-    patterns = getattr(settings.task, "patterns", None) or {}
-    of_task = patterns.get(of_task, of_task)
-    if isinstance(settings.task, ProbingSettings) and of_task == "manual":
-        relations = sorted({record.tags.get("relation", "") for record in records})
-        if len(relations) != 1:
-            got = f"'manual' for records of {len(relations)} relations"
-            raise ConfigError("task.template", got, "one relation", "give the template in words")
-        of_task = pattern(relations[0], causal=causal)
-    of_method = getattr(settings.method, "template", None)
-    if isinstance(of_method, list):
-        of_method = str(null_template(of_method, causal=causal))
-    if isinstance(of_method, int):
-        do = "write the template with its slots"
-        raise ConfigError("method.template", f"{of_method}, a count of slots", "a template", do)
-    if of_method is not None and of_task is not None and of_method != of_task:
-        got = f"both '{of_method}' and task.template '{of_task}'"
-        raise ConfigError("method.template", got, "one template", "leave one out")
-    return of_method if of_method is not None else of_task
-
-
-def _of_cloze(settings: Any, declared: Sequence[str] | None, train: list[Any]) -> tuple[str, ...]:
-    """The labels that words are needed for; a verbalizer's order is the labels'."""
-    if any(not isinstance(record, LabelledText) for record in train):
-        return ()
-    if isinstance(settings.verbalizer, dict):
-        # Their order is the verbalizer's, and none of the format's may be missing there.
-        found = tuple(declared) if declared is not None else tuple(settings.verbalizer)
-        return tuple(sorted(found, key=lambda label: _place(label, list(settings.verbalizer))))
-    seen = {label for record in train if (label := record.label) is not None}
-    return _several(tuple(declared) if declared is not None else tuple(sorted(seen)), "task.verbalizer")
-
-
-def _place(label: str, order: list[str]) -> int:
-    return order.index(label) if label in order else len(order)
-
-
-def _several(labels: tuple[str, ...], where: str) -> tuple[str, ...]:
-    if len(labels) < 2:
-        raise ConfigError(
-            where,
-            f"{list(labels)} in the training data",
-            "at least two labels",
-            "list them in task.labels",
-        )
-    return labels
+    try:
+        return TASKS[task].outputs.words(line["output"], line)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        raise ValueError(f"no output of task '{task}'") from None

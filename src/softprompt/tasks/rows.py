@@ -1,4 +1,4 @@
-"""What the tasks share that read a record as rows of a batch."""
+"""Shared by the tasks that read a record as rows of a batch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class RowsExample:
     """One record in token ids.
 
     Args:
-        id: the record it comes from.
-        rows: what is read, in one row or several.
+        id: of the record.
+        rows: that the backbone reads, one or several.
     """
 
     id: str
@@ -26,12 +26,12 @@ class RowsExample:
 
     @property
     def length(self) -> int:
-        """Tokens, to batch by."""
+        """Number of tokens in all rows; examples of like length share a batch."""
         return sum(len(row.ids) for row in self.rows)
 
     @property
     def n_rows(self) -> int:
-        """Rows of the batch that it takes."""
+        """Number of rows in a batch."""
         return len(self.rows)
 
 
@@ -41,7 +41,7 @@ def in_batches(
     answer: Callable[[list[Any]], Sequence[Any]],
     progress: Callable[[int], None] | None,
 ) -> list[Any]:
-    """One answer per example, in their order, of batches that hold texts of like length.
+    """One answer per example, in the order of the examples; a batch holds texts of like length.
 
     Args:
         examples: of any task with rows.
@@ -51,8 +51,8 @@ def in_batches(
     """
     answers: list[Any] = [None] * len(examples)
     for batch in longest_first([example.length for example in examples], size):
-        for i, found in zip(batch, answer([examples[i] for i in batch]), strict=True):
-            answers[i] = found
+        for i, given in zip(batch, answer([examples[i] for i in batch]), strict=True):
+            answers[i] = given
         if progress is not None:
             progress(len(batch))
     return answers

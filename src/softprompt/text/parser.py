@@ -13,8 +13,11 @@ _PART = re.compile(
     r"|(?P<lone>[\[\]{}])"
     r"|(?P<text>[^\[\]{}]+)"
 )
-_SOFT = re.compile(r"soft(?:#(?P<name>[\w.-]+))?(?:\*(?P<count>\d+))?(?::\s*(?P<start>\S.*?)\s*)?", re.DOTALL)
+_SOFT = re.compile(r"soft(?:#(?P<name>[\w.-]+))?(?:\*(?P<count>\d+))?(?::(?P<start>.*))?", re.DOTALL)
 _SOFT_FORMS = "[soft], [soft*3], [soft#name], [soft#name*3] or [soft*2: two words]"
+_MOST_SLOTS = 10_000
+"""The most slots of one template, repetitions included."""
+
 _CLOSING = {"[": "]", "{": "}"}
 
 
@@ -103,10 +106,13 @@ class _SlotNumbers:
 
     def __init__(self, where: str):
         self._where = where
-        self._n = 0
+        self._n = self._n_places = 0
         self._named: dict[str, Slots] = {}
 
     def take(self, name: str | None, count: int, start: str) -> Slots:
+        self._n_places += count
+        if self._n_places > _MOST_SLOTS:
+            raise ConfigError(self._where, f"{self._n_places:,} slots", f"at most {_MOST_SLOTS:,}")
         if name is None:
             return self._new(count, start)
         first = self._named.get(name)
@@ -133,11 +139,13 @@ def _bracketed(content: str, slots: _SlotNumbers, where: str) -> Piece:
     if content == "sep":
         return Separator()
     soft = _SOFT.fullmatch(content)
-    if soft:
-        count = int(soft["count"] or 1)
+    start = (soft["start"] or "").strip() if soft else ""
+    if soft and (start or soft["start"] is None):
+        # Python refuses to convert thousands of digits.
+        count = int((soft["count"] or "1").lstrip("0")[:9] or 0)
         if count == 0:
             raise ConfigError(where, f"[{content}]", "a count of at least 1", "leave the slot out for none")
-        return slots.take(soft["name"], count, soft["start"] or "")
+        return slots.take(soft["name"], count, start)
     if content.startswith("soft"):
         raise ConfigError(where, f"[{content}]", _SOFT_FORMS)
     # Names of the blank and of slots in papers and tokenizers.

@@ -3,10 +3,9 @@
 Names load lazily, so that what only reads run folders does not wait for what trains.
 """
 
-import lazy_loader
-
 from softprompt.extras import require
+from softprompt.front_door import attach
 
 require("train", "training", "accelerate", "rich")
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,4 +1,4 @@
-"""The activation cache of a run: made as the settings say, used while it trains, told of in its result."""
+"""The activation cache of a run: built from the settings, used in training, described in the result."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ class RunActivationCache:
         training: settings.
         backbone: the frozen model.
         prompts: all that are trained.
-        progress: told when the cache is full, and of what it did.
+        progress: prints when the cache is full, and at the end what it saved.
 
     Raises:
         ConfigError: prompts or a backbone that have no trunk, with the reason.
@@ -56,15 +56,16 @@ class RunActivationCache:
     def __exit__(self, *exception: object) -> None:
         self._undo.close()
         if self._cache is not None:
-            self._facts = self._tell(self._cache)
+            self._facts = self._summary(self._cache)
             self._cache.states.close()
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a result says of it, once training is over: nothing without a cache."""
+        """The result's entry on the cache, once training is over; empty without a cache."""
         return {} if self._facts is None else {"trunk_cache": self._facts}
 
-    def _tell(self, cache: ActivationCache) -> dict[str, Any]:
+    def _summary(self, cache: ActivationCache) -> dict[str, Any]:
+        """Print what the cache saved, and return the result's entry."""
         counts, states = cache.counts, cache.states
         saved = counts.seconds_saved
         read = counts.found + counts.computed
@@ -92,5 +93,5 @@ class RunActivationCache:
     def _say_full(self, states: ActivationStore) -> None:
         self._progress.say(
             f"trunk cache: full with {states.n_rows:,} rows in {states.n_bytes / 1e6:,.1f} MB "
-            f"of {states.limit_bytes / 1e6:,.1f}; rows that are not in it are computed every time"
+            f"of {states.limit_bytes / 1e6:,.1f}; other rows are computed in every step"
         )

@@ -10,32 +10,34 @@ from torch import Tensor
 from softprompt.errors import ConfigError
 
 _WRAPPING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
-"""What accelerate can be asked to do to models that are prepared by it; none is here."""
+"""Launch modes of accelerate that wrap the model; none is supported."""
 
 
 class Processes:
-    """Device choice, and the few things that several processes must agree on.
+    """The device, and the few operations in which several processes take part.
 
-    The prompt is tiny, so its gradients are summed by hand in one message per step; the backbone
-    is never wrapped. With one process everything here is the identity and torch.distributed is
-    not touched.
+    A prompt is small, so one message per step sums its gradients, and the backbone is never wrapped. In a
+    single process every operation is the identity, and torch.distributed is not used.
 
     Args:
         device: a torch device; None takes this process's own.
 
     Raises:
+        BackboneError: a device that is not there.
         ConfigError: a device that contradicts the launcher's.
     """
 
     def __init__(self, device: str | None = None) -> None:
         from accelerate import Accelerator
 
+        from softprompt.backbones import check_device
+
         launched = int(os.environ.get("WORLD_SIZE", 1)) if "RANK" in os.environ else 1
-        # Without a GPU accelerate joins processes only if it is told to use none.
+        # Without a GPU, accelerate joins processes only with `cpu=True`.
         options: dict[str, Any] = {}
         if launched > 1 and not torch.accelerator.is_available():
             options["cpu"] = True
-        # Precision is the backbone's own dtype; an accelerate config file must not change it.
+        # The precision is the backbone's dtype, which no accelerate config file may change.
         self._accelerator = Accelerator(mixed_precision="no", **options)
         self.count: int = self._accelerator.num_processes
         if launched > 1 and launched != self.count:
@@ -55,13 +57,15 @@ class Processes:
                 "plain processes, since only the frozen layers are shared out and the prompt stays whole",
                 "leave that out of the launch, and set backbone.shard=true",
             )
-        if self.count > 1 and device is not None and torch.device(device).type != torch.device(own).type:
+        if self.count > 1 and device is not None and device.partition(":")[0] != torch.device(own).type:
             raise ConfigError(
                 "backbone.device",
                 repr(device),
                 f"no device, or the launcher's {own}, with {self.count} processes",
                 "let `accelerate launch` choose the devices",
             )
+        if device is not None:
+            check_device(device)
         self.device = own if device is None or self.count > 1 else device
 
     @property
@@ -90,7 +94,7 @@ class Processes:
         return full
 
     def same(self, tensors: Sequence[Tensor]) -> None:
-        """Overwrite each tensor with the main process's, in place."""
+        """Overwrite each tensor in place with that of the main process."""
         if self.count > 1:
             from accelerate.utils import broadcast
 
@@ -98,5 +102,5 @@ class Processes:
                 tensor.copy_(broadcast(tensor.detach().clone()))
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Block until every process has called this method."""
         self._accelerator.wait_for_everyone()

@@ -37,7 +37,7 @@ def mean_loss(
     processes: Processes,
     check: Callable[[], None] = lambda: None,
 ) -> float:
-    """Mean negative log-likelihood of a target token, in nats, whatever the training loss is.
+    """Mean negative log-likelihood of a target token in nats, under any setting of `training.loss`.
 
     Args:
         prompt: None measures the bare backbone.
@@ -53,7 +53,7 @@ def mean_loss(
             batch = [examples[i] for i in mine[start : start + batch_size]]
             total += float(task.loss(batch))
             n_targets += sum(example.n_targets for example in batch)
-        if backbone.sharded:  # every process helps the others through all of their passes
+        if backbone.sharded:  # all processes must run the same number of passes
             for _ in range(idle_passes(len(examples), batch_size, processes.rank, processes.count)):
                 task.loss(examples[:1])
     sums = torch.tensor([total, n_targets], dtype=torch.float32, device=backbone.device)
@@ -84,7 +84,7 @@ def generate_and_score(
     require_libraries(metrics)
     mine = [records[i] for i in rank_slice(range(len(records)), processes.rank, processes.count)]
     n_mine, outputs = len(mine), []
-    if backbone.sharded:  # as many as the others, so that all run the same passes
+    if backbone.sharded:  # all processes must run the same number of passes
         mine += records[: idle_passes(len(records), 1, processes.rank, processes.count)]
     if mine:
         with torch.no_grad(), evaluating(prompt), backbone.prompted(prompt):
@@ -107,13 +107,13 @@ def overall(rows: Sequence[ScoreRow], metric: str) -> float:
         "training.select",
         repr(metric),
         "a metric that can be computed here",
-        f"look at what its scorer says: {notes}",
+        f"see the scorer's notes: {notes}",
     )
 
 
 @contextmanager
 def evaluating(prompt: nn.Module | None) -> Iterator[None]:
-    """While entered, the prompt's own dropout is off; afterwards its mode is as before."""
+    """Switch the prompt's dropout off inside the context, and restore its mode afterwards."""
     if prompt is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""What a run over several tasks makes of its parts: one objective, and one evaluation."""
+"""One objective and one evaluation for a run over several tasks."""
 
 from collections.abc import Mapping
 
@@ -33,11 +33,12 @@ def turned(metric: str, value: float) -> float:
 
 
 def joined(measured: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The evaluations of several parts as one: the means, and what each part has as `part.what`.
+    """The evaluations of several parts in one mapping: the means, and each part's values as `part.loss` or
+    `part.metric`.
 
     Args:
-        measured: by part its `loss`, and the metric that picks its best prompt if one does. Metrics are told
-            as `metric`, turned so that more is better for every part.
+        measured: by part its `loss` and, if a metric selects the best prompt, that metric. The result names
+            every such metric `metric`, with the sign turned so that more is better.
     """
     values = {
         f"{name}.{'loss' if what == 'loss' else 'metric'}": value if what == "loss" else turned(what, value)

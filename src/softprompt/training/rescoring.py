@@ -1,4 +1,4 @@
-"""Scores that a finished run lacks because a scorer's program was missing, from the texts that it kept."""
+"""Missing scores of a finished run, computed later from the texts that the run kept."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from softprompt.config import RunSettings, load_run
 from softprompt.data import Record
 from softprompt.data import load as load_splits
 from softprompt.errors import ConfigError, DataError, TrainingError
-from softprompt.files import damaged, objects, read_lines, write_atomically
+from softprompt.files import damaged, objects, read_lines, without_folders, write_atomically
 from softprompt.tasks import ScoreRow, score_texts
 from softprompt.training.run_folder import RunFolder, versions
 
@@ -31,8 +31,8 @@ def runs_in(folder: Path) -> list[Path]:
 def rescore(path: Path) -> list[str]:
     """Add the metrics of the run's settings that its result lacks; returns their names.
 
-    Only generated texts are scored by programs that can be missing (METEOR and a tokenizer run in Java).
-    Scores that are there stay as they are; the result says what was added, and with which versions.
+    Only scorers of generated texts need programs that can be missing (METEOR and a tokenizer run in Java).
+    Present scores stay unchanged; the result records what was added, and with which versions.
 
     Args:
         path: the folder of a finished run.
@@ -40,7 +40,7 @@ def rescore(path: Path) -> list[str]:
     Raises:
         ConfigError: the run's task does not generate.
         TrainingError: its result or its outputs are damaged.
-        DataError: the test set is no longer the one that the outputs answer.
+        DataError: the test set differs from that of the outputs.
     """
     folder = RunFolder(path)
     facts = folder.finished()
@@ -68,7 +68,7 @@ def rescore(path: Path) -> list[str]:
     if gained:
         facts["scores"] = [_joined(row, again[row["group"]], settings.metrics) for row in rows]
         facts["rescored"] = {"metrics": gained, "versions": versions()}
-        write_atomically(folder.result, json.dumps(facts, indent=1) + "\n")
+        write_atomically(folder.result, json.dumps(without_folders(facts), indent=1) + "\n")
     return gained
 
 
@@ -77,8 +77,7 @@ def _scored(settings: RunSettings, folder: RunFolder, metrics: Sequence[str]) ->
     if not folder.outputs.is_file():
         raise TrainingError(folder.outputs.as_posix(), "no such file", "the outputs of the run")
     lines = read_lines(folder.outputs, _is_output)
-    which = damaged(lines, written_whole=True)
-    if which:
+    if which := damaged(lines, written_whole=True):
         do = "put its copy back: scores need the texts of all records"
         raise TrainingError(folder.outputs.as_posix(), f"damage in {which}", "the outputs of the run", do)
     kept = [(line["id"], line["references"], line["output"]) for line in objects(lines)]
@@ -98,7 +97,7 @@ def _is_output(line: Mapping[str, Any]) -> bool:
 
 
 def _joined(old: ScoreRow, new: ScoreRow, metrics: Sequence[str]) -> Any:
-    """The row with what it lacked, in the order asked for; the notes are those of what is still missing."""
+    """The row with its missing values, in the order asked for, and the notes on what is still missing."""
     values = {**new["values"], **old["values"]}
     return {
         "group": old["group"],

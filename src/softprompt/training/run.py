@@ -12,12 +12,12 @@ from rich.console import Console
 from softprompt.backbones import n_kept
 from softprompt.config import MixtureSettings, RunSettings
 from softprompt.extras import installation, missing
-from softprompt.files import write_atomically, writing
+from softprompt.files import without_folders, write_atomically, writing
 from softprompt.tasks import ScoreRow
 from softprompt.training.activation_cache import RunActivationCache
 from softprompt.training.distributed import Processes
 from softprompt.training.loop import Loop
-from softprompt.training.memory import returned_after
+from softprompt.training.memory import enough_memory, returned_after
 from softprompt.training.multitask import joined, objective_of, turned
 from softprompt.training.progress import RunProgress, clock
 from softprompt.training.run_folder import RunFolder, acquire, as_yaml, draw_curves, flat, hardware, versions
@@ -34,9 +34,9 @@ class RunResult:
     """A finished run.
 
     Args:
-        folder: where everything lies: the prompt of a single task is in `folder / "prompt"`, that of each of
-            several in `folder / part / "prompt"`.
-        facts: what `result.json` says.
+        folder: of the run; the prompt of a single task is in `folder / "prompt"`, that of each of several in
+            `folder / part / "prompt"`.
+        facts: the content of `result.json`.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class RunResult:
 
     @property
     def parts(self) -> Mapping[str, Mapping[str, Any]]:
-        """For each of several tasks what its own `result.json` says; empty for a single one."""
+        """The content of each part's `result.json` by its name; empty for a single task."""
         return self.facts.get("parts", {})
 
 
@@ -65,23 +65,22 @@ def train(
 
     Args:
         settings: of the run.
-        resume: go on from the last checkpoint in the run's folder; a run that had already ended
-            gives its result again.
+        resume: continue from the last checkpoint in the run's folder; a run that has already ended
+            returns its result again.
         console: where progress is shown; None is silent.
         backbone: one already loaded as the settings say, to share among runs; None loads it.
-        bare: what the backbone without a prompt writes for every test record of a single task, where that is
-            known already; None asks it for the samples.
+        bare: the output of the backbone without a prompt for every test record of a single task, where it is
+            known already; None generates what the samples need.
 
     Raises:
-        TrainingError: the folder holds something else, the loss is no number, or the disk is full.
-        SoftpromptError: whatever is wrong with settings, data or backbone; with the name of the part where
-            it is about one of several.
+        TrainingError: the folder holds something else, the loss is no number, or disk or memory is full.
+        SoftpromptError: a mistake in settings, data or backbone; in one of several tasks, with its name.
         KeyboardInterrupt: on Ctrl-C or SIGTERM; while training, after a checkpoint.
     """
     started = time.perf_counter()
     check_trackers(settings.training.trackers)
     processes = Processes(settings.backbone.device)
-    with acquire(settings, resume, processes) as (folder, ended):
+    with enough_memory(), acquire(settings, resume, processes) as (folder, ended):
         if ended is not None:
             return RunResult(folder.path, ended)
         with RunProgress(console if processes.is_main else None) as progress:
@@ -96,7 +95,7 @@ def train(
 
 
 class _Run:
-    """A run while it lasts."""
+    """The state of a run in progress."""
 
     def __init__(
         self,
@@ -130,10 +129,10 @@ class _Run:
                 f"this one keeps {kept:,} of {whole:,} numbers"
             )
         for task in self._tasks.values():
-            task.tell()
+            task.report()
 
     def go(self, resume: bool, bare: Sequence[Any] | None, started: float) -> dict[str, Any]:
-        """Train, test, and write the folder; returns what `result.json` says."""
+        """Train, test, and write the folder; returns the content of `result.json`."""
         self._begin(resume)
         with self._cache:
             state = self._loop.run()
@@ -147,7 +146,7 @@ class _Run:
                 if not missing("plots"):
                     draw_curves(list(self._folder.lines()), self._folder.path, self._asked.training.select)
                 self._folder.checkpoints.prune(1)
-                # Last, because it is what says that the run has ended.
+                # Last, since a folder with this file is a finished run.
                 write_atomically(self._folder.result, _as_json(facts))
         self._processes.wait()
         return facts
@@ -183,7 +182,7 @@ class _Run:
         return measured[""] if "" in measured else joined(measured)
 
     def _finish(self, task: TaskRun, bare: Sequence[Any] | None) -> dict[str, Any]:
-        """Test one task and write what it leaves; returns what a result says of it."""
+        """Test one task and write its files; returns its entries of the result."""
         tested, asked, name, shared_with = task.test(), self._asked, task.name, None
         facts = {"best": self._best(task), **task.facts(tested)}
         if isinstance(asked, MixtureSettings):
@@ -205,7 +204,7 @@ class _Run:
         return facts
 
     def _best(self, task: TaskRun) -> dict[str, Any]:
-        """When a task's prompt was as it is stored, and what spoke for it."""
+        """The step at which a task's stored prompt was the best, and the value that selected it."""
         state, select = self._loop.state, self._asked.training.select
         if task.name in state.parts:
             step, value = state.parts[task.name]
@@ -218,7 +217,7 @@ class _Run:
         return {"metric": metric, "step": step, "value": value}
 
     def _facts(self, parts: Mapping[str, Mapping[str, Any]], total_s: float) -> dict[str, Any]:
-        """What the result of the whole run says, given what it says of each task."""
+        """The result of the whole run, from the entries of each task."""
         state = self._loop.state
         if isinstance(self._asked, MixtureSettings):
             n_trained = sum(p.numel() for p in self._objective.parameters.values())
@@ -238,4 +237,4 @@ class _Run:
 
 
 def _as_json(facts: Mapping[str, Any]) -> str:
-    return json.dumps(facts, indent=1) + "\n"
+    return json.dumps(without_folders(facts), indent=1) + "\n"

@@ -15,7 +15,7 @@ from softprompt.training.run_folder import RunFolder
 from softprompt.training.setup import RunComponents
 
 KEPT = "the checkpoints are kept"
-"""What a run that cannot write its end still has."""
+"""What remains of a run that cannot write its results, for the error."""
 
 _N_SAMPLES = 5
 
@@ -37,10 +37,10 @@ class TaskRun:
         self.dev_examples: list[Any] = [parts.task.encode(record) for record in pairs(parts.splits.dev)]
 
     def develop(self, check: Callable[[], None]) -> dict[str, float]:
-        """The loss on the development set, and the metric that picks the best prompt if one does.
+        """The loss on the development set, and the metric that selects the best prompt if there is one.
 
         Args:
-            check: called where it may be stopped.
+            check: called where evaluation may be interrupted.
         """
         parts, settings, examples = self.parts, self.parts.settings.training, self.dev_examples
         size = settings.batch_size
@@ -56,11 +56,11 @@ class TaskRun:
         return self._generate("test", records, self.parts.settings.metrics) if records else None
 
     def samples(self, tested: Scored | None, bare: Sequence[Any] | None) -> str:
-        """A few records with what the bare backbone and the prompt write for them.
+        """A few records with the outputs of the bare backbone and of the prompt.
 
         Args:
             tested: outputs on the test set.
-            bare: what the bare backbone writes for every test record, where that is known.
+            bare: the bare backbone's output for every test record, where it is known.
         """
         splits, task, before = self.parts.splits, self.parts.task, None
         records = splits.test or splits.dev or splits.train
@@ -96,7 +96,7 @@ class TaskRun:
         }
 
     def facts(self, tested: Scored | None) -> dict[str, Any]:
-        """What a result says of the task, whatever it was trained with."""
+        """The task's entries of a result, of a single task and of one of several alike."""
         return {
             "scores": tested.rows if tested is not None else [],
             "counts": self.counts(),
@@ -104,8 +104,8 @@ class TaskRun:
             "data_fingerprint": self.parts.splits.fingerprint,
         }
 
-    def tell(self) -> None:
-        """Say what came of the choice of examples, and what was left out."""
+    def report(self) -> None:
+        """Print the losses of the drawn examples, and how many records were left out."""
         begin = f"{self.name}: " if self.name else ""
         if losses := self.parts.draw_losses:
             low, high = min(losses), max(losses)
@@ -130,8 +130,7 @@ class TaskRun:
             folder: of the run, or of this part of it.
             settings: resolved; the prompt's card repeats them.
             tested: outputs and scores.
-            shared_with: by the names of other parts the fingerprints of data that the prompt has learned from
-                as well; None where the prompt is not shared.
+            shared_with: for a shared prompt, the data fingerprints of the other parts by name; else None.
 
         Raises:
             TrainingError: the disk is full or the folder cannot be written.
@@ -188,7 +187,7 @@ def output_lines(records: Sequence[AnyRecord], outputs: Sequence[Any]) -> str:
 def output_line(record: AnyRecord, output: Any) -> dict[str, Any]:
     """What is kept of a record: its id and source, the references or the right answer, and the output.
 
-    Where the record brings the choices, they are kept too: the output is the index of one.
+    A record with choices keeps them too, since its output is the index of one.
     """
     line = {"id": record.id, "source": record.source, "references": list(record.targets), "output": output}
     if isinstance(record, Choices):

@@ -16,18 +16,18 @@ _OF_STEPS = ("loss", "lr", "grad_norm", "tokens_per_s")
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Raises ConfigError where the package of a tracker is not installed, before anything slow happens."""
+    """Raises ConfigError where the package of a tracker is not installed."""
     for name in names:
         require(name, "training.trackers", error=ConfigError)
 
 
 class Trackers:
-    """Takes what a run logs to every tracker that its settings name; closed when left.
+    """Sends a run's log to every tracker that its settings name; leaving the context closes the trackers.
 
     Args:
         names: `tensorboard`, `wandb`; empty does nothing. Only the main process may name any.
         name: the run's.
-        folder: the run's; TensorBoard's files lie in its `tensorboard`.
+        folder: the run's; TensorBoard's files go to its subfolder `tensorboard`.
     """
 
     def __init__(self, names: Sequence[str], name: str, folder: Path) -> None:
@@ -44,11 +44,11 @@ class Trackers:
             tracker.finish()
 
     def begin(self, settings: Mapping[str, Any], step: int) -> None:
-        """Open them.
+        """Open the trackers.
 
         Args:
             settings: of the run, by dotted key.
-            step: the last one that is already there; what TensorBoard has after it comes again.
+            step: the last one that is already logged; TensorBoard drops its entries after that step.
         """
         if not self._names:
             return
@@ -60,7 +60,7 @@ class Trackers:
             asked.append(TensorBoardTracker("tensorboard", self._folder, purge_step=step + 1))
         if "wandb" in self._names:
             asked.append(WandBTracker(PROJECT, name=self._name, dir=str(self._folder)))
-        # Not its end_training, which would also take down the processes of the run.
+        # Its end_training is not used, since it would also end the processes of the run.
         accelerator = Accelerator(mixed_precision="no", log_with=asked)  # type: ignore[arg-type]
         accelerator.init_trackers(PROJECT)
         self._trackers = list(accelerator.trackers)

@@ -1,4 +1,4 @@
-"""The trunk cache: what the layers below the first prompted one make of each input, computed once."""
+"""The trunk cache: the states of each input below the first prompted layer, computed once."""
 
 import hashlib
 import time
@@ -68,8 +68,8 @@ class CacheCounts:
 class ActivationCache:
     """The states that enter a layer, kept for each input; later passes start at that layer.
 
-    The prompts act in that layer or above, so what is below is a function of the input: its tokens and
-    their types, or its pixels, and the positions that the text has. States are kept in the backbone's own
+    The prompts act in that layer or above, so the layers below depend on the input alone: on its tokens,
+    their types and positions, or on its pixels. States are kept in the backbone's own
     precision, without padding. Active inside `backbone.cached(cache)`, for `read`, `look`, `labelled_logits`
     and `labelled_states` under prompts; generating runs all layers.
 
@@ -183,13 +183,13 @@ class ActivationCache:
             counts.seconds_computed += time.perf_counter() - started
         started = time.perf_counter()
         rows = [states for states in found if states is not None]
-        # Where all were found they lie on the CPU, and the batch moves in one piece.
+        # Where all rows were found they are on the CPU, and the whole batch moves at once.
         where = rows[0].device if fresh is None else fresh.device
         if masks is None or bool(masks.all()):
             whole = torch.stack([states.to(where) for states in rows])
         else:
             whole = torch.zeros(*masks.shape, rows[0].shape[1], dtype=rows[0].dtype, device=where)
-            # Real tokens of a row stand side by side.
+            # The real tokens of a row are contiguous.
             for row, start, states in zip(whole, masks.int().argmax(1).tolist(), rows, strict=True):
                 row[start : start + len(states)] = states
         self._device = self._device if fresh is None else fresh.device
@@ -231,7 +231,7 @@ class ActivationCache:
         return digest.digest()
 
     def _of_backbone(self) -> bytes:
-        """What besides the input decides the states."""
+        """All that determines the states besides the input."""
         config, weight = self._map.model.config, input_weight(self._map)
         facts = {
             # Exactly: a fine-tuning may round to the same bfloat16.

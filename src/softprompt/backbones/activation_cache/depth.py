@@ -1,4 +1,4 @@
-"""The lowest layer that prompts act in: all below it is a function of the input alone."""
+"""The lowest layer that prompts act in: the layers below it depend on the input alone."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property

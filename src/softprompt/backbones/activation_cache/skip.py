@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from softprompt.backbones.dispatch import Forward, Override, dispatching, overriding
+from softprompt.backbones.dispatch import Forward, Override, dispatching, overriding, undone
 from softprompt.backbones.inspection import (
     AttentionSite,
     Vision,
@@ -82,7 +83,7 @@ class LayerSkipper:
         self._try_out()
 
     def run(self, call: Callable[[], object]) -> Tensor:
-        """The states that leave the last of the layers, `[batch, seq, hidden]`; what follows does not run.
+        """The states that leave the last of the layers, `[batch, seq, hidden]`; later layers do not run.
 
         Args:
             call: calls the model.
@@ -124,7 +125,7 @@ class LayerSkipper:
 
     @torch.no_grad()
     def _try_out(self) -> None:
-        """One pass as usual and one with the layers left out; both must say the same."""
+        """Compare one pass as usual with one without the layers; both must give the same states."""
 
         def note(module: nn.Module, args: Any, output: Any) -> None:
             if isinstance(output, Tensor):
@@ -132,21 +133,23 @@ class LayerSkipper:
             elif isinstance(output, tuple) and not any(more is not None for more in output[1:]):
                 self.n_outputs[module] = len(output)
 
-        handles = [layer.register_forward_hook(note) for layer in self.layers]
-        try:
-            with eval_mode(self.model):
-                whole = self._probe()
-                for handle in handles:
-                    handle.remove()
-                if len(self.n_outputs) < len(self.layers):
-                    raise self._refusal("layers that hand on more than their states")
-                with self.left_out(self.run(self._probe)):
-                    cut = self._probe()
-        finally:
+        handles: list[RemovableHandle] = []
+
+        def remove_hooks() -> None:
             for handle in handles:
                 handle.remove()
+
+        with eval_mode(self.model):
+            with undone(remove_hooks):
+                for layer in self.layers:
+                    handles.append(layer.register_forward_hook(note))
+                whole = self._probe()
+            if len(self.n_outputs) < len(self.layers):
+                raise self._refusal("layers that hand on more than their states")
+            with self.left_out(self.run(self._probe)):
+                cut = self._probe()
         whole, cut = whole.last_hidden_state.float(), cut.last_hidden_state.float()
-        # Wrong ways are wrong by the size of the states; rounding alone is smaller than this by far.
+        # An error of the method is as large as the states; rounding errors are far smaller than this limit.
         if float((whole - cut).abs().max()) > 1e-2 * float(whole.abs().max()):
             raise self._refusal("layers without which the later ones compute something else")
 
@@ -193,7 +196,7 @@ def _passing(n_outputs: int | None, states: Tensor | None) -> Override:
 
 
 def _no_patches(vision: Vision) -> Override:
-    """In place of the patch convolution: zeros of the right shape, which no one reads."""
+    """In place of the patch convolution: zeros of the right shape, which no layer reads."""
 
     def none(below: Forward, *args: Any, **kwargs: Any) -> Tensor:
         pixels, weight = args[0], vision.conv.weight

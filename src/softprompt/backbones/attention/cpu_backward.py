@@ -94,7 +94,7 @@ class _Attention(torch.autograd.Function):
         scale: float,
         forward: Callable[[Tensor, Tensor, Tensor], Tensor],
     ) -> Tensor:
-        # Saved as tensors, the mask's values too: torch notices when someone changes them meanwhile.
+        # The mask's values are saved as a tensor too, so that torch notices if somebody changes them.
         ctx.save_for_backward(query, key, value, values)
         ctx.mask, ctx.scale = replace(mask, values=None), scale
         return forward(query, key, value)

@@ -1,8 +1,8 @@
 """The one attention function: every family's attention passes here and asks what acts for its caller.
 
-transformers looks attention functions up in its `AttentionInterface` by the name in a config. Ours stand
-there under the families' own names (`sdpa`, `eager`), so no config is ever changed. While nothing acts in
-the caller's context they hand the call to the stock function as it came.
+transformers looks attention functions up in its `AttentionInterface` by the name in a config. Our functions
+are registered under the usual names (`sdpa`, `eager`), so no config is ever changed. While nothing acts in
+the caller's context, they pass the call on to the stock function unchanged.
 """
 
 import inspect
@@ -22,7 +22,7 @@ from transformers import AttentionInterface
 
 from softprompt.backbones.attention import cpu_backward
 from softprompt.backbones.attention.mask import AttentionMask, is_causal
-from softprompt.backbones.dispatch import setting
+from softprompt.backbones.dispatch import setting, undone
 from softprompt.errors import BackboneError
 
 AttentionFunction = Callable[..., tuple[Tensor, Tensor | None]]
@@ -41,7 +41,7 @@ class AttentionCall:
         query: `[batch, head, seq, key_dim]`.
         key: `[batch, kv_head, keys, key_dim]`.
         value: `[batch, kv_head, keys, value_dim]`.
-        mask: as the family made it for this kernel, or none; `read_mask` says what it means.
+        mask: as the family made it for this kernel, or None; see `read_mask`.
         kwargs: the family's other arguments.
     """
 
@@ -71,7 +71,7 @@ class AttentionCall:
         return query.dtype in cpu_backward.DTYPES and query.device.type == "cpu" and torch.is_grad_enabled()
 
     def as_usual(self) -> tuple[Tensor, Tensor | None]:
-        """What the stock function makes of it."""
+        """The stock function's answer."""
         return self.stock(self.module, self.query, self.key, self.value, self.mask, **self.kwargs)
 
     def read_mask(self) -> AttentionMask:
@@ -142,7 +142,7 @@ def answered(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
 
 @contextmanager
 def watching(module: nn.Module, watch: Callable[[AttentionCall], AttentionCall]) -> Iterator[None]:
-    """Within this context the calls of one attention are shown first, and answered as they would be.
+    """Within this context the calls of one attention are passed to `watch` first, and then answered as usual.
 
     Args:
         module: the attention.
@@ -184,12 +184,12 @@ def check_kernel(config: Any) -> None:
 # -- what stands in transformers' registry -------------------------------------------------------------
 
 _LOCK = threading.Lock()
-_N_ACTING = 0
+_ACTING: set[object] = set()
 _OURS: dict[str, AttentionFunction] = {}
 
 
 def install() -> None:
-    """Put our functions into transformers' registry, around whatever stands there now."""
+    """Put our functions into transformers' registry, around those that it has now."""
     registry = AttentionInterface._global_mapping
     if all(registry.get(kernel) is _OURS.get(kernel) for kernel in KERNELS) and _OURS:
         return
@@ -214,8 +214,8 @@ def _dispatcher(kernel: str, stock: AttentionFunction | None) -> AttentionFuncti
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
         function = stock or eager_of(type(module))
-        # Whoever compiles single layers gets graphs of calls without prompts, and, while a session is open
-        # somewhere, others that leave the graph here to ask whose call it is.
+        # Compiled layers have one graph for calls without prompts. While any session is open they use
+        # another, which leaves the graph here to look up the session of the call.
         if torch.compiler.is_dynamo_compiling():
             if not _SOMETHING_MAY_ACT:
                 return function(module, query, key, value, attention_mask, *args, **kwargs)
@@ -237,12 +237,20 @@ def _outside_of_graphs(attention: AttentionFunction, *args: Any, **kwargs: Any) 
     return attention(*args, **kwargs)
 
 
-def may_act(change: int) -> None:
-    """Note that something that may answer attention calls has begun (1) or ended (-1)."""
-    global _N_ACTING, _SOMETHING_MAY_ACT
+@contextmanager
+def may_act() -> Iterator[None]:
+    """Within this context something may answer attention calls, in whatever thread."""
+    user = object()
+    with undone(lambda: _note(_ACTING.discard, user)):
+        _note(_ACTING.add, user)
+        yield
+
+
+def _note(change: Callable[[object], None], user: object) -> None:
+    global _SOMETHING_MAY_ACT
     with _LOCK:
-        _N_ACTING += change
-        _SOMETHING_MAY_ACT = _N_ACTING > 0
+        change(user)
+        _SOMETHING_MAY_ACT = bool(_ACTING)
 
 
 def _named(function: AttentionFunction, args: tuple[Any, ...]) -> dict[str, Any]:
@@ -269,7 +277,7 @@ def _quick_sdpa(
     mask: Tensor | None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    # What it refuses (softcap), it still gets to refuse.
+    # The stock function refuses some options (softcap) itself.
     call = AttentionCall(stock, "sdpa", module, query, key, value, mask, kwargs)
     if any(kwargs.get(name) is not None for name in ("position_bias", "cache", "softcap")):
         return call.as_usual()

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 
 import torch
 
+from softprompt.backbones.dispatch import undone
+
 _LOCK = threading.Lock()
-_open = 0
+_USERS: set[object] = set()
 
 
 @contextmanager
@@ -19,17 +21,17 @@ def without_plans(device: torch.device) -> Iterator[None]:
     (`docs/performance.md`). Batches of texts have a new shape most of the time; with a prompt there is always
     a mask.
     """
-    global _open
-    with _LOCK:
-        ours = device.type == "cuda" and (_open > 0 or torch.backends.cuda.cudnn_sdp_enabled())
-        if ours:
-            _open += 1
-            torch.backends.cuda.enable_cudnn_sdp(False)
-    try:
+    user = object()
+    with undone(lambda: _end(user)):
+        with _LOCK:
+            if device.type == "cuda" and (_USERS or torch.backends.cuda.cudnn_sdp_enabled()):
+                _USERS.add(user)
+                torch.backends.cuda.enable_cudnn_sdp(False)
         yield
-    finally:
-        if ours:
-            with _LOCK:
-                _open -= 1
-                if _open == 0:
-                    torch.backends.cuda.enable_cudnn_sdp(True)
+
+
+def _end(user: object) -> None:
+    with _LOCK:
+        if {user} == _USERS:
+            torch.backends.cuda.enable_cudnn_sdp(True)
+        _USERS.discard(user)

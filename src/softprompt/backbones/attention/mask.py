@@ -26,7 +26,7 @@ def is_causal(module: nn.Module, kwargs: Mapping[str, Any]) -> bool:
     """Whether an attention is causal, as the stock functions find out.
 
     Args:
-        module: the attention, which says so where the call does not.
+        module: the attention, whose own flag counts where the call has none.
         kwargs: the call's other arguments.
     """
     given = kwargs.get("is_causal")

@@ -46,7 +46,7 @@ def attend_with_prefix(
         kwargs["position_bias"] = _before(bias[..., : mask.n_visible], prefix_bias, prefix_keys.shape[2])
     # The two shorter ways below were measured on CPU only; elsewhere the stock kernel stays.
     ours = call.kernel == "sdpa" and bias is None and query.device.type == "cpu"
-    # What the stock function refuses (softcap), it still gets to refuse.
+    # The stock function refuses some options (softcap) itself.
     ours = ours and mask.same_for_heads and kwargs.get("softcap") is None
     scale, dropout = call.scale, call.dropout
     if ours and q_len == 1 and prefix_keys.shape[0] == 1 and valid is None and not dropout:
@@ -96,7 +96,7 @@ def once(kept: dict[Any, Any], key: Hashable, make: Callable[[], Made], sources:
         kept: what was made.
         key: of what is kept.
         make: makes it.
-        sources: kept beside, so that an id in the key is not given to something else meanwhile.
+        sources: kept beside, so that no other object gets an id that is part of the key.
     """
     if key not in kept:
         kept[key] = (make(), sources)

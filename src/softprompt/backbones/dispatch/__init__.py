@@ -7,17 +7,15 @@ from softprompt.backbones.dispatch.acting import (
     bound_arguments,
     overridden,
     overriding,
-    setting,
     without_overrides,
 )
 from softprompt.backbones.dispatch.patching import (
     DispatchedForward,
-    dispatch,
     dispatch_again,
     dispatching,
     replaced,
-    undispatch,
 )
+from softprompt.backbones.dispatch.undoing import setting, undone
 
 __all__ = [
     "DispatchedForward",
@@ -25,13 +23,12 @@ __all__ = [
     "Gate",
     "Override",
     "bound_arguments",
-    "dispatch",
     "dispatch_again",
     "dispatching",
     "overridden",
     "overriding",
     "replaced",
     "setting",
-    "undispatch",
+    "undone",
     "without_overrides",
 ]

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from torch import nn
 
+from softprompt.backbones.dispatch.undoing import setting, undone
 from softprompt.errors import BackboneError
-
-T = TypeVar("T")
 
 Forward = Callable[..., Any]
 
@@ -30,20 +29,6 @@ OVERRIDES: ContextVar[Mapping[nn.Module, tuple[Override, ...]]] = ContextVar(
 _SESSIONS: "ContextVar[Mapping[Gate, Any]]" = ContextVar("sessions", default=MappingProxyType({}))
 _TURNS: "ContextVar[Mapping[Gate, _Turn]]" = ContextVar("turns", default=MappingProxyType({}))
 _CALLS: "ContextVar[Mapping[Gate, Any]]" = ContextVar("calls", default=MappingProxyType({}))
-
-
-@contextmanager
-def setting(variable: ContextVar[T], value: T) -> Iterator[None]:
-    """Within this context a context variable has another value; an interrupt while it is set undoes that."""
-    before, token = variable.get(), None
-    try:
-        token = variable.set(value)
-        yield
-    finally:
-        if token is None:
-            variable.set(before)
-        else:
-            variable.reset(token)
 
 
 @contextmanager
@@ -211,23 +196,16 @@ class _Turns:
     def __init__(self) -> None:
         self._free = threading.Condition()
         self._running: set[_Turn] = set()
-        self._n_waiting_alone = 0
+        self._waiting_alone: set[object] = set()
 
     @contextmanager
     def taken(self, alone: bool) -> Iterator[_Turn]:
         turn = _Turn(alone)
-        try:
+        with undone(lambda: self._end(turn)):
             with self._free:
                 self._wait(alone)
                 self._running.add(turn)
             yield turn
-        finally:
-            # An interrupt (Ctrl-C) may come here too; to undo twice does no harm.
-            try:
-                self._end(turn)
-            except BaseException:
-                self._end(turn)
-                raise
 
     def _end(self, turn: _Turn) -> None:
         turn.held = False
@@ -237,11 +215,14 @@ class _Turns:
 
     def _wait(self, alone: bool) -> None:
         if not alone:
-            self._free.wait_for(lambda: not any(t.alone for t in self._running) and not self._n_waiting_alone)
+            self._free.wait_for(lambda: not any(t.alone for t in self._running) and not self._waiting_alone)
             return
-        self._n_waiting_alone += 1
-        try:
+        waiting = object()
+        with undone(lambda: self._end_waiting(waiting)):
+            self._waiting_alone.add(waiting)
             self._free.wait_for(lambda: not self._running)
-        finally:
-            self._n_waiting_alone -= 1
+
+    def _end_waiting(self, waiting: object) -> None:
+        with self._free:
+            self._waiting_alone.discard(waiting)
             self._free.notify_all()

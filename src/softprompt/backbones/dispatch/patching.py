@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from softprompt.backbones.dispatch.acting import OVERRIDES, Forward, Gate
+from softprompt.backbones.dispatch.undoing import undone
 
 Guard = Callable[
     ["DispatchedForward", tuple[Any, ...], dict[str, Any]], AbstractContextManager[Callable[[Any], None]]
@@ -27,8 +28,8 @@ call in; that context gives a function which is called with the output."""
 
 _LOCK = threading.RLock()
 _MISSING = object()
-_COUNTS: dict[tuple[int, str], int] = {}
-_BEFORE: dict[tuple[int, str], Any] = {}
+_REPLACED: dict[tuple[int, str], tuple[Any, set[object]]] = {}
+"""By object and name of an attribute: the value before `replaced`, and who uses the other one."""
 _DISPATCHED: "WeakKeyDictionary[nn.Module, dict[str, DispatchedForward]]" = WeakKeyDictionary()
 
 
@@ -44,7 +45,7 @@ class DispatchedForward:
         guard: called first, at an entry of a model.
         gate: of the backbone; the guard is not called inside one of its calls. None: always called.
         dead: whether every call goes straight to the method that was there before.
-        users: calls of `dispatch` that were not undone yet.
+        users: contexts of `dispatching` that have not been left.
         beside: modules that must be dispatched too when a call begins here.
     """
 
@@ -55,7 +56,7 @@ class DispatchedForward:
         self.guard: Guard | None = None
         self.gate: Gate | None = None
         self.dead = False
-        self.users = 0
+        self.users: set[object] = set()
         self.beside: set[nn.Module] = set()
 
     @property
@@ -122,43 +123,60 @@ def _run_eagerly(dispatched: DispatchedForward, args: tuple[Any, ...], kwargs: d
     return dispatched._answer(args, kwargs)
 
 
-def dispatch(
-    module: nn.Module,
+@contextmanager
+def dispatching(
+    modules: Iterable[nn.Module],
     name: str = "forward",
     guard: Guard | None = None,
     gate: Gate | None = None,
     beside: Iterable[nn.Module] = (),
-) -> None:
-    """Dispatch a module's method, until `undispatch` has been called as often.
+) -> Iterator[None]:
+    """Within this context a method of these modules is dispatched.
 
     Args:
-        module: the module.
+        modules: those that have the method.
         name: of the method.
         guard: called first, at an entry of a model.
         gate: of the backbone; the guard is not called inside one of its calls. None: always called.
         beside: modules that must be dispatched too when such a call begins, see `dispatch_again`.
     """
+    modules, user = list(modules), object()
+
+    def undo() -> None:
+        for module in modules:
+            _undispatch(module, name, user)
+
+    with undone(undo):
+        for module in modules:
+            dispatched = _dispatch(module, name, user)
+            dispatched.beside.update(beside)
+            if guard is not None:
+                dispatched.guard, dispatched.gate = guard, gate
+        yield
+
+
+def _dispatch(module: nn.Module, name: str, user: object) -> DispatchedForward:
     with _LOCK:
         here, own = _DISPATCHED.setdefault(module, {}), vars(module)
         if name not in here:
             here[name] = own[name] = DispatchedForward(module, name, own.get(name, _MISSING))
-        here[name].users += 1
-        here[name].beside.update(beside)
-        if guard is not None:
-            here[name].guard, here[name].gate = guard, gate
+        here[name].users.add(user)
+        return here[name]
 
 
-def undispatch(module: nn.Module, name: str = "forward") -> None:
-    """Undo one `dispatch`; the last one restores the attribute, unless somebody else has set it since."""
+def _undispatch(module: nn.Module, name: str, user: object) -> None:
+    """End one use; the last one restores the attribute, unless somebody else has set it since."""
     with _LOCK:
-        here = _DISPATCHED[module]
-        dispatched = here[name]
-        dispatched.users -= 1
+        here = _DISPATCHED.get(module, {})
+        dispatched = here.get(name)
+        if dispatched is None:
+            return
+        dispatched.users.discard(user)
         if dispatched.users:
             return
-        del here[name]
         if not _restore(vars(module), name, dispatched, dispatched.before):
             dispatched.dead = True  # somebody else's wrapper may still call it
+        del here[name]
 
 
 def dispatch_again(modules: Iterable[nn.Module]) -> None:
@@ -178,20 +196,6 @@ def dispatch_again(modules: Iterable[nn.Module]) -> None:
 
 
 @contextmanager
-def dispatching(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Within this context the forwards of these modules are dispatched."""
-    placed: list[nn.Module] = []
-    try:
-        for module in modules:
-            dispatch(module)
-            placed.append(module)
-        yield
-    finally:
-        for module in placed:
-            undispatch(module)
-
-
-@contextmanager
 def replaced(target: object, name: str, value: object) -> Iterator[None]:
     """Within this context an object's own attribute has another value; afterwards the former one.
 
@@ -203,21 +207,25 @@ def replaced(target: object, name: str, value: object) -> Iterator[None]:
         name: of the attribute.
         value: of the attribute within this context.
     """
-    own = vars(target)
-    key = id(target), name
-    with _LOCK:
-        _COUNTS[key] = _COUNTS.get(key, 0) + 1
-        if _COUNTS[key] == 1:
-            _BEFORE[key] = own.get(name, _MISSING)
-            own[name] = value
-    try:
-        yield
-    finally:
+    own, key, user = vars(target), (id(target), name), object()
+
+    def undo() -> None:
         with _LOCK:
-            _COUNTS[key] -= 1
-            if _COUNTS[key] == 0:
-                del _COUNTS[key]
-                _restore(own, name, value, _BEFORE.pop(key))
+            before, users = _REPLACED.get(key, (_MISSING, None))
+            if users is None:
+                return
+            users.discard(user)
+            if not users:
+                _restore(own, name, value, before)
+                del _REPLACED[key]
+
+    with undone(undo):
+        with _LOCK:
+            if key not in _REPLACED:
+                _REPLACED[key] = own.get(name, _MISSING), set()
+                own[name] = value
+            _REPLACED[key][1].add(user)
+        yield
 
 
 def _restore(own: dict[str, Any], name: str, value: object, before: object) -> bool:

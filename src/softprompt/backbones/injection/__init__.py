@@ -1,5 +1,14 @@
 """Prompts in the calls of a model: sessions, and the injectors that bring prompts into it."""
 
+from softprompt.backbones.injection.calls import (
+    Session,
+    SoftTokenWay,
+    refuse,
+    refuse_lengths,
+    refuse_prefix,
+    soft_token_way,
+    why_no_prefix,
+)
 from softprompt.backbones.injection.compatibility import (
     as_several,
     check_prompt,
@@ -9,16 +18,7 @@ from softprompt.backbones.injection.compatibility import (
 )
 from softprompt.backbones.injection.injector import PassContext
 from softprompt.backbones.injection.lowering import LoweredPrompts, input_weight, observe
-from softprompt.backbones.injection.reading import (
-    SoftTokenWay,
-    refuse,
-    refuse_lengths,
-    refuse_prefix,
-    soft_token_way,
-    why_no_prefix,
-)
 from softprompt.backbones.injection.refusals import naked_call
-from softprompt.backbones.injection.session import Session
 from softprompt.backbones.injection.text_inputs import PositionInjector, refuse_slots
 from softprompt.backbones.injection.weights import Weights
 

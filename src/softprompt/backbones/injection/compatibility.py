@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from os import PathLike
 
+import torch
 from torch import Tensor, nn
 
 from softprompt.backbones.inspection import AttentionSite, BackboneSpec
@@ -51,7 +52,10 @@ def prompt_of_row(prompts: Sequence[Prompt | None], rows: Sequence[int] | Tensor
 
 
 def check_prompt(
-    prompt: Prompt, spec: BackboneSpec, attentions: dict[tuple[str, int], AttentionShape]
+    prompt: Prompt,
+    spec: BackboneSpec,
+    attentions: dict[tuple[str, int], AttentionShape],
+    dtype: torch.dtype,
 ) -> None:
     """Refuse a prompt that does not belong to a backbone or cannot enter it.
 
@@ -59,9 +63,11 @@ def check_prompt(
         prompt: the prompt.
         spec: of the backbone.
         attentions: key/value sizes of the backbone by site and layer; empty where the prompt needs none.
+        dtype: the precision in which the backbone computes.
 
     Raises:
-        PromptError: a prompt for another backbone, or positions that its placement cannot have.
+        PromptError: a prompt for another backbone, numbers beyond the range of this one's precision, or
+            positions that the placement cannot have.
         BackboneError: a layer that the backbone does not have.
     """
     if not prompt.accepted & spec.keys:
@@ -73,6 +79,7 @@ def check_prompt(
                 f"one for {spec.name}",
                 "load it with load_prompt(folder, backbone, any_backbone=True) to try",
             )
+        prompt.check_range(dtype, "prompted")
         prompt.accepted |= spec.keys  # the next check need not compare sizes
     slots = prompt.card.placement == "slot_embeddings" and prompt.card.slots == "front"
     if slots and prompt.card.positions == "unshifted" and any(site == "encoder" for site, _ in attentions):

@@ -17,12 +17,17 @@ from softprompt.backbones.injection.compatibility import (
 from softprompt.backbones.injection.injector import Injector, PassContext, used_prompts
 from softprompt.backbones.injection.key_values import KeyValueInjector
 from softprompt.backbones.injection.layer_modules import LayerModuleInjector
-from softprompt.backbones.injection.pixels import PixelInjector
+from softprompt.backbones.injection.pictures import (
+    AddedTokenInjector,
+    PixelInjector,
+    SwinInjector,
+    VisionTokenInjector,
+    plan_of,
+    prefix_layers,
+    token_layers,
+)
 from softprompt.backbones.injection.prepended import PrependedInjector
-from softprompt.backbones.injection.swin import SwinInjector
 from softprompt.backbones.injection.text_inputs import PositionInjector, SlotInjector
-from softprompt.backbones.injection.vision_lowering import prefix_layers, token_layers
-from softprompt.backbones.injection.vision_tokens import AddedTokenInjector, VisionTokenInjector, plan_of
 from softprompt.backbones.inspection import AttentionSite, ModelMap, Vision
 from softprompt.prompts import LOCATIONS, AddedTokens, Prompt
 

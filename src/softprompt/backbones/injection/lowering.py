@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from softprompt.backbones.attention import AttentionCall, Recorder
 from softprompt.backbones.injection.compatibility import stands_in_text
-from softprompt.backbones.injection.vision_lowering import VisualParts, VisualTables, lower_visual, tabulate
+from softprompt.backbones.injection.pictures import VisualParts, VisualTables, lower_visual, tabulate
 from softprompt.backbones.inspection import AttentionSite, ModelMap, intercepted
 from softprompt.backbones.runtime import whole_in_backward, without_checkpointing
 from softprompt.prompts import AttentionShape, KeyValues, Prompt, SlotEmbeddings

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from softprompt.backbones.dispatch import undone
 from softprompt.backbones.inspection import absent_biases
 from softprompt.backbones.loading import is_packed, is_sharded
 from softprompt.errors import PromptError
@@ -87,18 +88,11 @@ class Weights:
     @contextmanager
     def overriding(self, tensors: Mapping[str, Tensor]) -> Iterator[None]:
         """Within this context tensors replace the model's own, for all callers of the model."""
-        try:
+        with undone(lambda: self._remove(tensors)):
             for key, tensor in tensors.items():
                 for module, attribute in self.places[key]:
                     module.__dict__[attribute] = tensor
             yield
-        finally:
-            # An interrupt (Ctrl-C) may come here too; to undo twice does no harm.
-            try:
-                self._remove(tensors)
-            except BaseException:
-                self._remove(tensors)
-                raise
 
     def _remove(self, tensors: Mapping[str, Tensor]) -> None:
         for key in tensors:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.attention import AttentionCall, check_kernel, intercepting, self_computed
-from softprompt.backbones.dispatch import dispatching, overriding
+from softprompt.backbones.dispatch import dispatching, overriding, undone
 from softprompt.backbones.inspection.images import (
     native_size,
     patch_conv,
@@ -171,10 +171,12 @@ def intercepted(
 def eval_mode(model: nn.Module) -> Iterator[None]:
     """Within this context every module is in evaluation mode; the modes are restored afterwards."""
     training = [module for module in model.modules() if module.training]
-    try:
+
+    def undo() -> None:
+        for module in training:
+            module.training = True
+
+    with undone(undo):
         for module in training:
             module.training = False
         yield
-    finally:
-        for module in training:
-            module.training = True

@@ -166,7 +166,7 @@ def _drawn(one: _Tensor, k: int) -> tuple[Tensor, float | None, Held]:
         weight = dequantised(one.weight, one.module)
         held = stored_format(one.weight, weight)
         largest = float(weight.abs().max())
-    flat = torch.tensor(_places(weight.numel(), k), dtype=torch.long)
+    flat = _places(weight.numel(), k)
     if weight.is_contiguous() and not one.loras:
         return weight.view(-1)[flat.to(weight.device)].float(), largest, held
     places = torch.unravel_index(flat, weight.shape)
@@ -179,10 +179,11 @@ def _drawn(one: _Tensor, k: int) -> tuple[Tensor, float | None, Held]:
 
 
 @lru_cache(maxsize=1024)
-def _places(n: int, k: int) -> Sequence[int]:
-    """The indices of `k` of `n` numbers: one in each of `k` equal parts, at varying places in them."""
+def _places(n: int, k: int) -> Tensor:
+    """The indices of `k` of `n` numbers, `[k]`: one in each of `k` equal parts, at varying places in them."""
     part = n // k
-    return range(n) if n <= k else [j * n // k + (j * 2654435761 + 12345) % part for j in range(k)]
+    places = range(n) if n <= k else [j * n // k + (j * 2654435761 + 12345) % part for j in range(k)]
+    return torch.tensor(places, dtype=torch.long)
 
 
 def dequantised(weight: Tensor, module: nn.Module) -> Tensor:

@@ -17,7 +17,7 @@ from softprompt.backbones.inspection.recognition import out_of_reach, record
 from softprompt.backbones.inspection.stacks import PositionTable, Stack, position_table
 from softprompt.backbones.loading import is_packed, numbers
 from softprompt.errors import BackboneError
-from softprompt.files import BackboneCard, BackboneRecord
+from softprompt.files import BackboneCard, BackboneRecord, without_folders
 
 _SAMPLES = 1024
 
@@ -54,9 +54,9 @@ class BackboneSpec:
 
     @property
     def card(self) -> BackboneCard:
-        """What a prompt file stores of the backbone."""
+        """What a prompt file stores of the backbone; of a folder the last part."""
         return BackboneCard(
-            name=self.name,
+            name=without_folders(self.name),
             family=self.family,
             fingerprint=self.fingerprint,
             n_parameters=self.n_parameters,

@@ -3,6 +3,6 @@
 Names load lazily: listing the bundled backbones costs no torch.
 """
 
-import lazy_loader
+from softprompt.front_door import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,4 +1,5 @@
 from .bundled import BUNDLED, BUNDLED_NAMES, bundled_folder
+from .cached import cached_checkpoint
 from .checkpoint import has_two_towers, read_model, read_processor, read_tokenizer
 from .pull import pull_bundled
 from .quantization import check_weights, float_dtype, is_packed, is_sharded, numbers
@@ -8,6 +9,7 @@ __all__ = [
     "BUNDLED",
     "BUNDLED_NAMES",
     "bundled_folder",
+    "cached_checkpoint",
     "check_weights",
     "float_dtype",
     "has_two_towers",

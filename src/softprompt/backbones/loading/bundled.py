@@ -1,6 +1,5 @@
 """Real models that the Python package index carries, by name, and the cache folder that keeps them."""
 
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from softprompt.errors import BackboneError, nearest
+from softprompt.untrusted import read_json
 
 CONVERSION = 1
 """Part of the cache folder's name; raise this number whenever a conversion writes other files than before."""
@@ -138,7 +138,7 @@ def bundled_entry(name: str) -> BundledBackbone:
 def is_whole(folder: Path) -> bool:
     """Whether every file that a cache folder's provenance lists is there, with the length listed."""
     try:
-        lengths = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))["files"]
+        lengths = read_json(folder / PROVENANCE, 1 << 20)["files"]
         return all((folder / file).stat().st_size == length for file, length in lengths.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

@@ -27,6 +27,9 @@ from softprompt.backbones.loading.bundled import BUNDLED
 from softprompt.backbones.loading.quiet import without_bars
 from softprompt.errors import BackboneError, first_line, nearest
 
+_NO_CODE = {"trust_remote_code": False}
+"""For transformers' automatic classes, which otherwise ask on a terminal whether to run a model's code."""
+
 _OPTIONAL = {"pooler", "mask_token"}
 """Modules and tensors that checkpoints often lack, and that softprompt never uses."""
 
@@ -49,13 +52,14 @@ def read_model(name: str, source: str, dtype: str | torch.dtype, attention: str 
     if attention is not None:
         options["attn_implementation"] = attention
     try:
-        config = AutoConfig.from_pretrained(source)
+        config = AutoConfig.from_pretrained(source, **_NO_CODE)
         with without_bars():
             if has_two_towers(config):
                 config = config.vision_config
                 model_class: Any = MODEL_MAPPING[type(config)]
             else:
                 model_class = _auto_class(config)
+                options |= _NO_CODE
             model, report = model_class.from_pretrained(
                 source, config=config, output_loading_info=True, **options
             )
@@ -74,7 +78,7 @@ def read_tokenizer(name: str, source: str) -> Any:
         BackboneError: no tokenizer that can be read.
     """
     try:
-        return AutoTokenizer.from_pretrained(source)
+        return AutoTokenizer.from_pretrained(source, **_NO_CODE)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BackboneError(
             "backbone.name",
@@ -85,10 +89,13 @@ def read_tokenizer(name: str, source: str) -> Any:
 
 
 def read_processor(source: str) -> Any:
-    """The image processor beside the weights; None without one, since callers may pass pixels themselves."""
+    """The image processor beside the weights, or None, since callers may pass pixels themselves.
+
+    None also where the processor is broken or brings code of its own.
+    """
     try:
-        return AutoImageProcessor.from_pretrained(source, backend="pil")
-    except OSError:
+        return AutoImageProcessor.from_pretrained(source, backend="pil", **_NO_CODE)
+    except (OSError, ValueError):
         return None
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from softprompt.backbones.loading.quiet import without_bars
 from softprompt.errors import BackboneError
+from softprompt.untrusted import read_bytes
 
 # Numbers of fields in onnx.proto: of ModelProto; GraphProto; NodeProto; TensorProto. _FLOAT is a data type.
 _GRAPH = 7
@@ -129,7 +130,7 @@ def read_graph(path: Path) -> Graph:
         BackboneError: no ONNX file, or a truncated one.
     """
     try:
-        graph = next(value for number, value in _fields(memoryview(path.read_bytes())) if number == _GRAPH)
+        graph = next(value for number, value in _fields(memoryview(read_bytes(path))) if number == _GRAPH)
         assert isinstance(graph, memoryview)
         parts = list(_fields(graph))
         tensors = dict(_tensor(value) for number, value in parts if number == _TENSORS)  # type: ignore[arg-type]

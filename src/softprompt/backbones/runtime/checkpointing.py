@@ -82,6 +82,12 @@ def keep_context(modules: Iterable[nn.Module]) -> None:
         vars(module)[_NAME] = KeepsContext(stock)
 
 
+def keeps_context(modules: Iterable[nn.Module]) -> bool:
+    """Whether every module that can recompute its activations does so, and exactly under prompts."""
+    able = [module for module in modules if hasattr(module, "gradient_checkpointing")]
+    return active(able) == able and all(isinstance(getattr(m, _NAME, None), KeepsContext) for m in able)
+
+
 def _is_reentrant(stock: Callable[..., Any]) -> bool:
     """Whether a checkpointing function is of the kind that passes gradients to its own inputs alone."""
     options = getattr(stock, "keywords", {})

@@ -1,16 +1,16 @@
 """Checks of training loops: that they clear a prompt's gradients, and that processes average them."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
-from torch.utils.hooks import unserializable_hook
+from torch.utils.hooks import RemovableHandle, unserializable_hook
 
-from softprompt.backbones.dispatch import setting
+from softprompt.backbones.dispatch import setting, undone
 from softprompt.backbones.loading import is_sharded
 from softprompt.errors import BackboneError
 
@@ -79,10 +79,16 @@ def refusing_stale_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[Non
             if id(parameter) in own and parameter.grad is not None:
                 setattr(parameter.grad, _STEPPED, parameter.grad._version)
 
-    with ExitStack() as stack:
-        stack.callback(register_optimizer_step_post_hook(note).remove)
+    handles: list[RemovableHandle] = []
+
+    def undo() -> None:
+        for handle in handles:
+            handle.remove()
+
+    with undone(undo):
+        handles.append(register_optimizer_step_post_hook(note))
         for parameter in learning:
-            stack.callback(parameter.register_hook(_before_adding(parameter)).remove)
+            handles.append(parameter.register_hook(_before_adding(parameter)))
         yield
 
 

@@ -1,18 +1,24 @@
 """The frozen model's own modes while a prompt is trained."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from softprompt.backbones.dispatch import replaced
-from softprompt.backbones.runtime.checkpointing import active
+from softprompt.backbones.dispatch import replaced, undone
+from softprompt.backbones.runtime.checkpointing import active, keep_context, keeps_context
 from softprompt.errors import BackboneError
 
 _SWITCHES = ("gradient_checkpointing", "_gradient_checkpointing_func")
+_LOCK = threading.RLock()
+_ENTERED: "WeakKeyDictionary[nn.Module, list[_Changed]]" = WeakKeyDictionary()
+"""The contexts that have changed a model's modes and have not been left, in the order of entering."""
 
 
 @contextmanager
@@ -27,33 +33,98 @@ def training_mode(model: PreTrainedModel, dropout: bool, gradient_checkpointing:
     """
     if gradient_checkpointing:
         _check_supported(model)
-    training = {module: module.training for module in model.modules()}
-    try:
+
+    def change() -> None:
         model.train(dropout)
-        with ExitStack() as stack:
-            if gradient_checkpointing:
-                stack.enter_context(_checkpointing_restored(model))
+        if gradient_checkpointing:
+            # A second thread takes nothing away from a pass of the first.
+            if not keeps_context(model.modules()):
                 enable_checkpointing(model)
-                if not dropout:
-                    stack.enter_context(layers_in_training(model))
-            yield
-    finally:
-        for module, flag in training.items():
-            module.training = flag
+            if not dropout:
+                _set_to_training(_checkpointing_layers(model))
+
+    with _changed(model, model.modules(), change):
+        yield
 
 
 @contextmanager
-def _checkpointing_restored(model: nn.Module) -> Iterator[None]:
-    """Restore on leaving whether, and by which function, each module recomputes its activations."""
-    modules = [module for module in model.modules() if hasattr(module, "gradient_checkpointing")]
-    before = [{name: vars(m)[name] for name in _SWITCHES if name in vars(m)} for m in modules]
-    try:
+def layers_in_training(model: PreTrainedModel) -> Iterator[None]:
+    """Set the layers that can recompute their activations, and nothing else, to training; without dropout."""
+    layers = _checkpointing_layers(model)
+    with _changed(model, layers, lambda: _set_to_training(layers)):
         yield
-    finally:
-        for module, values in zip(modules, before, strict=True):
-            for name in _SWITCHES:
-                vars(module).pop(name, None)
-            vars(module).update(values)
+
+
+@dataclass(eq=False)
+class _Changed:
+    """A context in which a model has other modes.
+
+    Args:
+        before: by module the modes that leaving the context restores.
+    """
+
+    before: dict[nn.Module, dict[str, Any]] = field(default_factory=dict)
+
+
+@contextmanager
+def _changed(model: nn.Module, modules: Iterable[nn.Module], change: Callable[[], None]) -> Iterator[None]:
+    """Within this context modules have other modes.
+
+    Contexts of several threads may overlap: the last to be left restores the modes before the first.
+
+    Args:
+        model: the model.
+        modules: of the model.
+        change: sets their modes.
+    """
+    context = _Changed()
+    with undone(lambda: _restore(model, context)):
+        with _LOCK:
+            context.before = {module: _modes(module) for module in modules}
+            _ENTERED.setdefault(model, []).append(context)
+            change()
+        yield
+
+
+def _restore(model: nn.Module, context: _Changed) -> None:
+    with _LOCK:
+        entered = _ENTERED.get(model, [])
+        if context not in entered:
+            return
+        later = entered[entered.index(context) + 1 :]
+        if later:
+            later[0].before = {**later[0].before, **context.before}
+        else:
+            for module, modes in context.before.items():
+                for name in set(_SWITCHES) - modes.keys():
+                    vars(module).pop(name, None)
+                vars(module).update(modes)
+        entered.remove(context)
+
+
+def _modes(module: nn.Module) -> dict[str, Any]:
+    """The attributes of a module that `training_mode` may change."""
+    own = vars(module)
+    modes = {name: own[name] for name in ("training", *_SWITCHES) if name in own}
+    return {**modes, **_dropout_rates(module)} if isinstance(module, GradientCheckpointingLayer) else modes
+
+
+def _dropout_rates(module: nn.Module) -> dict[str, float]:
+    return {
+        name: value for name, value in vars(module).items() if "dropout" in name and isinstance(value, float)
+    }
+
+
+def _checkpointing_layers(model: nn.Module) -> list[nn.Module]:
+    return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+
+
+def _set_to_training(layers: Iterable[nn.Module]) -> None:
+    """Set layers to training; those that were not lose their dropout."""
+    for layer in layers:
+        if not layer.training:
+            vars(layer).update(dict.fromkeys(_dropout_rates(layer), 0.0))
+            layer.training = True
 
 
 def enable_checkpointing(
@@ -84,30 +155,11 @@ def enable_checkpointing(
     # checkpointing. The non-reentrant kind needs none: gradients reach a prompt through the recomputed layer.
     with replaced(model, "enable_input_require_grads", _no_hooks):
         switch_checkpointing(model, "enable")({**(kwargs or {}), "use_reentrant": False}, **chosen)
+    keep_context(active(model.modules()))
 
 
 def _no_hooks() -> None:
     """Stands in for transformers' `enable_input_require_grads`."""
-
-
-@contextmanager
-def layers_in_training(model: PreTrainedModel) -> Iterator[None]:
-    """Set the layers that can recompute their activations, and nothing else, to training; without dropout."""
-    quiet: list[tuple[nn.Module, str, Any]] = []
-    layers = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer) and not m.training]
-    try:
-        for module in layers:
-            module.training = True
-            for name, value in list(vars(module).items()):
-                if "dropout" in name and isinstance(value, float):
-                    quiet.append((module, name, value))
-                    setattr(module, name, 0.0)
-        yield
-    finally:
-        for module, name, value in quiet:
-            setattr(module, name, value)
-        for module in layers:
-            module.training = False
 
 
 @contextmanager

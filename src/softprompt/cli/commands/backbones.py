@@ -6,7 +6,7 @@ import typer
 
 from softprompt.cli.options import epilog
 
-app = typer.Typer(help="Bundled backbones: what there is, and fetching it.", no_args_is_help=True)
+app = typer.Typer(help="List and fetch the bundled backbones.", no_args_is_help=True)
 
 LIST_EXAMPLES = (("Example", "softprompt backbones list"),)
 PULL_EXAMPLES = (("Example", "softprompt backbones pull smollm2-135m"),)
@@ -14,12 +14,11 @@ PULL_EXAMPLES = (("Example", "softprompt backbones pull smollm2-135m"),)
 
 @app.command("list", epilog=epilog(LIST_EXAMPLES))
 def list_() -> None:
-    """Show the bundled backbones, and which of them are here."""
-    from rich.console import Console
+    """Show the bundled backbones, and which of them are on this machine."""
     from rich.table import Table
 
     from softprompt.backbones import BUNDLED, bundled_folder
-    from softprompt.cli.tables import print_line
+    from softprompt.terminal import Terminal, print_line
 
     table = Table("name", "kind", "parameters", "download", "licence", "here")
     for entry in BUNDLED.values():
@@ -32,7 +31,7 @@ def list_() -> None:
             entry.licence,
             "yes" if place else "no",
         )
-    console = Console()
+    console = Terminal()
     console.print(table)
     for entry in BUNDLED.values():
         place = bundled_folder(entry.name)
@@ -44,11 +43,12 @@ def list_() -> None:
 def pull_(
     name: Annotated[str, typer.Argument(help="Name of a bundled backbone, or `all`.", show_default=False)],
 ) -> None:
-    """Fetch a bundled backbone into the cache folder (SOFTPROMPT_HOME moves it)."""
+    """Fetch a bundled backbone into the cache folder (the environment variable SOFTPROMPT_HOME)."""
     from softprompt.backbones import BUNDLED_NAMES, pull_bundled
+    from softprompt.terminal import echo
 
     for wanted in BUNDLED_NAMES if name == "all" else (name,):
         place = pull_bundled(
-            wanted, progress=lambda message, wanted=wanted: typer.echo(f"{wanted}: {message}", err=True)
+            wanted, progress=lambda message, wanted=wanted: echo(f"{wanted}: {message}", err=True)
         )
-        typer.echo(f"{wanted}: {place}")
+        echo(f"{wanted}: {place}")

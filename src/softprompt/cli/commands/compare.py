@@ -1,4 +1,4 @@
-"""softprompt compare: runs over the same tasks side by side, with paired tests."""
+"""softprompt compare: compare runs over the same tasks, with paired tests."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,17 +27,15 @@ def compare(
     ] = None,
     name: Annotated[
         list[str] | None,
-        typer.Option(help="What tables call a run; once for each, in order.", show_default=False),
+        typer.Option(help="Name of a run in the tables; once for each, in order.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="A file NAME.md, and NAME.json beside it.", show_default=False)
     ] = None,
 ) -> None:
-    """Means over the tasks, every pair of runs task by task, and every task."""
-    from rich.console import Console
+    """Print means over the tasks, paired comparisons of runs task by task, and every task."""
     from rich.table import Table
 
-    from softprompt.cli.tables import print_line
     from softprompt.errors import ConfigError
     from softprompt.files import write_atomically, writing
     from softprompt.studies import (
@@ -50,6 +48,7 @@ def compare(
         pairs_table,
         read_compared_run,
     )
+    from softprompt.terminal import Terminal, print_line
 
     if len(runs) < 2:
         raise ConfigError("compare", f"{len(runs)} runs", "at least 2 runs")
@@ -66,7 +65,7 @@ def compare(
     check_alike(found)
     # Runs without test sets still have what they were picked by.
     chosen = metric or next(iter(found[0].metrics), DEVELOPMENT)
-    console = Console()
+    console = Terminal()
     for rows in (means_table(found), pairs_table(found, chosen)):
         head, *lines = rows
         table = Table()
@@ -77,7 +76,7 @@ def compare(
         console.print(table)
     if output is None:
         return
-    # Without where it was told to write.
+    # Without --output, so that the file is the same for every place.
     again = command_line("compare", *runs, metric=chosen, name=name)
     with writing(output.parent):
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""softprompt demo: a prefix trained from nothing in a few minutes, on made-up data."""
+"""softprompt demo: train a prefix on synthetic data in a few minutes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,12 +31,11 @@ def demo(
     output: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
 ) -> None:
     """Train a prefix on SYNTHETIC restaurants and show what it changes (a few minutes on two cores)."""
-    from rich.console import Console
-
     from softprompt.config import parse_run
+    from softprompt.terminal import Terminal, echo
     from softprompt.training import train
 
-    console = Console()
+    console = Terminal()
     raw = {**SETTINGS, "name": _free_name(output), "output": str(output)}
     settings = parse_run(raw, where="demo")
     console.print(
@@ -49,8 +48,8 @@ def demo(
     try:
         result = train(settings, console=console, backbone=backbone, bare=before[1])
     except KeyboardInterrupt:
-        typer.echo(
-            f"\ninterrupted; what there is lies in {settings.folder}; start again with: softprompt demo",
+        echo(
+            f"\ninterrupted; unfinished files are in {settings.folder}; start again with: softprompt demo",
             err=True,
         )
         raise typer.Exit(130) from None
@@ -58,7 +57,7 @@ def demo(
 
 
 def _free_name(output: Path) -> str:
-    """A run folder's name that nothing has yet, so that every demo trains."""
+    """A free name for the run folder, so that every demo trains."""
     name, n = str(SETTINGS["name"]), 1
     while (output / name).exists():
         n += 1
@@ -67,7 +66,7 @@ def _free_name(output: Path) -> str:
 
 
 def _backbone(settings: "RunSettings", console: "Console") -> "Backbone":
-    """The backbone, fetched and loaded once for everything."""
+    """The backbone, fetched if it is missing, and loaded once."""
     from softprompt.backbones import BUNDLED_NAMES, pull_bundled
     from softprompt.training import Processes, load_frozen
 
@@ -80,7 +79,7 @@ def _backbone(settings: "RunSettings", console: "Console") -> "Backbone":
 def _before(
     settings: "RunSettings", backbone: "Backbone", console: "Console"
 ) -> "tuple[list[AnyRecord], list[str], float]":
-    """The untouched backbone's outputs on the test records, and their BLEU."""
+    """The bare backbone's outputs on the test records, and their BLEU."""
     from softprompt.data import load
     from softprompt.tasks import build_task
     from softprompt.training import Processes, RunProgress, generate_and_score
@@ -101,8 +100,9 @@ def _report(
     before: "tuple[list[AnyRecord], list[str], float]",
     bleu: float,
 ) -> None:
-    from softprompt.cli.tables import print_line, share, size
+    from softprompt.cli.tables import share, size
     from softprompt.files import TENSORS, objects, read_lines, read_prompt
+    from softprompt.terminal import print_line
 
     records, outputs, bleu_before = before
     after = [line["output"] for line in objects(read_lines(folder / "outputs.jsonl"))]

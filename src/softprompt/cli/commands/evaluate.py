@@ -20,7 +20,7 @@ EXAMPLES = (
         "A baseline",
         "softprompt evaluate --recipe recipes/e2e-lowdata-prefix.yaml --demonstrations 5 --limit 8",
     ),
-    ("Scores that all runs of a study lack", "softprompt evaluate runs/prefix-e2e --rescore"),
+    ("Missing scores of all runs of a study", "softprompt evaluate runs/prefix-e2e --rescore"),
 )
 
 
@@ -33,14 +33,17 @@ def evaluate(
         Path | None, typer.Option(help="The recipe that names the data.", show_default=False)
     ] = None,
     overrides: Overrides = None,
-    split: Annotated[Literal["test", "dev"], typer.Option(help="Which records.")] = "test",
+    split: Annotated[Literal["test", "dev"], typer.Option(help="Set of records to measure.")] = "test",
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only N records, evenly spaced.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Measure only so many records, evenly spaced.", show_default=False),
     ] = None,
-    no_prompt: Annotated[bool, typer.Option("--no-prompt", help="Measure the untouched backbone.")] = False,
+    no_prompt: Annotated[bool, typer.Option("--no-prompt", help="Measure the backbone alone.")] = False,
     demonstrations: Annotated[
         int | None,
-        typer.Option(min=1, help="Measure the backbone with K examples in its context.", show_default=False),
+        typer.Option(
+            min=1, help="Measure the backbone with so many examples in its context.", show_default=False
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -50,22 +53,21 @@ def evaluate(
         bool,
         typer.Option(
             "--rescore",
-            help="Decode nothing; add the scores that a finished run lacks, or those of a study's folder.",
+            help="Decode nothing; add the missing scores of a finished run, or of every run of a study.",
         ),
     ] = False,
 ) -> None:
-    """Decode a set, print its scores, and keep them with the outputs.
+    """Decode a set, print its scores, and write scores and outputs to the folder.
 
-    METEOR, and the tokenizer before ROUGE-L and CIDEr, need Java. A run on a machine without it has the
-    other scores and a note; where Java is, --rescore adds the rest from the texts that the run kept.
+    METEOR, and the tokenizer for ROUGE-L and CIDEr, need Java. A run without Java has the other scores and a
+    note; on a machine with Java, --rescore adds the missing scores from the texts that the run kept.
     """
-    from rich.console import Console
-
     from softprompt.cli.places import locate
     from softprompt.cli.records import records_of
     from softprompt.cli.systems import check_baseline, load_system, load_task
-    from softprompt.cli.tables import print_line, print_scores
+    from softprompt.cli.tables import print_scores
     from softprompt.errors import ConfigError
+    from softprompt.terminal import Terminal, print_line
     from softprompt.training import Processes, RunProgress, generate_and_score
 
     if rescore:
@@ -83,7 +85,7 @@ def evaluate(
         )
     baseline = no_prompt or demonstrations is not None
     place = locate(target, recipe, overrides or [], needs_prompt=not baseline)
-    console, settings = Console(), place.settings
+    console, settings = Terminal(), place.settings
     processes = Processes(settings.backbone.device)
     if baseline:
         check_baseline(settings)
@@ -109,7 +111,7 @@ def evaluate(
     print_scores(console, title, scored.rows, settings.metrics)
     if n_records > len(records):
         n = n_records - len(records)
-        print_line(console, f"note: {n} records are left out, their answer is outside the vocabulary")
+        print_line(console, f"note: {n} records are left out, since their answer is outside the vocabulary")
     if task.n_cut:
         print_line(console, f"note: {task.n_cut} texts were too long for the task's settings and cut")
     facts = {
@@ -144,17 +146,15 @@ def _usable(task: "Task", split: str, records: "list[AnyRecord]") -> "list[AnyRe
 
 
 def add_scores(folder: Path) -> None:
-    """Add the scores that finished runs lack, from the texts they kept, and say for each what was added.
+    """Add the missing scores of finished runs from their texts, and print what was added to each.
 
     Args:
         folder: of a run, or of a study.
     """
-    from rich.console import Console
-
-    from softprompt.cli.tables import print_line
+    from softprompt.terminal import Terminal, print_line
     from softprompt.training import rescore, runs_in
 
-    console = Console()
+    console = Terminal()
     for run in runs_in(folder):
         gained = rescore(run)
         text = f"added {', '.join(gained)}" if gained else "nothing to add"
@@ -169,17 +169,17 @@ def _write(
     outputs: list[Any],
     artefacts: Mapping[str, str | bytes],
 ) -> None:
-    from softprompt.files import write_atomically, writing
+    from softprompt.files import without_folders, write_atomically, writing
     from softprompt.training import output_line, versions
 
     lines = [
         json.dumps({**output_line(record, output), "tags": dict(record.tags)}, ensure_ascii=False)
         for record, output in zip(records, outputs, strict=True)
     ]
-    with writing(folder, "the table above is all there is"):
+    with writing(folder, "the scores are in the table above alone"):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / f"outputs-{name}.jsonl", "".join(f"{line}\n" for line in lines))
-        text = json.dumps({**facts, "versions": versions()}, indent=1)
+        text = json.dumps(without_folders({**facts, "versions": versions()}), indent=1)
         for file, content in artefacts.items():
             write_atomically(folder / f"{Path(file).stem}-{name}{Path(file).suffix}", content)
         write_atomically(folder / f"evaluation-{name}.json", text + "\n")

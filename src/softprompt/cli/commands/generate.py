@@ -1,4 +1,4 @@
-"""softprompt generate: texts in, texts out, under a stored prompt."""
+"""softprompt generate: generate texts under a stored prompt."""
 
 import sys
 from typing import Annotated
@@ -12,7 +12,7 @@ EXAMPLES = (
         "Example, after `softprompt demo`",
         'softprompt generate runs/demo "name : Amber Bell | eatType : diner"',
     ),
-    ("A source a line", "softprompt generate runs/demo < sources.txt"),
+    ("One source on each line", "softprompt generate runs/demo < sources.txt"),
 )
 
 
@@ -20,43 +20,49 @@ def generate(
     prompt_folder: PromptFolder,
     text: Annotated[
         list[str] | None,
-        typer.Argument(help="Source texts; without any, standard input, one a line.", show_default=False),
+        typer.Argument(
+            help="Source texts; if none is given, the lines of standard input.", show_default=False
+        ),
     ] = None,
     backbone: BackboneName = None,
     overrides: Overrides = None,
 ) -> None:
-    """Write a text for each source, one line each, as the prompt was trained to."""
+    """Generate a text for each source, and print one on each line."""
     from softprompt.cli import places
     from softprompt.config import GenerationSettings
     from softprompt.data import Record
-    from softprompt.errors import PromptError
+    from softprompt.errors import ConfigError, PromptError
     from softprompt.files import read_card
+    from softprompt.terminal import echo, echo_answer
 
     folder = places.prompt_folder(prompt_folder)
     card = read_card(folder)
-    settings = places.stored_settings(card, backbone, overrides or [])
-    if not isinstance(settings.task, GenerationSettings) or card.head is not None:
+    stored = card.task.get("name", "generation")
+    if card.head is not None or stored != "generation":
         with_head = "" if card.head is None else f" with a {card.head.kind} head"
         raise PromptError(
             str(folder),
-            f"a prompt{with_head} for task '{settings.task.name}'",
+            f"a prompt{with_head} for task '{stored}'",
             "a prompt that writes texts",
             "use `softprompt predict`",
         )
+    settings = places.stored_settings(folder, card, backbone, overrides or [])
+    if not isinstance(settings.task, GenerationSettings):
+        raise ConfigError("task.name", f"'{settings.task.name}'", "'generation'", "leave it out")
     records = [Record(f"text {i + 1}", source, ()) for i, source in enumerate(text or _lines())]
 
     from softprompt.tasks import GenerationTask
 
     frozen, prompt = places.load(folder, settings)
-    task = GenerationTask(frozen, settings.task, settings.decoding)
+    task = GenerationTask(frozen, settings.task, decoding=settings.decoding)
     task.check_positions(records, prompt.card.n_positions, training=False)
     with frozen.prompted(prompt):
         outputs = task.predict(records, seed=settings.training.seed)
     for output in outputs:
-        # An output is one line, whatever the decoding settings allow.
-        typer.echo(" ".join(output.split()))
+        # Decoding settings may allow line breaks inside an output.
+        echo_answer(" ".join(output.split()))
     if task.n_cut:
-        typer.echo(
+        echo(
             f"note: {task.n_cut} sources were cut to {settings.task.max_source_tokens} tokens",
             err=True,
         )
@@ -64,9 +70,10 @@ def generate(
 
 def _lines() -> list[str]:
     from softprompt.errors import DataError
+    from softprompt.terminal import echo
 
     if sys.stdin.isatty():
-        typer.echo("one source a line; end with Ctrl-D (Windows: Ctrl-Z, Enter)", err=True)
+        echo("write one source on each line; end with Ctrl-D (Windows: Ctrl-Z, Enter)", err=True)
     try:
         text = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""softprompt inspect: what a stored prompt is."""
+"""softprompt inspect: the card, size and nearest tokens of a stored prompt."""
 
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -22,22 +22,30 @@ def inspect(
     prompt_folder: PromptFolder,
     backbone: Annotated[
         str | None,
-        typer.Option(help="Name or folder of the backbone, to compare with it.", show_default=False),
+        typer.Option(
+            help="Name or folder of the backbone, for relative sizes and nearest tokens.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Show a prompt's card, its size, and the tokens nearest to its vectors where it has any."""
-    from rich.console import Console
-
+    """Show a prompt's card and size, and the tokens nearest to its input vectors."""
     from softprompt.cli import places
+    from softprompt.errors import BackboneError
     from softprompt.files import TENSORS, read_card
+    from softprompt.terminal import Terminal, print_line
 
     folder = places.prompt_folder(prompt_folder)
     card = read_card(folder)
-    console = Console()
+    console = Terminal()
     _print_card(console, card)
     n_bytes = (folder / TENSORS).stat().st_size
     has_tokens = card.placement == "slot_embeddings"
-    if backbone is None and not has_tokens:
+    note, name = "", backbone
+    if backbone is None and has_tokens:
+        try:
+            name = places.allowed_backbone(folder, card, None)
+        except BackboneError as error:
+            note = f"Nearest tokens: not shown, they need the backbone. {error}"
+    if name is None:
         from softprompt.files import read_prompt
 
         n_numbers = sum(tensor.numel() for tensor in read_prompt(folder)[0].values())
@@ -46,16 +54,19 @@ def inspect(
         from softprompt.backbones import load_backbone
         from softprompt.prompts import load_prompt
 
-        stored = card.training.get("backbone", {})
-        frozen = load_backbone(backbone or card.backbone.name, image_size=stored.get("image_size"))
+        stored = card.training.get("backbone")
+        size = stored.get("image_size") if isinstance(stored, dict) else None
+        frozen = load_backbone(name, image_size=size if isinstance(size, int) else None)
         prompt = load_prompt(folder, frozen)
         spec = frozen.spec
         _print_size(console, n_bytes, prompt.n_stored_parameters, spec.n_parameters, spec.name, spec.n_bytes)
         if has_tokens:
             _print_nearest(console, prompt, frozen)
+    if note:
+        print_line(console, note)
     if card.placement == "key_values":
         console.print(
-            "Nearest tokens: none; keys and values stand inside attention, where there is no vocabulary.",
+            "Nearest tokens: none; keys and values enter attention and correspond to no token.",
             soft_wrap=True,
         )
 
@@ -92,7 +103,7 @@ def _print_card(console: "Console", card: "PromptCard") -> None:
 
 
 def _read(head: "HeadCard") -> str:
-    """Which state a head reads, where it reads one of a row, and its hidden layers, where it has some."""
+    """The state that a head reads and its hidden layers, as far as it has them."""
     pooling = f"; reads {head.pooling}" if head.pooling else ""
     return pooling + (f"; {head.hidden_layers} hidden layers" if head.hidden_layers else "")
 
@@ -107,7 +118,8 @@ def _inserted(inserts: "InsertsCard") -> str:
 def _print_size(
     console: "Console", n_bytes: int, n_numbers: int, n_parameters: int, name: str, backbone_bytes: int | None
 ) -> None:
-    from softprompt.cli.tables import print_line, share, size
+    from softprompt.cli.tables import share, size
+    from softprompt.terminal import print_line
 
     line = f"Size: {n_bytes:,} bytes ({size(n_bytes)}), {n_numbers:,} numbers: "
     line += f"{share(n_numbers, n_parameters)} of the parameters of {name}"

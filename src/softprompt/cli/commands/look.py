@@ -1,4 +1,4 @@
-"""softprompt look: what prompts make a vision transformer see, as pictures."""
+"""softprompt look: pictures of a vision transformer's attention and features under prompts."""
 
 import json
 from pathlib import Path
@@ -23,27 +23,30 @@ def look(
         list[Path], typer.Argument(help="Folders of runs on one backbone and data set.", show_default=False)
     ],
     pictures: Annotated[
-        int, typer.Option(min=1, help="Pictures whose attention is drawn, of as many classes as there are.")
+        int,
+        typer.Option(min=1, help="How many pictures to draw with their attention, spread over the classes."),
     ] = 6,
     per_class: Annotated[
-        int, typer.Option(min=1, help="Test pictures of each class whose features are drawn.")
+        int, typer.Option(min=1, help="How many test pictures of each class to draw by their features.")
     ] = 50,
-    layer: Annotated[int, typer.Option(help="Whose attention; -1 is the last.")] = -1,
-    seed: Annotated[int, typer.Option(help="Of t-SNE.")] = 0,
+    layer: Annotated[int, typer.Option(help="Layer whose attention is drawn; -1 is the last.")] = -1,
+    seed: Annotated[int, typer.Option(help="Seed of t-SNE.")] = 0,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for the pictures; of one run, its own.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Folder for the pictures; by default, for a single run, `look` in its folder.",
+            show_default=False,
+        ),
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Draw attention of the class token and t-SNE of features, without a prompt and under each run's."""
+    """Draw the class token's attention and t-SNE of features, without a prompt and under that of each run."""
     import torch
-    from rich.console import Console
 
     from softprompt.cli import places
     from softprompt.cli.records import records_of
-    from softprompt.cli.tables import print_line
     from softprompt.errors import ConfigError
-    from softprompt.files import write_atomically, writing
+    from softprompt.files import without_folders, write_atomically, writing
     from softprompt.plotting import draw_attention, draw_features
     from softprompt.prompts import load_prompt
     from softprompt.studies import (
@@ -55,6 +58,7 @@ def look(
         view_pictures,
     )
     from softprompt.tasks import build_task
+    from softprompt.terminal import Terminal, print_line
     from softprompt.training import load_frozen, versions
 
     found = [places.locate(run, None, overrides or [], needs_prompt=True) for run in runs]
@@ -100,12 +104,12 @@ def look(
         "data_fingerprint": fingerprint,
         "versions": versions(),
     }
-    files["look.json"] = json.dumps(facts, indent=1) + "\n"
+    files["look.json"] = json.dumps(without_folders(facts), indent=1) + "\n"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write_atomically(folder / name, content)
-    console = Console()
+    console = Terminal()
     for one in told:
         share = one["attention_on_prompt"]
         drawn = "" if share is None else f", {share:.1f}% of the class token's attention on the prompt"
@@ -119,7 +123,7 @@ def look(
 
 
 def _folder(found: "list[Place]", output: Path | None) -> Path:
-    """Where the pictures go; refuses runs that cannot be compared."""
+    """The folder for the pictures; raises ConfigError for runs that cannot be compared."""
     from softprompt.errors import ConfigError
 
     names = [place.settings.name for place in found]

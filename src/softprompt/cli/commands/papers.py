@@ -10,7 +10,7 @@ from softprompt.cli.options import Engine, Jobs, Overrides, RetryFailed, epilog
 if TYPE_CHECKING:
     from softprompt.studies import Protocol
 
-app = typer.Typer(help="The papers' tables and figures, from one command each.", no_args_is_help=True)
+app = typer.Typer(help="Reproduce the tables and figures of the papers.", no_args_is_help=True)
 
 LIST_EXAMPLES = (("Example", "softprompt papers list"),)
 SHOW_EXAMPLES = (("Example", "softprompt papers show prefix-tuning"),)
@@ -19,41 +19,43 @@ RUN_EXAMPLES = (
     ("One study of it", "softprompt papers run prefix-tuning --scale small --only prefix-length"),
 )
 
-_Name = Annotated[str, typer.Argument(help="Name of a paper, as `list` shows it.", show_default=False)]
+_Name = Annotated[
+    str, typer.Argument(help="Name of a paper, see `softprompt papers list`.", show_default=False)
+]
 
 
 @app.command("list", epilog=epilog(LIST_EXAMPLES))
 def list_() -> None:
-    """Show the papers, and how many studies there are of each."""
-    from rich.console import Console
+    """Show the papers, and how many studies each has."""
     from rich.table import Table
 
     from softprompt.studies import all_papers
+    from softprompt.terminal import Terminal
 
     table = Table("name", "paper", "source", "small", "full")
     for name, paper in all_papers().items():
         table.add_row(name, paper.title, paper.source, str(len(paper.small)), str(len(paper.full)))
-    Console().print(table)
+    Terminal().print(table)
 
 
 @app.command("show", epilog=epilog(SHOW_EXAMPLES))
 def show(name: _Name) -> None:
     """Show a paper's studies at both scales, and the command of each."""
     from softprompt.studies import load_grid, paper
+    from softprompt.terminal import echo
 
     found = paper(name)
-    typer.echo(f"{found.title} ({found.source})")
+    echo(f"{found.title} ({found.source})")
     for scale in ("small", "full"):
-        typer.echo(f"\n{scale}: softprompt papers run {name} --scale {scale}" if found.at(scale) else "")
+        echo(f"\n{scale}: softprompt papers run {name} --scale {scale}" if found.at(scale) else "")
         for one in found.at(scale):
             if one.study is None:
                 n = len(one.runs)
             else:
-                grid = load_grid(one.file)
-                n = sum(cell.n_runs + len(list(cell.folds)) for cell in grid.all_cells)
-            typer.echo(f"  {one.name}: {one.shows} ({n} runs)\n    {one.file.as_posix()}")
+                n = load_grid(one.file).n_runs
+            echo(f"  {one.name}: {one.shows} ({n} runs)\n    {one.file.as_posix()}")
     if found.lacking:
-        typer.echo(f"\nnot here: {found.lacking}")
+        echo(f"\nnot here: {found.lacking}")
 
 
 @app.command("run", epilog=epilog(RUN_EXAMPLES))
@@ -66,7 +68,10 @@ def run(
         ),
     ],
     only: Annotated[
-        str | None, typer.Option(help="One study, as `show` names it; all if not given.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Name of one study, see `softprompt papers show`; all if not given.", show_default=False
+        ),
     ] = None,
     overrides: Overrides = None,
     jobs: Jobs = 1,
@@ -76,13 +81,14 @@ def run(
         Path | None, typer.Option(help="Folder for the studies' folders.", show_default=False)
     ] = None,
 ) -> None:
-    """Run a paper's studies one after another. Stop at any time; the same command goes on."""
+    """Run a paper's studies one after another. After a stop, the same command continues."""
     from softprompt.cli.commands.study import study
     from softprompt.studies import chosen_protocols
+    from softprompt.terminal import echo
 
     failed = False
     for one in chosen_protocols(name, scale, only):
-        typer.echo(f"== {one.name}: {one.shows}")
+        echo(f"== {one.name}: {one.shows}")
         if one.study is None:
             _train_and_compare(one, overrides or [], output or Path("runs"))
             continue
@@ -91,13 +97,13 @@ def run(
         except typer.Exit as end:
             if end.exit_code != 1:
                 raise
-            failed = True  # some of its runs; the next study is another matter
+            failed = True  # some of its runs; the other studies are run all the same
     if failed:
         raise typer.Exit(1)
 
 
 def _train_and_compare(protocol: "Protocol", overrides: list[str], output: Path) -> None:
-    """Train every run that has not ended, and put them side by side."""
+    """Train every unfinished run, and compare all of them."""
     from softprompt.cli.commands.compare import compare
     from softprompt.cli.commands.train import train
 

@@ -1,4 +1,4 @@
-"""softprompt predict: what a stored prompt with a head says of a text, or of pictures."""
+"""softprompt predict: the answer of a stored prompt to a text, or to pictures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,8 +32,8 @@ def predict(
         list[str],
         typer.Argument(
             metavar="TEXT",
-            help="The text (for tags: words, spaces between them; for answers: the question), or files of "
-            "pictures.",
+            help="The text (for tags: words with spaces between them; for answers: the question), or picture "
+            "files.",
             show_default=False,
         ),
     ],
@@ -42,61 +42,55 @@ def predict(
         typer.Option(help="Second text of a pair; for answers, the context.", show_default=False),
     ] = None,
     choice: Annotated[
-        list[str] | None, typer.Option(help="One of several endings; repeat it.", show_default=False)
+        list[str] | None, typer.Option(help="One of several endings. May be repeated.", show_default=False)
     ] = None,
     backbone: BackboneName = None,
     overrides: Overrides = None,
 ) -> None:
-    """Say what a stored prompt makes of a text, or of pictures: by its head, or in its template's blank."""
+    """Print a stored prompt's answer to a text or to pictures, from its head or its template's blank."""
     from softprompt.cli import places
-    from softprompt.config import BLANKS, TASKS
     from softprompt.errors import ConfigError, PromptError
     from softprompt.files import read_card
+    from softprompt.tasks import TASKS
+    from softprompt.terminal import echo, echo_answer
 
     folder = places.prompt_folder(prompt_folder)
     card = read_card(folder)
-    of_blank = card.task.get("name") in BLANKS
-    if card.head is None and not of_blank:
+    name = card.task.get("name")
+    if card.head is not None and name is None:
+        # A prompt that was made by hand may know its task only by its head.
+        rows = [row for other in TASKS if (row := TASKS.get(other))]
+        name = next(row.name for row in rows if card.head.kind in row.settings.head_kinds)
+    if name in (None, "generation"):
         raise PromptError(
             str(folder), "a prompt without a head", "a prompt with a head", "use `softprompt generate`"
         )
-    # A prompt that was made by hand may know its task only by its head.
-    of_head = {kind: name for name, row in TASKS.items() for kind in row.head_kinds}
-    name = of_head[card.head.kind] if card.head is not None else card.task["name"]
     told = [] if card.task else [f"task.name={name}"]
-    settings = places.stored_settings(card, backbone, [*told, *(overrides or [])])
+    settings = places.stored_settings(folder, card, backbone, [*told, *(overrides or [])])
     if settings.task.name != name:
         of = f"a prompt for {name}" if card.head is None else f"a {card.head.kind} head"
         raise ConfigError("task.name", f"'{settings.task.name}' for {of}", f"'{name}'", "leave it out")
     records = records_of(settings, texts, second, choice)
 
-    from softprompt.tasks import ProbingTask, build_task
+    from softprompt.tasks import build_task
 
     frozen, prompt = places.load(folder, settings)
     labels = getattr(settings.task, "labels", None) or (card.head.labels if card.head is not None else ())
     labels = labels or tuple(getattr(settings.task, "verbalizer", None) or ())
-    task: Any = build_task(frozen, settings.task, settings.decoding, labels)
-    if not isinstance(task, ProbingTask):
-        task.check_head(prompt)
+    task = build_task(frozen, settings.task, settings.decoding, labels)
+    task.check_head(prompt)
     task.check(records, labelled=False)
     task.check_positions(records, card.n_positions, training=False)
     with frozen.prompted(prompt):
         answers = task.predict(records)
-    record, answer = records[0], answers[0]
-    if settings.task.name == "image_classification":
-        for path, found in zip(texts, answers, strict=True):
-            typer.echo(f"{path}\t{found['labels'][0]}\t{found['probabilities'][0]:.4f}")
-    elif settings.task.name == "tagging":
-        for word, tag in zip(record.words, answer, strict=True):
-            typer.echo(f"{word}\t{tag}")
-    elif settings.task.name == "probing":
-        typer.echo("\n".join(answer["words"]))
-    else:
-        typer.echo(record.choices[answer] if isinstance(answer, int) else answer)
-    if settings.task.name == "spans" and not answer:
-        typer.echo("note: the context holds no answer", err=True)
+    form = TASKS[name].outputs
+    for record, answer in zip(records, answers, strict=True):
+        for line in form.lines(record, answer):
+            echo_answer(line)
+    if form.empty and not answers[0]:
+        echo(f"note: {form.empty}", err=True)
     if task.n_cut:
-        typer.echo("note: the text was too long for the task's settings and cut", err=True)
+        echo("note: the text was too long for the task's settings and cut", err=True)
 
 
 def records_of(
@@ -107,32 +101,45 @@ def records_of(
     Raises:
         ConfigError: an option that the task does not take, or one that it needs and is not there.
     """
-    from softprompt.data import Choices, LabelledText, Question, TaggedWords, picture_record
+    from softprompt.data import (
+        Choices,
+        LabelledPicture,
+        LabelledText,
+        Question,
+        Record,
+        TaggedWords,
+        picture_record,
+    )
     from softprompt.errors import ConfigError
+    from softprompt.tasks import TASKS
 
     task = settings.task.name
-    for option, given, tasks in (
-        ("--second", second is not None, ("classification", "regression", "spans", "cloze")),
-        ("--choice", bool(choices), ("choice", "cloze")),
+    kinds = TASKS[task].records
+    rows = [row for name in TASKS if (row := TASKS.get(name))]
+    for option, given, takers in (
+        ("--second", second is not None, [row.name for row in rows if row.second]),
+        ("--choice", bool(choices), [row.name for row in rows if Choices in row.records]),
     ):
-        if given and task not in tasks:
+        if given and task not in takers:
             raise ConfigError(
-                option, f"the option for task '{task}'", f"task {' or '.join(tasks)}", "leave it out"
+                option, f"the option for task '{task}'", f"task {' or '.join(takers)}", "leave it out"
             )
-    if task == "image_classification":
+    if LabelledPicture in kinds:
         return [picture_record(Path(text), text) for text in texts]
     if len(texts) > 1:
         got = f"{len(texts)} texts for task '{task}'"
         raise ConfigError("TEXT", got, "one text", "put it into quotation marks")
     text = texts[0]
-    if task == "tagging":
+    if TaggedWords in kinds:
         return [TaggedWords("text", tuple(text.split()))]
-    if task == "choice" or (task == "cloze" and choices):
+    if Choices in kinds and (choices or len(kinds) == 1):
         if not choices or len(choices) < 2:
             raise ConfigError("--choice", f"{len(choices or [])} choices", "at least 2", "repeat the option")
         return [Choices("text", text, tuple(choices))]
-    if task == "spans":
+    if Question in kinds:
         if second is None:
             raise ConfigError("--second", "no context", "the context that holds the answer")
         return [Question("text", text, second, answered=False)]
+    if Record in kinds:
+        return [Record("text", text, ())]
     return [LabelledText("text", text, second=second)]

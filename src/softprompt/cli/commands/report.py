@@ -1,4 +1,4 @@
-"""softprompt report: tables and figures of a study, from what it left."""
+"""softprompt report: tables and figures of a study, from its finished runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,9 +21,7 @@ EXAMPLES = (
 def report(
     study: Annotated[
         Path,
-        typer.Argument(
-            help="A study: its YAML file, the folder it left, or its study.json.", show_default=False
-        ),
+        typer.Argument(help="A study: its YAML file, its folder, or its study.json.", show_default=False),
     ],
     overrides: Overrides = None,
     table: Annotated[
@@ -42,17 +40,16 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write a study's report again, from what is there: nothing is run.
+    """Write a study's report again from its finished runs, without running any.
 
     One page that opens from disk, figures as SVG and PNG, tables in Markdown and LaTeX. What the study still
     lacks is named; the same numbers give the same bytes.
     """
-    from rich.console import Console
 
-    from softprompt.cli.tables import print_line
     from softprompt.studies import command_line, compose_report, read_source, write_report
+    from softprompt.terminal import Terminal, print_line
 
-    console = Console()
+    console = Terminal()
     source = read_source(study, overrides or [], table)
     again = command_line("report", study, overrides=overrides or [], **{"from": table, "output": output})
     made = compose_report(source, again)

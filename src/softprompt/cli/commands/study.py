@@ -1,4 +1,4 @@
-"""softprompt study: many runs from one file, as one table and a plot."""
+"""softprompt study: many runs from one file, and one report on them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,7 @@ EXAMPLES = (
         'softprompt study recipes/studies/rte-length.yaml --set name=try --set "seeds=[0]"'
         " --set training.epochs=1 --set data.test_size=20",
     ),
-    ("The table again, of what is there", "softprompt study recipes/studies/rte-length.yaml --report-only"),
+    ("A report on the finished runs alone", "softprompt study recipes/studies/rte-length.yaml --report-only"),
 )
 
 
@@ -30,19 +30,16 @@ def study(
     engine: Engine = "local",
     retry_failed: RetryFailed = False,
     report_only: Annotated[
-        bool, typer.Option("--report-only", help="Run nothing; report what is there.")
+        bool, typer.Option("--report-only", help="Run nothing; report on the finished runs.")
     ] = False,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the study's folder.", show_default=False)
     ] = None,
 ) -> None:
-    """Run what a study still lacks, and report it: a table, its numbers, and a plot.
+    """Run the missing runs of a study, and write its report: a table, its numbers, and a plot.
 
     Stop it at any time; the same command goes on. Runs that failed are left out until --retry-failed.
     """
-    from rich.console import Console
-
-    from softprompt.cli.tables import print_line
     from softprompt.errors import TrainingError
     from softprompt.studies import (
         command_line,
@@ -52,8 +49,9 @@ def study(
         write_numbers,
         write_summary,
     )
+    from softprompt.terminal import Terminal, echo, print_line
 
-    console = Console()
+    console = Terminal()
     grid = load_grid(file, overrides or [], output)
     if report_only and not grid.folder.is_dir():
         raise TrainingError(
@@ -80,13 +78,12 @@ def study(
     _print(console, result)
     print_line(console, f"study folder: {folder}")
     if interrupted:
-        typer.echo(f"\ninterrupted; go on with: {again}", err=True)
+        echo(f"\ninterrupted; go on with: {again}", err=True)
         raise typer.Exit(130)
     if result.failed and not report_only:
         retry = f"{again} --retry-failed"
-        typer.echo(
-            f"{len(result.failed)} of {result.n_runs} runs failed; try them again with: {retry}", err=True
-        )
+        message = f"{len(result.failed)} of {grid.n_runs} runs failed; try them again with: {retry}"
+        echo(message, err=True)
         raise typer.Exit(1)
 
 
@@ -94,11 +91,12 @@ def _print(console: "Console", result: "StudyResult") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from softprompt.cli.tables import print_line
     from softprompt.studies import results_table
+    from softprompt.terminal import print_line
 
     head, *lines = results_table(result, short=True).texts(bold="{}*", between="\n")
-    shown = Table(title=result.grid.settings.name, caption="* best of its column" if _stars(lines) else None)
+    caption = "* best of its column" if _stars(lines) else None
+    shown = Table(title=Text(result.grid.settings.name), caption=caption)
     for i, name in enumerate(head):
         shown.add_column(Text(name), justify="right" if i else "left")
     for line in lines:

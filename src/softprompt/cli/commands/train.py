@@ -21,24 +21,26 @@ EXAMPLES = (
 def train(
     recipe: Annotated[Path, typer.Argument(help="YAML file with the run's settings.", show_default=False)],
     overrides: Overrides = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(help="Folder for run folders, instead of the recipe's.", show_default=False)
     ] = None,
 ) -> None:
-    """Train a prompt as a recipe says, and leave a run folder."""
-    from rich.console import Console
+    """Train a prompt from a recipe, and write a run folder."""
 
-    from softprompt.cli.tables import print_line, print_parts, print_scores
+    from softprompt.cli.tables import print_parts, print_scores
     from softprompt.config import MixtureSettings, load_recipe
+    from softprompt.terminal import Terminal, print_line
     from softprompt.training import Processes
     from softprompt.training import train as train_prompt
 
-    console = Console()
+    console = Terminal()
     settings = load_recipe(recipe, overrides or [])
     if output is not None:
         settings = settings.model_copy(update={"output": output})
-    # Of several processes one talks.
+    # Only the main process prints.
     console.quiet = not Processes(settings.backbone.device).is_main
     try:
         result = train_prompt(settings, resume=resume, console=console)
@@ -55,12 +57,13 @@ def train(
 
 def _say_how_to_go_on(folder: Path, recipe: Path, overrides: list[str], output: Path | None) -> None:
     from softprompt.studies import command_line
+    from softprompt.terminal import echo
 
     again = command_line("train", recipe, overrides=overrides, output=output)
     if any((folder / "checkpoints").glob("step-*")):
-        typer.echo(f"\ninterrupted; the checkpoint is in {folder / 'checkpoints'}", err=True)
+        echo(f"\ninterrupted; the checkpoint is in {folder / 'checkpoints'}", err=True)
     else:
-        typer.echo("\ninterrupted before the first checkpoint", err=True)
+        echo("\ninterrupted before the first checkpoint", err=True)
     if (folder / "settings.yaml").is_file():
         again += " --resume"
-    typer.echo(f"go on with: {again}", err=True)
+    echo(f"go on with: {again}", err=True)

@@ -4,7 +4,10 @@ Texts are taken as they stand, white space included.
 """
 
 import math
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from softprompt.data.parsing import csv_rows, field, json_objects, several, tsv_rows, words
 from softprompt.data.records import LabelledText, Record
@@ -13,14 +16,14 @@ from softprompt.errors import DataError, kind_of
 
 def read_jsonl(path: Path, source: str, target: str) -> list[Record]:
     """One record per line; the target is a text, or a list of texts (several references)."""
-    records = []
-    for line, item in json_objects(path):
-        where = f"{path}, line {line}"
+
+    def record(line: int, where: str, item: dict[str, Any]) -> Record:
         text = words(field(item, source, where), source, where)
         value = field(item, target, where)
         targets = several(value, target, where) if isinstance(value, list) else (words(value, target, where),)
-        records.append(Record(f"{path.name}:{line}", text, targets))
-    return records
+        return Record(f"{path.name}:{line}", text, targets)
+
+    return json_objects(path, record)
 
 
 def read_csv(path: Path, source: str, target: str) -> list[Record]:
@@ -29,12 +32,21 @@ def read_csv(path: Path, source: str, target: str) -> list[Record]:
     A CSV cell holds one text, so several references for a source are several rows, wherever they
     stand. The record is named after the first of them.
     """
-    gathered: dict[str, tuple[int, list[str]]] = {}
-    for line, (text, answer) in csv_rows(path, (source, target)):
-        where = f"{path}, line {line}"
-        answers = gathered.setdefault(words(text, source, where), (line, []))[1]
-        answers.append(words(answer, target, where))
-    return [Record(f"{path.name}:{line}", text, tuple(all_)) for text, (line, all_) in gathered.items()]
+
+    def pair(line: int, where: str, row: list[str]) -> tuple[int, str, str]:
+        return line, words(row[0], source, where), words(row[1], target, where)
+
+    return grouped(path, csv_rows(path, (source, target), pair))
+
+
+def grouped(path: Path, pairs: Iterable[tuple[int, str, str]]) -> list[Record]:
+    """One record per distinct source with all its targets, from the line, source and target of every row."""
+    targets: dict[str, list[str]] = {}
+    lines: dict[str, int] = {}
+    for line, source, target in pairs:
+        lines.setdefault(source, line)
+        targets.setdefault(source, []).append(target)
+    return [Record(f"{path.name}:{lines[source]}", source, tuple(targets[source])) for source in targets]
 
 
 def read_labelled_jsonl(path: Path, text: str, second: str | None, label: str | None) -> list[LabelledText]:
@@ -46,19 +58,19 @@ def read_labelled_jsonl(path: Path, text: str, second: str | None, label: str | 
         second: field of the second text; None where there is one.
         label: field of the label (a text, a number, true or false); None leaves records unlabelled.
     """
-    records = []
-    for line, item in json_objects(path):
-        where = f"{path}, line {line}"
+
+    def record(line: int, where: str, item: dict[str, Any]) -> LabelledText:
         texts = [words(field(item, name, where), name, where) for name in (text, second) if name is not None]
         value = None if label is None else label_text(field(item, label, where), label, where)
-        records.append(_record(f"{path.name}:{line}", texts, value))
-    return records
+        return _record(f"{path.name}:{line}", texts, value)
+
+    return json_objects(path, record)
 
 
 def read_labelled_csv(path: Path, text: str, second: str | None, label: str | None) -> list[LabelledText]:
     """One record per row; the arguments are `read_labelled_jsonl`'s, columns of the header."""
     columns = [name for name in (text, second, label) if name is not None]
-    return [_row(path, line, columns, row, label) for line, row in csv_rows(path, columns)]
+    return csv_rows(path, columns, partial(_row, path.name, columns, label))
 
 
 def read_labelled_tsv(
@@ -69,7 +81,7 @@ def read_labelled_tsv(
     Columns are given by name for a file with a header (GLUE's), by number from 0 for one without.
     """
     columns = [name for name in (text, second, label) if name is not None]
-    return [_row(path, line, columns, row, label) for line, row in tsv_rows(path, columns)]
+    return tsv_rows(path, columns, partial(_row, path.name, columns, label))
 
 
 def label_text(value: object, name: str, where: str) -> str:
@@ -93,13 +105,12 @@ def label_text(value: object, name: str, where: str) -> str:
 
 
 def _row(
-    path: Path, line: int, columns: list[str] | list[str | int], row: list[str], label: str | int | None
+    file: str, columns: Sequence[str | int], label: str | int | None, line: int, where: str, row: list[str]
 ) -> LabelledText:
-    where = f"{path}, line {line}"
     n_texts = len(columns) - (label is not None)
     texts = [words(cell, str(name), where) for name, cell in zip(columns[:n_texts], row, strict=False)]
     value = None if label is None else label_text(row[-1], str(label), where)
-    return _record(f"{path.name}:{line}", texts, value)
+    return _record(f"{file}:{line}", texts, value)
 
 
 def _record(name: str, texts: list[str], label: str | None) -> LabelledText:

@@ -2,23 +2,17 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from softprompt.data.parsing import read_text
+from softprompt.data.parsing import each, text_lines
 from softprompt.data.records import TaggedWords
 from softprompt.errors import DataError
 
 _TAG = re.compile(r"O|[BI]-\S+")
 
 
-@dataclass
-class _Sentence:
-    """A sentence while it is read: the line it began on, its words and its tags."""
-
-    line: int
-    words: list[str] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
+_Line = tuple[int, str, list[str]]
+"""A line's number, its place in messages, and its columns."""
 
 
 def read_conll(path: Path, word_column: int, tag_column: int | None, tagging: str) -> list[TaggedWords]:
@@ -37,37 +31,43 @@ def read_conll(path: Path, word_column: int, tag_column: int | None, tagging: st
 
     Raises:
         DataError: a tag of another form, an I- tag that follows neither B- nor I- of its type (bio),
-            a line with fewer or more columns than the first; each with its line.
+            a line with fewer or more columns than the first, a column that no line has; each with its line.
     """
-    return [
-        TaggedWords(f"{path.name}:{sentence.line}", tuple(sentence.words), tuple(sentence.tags))
-        for sentence in _sentences(path, word_column, tag_column, tagging)
-    ]
+    sentences = list(_sentences(path))
+    for _, where, row in sentences[0][:1] if sentences else ():
+        for name, column in (("word_column", word_column), ("tag_column", tag_column)):
+            if column is not None and not -len(row) <= column < len(row):
+                expected = f"{-len(row)} to {len(row) - 1} in a line of {len(row)} columns"
+                raise DataError(where, f"{column} as data.{name}", expected, "count columns from 0")
+
+    def record(sentence: list[_Line]) -> TaggedWords:
+        words, tags, before = [], [], "O"
+        for _, where, row in sentence:
+            if len(row) != len(sentences[0][0][2]):
+                expected = f"{len(sentences[0][0][2])}, as in the first line"
+                raise DataError(where, f"{len(row)} columns", expected, "give every word the same columns")
+            words.append(_cell(row, word_column, where))
+            if tag_column is not None:
+                tag = _cell(row, tag_column, where)
+                tags.append(_tag(tag, before, tagging, where))
+                before = tag
+        return TaggedWords(f"{path.name}:{sentence[0][0]}", tuple(words), tuple(tags))
+
+    return each(sentences, record)
 
 
-def _sentences(path: Path, word_column: int, tag_column: int | None, tagging: str) -> Iterator[_Sentence]:
-    current, width, before = _Sentence(0), 0, "O"
-    # Only "\n" ends a line, and only the four plain characters are space: words may hold any other.
-    for number, text in enumerate(read_text(path).split("\n"), start=1):
+def _sentences(path: Path) -> Iterator[list[_Line]]:
+    sentence: list[_Line] = []
+    for number, where, text in text_lines(path):
+        # Only these characters are space: words may hold any other.
         row = _cut(text.strip(" \t\r\f"))
-        if not row or row[0] == "-DOCSTART-":
-            if current.words:
-                yield current
-            current, before = _Sentence(0), "O"
-            continue
-        where = f"{path}, line {number}"
-        width = width or len(row)
-        if len(row) != width:
-            expected = f"{width}, as in the first line"
-            raise DataError(where, f"{len(row)} columns", expected, "give every word the same columns")
-        current.line = current.line or number
-        current.words.append(_cell(row, word_column, "word_column", where))
-        if tag_column is not None:
-            tag = _cell(row, tag_column, "tag_column", where)
-            current.tags.append(_tag(tag, before, tagging, where))
-            before = tag
-    if current.words:
-        yield current
+        if row and row[0] != "-DOCSTART-":
+            sentence.append((number, where, row))
+        elif sentence:
+            yield sentence
+            sentence = []
+    if sentence:
+        yield sentence
 
 
 def _cut(text: str) -> list[str]:
@@ -76,10 +76,7 @@ def _cut(text: str) -> list[str]:
     return re.split(" +", text) if text else []
 
 
-def _cell(row: list[str], column: int, name: str, where: str) -> str:
-    if not -len(row) <= column < len(row):
-        expected = f"{-len(row)} to {len(row) - 1} in a line of {len(row)} columns"
-        raise DataError(where, f"{column} as data.{name}", expected, "count columns from 0")
+def _cell(row: list[str], column: int, where: str) -> str:
     if not row[column]:
         raise DataError(where, f"an empty column {column}", "a word and its tag", "fill it in")
     return row[column]

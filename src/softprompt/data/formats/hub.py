@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.data.formats.columns import label_text
+from softprompt.data.formats.images import MOST_PICTURE
 from softprompt.data.parsing import missing, words
 from softprompt.data.records import LabelledPicture, LabelledText
-from softprompt.errors import ConfigError, DataError, system_says
+from softprompt.errors import ConfigError, DataError
 from softprompt.extras import require
+from softprompt.untrusted import Unreadable, read_bytes
 
 # a split may be a slice, which holds a colon of its own: train[:100]
 _NAME = re.compile(r"(.+):([^:\[\]]+(?:\[[^\[\]]*\])?)")
@@ -96,14 +98,14 @@ def _file_in(rows: Any, number: int, image: str, where: str) -> bytes:
 
 
 def _file_of(value: dict[str, Any] | None, where: str) -> bytes:
-    """The file of a picture, which stands in the row or is named there."""
+    """The bytes of a picture, which the row holds or whose file it names."""
     if value and value.get("bytes"):
         return value["bytes"]
     if value and value.get("path"):
         try:
-            return Path(value["path"]).read_bytes()
-        except OSError as error:
-            raise DataError(where, f"{value['path']} ({system_says(error)})", "a picture's file") from None
+            return read_bytes(Path(value["path"]), MOST_PICTURE)
+        except Unreadable as error:
+            raise DataError(where, f"{value['path']} ({error})", "a picture's file") from None
     raise DataError(
         where, "no picture", "a picture in every row", "choose another column, or filter the rows"
     )
@@ -148,15 +150,15 @@ def _rows(name: str) -> Any:
     except DataError:
         raise
     except Exception as error:  # whatever the package, the hub or the network has to say
-        said = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         do = "check the name, or give a folder that datasets' save_to_disk wrote, which needs no hub"
-        got = f"{type(error).__name__} ({said})"
+        got = f"{type(error).__name__} ({reason})"
         raise DataError(name, got, "a data set that datasets can load", do) from None
 
 
-def _split(found: Any, split: str, name: str) -> Any:
+def _split(loaded: Any, split: str, name: str) -> Any:
     # A single data set knows the split that it was; several are a mapping from split to data set.
-    splits = found if isinstance(found, dict) else {str(found.split): found}
+    splits = loaded if isinstance(loaded, dict) else {str(loaded.split): loaded}
     if split not in splits:
         raise missing("split", split, list(map(str, splits)), name)
     return splits[split]

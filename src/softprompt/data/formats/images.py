@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from softprompt.data.records import LabelledPicture
 from softprompt.errors import DataError, system_says
 from softprompt.extras import require
-from softprompt.untrusted import Unreadable, read_bytes
+from softprompt.untrusted import DEEPEST, Unreadable, read_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 # What file managers leave behind; hidden files are passed over too.
 _JUNK = ("thumbs.db", "desktop.ini", "__macosx")
 
+_SPLITS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")
+
 _KINDS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """The formats that are read. Pillow knows more, some of which start other programs (Ghostscript)."""
 
-_MOST_BYTES = 500_000_000
+MOST_PICTURE = 500_000_000
+
+_MOST_PIXELS = 50_000_000
+"""The most pixels of a picture; as many take a second or two, and up to a gigabyte."""
 
 
 def read_image_folder(path: Path) -> list[LabelledPicture]:
@@ -35,38 +40,43 @@ def read_image_folder(path: Path) -> list[LabelledPicture]:
         path: the folder.
 
     Raises:
-        DataError: no folder, files beside the folders of the classes, or a class without any.
+        DataError: no folder, files beside the folders of the classes, a class without any, or folders named
+            as splits are, whose names would become the labels.
     """
     if not path.is_dir():
         raise DataError(str(path), "a file", "a folder of pictures, in a folder for each class")
-    there = sorted(_visible(path), key=lambda entry: entry.name)
-    classes = [entry for entry in there if entry.is_dir()]
-    files = [entry for entry in there if not entry.is_dir()]
-    if not there:
+    entries = sorted(_visible(path), key=lambda entry: entry.name)
+    classes = [entry for entry in entries if entry.is_dir()]
+    files = [entry for entry in entries if not entry.is_dir()]
+    if not entries:
         raise DataError(str(path), "an empty folder", "pictures, in a folder for each class")
     if classes and files:
         got = f"a file beside the folders of the classes ({files[0].name})"
         raise DataError(
             str(path), got, "folders and nothing beside them", "put it into its class's folder, or remove it"
         )
+    if classes and all(entry.name.casefold() in _SPLITS for entry in classes):
+        got = f"folders of splits ({', '.join(entry.name for entry in classes)})"
+        do = f"give {path.name}/{classes[0].name} itself, as the path of that split"
+        raise DataError(str(path), got, "a folder for each class", do)
     records = [picture_record(file, f"{path.name}/{file.name}") for file in files]
     for folder in classes:
-        found = sorted(_below(folder), key=lambda file: file.relative_to(folder).as_posix())
-        if not found:
+        pictures = sorted(_below(folder), key=lambda file: file.relative_to(folder).as_posix())
+        if not pictures:
             raise DataError(
                 str(folder), "a class without pictures", "at least one picture", "remove the folder"
             )
         records += [
-            picture_record(file, file.relative_to(path.parent).as_posix(), folder.name) for file in found
+            picture_record(file, file.relative_to(path.parent).as_posix(), folder.name) for file in pictures
         ]
     return records
 
 
 def picture_record(file: Path, name: str, label: str | None = None) -> LabelledPicture:
-    """A picture that lies in a file.
+    """The record of a picture in a file.
 
     Args:
-        file: where it lies.
+        file: its path.
         name: what to call it.
         label: its class.
 
@@ -79,7 +89,7 @@ def picture_record(file: Path, name: str, label: str | None = None) -> LabelledP
 
 def _bytes_of(file: Path) -> bytes:
     try:
-        return read_bytes(file, _MOST_BYTES)
+        return read_bytes(file, MOST_PICTURE)
     except Unreadable as error:
         raise DataError(str(file), str(error), "a picture that can be read") from None
 
@@ -92,34 +102,46 @@ def _visible(folder: Path) -> list[Path]:
     ]
 
 
-def _below(folder: Path, around: frozenset[Path] = frozenset()) -> list[Path]:
+def _below(folder: Path, around: frozenset[tuple[int, int]] = frozenset()) -> list[Path]:
     """All files below a folder, links followed.
 
+    Args:
+        folder: the folder.
+        around: device and number of every folder around it.
+
     Raises:
-        DataError: a link leads to a folder around it, or to itself.
+        DataError: a link leads to a folder around it, or to itself; folders are nested too deeply.
     """
+    if len(around) > DEEPEST:
+        raise DataError(
+            str(folder), f"folders nested more than {DEEPEST} deep", "fewer folders in each other"
+        )
     try:
-        around |= {folder.resolve(strict=True)}
-        found = []
+        around |= {_identity(folder)}
+        files = []
         for entry in _visible(folder):
             if not entry.is_dir():
-                found.append(entry)
-            elif entry.is_symlink() and entry.resolve() in around:
+                files.append(entry)
+            elif entry.is_symlink() and _identity(entry) in around:
                 got = "a link to a folder in which it lies itself"
                 raise DataError(str(entry), got, "pictures and folders", "remove the link")
             else:
-                found += _below(entry, around)
-        return found
-    except (OSError, RecursionError) as error:
-        said = system_says(error) if isinstance(error, OSError) else "folders nested too deeply"
-        raise DataError(str(folder), said, "folders that can be read") from None
+                files += _below(entry, around)
+        return files
+    except OSError as error:
+        raise DataError(str(folder), system_says(error), "folders that can be read") from None
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    facts = folder.stat()
+    return facts.st_dev, facts.st_ino
 
 
 def decode(content: bytes, where: str) -> "Picture":
     """The picture as a person sees it: turned as its EXIF tag says, its colours in 8-bit RGB.
 
     Pictures with 16 bits keep their upper 8 (Pillow itself would cut off whatever is above 255);
-    transparent ones lie on white, since what their hidden pixels hold is not meant to be seen; of several
+    transparent ones are put on white, since the colours of hidden pixels are arbitrary; of several
     frames the first is taken.
 
     Args:
@@ -139,17 +161,20 @@ def decode(content: bytes, where: str) -> "Picture":
             Image.init()
             known = [kind for kind in _KINDS if kind in Image.OPEN]
             with Image.open(io.BytesIO(content), formats=known) as opened:
+                if opened.width * opened.height > _MOST_PIXELS:
+                    raise Image.DecompressionBombError(f"{opened.width:,} by {opened.height:,} pixels")
                 opened.load()
                 picture = ImageOps.exif_transpose(opened)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(where, f"too large a picture ({error})", "fewer pixels", "make it smaller") from None
+        expected = f"at most {_MOST_PIXELS:,} pixels"
+        raise DataError(where, f"too large a picture ({error})", expected, "make it smaller") from None
     except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
-        said = (
+        reason = (
             f"none of {', '.join(_KINDS)}"
             if isinstance(error, Image.UnidentifiedImageError)
             else (" ".join(str(error).split()) or type(error).__name__)
         )
-        got = f"a file that cannot be read as a picture ({said})"
+        got = f"a file that cannot be read as a picture ({reason})"
         raise DataError(where, got, "a whole picture", "replace it or remove it") from None
     return _as_rgb(picture, where)
 
@@ -162,7 +187,7 @@ def _as_rgb(picture: "Picture", where: str) -> "Picture":
         do = "save it with 8 or 16 bits"
         raise DataError(where, "a picture of floating-point numbers", "colours with a known range", do)
     if picture.mode.startswith("I"):
-        values = np.asarray(picture).astype(np.int64)
+        values = np.asarray(picture)
         if values.min() < 0 or values.max() > 0xFFFF:
             raise DataError(where, "a picture with 32 bits", "8 or 16 bits a colour", "save it with 8 or 16")
         return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from softprompt.data.parsing import read_text, tsv_rows, words
+from softprompt.data.parsing import each, text_lines, tsv_rows, words
 from softprompt.data.records import LabelledText
 from softprompt.errors import DataError, nearest
 
@@ -33,15 +33,14 @@ def read_sst2(path: Path) -> list[LabelledText]:
     Source: the Stanford Sentiment Treebank's binary, sentence-level task. GLUE's own files, which
     have a header, are read as `labelled_tsv`.
     """
-    records = []
-    for line, (text, label) in tsv_rows(path, (0, 1)):
-        where = f"{path}, line {line}"
+
+    def record(line: int, where: str, row: list[str]) -> LabelledText:
+        text, label = row
         if label not in ("0", "1"):
             raise DataError(where, f"the label {label!r}", "0 (negative) or 1 (positive)", _header(label))
-        records.append(
-            LabelledText(f"{path.name}:{line}", words(text, "text", where), SST2_LABELS[int(label)])
-        )
-    return records
+        return LabelledText(f"{path.name}:{line}", words(text, "text", where), SST2_LABELS[int(label)])
+
+    return tsv_rows(path, (0, 1), record)
 
 
 def read_trec(path: Path) -> list[LabelledText]:
@@ -58,17 +57,16 @@ def read_trec_fine(path: Path) -> list[LabelledText]:
 
 
 def _trec(path: Path) -> list[tuple[str, str, str]]:
-    rows = []
-    for number, line in enumerate(read_text(path, "latin-1").split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        fine, _, text = line.strip().partition(" ")
+
+    def row(line: tuple[int, str, str]) -> tuple[str, str, str]:
+        number, where, whole = line
+        fine, _, text = whole.strip().partition(" ")
         if fine not in TREC_FINE_LABELS:
             do = nearest(fine, TREC_FINE_LABELS)
             raise DataError(where, f"the label {fine!r}", "one of TREC's 50 classes, e.g. LOC:city", do)
-        rows.append((f"{path.name}:{number}", words(text.strip(), "question", where), fine))
-    return rows
+        return f"{path.name}:{number}", words(text.strip(), "question", where), fine
+
+    return each((line for line in text_lines(path, "latin-1") if line[2].strip()), row)
 
 
 def _header(label: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from softprompt.data.parsing import all_have, field, json_file, words
+from softprompt.data.parsing import all_have, each, field, json_file, words
 from softprompt.data.records import Answer, Question
 from softprompt.errors import DataError, kind_of
 
@@ -27,13 +27,16 @@ def read_squad(path: Path) -> list[Question]:
         raise DataError(str(path), kind_of(whole), _FORM)
     items = list(_questions(whole, path))
     known = all_have([(where, item) for item, _, where in items], "answers")
-    records: dict[str, Question] = {}
-    for item, context, where in items:
-        record = _record(item, context, known, where)
-        if record.id in records:
+    ids: set[str] = set()
+
+    def record(place: tuple[dict[str, Any], str, str]) -> Question:
+        item, context, where = place
+        if item["id"] in ids:
             raise DataError(where, "the same id a second time", "an id of its own for every question")
-        records[record.id] = record
-    return list(records.values())
+        ids.add(item["id"])
+        return _record(item, context, known, where)
+
+    return each(items, record)
 
 
 def _questions(whole: dict[str, Any], path: Path) -> Iterator[tuple[dict[str, Any], str, str]]:

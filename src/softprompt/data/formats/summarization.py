@@ -1,6 +1,7 @@
 """SciTLDR: scientific texts and their one-sentence summaries, in JSON lines."""
 
 from pathlib import Path
+from typing import Any
 
 from softprompt.data.parsing import field, json_objects, several, words
 from softprompt.data.records import Record
@@ -13,9 +14,8 @@ def read_scitldr(path: Path) -> list[Record]:
     Source: allenai/scitldr for the files. Runs of white space, which the published texts carry at
     their ends, become single spaces.
     """
-    records = []
-    for line, item in json_objects(path):
-        where = f"{path}, line {line}"
+
+    def record(line: int, where: str, item: dict[str, Any]) -> Record:
         sentences = field(item, "source", where)
         if not isinstance(sentences, list):
             raise DataError(where, f"{kind_of(sentences)} in 'source'", "a list of sentences")
@@ -26,5 +26,6 @@ def read_scitldr(path: Path) -> list[Record]:
         source = words(" ".join(" ".join(sentences).split()), "source", where)
         summaries = several(field(item, "target", where), "target", where)
         targets = tuple(" ".join(summary.split()) for summary in summaries)
-        records.append(Record(f"{path.name}:{line}", source, targets))
-    return records
+        return Record(f"{path.name}:{line}", source, targets)
+
+    return json_objects(path, record)

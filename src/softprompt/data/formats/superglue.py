@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from softprompt.data.parsing import all_have, field, json_objects, words
+from softprompt.data.parsing import all_have, each, field, json_objects, words
 from softprompt.data.records import Choices, LabelledText
 from softprompt.errors import DataError, kind_of
 
@@ -21,6 +21,8 @@ RTE_LABELS = ("not_entailment", "entailment")
 _QUESTIONS = {"cause": "What was the cause of this?", "effect": "What happened as a result?"}
 
 Item = dict[str, Any]
+_Place = tuple[int, str, Item]
+"""An object with its line and its place in messages."""
 
 
 def read_boolq(path: Path) -> list[LabelledText]:
@@ -83,21 +85,23 @@ def read_multirc(path: Path) -> list[LabelledText]:
     answers of a question and no other's in the file, `<passage>/<question>` counted from 1, so that
     questions whose answers are all right can be counted.
     """
-    records: list[LabelledText] = []
-    answers: list[tuple[str, Item]] = []
-    for passage, (line, where, item) in enumerate(_items(path), start=1):
+
+    def answers_of(numbered: tuple[int, _Place]) -> list[tuple[LabelledText, str, Item]]:
+        passage, (line, where, item) = numbered
         inside = _object(item, "passage", where)
         text = _text(inside, "text", where)
-        for q, (at, question) in enumerate(_objects(inside, "questions", where), start=1):
-            for a, (place, answer) in enumerate(_objects(question, "answers", at), start=1):
-                second = f"{_text(question, 'question', at)} {_text(answer, 'text', place)}"
-                tags = {"question": f"{passage}/{q}"}
-                records.append(LabelledText(f"{path.name}:{line}/{q}/{a}", text, None, second, tags))
-                answers.append((place, answer))
-    if not all_have(answers, "label"):
-        return records
-    labels = (TRUTH[_place(answer["label"], place)] for place, answer in answers)
-    return [replace(record, label=label) for record, label in zip(records, labels, strict=True)]
+        return [
+            (LabelledText(f"{path.name}:{line}/{q}/{a}", text, None,
+                          f"{_text(question, 'question', at)} {_text(answer, 'text', place)}",
+                          {"question": f"{passage}/{q}"}), place, answer)
+            for q, (at, question) in enumerate(_objects(inside, "questions", where), start=1)
+            for a, (place, answer) in enumerate(_objects(question, "answers", at), start=1)
+        ]  # fmt: skip
+
+    answers = [one for several in each(enumerate(_items(path), start=1), answers_of) for one in several]
+    if not all_have([(place, answer) for _, place, answer in answers], "label"):
+        return [record for record, _, _ in answers]
+    return each(answers, lambda one: replace(one[0], label=TRUTH[_choice(one[2]["label"], one[1])]))
 
 
 def read_copa(path: Path) -> list[Choices]:
@@ -108,15 +112,17 @@ def read_copa(path: Path) -> list[Choices]:
     """
     items = _items(path)
     labelled = all_have([(where, item) for _, where, item in items], "label")
-    records = []
-    for line, where, item in items:
+
+    def record(place: _Place) -> Choices:
+        line, where, item = place
         asked = _text(item, "question", where)
         if asked not in _QUESTIONS:
             raise DataError(where, f"{asked!r} in 'question'", "'cause' or 'effect'")
         text = f"{_text(item, 'premise', where)} {_QUESTIONS[asked]}"
-        label = _place(item["label"], where) if labelled else None
-        records.append(Choices(f"{path.name}:{line}", text, _two(item, "choice1", "choice2", where), label))
-    return records
+        label = _choice(item["label"], where) if labelled else None
+        return Choices(f"{path.name}:{line}", text, _two(item, "choice1", "choice2", where), label)
+
+    return each(items, record)
 
 
 def _pairs(
@@ -124,17 +130,18 @@ def _pairs(
 ) -> list[LabelledText]:
     items = _items(path)
     labelled = all_have([(where, item) for _, where, item in items], "label")
-    records = []
-    for line, where, item in items:
+
+    def record(place: _Place) -> LabelledText:
+        line, where, item = place
         first, second = texts(item, where)
         value = label(item["label"], where) if labelled else None
-        records.append(LabelledText(f"{path.name}:{line}", first, value, second))
-    return records
+        return LabelledText(f"{path.name}:{line}", first, value, second)
+
+    return each(items, record)
 
 
-def _items(path: Path) -> list[tuple[int, str, Item]]:
-    """Every object with its line and its name in messages."""
-    return [(line, f"{path}, line {line}", item) for line, item in json_objects(path)]
+def _items(path: Path) -> list[_Place]:
+    return json_objects(path, lambda line, where, item: (line, where, item))
 
 
 def _text(item: Item, name: str, where: str) -> str:
@@ -158,13 +165,13 @@ def _objects(item: Item, name: str, where: str) -> list[tuple[str, Item]]:
     if not isinstance(value, list) or not value:
         got = f"an empty '{name}'" if value == [] else f"{kind_of(value)} in '{name}'"
         raise DataError(where, got, "a list of at least one object")
-    found = []
+    objects = []
     for n, inner in enumerate(value, start=1):
         place = f"{where}, {name[:-1]} {n}"
         if not isinstance(inner, dict):
             raise DataError(place, kind_of(inner), "an object")
-        found.append((place, inner))
-    return found
+        objects.append((place, inner))
+    return objects
 
 
 def _truth(value: object, where: str) -> str:
@@ -182,7 +189,7 @@ def _one_of(labels: tuple[str, ...]) -> Callable[[object, str], str]:
     return check
 
 
-def _place(value: object, where: str) -> int:
+def _choice(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value not in (0, 1):
         raise DataError(where, f"the label {value!r}", "0 or 1")
     return value
@@ -197,9 +204,9 @@ def _mark(text: str, pronoun: str, index: object, where: str) -> str:
     ends = [match.span() for match in re.finditer(r"\S+", text)]
     low, high = ends[index] if index < len(ends) else (0, 0)
     spans = [match.span() for match in alone.finditer(text)]
-    there = [span for span in spans if low <= span[0] < high]
-    if not there and len(spans) != 1:
+    at_index = [span for span in spans if low <= span[0] < high]
+    if not at_index and len(spans) != 1:
         got = f"the pronoun {pronoun!r}, which is not word {index} and stands {len(spans)} times in the text"
         raise DataError(where, got, "the pronoun at its span2_index", "correct span2_index")
-    start, end = (there or spans)[0]
+    start, end = (at_index or spans)[0]
     return f"{text[:start]}*{text[start:end]}*{text[end:]}"

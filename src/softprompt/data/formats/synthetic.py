@@ -1,6 +1,6 @@
 """SYNTHETIC data: restaurants made by code, with fields like E2E's and several wordings each.
 
-Nothing here was said by a person or taken from a data set; names, places and wordings are this
+Nothing here is taken from a data set or from a person; names, places and wordings are this
 file's own. It exists so that a demonstration and the tests need no download. Scores on it say
 nothing about a method.
 """
@@ -134,8 +134,8 @@ def _rest(facts: Mapping[str, str], rng: random.Random) -> list[str]:
     rating, family = facts.get("customer rating"), facts.get("familyFriendly")
     if rating and family and rng.random() < 0.5:
         return [_pick(_BOTH[family], rng).format(rating=rating)]
-    said = [_pick(_RATINGS, rng).format(rating=rating)] if rating else []
-    return said + ([_pick(_FAMILY[family], rng)] if family else [])
+    sentences = [_pick(_RATINGS, rng).format(rating=rating)] if rating else []
+    return sentences + ([_pick(_FAMILY[family], rng)] if family else [])
 
 
 # Only random() keeps its stream across Python versions; choice() and shuffle() promise nothing.

@@ -1,12 +1,14 @@
 """Attributes or triples and their texts: E2E NLG in CSV, WebNLG 2017 in XML, DART in JSON."""
 
 import re
+import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from softprompt.data.parsing import csv_rows, field, json_file, words
+from softprompt.data.formats.columns import grouped
+from softprompt.data.parsing import csv_rows, each, field, json_file, words
 from softprompt.data.records import Record
 from softprompt.errors import DataError, kind_of
 from softprompt.untrusted import Unreadable, read_bytes
@@ -28,13 +30,13 @@ def read_e2e(path: Path) -> list[Record]:
     files rename some fields (`Type`, `price`) and tokenise the texts; here the published names,
     values, order and texts stand.
     """
-    # Rows of one representation need not stand together, so they are collected by it.
-    gathered: dict[str, tuple[int, list[str]]] = {}
-    for line, (mr, ref) in csv_rows(path, ("mr", "ref")):
-        where = f"{path}, line {line}"
-        target = words(ref, "ref", where).strip()
-        gathered.setdefault(linearize(words(mr, "mr", where), where), (line, []))[1].append(target)
-    return [Record(f"{path.name}:{line}", source, tuple(refs)) for source, (line, refs) in gathered.items()]
+
+    def pair(line: int, where: str, row: list[str]) -> tuple[int, str, str]:
+        mr, ref = row
+        return line, linearize(words(mr, "mr", where), where), words(ref, "ref", where).strip()
+
+    # Rows of one representation need not stand together.
+    return grouped(path, csv_rows(path, ("mr", "ref"), pair))
 
 
 def linearize(mr: str, where: str = "mr") -> str:
@@ -68,33 +70,32 @@ def read_webnlg(path: Path) -> list[Record]:
             raise DataError(str(path), "a folder without XML files", "WebNLG's files (*.xml)")
     else:
         files = [path]
-    records = [record for file in files for record in _webnlg_records(file)]
+    entries = ((file, entry) for file in files for entry in _webnlg_root(file).iter("entry"))
+    records = [record for record in each(entries, _webnlg_record) if record is not None]
     if not records:
         raise DataError(str(path), 'no lexicalisation with comment="good"', "WebNLG 2017's files")
     return records
 
 
-def _webnlg_records(path: Path) -> Iterator[Record]:
-    for entry in _webnlg_root(path).iter("entry"):
-        category, size, eid = (entry.get(name, "?") for name in ("category", "size", "eid"))
-        where = f"{path}, entry {eid} ({category}, {size} triples)"
-        if "?" in (category, eid):
-            raise DataError(where, "an entry without category or eid", "an entry with both attributes")
-        texts = entry.findall("lex")
-        if not texts:
-            raise DataError(where, "no lexicalisation", "at least one <lex>", "take the file with references")
-        good = tuple(
-            words(lex.text or "", "lex", where).strip() for lex in texts if lex.get("comment") == "good"
-        )
-        triples = [
-            _webnlg_triple(node.text or "", where) for node in entry.iterfind("modifiedtripleset/mtriple")
-        ]
-        if not triples:
-            raise DataError(where, "no triple", "at least one <mtriple>")
-        if good:
-            seen = "seen" if category in SEEN_CATEGORIES else "unseen"
-            source = "".join(f" | {triple}" for triple in triples)
-            yield Record(f"{category}/{size}/{eid}", source, good, {"category": category, "seen": seen})
+def _webnlg_record(place: tuple[Path, ElementTree.Element]) -> Record | None:
+    """The record of an entry; None where none of its texts is good."""
+    path, entry = place
+    category, size, eid = (entry.get(name, "?") for name in ("category", "size", "eid"))
+    where = f"{path}, entry {eid} ({category}, {size} triples)"
+    if "?" in (category, eid):
+        raise DataError(where, "an entry without category or eid", "an entry with both attributes")
+    texts = entry.findall("lex")
+    if not texts:
+        raise DataError(where, "no lexicalisation", "at least one <lex>", "take the file with references")
+    good = tuple(words(lex.text or "", "lex", where).strip() for lex in texts if lex.get("comment") == "good")
+    triples = [_webnlg_triple(node.text or "", where) for node in entry.iterfind("modifiedtripleset/mtriple")]
+    if not triples:
+        raise DataError(where, "no triple", "at least one <mtriple>")
+    if not good:
+        return None
+    seen = "seen" if category in SEEN_CATEGORIES else "unseen"
+    source = "".join(f" | {triple}" for triple in triples)
+    return Record(f"{category}/{size}/{eid}", source, good, {"category": category, "seen": seen})
 
 
 def _webnlg_root(path: Path) -> ElementTree.Element:
@@ -105,7 +106,9 @@ def _webnlg_root(path: Path) -> ElementTree.Element:
     if not content:
         raise DataError(str(path), "an empty file", "WebNLG's XML")
     try:
-        return ElementTree.fromstring(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of codecs that an XML declaration may name
+            return ElementTree.fromstring(content)
     except ElementTree.ParseError as error:
         line, column = error.position
         got = f"malformed XML ({str(error).partition(':')[0]}, column {column})"
@@ -131,12 +134,12 @@ def read_dart(path: Path) -> list[Record]:
     if not isinstance(items, list) or not items:
         got = "an empty list" if items == [] else kind_of(items)
         raise DataError(str(path), got, "DART's list of objects")
-    return [
-        _dart_record(item, f"{path.name}:{n}", f"{path}, item {n}") for n, item in enumerate(items, start=1)
-    ]
+    return each(enumerate(items, start=1), partial(_dart_record, path))
 
 
-def _dart_record(item: Any, name: str, where: str) -> Record:
+def _dart_record(path: Path, numbered: tuple[int, Any]) -> Record:
+    number, item = numbered
+    where = f"{path}, item {number}"
     if not isinstance(item, dict):
         raise DataError(where, kind_of(item), "an object with tripleset and annotations")
     triples = field(item, "tripleset", where)
@@ -146,7 +149,9 @@ def _dart_record(item: Any, name: str, where: str) -> Record:
     if not isinstance(annotations, list) or not annotations:
         raise DataError(where, f"annotations {annotations!r}", "at least one annotation")
     source = " | ".join(_dart_triple(triple, where) for triple in triples)
-    return Record(name, source, tuple(_dart_text(annotation, where) for annotation in annotations))
+    return Record(
+        f"{path.name}:{number}", source, tuple(_dart_text(annotation, where) for annotation in annotations)
+    )
 
 
 def _dart_triple(triple: Any, where: str) -> str:

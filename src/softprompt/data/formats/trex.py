@@ -1,6 +1,7 @@
 """LAMA's T-REx subset: facts of one relation in a file, and the patterns that ask for them."""
 
 from pathlib import Path
+from typing import Any
 
 from softprompt.data.parsing import field, json_objects, words
 from softprompt.data.records import LabelledText
@@ -64,15 +65,14 @@ def read_trex(path: Path) -> list[LabelledText]:
 
     Source: the JSON lines of LAMA (1909.01066) as pararel publishes them.
     """
-    records = []
-    for line, item in json_objects(path):
-        where = f"{path}, line {line}"
+
+    def record(line: int, where: str, item: dict[str, Any]) -> LabelledText:
         subject, target = (
             words(field(item, name, where), name, where).strip() for name in ("sub_label", "obj_label")
         )
-        tags = {"relation": path.stem}
-        records.append(LabelledText(f"{path.name}:{line}", subject, target, None, tags))
-    return records
+        return LabelledText(f"{path.name}:{line}", subject, target, None, {"relation": path.stem})
+
+    return json_objects(path, record)
 
 
 def read_objects(folder: Path) -> list[str]:

@@ -38,8 +38,8 @@ def _drawn(draws: int, others: ValidationInfo) -> int:
     return draws
 
 
-Count = Annotated[int, BeforeValidator(_number), Field(ge=1)]
-"""A whole number from 1."""
+Count = Annotated[int, BeforeValidator(_number), Field(ge=1, le=100_000)]
+"""A whole number from 1; longer and wider prompts than 100,000 fit into no memory."""
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 """Of dropout."""

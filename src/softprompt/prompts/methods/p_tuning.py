@@ -77,7 +77,7 @@ def p_tuning(
     words = {} if parsed is None else _start_words(backbone, parsed)
     if words and (not isinstance(initialization, str) or ":" in initialization):
         raise PromptError(
-            "prompt.initialization",
+            "method.initialization",
             "both a start of all slots and words for some in the template",
             "one of the two",
         )
@@ -149,10 +149,10 @@ def _encoder(
 def _check_start(backbone: "Observable", initialization: str, n_slots: int) -> None:
     kind, _, text = initialization.partition(":")
     if kind == "examples":
-        raise PromptError("prompt.initialization", repr(initialization), _FORMS)
+        raise PromptError("method.initialization", repr(initialization), _FORMS)
     if kind == "text" and text.strip():
         n_tokens = len(backbone.token_ids(text.strip()))
         if n_tokens != n_slots:
             raise PromptError(
-                "prompt.initialization", f"a text of {n_tokens} tokens", f"{n_slots}, one for each slot"
+                "method.initialization", f"a text of {n_tokens} tokens", f"{n_slots}, one for each slot"
             )

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from softprompt.config import MethodSettings, explain_all
 from softprompt.errors import Problem, PromptError
 from softprompt.prompts.methods.signatures import Option, is_plain, options_of, settings_of, signature_of
-from softprompt.registry import Registry
+from softprompt.registry import Registry, check_function
 
 if TYPE_CHECKING:
     from softprompt.files import HeadCard
@@ -66,7 +66,7 @@ class Method:
         from softprompt.prompts.plain import plain_tensors
         from softprompt.prompts.prompt import Prompt
 
-        with plain_tensors():
+        with plain_tensors(), METHODS.naming(self.name):
             prompt = self.function(*args, **options)
         if not isinstance(prompt, Prompt):
             raise PromptError(self.name, type(prompt).__name__, "a method that returns a softprompt.Prompt")
@@ -103,7 +103,7 @@ class Method:
         return {name: TypeAdapter(option.kind, config=finite) for name, option in self.options.items()}
 
 
-METHODS: Registry[Method] = Registry("method", "method.name", "softprompt.methods")
+METHODS: Registry[Method] = Registry("method", "method.name", "softprompt.methods", PromptError)
 """Every method by the name that settings and prompt files use."""
 
 
@@ -127,7 +127,10 @@ def method(
         ConfigError: a name that is taken, or an argument whose type no recipe can hold.
     """
 
+    METHODS.check_name(name)
+
     def decorate(function: Callable[_Arguments, _Made]) -> Callable[_Arguments, _Made]:
+        check_function(f"method '{name}'", function)
         signature = signature_of(function, name)
         options = options_of(function, name, signature, {*FROM_RUN, *given})
         settings = settings_of(name, options, recipe, function.__module__)

@@ -1,4 +1,4 @@
-"""One way against another: rows of a study over seeds and columns, and whatever has values place by place."""
+"""Rows of a study against each other, over seeds and over columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from softprompt.studies.results.study_result import CellResult, StudyResult
 
 @dataclass(frozen=True)
 class Pair:
-    """Two sides compared place by place: rows of a study over its columns, or runs over their tasks.
+    """Two sides with paired values: rows of a study over its columns, or runs over their tasks.
 
     Args:
-        ours: the row's values, one for each place that both have; more is better.
+        ours: the row's values, one for each column that both have; more is better.
         theirs: the rival's, in the same order.
     """
 
@@ -26,66 +26,62 @@ class Pair:
     ours: Sequence[float]
     theirs: Sequence[float]
 
-    def __post_init__(self) -> None:
-        if len(self.ours) != len(self.theirs):
-            raise ValueError(f"{len(self.ours)} and {len(self.theirs)} values")
-
     @property
     def n(self) -> int:
-        """In how many places both have a value."""
+        """The number of pairs."""
         return len(self.ours)
 
     @property
     def difference(self) -> float | None:
-        """Mean of the row minus mean of the rival; None without a place that both have."""
+        """Mean of the row minus mean of the rival; None without pairs."""
         return (sum(self.ours) - sum(self.theirs)) / self.n if self.n else None
 
     @property
     def n_better(self) -> int:
-        """In how many places the row is better."""
+        """The number of pairs in which the row is better."""
         return sum(a > b for a, b in zip(self.ours, self.theirs, strict=True))
 
     @property
     def n_worse(self) -> int:
-        """In how many places the row is worse."""
+        """The number of pairs in which the row is worse."""
         return sum(a < b for a, b in zip(self.ours, self.theirs, strict=True))
 
     @cached_property
     def t(self) -> float | None:
-        """One-sided p of a paired t-test over the places; None for fewer than two."""
+        """One-sided p of a paired t-test; None for fewer than two pairs."""
         return paired_t(self.ours, self.theirs) if self.n > 1 else None
 
     @cached_property
     def wilcoxon(self) -> float | None:
-        """The same of a Wilcoxon signed-rank test."""
+        """One-sided p of a Wilcoxon signed-rank test; None for fewer than two pairs."""
         return wilcoxon(self.ours, self.theirs) if self.n > 1 else None
 
     @property
     def shown(self) -> list[str]:
-        """Both p as tables have them."""
+        """Both p as tables show them."""
         return [
             "-" if p is None else f"{p:.4f}" if p >= 0.0001 else f"{p:.1e}" for p in (self.t, self.wilcoxon)
         ]
 
 
 def better_first(row: str, rival: str, ours: Sequence[float], theirs: Sequence[float]) -> Pair:
-    """The two sides as a pair, with the better one as the row; of equals the first stays it."""
+    """The two sides as a pair, with the better one as the row; of equals the first is the row."""
     if sum(ours) < sum(theirs):
         return Pair(rival, row, theirs, ours)
     return Pair(row, rival, ours, theirs)
 
 
 def wins_by_column(result: StudyResult) -> dict[str, Wins]:
-    """Who beats whom over the seeds, column by column; cells that are not complete take no part."""
-    found = {}
+    """By column, which rows beat which over the seeds; cells that are not complete take no part."""
+    wins = {}
     for column in result.grid.columns:
         cells = [cell for cell in result.column(column) if cell.complete and len(cell.values) > 1]
-        found[column] = count_wins({cell.cell.row: _turned(cell, cell.values) for cell in cells})
-    return found
+        wins[column] = count_wins({cell.cell.row: _turned(cell, cell.values) for cell in cells})
+    return wins
 
 
 def n_wins(result: StudyResult) -> dict[str, int]:
-    """For each row in how many columns it has a win."""
+    """For each row the number of columns in which it wins."""
     wins = wins_by_column(result).values()
     return {row: sum(row in column.winners for column in wins) for row in result.grid.rows}
 
@@ -97,12 +93,12 @@ def pairs(result: StudyResult) -> list[Pair]:
 
 
 def n_beaten(wins: Mapping[str, Wins], row: str, rival: str) -> int:
-    """In how many columns a row is significantly better than a rival over the seeds."""
+    """The number of columns in which a row is significantly better than a rival over the seeds."""
     return sum(column.p.get(row, {}).get(rival, 1.0) < ALPHA for column in wins.values())
 
 
 def wins_table(result: StudyResult) -> Table:
-    """A head and a line per row: its difference from each rival, and in how many columns it beats it."""
+    """A head and a line per row: the difference from each rival, and the number of columns won against it."""
     rows, wins = result.grid.rows, wins_by_column(result)
     shown = {
         (p.row, p.rival): f"{p.difference:+.2f} ({n_beaten(wins, p.row, p.rival)})" if p.n else "-"
@@ -126,8 +122,8 @@ def paired_table(result: StudyResult) -> Table:
 
 
 def as_json(result: StudyResult) -> dict[str, Any]:
-    """Every p-value, score and difference, as JSON values; only what the study asks for."""
-    settings, found = result.grid.settings, {}
+    """Every p-value, score and difference that the study asks for, as JSON values."""
+    settings, facts = result.grid.settings, {}
     compared = pairs(result) if settings.wins or settings.paired else []
     lines = [{"row": p.row, "rival": p.rival, "difference": p.difference, "columns": p.n} for p in compared]
     if settings.wins:
@@ -137,12 +133,12 @@ def as_json(result: StudyResult) -> dict[str, Any]:
             for column, one in wins.items()
         }
         matrix = [line | {"beaten": n_beaten(wins, line["row"], line["rival"])} for line in lines]
-        found["wins"] = {"alpha": ALPHA, "rows": n_wins(result), "columns": columns, "pairs": matrix}
+        facts["wins"] = {"alpha": ALPHA, "rows": n_wins(result), "columns": columns, "pairs": matrix}
     if settings.paired:
-        found["paired"] = [
+        facts["paired"] = [
             line | {"t": p.t, "wilcoxon": p.wilcoxon} for line, p in zip(lines, compared, strict=True)
         ]
-    return found
+    return facts
 
 
 def _sides(result: StudyResult, row: str, rival: str) -> tuple[list[float], list[float]]:
@@ -157,5 +153,5 @@ def _sides(result: StudyResult, row: str, rival: str) -> tuple[list[float], list
 
 
 def _turned(cell: CellResult, values: Sequence[float]) -> list[float]:
-    """The values so that more is better."""
+    """The values, negative where lower is better, so that more is better."""
     return [value if higher_is_better(cell.cell.metric) else -value for value in values]

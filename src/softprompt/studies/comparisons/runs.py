@@ -1,4 +1,4 @@
-"""Finished runs over several tasks against each other, part by part."""
+"""Finished runs over several tasks against each other, paired by task."""
 
 import json
 import statistics
@@ -9,24 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.errors import ConfigError, TrainingError
+from softprompt.files import without_folders
 from softprompt.metrics import METRICS
 from softprompt.studies.comparisons.rows import better_first
 from softprompt.studies.definition.measures import group_of, higher_is_better, label, scores_of
-from softprompt.studies.markdown import Table, table_lines
+from softprompt.studies.markdown import Table, code, plain, table_lines
 from softprompt.training import RunFolder
 
 DEVELOPMENT = "development"
-"""In place of a test metric: the value on the development set that the best step was picked by."""
+"""In place of a test metric: the development score of the best step."""
 
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """What a run over several tasks says of each.
+    """A finished run over several tasks.
 
     Args:
-        name: as tables show it.
-        parts: for each part what its `result.json` says.
-        facts: what the run's own says.
+        name: for tables.
+        parts: the facts of each part, from the run's `result.json`.
+        facts: the whole `result.json`.
     """
 
     name: str
@@ -34,39 +35,39 @@ class ComparedRun:
     facts: dict[str, Any]
 
     def values(self, metric: str) -> list[float]:
-        """The metric of every part, in order; `development` is the value that its best step was picked by.
+        """The metric of every part in order; `development` is the development score of the best step.
 
         Raises:
-            ConfigError: a part does not have it.
+            ConfigError: a part does not have the metric.
         """
         if metric == DEVELOPMENT:
             picked = [facts["best"]["value"] for facts in self.parts.values()]
             if None in picked:
                 raise ConfigError("--metric", f"'{metric}' for {self.name}", "a run with development sets")
             return [float(value) for value in picked]
-        found = []
+        values = []
         for part, facts in self.parts.items():
             scores = scores_of(facts)
             if metric not in scores:
                 known = ", ".join(scores) or "no test set"
                 raise ConfigError("--metric", f"'{metric}' for {self.name}, part {part}", known)
-            found.append(float(scores[metric]))
-        return found
+            values.append(float(scores[metric]))
+        return values
 
     def count(self, name: str) -> int:
-        """One of the counts, summed over the parts."""
+        """A count, summed over the parts."""
         return sum(facts["counts"].get(name, 0) for facts in self.parts.values())
 
     @property
     def picked_by(self) -> str | None:
-        """What picked the best step of every part: `loss` or a metric; None without development sets."""
+        """The metric, or `loss`, that decided the best step of every part; None if they differ."""
         picked = {facts["best"]["metric"] for facts in self.parts.values()}
         values = [facts["best"]["value"] for facts in self.parts.values()]
         return picked.pop() if len(picked) == 1 and None not in values else None
 
     @property
     def metrics(self) -> list[str]:
-        """Those that every part has, in the order of tables."""
+        """The metrics that every part has, in the order of tables."""
         of_parts = [scores_of(facts) for facts in self.parts.values()]
         own = [name for scores in of_parts for name in scores if group_of(name) == "all"]
         names = dict.fromkeys([*METRICS, *own])
@@ -93,7 +94,11 @@ def read_compared_run(folder: Path, name: str | None = None) -> ComparedRun:
 
 
 def check_alike(runs: Sequence[ComparedRun]) -> None:
-    """Raises TrainingError where two runs are not over the same parts and the same data."""
+    """Refuse runs that cannot be paired.
+
+    Raises:
+        TrainingError: two runs have different parts or different data.
+    """
     first = runs[0]
     for run in runs[1:]:
         if list(run.parts) != list(first.parts):
@@ -107,7 +112,7 @@ def check_alike(runs: Sequence[ComparedRun]) -> None:
 
 
 def means_table(runs: Sequence[ComparedRun]) -> Table:
-    """A head and a line per run: the mean of each metric over the parts, and the numbers that it took."""
+    """A head and a line per run: the mean of each metric over the parts, and the numbers of parameters."""
     metrics = [name for name in runs[0].metrics if all(name in run.metrics for run in runs)]
     if len({run.picked_by for run in runs}) == 1 and runs[0].picked_by:
         metrics = [*metrics, DEVELOPMENT]
@@ -136,7 +141,7 @@ def pairs_table(runs: Sequence[ComparedRun], metric: str) -> Table:
 
 
 def parts_table(runs: Sequence[ComparedRun], metric: str) -> Table:
-    """A head and a line per part: the metric of every run, and the test records behind it."""
+    """A head and a line per part: the number of test records, and the metric of every run."""
     lines = [["part", "test records", *(run.name for run in runs)]]
     values = [run.values(metric) for run in runs]
     for i, (part, facts) in enumerate(runs[0].parts.items()):
@@ -146,35 +151,36 @@ def parts_table(runs: Sequence[ComparedRun], metric: str) -> Table:
 
 
 def comparison_markdown(runs: Sequence[ComparedRun], metric: str, command: str) -> str:
-    """The three tables, with what made them."""
+    """The three tables, with notes on how they were made."""
     shown = _label(runs[0], metric)
     n, records = len(runs[0].parts), sum(f["counts"]["test_records"] for f in runs[0].parts.values())
     versions = ", ".join(f"{key} {value}" for key, value in runs[0].facts["versions"].items())
     out = runs[0].count("left_out_records")
+    left_out = f"Left out everywhere, their answer being outside the vocabulary: {out:,} records"
     notes = [
-        f"Command: `{command}`",
+        f"Command: {code(without_folders(command))}",
         f"Test scores, mean over {n} parts with {records:,} test records together",
-        *(
-            [f"Left out everywhere, their answer being outside the vocabulary: {out:,} records"]
-            if out
-            else []
-        ),
+        *[left_out] * bool(out),
         f"Hardware: {'; '.join(dict.fromkeys(run.facts['hardware'] for run in runs))}",
         f"Versions: {versions}",
     ]
     sections = [
         table_lines(means_table(runs)),
-        [f"{shown}, pairs over the parts (one-sided tests):"],
+        [f"{plain(shown)}, pairs over the parts (one-sided tests):"],
         table_lines(pairs_table(runs, metric)),
-        [f"{shown} by part:"],
+        [f"{plain(shown)} by part:"],
         table_lines(parts_table(runs, metric)),
-        [f"- {note}" for note in notes],
+        [f"- {plain(note)}" for note in notes],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
 
 
 def check_picked_alike(runs: Sequence[ComparedRun]) -> None:
-    """Raises ConfigError where runs have no development value, or ones of different kinds."""
+    """Refuse runs whose development scores cannot be compared.
+
+    Raises:
+        ConfigError: a run has none, or they are of different metrics.
+    """
     picked = {run.name: run.picked_by for run in runs}
     if len(set(picked.values())) > 1 or None in picked.values():
         got = ", ".join(f"{name}: {by or 'none'}" for name, by in picked.items())
@@ -186,7 +192,7 @@ def check_picked_alike(runs: Sequence[ComparedRun]) -> None:
 
 
 def _measured(run: ComparedRun, metric: str) -> str:
-    """The metric itself; for `development` the one that picked the best steps."""
+    """The metric itself; for `development` the one that decided the best steps."""
     return metric if metric != DEVELOPMENT else run.picked_by or "value"
 
 
@@ -197,11 +203,11 @@ def _label(run: ComparedRun, metric: str) -> str:
 
 def comparison_json(runs: Sequence[ComparedRun]) -> str:
     """Every metric of every part of every run."""
-    found = {
+    values = {
         run.name: {
             metric: dict(zip(run.parts, run.values(metric), strict=True))
             for metric in (*run.metrics, *([DEVELOPMENT] if run.picked_by else []))
         }
         for run in runs
     }
-    return json.dumps(found, indent=1) + "\n"
+    return json.dumps(values, indent=1) + "\n"

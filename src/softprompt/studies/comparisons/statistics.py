@@ -1,4 +1,4 @@
-"""Tests of whether one way is better than another, and the count of wins over many."""
+"""Tests of whether one method is better than another, and the count of wins."""
 
 import math
 import statistics
@@ -10,17 +10,17 @@ from typing import Any
 from softprompt.errors import DataError
 
 ALPHA = 0.025
-"""The level of null prompts' one-sided tests."""
+"""The level of significance of one-sided tests, as in null prompts (2106.13353)."""
 
 
 @dataclass(frozen=True)
 class Wins:
-    """What pairwise tests in one column say.
+    """The result of pairwise tests in one column.
 
     Args:
-        p: of each row against each rival: the probability of a difference this large by luck.
-        score: how many rivals each row significantly beats.
-        winners: the rows that reach the largest score; all rows where nobody beats anybody.
+        p: of each row against each rival, one-sided.
+        score: the number of rivals that each row significantly beats.
+        winners: the rows with the largest score; all rows if no row beats another.
     """
 
     p: Mapping[str, Mapping[str, float]]
@@ -33,8 +33,8 @@ def welch(a: Sequence[float], b: Sequence[float]) -> float:
 
     Source: Welch 1947, with the Welch-Satterthwaite degrees of freedom, by `scipy.stats`.
 
-    Where neither side varies (a method without randomness, or luck), the formula divides by zero. The
-    limit is taken: equal constants say nothing (0.5), different ones are significant (0 or 1).
+    If neither side varies, the formula divides by zero, and p is the limit: 0.5 for equal constants, 0 or 1
+    for different ones.
 
     Args:
         a: at least two independent values, e.g. one per seed.
@@ -55,7 +55,7 @@ def welch(a: Sequence[float], b: Sequence[float]) -> float:
         return _certain(difference)
     from scipy import stats
 
-    # In units of the larger spread, since squares of very small variances would vanish.
+    # In units of the larger deviation, since the squares of very small ones would underflow.
     ours, theirs = (spread / largest for spread in spreads)
     tested: Any = stats.ttest_ind_from_stats(
         difference / largest, ours, len(a), 0.0, theirs, len(b), equal_var=False, alternative="greater"
@@ -66,7 +66,7 @@ def welch(a: Sequence[float], b: Sequence[float]) -> float:
 def paired_t(a: Sequence[float], b: Sequence[float]) -> float:
     """One-sided paired t-test of whether `a` is larger than `b`, e.g. over relations or columns.
 
-    Source: `scipy.stats.ttest_rel`. Differences that are all equal are treated as in `welch`: 0.5 for zero,
+    Source: `scipy.stats.ttest_rel`. If all differences are equal, p is the limit as in `welch`: 0.5 for zero,
     else 0 or 1.
 
     Args:
@@ -85,7 +85,7 @@ def paired_t(a: Sequence[float], b: Sequence[float]) -> float:
     from scipy import stats
 
     with warnings.catch_warnings():
-        # Differences that are nearly the same are no mistake here.
+        # scipy warns of differences that are nearly the same, which are valid here.
         warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
         tested: Any = stats.ttest_rel(a, b, alternative="greater")
     return float(tested.pvalue)
@@ -95,8 +95,7 @@ def wilcoxon(a: Sequence[float], b: Sequence[float]) -> float:
     """One-sided Wilcoxon signed-rank test of whether `a` is larger than `b`, by pairs.
 
     Source: Wilcoxon 1945, by `scipy.stats.wilcoxon`: equal pairs are dropped; exact for up to 50 pairs
-    without ties, exact by permutation or the normal approximation otherwise. Nothing but equal
-    pairs gives 0.5.
+    without ties, else by permutation or the normal approximation. p is 0.5 if all pairs are equal.
 
     Args:
         a: at least two values.
@@ -110,7 +109,7 @@ def wilcoxon(a: Sequence[float], b: Sequence[float]) -> float:
     """
     from scipy import stats
 
-    # Rounded, or the same difference of two scores would be two ranks.
+    # Rounded, since floating point gives equal differences of scores unequal ranks.
     differences = [round(value, 9) for value in _paired("wilcoxon", a, b)]
     if not any(differences):
         return 0.5
@@ -119,17 +118,17 @@ def wilcoxon(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def count_wins(rows: Mapping[str, Sequence[float]], alpha: float = ALPHA) -> Wins:
-    """Who significantly beats how many rivals, and who beats the most.
+    """How many rivals each row significantly beats, and which rows beat the most.
 
     Source: null prompts (2106.13353), "# wins": one-sided Welch tests between each pair of methods over
-    their seeds (p < 0.025); every method that beats as many as the best one does has a win.
+    their seeds (p < 0.025). Every method that beats as many rivals as the best one has a win.
 
     Args:
         rows: the values of each method on one data set, larger is better; at least two of each.
-        alpha: the level below which a difference counts.
+        alpha: the level of significance.
 
     Returns:
-        No winners for fewer than two rows.
+        The wins; without winners for fewer than two rows.
 
     Raises:
         DataError: as `welch`.
@@ -145,7 +144,7 @@ def count_wins(rows: Mapping[str, Sequence[float]], alpha: float = ALPHA) -> Win
 
 
 def _certain(difference: float) -> float:
-    """What a test says of a difference without any spread."""
+    """The p of a difference that does not vary."""
     return 0.5 if difference == 0 else 0.0 if difference > 0 else 1.0
 
 

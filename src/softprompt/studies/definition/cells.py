@@ -1,7 +1,7 @@
 """What a study consists of: runs in cells, cells in a grid."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ class Run:
     """One training of a cell.
 
     Args:
-        label: row, column and seed, as messages name it.
-        of_choice: whether it is there to choose a candidate by, and has no test set.
+        label: row, column and seed, for messages.
+        of_choice: whether the run only serves to choose a candidate, and so has no test set.
     """
 
     label: str
@@ -29,9 +29,9 @@ class Option:
     """One candidate of a cell that chooses by cross-validation.
 
     Args:
-        changes: what it changes in the cell, by dotted key.
+        changes: in the cell's settings, by dotted key.
         folds: one run per fold, or one with the development set as it is; without a test set.
-        runs: the cell's runs, should this one be chosen.
+        runs: the cell's runs if this candidate is chosen.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Cell:
 
     Args:
         column: an empty text where the study has no columns.
-        base: the recipe it begins with.
-        changes: what it changes there, by dotted key, the seed aside.
+        base: the path of the recipe.
+        changes: in the recipe, by dotted key, without the seed.
         metrics: the test metrics that the table shows; the first one compares cells.
         runs: empty as long as the cell has options and none is chosen.
         options: the candidates to choose from; empty where there is nothing to choose.
-        by: the development metric that chooses among them.
+        by: the development metric that decides.
         chosen: the chosen candidate; empty without one.
     """
 
@@ -67,7 +67,7 @@ class Cell:
 
     @property
     def metric(self) -> str:
-        """The metric that compares this cell with others."""
+        """The metric that compares the cell with others."""
         return self.metrics[0]
 
     @property
@@ -78,26 +78,31 @@ class Cell:
 
     @property
     def possible(self) -> Iterator[Run]:
-        """Its runs, and before the choice those of every option."""
+        """The runs of the cell; before the choice, those of every option."""
         yield from self.runs
         if not self.runs:
             for option in self.options:
                 yield from option.runs
 
+    def choose(self, option: Option) -> "Cell":
+        """The cell with the runs of one of its options."""
+        changes = {**self.changes, **option.changes}
+        return replace(self, runs=option.runs, changes=changes, chosen=option.name)
+
     @property
     def n_runs(self) -> int:
-        """How many runs it has, or will have once one option is chosen."""
+        """The number of runs that the cell has, or will have after the choice."""
         return len(self.options[0].runs) if self.options else len(self.runs)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a grid was made from, so that its numbers can be read where the study file is not.
+    """What a grid was made from, so that its results can be read without the study file.
 
     Args:
         file: the study file, as the command named it.
-        overrides: those of the command line that are for the runs.
-        recipes: the base recipes, by their paths.
+        overrides: `key=value` of the command line for the runs.
+        recipes: the base recipes by their paths.
     """
 
     file: str
@@ -107,13 +112,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Grid:
-    """A study with nothing left to decide but what its cells choose by cross-validation.
+    """A study, in which nothing is left to decide but what cells choose by cross-validation.
 
     Args:
-        folder: where the runs' folders and the report lie.
+        folder: of the study; it contains the folders of the runs and the report.
         cells: row by row.
         references: one per reference, without a column.
-        plan: what it was made from.
+        plan: what the grid was made from.
     """
 
     settings: StudySettings
@@ -129,9 +134,14 @@ class Grid:
         """The cells, and the references after them."""
         return (*self.cells, *self.references)
 
+    def each(self, change: Callable[[Cell], Cell]) -> "Grid":
+        """The grid with every cell changed by the same function."""
+        cells, references = (tuple(map(change, some)) for some in (self.cells, self.references))
+        return replace(self, cells=cells, references=references)
+
     @property
     def runs(self) -> Iterator[Run]:
-        """Every run that is tested, as far as choices are made, in the order of the table."""
+        """Every run that is tested, in the order of the table; cells that have not chosen have none."""
         for cell in self.all_cells:
             yield from cell.runs
 
@@ -142,8 +152,13 @@ class Grid:
             yield from cell.folds
 
     @property
+    def n_runs(self) -> int:
+        """The number of all runs, those included that depend on a choice still to be made."""
+        return sum(cell.n_runs + len(list(cell.folds)) for cell in self.all_cells)
+
+    @property
     def axis(self) -> str:
-        """What the rows are, for the head of a table or the label of a plot."""
+        """The name of what the rows vary, for tables and plots; empty for named rows."""
         vary = self.settings.vary
         if vary is None:
             return ""

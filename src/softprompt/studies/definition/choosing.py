@@ -1,8 +1,7 @@
-"""Choosing among candidates by cross-validation: scores of the folds, and which candidate they pick."""
+"""Choosing among candidates by cross-validation."""
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 from softprompt.errors import TrainingError
@@ -15,30 +14,28 @@ def fold_score(run: Run, score: Literal["last", "best"]) -> float | None:
 
     Args:
         run: trained with the metric as `training.select`.
-        score: the last evaluation, or the best one.
+        score: which evaluation counts.
     """
     folder, metric = RunFolder(run.settings.folder), run.settings.training.select
     try:
         if folder.finished() is None:
             return None
-    except TrainingError:  # the report names it
+    except TrainingError:  # the report names the error
         return None
-    found: float | None = None
+    value: float | None = None
     for line in folder.lines():
         if line["kind"] != "evaluation" or metric not in line:
             continue
-        if score == "last" or better(metric, line[metric], found):
-            found = line[metric]
-    return found
-
-
-def fold_scores(cell: Cell, score: Literal["last", "best"]) -> list[list[float | None]]:
-    """For each option the score of each fold."""
-    return [[fold_score(run, score) for run in option.folds] for option in cell.options]
+        if score == "last" or better(metric, line[metric], value):
+            value = line[metric]
+    return value
 
 
 def pick(metric: str, scores: Sequence[Sequence[float | None]]) -> int | None:
-    """The option with the best mean over its folds, the first of equals; None while a score is missing."""
+    """The number of the option with the best mean over its folds, the first of equals.
+
+    None while a score is missing.
+    """
     best, chosen = None, None
     for i, of_option in enumerate(scores):
         mean = mean_score(of_option)
@@ -52,22 +49,19 @@ def pick(metric: str, scores: Sequence[Sequence[float | None]]) -> int | None:
 def mean_score(scores: Sequence[float | None]) -> float | None:
     """The mean over the folds; None while one is missing."""
     known = [score for score in scores if score is not None]
-    # Exact but for one rounding, so that equal scores in another order have equal means.
+    # `fmean` rounds once, so equal scores in another order have equal means.
     return statistics.fmean(known) if len(known) == len(scores) else None
 
 
 def chosen(grid: Grid) -> Grid:
-    """The same study, where every cell whose folds have ended has the runs of its best candidate."""
-    cells = tuple(_chosen(grid, cell) for cell in grid.cells)
-    return replace(grid, cells=cells, references=tuple(_chosen(grid, cell) for cell in grid.references))
-
-
-def _chosen(grid: Grid, cell: Cell) -> Cell:
+    """The same study, in which every cell whose folds have ended has the runs of its best candidate."""
     choose = grid.settings.choose
-    if choose is None or not cell.options or cell.chosen:
-        return cell
-    i = pick(cell.by, fold_scores(cell, choose.score))
-    if i is None:
-        return cell
-    option = cell.options[i]
-    return replace(cell, runs=option.runs, changes={**cell.changes, **option.changes}, chosen=option.name)
+    if choose is None:
+        return grid
+
+    def decide(cell: Cell) -> Cell:
+        scores = [[fold_score(run, choose.score) for run in option.folds] for option in cell.options]
+        best = pick(cell.by, scores)
+        return cell if cell.chosen or best is None else cell.choose(cell.options[best])
+
+    return grid.each(decide)

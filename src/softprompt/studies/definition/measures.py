@@ -1,4 +1,4 @@
-"""What studies read of a run: test metrics, of all records or of one group, and facts of its result."""
+"""What studies read of a run: its test metrics, of all records or of one group, and facts of its result."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from softprompt import metrics
 from softprompt.config import put
 
 GROUPS = ("seen", "unseen")
-"""Groups of test records with scores of their own, where a data set has them: `bleu@seen`."""
+"""Groups of test records that have scores of their own in some data sets: `bleu@seen`."""
 
 
 def metric_of(measure: str) -> str:
@@ -21,15 +21,15 @@ def group_of(measure: str) -> str:
 
 
 def higher_is_better(measure: str) -> bool:
-    """Whether a larger figure is a better one; also of the development loss."""
+    """Whether a larger value is better; the measure can also be the development `loss`."""
     return metrics.higher_is_better(metric_of(measure))
 
 
 def label(measure: str, direction: bool = True) -> str:
-    """A measure as people read it, e.g. `TER, unseen (lower is better)`.
+    """A measure as tables show it, e.g. `TER, unseen (lower is better)`.
 
     Args:
-        direction: whether to say that lower is better where it is.
+        direction: whether to add "lower is better" to a measure of errors.
     """
     group = group_of(measure)
     shown = metrics.label_of(metric_of(measure))
@@ -38,16 +38,16 @@ def label(measure: str, direction: bool = True) -> str:
 
 
 def scores_of(facts: Mapping[str, Any]) -> dict[str, float]:
-    """Every score in what a `result.json` says, by measure, those of all records first."""
-    found: dict[str, float] = {}
+    """Every score of a `result.json` by measure, those of all records first."""
+    scores: dict[str, float] = {}
     for row in sorted(facts.get("scores", []), key=lambda row: row["group"] != "all"):
         at = "" if row["group"] == "all" else f"@{row['group']}"
-        found |= {f"{metric}{at}": value for metric, value in row["values"].items()}
-    return found
+        scores |= {f"{metric}{at}": value for metric, value in row["values"].items()}
+    return scores
 
 
 def groups_of(scores: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The scores of a `result.json`, from scores by measure."""
+    """Scores by measure in the form of a `result.json`."""
     groups: dict[str, dict[str, float]] = {}
     for measure, value in scores.items():
         groups.setdefault(group_of(measure), {})[metric_of(measure)] = value
@@ -64,11 +64,11 @@ FACTS: Mapping[str, tuple[type, str]] = {
     "versions": (dict, "versions"),
     "hardware": (str, "hardware"),
 }
-"""What tables and `study.json` keep of a `result.json`, by their name: its kind, and its place there."""
+"""The facts of a `result.json` that tables and `study.json` keep: type, and dotted key in the file."""
 
 
 def fact_of(result: Any, name: str) -> Any:
-    """A fact of a `result.json`; None where it has none of this kind."""
+    """A fact of a `result.json`; None where it is missing or has another type."""
     kind, path = FACTS[name]
     for key in path.split("."):
         result = result.get(key) if isinstance(result, Mapping) else None
@@ -76,8 +76,49 @@ def fact_of(result: Any, name: str) -> Any:
 
 
 def result_of(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The `result.json` that has these facts; raises KeyError where one is missing."""
-    found: dict[str, Any] = {}
+    """A `result.json` with these facts.
+
+    Raises:
+        KeyError: a fact is missing.
+    """
+    result: dict[str, Any] = {}
     for name, (_, path) in FACTS.items():
-        put(found, path, facts[name])
-    return found
+        put(result, path, facts[name])
+    return result
+
+
+_LARGEST = 1e15
+"""The largest magnitude of a number that reports show."""
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value from a file is a number that a table can show."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+
+
+def unusable(result: Mapping[str, Any]) -> str:
+    """The first part of a `result.json` that reports need and cannot use; empty where all is there."""
+    scores = result.get("scores")
+    if not isinstance(scores, list) or not all(map(_is_group, scores)):
+        return "scores"
+    for name, (kind, path) in FACTS.items():
+        fact = fact_of(result, name)
+        if fact is None or (kind in (int, float) and not is_number(fact)):
+            return path.partition(".")[0]
+    best = result["best"]
+    step, metric = best.get("step"), best.get("metric")
+    return "" if (step is None or is_number(step)) and isinstance(metric, str | None) else "best"
+
+
+def _is_group(group: Any) -> bool:
+    """Whether a value is the scores of a group of test records."""
+    if not isinstance(group, dict) or not {"group", "values", "notes"} <= set(group):
+        return False
+    values, notes = group["values"], group["notes"]
+    return (
+        isinstance(group["group"], str)
+        and isinstance(values, dict)
+        and all(map(is_number, values.values()))
+        and isinstance(notes, list)
+        and all(isinstance(note, str) for note in notes)
+    )

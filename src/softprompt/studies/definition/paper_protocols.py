@@ -1,4 +1,4 @@
-"""The papers whose tables and figures can be made again: which study files, at which scale."""
+"""The papers whose tables and figures studies can repeat, at two scales."""
 
 import os
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ class Protocol(Settings):
     recipe: Path | None = None
     """A recipe over several tasks, from the same folder; `runs` train it under several names."""
     runs: dict[str, list[str]] = Field(default={})
-    """The name of each run, and what it changes in the recipe: `key=value`."""
+    """By the name of each run, its changes to the recipe: `key=value`."""
     metric: str | None = None
-    """What the runs are compared by; None is their first."""
+    """The metric that compares the runs; None is their first."""
     shows: str = Field(min_length=1)
-    """Which table or figure of the paper it is."""
+    """The table or figure of the paper."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Protocol":
@@ -42,12 +42,12 @@ class Protocol(Settings):
 
     @property
     def file(self) -> Path:
-        """Its study file or recipe, as it lies here."""
+        """The path of the study file or recipe."""
         return folder() / (self.study or self.recipe or "")
 
     @property
     def name(self) -> str:
-        """As `--only` takes it."""
+        """The name that `--only` takes."""
         return self.file.stem
 
 
@@ -60,12 +60,12 @@ class Paper(Settings):
     small: list[Protocol] = Field(min_length=1)
     """The bundled backbones and small published data; hours on two cores."""
     full: list[Protocol] = Field(default=[])
-    """The paper's own backbones and data, which the user fetches; wants a GPU."""
+    """The paper's own backbones and data, which the user fetches; needs a GPU."""
     lacking: str = ""
-    """What of the paper has no study here, and why."""
+    """The parts of the paper that no study repeats, and why."""
 
     def at(self, scale: Scale) -> list[Protocol]:
-        """Its protocols of one scale."""
+        """The paper's protocols at one scale."""
         return self.small if scale == "small" else self.full
 
 
@@ -73,13 +73,13 @@ def folder() -> Path:
     """The recipes: inside the installed package, or beside the sources in a checkout.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: neither folder has recipes.
     """
     package = Path(softprompt.__file__).parent
     for place in (package / "recipes", package.parents[1] / "recipes"):
         if (place / "papers" / "papers.yaml").is_file():
             try:
-                # As a user in this folder would write it.
+                # As a user in the working directory would write it.
                 return Path(os.path.relpath(place)) if place.is_relative_to(Path.cwd()) else place
             except ValueError:  # another drive
                 return place
@@ -101,7 +101,7 @@ def paper(name: str) -> Paper:
     """One paper.
 
     Raises:
-        ConfigError: there is none of this name.
+        ConfigError: an unknown name.
     """
     known = all_papers()
     if name not in known:
@@ -113,20 +113,20 @@ def chosen_protocols(name: str, scale: Scale, only: str | None = None) -> list[P
     """The protocols of a paper to run.
 
     Args:
-        only: the name of one of them; None is all.
+        only: the name of a single protocol; None is all.
 
     Raises:
-        ConfigError: the paper has none at this scale, or none of this name.
+        ConfigError: the paper has no protocol at this scale, or none of this name.
     """
-    found = paper(name).at(scale)
-    if not found:
+    protocols = paper(name).at(scale)
+    if not protocols:
         got = f"'{scale}' for {name}, which has no study at that scale"
         lacking = paper(name).lacking.rstrip(".")
         hint = f"use the small scale, since the full one lacks {lacking}" if lacking else ""
         raise ConfigError("--scale", got, "--scale small", hint)
     if only is None:
-        return found
-    names = [one.name for one in found]
+        return protocols
+    names = [protocol.name for protocol in protocols]
     if only not in names:
         raise ConfigError("--only", repr(only), f"one of {', '.join(names)}", nearest(only, names))
-    return [one for one in found if one.name == only]
+    return [protocol for protocol in protocols if protocol.name == only]

@@ -15,7 +15,7 @@ SURE = {
     "S": "agrees with a published summary of the paper",
     "M": "from memory, not verified",
 }
-"""How sure we are of a published figure, by its letter."""
+"""How a published figure was checked, by the letter beside it."""
 
 
 class Published(Settings):
@@ -30,14 +30,13 @@ class Published(Settings):
     value: str
     """As printed, with its digits."""
     std: str | None = None
-    """As printed, where the paper has it."""
+    """As printed; None where the paper has none."""
     source: str = Field(min_length=1)
     """Paper, version and table, e.g. `arXiv 2101.00190v1, Table 1`."""
     sure: Literal["R", "P", "S", "M"]
-    """R: read in the official repository; P: checked against the paper's text; S: agrees with a published
-    summary; M: from memory, not verified."""
+    """How the figure was checked, a key of `SURE`."""
     note: str = ""
-    """What makes it another experiment than ours: its backbone, its split."""
+    """How the paper's experiment differs from ours: backbone, split."""
 
     @field_validator("value", "std", mode="before")
     @classmethod
@@ -54,19 +53,19 @@ class Published(Settings):
 def unshown(
     published: Sequence[Published], shown: Mapping[tuple[str, str], Sequence[str]]
 ) -> Iterator[Problem]:
-    """The published figures whose place shows no such metric.
+    """Published figures of a metric that their row and column do not show.
 
     Args:
         shown: for each row and column the metrics that the table shows.
     """
-    for i, one in enumerate(published):
-        where, known = f"published.{i}", shown.get((one.row, one.column))
+    for i, figure in enumerate(published):
+        where, known = f"published.{i}", shown.get((figure.row, figure.column))
         if known is None:
-            got = f"{one.row}, {one.column}" if one.column else f"{one.row} without a column"
+            got = f"{figure.row}, {figure.column}" if figure.column else f"{figure.row} without a column"
             yield Problem(where, got, "a row with one of its columns, or a reference without a column")
-        elif one.metric is not None and one.metric not in known:
+        elif figure.metric is not None and figure.metric not in known:
             expected = f"a metric that the column shows ({', '.join(known)})"
-            yield Problem(f"{where}.metric", repr(one.metric), expected)
+            yield Problem(f"{where}.metric", repr(figure.metric), expected)
 
 
 def misplaced(
@@ -79,15 +78,15 @@ def misplaced(
         columns: names of its columns; none has one without a name.
     """
     seen = set()
-    for i, one in enumerate(published):
+    for i, figure in enumerate(published):
         where = f"published.{i}"
-        if one.row not in rows:
+        if figure.row not in rows:
             known = f"one of the rows ({', '.join(rows)})"
-            yield Problem(f"{where}.row", repr(one.row), known, nearest(one.row, rows))
-        if one.column and one.column not in columns:
+            yield Problem(f"{where}.row", repr(figure.row), known, nearest(figure.row, rows))
+        if figure.column and figure.column not in columns:
             known = f"one of the columns ({', '.join(columns) or 'there are none'})"
-            yield Problem(f"{where}.column", repr(one.column), known, nearest(one.column, columns))
-        place = (one.row, one.column, one.metric)
+            yield Problem(f"{where}.column", repr(figure.column), known, nearest(figure.column, columns))
+        place = (figure.row, figure.column, figure.metric)
         if place in seen:
             of = ", ".join(filter(None, place))
             yield Problem(where, f"a second figure of {of}", "one figure for each place")

@@ -1,4 +1,4 @@
-"""A study's report: tables, figures, one page, and what the methods said."""
+"""The report of a study: tables, figures, one page, and outputs of the methods."""
 
 from softprompt.extras import require
 

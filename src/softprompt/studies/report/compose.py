@@ -1,17 +1,18 @@
-"""What a report of a study says, before it is written in any form."""
+"""The content of a report, before it is written in any format."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from softprompt.files import without_folders
 from softprompt.plotting import Figure
 from softprompt.studies.comparisons.statistics import ALPHA
 from softprompt.studies.definition.measures import label
-from softprompt.studies.report.along import draw_curve
+from softprompt.studies.figures import draw_curve, draw_figures
 from softprompt.studies.report.examples import Examples, examples
-from softprompt.studies.report.figures import figures
 from softprompt.studies.report.runs import cell_name
 from softprompt.studies.report.source import Source
 from softprompt.studies.report.tables import Table, comparison_tables, results_table
-from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult
+from softprompt.studies.results.study_result import CellResult, StudyResult
 from softprompt.training import clock
 
 _MOST_NAMES = 5
@@ -23,19 +24,19 @@ class Report:
 
     Args:
         study_command: the command line that makes the study.
-        tables: the results, and comparisons as far as the study asks for them.
-        notes: what is needed to make it again.
-        figures: as far as there is something to draw.
-        command: the command line that makes this report; a short one has none, nor what follows.
-        missing: what is missing, a line per cell.
-        examples: what the rows said, where run folders keep it.
+        tables: the results, and the comparisons that the study asks for.
+        notes: facts that are needed to repeat the study.
+        figures: by name, those that could be drawn.
+        command: the command line that makes this report; a short report has none, and no later field.
+        missing: a line for each cell with runs that are not done, and for each figure that was not drawn.
+        examples: outputs of the rows, if the run folders keep them.
     """
 
     result: StudyResult
     study_command: str
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
-    figures: tuple[Figure, ...]
+    figures: Mapping[str, Figure]
     command: str | None = None
     missing: tuple[str, ...] = ()
     examples: tuple[Examples, ...] = ()
@@ -47,10 +48,10 @@ class Report:
 
 
 def compose_report(source: Source, command: str) -> Report:
-    """Make a report of what is there.
+    """Make the report of the results so far.
 
     Args:
-        command: the command line that makes it.
+        command: the command line that makes the report.
     """
     result = source.result
     lacking = list(missing_runs(result))
@@ -60,26 +61,27 @@ def compose_report(source: Source, command: str) -> Report:
         lacking.append(
             f"The results table has runs that the study does not ask for, and they are left out: {names}"
         )
-    drawn, undrawn = figures(result)
+    drawn, undrawn = draw_figures(result)
     tables = (results_table(result), *comparison_tables(result))
-    return Report(
-        result, source.command, tables, notes(result), drawn, command, (*lacking, *undrawn), examples(result)
-    )
+    texts = (source.command, notes(result), command, (*lacking, *undrawn))
+    study_command, told, own_command, missing = without_folders(texts)
+    return Report(result, study_command, tables, told, drawn, own_command, missing, examples(result))
 
 
 def summarize(result: StudyResult, command: str) -> Report:
-    """The short report that stands in a study's own folder: the tables, and the curve along an axis.
+    """The short report for the study's own folder: the tables, and the curve along an axis.
 
     Args:
         command: the command line that makes the study.
     """
     curve = draw_curve(result)
     tables = (results_table(result, short=True), *comparison_tables(result))
-    return Report(result, command, tables, notes(result), () if curve is None else (curve,))
+    made_by, told = without_folders((command, notes(result)))
+    return Report(result, made_by, tables, told, {} if curve is None else {"curve": curve})
 
 
 def missing_runs(result: StudyResult) -> tuple[str, ...]:
-    """A line for each cell with runs that are not done: which, and why where it is known."""
+    """A line for each cell with runs that are not done: their seeds and errors."""
     return tuple(f"{cell_name(result, cell)}: {gap}" for cell in result.all_cells if (gap := _gap(cell)))
 
 
@@ -96,12 +98,12 @@ def _gap(cell: CellResult) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text with single spaces for whatever stands between its words."""
+    """The text on one line, with one space for any space between words."""
     return " ".join(text.split())
 
 
 def notes(result: StudyResult) -> tuple[str, ...]:
-    """What is needed to make the study again, and to know what it says."""
+    """The facts that are needed to repeat the study and to understand its tables."""
     grid, done = result.grid, [run for run in result.runs if run.state == "done"]
     notes = _notes_of_choices(result)
     tuned = _tuned(result)
@@ -118,22 +120,23 @@ def notes(result: StudyResult) -> tuple[str, ...]:
     notes.append(f"Seeds: {', '.join(seeds)} ({', '.join(grid.settings.seed_keys)})")
     if grid.settings.subsamples is not None:
         notes.append(f"Subsamples: {', '.join(map(str, grid.settings.subsamples))}, each with every seed")
-    if len(done) < result.n_runs:
-        notes.append(f"Runs: {len(done)} of {result.n_runs} are done")
+    if len(done) < grid.n_runs:
+        notes.append(f"Runs: {len(done)} of {grid.n_runs} are done")
     if done:
         seconds = sum(run.facts["seconds"]["training"] for run in done)
         notes.append(f"Training time of all runs together: {clock(seconds)}")
-        for name, found in (
-            ("Hardware", dict.fromkeys(run.facts["hardware"] for run in done)),
-            ("Versions", dict.fromkeys(map(_versions, done))),
-        ):
-            if known := [one for one in found if one]:
+        hardware = dict.fromkeys(run.facts["hardware"] for run in done)
+        versions = dict.fromkeys(
+            ", ".join(f"{name} {version}" for name, version in run.facts["versions"].items()) for run in done
+        )
+        for name, values in (("Hardware", hardware), ("Versions", versions)):
+            if known := list(filter(None, values)):
                 notes.append(f"{name}: {'; '.join(known)}")
     return tuple(notes)
 
 
 def _notes_of_choices(result: StudyResult) -> list[str]:
-    """How candidates were chosen, what counts as a win, and what chance is."""
+    """How candidates were chosen, how wins are counted, and what chance levels are."""
     settings, notes = result.grid.settings, []
     if (choose := settings.choose) is not None:
         by = ", ".join(dict.fromkeys(label(cell.cell.by) for cell in result.all_cells if cell.cell.by))
@@ -158,15 +161,11 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
 
 
 def _tuned(result: StudyResult) -> dict[str, str]:
-    """The rows that train tensors of the backbone itself, and which: never to be taken for frozen ones."""
-    found: dict[str, list[str]] = {}
+    """The rows that train tensors of the backbone, and which tensors."""
+    tuned: dict[str, dict[str, None]] = {}
     for cell in result.all_cells:
         for run in cell.cell.possible:
             tune = getattr(run.settings.method, "tune", None)
-            if tune not in (None, "none", *found.get(cell.cell.row, [])):
-                found.setdefault(cell.cell.row, []).append(tune)
-    return {row: ", ".join(several) for row, several in found.items()}
-
-
-def _versions(run: RunResult) -> str:
-    return ", ".join(f"{name} {version}" for name, version in run.facts["versions"].items())
+            if tune not in (None, "none"):
+                tuned.setdefault(cell.cell.row, {})[tune] = None
+    return {row: ", ".join(several) for row, several in tuned.items()}

@@ -1,30 +1,27 @@
-"""Outputs of the methods of a study, side by side: texts, or the answers on which they differ."""
+"""Outputs of the rows of a study side by side: texts, or the answers on which rows differ."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from softprompt.errors import TrainingError
-from softprompt.files import damaged, objects, read_lines
-from softprompt.studies.report.answers import answer_of
+from softprompt.files import damaged, read_lines
 from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult
+from softprompt.tasks import TASKS, answer_of
 from softprompt.training import RunFolder
 
 _N_TEXTS = 6
 _N_ANSWERS = 10
 _LONGEST = 700
-"""Letters of a source that are shown."""
-
-_WITHOUT = ("regression",)
-"""Tasks whose outputs are numbers, of which no two runs have the same."""
+"""The number of letters of a source that are shown."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """What one row put out.
+    """The output of one row.
 
     Args:
-        right: whether it is a reference; None for free text, or where the references are not known.
+        right: whether the text is a reference; None for free text, or without references.
     """
 
     row: str
@@ -34,7 +31,11 @@ class Output:
 
 @dataclass(frozen=True)
 class _Line:
-    """What a run put out for one record; `judged` where its words can be compared with the references."""
+    """The output of a run for one record.
+
+    Args:
+        judged: whether the text can be compared with the references.
+    """
 
     source: str
     references: tuple[str, ...]
@@ -44,7 +45,7 @@ class _Line:
 
 @dataclass(frozen=True)
 class Example:
-    """One test record with what every row put out for it."""
+    """One test record with the output of every row."""
 
     id: str
     source: str
@@ -53,16 +54,16 @@ class Example:
 
     @property
     def answers(self) -> list[tuple[str, bool | None, list[str]]]:
-        """Each answer, whether it is right, and the rows that gave it, the right ones first.
+        """Each answer, whether it is right, and the rows that gave it; right answers first.
 
-        A right one that no row gave stands there too.
+        A right answer that no row gave is included, without rows.
         """
         given: dict[str, list[Output]] = {}
         for one in sorted(self.outputs, key=lambda one: not one.right):
             given.setdefault(one.text, []).append(one)
         missed = [] if any(text in given for text in self.references) else self.references[:1]
-        found = [(text, some[0].right, [one.row for one in some]) for text, some in given.items()]
-        return [*((text, True, []) for text in missed), *found]
+        answers = [(text, some[0].right, [one.row for one in some]) for text, some in given.items()]
+        return [*((text, True, []) for text in missed), *answers]
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ class Examples:
     """Examples of one column.
 
     Args:
-        what: how they were chosen.
-        answers: whether rows gave answers, which several may share, and not texts of their own.
-        lacking: rows without outputs, and why; lines of outputs that cannot be read.
+        what: how the examples were chosen.
+        answers: whether the outputs are answers, which several rows can share, and not free texts.
+        lacking: rows without outputs, and lines of outputs that cannot be read.
     """
 
     column: str
@@ -83,13 +84,14 @@ class Examples:
 
 
 def examples(result: StudyResult) -> tuple[Examples, ...]:
-    """For each column records that every row has outputs for; columns without any are left out."""
-    found = [_of_column(column, result.column(column)) for column in result.grid.columns]
-    return tuple(one for one in found if one is not None)
+    """For each column records for which every row has outputs; columns without such records are left out."""
+    columns = [_of_column(column, result.column(column)) for column in result.grid.columns]
+    return tuple(one for one in columns if one is not None)
 
 
 def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
-    if any(_task(cell) in _WITHOUT for cell in cells):
+    compared = {TASKS[_task(cell)].outputs.compared for cell in cells}
+    if "nothing" in compared:
         return None
     lacking: list[str] = []
     outputs: dict[str, dict[str, _Line]] = {}
@@ -109,7 +111,7 @@ def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
     shared = [key for key in next(iter(outputs.values())) if all(key in lines for lines in outputs.values())]
     seeds = list(dict.fromkeys(run.run.seed for _, run in runs if run is not None))
     seed = f"seed {seeds[0]}" if len(seeds) == 1 else "the first run of each that is done"
-    answers = all(_task(cell) != "generation" for cell in cells)
+    answers = "texts" not in compared
     if not answers:
         chosen = _spread(shared, _N_TEXTS)
         what = f"{len(chosen)} of {len(shared)} test records, evenly spread"
@@ -123,7 +125,7 @@ def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
 
 
 def _one_seed(cells: Sequence[CellResult]) -> list[tuple[CellResult, RunResult | None]]:
-    """A run for each cell: of the first seed that all of them have done, else the first that each has."""
+    """A run for each cell: of the first seed that is done in all cells, else the first done of each."""
     done = [{run.run.seed: run for run in cell.runs if run.state == "done"} for cell in cells]
     with_any = [runs for runs in done if runs]
     shared = [seed for seed in next(iter(with_any), {}) if all(seed in runs for runs in with_any)]
@@ -134,30 +136,30 @@ def _one_seed(cells: Sequence[CellResult]) -> list[tuple[CellResult, RunResult |
 
 
 def _read(run: RunResult, task: str) -> tuple[dict[str, _Line], str]:
-    """The outputs of a run by the record's id, and what is missing of them."""
+    """The outputs of a run by the record's id, and what is missing."""
     if run.stored:
         return {}, "a results table keeps no outputs"
     path = RunFolder(run.run.settings.folder).outputs
     if not path.is_file():
         return {}, f"no {path.name} in its folder"
 
-    def usable(line: Mapping[str, Any]) -> bool:
+    outputs: dict[str, _Line] = {}
+
+    def take(line: Mapping[str, Any]) -> bool:
         try:
-            return bool(_output(task, line))
+            outputs.setdefault(str(line["id"]), _output(task, line))
         except (KeyError, TypeError, ValueError):
             return False
+        return True
 
     try:
-        lines = read_lines(path, usable)
+        lines = read_lines(path, take)
     except TrainingError as error:
         return {}, str(error)
-    found: dict[str, _Line] = {}
-    for line in objects(lines):
-        found.setdefault(str(line["id"]), _output(task, line))
     if not lines:
-        return found, "no test records"
+        return outputs, "no test records"
     which = damaged(lines, written_whole=True)
-    return found, f"{which} of its {path.name}, which cannot be read" if which else ""
+    return outputs, f"{which} of its {path.name}, which cannot be read" if which else ""
 
 
 def _output(task: str, line: Mapping[str, Any]) -> _Line:
@@ -168,19 +170,19 @@ def _output(task: str, line: Mapping[str, Any]) -> _Line:
 
 def _example(key: str, outputs: Mapping[str, Mapping[str, _Line]], judged: bool) -> Example:
     first = next(iter(outputs.values()))[key]
-    found = []
+    rows = []
     for row, lines in outputs.items():
-        one = lines[key]
-        right = one.text in first.references if judged and one.judged and first.references else None
-        found.append(Output(row, one.text, right))
+        line = lines[key]
+        right = line.text in first.references if judged and line.judged and first.references else None
+        rows.append(Output(row, line.text, right))
     source = first.source
     if len(source) > _LONGEST:
         source = f"{source[:_LONGEST].rstrip()} …"
-    return Example(key, source, first.references, tuple(found))
+    return Example(key, source, first.references, tuple(rows))
 
 
 def _spread(keys: Sequence[str], n: int) -> list[str]:
-    """So many of them, at even distances."""
+    """`n` of the keys, evenly spread."""
     return list(keys) if len(keys) <= n else [keys[i * len(keys) // n] for i in range(n)]
 
 

@@ -1,4 +1,4 @@
-"""A report's files: templates are filled in, figures are drawn."""
+"""The files of a report, from templates and figures."""
 
 import json
 from base64 import b64encode
@@ -8,14 +8,16 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from softprompt.files import write_atomically, writing
+from softprompt.errors import printable
+from softprompt.files import without_folders, write_atomically, writing
 from softprompt.plotting import DARK, LIGHT
-from softprompt.studies.markdown import table_lines
+from softprompt.studies.markdown import code, plain, table_lines
 from softprompt.studies.report import runs
 from softprompt.studies.report.compose import Report, one_line, summarize
 from softprompt.studies.report.tables import Table
 from softprompt.studies.results.study_result import StudyResult
-from softprompt.studies.storage.exports import as_json
+from softprompt.studies.storage.exports import as_json, passed_on
+from softprompt.studies.storage.stored import PLAN
 from softprompt.studies.storage.table import settings_of, write_table
 
 _LATEX = str.maketrans({
@@ -32,7 +34,7 @@ _LATEX_SIGNS: dict[str, Any] = {
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write every form of a report; files of an earlier one are replaced, nothing else is touched.
+    """Write a report in every format; files of an earlier report are replaced, others stay.
 
     Returns:
         The files that a reader opens first.
@@ -43,10 +45,10 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         "report.tex": _filled("report.tex.j2", report=report),
         **{f"tables/{table.name}.tex": latex(table) for table in report.tables},
     }
-    for figure in report.figures:
-        files[f"figures/{figure.name}.svg"] = figure.light
-        files[f"figures/{figure.name}-dark.svg"] = figure.dark
-        files[f"figures/{figure.name}.png"] = figure.png
+    for name, figure in report.figures.items():
+        files[f"figures/{name}.svg"] = figure.light
+        files[f"figures/{name}-dark.svg"] = figure.dark
+        files[f"figures/{name}.png"] = figure.png
     with writing(folder):
         for part in (folder / "tables", folder / "figures"):
             part.mkdir(parents=True, exist_ok=True)
@@ -68,7 +70,7 @@ def write_summary(result: StudyResult, command: str) -> Path:
     write_numbers(result, command)
     write_table(result)
     with writing(folder):
-        for figure in report.figures:
+        for figure in report.figures.values():
             write_atomically(folder / "study.png", figure.png)
         if not report.figures:
             (folder / "study.png").unlink(missing_ok=True)
@@ -77,21 +79,30 @@ def write_summary(result: StudyResult, command: str) -> Path:
 
 
 def write_numbers(result: StudyResult, command: str) -> None:
-    """Write `study.json` alone, with what is there so far."""
-    folder = result.grid.folder
+    """Write `study.json` alone, with the results so far.
+
+    Where paths of this machine are left out of it, `plan.json` beside it keeps them for later reports.
+    """
+    folder, facts = result.grid.folder, as_json(result, command)
+    given = passed_on(facts)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "study.json", json.dumps(as_json(result, command), indent=1) + "\n")
+        if given == facts:
+            (folder / PLAN).unlink(missing_ok=True)
+        else:
+            exact = {"plan": facts["plan"], "command": command, "cells": []}
+            write_atomically(folder / PLAN, json.dumps(exact, indent=1) + "\n")
+        write_atomically(folder / "study.json", json.dumps(given, indent=1) + "\n")
 
 
 def page(report: Report) -> str:
-    """The report as one page that needs nothing else: it opens from disk and asks for nothing."""
-    shared = runs.shared_settings(report.result)
+    """The report as one page of HTML that needs no other file."""
+    shared = without_folders(runs.shared_settings(report.result))
     return _filled("report.html.j2", report=report, shared=shared, light=LIGHT, dark=DARK)
 
 
 def markdown(report: Report) -> str:
-    """The report as Markdown: a short one as a table with what is needed to make it again."""
+    """The report as Markdown."""
     return _filled("study.md.j2" if report.command is None else "report.md.j2", report=report)
 
 
@@ -101,8 +112,10 @@ def latex(table: Table) -> str:
 
 
 def in_latex(text: str) -> str:
-    """The text with everything that LaTeX would take for a command written as itself."""
-    return text.translate(_LATEX)
+    """The text with an escape for every sign that is a command in LaTeX."""
+    shown = printable(" ".join(text.splitlines())).translate(_LATEX)
+    # At the start of a line of a table these would belong to the line break before.
+    return f"{{}}{shown}" if shown.startswith(("[", "*")) else shown
 
 
 def _filled(template: str, **values: Any) -> str:
@@ -111,10 +124,10 @@ def _filled(template: str, **values: Any) -> str:
 
 @cache
 def environment(latex: bool = False) -> Environment:
-    """The templates; HTML escapes what is filled in by itself.
+    """The templates, of which those for HTML escape their values.
 
     Args:
-        latex: those with `<%` and `<<`, since LaTeX needs braces and per cents.
+        latex: whether the templates use `<%` and `<<`, since braces and per cents are LaTeX's own.
     """
     signs = _LATEX_SIGNS if latex else {}
     made = Environment(
@@ -123,13 +136,19 @@ def environment(latex: bool = False) -> Environment:
         keep_trailing_newline=True, **signs,
     )  # fmt: skip
     made.filters |= {
+        "code": code,
         "base64": lambda text: b64encode(text.encode()).decode(),
         "facts": runs.run_facts,
         "latex": in_latex,
         "one_line": one_line,
-        "settings": settings_of,
+        "plain": plain,
+        "passed_on": without_folders,
+        "settings": lambda run: without_folders(settings_of(run)),
         "table": lambda table: "\n".join(table_lines(table.texts("**{}**"))),
         "yaml": runs.in_yaml,
     }
-    made.globals |= {"cell_summary": runs.cell_summary, "repeating": runs.repeating}
+    made.globals |= {
+        "cell_summary": runs.cell_summary,
+        "repeating": lambda *run: without_folders(runs.repeating(*run)),
+    }
     return made

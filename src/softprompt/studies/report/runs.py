@@ -1,4 +1,4 @@
-"""The runs of a study: the facts about each, its settings, and the command that repeats it."""
+"""The runs of a study in reports: facts, settings, and the command that repeats a run."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ from softprompt.training import clock
 
 
 def cell_name(result: StudyResult, cell: CellResult) -> str:
-    """Row and column, and whether it is a reference."""
+    """Row and column, and whether the cell is a reference."""
     name = ", ".join(filter(None, (cell.cell.row, cell.cell.column)))
     return f"{name} (reference)" if cell in result.references else name
 
 
 def cell_summary(result: StudyResult, cell: CellResult) -> str:
-    """How many runs are done, their mean, and what the cell chose."""
+    """The number of runs that are done, their mean, and the chosen candidate."""
     done = sum(run.state == "done" for run in cell.runs)
     shown = f", {mean_and_std(cell.values, cell.cell.metric)}" if cell.values else ""
     chose = f", chose {cell.cell.chosen}" if cell.cell.chosen else ""
@@ -29,7 +29,7 @@ def cell_summary(result: StudyResult, cell: CellResult) -> str:
 
 
 def run_facts(run: RunResult) -> str:
-    """Scores, steps and time; empty where nothing is known."""
+    """Scores, steps and time; empty if none is known."""
     facts = [f"{label(measure)} {cut(value, measure)}" for measure, value in scores_of(run.facts).items()]
     if run.state == "done":
         facts.append(f"{run.facts['steps']:,} steps in {clock(run.facts['seconds']['training'])}")
@@ -37,13 +37,13 @@ def run_facts(run: RunResult) -> str:
 
 
 def shared_settings(result: StudyResult) -> dict[str, Any]:
-    """The settings on which all runs of the table agree."""
+    """The settings that all runs of the table share."""
     first, *others = [settings_of(run) for cell in result.all_cells for run in cell.runs] or [{}]
     return {key: v for key, v in first.items() if all(key in one and one[key] == v for one in others)}
 
 
 def repeating(grid: Grid, cell: Cell, run: Run) -> str:
-    """`softprompt train` with everything that the study changes in the recipe; the run keeps its name."""
+    """The `softprompt train` command of a run, with every change that the study makes to the recipe."""
     changes = {**cell.changes, "name": run.settings.name}
     if grid.settings.seeds is not None:
         changes |= dict.fromkeys(grid.settings.seed_keys, run.seed)
@@ -54,6 +54,6 @@ def repeating(grid: Grid, cell: Cell, run: Run) -> str:
 
 
 def in_yaml(value: Any) -> str:
-    """A value on one line, as `--set` reads it."""
+    """A value on one line, in the form that `--set` reads."""
     text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True)
     return text.removesuffix("\n").removesuffix("...").rstrip("\n")

@@ -1,4 +1,4 @@
-"""The tables of a report, free of any markup; what writes them decides how they look."""
+"""The tables of a report, without markup."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,18 @@ from softprompt.studies.definition.published import SURE, Published
 from softprompt.studies.results.numbers import mean_and_std
 from softprompt.studies.results.study_result import CellResult, StudyResult
 
-_WINS = (
-    "Mean of row minus mean of rival, averaged over the columns (more is better for the row), and in "
-    "brackets in how many of them the row is significantly better over the seeds"
-)
-_PAIRED = "Paired over the columns' means, one-sided, the better row first"
+_COMPARISONS = (
+    (
+        "wins", "Pairs of rows over the seeds", wins_table,
+        "Mean of row minus mean of rival, averaged over the columns (more is better for the row), and in "
+        "brackets in how many of them the row is significantly better over the seeds",
+    ),
+    (
+        "paired", "Pairs of rows over the columns", paired_table,
+        "Paired over the columns' means, one-sided, the better row first",
+    ),
+)  # fmt: skip
+"""The tables that a study asks for by a setting: its name, the caption, what makes the table, a note."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Entry:
 
     Args:
         best: no complete rival in its column is better.
-        published: it is a paper's figure, not ours.
+        published: whether the figure is a paper's, not ours.
     """
 
     text: str
@@ -49,9 +56,9 @@ class Table:
 
     Args:
         name: of its file.
-        head: one for each entry of a line, the first names the rows.
+        head: of each column, the names of rows first.
         lines: rows, each with its name first.
-        notes: what has to be known to read it.
+        notes: how to read the table.
     """
 
     name: str
@@ -62,70 +69,72 @@ class Table:
 
     @property
     def title(self) -> str:
-        """What stands over it in a report, whose own title the caption of the results is."""
+        """The heading in a report; the caption of the results is the title of the report itself."""
         return "Results" if self.name == "results" else self.caption
 
     @property
     def groups(self) -> tuple[tuple[str, int, int], ...]:
-        """Names of groups, each with its first and last column, from 1; none where no column is in one."""
-        found, first = [], 1
+        """The groups of columns: name, first and last column from 1; empty without a named group."""
+        groups, first = [], 1
         for group, members in groupby(self.head, key=lambda head: head.group):
             last = first + len(list(members)) - 1
-            found.append((group, first, last))
+            groups.append((group, first, last))
             first = last + 1
-        return tuple(found) if any(group for group, _, _ in found) else ()
+        return tuple(groups) if any(group for group, _, _ in groups) else ()
 
     def texts(self, bold: str = "{}", between: str = " ") -> list[list[str]]:
         """The head and the rows as plain texts.
 
         Args:
-            bold: how the best of a column is shown.
-            between: stands between the group of a column and its head.
+            bold: the form of the best entry of a column.
+            between: separates the group of a column from its head.
         """
         heads = [between.join(filter(None, (head.group, head.text))) for head in self.head]
         return [heads, *([bold.format(e.text) if e.best else e.text for e in line] for line in self.lines)]
 
 
 class _PublishedFigures:
-    """The published figures of a study, by place, with short marks for where they are from."""
+    """The published figures of a study, with a short mark for the source of each."""
 
     def __init__(self, result: StudyResult, none: bool) -> None:
         published = [] if none else result.grid.settings.published
         self._result = result
-        self._sources = list(dict.fromkeys(one.source for one in published))
-        self._at = {self._place(one): one for one in published}
+        self._sources = list(dict.fromkeys(figure.source for figure in published))
+        self._at = {self._place(figure): figure for figure in published}
 
-    def _place(self, one: Published) -> tuple[str, str, str]:
+    def _place(self, figure: Published) -> tuple[str, str, str]:
         cells = self._result.all_cells
-        same = [c.cell for c in cells if (c.cell.row, c.cell.column) == (one.row, one.column)]
+        same = [c.cell for c in cells if (c.cell.row, c.cell.column) == (figure.row, figure.column)]
         first = same[0].metric if same else ""
-        return one.row, one.column, one.metric or first
+        return figure.row, figure.column, figure.metric or first
 
     def beside(self, row: str, column: str, measure: str) -> list[Entry]:
-        """The figure of a cell with its mark, empty without one; nothing where no row has a figure."""
+        """The entry of a cell, blank without a figure; no entry if no row of the column has a figure."""
         if not any(place[1:] == (column, measure) for place in self._at):
             return []
-        one = self._at.get((row, column, measure))
-        if one is None:
+        figure = self._at.get((row, column, measure))
+        if figure is None:
             return [Entry("", published=True)]
-        spread = f" ± {one.std}" if one.std is not None else ""
-        return [Entry(f"{one.value}{spread} [{self._mark(one)}]", published=True)]
+        spread = f" ± {figure.std}" if figure.std is not None else ""
+        return [Entry(f"{figure.value}{spread} [{self._mark(figure)}]", published=True)]
 
-    def _mark(self, one: Published) -> str:
-        return one.sure + (str(self._sources.index(one.source) + 1) if len(self._sources) > 1 else "")
+    def _mark(self, figure: Published) -> str:
+        return figure.sure + (str(self._sources.index(figure.source) + 1) if len(self._sources) > 1 else "")
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Where the figures are from, and what makes them other experiments than ours."""
-        found = {self._mark(one): f"{one.source}, {SURE[one.sure]}" for one in self._at.values()}
-        by_source = sorted(found.items(), key=lambda item: (item[0][1:], item[0]))
+        """The sources of the figures, and how their experiments differ from ours."""
+        sources = {
+            self._mark(figure): f"{figure.source}, {SURE[figure.sure]}" for figure in self._at.values()
+        }
+        by_source = sorted(sources.items(), key=lambda item: (item[0][1:], item[0]))
         lines = [f"Published, [{mark}]: {text}" for mark, text in by_source]
         remarks: dict[str, list[str]] = {}
         for row, column, measure in self._at:
-            one = self._at[row, column, measure]
-            if one.note:
+            figure = self._at[row, column, measure]
+            if figure.note:
                 where = ", ".join(filter(None, (row, column, label(measure, direction=False))))
-                remarks.setdefault(one.note, []).append(where)
+                remarks.setdefault(figure.note, []).append(where)
         for note, places in remarks.items():
             of = "all published figures" if len(places) == len(self._at) else "; ".join(places)
             lines.append(f"Published, {of}: {note}")
@@ -133,24 +142,22 @@ class _PublishedFigures:
 
 
 def comparison_tables(result: StudyResult) -> tuple[Table, ...]:
-    """Pairs of rows over the seeds and over the columns, as far as the study asks for them."""
-    settings, found = result.grid.settings, []
-    if settings.wins:
-        found.append(("wins", "Pairs of rows over the seeds", wins_table(result), _WINS))
-    if settings.paired:
-        found.append(("paired", "Pairs of rows over the columns", paired_table(result), _PAIRED))
-    return tuple(
-        Table(name, caption, tuple(map(Head, head)), tuple(tuple(map(Entry, row)) for row in rows), (note,))
-        for name, caption, (head, *rows), note in found
-    )
+    """The tables of pairs of rows that the study asks for."""
+    tables = []
+    for name, caption, compare, note in _COMPARISONS:
+        if getattr(result.grid.settings, name):
+            head, *rows = compare(result)
+            lines = tuple(tuple(map(Entry, row)) for row in rows)
+            tables.append(Table(name, caption, tuple(map(Head, head)), lines, (note,)))
+    return tuple(tables)
 
 
 def results_table(result: StudyResult, short: bool = False) -> Table:
     """Rows by columns, and under them references and chance.
 
     Args:
-        short: one column for all measures of a column, without the papers' figures; else one for each
-            measure and one for the figures beside it.
+        short: whether a column shows all its measures together, without the papers' figures; else each
+            measure has a column, and the papers' figures another beside it.
     """
     grid, published = result.grid, _PublishedFigures(result, none=short)
     wins = n_wins(result) if grid.settings.wins else None
@@ -174,7 +181,7 @@ def results_table(result: StudyResult, short: bool = False) -> Table:
         line += [] if wins is None else [Entry(str(wins[row]))]
         lines.append((*line, *_counts([result.at(row, column) for column in grid.columns])))
     for cell in result.references:
-        # A reference has no column: its figures stand from the left on.
+        # A reference has no column, so its figures begin at the left.
         several = [cell.cell.metrics] if short else [(measure,) for measure in cell.cell.metrics]
         shown = [Entry(shown_cell(cell, measures)) for measures in several]
         shown[1:1] = published.beside(cell.cell.row, "", cell.cell.metric)
@@ -187,12 +194,12 @@ def results_table(result: StudyResult, short: bool = False) -> Table:
 
 
 def shown_cell(cell: CellResult, measures: Sequence[str] = ()) -> str:
-    """`71.23 ± 1.20 / 60.00 ± 0.50 [lr 1e-4]`: measures of a cell, and the candidate that it chose.
+    """`71.23 ± 1.20 / 60.00 ± 0.50 [lr 1e-4]`: measures of a cell, and the chosen candidate.
 
-    With what is missing; or what became of it where there is no value.
+    The state is added if runs are missing, and stands alone if there is no value.
 
     Args:
-        measures: those to show; none are all.
+        measures: empty for all of the cell's.
     """
     measures = measures or cell.cell.metrics
     chose = f" [{cell.cell.chosen}]" if cell.cell.chosen and cell.cell.metric in measures else ""
@@ -206,8 +213,8 @@ def shown_cell(cell: CellResult, measures: Sequence[str] = ()) -> str:
 def _counts(cells: Sequence[CellResult]) -> tuple[Entry, Entry]:
     shown = []
     for name in ("trained_parameters", "stored_parameters"):
-        found = sorted({n for cell in cells for n in cell.count(name)})
-        ends = dict.fromkeys((found[0], found[-1])) if found else ()
+        counts = sorted({n for cell in cells for n in cell.count(name)})
+        ends = dict.fromkeys((counts[0], counts[-1])) if counts else ()
         shown.append(Entry("–".join(f"{n:,}" for n in ends) or "-"))
     return shown[0], shown[1]
 

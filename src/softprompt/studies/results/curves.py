@@ -1,4 +1,4 @@
-"""Learning curves: the development scores of a run, step by step."""
+"""Learning curves: the development scores of a run by step."""
 
 import math
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class Curve:
     """The evaluations of one run.
 
     Args:
-        metric: the development metric that picks the best step; `loss` where none does.
-        points: step and score, in order; empty without evaluations.
+        metric: the development metric that decides which step is best.
+        points: step and score in order; empty without evaluations.
     """
 
     metric: str
@@ -22,18 +22,18 @@ class Curve:
 
 
 def curve_of(run: RunResult) -> Curve:
-    """What a run's log says of its evaluations, or what a results table kept of them."""
+    """The evaluations in a run's log, or those that a results table kept."""
     kept = run.facts.get("curve")
     if kept is not None:
         return Curve(kept["metric"], tuple((int(step), float(value)) for step, value in kept["points"]))
     metric = run.run.settings.training.select
     if run.stored:
         return Curve(metric, ())
-    found: dict[int, float] = {}
+    points: dict[int, float] = {}
     for line in RunFolder(run.run.settings.folder).lines():
         if line.get("kind") == "evaluation" and _finite(line.get(metric)):
-            found[int(line["step"])] = float(line[metric])
-    return Curve(metric, tuple(sorted(found.items())))
+            points[int(line["step"])] = float(line[metric])
+    return Curve(metric, tuple(sorted(points.items())))
 
 
 def _finite(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What lies in a study's folder beside its report: runs, errors of failed ones, and locks."""
+"""A study's folder: the folders of runs, and the errors of those that failed."""
 
 import json
 from pathlib import Path
@@ -7,10 +7,15 @@ from softprompt.errors import Problem, TrainingError
 from softprompt.files import write_atomically, writing
 from softprompt.studies.definition.cells import Grid, Run
 from softprompt.training import RunFolder
+from softprompt.untrusted import read_json
 
 
 def check_folders(grid: Grid) -> None:
-    """Raises TrainingError, a line for each run whose folder holds a run with other settings."""
+    """Refuse folders that hold a run with other settings.
+
+    Raises:
+        TrainingError: with a line for each such folder.
+    """
     mistakes = []
     for run in (*grid.folds, *(run for cell in grid.all_cells for run in cell.possible)):
         folder = RunFolder(run.settings.folder)
@@ -25,12 +30,12 @@ def check_folders(grid: Grid) -> None:
 
 
 def failure_of(grid: Grid, run: Run) -> Path:
-    """Where the error of a run that failed is kept."""
+    """The file for the error of a run."""
     return grid.folder / "failed" / f"{run.settings.name}.json"
 
 
 def write_failure(grid: Grid, run: Run, error: str, trace: str) -> None:
-    """Keep the error of a run for tables, and its traceback for a reader who looks for the cause."""
+    """Keep the error and the traceback of a run."""
     path = failure_of(grid, run)
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,11 +44,11 @@ def write_failure(grid: Grid, run: Run, error: str, trace: str) -> None:
 
 
 def read_failure(grid: Grid, run: Run) -> str | None:
-    """The error of a run that failed; None where none is kept."""
+    """The error of a run; None where none is kept."""
     path = failure_of(grid, run)
     if not path.exists():
         return None
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["error"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"{path.as_posix()} cannot be read, so nobody knows why"
+        return str(read_json(path, 64 << 20)["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"unknown, since {path.as_posix()} cannot be read"

@@ -1,4 +1,4 @@
-"""How a study's numbers are written: never rounded in our favour."""
+"""Scores as texts, never rounded to a better one."""
 
 import statistics
 from collections.abc import Sequence
@@ -8,13 +8,10 @@ from softprompt.studies.definition.measures import higher_is_better
 
 
 def cut(value: float, measure: str, decimals: int = 2) -> str:
-    """A score with so many decimals, cut towards the worse side, so that it never looks better than it is.
+    """A score with a fixed number of decimals, cut towards the worse side.
 
-    Where more is better 69.699 is shown as 69.69, and where less is better 52.301 as 52.31. What lies
-    beyond nine decimals is noise of the machine's arithmetic and is rounded off before.
-
-    Args:
-        measure: says which side is the worse one.
+    Where higher is better 69.699 is shown as 69.69, and where lower is better 52.301 as 52.31. Before that
+    the score is rounded to nine decimals, since later ones are errors of floating point.
     """
     exact = Decimal(f"{value:.9f}")
     side = ROUND_FLOOR if higher_is_better(measure) else ROUND_CEILING
@@ -23,7 +20,7 @@ def cut(value: float, measure: str, decimals: int = 2) -> str:
 
 
 def mean_and_std(values: Sequence[float], measure: str) -> str:
-    """`71.23 ± 1.20`: the mean cut, the sample standard deviation rounded; `-` of nothing."""
+    """`71.23 ± 1.20`: the mean cut, the sample standard deviation rounded; `-` without values."""
     if not values:
         return "-"
     shown = cut(statistics.fmean(values), measure)

@@ -1,7 +1,7 @@
-"""What has become of a study's runs, read from their folders alone."""
+"""The results of a study, read from the folders of its runs."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ from softprompt.errors import TrainingError
 from softprompt.studies.definition.cells import Cell, Grid, Run
 from softprompt.studies.definition.chance import levels
 from softprompt.studies.definition.choosing import chosen, fold_score
-from softprompt.studies.definition.measures import FACTS, fact_of, higher_is_better, scores_of
+from softprompt.studies.definition.measures import higher_is_better, scores_of, unusable
 from softprompt.studies.results.folders import check_folders, read_failure
 from softprompt.studies.results.numbers import cut
 from softprompt.training import RunFolder
@@ -19,13 +19,13 @@ State = Literal["done", "failed", "unfinished", "not run"]
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run as its folder shows it.
+    """The result of one run.
 
     Args:
         value: the cell's metric on the test set; None unless the run is done.
-        facts: what its `result.json` says; empty unless the run is done.
-        error: why it failed.
-        stored: whether a results table says so, and not its folder.
+        facts: the content of its `result.json`; empty unless the run is done.
+        error: why the run failed.
+        stored: whether the result is from a results table, not from the run's folder.
     """
 
     run: Run
@@ -38,11 +38,11 @@ class RunResult:
 
 @dataclass(frozen=True)
 class CellResult:
-    """The runs of a cell, and what they say together.
+    """The results of the runs of a cell.
 
     Args:
         runs: empty as long as the cell has not chosen among its options.
-        folds: for each option its runs on folds, whose values are development scores.
+        folds: for each option the runs on folds, whose values are development scores.
     """
 
     cell: Cell
@@ -55,9 +55,9 @@ class CellResult:
         return [run.value for run in self.runs if run.value is not None]
 
     def values_of(self, metric: str) -> list[float]:
-        """Any measure on the test set, of every run that is done and has it."""
-        found = [scores_of(run.facts).get(metric) for run in self.runs if run.state == "done"]
-        return [value for value in found if value is not None]
+        """A measure on the test set, of every run that is done and has the measure."""
+        values = [scores_of(run.facts).get(metric) for run in self.runs if run.state == "done"]
+        return [value for value in values if value is not None]
 
     @property
     def mean(self) -> float | None:
@@ -71,24 +71,24 @@ class CellResult:
 
     @property
     def state(self) -> State:
-        """The state to tell of where there is no value: the worst one (of the folds, before the choice)."""
+        """The worst state of a run; before the choice, of a run on a fold."""
         states = {run.state for run in self.runs or [run for option in self.folds for run in option]}
         if not self.runs and "failed" not in states and len(states) > 1:
             return "unfinished"
         return next(state for state in ("failed", "unfinished", "not run", "done") if state in states)
 
     def count(self, name: str) -> list[int]:
-        """One of the counts (`trained_parameters`, ...) of the runs that are done, each number once."""
+        """The different values of a count (`trained_parameters`, ...) of the runs that are done."""
         return sorted({run.facts["counts"][name] for run in self.runs if run.state == "done"})
 
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A study as far as it has come.
+    """The results of a study so far.
 
     Args:
-        chance: by column, the level of always saying the same, by metric; empty where none was asked for.
-        no_chance: by column, why its level is not known.
+        chance: by column the chance level, by metric; empty if the study does not ask for it.
+        no_chance: by column, why its chance level is unknown.
     """
 
     grid: Grid
@@ -109,11 +109,6 @@ class StudyResult:
         return [*folds, *(run for cell in self.all_cells for run in cell.runs)]
 
     @property
-    def n_runs(self) -> int:
-        """How many runs the study has in all, those that are not known yet too."""
-        return sum(cell.cell.n_runs + len(list(cell.cell.folds)) for cell in self.all_cells)
-
-    @property
     def failed(self) -> list[RunResult]:
         """The runs that failed."""
         return [run for run in self.runs if run.state == "failed"]
@@ -127,10 +122,10 @@ class StudyResult:
         return [cell for cell in self.cells if cell.cell.column == name]
 
     def is_best(self, cell: CellResult, measure: str | None = None) -> bool:
-        """Whether no complete cell of its column has a better mean, as far as two decimals show.
+        """Whether no complete cell of the same column has a better mean, compared with two decimals.
 
         Args:
-            measure: None is the one that compares cells.
+            measure: None is the metric that compares cells.
         """
         measure = measure or cell.cell.metric
         means = {
@@ -143,34 +138,41 @@ class StudyResult:
 
 
 def read_results(grid: Grid, strict: bool = True) -> StudyResult:
-    """Gather what the runs left; nothing is run.
+    """Read the results of every run; nothing is run.
 
     Args:
-        strict: refuse a folder that holds a run with other settings; else such a run counts as failed.
+        strict: whether to refuse a folder that holds a run with other settings; else that run has failed.
 
     Raises:
-        TrainingError: a run's folder holds a run with other settings.
+        TrainingError: a folder is refused.
     """
     if strict:
         check_folders(grid)
-    result = _gathered(grid)
+    result = read_runs(grid)
     chance, missing = levels(result.grid)
     return replace(result, chance=chance, no_chance=missing)
 
 
-def failed_runs(grid: Grid) -> list[RunResult]:
-    """The runs that failed, those on folds first."""
-    return _gathered(grid).failed
-
-
-def _gathered(grid: Grid) -> StudyResult:
+def read_runs(grid: Grid) -> StudyResult:
+    """As `read_results`, without chance levels, which need the data; a run with other settings has failed."""
     grid = chosen(grid)
-    cells, references = (tuple(_read(grid, cell) for cell in some) for some in (grid.cells, grid.references))
+    return gather(grid, lambda cell, run: _read_run(grid, cell, run))
+
+
+def gather(grid: Grid, read: Callable[[Cell, Run], RunResult]) -> StudyResult:
+    """The results of a study, from a function that reads one run of a cell or of its folds."""
+
+    def cell_result(cell: Cell) -> CellResult:
+        runs = tuple(read(cell, run) for run in cell.runs)
+        folds = tuple(tuple(read(cell, run) for run in option.folds) for option in cell.options)
+        return CellResult(cell, runs, folds)
+
+    cells, references = (tuple(map(cell_result, some)) for some in (grid.cells, grid.references))
     return StudyResult(grid, cells, references)
 
 
 def judged(run: Run, metric: str, facts: Mapping[str, Any]) -> RunResult:
-    """A run that has ended, with its score; failed where it has none in this metric."""
+    """The result of a run that has ended; failed if the run does not have the metric."""
     value = scores_of(facts).get(metric)
     if value is not None:
         return RunResult(run, "done", float(value), facts)
@@ -179,14 +181,8 @@ def judged(run: Run, metric: str, facts: Mapping[str, Any]) -> RunResult:
     return RunResult(run, "failed", error=f"it has no {metric} on the test set: {why}")
 
 
-def _read(grid: Grid, cell: Cell) -> CellResult:
-    runs = tuple(_read_run(grid, cell, run) for run in cell.runs)
-    folds = tuple(tuple(_read_run(grid, cell, run) for run in option.folds) for option in cell.options)
-    return CellResult(cell, runs, folds)
-
-
 def _read_run(grid: Grid, cell: Cell, run: Run) -> RunResult:
-    """A run of a cell, or one on a fold of it."""
+    """The result of a run of the cell, or of one on a fold."""
     choose, folder = grid.settings.choose, RunFolder(run.settings.folder)
     try:
         facts = folder.finished()
@@ -194,7 +190,7 @@ def _read_run(grid: Grid, cell: Cell, run: Run) -> RunResult:
             folder.check(run.settings, resume=True)
         if facts is None:
             return _not_done(grid, run)
-        if wrong := _unusable(facts):
+        if wrong := unusable(facts):
             got = f"nothing of use as {wrong}"
             raise TrainingError(folder.result.as_posix(), got, "the result that the run wrote at its end")
         if choose is None or not run.of_choice:
@@ -212,19 +208,3 @@ def _not_done(grid: Grid, run: Run) -> RunResult:
     if error is not None:
         return RunResult(run, "failed", error=error)
     return RunResult(run, "unfinished" if RunFolder(run.settings.folder).settings.exists() else "not run")
-
-
-def _unusable(result: Mapping[str, Any]) -> str:
-    """The first thing that reports need and that a result does not say; empty where it says all."""
-    if not all(map(_is_group, result["scores"])):
-        return "scores"
-    lacking = [path for name, (_, path) in FACTS.items() if fact_of(result, name) is None]
-    return lacking[0].partition(".")[0] if lacking else ""
-
-
-def _is_group(group: Any) -> bool:
-    """Whether it is the scores of a group of test records."""
-    if not isinstance(group, dict) or not {"group", "values", "notes"} <= set(group):
-        return False
-    values = group["values"]
-    return isinstance(values, dict) and all(isinstance(value, int | float) for value in values.values())

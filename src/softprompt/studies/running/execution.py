@@ -1,4 +1,4 @@
-"""One run of a study after another in this process, with one backbone kept loaded."""
+"""One run of a study after another in this process, with one backbone kept in memory."""
 
 import os
 import traceback
@@ -10,6 +10,7 @@ from rich.console import Console
 from softprompt.config import BackboneSettings, RunSettings, parse_run
 from softprompt.errors import SoftpromptError
 from softprompt.studies.running.worker import Job, Outcome
+from softprompt.terminal import Terminal, print_line
 from softprompt.training import RunFolder, locked, train
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Executor:
-    """Runs settings one after another; the error of a run is its outcome, and the next run goes on.
+    """Runs settings one after another; an error ends its own run alone.
 
     Args:
         console: where progress is shown; None is silent.
@@ -32,10 +33,10 @@ class Executor:
         """Run, or resume what an earlier attempt left.
 
         Raises:
-            KeyboardInterrupt: on Ctrl-C or SIGTERM; while training, after a checkpoint.
+            KeyboardInterrupt: on Ctrl-C or SIGTERM; a run that is training leaves a checkpoint first.
         """
         try:
-            # A worker of a study that was killed may still be leaving its checkpoint there.
+            # A worker of a study that was killed may still be writing its checkpoint.
             with locked(settings.folder, "lock", wait=True):
                 resume = RunFolder(settings.folder).settings.is_file()
                 backbone = self._loaded(settings.backbone)
@@ -64,23 +65,23 @@ class Executor:
 
 
 def jobs_in_turn() -> Callable[[Job], Outcome]:
-    """What a worker process does with its jobs: it runs them here, with the threads that it was given."""
+    """The function that a worker process calls with each job; sets the number of torch's threads."""
     import torch
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     executor = Executor(console)
 
     def work(job: Job) -> Outcome:
         settings = parse_run(dict(job))
-        console.print(f"== {settings.name}", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, f"== {settings.name}")
         return executor.run(settings)
 
     return work
 
 
 def _changed(backbone: "Backbone") -> bool:
-    """Whether a run left the backbone other than it was; the next one must not begin there."""
+    """Whether a run changed the backbone, so that the next run needs a new one."""
     from softprompt.backbones import fingerprint
 
     model = backbone.model

@@ -1,6 +1,6 @@
 """Where the runs of a study are run: one by one here, in processes of this machine, or on a Ray cluster.
 
-The nodes of a cluster share a file system with this machine: run folders lie at the same paths everywhere.
+The nodes of a cluster share a file system with this machine; run folders have the same paths on all of them.
 """
 
 import os
@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
@@ -18,60 +18,68 @@ import softprompt
 from softprompt.errors import ConfigError, first_line
 from softprompt.extras import require
 from softprompt.studies.definition.cells import Run
-from softprompt.studies.running.execution import Executor
 from softprompt.studies.running.worker import EXECUTION, Job, Outcome, Worker
+
+if TYPE_CHECKING:
+    from softprompt.studies.running.execution import Executor
 
 EngineName = Literal["local", "ray"]
 
 ATTEMPTS = 3
-"""How often a run is begun whose worker is lost; nodes come and go, and a run resumes at its checkpoint."""
+"""How often a run is begun before it counts as failed because its worker was lost; it resumes each time."""
 
 _PASSED_ON = ("SOFTPROMPT_DATA", "SOFTPROMPT_HOME")
 
 Outcomes = Generator[tuple[Run, Outcome], None, None]
-"""How runs ended, as they end; closing it stops every run in progress at a checkpoint."""
+"""Every run with its outcome, in the order in which runs end; closing the generator stops runs in progress.
 
+A run that is stopped leaves a checkpoint.
+"""
 
 Engine = Callable[[Sequence[Run], Callable[[Run], None]], Outcomes]
-"""Runs these, and calls the function when one begins, from any thread."""
+"""Runs the runs, and calls the function, from any thread, when one begins."""
 
 
 def engine_of(name: EngineName, jobs: int, console: Console | None, logs: Path) -> Engine:
-    """The engine of so many runs at a time.
+    """An engine.
 
     Args:
-        console: for a single run at a time, which shows its own progress.
+        jobs: how many runs at a time.
+        console: shows the progress of the run, where there is one at a time.
         logs: folder for what worker processes print.
 
     Raises:
         ConfigError: Ray is not installed.
     """
     if name == "ray":
-        check_ray()
+        require("ray", "--engine ray", error=ConfigError)
     elif jobs == 1:
+        # Training is imported where runs are run: a node of a cluster has one process for that.
+        from softprompt.studies.running.execution import Executor
+
         return partial(in_turn, Executor(console))
     workers = ray_workers if name == "ray" else local_workers
-    return lambda runs, begun: pooled(workers(min(jobs, len(runs)), logs), runs, begun)
+    return lambda runs, on_begin: pooled(workers(min(jobs, len(runs)), logs), runs, on_begin)
 
 
-def in_turn(executor: Executor, runs: Sequence[Run], begun: Callable[[Run], None]) -> Outcomes:
-    """The engine of one run after another in this process."""
+def in_turn(executor: "Executor", runs: Sequence[Run], on_begin: Callable[[Run], None]) -> Outcomes:
+    """Run one after another in this process."""
     for run in runs:
-        begun(run)
+        on_begin(run)
         yield run, executor.run(run.settings)
 
 
 def pooled(
-    workers: Sequence["Worker | RayWorker"], runs: Sequence[Run], begun: Callable[[Run], None]
+    workers: Sequence["Worker | RayWorker"], runs: Sequence[Run], on_begin: Callable[[Run], None]
 ) -> Outcomes:
-    """The engine of as many runs at a time as there are workers, each driven by a thread."""
+    """Run as many at a time as there are workers, each driven by a thread."""
     idle = list(workers)
 
     def work(run: Run) -> Outcome:
         worker = idle.pop(0)
         try:
-            begun(run)
-            # The folder is found from any working directory.
+            on_begin(run)
+            # A worker may have another working directory.
             settings = run.settings.model_copy(update={"output": run.settings.output.absolute()})
             return worker.run(settings.model_dump(mode="json"))
         except Exception as error:
@@ -106,8 +114,8 @@ def local_workers(n: int, logs: Path, work: str = EXECUTION) -> list[Worker]:
     """Processes that share the cores of this machine.
 
     Args:
-        n: how many.
-        logs: folder for what they print.
+        n: number of processes.
+        logs: folder for what the processes print.
         work: as `Worker` takes it.
     """
     threads = max(1, n_cores() // n)
@@ -121,17 +129,12 @@ def n_cores() -> int:
     return os.cpu_count() or 1
 
 
-def check_ray() -> None:
-    """Raises ConfigError where the package is not installed."""
-    require("ray", "--engine ray", error=ConfigError)
-
-
 def ray_workers(n: int, logs: Path, work: str = EXECUTION) -> list["RayWorker"]:
     """Workers of a Ray cluster: the one that RAY_ADDRESS names, one that runs here, or a new local one.
 
     Args:
-        n: how many; they share the cluster's processors and GPUs equally.
-        logs: folder for what they print.
+        n: number of workers, which share the cluster's processors and GPUs equally.
+        logs: folder for what the workers print.
         work: as `Worker` takes it.
     """
     import ray
@@ -156,10 +159,10 @@ def ray_workers(n: int, logs: Path, work: str = EXECUTION) -> list["RayWorker"]:
 
 
 class RayWorker:
-    """A worker somewhere on a cluster; a run whose worker is lost goes on with a new one.
+    """A worker of a cluster; a run whose Ray actor is lost goes on in a new one.
 
     Args:
-        make: makes the Ray actor, with a log of its own.
+        make: makes an actor, with a log of its own.
     """
 
     def __init__(self, make: Callable[[], Any]) -> None:
@@ -198,14 +201,14 @@ class RayWorker:
         if self._actor is not None:
             ray.kill(self._actor)
 
-    wait = kill  # of a closed worker, whose run has ended
+    wait = kill  # only called on a closed worker, whose run has ended
 
 
 class _Remote:
-    """What runs on a node: the near end of one worker process."""
+    """The Ray actor: it drives one worker process on its node."""
 
     def __init__(self, threads: int, log: Path, work: str, folder: Path) -> None:
-        os.chdir(folder)  # relative paths in settings mean what they mean to the caller
+        os.chdir(folder)  # relative paths in settings are relative to the caller's folder
         self._worker = Worker(threads, log, work)
 
     def run(self, job: Job) -> Outcome:
@@ -216,7 +219,7 @@ class _Remote:
 
 
 def _environment() -> dict[str, str]:
-    """What a node must know to find this package, the data and the backbones."""
+    """The variables by which a node finds this package, the data and the backbones."""
     here = str(Path(softprompt.__file__).parents[1])
     paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}

@@ -1,4 +1,4 @@
-"""How far a study is: a bar on a terminal where several runs go on at once, else a line per run."""
+"""The progress of a study: a line for each run, and on a terminal a bar where several run at once."""
 
 import threading
 import time
@@ -12,21 +12,22 @@ from softprompt.studies.definition.cells import Grid, Run
 from softprompt.studies.definition.choosing import chosen
 from softprompt.studies.results.folders import failure_of
 from softprompt.studies.running.worker import Outcome
+from softprompt.terminal import print_line
 from softprompt.training import RunFolder, clock
 
 
 class StudyProgress:
-    """Counts runs, with the time left as the runs so far let expect.
+    """Counts runs, and estimates the time left from the runs so far.
 
     Args:
         console: None is silent.
-        jobs: how many runs go on at once; a single one shows its own bars.
+        jobs: how many runs go on at once; there is no bar for one, which shows its own.
     """
 
     def __init__(self, console: Console | None, grid: Grid, jobs: int) -> None:
         self._console, self._jobs = console, jobs
         known = [*grid.folds, *chosen(grid).runs]
-        self._n_runs = len(list(grid.folds)) + sum(cell.n_runs for cell in grid.all_cells)
+        self._n_runs = grid.n_runs
         ended = [run for run in known if RunFolder(run.settings.folder).result.exists()]
         failed = [run for run in known if run not in ended and failure_of(grid, run).exists()]
         self._n_begun = self._n_over = len(ended) + len(failed)
@@ -78,7 +79,7 @@ class StudyProgress:
                 self._bar.update(self._task, completed=self._n_over, left=self._left())
 
     def _left(self) -> str:
-        """The time left, by the mean of the runs so far; empty before a run has ended, and below a second."""
+        """The time left in words; empty before the first run has ended, and below a second."""
         if not self._seconds:
             return ""
         mean = sum(self._seconds) / len(self._seconds)
@@ -87,11 +88,11 @@ class StudyProgress:
 
     def _say(self, text: str) -> None:
         if self._console is not None:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            print_line(self._console, text)
 
 
 def _took(run: Run) -> float | None:
-    """How long the last sitting of a run that has ended took; None where its result does not say."""
+    """Seconds of the last sitting of a run that has ended; None where its result lacks them."""
     try:
         facts = RunFolder(run.settings.folder).finished() or {}
     except TrainingError:

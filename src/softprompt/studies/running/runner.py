@@ -12,7 +12,7 @@ from softprompt.errors import ConfigError, TrainingError
 from softprompt.studies.definition.cells import Grid, Run
 from softprompt.studies.definition.choosing import chosen
 from softprompt.studies.results.folders import check_folders, failure_of, write_failure
-from softprompt.studies.results.study_result import failed_runs
+from softprompt.studies.results.study_result import read_runs
 from softprompt.studies.running.executors import Engine, EngineName, engine_of
 from softprompt.studies.running.progress import StudyProgress
 from softprompt.training import Processes, RunFolder, locked
@@ -25,22 +25,22 @@ def run_study(
     engine: EngineName = "local",
     retry_failed: bool = False,
 ) -> None:
-    """Run every run of the study that has not ended yet; interrupted ones go on.
+    """Run every run of the study that has not ended yet; interrupted runs are resumed.
 
-    A run that fails leaves its error in the study's folder (`failure_of`) and the others go on. Where
-    cells choose, the runs on folds come first; a cell that lacks one of their scores is not run.
+    A run that fails leaves its error in the study's folder (`failure_of`), and the others go on. Where
+    cells choose, the runs on folds come first; a cell without all of their scores is not run.
 
     Args:
-        jobs: how many at a time; more than one are processes that share the cores. Python spawns them, so
-            that a script calls this below `if __name__ == "__main__"`.
+        jobs: runs at a time; several run in processes that share the cores. Python spawns the processes, so a
+            script has to call this function below `if __name__ == "__main__"`.
         console: where progress is shown; None is silent.
-        engine: where they run: `local`, or `ray` for the workers of a Ray cluster.
-        retry_failed: also those that failed before, each from its last checkpoint.
+        engine: where the runs run: `local`, or `ray` for the workers of a Ray cluster.
+        retry_failed: whether to run also those that failed before, each from its last checkpoint.
 
     Raises:
         ConfigError: several processes under `accelerate launch`, or Ray is not installed.
-        TrainingError: a run's folder holds something else (all such folders at once), or another process
-            runs this study.
+        TrainingError: a run's folder has other content (all such folders are named at once), or another
+            process runs this study.
         KeyboardInterrupt: on Ctrl-C; runs in progress have left a checkpoint.
     """
     n_processes = Processes().count
@@ -64,11 +64,11 @@ def run_study(
 
 def _run_all(grid: Grid, runs: Sequence[Run], keep: str, engine: Engine, progress: StudyProgress) -> None:
     for run in filter(_ended, runs):
-        _clear(run, keep)  # a study stopped at the wrong moment, or that keeps less than before
+        _clear(run, keep)  # the study was stopped before, or `keep` has changed
     todo = [run for run in _by_backbone(runs) if not _ended(run) and not failure_of(grid, run).exists()]
     if not todo:
         return
-    # Closed here and not by the garbage collector, so that nothing runs on after an interruption.
+    # Closed here, since the garbage collector could let runs go on after an interruption.
     with closing(engine(todo, progress.begin)) as outcomes:
         for run, outcome in outcomes:
             if outcome.interrupted:
@@ -81,8 +81,8 @@ def _run_all(grid: Grid, runs: Sequence[Run], keep: str, engine: Engine, progres
 
 
 def _forget_failures(grid: Grid) -> None:
-    """Make failed runs unfinished ones; what they left is resumed, and a result of no use moved aside."""
-    for failed in failed_runs(grid):
+    """Make failed runs unfinished ones, which are resumed; a result that cannot be used is renamed."""
+    for failed in read_runs(grid).failed:
         result = RunFolder(failed.run.settings.folder).result
         if result.exists():
             os.replace(result, result.with_name(f"{result.name}.failed"))
@@ -94,7 +94,7 @@ def _ended(run: Run) -> bool:
 
 
 def _clear(run: Run, keep: str) -> None:
-    """Delete what the study does not keep of a run that has ended; its result says that it has."""
+    """Delete what the study does not keep of a run that has ended."""
     folder = RunFolder(run.settings.folder)
     if keep != "all":
         shutil.rmtree(folder.checkpoints.folder, ignore_errors=True)

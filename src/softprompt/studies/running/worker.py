@@ -1,8 +1,8 @@
-"""A process that runs cells one after another: the near end `Worker`, and `main`, the far end.
+"""A process that runs one job after another: `Worker` in the parent, `main` in the process itself.
 
-Jobs go in and outcomes come out by one pipe. The end of the jobs, also when the parent dies, is Ctrl-C: a
-run in progress leaves its checkpoint. The process begins with light imports alone, since the number of
-threads counts only where it is set before torch is loaded.
+Jobs and outcomes pass through one pipe. Where the jobs end, also because the parent dies, the process acts as
+on Ctrl-C: a run in progress leaves its checkpoint. This module imports no torch, since the number of
+threads has an effect only if it is set before torch is loaded.
 """
 
 import _thread
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 EXECUTION = "softprompt.studies.running.execution:jobs_in_turn"
-"""What makes the function that a worker calls with each job; named, so that only the process loads it."""
+"""Makes the function that a worker calls with each job; a name, so that only the process imports it."""
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -46,12 +46,12 @@ class Outcome:
 
 
 class Worker:
-    """The near end of a worker process, which starts with its first run, and anew after a crash.
+    """Starts a worker process for the first run, and a new one after a crash.
 
     Args:
         threads: how many the process may use.
-        log: file for what it prints.
-        work: names a function without arguments that makes the function from job to outcome.
+        log: file for what the process prints.
+        work: `module:name` of a function without arguments, which makes the function from job to outcome.
     """
 
     def __init__(self, threads: int, log: Path, work: str = EXECUTION) -> None:
@@ -62,7 +62,7 @@ class Worker:
         self._lock = threading.Lock()
 
     def run(self, job: Job) -> Outcome:
-        """Blocks until the run has ended, or its process has."""
+        """Wait until the run, or its process, has ended."""
         try:
             with self._lock:
                 if self._closed:
@@ -89,7 +89,7 @@ class Worker:
                     self._pipe.send(None)
 
     def wait(self) -> int | None:
-        """Until the process has ended; returns its exit code, None where there was none."""
+        """Wait until the process has ended, and return its exit code; None without a process."""
         process, pipe, self._process, self._pipe = self._process, self._pipe, None, None
         if process is None or pipe is None:
             return None
@@ -108,32 +108,32 @@ class Worker:
         ours, theirs = context.Pipe()
         process = context.Process(target=main, args=(theirs, self._threads, self._log, self._work))
         process.start()
-        # With this copy open, the pipe would outlive the process.
+        # If this copy stayed open, the end of the process would not close the pipe.
         theirs.close()
         self._process, self._pipe = process, ours
         return ours
 
 
 def main(pipe: Connection, threads: int, log: Path, work: str) -> None:
-    """Serve a pipe in a process of its own; whatever prints there goes to the log."""
+    """Serve a pipe in this process; everything that is printed goes to the log."""
     with open(log, "a", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     os.environ |= dict.fromkeys(_THREADS, str(threads))
-    # Ctrl-C of a terminal reaches only the parent, which ends the jobs: one stop, not two.
+    # Ctrl-C of a terminal must reach the parent alone, which ends the jobs; else runs are stopped twice.
     if sys.platform == "win32":
         import ctypes
 
         ctypes.windll.kernel32.SetConsoleCtrlHandler(None, True)
     else:
         os.setsid()
-    # A parent in the background leaves this signal ignored, and then nothing could stop a run.
+    # A parent in the background leaves this signal ignored, which would make runs impossible to stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     serve(pipe, pkgutil.resolve_name(work)())
 
 
 def serve(pipe: Connection, work: Callable[[Job], Outcome]) -> None:
-    """Run every job of a pipe until there are no more; their end interrupts the job that is open."""
+    """Run every job of a pipe; the end of the jobs interrupts a job that is running."""
     waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
     is_open = threading.Event()
 
@@ -147,13 +147,13 @@ def serve(pipe: Connection, work: Callable[[Job], Outcome]) -> None:
             _thread.interrupt_main()
 
     threading.Thread(target=read, daemon=True).start()
-    with suppress(KeyboardInterrupt, BrokenPipeError):  # before or after a run there is nothing to keep
+    with suppress(KeyboardInterrupt, BrokenPipeError):  # between runs there is nothing to save
         while (job := waiting.get()) is not None:
             try:
                 outcome = work(job)
             except KeyboardInterrupt:
                 outcome = Outcome(interrupted=True)
-            is_open.clear()  # before the answer, upon which the next job may come
+            is_open.clear()  # before the answer, since the next job may follow at once
             pipe.send(outcome)
             if outcome.interrupted:
                 return

@@ -1,1 +1,1 @@
-"""A study's results as files, written and read back."""
+"""The results of a study as files, written and read."""

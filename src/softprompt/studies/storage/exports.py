@@ -1,10 +1,12 @@
-"""A study's numbers for other programs: `study.json`."""
+"""The results of a study as JSON: `study.json`."""
 
+import os
 import statistics
-from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
+from softprompt.files import without_folders
 from softprompt.studies.comparisons import rows
 from softprompt.studies.definition.cells import Grid
 from softprompt.studies.definition.choosing import mean_score
@@ -14,7 +16,11 @@ from softprompt.studies.results.study_result import CellResult, RunResult, Study
 
 
 def as_json(result: StudyResult, command: str) -> dict[str, Any]:
-    """Everything that is known, as JSON values."""
+    """Everything that is known of the study, as JSON values.
+
+    Args:
+        command: the command line that makes the study.
+    """
     grid = result.grid
     return {
         "name": grid.settings.name,
@@ -33,20 +39,52 @@ def as_json(result: StudyResult, command: str) -> dict[str, Any]:
     }
 
 
-def _plan_json(grid: Grid) -> dict[str, Any]:
-    """What the study was made from; `stored.planned` reads it."""
-    plan = grid.plan
-    settings = _plain(grid.settings.model_dump(exclude_unset=True))
-    return {
-        "file": plan.file,
-        "overrides": list(plan.overrides),
-        "study": settings,
-        "recipes": {path: _plain(recipe) for path, recipe in plan.recipes.items()},
+def passed_on(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What `as_json` made, without this machine's folders.
+
+    The plan's paths change together, so that the plan still describes the study. A plan in which two recipes
+    would get the same name is left out.
+    """
+    found = without_folders({key: value for key, value in facts.items() if key != "plan"})
+    plan = facts["plan"]
+    file = without_folders(plan["file"])
+    names = {
+        _joined(plan["file"], base): _joined(file, without_folders(base)) for base in _bases(plan["study"])
     }
+    recipes = {names.get(path, path): without_folders(recipe) for path, recipe in plan["recipes"].items()}
+    if len(recipes) == len(plan["recipes"]):
+        study, overrides = without_folders(plan["study"]), without_folders(plan["overrides"])
+        found["plan"] = {"file": file, "overrides": overrides, "study": study, "recipes": recipes}
+    return found
+
+
+def _bases(study: Any) -> Iterator[str]:
+    """Every recipe that a study's settings name."""
+    if isinstance(study, Mapping):
+        for key, value in study.items():
+            if key == "base" and isinstance(value, str):
+                yield value
+            yield from _bases(value)
+    elif isinstance(study, list):
+        for part in study:
+            yield from _bases(part)
+
+
+def _joined(file: str, base: str) -> str:
+    """The path of a recipe as `Plan.recipes` has it."""
+    return Path(os.path.normpath(Path(file).parent / base)).as_posix()
+
+
+def _plan_json(grid: Grid) -> dict[str, Any]:
+    """What the study was made from, for `stored.planned`."""
+    plan, settings = grid.plan, grid.settings.model_dump(exclude_unset=True)
+    return _plain(
+        {"file": plan.file, "overrides": plan.overrides, "study": settings, "recipes": plan.recipes}
+    )
 
 
 def _plain(value: Any) -> Any:
-    """JSON values, paths as every system reads them."""
+    """JSON values, with paths in a form that every system reads."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -55,7 +93,7 @@ def _plain(value: Any) -> Any:
 
 
 def _cell_json(result: StudyResult, cell: CellResult) -> dict[str, Any]:
-    found = {
+    facts = {
         "row": cell.cell.row,
         "column": cell.cell.column,
         "base": cell.cell.base,
@@ -66,10 +104,10 @@ def _cell_json(result: StudyResult, cell: CellResult) -> dict[str, Any]:
         "runs": [_run_json(run) for run in cell.runs],
     }
     if len(cell.cell.metrics) > 1:
-        found["shown"] = {metric: _summary(cell.values_of(metric)) for metric in cell.cell.metrics}
+        facts["shown"] = {metric: _summary(cell.values_of(metric)) for metric in cell.cell.metrics}
     if cell.cell.options:
-        found["choice"] = _choice_json(result, cell)
-    return found
+        facts["choice"] = _choice_json(result, cell)
+    return facts
 
 
 def _summary(values: Sequence[float]) -> dict[str, Any]:
@@ -104,7 +142,7 @@ def _choice_json(result: StudyResult, cell: CellResult) -> dict[str, Any]:
 
 
 def _run_json(run: RunResult) -> dict[str, Any]:
-    found = {
+    facts = {
         "seed": run.run.seed,
         "subsample": run.run.settings.data.subsample,
         "folder": run.run.settings.name,
@@ -112,10 +150,10 @@ def _run_json(run: RunResult) -> dict[str, Any]:
         "value": run.value,
     }
     if run.state == "failed":
-        found["error"] = run.error
+        facts["error"] = run.error
     if run.state == "done":
-        found |= {name: fact_of(run.facts, name) for name in FACTS}
+        facts |= {name: fact_of(run.facts, name) for name in FACTS}
     curve = curve_of(run)
     if curve.points:
-        found["curve"] = {"metric": curve.metric, "points": [list(point) for point in curve.points]}
-    return found
+        facts["curve"] = {"metric": curve.metric, "points": [list(point) for point in curve.points]}
+    return facts

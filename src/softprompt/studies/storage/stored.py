@@ -1,9 +1,8 @@
-"""A study read back from what it left: the grid from `study.json`, the runs from a results table."""
+"""Results read without run folders: the grid from `study.json`, the runs from a results table."""
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +10,30 @@ from softprompt.config import parse_as
 from softprompt.errors import TrainingError
 from softprompt.studies.definition.cells import Cell, Grid, Plan, Run
 from softprompt.studies.definition.chance import levels
-from softprompt.studies.definition.grid import planned_grid
-from softprompt.studies.definition.measures import result_of, scores_of
+from softprompt.studies.definition.measures import is_number, result_of, scores_of, unusable
 from softprompt.studies.definition.settings import StudySettings
-from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult, judged
-from softprompt.studies.storage.table import broken, read_table
+from softprompt.studies.reading.grid import planned_grid
+from softprompt.studies.results.study_result import RunResult, StudyResult, gather, judged
+from softprompt.studies.storage.table import MOST_TABLE, broken, read_table
+from softprompt.untrusted import Unreadable, read_json
 
 KINDS = (".json", ".csv", ".parquet")
 """Endings of results tables."""
+
+PLAN = "plan.json"
+"""In a study's folder, what the study was made from with this machine's paths; not to be passed on."""
 
 _STATES = ("done", "failed", "unfinished", "not run")
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A results table.
+    """The content of a results table.
 
     Args:
-        path: its file.
-        runs: what it says of each run, by the name of the run's folder.
-        facts: all of a `study.json`; empty for other tables.
+        path: of the file.
+        runs: the facts of each run, by the name of the run's folder.
+        facts: the whole `study.json`; empty for other tables.
     """
 
     path: Path
@@ -39,7 +42,7 @@ class Stored:
 
 
 def read_stored(path: Path) -> Stored:
-    """A `study.json`, or a table with a line per run as CSV or Parquet.
+    """Read a `study.json`, or a table with a line per run as CSV or Parquet.
 
     Raises:
         TrainingError: the file is missing or broken, or is no results table.
@@ -61,8 +64,8 @@ def planned(stored: Stored, folder: Path) -> Grid:
         folder: the study's folder.
 
     Raises:
-        TrainingError: the table holds no plan.
-        ConfigError: what this version refuses in it.
+        TrainingError: the table has no plan.
+        ConfigError: what this version refuses in the plan.
     """
     plan = stored.facts.get("plan")
     if not isinstance(plan, dict):
@@ -72,39 +75,47 @@ def planned(stored: Stored, folder: Path) -> Grid:
         )  # fmt: skip
     try:
         settings = parse_as(plan["study"], StudySettings, f"{stored.path}: plan")
-        made = Plan(str(plan["file"]), tuple(plan["overrides"]), dict(plan["recipes"]))
+        overrides, recipes = list(map(str, plan["overrides"])), dict(plan["recipes"])
+        if not all(isinstance(recipe, dict) for recipe in recipes.values()):
+            raise ValueError("recipes that are no mappings")
+        made = Plan(str(plan["file"]), tuple(overrides), recipes)
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(str(stored.path), f"a broken plan ({error!r})", "what a study wrote") from None
-    return planned_grid(settings, made, folder)
+    grid = planned_grid(settings, made, folder)
+    if not grid.cells:
+        raise TrainingError(str(stored.path), "a plan without rows", "what a study wrote")
+    return grid
 
 
 def stored_results(grid: Grid, stored: Stored) -> tuple[StudyResult, tuple[str, ...]]:
-    """A study's results from a table alone; no run folder is looked at.
+    """The results of a study from a table alone, without its run folders.
 
     Returns:
-        The results, and the runs of the table that the study does not ask for.
+        The results, and the names of the table's runs that are not in the study.
     """
-    cells = tuple(_read(cell, stored) for cell in grid.cells)
-    references = tuple(_read(cell, stored) for cell in grid.references)
-    chance, missing = levels(grid) if "chance" not in stored.facts else (stored.facts["chance"], {})
-    whole = replace(
-        grid, cells=tuple(cell.cell for cell in cells), references=tuple(cell.cell for cell in references)
-    )
-    result = StudyResult(whole, cells, references, chance, missing)
-    asked = {run.run.settings.name for run in result.runs}
+    results = gather(grid.each(lambda cell: _chosen(cell, stored)), lambda cell, run: _run(cell, run, stored))
+    chance, missing = (_chance(stored), {}) if "chance" in stored.facts else levels(grid)
+    result = replace(results, chance=chance, no_chance=missing)
+    names = {run.run.settings.name for run in result.runs}
     return result, tuple(
-        name for name, run in stored.runs.items() if name not in asked and run["state"] != "not run"
+        name for name, run in stored.runs.items() if name not in names and run["state"] != "not run"
     )
 
 
-def _read(cell: Cell, stored: Stored) -> CellResult:
+def _chance(stored: Stored) -> Mapping[str, Mapping[str, float]]:
+    chance = stored.facts["chance"]
+    known = isinstance(chance, dict) and all(isinstance(level, dict) for level in chance.values())
+    if not known or not all(is_number(value) for level in chance.values() for value in level.values()):
+        raise broken(stored.path, "levels of chance that are no numbers")
+    return chance
+
+
+def _chosen(cell: Cell, stored: Stored) -> Cell:
+    """The cell with the runs of the first option that the table has runs of."""
     for option in cell.options:
-        if not cell.chosen and any(run.settings.name in stored.runs for run in option.runs):
-            changes = {**cell.changes, **option.changes}
-            cell = replace(cell, runs=option.runs, changes=changes, chosen=option.name)
-    runs = tuple(_run(cell, run, stored) for run in cell.runs)
-    folds = tuple(tuple(_run(cell, run, stored) for run in option.folds) for option in cell.options)
-    return CellResult(cell, runs, folds)
+        if any(run.settings.name in stored.runs for run in option.runs):
+            return cell.choose(option)
+    return cell
 
 
 def _run(cell: Cell, run: Run, stored: Stored) -> RunResult:
@@ -120,9 +131,9 @@ def _run(cell: Cell, run: Run, stored: Stored) -> RunResult:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise broken(path, f"broken JSON ({error})") from None
+        facts = read_json(path, MOST_TABLE)
+    except Unreadable as error:
+        raise broken(path, str(error)) from None
     if not isinstance(facts, dict) or not isinstance(facts.get("cells"), list):
         raise broken(path, "JSON without cells")
     return facts
@@ -141,28 +152,37 @@ def _of_json(path: Path, facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _of_run(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A run of `study.json` as `result.json` would say it."""
-    found = {"folder": line["folder"], "state": line["state"]}
-    found |= {"error": line.get("error"), "value": line.get("value")}
+    """A run of `study.json` with its facts in the form of a `result.json`."""
+    entry = {"folder": line["folder"], "state": line["state"]}
+    entry |= {"error": line.get("error"), "value": line.get("value")}
     if line["state"] == "done":
-        no_curve = {"metric": line["best"]["metric"], "points": []}
-        found["facts"] = {**result_of(line), "curve": line.get("curve", no_curve)}
-    return found
+        facts = result_of(line)
+        if wrong := unusable(facts):
+            raise ValueError(f"nothing of use as {wrong}")
+        no_curve = {"metric": line["best"].get("metric", "loss"), "points": []}
+        entry["facts"] = {**facts, "curve": _curve(line.get("curve", no_curve))}
+    elif not is_number(line.get("value", 0) or 0):
+        raise ValueError(f"{str(line['value'])[:80]!r} as value")
+    return entry
+
+
+def _curve(kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The evaluations of a run; raises ValueError where they are none."""
+    points = kept["points"]
+    if not isinstance(kept["metric"], str) or not all(map(is_number, chain.from_iterable(points))):
+        raise ValueError("a curve without numbers")
+    return {"metric": kept["metric"], "points": [(step, value) for step, value in points]}
 
 
 def _by_folder(path: Path, lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+    runs: dict[str, dict[str, Any]] = {}
     for line in lines:
         folder = str(line["folder"])
         if line["state"] not in _STATES:
             raise broken(path, f"{line['state']!r} as the state of {folder}")
-        if line["state"] == "done" and not all(map(_is_finite, scores_of(line["facts"]).values())):
+        if line["state"] == "done" and not all(map(is_number, scores_of(line["facts"]).values())):
             raise broken(path, f"a score of {folder} that is no finite number")
-        if folder in found:
+        if folder in runs:
             raise broken(path, f"{folder} more than once")
-        found[folder] = line
-    return found
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+        runs[folder] = line
+    return runs

@@ -1,26 +1,30 @@
-"""A study's results as one table for other programs: `study.csv` and `study.parquet`, a line per run."""
+"""The results of a study as one table with a line per run: `study.csv` and `study.parquet`."""
 
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softprompt.errors import TrainingError, first_line
-from softprompt.files import write_atomically, writing
+from softprompt.files import as_cell, from_cell, without_folders, write_atomically, writing
 from softprompt.studies.definition.measures import FACTS, fact_of, groups_of, result_of, scores_of
 from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult
 from softprompt.training import flat
+from softprompt.untrusted import Unreadable, read_bytes
 
 if TYPE_CHECKING:
     import pyarrow
 
 _ALWAYS = ("row", "column", "folder", "state", "metric", "value")
-"""Columns also of a study whose cells have chosen nothing yet, and so have no runs."""
+"""The columns of a table without runs, which a study has whose cells have not chosen."""
+
+MOST_TABLE = 256 << 20
+"""The largest results table that is read, in bytes."""
 
 _WHERE = {"name", "output"}
-"""Settings that say where a run lies; its folder is a column of its own."""
+"""Settings that depend on the place of a run, whose folder has a column of its own."""
 
 
 def write_table(result: StudyResult) -> None:
@@ -29,9 +33,9 @@ def write_table(result: StudyResult) -> None:
 
     folder, table = result.grid.folder, as_table(result)
     text, data = io.StringIO(), io.BytesIO()
-    writer = csv.DictWriter(text, table.column_names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table.to_pylist())
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(as_cell, table.column_names))
+    writer.writerows(map(as_cell, line.values()) for line in table.to_pylist())
     parquet.write_table(table, data)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +44,7 @@ def write_table(result: StudyResult) -> None:
 
 
 def as_table(result: StudyResult) -> "pyarrow.Table":
-    """A line for each run that is tested, as columns of one type each."""
+    """A line for each run that is tested, and one type for each column."""
     import pyarrow
 
     lines = table_lines(result)
@@ -49,17 +53,17 @@ def as_table(result: StudyResult) -> "pyarrow.Table":
 
 
 def table_lines(result: StudyResult) -> list[dict[str, Any]]:
-    """Every run that is tested, all with the same keys in the same order; what is not known is None."""
-    found = [
+    """Every run that is tested, all with the same keys in the same order; unknown values are None."""
+    lines = [
         _of_run(cell, run, kind)
         for kind, cells in (("cell", result.cells), ("reference", result.references))
         for cell in cells
         for run in cell.runs
     ]
-    keys = list(dict.fromkeys(key for line in found for key in line))
-    # a stable sort: scores stand before facts, and the settings last
+    keys = list(dict.fromkeys(key for line in lines for key in line))
+    # The sort is stable: settings move to the end.
     keys.sort(key=lambda key: key.startswith("settings."))
-    return [{key: line.get(key) for key in keys} for line in found]
+    return [{key: line.get(key) for key in keys} for line in lines]
 
 
 def _of_run(cell: CellResult, run: RunResult, kind: str) -> dict[str, Any]:
@@ -68,7 +72,7 @@ def _of_run(cell: CellResult, run: RunResult, kind: str) -> dict[str, Any]:
     counts = facts.get("counts", {})
     scores = {f"test_{name}": None for name in settings.metrics}
     scores |= {f"test_{measure}": value for measure, value in scores_of(facts).items()}
-    return {
+    line = {
         "row": cell.cell.row,
         "column": cell.cell.column or None,
         "kind": kind,
@@ -91,68 +95,62 @@ def _of_run(cell: CellResult, run: RunResult, kind: str) -> dict[str, Any]:
         **{f"version.{name}": version for name, version in (known["versions"] or {}).items()},
         **{f"settings.{key}": _plain(value) for key, value in settings_of(run).items()},
     }
+    return without_folders(line)
 
 
 def settings_of(run: RunResult) -> dict[str, Any]:
-    """Every setting of a run by its dotted name, without those that say where it lies."""
+    """Every setting of a run by dotted key, without those that depend on the run's place."""
     return {key: value for key, value in flat(run.run.settings).items() if key not in _WHERE}
 
 
 def _plain(value: Any) -> Any:
-    """A value that one field of a table takes; lists and mappings as JSON."""
+    """A value for one field of a table; lists and mappings become JSON."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(without_folders(value), ensure_ascii=False)
 
 
 def _column(values: list[Any]) -> "pyarrow.Array":
-    """Values as one type: whole numbers beside fractions become fractions, anything else mixed text.
+    """A column of one type: fractions for mixed numbers, text for other mixtures.
 
-    Where there is no value it is a column of text, since few readers know Parquet's null type.
+    A column without values is text too, since few readers know Parquet's null type.
     """
     import pyarrow
 
     kinds = {type(value) for value in values if value is not None}
-    if kinds == {int, float}:
-        return pyarrow.array(values, pyarrow.float64())
-    if len(kinds) == 1:
+    if len(kinds) == 1 or kinds == {int, float}:
         return pyarrow.array(values)
     return pyarrow.array([None if value is None else str(value) for value in values], pyarrow.string())
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
-    """The runs of a CSV or Parquet file, each as `result.json` would say it; a table has no curves.
+    """The runs of a CSV or Parquet file, with facts in the form of a `result.json`; there are no curves.
 
     Raises:
         TrainingError: the file is broken, or is no results table.
     """
-    head, lines = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
-    lacking = [name for name in ("folder", "state", "value") if name not in head]
-    if lacking:
-        raise broken(path, f"no column {', '.join(lacking)}")
-    if any(None in line or None in line.values() for line in lines if path.suffix == ".csv"):
-        raise broken(path, "a line with more or fewer fields than the head")
-    return [_as_result(path, i, line) for i, line in enumerate(lines)]
-
-
-def _read_csv(path: Path) -> tuple[Sequence[str], list[dict[str, Any]]]:
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            lines: list[dict[str, Any]] = [dict(line) for line in reader]
-            return reader.fieldnames or (), lines
-    except (ValueError, csv.Error) as error:
-        raise broken(path, f"broken CSV ({error})") from None
-
-
-def _read_parquet(path: Path) -> tuple[Sequence[str], list[dict[str, Any]]]:
     from pyarrow import ArrowException, parquet
+    from pyarrow.csv import ConvertOptions, ParseOptions, read_csv
 
     try:
-        table = parquet.read_table(path)
+        content = read_bytes(path, MOST_TABLE)
+        if path.suffix == ".csv":
+            # By default a score that is no number would be read as no score.
+            kinds = ConvertOptions(null_values=[""])
+            table = read_csv(io.BytesIO(content), None, ParseOptions(newlines_in_values=True), kinds)
+        else:
+            table = parquet.read_table(io.BytesIO(content))
+    except Unreadable as error:
+        raise broken(path, str(error)) from None
     except (ArrowException, OSError) as error:
-        raise broken(path, f"broken Parquet ({first_line(error)})") from None
-    return table.column_names, table.to_pylist()
+        raise broken(path, f"broken {path.suffix} ({first_line(error)})") from None
+    missing = [name for name in ("folder", "state", "value") if name not in table.column_names]
+    if missing:
+        raise broken(path, f"no column {', '.join(missing)}")
+    lines = table.to_pylist()
+    if path.suffix == ".csv":
+        lines = [{k: from_cell(v) if isinstance(v, str) else v for k, v in line.items()} for line in lines]
+    return [_as_result(path, i, line) for i, line in enumerate(lines)]
 
 
 def _as_result(path: Path, i: int, line: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,7 +183,7 @@ def _as_result(path: Path, i: int, line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def broken(path: Path, got: str) -> TrainingError:
-    """The error of a file that is no results table as a study writes it."""
+    """The error for a file that no study has written."""
     return TrainingError(
         str(path), got, "a results table as a study writes it", "make the table again from the run folders"
     )

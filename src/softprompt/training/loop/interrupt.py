@@ -1,4 +1,4 @@
-"""Stopping between two steps, so that what is saved is always a whole step."""
+"""Stops a run between two steps, so that a checkpoint always holds a whole step."""
 
 import signal
 import threading
@@ -7,11 +7,11 @@ from typing import Any
 
 
 class Interrupt:
-    """While entered, Ctrl-C and SIGTERM ask for a stop instead of breaking a step in two.
+    """Inside the context, Ctrl-C and SIGTERM request a stop instead of interrupting a step.
 
-    The loop asks `check()` where stopping is safe. A second Ctrl-C stops at once, and then
-    `at_once` says that the tensors may be in the middle of an update. Outside the main thread no
-    signals arrive, so nothing is installed there.
+    The loop calls `check()` where stopping is safe. A second Ctrl-C stops at once; `at_once` is then
+    True, since the tensors may be half updated. Signals reach only the main thread, so other threads
+    install no handler.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Interrupt:
         self._previous.clear()
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt when a stop was asked for."""
+        """Raise KeyboardInterrupt if a stop was requested."""
         if self.requested:
             raise KeyboardInterrupt
 

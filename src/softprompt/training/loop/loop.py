@@ -27,26 +27,26 @@ from softprompt.training.progress import Counter, RunProgress
 from softprompt.training.run_folder import Checkpoint, Checkpoints, State, fingerprint
 
 Evaluate = Callable[[Callable[[], None]], Mapping[str, float]]
-"""Measures what is trained on the development set; calls its argument where it may be stopped."""
+"""Measures the prompt on the development set; calls its argument wherever it may be interrupted."""
 
 Log = Callable[[Mapping[str, Any]], None]
 """Takes one line of the run's log."""
 
 
 class Loop:
-    """Trains until the steps or the patience are at an end; what is best on the development set is kept.
+    """Trains to the last step, or until patience runs out, and keeps the best prompt on the development set.
 
     Random numbers (dropout) depend only on the seed, the step and the process, and batches only on
     the epoch, so that a resumed run equals an uninterrupted one bit for bit without any generator
     state to store.
 
     Args:
-        objective: what is trained, on which examples, and what of it is minimised.
-        checkpoints: where they go.
+        objective: what is trained, on which examples, and the loss.
+        checkpoints: where checkpoints are written.
         processes: that train together.
         evaluate: None where there is no development set; then the last prompt is the result.
-        log: told of every step and evaluation.
-        progress: shows them.
+        log: called with every step and evaluation.
+        progress: shows the steps.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Loop:
         self._saved = -1
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint of the same run.
+        """Continue from a checkpoint of the same run.
 
         Raises:
             TrainingError: it was made from other training pairs or another prompt.
@@ -82,7 +82,7 @@ class Loop:
         if stored.pop("examples") != self._fingerprint:
             raise TrainingError(
                 "the training pairs",
-                "other pairs than the checkpoint was made from",
+                "other pairs than those of the checkpoint",
                 "the same files and the same tokenizer",
                 "put them back, or train anew in another folder",
             )
@@ -193,7 +193,7 @@ class Loop:
         objective, processes, sharded = self._objective, self._processes, self._backbone.sharded
         parameters = list(objective.parameters.values())
         loss = torch.zeros((), device=self._backbone.device)
-        # Sharded layers are put together by all processes.
+        # All processes take part in every pass of sharded layers.
         for some, counts in passes(
             batch, objective.lengths, self._settings, processes.rank, processes.count, together=sharded
         ):
@@ -201,7 +201,7 @@ class Loop:
                 break
             with objective.prompted(some):
                 own_loss, minimised = objective.losses(some, batch)
-                # Only the prompt's parameters ever receive a gradient.
+                # No other parameter receives a gradient.
                 (minimised if counts else 0 * minimised).backward(inputs=parameters)
             loss += own_loss.detach() if counts else 0
         stop = torch.tensor(float(interrupt.requested), device=self._backbone.device)
@@ -210,7 +210,7 @@ class Loop:
             *gradients, loss, stop = processes.sum([*gradients, loss, stop])
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient.to(parameter.dtype)
-        # Per token whatever is minimised, so that it compares with the development loss.
+        # Per token under any training.loss, so that it compares with the development loss.
         return float(loss) / sum(objective.examples[i].n_targets for i in batch), bool(stop)
 
     def _evaluate_if_due(self, interrupt: Interrupt) -> None:
@@ -218,7 +218,7 @@ class Loop:
         due = step % self._objective.evaluate_every == 0 or step == self.n_steps
         if self._evaluate is None or not due or state.evaluated >= step:
             return
-        # With several processes only a step's end is agreed on, so evaluation runs through.
+        # Several processes agree on a stop only at the end of a step, so an evaluation is not interrupted.
         values = self._evaluate(interrupt.check if self._processes.count == 1 else lambda: None)
         for value in self._objective.selected(state, values).values():
             if not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""What a run minimises, clips and judges: one task, several under one prompt, or several each by itself."""
+"""The objective of a run: its loss, batches, clipping and best prompt, for one task or several."""
 
 import math
 from collections import defaultdict
@@ -27,10 +27,10 @@ class Group:
     """Examples that have one mean loss, one gradient norm, one best step and one patience.
 
     Args:
-        name: of the part that it is; empty where it is everything.
+        name: of its part; empty for the group of all examples.
         places: indices of its examples.
-        parameters: what it trains.
-        tensors: how the names of its tensors begin in the state of what is trained.
+        parameters: that it trains.
+        tensors: prefix of its tensors' names in the module's state.
     """
 
     name: str
@@ -53,11 +53,11 @@ class Trained(Protocol):
         ...
 
     def throughout(self) -> AbstractContextManager[Any]:
-        """The context in which all steps read their examples."""
+        """A context around all steps."""
         ...
 
     def prompted(self, examples: Sequence[Any]) -> AbstractContextManager[Any]:
-        """The context in which these examples are read, where it is not the same for all."""
+        """A context around the pass over these examples, where it is not the same for all."""
         ...
 
     def losses(self, examples: Sequence[Any]) -> Mapping[str, Tensor]:
@@ -65,7 +65,7 @@ class Trained(Protocol):
         ...
 
     def absent(self, examples: Sequence[Any]) -> Sequence[nn.Parameter]:
-        """What rests in a step that has these examples."""
+        """The parameters that a step with these examples alone leaves unchanged."""
         ...
 
 
@@ -95,16 +95,16 @@ class OneTask:
 
 
 class Objective:
-    """The loss of a step, its batch and the bound on its gradients, and when a prompt is the best so far.
+    """The loss of a step, its batch, the bound on its gradients, and the choice of the best prompt.
 
-    Batches are a pure function of the settings and the step, but for groups whose patience ran out: these
-    have no more examples.
+    Batches are a pure function of the settings and the step, except that a group whose patience ran out has
+    no more examples.
 
     Args:
         trained: the prompts and their tasks.
         examples: encoded training pairs.
         settings: of the training.
-        groups: what is averaged, clipped and judged by itself; None is one group of everything.
+        groups: averaged, clipped and compared each by itself; None is one group of all examples.
     """
 
     def __init__(
@@ -143,11 +143,11 @@ class Objective:
         return self.trained.prompted([self.examples[i] for i in some])
 
     def losses(self, some: Sequence[int], batch: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The summed loss of some examples, and what is minimised: their share in the means of the step.
+        """The summed loss of some examples, and the minimised one: their share in the means of the step.
 
         Args:
             some: of the batch.
-            batch: of the whole step, so that passes and processes only ever add up.
+            batch: of the whole step, so that the losses of its passes and processes add up to the mean.
         """
         by_part = self.trained.losses([self.examples[i] for i in some])
         total = torch.stack(list(by_part.values())).sum()
@@ -160,15 +160,15 @@ class Objective:
         return total, torch.stack(means).sum()
 
     def rest(self, batch: Sequence[int]) -> None:
-        """Take the gradients of what the batch has no example of: zeros would let the optimizer move it."""
+        """Remove the gradients of parts without an example; zeros would let the optimizer move them."""
         for parameter in self.trained.absent([self.examples[i] for i in batch]):
             parameter.grad = None
 
     def clip(self, step: int) -> float:
-        """Bound the norm of each group's gradients; returns the largest of what they were.
+        """Bound the norm of each group's gradients; returns the largest norm before.
 
         Raises:
-            TrainingError: the norm of one part's is no finite number.
+            TrainingError: the norm of a part is not finite.
         """
         limit = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
         norms = []
@@ -188,7 +188,7 @@ class Objective:
         return all(self._rests(state, group) for group in self.groups)
 
     def selected(self, state: State, values: Mapping[str, float]) -> dict[str, float]:
-        """By the name of each group that still trains, the value of an evaluation that it is judged by."""
+        """The value of an evaluation that selects the best prompt, for each group that still trains."""
         select = self.settings.select
         return {
             group.name: values[f"{group.name}.{select}" if group.name else select]
@@ -197,10 +197,10 @@ class Objective:
         }
 
     def judge(self, state: State, values: Mapping[str, float]) -> dict[str, Tensor] | None:
-        """Note in the state what is the best so far.
+        """Record in the state which groups improved.
 
         Returns:
-            Copies of the tensors that are, by their names in the module; None where nothing is.
+            Copies of their tensors by name in the module; None if no group improved.
         """
         select, kept = self.settings.select, None
         tensors = self.trained.module.state_dict()
@@ -217,7 +217,7 @@ class Objective:
         return kept
 
     def _rests(self, state: State, group: Group) -> bool:
-        """Whether the patience of a group ran out, so that it only waits for the others."""
+        """Whether the patience of a group ran out."""
         patience = self.settings.patience
         if patience is None:
             return False
@@ -225,7 +225,7 @@ class Objective:
             return state.misses >= patience
         if group.name not in state.parts:
             return False
-        # Evaluations up to a step at which there is one, the first left out.
+        # How many evaluations there were up to each step, without that at step 0.
         last, best = (
             -(-step // self.evaluate_every) for step in (state.evaluated, state.parts[group.name][0])
         )
@@ -238,12 +238,12 @@ class Objective:
 
 
 def better(name: str, value: float, than: float | None) -> bool:
-    """Whether a value of this metric improves on the best so far (None: nothing yet).
+    """Whether a value of a metric improves on the best so far.
 
     Args:
-        name: `loss`, a metric, or `metric`: several tasks' own, turned so that more is better.
+        name: `loss`, a metric, or `metric`: that of several tasks, its sign turned so that more is better.
         value: the new one.
-        than: the best before.
+        than: the best before; None if there is none.
     """
     if than is None:
         return True

@@ -1,4 +1,4 @@
-"""The optimizer of a run, and what of its state goes into a checkpoint."""
+"""The optimizer of a run, and its state in checkpoints."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,15 +16,15 @@ def build_optimizer(
 
     Source: Visual Prompt Tuning (arXiv 2203.12119), appendix: SGD with momentum 0.9 trains prompts and
     probes, AdamW whatever tunes the backbone. As in its code, SGD's weight decay is part of the gradient,
-    AdamW's is not. Deviation: its code takes SGD in place of AdamW where weight decay is 0; here what is
-    asked for is taken.
+    AdamW's is not. Deviation: that code replaces AdamW by SGD where weight decay is 0; here the setting
+    decides alone.
 
     Args:
         groups: of parameters, each with its rate.
         settings: of the training.
         device: where the parameters are.
     """
-    # One pass over the memory instead of ten; elsewhere torch's own choice is as fast.
+    # On a CPU one pass over the memory instead of ten; elsewhere torch's own choice is as fast.
     fused = device.type == "cpu" or None
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=fused)
@@ -45,33 +45,33 @@ def parameter_groups(named: Mapping[str, nn.Parameter], settings: TrainingSettin
         for kind, some in groups.items()
         if some
     ]
-    # An optimizer of nothing is refused; a dummy never steps, because there are no steps then.
+    # torch refuses an optimizer without parameters. The dummy never moves, as such a run has no steps.
     return found or [{"params": [nn.Parameter(torch.zeros(0))], "share": 1.0}]
 
 
 def state_tensors(optimizer: torch.optim.Optimizer, named: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
-    """What the optimizer remembers of each parameter, by `parameter/what`."""
+    """The optimizer's tensors of each parameter, by `parameter/key`."""
     return {
         f"{name}/{key}": value
         for name, parameter in named.items()
         for key, value in optimizer.state.get(parameter, {}).items()
-        if value is not None  # SGD has no velocity before its first step, and none without momentum
+        if value is not None  # SGD has no buffer before its first step, and none without momentum
     }
 
 
 def load_state(
     optimizer: torch.optim.Optimizer, named: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Put back what `state_tensors` gave.
+    """Restore the tensors of `state_tensors`.
 
     Raises:
-        KeyError: another optimizer's.
+        KeyError: the tensors are those of another optimizer.
     """
     wanted = ("step", "exp_avg", "exp_avg_sq")
     wanted = wanted if isinstance(optimizer, torch.optim.AdamW) else ("momentum_buffer",)
     _check(wanted, tensors)
     for name, parameter in named.items():
-        # Before the first step there is none, and never where no gradient came.
+        # A parameter without a gradient so far has no state.
         if f"{name}/{wanted[0]}" not in tensors:
             continue
         optimizer.state[parameter] = {

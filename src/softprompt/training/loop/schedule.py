@@ -1,7 +1,7 @@
 """The schedule of a run: the batches of an epoch, the passes of a step, and its learning rate.
 
-All are pure functions of settings, step and epoch, so that a resumed run skips to its step exactly and every
-process of a distributed run works out the same plan on its own.
+All are pure functions of settings, step and epoch, so that a resumed run continues at the exact step, and
+every process of a distributed run computes the same plan.
 """
 
 import math
@@ -55,7 +55,7 @@ def rank_slice(batch: Sequence[int], rank: int, n_processes: int) -> list[int]:
 
 
 def idle_passes(n_items: int, size: int, rank: int, n_processes: int) -> int:
-    """By how many passes of `size` one process's share of some items is behind that of the first process."""
+    """How many passes of `size` one process has fewer than the first, which has the most."""
     first, own = (-(-len(range(r, n_items, n_processes)) // size) for r in (0, rank))
     return first - own
 
@@ -68,7 +68,7 @@ def passes(
     n_processes: int = 1,
     together: bool = False,
 ) -> list[tuple[list[int], bool]]:
-    """What of a step one process computes at once, and whether each pass counts.
+    """The passes into which one process cuts its share of a step, and whether each pass counts.
 
     Args:
         batch: indices of the whole step's examples.
@@ -76,8 +76,8 @@ def passes(
         settings: of the training, with `max_tokens_per_pass` or `accumulation`.
         rank: of the process.
         n_processes: that share the batch.
-        together: whether all processes run equally many passes, as sharded layers want it: one with less to
-            do runs along with the others, in passes that do not count.
+        together: whether all processes run equally many passes, which sharded layers need; a process with
+            fewer passes adds some that do not count.
     """
 
     def of(rank: int) -> list[list[int]]:
@@ -124,9 +124,9 @@ def micro_batches(batch: Sequence[int], n_parts: int) -> list[list[int]]:
 def learning_rate(step: int, n_steps: int, settings: TrainingSettings, steps_per_epoch: int = 1) -> float:
     """The learning rate for step `step` (from 0) of `n_steps`.
 
-    The warm-up rises in equal parts and its first step already moves (rate / warm-up steps, not
-    0). Afterwards `linear` falls towards 0, which it would reach one step after the last, and
-    `exponential` is multiplied by `decay` after every epoch (steps of the warm-up count as its epochs do).
+    The warm-up rises in equal parts from rate / warm-up steps, not from 0. Afterwards `linear` falls towards
+    0, which it would reach one step after the last, and `exponential` multiplies the rate by `decay` after
+    every epoch, those of the warm-up included.
     """
     warmup = settings.warmup_steps
     if step < warmup:

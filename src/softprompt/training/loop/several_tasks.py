@@ -25,14 +25,14 @@ class PromptSet(nn.Module):
     def __init__(self, prompts: Mapping[str, "Prompt"]):
         super().__init__()
         self._index = {name: i for i, name in enumerate(prompts)}
-        # A list, because a ModuleDict takes no part named `keys`.
+        # A list, since a ModuleDict refuses a part named `keys`.
         self.prompts = nn.ModuleList(prompts.values())
         owners = Counter(id(p) for prompt in prompts.values() for p in prompt.parameters())
         self.own = {
             name: [p for p in prompt.parameters() if p.requires_grad and owners[id(p)] == 1]
             for name, prompt in prompts.items()
         }
-        """The trained parameters that one part alone has."""
+        """The trained parameters that belong to one part alone."""
 
     def __getitem__(self, name: str) -> "Prompt":
         return self.prompts[self._index[name]]  # type: ignore[return-value]
@@ -41,20 +41,20 @@ class PromptSet(nn.Module):
         return iter(self._index)
 
     def tensors_of(self, name: str) -> str:
-        """How the names of a part's tensors begin in the state of the set."""
+        """The prefix of a part's tensor names in the state of the set."""
         return f"prompts.{self._index[name]}."
 
 
 class SeveralTasks:
     """Prompts by part, and the mixture of tasks that they are trained on; a `Trained`.
 
-    Under one objective it is multi-task learning with a shared prompt (P-Tuning v2, 2110.07602, §3.2: each
-    task has its own linear classifier; the head of a part that a batch has no example of rests in that
-    step), and with one part plain training. With a group for each part (`groups`) every prompt is trained as
-    though alone (Prefix-Tuning, 2101.00190, §8.1, batching across users): every part has its own batches, its
-    own mean loss, its own gradient norm, its own best step and its own patience; only the pass over the
-    frozen backbone is shared. What differs from training alone: the random draws of dropout, and that all are
-    evaluated at the same steps (by default after each epoch of the largest part).
+    Without groups this is multi-task learning with a shared prompt (P-Tuning v2, 2110.07602, §3.2: each task
+    has its own linear classifier; a step without an example of a part leaves that part's head unchanged).
+    With a group for each part (`groups`) every prompt is trained as though alone (Prefix-Tuning, 2101.00190,
+    §8.1, batching across users): every part has its own batches, mean loss, gradient norm, best step and
+    patience, and only the pass over the frozen backbone is shared. Two things differ from training alone: the
+    random draws of dropout, and the steps of evaluation, which are the same for all parts (by default after
+    each epoch of the largest).
 
     Args:
         backbone: the frozen model.
@@ -67,7 +67,7 @@ class SeveralTasks:
         self._mixture = Mixture(backbone, tasks)
 
     def throughout(self) -> AbstractContextManager[Any]:
-        """None: which prompts are active depends on the examples."""
+        """An empty context, since the active prompts depend on the examples."""
         return nullcontext()
 
     def prompted(self, examples: Sequence[PartExample]) -> AbstractContextManager[Any]:
@@ -82,7 +82,7 @@ class SeveralTasks:
         return self._mixture.losses(examples)
 
     def absent(self, examples: Sequence[PartExample]) -> list[nn.Parameter]:
-        """What parts without an example have for themselves."""
+        """The own parameters of the parts without an example."""
         present = self._mixture.present(examples)
         return [p for name in self.module if name not in present for p in self.module.own[name]]
 

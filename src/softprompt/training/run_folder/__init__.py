@@ -1,5 +1,5 @@
 """The folder of a run: its files, its checkpoints, and the lock that gives it one owner."""
 
-import lazy_loader
+from softprompt.front_door import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: whole or absent, verified on reading, never unpickled."""
+"""Checkpoints of a run: written in one step, verified on reading, without pickle."""
 
 import hashlib
 import json
@@ -13,18 +13,22 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from softprompt.errors import TrainingError, system_says
+from softprompt.errors import TrainingError
 from softprompt.files import sync_folder, write_synced, writing
+from softprompt.untrusted import Unreadable, read_bytes, read_json
 
 _FORMAT = 1
 _CARD = "checkpoint.json"
-# The newest, and the one before in case the newest is damaged.
+_MOST_CARD, _MOST_TENSORS = 64 << 20, 1 << 40
+"""The largest files of a checkpoint, in bytes. Those of full fine-tuning are larger than data files."""
+
+# The newest, and the one before it in case the newest is damaged.
 _KEEP = 2
 
 
 @dataclass
 class State:
-    """How far a run is, as plain JSON values.
+    """The progress of a run, as plain JSON values.
 
     Args:
         step: optimizer steps done.
@@ -32,8 +36,8 @@ class State:
         best_step: step of the best evaluation; -1 before the first.
         best_value: the selected metric there.
         misses: evaluations since the best.
-        seconds: time spent in training steps, over all sittings.
-        parts: step and value of each part's best, where parts are judged one by one.
+        seconds: time in training steps, summed over all starts of the run.
+        parts: step and value of each part's best, where each has its own.
     """
 
     step: int = 0
@@ -47,7 +51,7 @@ class State:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything that decides how a run goes on.
+    """Everything that a run needs to continue.
 
     Args:
         step: optimizer steps done.
@@ -65,14 +69,14 @@ class Checkpoints:
     """The checkpoints below one folder, of which the newest two are kept.
 
     Args:
-        damaged: what the last call of `newest` had to pass over, a line each.
+        damaged: the checkpoints that the last call of `newest` skipped, a line each.
     """
 
     folder: Path
     damaged: list[str] = field(default_factory=list)
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write one checkpoint; older ones go only once it is complete.
+        """Write one checkpoint, and then delete older ones.
 
         Raises:
             TrainingError: the disk is full or the folder cannot be written; earlier checkpoints stay.
@@ -85,7 +89,7 @@ class Checkpoints:
                 shutil.rmtree(temporary, ignore_errors=True)
                 temporary.mkdir()
                 _write(temporary, checkpoint)
-                # Only a damaged one of this step, or the same again, can be in the way.
+                # A damaged checkpoint of this step, or the same one again.
                 if target.exists():
                     shutil.rmtree(target)
                 os.replace(temporary, target)
@@ -96,7 +100,7 @@ class Checkpoints:
         return target
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint that is whole, or None where there is none at all.
+        """The newest undamaged checkpoint, or None if there is no checkpoint.
 
         Raises:
             TrainingError: there are checkpoints and every one is damaged.
@@ -117,7 +121,7 @@ class Checkpoints:
         return None
 
     def prune(self, keep: int) -> None:
-        """Delete all but the newest `keep` checkpoints, and what an interrupted write left."""
+        """Delete all but the newest `keep` checkpoints, and the remains of interrupted writes."""
         for folder in self._folders()[:-keep]:
             shutil.rmtree(folder, ignore_errors=True)
         for folder in self.folder.glob(".writing-*"):
@@ -132,7 +136,7 @@ class Checkpoints:
 
 
 def fingerprint(examples: Iterable[Any]) -> str:
-    """By which a checkpoint knows the training examples again that it was made from."""
+    """SHA-256 (hex) by which a checkpoint recognises its training examples."""
     digest = hashlib.sha256()
     for example in examples:
         digest.update(repr(example).encode("utf-8"))
@@ -146,9 +150,9 @@ class _DamagedError(Exception):
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
     files = {}
     for group, tensors in checkpoint.tensors.items():
-        # Clones, because safetensors refuses tensors that share storage.
+        # Clones, since safetensors refuses tensors that share storage.
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        # Bytes first: a full disk then shows as an OSError, and the checksum costs no second read.
+        # As bytes, so that a full disk raises an OSError and the checksum needs no second read.
         content = safetensors.torch.save(plain)
         files[f"{group}.safetensors"] = hashlib.sha256(content).hexdigest()
         write_synced(folder / f"{group}.safetensors", content)
@@ -165,7 +169,7 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
 
 def _read(folder: Path) -> Checkpoint:
     try:
-        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+        card = read_json(folder / _CARD, _MOST_CARD)
         checksum = card.pop("checksum")
         if checksum != _checksum(card):
             raise _DamagedError(f"{_CARD} does not match its checksum")
@@ -173,13 +177,13 @@ def _read(folder: Path) -> Checkpoint:
             raise _DamagedError(f"format {card['format']}, and this version reads format {_FORMAT}")
         tensors = {}
         for name, expected in card["files"].items():
-            content = (folder / Path(name).name).read_bytes()
+            content = read_bytes(folder / Path(name).name, _MOST_TENSORS)
             if hashlib.sha256(content).hexdigest() != expected:
                 raise _DamagedError(f"{name} does not match its checksum")
             tensors[Path(name).stem] = safetensors.torch.load(content)
         return Checkpoint(card["step"], tensors, card["state"])
-    except OSError as error:
-        raise _DamagedError(f"cannot be read ({system_says(error)})") from None
+    except Unreadable as error:
+        raise _DamagedError(f"cannot be read ({error})") from None
     except (ValueError, KeyError, AttributeError, TypeError, SafetensorError):
         raise _DamagedError(f"{_CARD} is not a checkpoint's") from None
 

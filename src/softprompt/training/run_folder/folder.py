@@ -1,4 +1,4 @@
-"""The folder of one run: what lies in it, and when it may be written to."""
+"""The folder of one run: its files, and when a run may write to it."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,25 +6,39 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import Settings
-from softprompt.errors import TrainingError, system_says
+from softprompt.errors import TrainingError
 from softprompt.files import Line, ends_line, objects, read_lines, warn_of_damage, write_atomically, writing
 from softprompt.training.run_folder.checkpoint import Checkpoints
 from softprompt.training.run_folder.settings import as_yaml, differing, flat
+from softprompt.untrusted import Unreadable, read_json
 
 _FACTS = {"name": str, "steps": int, "best": dict, "scores": list, "counts": dict}
-"""What the result of a run of one task, or of one task of several, says, and as what."""
+"""The entries of a result, of a run of one task or of one task of several, and their types."""
+
+_FACTS_OF_PART = {"best": dict, "scores": list, "counts": dict}
+"""What the result of a run over several tasks holds of each."""
 
 _FACTS_OF_SEVERAL = {"name": str, "parts": dict}
 """The same of a run over several tasks."""
 
 
+_MOST_RESULT = 64 << 20
+"""The largest result, in bytes."""
+
+
+def _lacking(facts: Any, kinds: Mapping[str, type]) -> list[str]:
+    """The keys under which an object does not hold what it should."""
+    known = facts if isinstance(facts, dict) else {}
+    return [key for key, kind in kinds.items() if not isinstance(known.get(key), kind)]
+
+
 def _of_log(line: Mapping[str, Any]) -> bool:
-    """Whether an object is a line of a log: it says what it is of, and of which step."""
+    """Whether an object is a line of a log, which has a kind and a step."""
     return isinstance(line.get("kind"), str) and type(line.get("step")) is int
 
 
 def _counts(path: Path) -> bool:
-    """Not what a process left that was killed before its run began: half a file, or what was asked for."""
+    """Whether a file belongs to a run that began, unlike `asked.yaml` and half-written files."""
     return not (path.name == "asked.yaml" or (path.name.startswith(".") and path.name.endswith(".writing")))
 
 
@@ -49,10 +63,10 @@ class RunFolder:
         self._former_states = path / "trunk"
 
     def check(self, settings: Settings, resume: bool) -> None:
-        """Refuse a folder that this run may not write to, before anything slow happens.
+        """Refuse a folder to which this run may not write.
 
         Raises:
-            TrainingError: another or a finished run is there; or, to resume, none or a different one.
+            TrainingError: the folder holds another or a finished run; or, to resume, none or a different one.
         """
         if not resume and self.path.exists() and any(map(_counts, self.path.iterdir())):
             state = "a finished run" if self.result.exists() else "a run that did not finish"
@@ -65,7 +79,7 @@ class RunFolder:
                 else "choose another name",
             )
         if resume:
-            # What is left to be resolved in the new settings may still turn out the same.
+            # Settings left open may still be resolved to the stored values.
             given = {key: value for key, value in flat(settings).items() if value is not None}
             self._compare(type(settings), given, asked=flat(settings))
 
@@ -73,9 +87,9 @@ class RunFolder:
         """Write the settings, or check them against those of the run to resume.
 
         Args:
-            asked: as the user wrote them, by which `check` knows the run again: a pattern's name, say, is
-                gone from the resolved ones.
-            resolved: with nothing left open.
+            asked: as the user wrote them; `check` recognises the run by them, as the resolved ones lack
+                e.g. the name of a pattern.
+            resolved: with every choice filled in.
             resume: whether the folder holds the run already.
         """
         if resume:
@@ -85,30 +99,30 @@ class RunFolder:
         with writing(self.path, "nothing was trained yet"):
             self.path.mkdir(parents=True, exist_ok=True)
             write_atomically(self.asked, as_yaml(asked))
-            # Last, because a folder with it is a run.
+            # Last, since a folder with this file is a run.
             write_atomically(self.settings, as_yaml(resolved))
 
     def _remove_former_states(self) -> None:
-        """Remove `trunk/`, where earlier versions kept states of the backbone that nothing reads any more."""
+        """Remove the backbone states of earlier versions in `trunk/`, which nothing reads any more."""
         with writing(self.path):
             for pattern in ("*.states", "*.index"):
                 for path in self._former_states.glob(pattern):
                     path.unlink()
-            # Files of other kinds are the user's own, and keep their folder.
+            # Files of other kinds belong to the user.
             if self._former_states.is_dir() and not any(self._former_states.iterdir()):
                 self._former_states.rmdir()
 
     def append(self, line: Mapping[str, Any]) -> None:
-        """Add one line to the log, behind whatever a kill left of the last one."""
+        """Add one line to the log, on a line of its own even after an interrupted write."""
         with writing(self.path):
             start = "" if ends_line(self.log) else "\n"
             with open(self.log, "a", encoding="utf-8", newline="\n") as file:
                 file.write(start + json.dumps(dict(line)) + "\n")
 
     def rewind(self, step: int, evaluated: int) -> None:
-        """Drop what the log says of steps and evaluations after a checkpoint; they come again.
+        """Drop the log's steps and evaluations after a checkpoint, which the run will repeat.
 
-        What cannot be read is moved to `log.damaged.jsonl`.
+        Damaged lines are moved to `log.damaged.jsonl`.
         """
         last = {"start": 0, "step": step, "evaluation": evaluated}
         lines = self._log_lines()
@@ -122,14 +136,14 @@ class RunFolder:
         with writing(self.path):
             if lost:
                 before = self.damaged.read_bytes() if self.damaged.exists() else b""
-                # First: what is in neither file would be gone.
+                # First, so that an interruption loses no line.
                 write_atomically(self.damaged, before + _joined(lost))
             write_atomically(self.log, _joined(kept))
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """The log, without lines that are damaged.
 
-        One warning names them; a last line that a kill left unfinished is passed over without a word.
+        One warning names the damaged lines, except an unfinished last line of an interrupted write.
 
         Raises:
             TrainingError: the file cannot be read.
@@ -142,7 +156,7 @@ class RunFolder:
         return read_lines(self.log, _of_log)
 
     def finished(self) -> dict[str, Any] | None:
-        """The result of a run that ended, or None.
+        """The result of a finished run, or None.
 
         Raises:
             TrainingError: the file is damaged, or is no result.
@@ -150,18 +164,16 @@ class RunFolder:
         if not self.result.exists():
             return None
         try:
-            facts = json.loads(self.result.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise self._broken(system_says(error)) from None
-        except ValueError as error:
-            raise self._broken(f"broken JSON ({error})") from None
+            facts = read_json(self.result, _MOST_RESULT)
+        except Unreadable as error:
+            raise self._broken(str(error)) from None
         if not isinstance(facts, dict):
             raise self._broken("no JSON object")
-        wrong = [
-            key
-            for key, kind in (_FACTS_OF_SEVERAL if "parts" in facts else _FACTS).items()
-            if not isinstance(facts.get(key), kind)
-        ]
+        wrong = _lacking(facts, _FACTS_OF_SEVERAL if "parts" in facts else _FACTS)
+        if not wrong and "parts" in facts:
+            wrong = [
+                f"parts.{name}" for name, part in facts["parts"].items() if _lacking(part, _FACTS_OF_PART)
+            ]
         if wrong:
             raise self._broken(f"nothing of use as {', '.join(wrong)}")
         return facts

@@ -1,4 +1,4 @@
-"""Locks that the operating system gives up when their process ends, however it ends."""
+"""Locks that the operating system releases whenever their process ends."""
 
 import errno
 import json
@@ -16,27 +16,28 @@ from softprompt.errors import Problem, TrainingError
 from softprompt.files import writing
 from softprompt.training.distributed import Processes
 from softprompt.training.run_folder.folder import RunFolder
+from softprompt.untrusted import read_json
 
 FOLDER = ".locks"
-"""Beside the folders that are locked, so that these can be copied, moved and deleted as they are."""
+"""Beside the locked folders, so that they can be copied, moved and deleted as they are."""
 
 _UNKNOWN = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
-"""What a file system answers that has no locks."""
+"""Errors of a file system without locks."""
 
 
 @contextmanager
 def acquire(
     settings: Any, resume: bool, processes: Processes
 ) -> Iterator[tuple[RunFolder, dict[str, Any] | None]]:
-    """The folder of a run, which nobody else may write to until the context is left.
+    """The folder of a run, to which no other run may write until the context is left.
 
     Args:
         settings: of the run, with its `folder`.
-        resume: whether to go on with what is there.
-        processes: the main one looks, and owns the folder; the others wait for it.
+        resume: whether to continue the run in the folder.
+        processes: of the run; the main one checks and locks the folder, and the others wait for it.
 
     Yields:
-        The folder, and the result of a run to resume that had already ended (which needs no owner).
+        The folder, and the result if the run to resume has already ended (which needs no lock).
 
     Raises:
         TrainingError: as `RunFolder.check`, or another run works in the folder.
@@ -48,7 +49,7 @@ def acquire(
                 folder.check(settings, resume)
             if not (resume and folder.result.exists()):
                 held.enter_context(owned(folder.path))
-                # Once more: until now another run may have been at work.
+                # Again, since another run may have written until the lock was taken.
                 folder.check(settings, resume)
         processes.wait()
         yield folder, folder.finished() if resume else None
@@ -56,15 +57,15 @@ def acquire(
 
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
-    """Be the only run that works in this folder, as long as the context lasts.
+    """Be the only run in this folder while the context lasts. Readers need no lock.
 
-    Those that only read are not kept out. Where the file system has no locks, a warning says so.
+    On a file system without locks there is a warning instead.
 
     Args:
         folder: of the run; it need not exist.
 
     Raises:
-        TrainingError: another run works there (the message says whose, where that is known), or the lock
+        TrainingError: another run works there (the message names its process, if known), or the lock file
             cannot be made.
     """
     who = _beside(folder, "owner")
@@ -78,7 +79,7 @@ def owned(folder: Path) -> Iterator[None]:
                 "one run in a folder at a time",
                 "wait until that run has ended, stop it, or choose another name",
             ) from None
-        # A file of its own: on Windows nobody can read a file that is locked.
+        # In a second file, since Windows lets nobody read a locked one.
         with suppress(OSError):
             who.write_text(json.dumps({"process": os.getpid(), "host": platform.node()}), encoding="utf-8")
         try:
@@ -90,16 +91,16 @@ def owned(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(folder: Path, kind: str, wait: bool = False) -> Iterator[None]:
-    """Hold a lock that stands for a folder.
+    """Hold the lock of a folder, which is a file beside it.
 
     Args:
-        folder: what is locked; the lock is a file beside it.
-        kind: tells several locks of one folder apart.
-        wait: until whoever has it gives it up; False raises at once.
+        folder: that is locked.
+        kind: distinguishes several locks of one folder.
+        wait: whether to wait until the lock is free; False raises at once.
 
     Raises:
-        filelock.Timeout: somebody else has it.
-        TrainingError: its file cannot be made.
+        filelock.Timeout: another process holds the lock.
+        TrainingError: the lock file cannot be made.
     """
     path = _beside(folder, kind)
     with writing(path.parent):
@@ -114,7 +115,7 @@ def locked(folder: Path, kind: str, wait: bool = False) -> Iterator[None]:
 
 
 def _lock(path: Path, timeout: float) -> FileLock:
-    # One lock for all threads: who gives it up need not be who took it.
+    # One lock for all threads, since another thread may release it.
     options: dict[str, Any] = {"timeout": timeout, "thread_local": False}
     try:
         return FileLock(path, fallback_to_soft=False, **options)
@@ -123,7 +124,7 @@ def _lock(path: Path, timeout: float) -> FileLock:
 
 
 def _take(lock: FileLock, folder: Path) -> None:
-    """Take the lock; warn where there are none, and go on without."""
+    """Take the lock, or warn on a file system without locks."""
     try:
         lock.acquire()
     except Timeout:
@@ -135,7 +136,7 @@ def _take(lock: FileLock, folder: Path) -> None:
     else:
         if not isinstance(lock, SoftFileLock):
             return
-        # A file that marks what is taken would outlive a killed process, and keep its run from being resumed.
+        # A marker file would outlive a killed process, and its run could not be resumed.
         lock.release()
     warnings.warn(
         Problem(
@@ -149,16 +150,16 @@ def _take(lock: FileLock, folder: Path) -> None:
 
 
 def _beside(folder: Path, kind: str) -> Path:
-    """The same file however the folder is named."""
+    """The file of a folder's lock, the same for every path to the folder."""
     folder = folder.resolve()
     return folder.parent / FOLDER / f"{folder.name}.{kind}"
 
 
 def _owner(who: Path) -> str:
     try:
-        said = json.loads(who.read_text(encoding="utf-8"))
-        process, host = said["process"], said["host"]
-    except (OSError, ValueError, KeyError, TypeError):
+        owner = read_json(who, 1 << 16)
+        process, host = int(owner["process"]), str(owner["host"])
+    except (ValueError, KeyError, TypeError):
         return "another process"
     if (process, host) == (os.getpid(), platform.node()):
         return f"another run of this process ({process})"

@@ -1,4 +1,4 @@
-"""The settings of a run as its folder keeps them, and where others differ from them."""
+"""The stored settings of a run, and their differences from others."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,11 +15,11 @@ from softprompt.untrusted import MOST_YAML, Unreadable, parse_yaml, read_bytes
 _IGNORED_ON_RESUME = (
     "name.", "output.", "backbone.device.", "backbone.shard.", "training.trackers.", "training.trunk_cache.",
 )  # fmt: skip
-"""Settings that change nothing of what a run computes, and how the names of those inside them begin."""
+"""Settings that do not change what a run computes, each with a dot; those inside them begin so."""
 
 
 def differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> list[str]:
-    """Where settings differ from stored ones."""
+    """The settings that differ from stored ones, a text each."""
     try:
         content = read_bytes(stored, MOST_YAML * 4)
     except Unreadable as error:
@@ -31,7 +31,7 @@ def differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> li
         read = None
     if not isinstance(read, dict):
         raise TrainingError(stored.as_posix(), "broken YAML", "the settings that the run wrote at its start")
-    # A setting that came after the run was begun had its default then.
+    # Settings that are newer than the run had their defaults.
     with suppress(ValidationError):
         read = kind.model_validate(read).model_dump(mode="json")
     theirs = flat_mapping(read)

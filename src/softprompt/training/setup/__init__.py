@@ -1,5 +1,5 @@
 """From a run's settings to its backbone, task, prompt and data."""
 
-import lazy_loader
+from softprompt.front_door import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

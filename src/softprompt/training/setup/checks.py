@@ -1,4 +1,4 @@
-"""What is refused before a run trains, because its settings, data and backbone do not fit together."""
+"""Checks, before training, that the settings, data and backbone of a run fit together."""
 
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ def check_splits(settings: RunSettings, splits: Splits) -> None:
 
 
 def check_shard(frozen: BackboneSettings, processes: Processes, backbone: "Backbone | None") -> None:
-    """Check that layers are shared out over the processes where the settings ask for it, and only there.
+    """Check that layers are shared out over the processes exactly where the settings ask for it.
 
     Args:
         frozen: settings of the backbone.

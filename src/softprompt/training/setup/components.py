@@ -1,18 +1,17 @@
-"""From a run's settings to the things that it trains with."""
+"""Builds the backbone, task, data and prompt of a run from its settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from softprompt.config import BackboneSettings, MixtureSettings, RunSettings
 from softprompt.data import FORMATS, Splits
-from softprompt.data import load as load_splits
 from softprompt.errors import ConfigError, DataError, SoftpromptError
-from softprompt.extras import require
-from softprompt.metrics import require_libraries
-from softprompt.tasks import Task, build_task, labels_of, template_of
+from softprompt.tasks import Task, build_task, template_of
 from softprompt.training.distributed import Processes
-from softprompt.training.setup.checks import check_prompt, check_shard, check_splits
+from softprompt.training.setup.before_loading import RunData, check_before_loading
+from softprompt.training.setup.checks import check_prompt, check_shard
 from softprompt.training.setup.start import begin
 
 if TYPE_CHECKING:
@@ -38,9 +37,9 @@ class RunComponents:
 def build_parts(
     settings: RunSettings | MixtureSettings, processes: Processes, backbone: "Backbone | None" = None
 ) -> dict[str, RunComponents]:
-    """The components of every task of a run by the name of its part, which is empty for a single task.
+    """The components of every task of a run, by the name of its part; a single task's name is empty.
 
-    Tasks with a shared prompt have the first one's, each under its own head.
+    Tasks with a shared prompt take that of the first, each with its own head.
 
     Args:
         settings: of the run.
@@ -53,21 +52,25 @@ def build_parts(
     """
     if isinstance(settings, RunSettings):
         return {"": build_run(settings, processes, backbone)}
-    parts: dict[str, RunComponents] = {}
-    for name in settings.parts:
-        try:
-            parts[name] = build_run(settings.part(name), processes, backbone)
-        except SoftpromptError as error:
-            raise error.inside(f"part {name}") from None
-        backbone = parts[name].backbone
-    without = [name for name, part in parts.items() if not part.splits.dev]
-    if 0 < len(without) < len(parts):
+    check_shard(settings.backbone, processes, backbone)
+    runs = {name: settings.part(name) for name in settings.parts}
+    data: dict[str, RunData] = {}
+    for name, run in runs.items():
+        with _inside_part(name):
+            data[name] = check_before_loading(run)
+    without = [name for name, of_part in data.items() if not of_part.splits.dev]
+    if 0 < len(without) < len(data):
         raise ConfigError(
             f"parts.{without[0]}.data",
             "no development set, though other parts have one",
             "one for every part or for none, since the best prompt is picked by it",
             "give data.dev or data.dev_share, or take those of the other parts away",
         )
+    backbone = backbone or load_frozen(settings.backbone, processes.device, settings.backbone.shard)
+    parts: dict[str, RunComponents] = {}
+    for name, run in runs.items():
+        with _inside_part(name):
+            parts[name] = _assemble(run, data[name], backbone, processes)
     if settings.prompts == "separate":
         return parts
     shared = next(iter(parts.values())).prompt
@@ -80,23 +83,29 @@ def build_run(
     """Load the data and the backbone, and build the task and the prompt.
 
     Args:
+        settings: of the run.
+        processes: of the run.
         backbone: one already loaded as the settings say; None loads it.
 
     Raises:
         ConfigError: no training pairs, or a development set is needed and there is none.
-        SoftpromptError: whatever the rooms find wrong.
+        SoftpromptError: any other mistake in settings, data or backbone.
     """
-    # The data comes first: its mistakes show in a second, a backbone takes longer.
-    splits = load_splits(settings.data)
-    check_splits(settings, splits)
-    _check_libraries(settings, splits)
-    form = FORMATS[settings.data.format]
-    labels = labels_of(settings.task, form.labels, splits.train)
     check_shard(settings.backbone, processes, backbone)
+    data = check_before_loading(settings)
     backbone = backbone or load_frozen(settings.backbone, processes.device, settings.backbone.shard)
+    return _assemble(settings, data, backbone, processes)
+
+
+def _assemble(
+    settings: RunSettings, data: RunData, backbone: "Backbone", processes: Processes
+) -> RunComponents:
+    """The task and the prompt of a run on its backbone."""
+    splits = data.splits
     records = [*splits.train, *splits.dev, *splits.test]
     settings = with_template(settings, records, backbone)
-    task = build_task(backbone, settings.task, settings.decoding, labels, form.fields)
+    fields = FORMATS[settings.data.format].fields
+    task = build_task(backbone, settings.task, settings.decoding, data.labels, fields)
     splits, left_out = _usable(task, splits)
     for records in (splits.train, splits.dev, splits.test):
         task.check(records)
@@ -107,6 +116,15 @@ def build_run(
     task.check_positions(splits.train, taken, training=True)
     task.check_positions([*splits.dev, *splits.test], taken, training=False)
     return RunComponents(backbone, task, prompt, splits, settings, left_out, beginning.draw_losses)
+
+
+@contextmanager
+def _inside_part(name: str) -> Iterator[None]:
+    """While entered, errors begin with the name of a part."""
+    try:
+        yield
+    except SoftpromptError as error:
+        raise error.inside(f"part {name}") from error.__cause__
 
 
 def with_template(settings: RunSettings, records: Sequence[Any], backbone: "Backbone") -> RunSettings:
@@ -145,10 +163,10 @@ def load_frozen(frozen: BackboneSettings, device: Any, shard: bool = False) -> "
     """The backbone that the settings name.
 
     Args:
-        frozen: its settings; whether it is shared out says `shard` alone, since one process can load what
+        frozen: its settings; `shard` below replaces theirs, since a single process may load a backbone that
             several have trained with.
         device: this process's.
-        shard: share its layers out over the processes.
+        shard: whether its layers are shared out over the processes.
     """
     from softprompt.backbones import load_backbone
 
@@ -160,15 +178,3 @@ def load_frozen(frozen: BackboneSettings, device: Any, shard: bool = False) -> "
         image_size=frozen.image_size,
         shard=shard,
     )
-
-
-def _check_libraries(settings: RunSettings, splits: Splits) -> None:
-    """Refuse a run whose outputs could not be scored, before it is trained.
-
-    Raises:
-        SoftpromptError: a library of the extra `metrics` is not installed.
-    """
-    if splits.test or settings.training.select != "loss":
-        require_libraries(settings.metrics)
-    if splits.test and settings.task.name == "image_classification":
-        require("metrics", "scores of each class", "sklearn")

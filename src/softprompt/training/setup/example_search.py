@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from softprompt.prompts import Prompt
 
 JUDGES = 32
-"""Training records that a draw is judged by; none of them is ever drawn."""
+"""Training records on which every draw is measured; none of them is drawn."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ def best_start(
     prefix that is these examples' keys and values begins where in-context learning stands.
 
     Args:
-        records: of the training set. Up to `JUDGES` of them (a half, where there are fewer) judge; examples
-            are drawn from the others.
+        records: of the training set. Draws are measured on up to `JUDGES` of them (a half, where there are
+            fewer), and made from the others.
         n_examples: examples of a draw.
-        n_draws: how many draws; each costs one pass over the judges, without gradients.
+        n_draws: how many draws; each costs one pass over those records, without gradients.
         build: makes the prompt that begins from these examples' token ids.
-        seed: of the choice of judges and of the draws.
+        seed: of the choice of those records and of the draws.
 
     Raises:
-        ConfigError: the task reads a head off the states, which begins from random numbers.
+        ConfigError: the task has a head, which begins at random numbers.
         DataError: too few records to draw from.
         SoftpromptError: as `build` does, and where a draw is too long for the backbone.
     """

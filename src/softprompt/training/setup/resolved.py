@@ -1,4 +1,4 @@
-"""A run's settings with every choice made that they leave open."""
+"""A run's settings with every open choice filled in."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The prompt that a run begins with, and the training examples that the method asks for."""
+"""The prompt before the first step, built from as many training examples as the method needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def begin(
     Raises:
         ConfigError: a template whose slots the method does not fill.
         DataError: too few training examples.
-        PromptError: whatever the method finds wrong.
+        PromptError: options that the method refuses.
     """
     from softprompt.prompts import METHODS, build_prompt, n_examples
 
@@ -55,7 +55,7 @@ def begin(
     if METHODS[method.name].shows_examples:
         n = min(n, len(splits.train))
         if not backbone.is_causal:
-            # What an encoder makes of examples depends on the text, so that no prompt can keep them.
+            # An encoder's states of the examples depend on the text, so no prompt can hold them.
             if isinstance(task, ClozeTask):
                 task = task.demonstrated(splits.train, n, method.max_tokens, seed)
             n = 0

@@ -1,0 +1,21 @@
+"""Sessions: whose prompts a call of the model runs under, and which calls are refused."""
+
+from softprompt.backbones.injection.calls.reading import (
+    SoftTokenWay,
+    refuse,
+    refuse_lengths,
+    refuse_prefix,
+    soft_token_way,
+    why_no_prefix,
+)
+from softprompt.backbones.injection.calls.session import Session
+
+__all__ = [
+    "Session",
+    "SoftTokenWay",
+    "refuse",
+    "refuse_lengths",
+    "refuse_prefix",
+    "soft_token_way",
+    "why_no_prefix",
+]

@@ -1,0 +1,212 @@
+"""Extractive answers: the stretch of a context that answers a question (SQuAD)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from softprompt.data import Question
+from softprompt.errors import BackboneError, ConfigError, DataError
+from softprompt.tasks.examples import ScoreRow, score_row
+from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
+from softprompt.tasks.inputs import Frame, Row, RowForm
+
+
+@dataclass(frozen=True)
+class Window:
+    """The place of the context in one row.
+
+    Args:
+        first: place of the context's first token in the row.
+        offsets: characters of the context that each token covers.
+        nothing: the place of "no answer".
+    """
+
+    first: int
+    offsets: tuple[tuple[int, int], ...]
+    nothing: int
+
+
+class SpanTask(ReadingTask):
+    """Start and end of the answer, over windows of the context that overlap.
+
+    Source: P-Tuning v2 (2110.07602) §4.3 and BERT's SQuAD v2 form: windows of 384 tokens with stride 128,
+    the sum of start and end score, "no answer" at [CLS], given when its score passes that of the best answer
+    by more than a threshold. Deviations: the softmax runs over the context and the place of "no answer" only;
+    on decoders that place is an end token behind the context, since the first token has read nothing.
+    """
+
+    def _new_form(self) -> RowForm:
+        if self.settings.stride >= self.settings.max_tokens:
+            raise ConfigError(
+                "task.stride", self.settings.stride, f"less than max_tokens ({self.settings.max_tokens})"
+            )
+        return super()._new_form()
+
+    def example(self, record: Question, form: RowForm, labelled: bool) -> ReadingExample:
+        where = f"record {record.id}"
+        frame = self._frame(form)
+        question = form.tokens(record.question, self.settings.max_question_tokens)
+        ids, offsets = form.characters(record.context)
+        if not ids:
+            raise DataError(where, "a context without tokens", "a context that leaves tokens")
+        first = len(frame.before) + len(question) + len(frame.between)
+        room = self.settings.max_tokens - first - len(frame.after)
+        stride = self.settings.stride
+        if room <= stride and room < len(ids):
+            raise ConfigError(
+                "task.stride",
+                f"{stride}, where the question of {where} leaves {max(room, 0)} tokens for the context",
+                "a stride below the length of the windows",
+                "lower it or task.max_question_tokens, or raise task.max_tokens",
+            )
+        target = self._target(record, offsets, where) if labelled else None
+        rows: list[Row] = []
+        windows: list[Window] = []
+        targets: list[tuple[int, int]] = []
+        whole = False
+        for start in range(0, max(1, len(ids) - stride), max(1, room - stride)):
+            part = slice(start, start + room)
+            row = frame.row(question, ids[part])
+            nothing = 0 if self._begins_with_cls(frame) else len(row.ids) - 1
+            rows.append(row)
+            windows.append(Window(first, tuple(offsets[part]), nothing))
+            if target is not None and start <= target[0] and target[1] < start + room:
+                targets.append((target[0] - start + first, target[1] - start + first))
+                whole = True
+            else:
+                targets.append((nothing, nothing))
+        if target is not None and not whole:
+            raise DataError(
+                where,
+                f"an answer of {target[1] - target[0] + 1} tokens, which no window holds whole",
+                f"answers of at most {stride + 1} tokens",
+                "raise task.stride",
+            )
+        return ReadingExample(
+            record.id,
+            tuple(rows),
+            tuple(targets) if labelled else (),
+            len(rows),
+            (tuple(windows), record.context),
+        )
+
+    def _frame(self, form: RowForm) -> Frame:
+        """The tokens around question and context, with one for the place of "no answer"."""
+        frame = form.pair
+        if frame.after or self._begins_with_cls(frame):
+            return frame
+        end = self.backbone.tokenizer.eos_token_id
+        if not isinstance(end, int):
+            raise BackboneError(
+                f"backbone {self.backbone.spec.name}",
+                "a tokenizer without an end-of-sequence token",
+                'a tokenizer with one, since "no answer" is read there',
+                "set tokenizer.eos_token",
+            )
+        return replace(frame, after=(end,))
+
+    def _begins_with_cls(self, frame: Frame) -> bool:
+        """Whether the first token belongs to no text and attends to all of them."""
+        return bool(frame.before) and "encoder" in self.backbone.stacks
+
+    def _target(
+        self, record: Question, offsets: Sequence[tuple[int, int]], where: str
+    ) -> tuple[int, int] | None:
+        """First and last context token of the first reference; None where there is no answer."""
+        if not record.answered:
+            raise DataError(where, "no answers", "answers, or the statement that there are none")
+        if not record.answers:
+            if not self.settings.unanswerable:
+                raise DataError(
+                    where, "a question without an answer", "an answer", "set task.unanswerable=true"
+                )
+            return None
+        answer = record.answers[0]
+        end = answer.start + len(answer.text)
+        if not answer.text or record.context[answer.start : end] != answer.text:
+            raise DataError(
+                where,
+                f"the answer {answer.text!r} at character {answer.start}",
+                f"a stretch of the context, which has {record.context[answer.start : end]!r} there",
+                "correct answer_start",
+            )
+        covering = [i for i, (a, b) in enumerate(offsets) if a < end and b > answer.start]
+        if not covering:
+            raise DataError(
+                where, f"the answer {answer.text!r}, which leaves no token", "an answer with tokens"
+            )
+        return covering[0], covering[-1]
+
+    def head_loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
+        allowed = _allowed(outputs, examples)
+        scores = outputs.masked_fill(~allowed[..., None], float("-inf"))
+        targets = torch.tensor([place for e in examples for place in e.labels], device=outputs.device)
+        # The loss of a window is the mean over the two softmaxes of start and end.
+        return F.cross_entropy(scores, targets, reduction="sum") / 2
+
+    def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
+        answers, first = [], 0
+        outputs = outputs.cpu()  # since many small steps follow
+        for example in examples:
+            windows, context = example.facts
+            answers.append(self._best(outputs[first : first + example.n_rows], windows, context))
+            first += example.n_rows
+        return answers
+
+    def _best(self, outputs: Tensor, windows: Sequence[Window], context: str) -> str:
+        rows = list(zip(outputs, windows, strict=True))
+        # Where no pair of the best starts and ends is in order, all pairs are considered.
+        stretches = [self._stretch(scores, window, self.settings.n_best) for scores, window in rows]
+        if all(value == float("-inf") for value, _, _ in stretches):
+            stretches = [self._stretch(scores, window, len(window.offsets)) for scores, window in rows]
+        value, start, end = max(stretches, key=lambda stretch: stretch[0])
+        nothing = min(float(scores[window.nothing].sum()) for scores, window in rows)
+        if self.settings.unanswerable and nothing - value > self.settings.null_threshold:
+            return ""
+        # A token may begin with a space.
+        return context[start:end].strip()
+
+    def _stretch(self, scores: Tensor, window: Window, n_best: int) -> tuple[float, int, int]:
+        """The score of a window's best answer (-inf without one), and the begin and end of its characters."""
+        own = scores[window.first : window.first + len(window.offsets)]
+        k = min(n_best, len(own))
+        starts, ends = own[:, 0].topk(k).indices, own[:, 1].topk(k).indices
+        sums = own[starts, 0][:, None] + own[ends, 1][None, :]
+        length = ends[None, :] - starts[:, None] + 1
+        sums = sums.masked_fill((length < 1) | (length > self.settings.max_answer_tokens), float("-inf"))
+        place = int(sums.argmax())
+        start, end = int(starts[place // k]), int(ends[place % k])
+        return float(sums.flatten()[place]), window.offsets[start][0], window.offsets[end][1]
+
+    def score(
+        self, records: Sequence[Question], outputs: Sequence[str], metrics: Sequence[str]
+    ) -> list[ScoreRow]:
+        """Rows `answered`, `unanswerable` and `all` where both kinds of questions are there, else `all`."""
+        from softprompt.metrics import score
+
+        groups: dict[str, list[int]] = {
+            "answered": [i for i, record in enumerate(records) if record.answers],
+            "unanswerable": [i for i, record in enumerate(records) if not record.answers],
+        }
+        if not all(groups.values()):
+            groups = {}
+        groups["all"] = list(range(len(records)))
+        rows: list[ScoreRow] = []
+        for group, members in groups.items():
+            references = [[answer.text for answer in records[i].answers] or [""] for i in members]
+            result = score(metrics, [outputs[i] for i in members], references, task=self.settings.name)
+            rows.append(score_row(group, result))
+        return rows
+
+
+def _allowed(outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
+    """The places at which an answer may begin or end, `[row, seq]`."""
+    allowed = torch.zeros(outputs.shape[:2], dtype=torch.bool)
+    for row, window in enumerate(window for example in examples for window in example.facts[0]):
+        allowed[row, window.first : window.first + len(window.offsets)] = True
+        allowed[row, window.nothing] = True
+    return allowed.to(outputs.device)

@@ -1,0 +1,242 @@
+"""Generation: a source text in, a target text out."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from softprompt.config import DecodingSettings, GenerationSettings
+from softprompt.data import Record
+from softprompt.errors import BackboneError, ConfigError, DataError, with_article
+from softprompt.tasks.base import Task
+from softprompt.tasks.batching import longest_first, pad
+from softprompt.tasks.examples import IGNORED, Example, ScoreRow, drawn, score_row
+from softprompt.tasks.language.decoding import check_decoding, generate_arguments, newline_tokens, seeded
+from softprompt.tasks.language.encoding import DecoderForm, EncoderDecoderForm, PairForm, TemplateForm
+from softprompt.text import Template
+
+if TYPE_CHECKING:
+    from softprompt.backbones import Backbone
+
+
+class GenerationTask(Task):
+    """Learn and decode `source -> target` with a decoder or an encoder-decoder.
+
+    Source:
+        Prefix-Tuning (2101.00190) §3.1 and its released code: labels are the target and the end token
+        only, and begin behind the separator. Deviations: no space before the source and before the
+        end token, and a target that was cut has no end token.
+
+    Raises:
+        ConfigError: settings that contradict each other or the backbone.
+        BackboneError: the tokenizer has no end token.
+    """
+
+    def __init__(
+        self,
+        backbone: "Backbone",
+        settings: GenerationSettings,
+        labels: Sequence[str] = (),
+        fields: Sequence[str] = (),
+        decoding: DecodingSettings | None = None,
+    ):
+        super().__init__(backbone, settings, labels, fields, decoding)
+        check_decoding(self.decoding)
+        self._is_encoder_decoder = backbone.spec.is_encoder_decoder
+        form: type[PairForm] = EncoderDecoderForm if self._is_encoder_decoder else DecoderForm
+        if settings.template is not None:
+            if self._is_encoder_decoder:
+                got = f"a template for {backbone.spec.name}, an encoder-decoder"
+                raise ConfigError("task.template", got, "a decoder", "leave the template out")
+            form = TemplateForm
+        self._form = form(backbone.tokenizer, settings, backbone.spec.name)
+        padding: Any = backbone.tokenizer.pad_token_id
+        # Padding is masked everywhere, so that any token will do for a tokenizer without a padding token.
+        self._pad: int = self._form.eos if padding is None else padding
+
+    @property
+    def template(self) -> Template | None:
+        """The words and slots around the source, if the settings have a template."""
+        return self._form.template if isinstance(self._form, TemplateForm) else None
+
+    @property
+    def n_cut(self) -> int:
+        """Sources and targets that were longer than the settings allow, and were cut, so far."""
+        return self._form.n_cut
+
+    def encode(self, record: Record) -> Example:
+        """The token ids of one (source, target) pair.
+
+        Raises:
+            DataError: a record with several targets or none (`softprompt.data.pairs` splits records).
+        """
+        if len(record.targets) != 1:
+            raise DataError(
+                f"record {record.id}",
+                f"{len(record.targets)} targets",
+                "one (source, target) pair to train on",
+                "split the records with softprompt.data.records.pairs",
+            )
+        context, target = self._form.context(record.source), self._form.target(record.targets[0])
+        if self._is_encoder_decoder:
+            return Example(record.id, tuple(context), tuple(target), len(context) + len(target), len(target))
+        ids = (*context, *target)
+        # The first token of a sequence is predicted from nothing, so it cannot be a label.
+        n_unlabelled = max(len(context), 1)
+        labels = (IGNORED,) * n_unlabelled + ids[n_unlabelled:]
+        return Example(record.id, ids, labels, len(ids), len(ids) - n_unlabelled)
+
+    def loss(self, examples: Sequence[Example]) -> torch.Tensor:
+        """Summed negative log-likelihood of the labelled tokens; the call belongs inside `backbone.prompted`.
+
+        Returns:
+            A float32 scalar, differentiable.
+        """
+        return self.losses(examples).sum()
+
+    def losses(self, examples: Sequence[Example]) -> torch.Tensor:
+        """As `loss`, by example: `[example]`."""
+        device = self.backbone.device
+        ids, mask = pad([example.input_ids for example in examples], self._pad, "right", device)
+        labels, _ = pad([example.labels for example in examples], IGNORED, "right", device)
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if self._is_encoder_decoder:
+            labelled = labels != IGNORED
+            inputs["decoder_input_ids"] = self._decoder_inputs(labels)
+        else:
+            labelled = torch.zeros_like(labels, dtype=torch.bool)
+            # The output at a position predicts the next token.
+            labelled[:, :-1] = labels[:, 1:] != IGNORED
+        is_target = labels != IGNORED
+        by_token = self.backbone.labelled_losses(inputs, labelled, labels[is_target])
+        owner = torch.arange(len(examples), device=device)[:, None].expand_as(labels)[is_target]
+        return by_token.new_zeros(len(examples)).index_add(0, owner, by_token)
+
+    @torch.no_grad()
+    def predict(
+        self, records: Sequence[Record], progress: Callable[[int], None] | None = None, seed: int = 0
+    ) -> list[str]:
+        """Write one output per record, in their order; the call belongs inside `backbone.prompted`.
+
+        Args:
+            records: with the sources; their targets are not used.
+            progress: called after every batch with the number of records in it.
+            seed: of the draws with the strategy `sample`.
+
+        Raises:
+            DataError: a record without a token to start from.
+        """
+        contexts = [self._form.context(record.source) for record in records]
+        for record, context in zip(records, contexts, strict=True):
+            if not context:
+                raise DataError(
+                    f"record {record.id}", "an empty source", "a text or a separator to start from"
+                )
+        device = self.backbone.device
+        side = "right" if self._is_encoder_decoder else "left"
+        arguments = generate_arguments(self.decoding, self._form.eos, self._pad, self._banned)
+        generate: Any = self.backbone.model.generate
+        outputs = [""] * len(records)
+        with seeded(seed, device):
+            for batch in longest_first([len(context) for context in contexts], self.decoding.batch_size):
+                ids, mask = pad([contexts[i] for i in batch], self._pad, side, device)
+                written = generate(input_ids=ids, attention_mask=mask, **arguments)
+                # A decoder's output begins with its input, an encoder-decoder's with a start token.
+                written = written[:, 1 if self._is_encoder_decoder else ids.shape[1] :]
+                for i, row in zip(batch, written.tolist(), strict=True):
+                    outputs[i] = self._form.text(row)
+                if progress is not None:
+                    progress(len(batch))
+        return outputs
+
+    def demonstrations(self, records: Sequence[Record], k: int, seed: int) -> list[list[int]]:
+        """Token ids of `k` whole examples drawn by `seed`, each as training shows it.
+
+        Raises:
+            DataError: there are fewer than `k` records.
+        """
+        chosen, draw = drawn(records, k, seed)
+        return [
+            self._form.context(record.source) + self._form.target(draw.choice(record.targets))
+            for record in chosen
+        ]
+
+    def score(
+        self, records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]
+    ) -> list[ScoreRow]:
+        """As `score_texts`."""
+        return score_texts(records, outputs, metrics)
+
+    def check_positions(self, records: Sequence[Record], prompt_positions: int, training: bool) -> None:
+        """Refuse texts that, with the prompt, need more positions than the backbone has.
+
+        Args:
+            records: every one that will be read.
+            prompt_positions: positions that the prompt takes up (0 where it shifts nothing).
+            training: whether the targets are read (training), or new tokens are written (decoding).
+
+        Raises:
+            ConfigError: the longest does not fit.
+        """
+        limit = self.backbone.spec.max_positions
+        if limit is None:
+            return
+        # The texts cut here are not to be counted in `n_cut`, so that the task's own form is not used.
+        form = type(self._form)(self.backbone.tokenizer, self.settings, self.backbone.spec.name)
+        most_read = form.longest_context
+        most_written = self.settings.max_target_tokens + len(form.target(""))
+        most_written = most_written if training else self.decoding.max_new_tokens
+        # If even the longest texts fit, nothing needs to be tokenised.
+        if prompt_positions + most_read + most_written <= limit:
+            return
+        for record in records:
+            n_read = len(form.context(record.source))
+            n_written = self.decoding.max_new_tokens
+            if training:
+                n_written = max(len(form.target(target)) for target in record.targets)
+            n_text = max(n_read, n_written) if self._is_encoder_decoder else n_read + n_written
+            if prompt_positions + n_text > limit:
+                written = "target tokens" if training else "new tokens"
+                setting = "task.max_target_tokens" if training else "decoding.max_new_tokens"
+                raise ConfigError(
+                    f"record {record.id}",
+                    f"{prompt_positions} prompt positions, {n_read} source tokens and {n_written} {written}",
+                    f"at most {limit} positions together ({self.backbone.spec.name} has no more)",
+                    f"lower task.max_source_tokens, {setting} or the prompt's length",
+                )
+
+    @cached_property
+    def _banned(self) -> list[int]:
+        if not self.decoding.ban_newlines:
+            return []
+        return newline_tokens(self.backbone.tokenizer, self.backbone.spec.vocab, self._form.eos)
+
+    def _decoder_inputs(self, labels: torch.Tensor) -> torch.Tensor:
+        shift = getattr(self.backbone.model, "prepare_decoder_input_ids_from_labels", None)
+        if shift is None:
+            raise BackboneError(
+                f"backbone {self.backbone.spec.name}",
+                with_article(type(self.backbone.model).__name__),
+                "an encoder-decoder that makes decoder inputs from labels",
+                "use a model that transformers loads for conditional generation",
+            )
+        return shift(labels=labels)
+
+
+def score_texts(records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]) -> list[ScoreRow]:
+    """Score generated texts: rows `seen`, `unseen`, `all` where records say which they are, else `all`."""
+    from softprompt.metrics import score
+
+    groups: dict[str, list[int]] = {"seen": [], "unseen": []}
+    for i, record in enumerate(records):
+        if "seen" in record.tags:
+            groups.setdefault(record.tags["seen"], []).append(i)
+    groups["all"] = list(range(len(records)))
+    rows: list[ScoreRow] = []
+    for group, members in groups.items():
+        if members:
+            references = [list(records[i].targets) for i in members]
+            result = score(list(metrics), [outputs[i] for i in members], references)
+            rows.append(score_row(group, result))
+    return rows

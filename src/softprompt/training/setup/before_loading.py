@@ -1,0 +1,77 @@
+"""The checks of a recipe and its data that need no backbone, made before one is loaded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from softprompt.config import RunSettings
+from softprompt.data import FORMATS, Splits, load
+from softprompt.errors import ConfigError, DataError
+from softprompt.extras import require
+from softprompt.files import read_card
+from softprompt.metrics import require_libraries
+from softprompt.tasks import TASKS, check_decoding, labels_of
+from softprompt.training.setup.checks import check_splits
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The records of a task, and its labels in the order of the head's outputs."""
+
+    splits: Splits
+    labels: Sequence[str]
+
+
+def check_before_loading(settings: RunSettings) -> RunData:
+    """Check what needs no backbone, and read the data of one task.
+
+    Raises:
+        ConfigError: settings that contradict each other or the data.
+        DataError: a file that is missing, empty or malformed, or fewer records than are asked for.
+        PromptError: an unknown initialisation, or one from a prompt that cannot be read.
+        SoftpromptError: the library of a metric is not installed.
+    """
+    check_decoding(settings.decoding)
+    _check_method(settings)
+    splits = load(settings.data)
+    check_splits(settings, splits)
+    _check_examples(settings, splits)
+    _check_libraries(settings, splits)
+    labels = labels_of(settings.task, FORMATS[settings.data.format].labels, splits.train)
+    return RunData(splits, labels)
+
+
+def _check_method(settings: RunSettings) -> None:
+    from softprompt.prompts import METHODS, find_initialization
+
+    method = METHODS[settings.method.name]
+    if settings.task.has_head and "head" not in method.signature.parameters:
+        got = f"'{method.name}' for task '{settings.task.name}', whose answer a trained head gives"
+        raise ConfigError("method.name", got, "a method whose function takes a head")
+    initialization = getattr(settings.method, "initialization", None)
+    if isinstance(initialization, str):
+        _, argument = find_initialization(initialization)
+        if initialization.startswith("prompt:"):
+            read_card(argument)
+
+
+def _check_examples(settings: RunSettings, splits: Splits) -> None:
+    """Raises DataError where the method begins from more training examples than there are."""
+    from softprompt.prompts import METHODS, n_examples
+
+    n = n_examples(settings.method)
+    if not METHODS[settings.method.name].shows_examples and n > len(splits.train):
+        got = f"{n} examples of {len(splits.train)} training pairs"
+        raise DataError("method.initialization", got, f"at most {len(splits.train)}", "ask for fewer")
+
+
+def _check_libraries(settings: RunSettings, splits: Splits) -> None:
+    """Refuse a run whose outputs could not be scored, before it is trained.
+
+    Raises:
+        SoftpromptError: a library of the extra `metrics` is not installed.
+    """
+    if splits.test or settings.training.select != "loss":
+        require_libraries(settings.metrics)
+    needs = TASKS[settings.task.name].needs
+    if splits.test and needs:
+        require("metrics", "scores of each class", *needs)
