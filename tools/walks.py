@@ -4,8 +4,8 @@
 
 For each walk: the files entered, the functions, how often it crosses from file to file, and the pairs of
 files that call each other. A training step is to pass at most 20 files, no two of which call each other; the
-last line says whether that holds, and the exit status too. Files that only run what their callers give them, as
-the standard library's contextlib does, are not counted.
+last line says whether that holds, and the exit status too. Files that only run what their callers give them,
+as the standard library's contextlib does, are not counted.
 """
 
 import collections
