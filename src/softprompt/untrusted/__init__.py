@@ -1,7 +1,8 @@
 """Reading what comes from outside: files, JSON and YAML, within bounds.
 
 Every reader of a file from elsewhere goes through these functions. They raise `Unreadable`, whose message
-says in a few words what came; each caller makes softprompt's own error of it, with the file and what was expected.
+says in a few words what came; each caller makes softprompt's own error of it, with the file and what was
+expected.
 """
 
 from softprompt.untrusted.content import MOST_BYTES, Unreadable, decode, open_regular, read_bytes
