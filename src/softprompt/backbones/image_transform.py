@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from softprompt.errors import BackboneError, first_line
@@ -142,21 +143,23 @@ class ImageTransform:
         picture = self.resized(picture)
         return picture if self.crop is None else centre_crop(picture, *self.crop)
 
-    def pixels(self, picture: Image.Image) -> Tensor:
+    def pixels(self, picture: Image.Image) -> Float[Tensor, "channel height width"]:
         """The pixels of an RGB picture, `[channel, height, width]`."""
         return self.normalised(self.framed(picture))
 
-    def normalised(self, picture: Image.Image) -> Tensor:
+    def normalised(self, picture: Image.Image) -> Float[Tensor, "channel height width"]:
         """The pixels of a picture of the right size, scaled and normalised, `[channel, height, width]`."""
         return self.scaled(raw_pixels(picture))
 
-    def scaled(self, raw: Tensor) -> Tensor:
+    def scaled(
+        self, raw: UInt8[Tensor, "*axis channel height width"]
+    ) -> Float[Tensor, "*axis channel height width"]:
         """Scale and normalise 8-bit values, `[..., channel, height, width]`."""
         mean, std = (torch.tensor(values)[:, None, None] for values in (self.mean, self.std))
         return (raw.float() * self.scale - mean) / std
 
 
-def raw_pixels(picture: Image.Image) -> Tensor:
+def raw_pixels(picture: Image.Image) -> UInt8[Tensor, "channel height width"]:
     """The 8-bit values of an RGB picture, `[channel, height, width]`."""
     raw = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
     return raw.view(picture.height, picture.width, 3).permute(2, 0, 1)

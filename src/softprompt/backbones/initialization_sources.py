@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -75,7 +76,7 @@ class InitializationSources(Outputs):
         return [ordinary[order[i % len(order)]] for i in range(n)]
 
     @torch.no_grad()
-    def embed(self, ids: Sequence[int]) -> Tensor:
+    def embed(self, ids: Sequence[int]) -> Float[Tensor, "slot hidden"]:
         """Input vectors of tokens, `[slot, hidden]`."""
         self._needs_texts("tokens")
         with self._gate.calling(None):
@@ -97,7 +98,9 @@ class InitializationSources(Outputs):
             return observe(self.map, inputs)
 
     @torch.no_grad()
-    def output_vectors(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def output_vectors(
+        self, ids: Sequence[int]
+    ) -> tuple[Float[Tensor, "token output"], Float[Tensor, " token"]]:
         """The vocabulary matrix's rows of tokens, `[token, output]`, and their biases, `[token]`."""
         matrix: Any = self.vocabulary_matrix
         index = torch.tensor(ids, device=matrix.weight.device)

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from softprompt.backbones.activation_cache import ActivationCache
@@ -70,7 +71,9 @@ class Outputs:
         with self._gate.turn(alone=False):
             yield None
 
-    def look(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+    def look(
+        self, pixel_values: Float[Tensor, "batch channel height width"]
+    ) -> tuple[Float[Tensor, "batch seq hidden"], Int[Tensor, "batch seq"]]:
         """The last states of pictures under the active prompts, with the kind of every token.
 
         Args:
@@ -102,7 +105,7 @@ class Outputs:
             kinds += [PROMPT] * own.shape[1]
         return states, torch.tensor(kinds, device=states.device).expand(len(states), -1)
 
-    def read(self, inputs: Mapping[str, Tensor]) -> Tensor:
+    def read(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "batch seq hidden"]:
         """The last hidden states, under the active prompts, without any of the model's own heads.
 
         An encoder-decoder reads with its encoder alone.
@@ -128,7 +131,9 @@ class Outputs:
             with self._above(call, inputs, options):
                 return model.base_model(**inputs, **options).last_hidden_state
 
-    def labelled_logits(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
+    def labelled_logits(
+        self, inputs: Mapping[str, Tensor], labelled: Bool[Tensor, "batch seq"]
+    ) -> Float[Tensor, "labelled vocab"]:
         """Vocabulary logits at chosen positions only; the head is not run on the others.
 
         Args:
@@ -145,7 +150,12 @@ class Outputs:
         with self._choosing(inputs, labelled) as options:
             return self.map.model(**inputs, **options).logits[0]
 
-    def labelled_losses(self, inputs: Mapping[str, Tensor], labelled: Tensor, targets: Tensor) -> Tensor:
+    def labelled_losses(
+        self,
+        inputs: Mapping[str, Tensor],
+        labelled: Bool[Tensor, "batch seq"],
+        targets: Int[Tensor, " labelled"],
+    ) -> Float[Tensor, " labelled"]:
         """Negative log-likelihoods at chosen positions, without ever holding all their logits.
 
         Where a family changes its logits in an unknown way, or the vocabulary matrix is trained, the losses
@@ -176,7 +186,9 @@ class Outputs:
                 logits = finish(matrix(states))
         return nn.functional.cross_entropy(logits.float(), targets.to(logits.device), reduction="none")
 
-    def labelled_states(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
+    def labelled_states(
+        self, inputs: Mapping[str, Tensor], labelled: Bool[Tensor, "batch seq"]
+    ) -> Float[Tensor, "labelled output"]:
         """The inputs of the vocabulary matrix at chosen positions: `labelled_logits` before the last layer.
 
         Returns:

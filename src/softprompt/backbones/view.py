@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from softprompt.backbones.injection import Session
@@ -61,19 +62,28 @@ class PromptedView:
         with self._entered():
             return function(*args, **kwargs)
 
-    def read(self, inputs: Mapping[str, Tensor]) -> Tensor:
+    def read(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "batch seq hidden"]:
         """See `Backbone.read`."""
         return self.run(self._backbone.read, inputs)
 
-    def look(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+    def look(
+        self, pixel_values: Float[Tensor, "batch channel height width"]
+    ) -> tuple[Float[Tensor, "batch seq hidden"], Int[Tensor, "batch seq"]]:
         """See `Backbone.look`."""
         return self.run(self._backbone.look, pixel_values)
 
-    def labelled_logits(self, inputs: Mapping[str, Tensor], labelled: Tensor) -> Tensor:
+    def labelled_logits(
+        self, inputs: Mapping[str, Tensor], labelled: Bool[Tensor, "batch seq"]
+    ) -> Float[Tensor, "labelled vocab"]:
         """See `Backbone.labelled_logits`."""
         return self.run(self._backbone.labelled_logits, inputs, labelled)
 
-    def labelled_losses(self, inputs: Mapping[str, Tensor], labelled: Tensor, targets: Tensor) -> Tensor:
+    def labelled_losses(
+        self,
+        inputs: Mapping[str, Tensor],
+        labelled: Bool[Tensor, "batch seq"],
+        targets: Int[Tensor, " labelled"],
+    ) -> Float[Tensor, " labelled"]:
         """See `Backbone.labelled_losses`."""
         return self.run(self._backbone.labelled_losses, inputs, labelled, targets)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from softprompt.files import BackboneCard
@@ -59,7 +60,9 @@ class Observable(Protocol):
         """Key/value sizes of every (site, layer) that a prompt can enter."""
         ...
 
-    def output_vectors(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def output_vectors(
+        self, ids: Sequence[int]
+    ) -> tuple[Float[Tensor, "token output"], Float[Tensor, " token"]]:
         """The vocabulary matrix's rows of tokens, `[token, output]`, and their biases, `[token]`."""
         ...
 
@@ -89,7 +92,7 @@ class Observable(Protocol):
         """Random ordinary tokens."""
         ...
 
-    def embed(self, ids: Sequence[int]) -> Tensor:
+    def embed(self, ids: Sequence[int]) -> Float[Tensor, "slot hidden"]:
         """Input vectors of tokens, `[slot, hidden]`."""
         ...
 

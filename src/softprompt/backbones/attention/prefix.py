@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from softprompt.backbones.attention.cpu_backward import attend, pays
@@ -20,9 +21,9 @@ Made = TypeVar("Made")
 
 def attend_with_prefix(
     call: AttentionCall,
-    prefix_keys: Tensor,
-    prefix_values: Tensor,
-    valid: Tensor | None,
+    prefix_keys: Float[Tensor, "rows kv_head prompt key_dim"],
+    prefix_values: Float[Tensor, "rows kv_head prompt value_dim"],
+    valid: Bool[Tensor, "batch prompt"] | None,
     prefix_bias: Tensor | None,
     widened: dict[Any, Any],
 ) -> tuple[Tensor, Tensor | None]:

@@ -1,28 +1,15 @@
-"""Reading what comes from outside: files, JSON and YAML, within bounds.
+"""YAML within bounds: texts, numbers, booleans, null, lists and mappings alone."""
 
-Every reader of a file from elsewhere goes through these functions. They raise `Unreadable`, which says in a
-few words what came; each caller makes the library's own error of it, with the file and what was expected.
-"""
-
-import json
-import os
 import re
-import stat
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any, BinaryIO
+from contextlib import suppress
+from typing import Any
 
 import yaml
 from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
-from softprompt.errors import system_says
-
-MOST_BYTES = 2 << 30
-"""The largest data file, in bytes. Larger ones are read through `format: datasets`, which maps them."""
+from softprompt.untrusted.content import Unreadable, check_characters
 
 MOST_YAML = 500_000
 """The largest YAML text, in characters: PyYAML reads about a megabyte a second."""
@@ -32,168 +19,6 @@ MOST_VALUES = 40_000
 
 DEEPEST = 100
 """The deepest nesting of lists and mappings."""
-
-
-class Unreadable(ValueError):
-    """What came is not what the format allows; the message says what came, in a few words.
-
-    Args:
-        message: what came.
-        line: where, from 1; None where no line can be named.
-        column: where in the line, from 1.
-    """
-
-    def __init__(self, message: str, line: int | None = None, column: int | None = None):
-        super().__init__(message)
-        self.line = line
-        self.column = column
-
-    def inside(self, path: object) -> str:
-        """The file with the line, where one is known."""
-        return str(path) if self.line is None else f"{path}, line {self.line}"
-
-
-def decode(content: bytes, encoding: str = "utf-8-sig") -> str:
-    """The text of a file's bytes, without a byte-order mark.
-
-    Raises:
-        Unreadable: a byte that is not UTF-8, with its line.
-    """
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise Unreadable(f"byte 0x{content[error.start]:02x}, which is not UTF-8", line) from None
-
-
-def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
-    """A regular file's bytes.
-
-    Args:
-        path: the file, or a link to it.
-        most: the largest size, in bytes.
-
-    Raises:
-        Unreadable: as `open_regular`, or the file is larger.
-    """
-    with open_regular(path) as (file, size):
-        if size > most:
-            raise Unreadable(f"{size:,} bytes, more than {most:,}")
-        # A file may grow, or have no size of its own, as those of /proc.
-        content = file.read(size + 1)
-        if len(content) > size:
-            content += file.read(most + 1 - len(content))
-    if len(content) > most:
-        raise Unreadable(f"more than {most:,} bytes")
-    return content
-
-
-def read_json(path: Path, most: int = MOST_BYTES) -> Any:
-    """The one JSON value of a UTF-8 file.
-
-    Args:
-        path: the file, or a link to it.
-        most: the largest size, in bytes.
-
-    Raises:
-        Unreadable: as `read_bytes`, `decode` and `parse_json`.
-    """
-    return parse_json(decode(read_bytes(path, most)))
-
-
-@contextmanager
-def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """A regular file, open for reading, and its size in bytes.
-
-    Raises:
-        Unreadable: there is none, it is a folder, a pipe or a device (which may never end), the system
-            refuses to read it, or memory ends while it is read.
-    """
-    try:
-        facts = Path(path).stat()
-        if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
-            raise Unreadable("a pipe or a device")
-        with open(path, "rb") as file:
-            yield file, os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise Unreadable(system_says(error)) from None
-    except MemoryError:
-        raise Unreadable("a file that cannot be read (for which there is no memory)") from None
-    except ValueError as error:
-        if isinstance(error, Unreadable):
-            raise
-        raise Unreadable(f"a file that cannot be read ({error})") from None
-
-
-def parse_json(text: str, deepest: int | None = None) -> Any:
-    """The one JSON value of a text.
-
-    Args:
-        text: of one value.
-        deepest: the deepest nesting of lists and objects; None is what the interpreter can hold.
-
-    Raises:
-        Unreadable: invalid, nested too deeply, a number of thousands of digits, a name twice in one object,
-            or half a surrogate pair in a string.
-    """
-    try:
-        value = json.loads(text, object_pairs_hook=_once)
-    except json.JSONDecodeError as error:
-        raise Unreadable(f"invalid JSON ({error.msg})", error.lineno, error.colno) from None
-    except RecursionError:
-        raise Unreadable("JSON that is nested too deeply") from None
-    except Unreadable:
-        raise
-    except ValueError:
-        raise Unreadable("a number of thousands of digits") from None
-    if deepest is not None and _is_deeper(value, deepest):
-        raise Unreadable(f"JSON that is nested more than {deepest} deep")
-    # Only an escape can bring half a pair into text that was UTF-8.
-    if "\\ud" in text or "\\uD" in text:
-        for string in _strings(value):
-            _check_characters(string)
-    return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        twice = next(name for name, n in Counter(name for name, _ in pairs).items() if n > 1)
-        raise Unreadable(f"the name {twice[:80]!r} twice in one object")
-    return value
-
-
-def _is_deeper(value: Any, deepest: int) -> bool:
-    level = [value]
-    for _ in range(deepest + 1):
-        level = [
-            part
-            for outer in level
-            if isinstance(outer, (dict, list))
-            for part in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-    return bool(level)
-
-
-def _strings(value: Any) -> Iterator[str]:
-    waiting = [value]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, str):
-            yield part
-        elif isinstance(part, dict):
-            waiting += [*part, *part.values()]
-        elif isinstance(part, list):
-            waiting += part
-
-
-def _check_characters(string: str, line: int | None = None) -> None:
-    if "\0" in string:
-        raise Unreadable("the character NUL in a text", line)
-    try:
-        string.encode("utf-8")
-    except UnicodeEncodeError:
-        raise Unreadable("half a surrogate pair in a text", line) from None
 
 
 def parse_yaml(text: str) -> Any:
@@ -278,7 +103,7 @@ class _Bounded(Composer, SafeConstructor, Resolver):
             kind = node.tag.rpartition(":")[2]
             raise Unreadable(f"{written!r}, which is no {kind} in YAML", node.start_mark.line + 1) from None
         if isinstance(value, str):
-            _check_characters(value, node.start_mark.line + 1)
+            check_characters(value, node.start_mark.line + 1)
         return value
 
 
