@@ -1,7 +1,7 @@
 """Tiny configurations for every family that the installed transformers can build.
 
-Most families need no line here: the numbers of a family's default configuration are made small by their names. The tables
-below hold what one family asks for beyond that.
+Most families need no line here: the numbers of a family's default configuration are made small by their
+names. The tables below hold what one family asks for beyond that.
 """
 
 from typing import Any
@@ -15,19 +15,23 @@ LAYERS = 4
 # By the attribute's name in the configuration.
 SMALL: dict[str, Any] = {
     "vocab_size": VOCAB, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "mask_token_id": 5,
-    "cls_token_id": 1, "sep_token_id": 2, "decoder_start_token_id": 2, "forced_eos_token_id": None, "lang_id": 0,
+    "cls_token_id": 1, "sep_token_id": 2, "decoder_start_token_id": 2, "forced_eos_token_id": None,
+    "lang_id": 0,
     # width and depth
-    "hidden_size": 32, "d_model": 32, "n_embd": 32, "dim": 32, "embed_dim": 32, "emb_dim": 32, "dim_model": 32,
+    "hidden_size": 32, "d_model": 32, "n_embd": 32, "dim": 32, "embed_dim": 32, "emb_dim": 32,
+    "dim_model": 32,
     "model_dim": 32, "hidden_dim": 48, "embedding_size": 32, "word_embed_proj_dim": 32, "embed_size": 32,
     "intermediate_size": 48, "ffn_dim": 48, "d_ff": 48, "n_inner": 48, "dim_ff": 48, "ffn_hidden_size": 48,
     "d_inner": 48, "feed_forward_size": 48,
     "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "intermediate_size_mlp": 48, "shared_intermediate_size": 16,
-    "num_hidden_layers": LAYERS, "num_layers": LAYERS, "n_layer": LAYERS, "n_layers": LAYERS, "encoder_layers": 2,
+    "num_hidden_layers": LAYERS, "num_layers": LAYERS, "n_layer": LAYERS, "n_layers": LAYERS,
+    "encoder_layers": 2,
     "decoder_layers": 2, "num_encoder_layers": 2, "num_decoder_layers": 2,
     # attention
     "num_attention_heads": 4, "num_heads": 4, "n_head": 4, "n_heads": 4, "num_key_value_heads": 2,
     "encoder_attention_heads": 4, "decoder_attention_heads": 4, "attention_heads": 4,
-    "num_encoder_attention_heads": 4, "num_decoder_attention_heads": 4, "num_kv_heads": 2, "head_dim": 8, "d_kv": 8,
+    "num_encoder_attention_heads": 4, "num_decoder_attention_heads": 4, "num_kv_heads": 2, "head_dim": 8,
+    "d_kv": 8,
     "d_head": 8, "attention_head_dim": 8, "kv_channels": 8, "global_head_dim": 16,
     "sliding_window": 32, "attention_window_size": 32, "attention_chunk_size": 32, "local_attention": 64,
     "query_pre_attn_scalar": 8, "rotary_dim": 4,
@@ -38,10 +42,12 @@ SMALL: dict[str, Any] = {
     # experts
     "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_topk": 2,
     "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16, "n_shared_experts": 1, "n_group": 1,
-    "topk_group": 1, "first_k_dense_replace": 1, "decoder_sparse_step": 1, "moe_shared_expert_intermediate_size": 16,
+    "topk_group": 1, "first_k_dense_replace": 1, "decoder_sparse_step": 1,
+    "moe_shared_expert_intermediate_size": 16,
     "expert_ffn_hidden_size": 16, "moe_num_experts": 4, "num_experts_per_token": 2, "moe_k": 2,
     # states
-    "linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
     "linear_conv_kernel_dim": 4, "state_size": 8, "mamba_d_state": 8, "mamba_d_conv": 4, "mamba_expand": 2,
     "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_n_groups": 1, "mamba_chunk_size": 8, "mamba_d_ssm": 64,
     "mamba_num_heads": 4, "mamba_head_dim": 16, "ssm_state_size": 8, "n_groups": 1, "chunk_size": 8,
@@ -93,28 +99,62 @@ _HYBRID = ["linear_attention", "full_attention"] * 2
 
 OVERRIDES: dict[str, dict[str, Any]] = {
     "falcon": {"head_dim": DROP, "new_decoder_architecture": True},
-    "bailing_hybrid": {**_MLA, "n_group": 1, "num_group": 1}, "deepseek_v2": _MLA, "deepseek_v3": _MLA, "deepseek_v32": _MLA, "mistral4": _MLA,
-    "glm4_moe_lite": _MLA, "glm_moe_dsa": _MLA, "kimi_linear": _MLA, "longcat_flash": _MLA, "minicpm3": _MLA, "youtu": _MLA,
+    "bailing_hybrid": {**_MLA, "n_group": 1, "num_group": 1},
+    "deepseek_v2": _MLA,
+    "deepseek_v3": _MLA,
+    "deepseek_v32": _MLA,
+    "mistral4": _MLA,
+    "glm4_moe_lite": _MLA,
+    "glm_moe_dsa": _MLA,
+    "kimi_linear": _MLA,
+    "longcat_flash": _MLA,
+    "minicpm3": _MLA,
+    "youtu": _MLA,
     "gpt_neo": {"attention_types": [[["global", "local"], 2]], "window_size": 32},
-    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1},
+    "jamba": {
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "expert_layer_period": 2,
+        "expert_layer_offset": 1,
+    },
     "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2},
     "bamba": {"attn_layer_indices": [1, 3]},
     "mamba2": {"num_heads": 4, "head_dim": 16, "expand": 2},
-    "gemma3n_text": {"layer_types": ["sliding_attention", "full_attention"] * 2, "num_kv_shared_layers": 2, "altup_num_inputs": 2, "activation_sparsity_pattern": None, "intermediate_size": [48] * 4},
+    "gemma3n_text": {
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "num_kv_shared_layers": 2,
+        "altup_num_inputs": 2,
+        "activation_sparsity_pattern": None,
+        "intermediate_size": [48] * 4,
+    },
     "gemma4_text": {"layer_types": ["sliding_attention", "full_attention"] * 2, "num_kv_shared_layers": 2},
     "xmod": {"default_language": "en_XX", "languages": ["en_XX"]},
     "reformer": {"is_decoder": True, "axial_pos_embds": False, "attn_layers": ["local", "lsh"] * 2},
     "zaya": {"num_experts_per_tok": 1},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2, "num_dense_layers": 1},
     "nemotron_h": {"layers_block_type": ["mamba", "attention", "mamba", "mlp"]},
-    "zamba2": {"layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"], "hybrid_layer_ids": [1, 3], "num_mem_blocks": 1, "layer_types": DROP},
-    "qwen4_exp_text": {
-        "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 64, "indexer_compress_ratio": 2,
-        "hc_lowrank": 8, "ple_embed_dim": 32, "ngram_vocab_size_base": 50,
+    "zamba2": {
+        "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"],
+        "hybrid_layer_ids": [1, 3],
+        "num_mem_blocks": 1,
+        "layer_types": DROP,
     },
-    "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0, "clip_qkv": 8}, "ffn_config": {"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2}},
+    "qwen4_exp_text": {
+        "indexer_n_heads": 2,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 8,
+        "indexer_budget": 64,
+        "indexer_compress_ratio": 2,
+        "hc_lowrank": 8,
+        "ple_embed_dim": 32,
+        "ngram_vocab_size_base": 50,
+    },
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0, "clip_qkv": 8},
+        "ffn_config": {"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2},
+    },
     "xlstm": {"num_heads": 2, "head_dim": DROP, "chunk_size": 8, "qk_dim_factor": 0.5},
-}  # fmt: skip
+}
 
 
 def _computed(config_class: type[PreTrainedConfig]) -> set[str]:

@@ -1,9 +1,9 @@
 """Soft tokens in front of a decoder's text, as columns of its input.
 
-Where tokens meet outside attention (state-space layers, linear attention, convolutions, token shifts), or in an
-attention that cannot be reached, soft tokens cannot become key/values. They enter as input embeddings instead,
-right before the first real token of each row, in the first pass over a text. Outputs are cut back to the text;
-a cache holds the soft tokens, and later passes continue from it.
+Where tokens meet outside attention (state-space layers, linear attention, convolutions, token shifts), or in
+an attention that cannot be reached, soft tokens cannot become key/values. They enter as input embeddings
+instead, right before the first real token of each row, in the first pass over a text. Outputs are cut back to
+the text; a cache holds the soft tokens, and later passes continue from it.
 """
 
 import itertools
@@ -43,9 +43,9 @@ class _Mark:
 class ColumnInjector:
     """Puts each row's soft tokens before a decoder's text, as columns of its input.
 
-    All rows have as many columns in front as the longest prompt. A row's own soft tokens stand right before its
-    first real token, also where the text is padded on the left; the columns before them are masked. A text's
-    token therefore stands so many columns later in every row.
+    All rows have as many columns in front as the longest prompt. A row's own soft tokens stand right before
+    its first real token, also where the text is padded on the left; the columns before them are masked. A
+    text's token therefore stands so many columns later in every row.
 
     Args:
         stack: the module that takes the text.

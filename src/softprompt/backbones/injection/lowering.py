@@ -55,7 +55,7 @@ class KeyValueTable:
     values: Tensor
     valid: Tensor | None
     lengths: Tensor
-    _by_rows: dict[int, list[Entry]] = field(default_factory=dict)
+    _by_rows: dict[tuple[int, bool], list[Entry]] = field(default_factory=dict)
 
     def entry(
         self, layer: int, rows: Tensor | None, masks: dict[tuple[int, int], Tensor], recomputed: bool
@@ -73,10 +73,11 @@ class KeyValueTable:
         if recomputed:
             keys, values = self.keys[:, layer : layer + 1], self.values[:, layer : layer + 1]
             return self._layers(keys, values, rows, masks)[0]
-        batch = 0 if rows is None else len(rows)
-        if batch not in self._by_rows:
-            self._by_rows[batch] = self._layers(self.keys, self.values, rows, masks)
-        return self._by_rows[batch][layer]
+        # A model may run some of its layers without gradients (HRM), which must not end those of the others.
+        how = (0 if rows is None else len(rows), torch.is_grad_enabled())
+        if how not in self._by_rows:
+            self._by_rows[how] = self._layers(self.keys, self.values, rows, masks)
+        return self._by_rows[how][layer]
 
     def _layers(
         self, keys: Tensor, values: Tensor, rows: Tensor | None, masks: dict[tuple[int, int], Tensor]

@@ -163,7 +163,7 @@ class PositionInjector:
 
     @property
     def modules(self) -> Sequence[nn.Module]:
-        """The stack, the module around it, and the stack's table of positions where that counts them itself."""
+        """The stack, the module around it, and the stack's table of positions if that counts them itself."""
         table = self.stack.module.embed_positions if self._counts else None
         return [module for module in (self.stack.module, self.around, table) if isinstance(module, nn.Module)]
 
@@ -288,8 +288,8 @@ def _are_columns(positions: Tensor | None, past: int | Tensor) -> bool:
 def _real(mask: Any) -> Tensor | None:
     """Which tokens a mask takes for real ones, `[batch, seq]`; None where it does not say.
 
-    Models around a stack may have made masks of four dimensions before the stack is called, one for each kind of
-    attention. A real token is seen by some query, itself at least.
+    Models around a stack may have made masks of four dimensions before the stack is called, one for each kind
+    of attention. A real token is seen by some query, itself at least.
     """
     if isinstance(mask, Mapping):
         mask = mask.get("full_attention", next(iter(mask.values()), None))

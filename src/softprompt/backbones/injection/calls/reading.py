@@ -1,9 +1,10 @@
 """How soft tokens may enter a model, before its text.
 
-Key/values are the fast way: soft tokens go through the layers alone, once. That is exact where attention alone
-connects tokens. State-space layers, linear attention, convolutions and token shifts would carry more from the
-soft tokens to the text than key/values hold; there the soft tokens are columns of the input. No list of families
-is kept: each backbone is tried once, and both ways are compared with embeddings in front of the text.
+Key/values are the fast way: soft tokens go through the layers alone, once. That is exact where attention
+alone connects tokens. State-space layers, linear attention, convolutions and token shifts would carry more
+from the soft tokens to the text than key/values hold; there the soft tokens are columns of the input. No list
+of families is kept: each backbone is tried once, and both ways are compared with embeddings in front of the
+text.
 """
 
 from collections.abc import Callable
@@ -66,6 +67,7 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
             differs = _difference(_under(model_map, gate, soft, as_columns=True), whole)
             if differs > _rounding(whole):
                 return SoftTokenWay(True, f"whose states differ by {differs:.0%} of their size")
+            _run_whole(model_map, gate, soft)
             return SoftTokenWay(True, None, _mixes_lengths(model_map, gate, soft, make(N_SOFT - 1)))
     except (SoftpromptError, torch.OutOfMemoryError):
         raise
@@ -76,7 +78,8 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
 
 
 def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]) -> str | None:
-    """Why key/values before a decoder's text would not be what the model's own cache of them is; None if they are.
+    """Why key/values before a decoder's text would not be what the model's own cache of them is; None if they
+    are.
 
     Families that bias attention by distance, choose among keys, or compress them see more of a key than the
     attention function is given. Where the family's cache holds something else than key/values, nothing can be
@@ -171,6 +174,13 @@ def _under(model_map: ModelMap, gate: Gate, soft: Prompt, as_columns: bool) -> T
         ).last_hidden_state
 
 
+def _run_whole(model_map: ModelMap, gate: Gate, soft: Prompt) -> None:
+    """Run the model with its own head, which may read more than the last states (ProphetNet's)."""
+    session = Session(model_map, gate, [soft], None, as_columns=True)
+    with session.opened(), session.call():
+        model_map.model(input_ids=_text(model_map), **_no_cache(model_map))
+
+
 def _as_one_input(model_map: ModelMap, gate: Gate, soft: Prompt) -> tuple[Tensor, bool]:
     """States of the text behind embeddings, and whether the model changed its input in place."""
     model, weight = model_map.model, input_weight(model_map)
@@ -186,7 +196,7 @@ def _as_one_input(model_map: ModelMap, gate: Gate, soft: Prompt) -> tuple[Tensor
 
 
 def _mixes_lengths(model_map: ModelMap, gate: Gate, longer: Prompt, shorter: Prompt) -> bool:
-    """Whether rows with fewer soft tokens than another row's, or none, have the states that they have alone."""
+    """Whether rows with fewer soft tokens than another row's, or none, have the states they have alone."""
     text = _text(model_map)
 
     def states(prompts: list[Prompt | None], rows: list[int] | None) -> Tensor:
