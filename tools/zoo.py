@@ -86,9 +86,8 @@ def main() -> int:
     with ProcessPoolExecutor(given.jobs, get_context("spawn"), quiet) as pool:
         families = given.family or list(CAUSAL)
         console = Console(stderr=True)
-        for family, came in zip(
-            families, track(pool.map(run, families), "families", len(families), console=console)
-        ):
+        outcomes = track(pool.map(run, families), "families", len(families), console=console)
+        for family, came in zip(families, outcomes, strict=True):
             if isinstance(came, str):
                 wrong.append(came)
             else:

@@ -16,8 +16,8 @@ KEPT = json.loads((Path(__file__).parent / "causal.json").read_text(encoding="ut
 
 # One family for each way in which soft tokens or prefixes reach a model, or do not.
 SAMPLE = (
-    "bloom", "blenderbot", "ctrl", "deepseek_v3", "doge", "fuyu", "gemma3", "hrm_text", "jamba", "lfm2", "mamba",
-    "prophetnet", "qwen3_5_text",
+    "bloom", "blenderbot", "ctrl", "deepseek_v3", "doge", "fuyu", "gemma3", "hrm_text", "jamba", "lfm2",
+    "mamba", "prophetnet", "qwen3_5_text",
 )  # fmt: skip
 
 
