@@ -9,7 +9,7 @@ import torch
 
 import softprompt
 from softprompt.config import ClassificationSettings, parse_run
-from softprompt.data import FORMATS, LabelledText, read
+from softprompt.data import FORMATS, Choices, LabelledText, Record, read
 from softprompt.errors import ConfigError, DataError, PromptError
 from softprompt.metrics import higher_is_better
 from softprompt.prompts import METHODS
@@ -69,6 +69,42 @@ def test_vectors_are_no_initialization():
     backbone = tiny_backbone("llama")
     with pytest.raises(PromptError, match="got a Tensor, expected a text or a Prompt"):
         softprompt.prefix_tuning(backbone, length=2, initialization=torch.zeros(2, 4))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (Record("1", "a", "b"), r"x: Record '1': targets: got a text, expected .* Write \(targets,\)"),  # type: ignore[arg-type]
+        (Record("1", "a", None), "targets: got nothing, expected a tuple of texts"),  # type: ignore[arg-type]
+        (Record("1", "a", ("b",), {"seen": True}), "tags: got {'seen': True}, expected a mapping of texts"),  # type: ignore[dict-item]
+        (LabelledText("1", "a", 1), "label: got a number, expected a text, or None"),  # type: ignore[arg-type]
+        (LabelledText("1", None), "text: got nothing, expected a text"),  # type: ignore[arg-type]
+        (Choices("1", "a", ("b", "c"), "b"), "label: got a text, expected an index, or None"),  # type: ignore[arg-type]
+        (Choices("1", "a", ("b", 1)), r"choices: got \('b', 1\), expected a tuple of texts"),  # type: ignore[arg-type]
+    ],
+)  # fmt: skip
+def test_a_reader_whose_records_hold_other_types(tmp_path, record, message):
+    softprompt.data_format("types_of_a_test", type(record), "a file")(lambda path: [record])
+    (tmp_path / "x").write_text("x", encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        read("types_of_a_test", tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"labels": "good"}, "data_format 'texts_of_a_test': labels: got 'good', expected a list of texts"),
+        ({"labels": [0, 1]}, r"labels: got \[0, 1\], expected a list of texts"),
+        ({"fields": "review"}, "fields: got 'review', expected a list of texts"),
+        ({"content": None}, "content: got nothing, expected a text"),
+    ],
+)
+def test_a_data_format_of_other_arguments(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        softprompt.data_format("texts_of_a_test", LabelledText, **{"content": "a file", **arguments})(
+            lambda path: []
+        )
+    assert "texts_of_a_test" not in FORMATS
 
 
 def test_a_reader_that_returns_nothing(tmp_path):
