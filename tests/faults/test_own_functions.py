@@ -12,9 +12,10 @@ from softprompt.config import ClassificationSettings, parse_run
 from softprompt.data import FORMATS, Choices, LabelledText, Record, read
 from softprompt.errors import ConfigError, DataError, PromptError
 from softprompt.metrics import higher_is_better
-from softprompt.prompts import METHODS
+from softprompt.prompts import METHODS, build_prompt, n_examples
 from softprompt.tasks import TASKS, ReadingTask, Task
 from softprompt.tasks.headed import ClassificationTask, ImageClassificationTask
+from softprompt.training.setup.before_loading import check_before_loading
 from support.processes import running
 from support.tiny import tiny_backbone
 
@@ -55,6 +56,65 @@ def test_a_default_that_is_no_value_is_met_before_training():
     with pytest.raises(ConfigError, match=r"method\.k: got 'c', expected one of 'a' or 'b'"):
         parse_run(recipe)
     assert parse_run({**recipe, "method": {"name": "wrong_default_of_a_test", "k": "b"}}).method.k == "b"
+
+
+def made(backbone, head=None, dtype=torch.float32) -> softprompt.Prompt:
+    builder = softprompt.PromptBuilder("own_of_a_test", backbone, head)
+    return builder.with_vectors(builder.key_values(), "random", 2, positions="shifted").to(dtype)
+
+
+def test_a_setting_of_another_type_than_softprompts_own():
+    @softprompt.method("starts_of_a_test")
+    def own(backbone, *, initialization: list[str] = ["zero"]) -> softprompt.Prompt:  # noqa: B006
+        return made(backbone)
+
+    settings = METHODS["starts_of_a_test"].settings.model_validate({"initialization": ["zero", "random"]})
+    assert n_examples(settings) == 0
+    assert build_prompt(tiny_backbone("llama"), settings, seed=0).length == 2
+
+
+def test_a_method_that_forgets_the_head():
+    @softprompt.method("headless_of_a_test")
+    def own(backbone, head=None) -> softprompt.Prompt:
+        return made(backbone)
+
+    settings, head = METHODS["headless_of_a_test"].settings(), softprompt.head("sequence", ["a", "b"])
+    with pytest.raises(PromptError, match="method 'headless_of_a_test': got a prompt without the head"):
+        build_prompt(tiny_backbone("llama"), settings, seed=0, head=head)
+
+
+def test_a_method_whose_prompt_is_in_half_precision():
+    @softprompt.method("half_of_a_test")
+    def own(backbone) -> softprompt.Prompt:
+        return made(backbone, dtype=torch.float16)
+
+    with pytest.raises(
+        PromptError, match=r"method 'half_of_a_test': got \S+ in float16, expected .* float32"
+    ):
+        own(tiny_backbone("llama"))
+
+
+def test_examples_for_a_method_that_takes_none():
+    @softprompt.method("without_examples_of_a_test")
+    def own(backbone, *, initialization: str = "zero") -> softprompt.Prompt:
+        return made(backbone)
+
+    recipe = {
+        "data": {"format": "restaurants"}, "training": {"steps": 1},
+        "method": {"name": "without_examples_of_a_test", "initialization": "examples:2"},
+    }  # fmt: skip
+    with pytest.raises(
+        ConfigError, match="got 'examples:2' for 'without_examples_of_a_test', expected a met"
+    ):
+        check_before_loading(parse_run(recipe))
+
+
+@pytest.mark.parametrize("argument", ["(", 3])
+def test_an_argument_is_a_regular_expression(argument):
+    with pytest.raises(
+        ConfigError, match=r"initialization 'own_of_a_test': argument: got .*expected a regul"
+    ):
+        softprompt.initialization("own_of_a_test", argument)
 
 
 @pytest.mark.parametrize("source", ["def own(request): pass", "def own(request, *, text): pass"])
