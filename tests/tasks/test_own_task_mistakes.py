@@ -111,6 +111,8 @@ def test_an_exception_in_a_class_method() -> None:
             lambda record, form, labelled: ReadingExample("1", form.row("a", None, "1")),
             r"rows: got a Row, expected a tuple .* Write \(row,\)",
         ),
+        ("encode", lambda record: record, "got a LabelledText, expected an object with id, and with length"),
+        ("encode", lambda record: ReadingExample("1", (), (), n_targets=0), "got length 0, expected"),
         ("score", lambda records, outputs, metrics: 1.0, "got a number, expected a list of rows of scores"),
         ("score", lambda records, outputs, metrics: [{"accuracy": 1.0}], "expected a list of rows of scores"),
         ("artefacts", lambda records, outputs: {"a.json": {}}, "expected a mapping of names of files"),
@@ -123,6 +125,14 @@ def test_what_a_method_returns(method: str, returned: Any, message: str) -> None
     }.get(method, lambda self, *args, **options: returned(*args, **options))
     with pytest.raises(ConfigError, match=f"task '{NAME}': {method}: .*{message}|{method}: {message}"):
         used(**{method: of_class})
+
+
+def test_a_metric_where_the_task_has_none() -> None:
+    softprompt.task(NAME, OwnSettings, LabelledText, "text")(OwnTask)
+    recipe = {"data": {"format": "rte"}, "training": {"steps": 1}, "task": {"name": NAME}}
+    recipe |= {"method": {"name": "p_tuning_v2"}, "metrics": ["accuracy"]}
+    with pytest.raises(SoftpromptError, match=r"'accuracy' for task '.*', expected none, since no metric"):
+        parse_run(recipe)
 
 
 def test_labels_that_do_not_reach_the_class() -> None:

@@ -71,6 +71,15 @@ def _check_answers(where: str, returned: object, args: Sequence[Any]) -> None:
         raise ConfigError(where, f"{len(returned)} answers", f"{n_records}, one for each record")
 
 
+def _check_encoded(where: str, returned: object, args: Sequence[Any]) -> None:
+    for name in ("length", "n_targets", "n_rows"):
+        number = getattr(returned, name, None)
+        if not isinstance(number, int) or number < 1:
+            got = kind_of(returned) if number is None else f"{name} {number!r}"
+            expected = "an object with id, and with length, n_targets and n_rows of at least 1"
+            raise ConfigError(where, got, expected, "see softprompt.tasks.AnyExample")
+
+
 def _check_example(where: str, returned: object, args: Sequence[Any]) -> None:
     if not isinstance(returned, RowsExample):
         do = "return ReadingExample(record.id, (row,), labels)"
@@ -102,6 +111,7 @@ _CHECKS: Mapping[str, Callable[[str, object, Sequence[Any]], None]] = {
     "head_loss": _check_loss,
     "answers": _check_answers,
     "predict": _check_answers,
+    "encode": _check_encoded,
     "example": _check_example,
     "score": _check_scores,
     "artefacts": _check_artefacts,
