@@ -12,7 +12,8 @@ import softprompt
 from softprompt.config import parse_run
 from softprompt.data import LabelledText
 from softprompt.errors import ConfigError, DataError, SoftpromptError
-from softprompt.tasks import TASKS, ReadingExample, ReadingTask, build_task
+from softprompt.metrics import METRICS, score
+from softprompt.tasks import TASKS, OutputForm, ReadingExample, ReadingTask, build_task
 from support.reading import bert
 
 NAME = "own_of_a_test"
@@ -125,6 +126,24 @@ def test_what_a_method_returns(method: str, returned: Any, message: str) -> None
     }.get(method, lambda self, *args, **options: returned(*args, **options))
     with pytest.raises(ConfigError, match=f"task '{NAME}': {method}: .*{message}|{method}: {message}"):
         used(**{method: of_class})
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (lambda outputs, references: {}["column"], rf"task '{NAME}': got KeyError in test_own_task_mis"),
+        (
+            lambda outputs, references: None,
+            rf"task '{NAME}': pairs of its OutputForm: got nothing, expected a",
+        ),
+    ],
+)
+def test_a_form_of_outputs_names_the_task(pairs: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("softprompt.metrics.registry.METRICS", copy.deepcopy(METRICS))
+    softprompt.task(NAME, OwnSettings, LabelledText, OutputForm(pairs, lambda output, line: output))(OwnTask)
+    softprompt.metric("own_of_a_test", NAME)(lambda outputs, references: 1.0)
+    with pytest.raises(ConfigError, match=message):
+        score(["own_of_a_test"], ["no"], ["no"], task=NAME)
 
 
 def test_a_metric_where_the_task_has_none() -> None:

@@ -206,7 +206,12 @@ def score(
     """
     _check_names(names, task)
     require_libraries(names)
-    pairs: Pairs = _tasks()[task].outputs.pairs(outputs, references, **facts)
+    tasks = _tasks()
+    with tasks.naming(task):
+        pairs = tasks[task].outputs.pairs(outputs, references, **facts)
+    if not isinstance(pairs, Pairs):
+        where, expected = f"task '{task}': pairs of its OutputForm", "a softprompt.metrics.Pairs"
+        raise ConfigError(where, kind_of(pairs), expected)
     values: dict[str, float] = {}
     notes: list[str] = []
     for function in dict.fromkeys(METRICS[name].function for name in METRICS if name in names):
