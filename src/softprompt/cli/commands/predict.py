@@ -49,7 +49,7 @@ def predict(
 ) -> None:
     """Print a stored prompt's answer to a text or to pictures, from its head or its template's blank."""
     from softprompt.cli import places
-    from softprompt.errors import ConfigError, PromptError
+    from softprompt.errors import ConfigError, PromptError, kind_of
     from softprompt.files import read_card
     from softprompt.tasks import TASKS
     from softprompt.terminal import echo, echo_answer
@@ -85,7 +85,12 @@ def predict(
         answers = task.predict(records)
     form = TASKS[name].outputs
     for record, answer in zip(records, answers, strict=True):
-        for line in form.lines(record, answer):
+        with TASKS.naming(name):
+            lines = form.lines(record, answer)
+        if not isinstance(lines, list):
+            where = f"task '{name}': lines of its OutputForm"
+            raise ConfigError(where, kind_of(lines), "a list of texts, one for each line")
+        for line in lines:
             echo_answer(line)
     if form.empty and not answers[0]:
         echo(f"note: {form.empty}", err=True)

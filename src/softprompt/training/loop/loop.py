@@ -201,6 +201,11 @@ class Loop:
                 break
             with objective.prompted(some):
                 own_loss, minimised = objective.losses(some, batch)
+                if not minimised.requires_grad:
+                    got, expected = "a loss without a gradient", "one that depends on the prompt"
+                    raise TrainingError(
+                        "the task's loss", got, expected, "compute it without detach or no_grad"
+                    )
                 # No other parameter receives a gradient.
                 (minimised if counts else 0 * minimised).backward(inputs=parameters)
             loss += own_loss.detach() if counts else 0
