@@ -173,7 +173,8 @@ class Loop:
         seconds = time.perf_counter() - started
         self.state.step += 1
         self.state.seconds += seconds
-        tokens_per_s = sum(self._objective.lengths[i] for i in batch) / seconds
+        # A clock that is coarse, or stood still while a machine was paused, gives no rate.
+        tokens_per_s = sum(self._objective.lengths[i] for i in batch) / seconds if seconds > 0 else 0.0
         self._log(
             {
                 "kind": "step",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import Settings
-from softprompt.errors import TrainingError
+from softprompt.errors import TrainingError, system_says
 from softprompt.files import Line, ends_line, objects, read_lines, warn_of_damage, write_atomically, writing
 from softprompt.training.run_folder.checkpoint import Checkpoints
 from softprompt.training.run_folder.settings import as_yaml, differing, flat
@@ -66,9 +66,15 @@ class RunFolder:
         """Refuse a folder to which this run may not write.
 
         Raises:
-            TrainingError: the folder holds another or a finished run; or, to resume, none or a different one.
+            TrainingError: no folder that can be read, or one with another or a finished run; or, to resume,
+                with none or a different one.
         """
-        if not resume and self.path.exists() and any(map(_counts, self.path.iterdir())):
+        try:
+            taken = not resume and self.path.exists() and any(map(_counts, self.path.iterdir()))
+        except OSError as error:
+            do = "choose another name"
+            raise TrainingError(str(self.path), system_says(error), "a new or empty folder", do) from None
+        if taken:
             state = "a finished run" if self.result.exists() else "a run that did not finish"
             raise TrainingError(
                 str(self.path),
