@@ -5,6 +5,7 @@ few words what came; each caller makes the library's own error of it, with the f
 """
 
 import json
+import math
 import os
 import re
 import stat
@@ -113,8 +114,11 @@ def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
         facts = Path(path).stat()
         if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
             raise Unreadable("a pipe or a device")
-        with open(path, "rb") as file:
-            yield file, os.fstat(file.fileno()).st_size
+        with open(path, "rb", opener=_open_at_once) as file:
+            facts = os.fstat(file.fileno())
+            if not stat.S_ISREG(facts.st_mode):
+                raise Unreadable("a pipe or a device")
+            yield file, facts.st_size
     except OSError as error:
         raise Unreadable(system_says(error)) from None
     except MemoryError:
@@ -123,6 +127,11 @@ def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
         if isinstance(error, Unreadable):
             raise
         raise Unreadable(f"a file that cannot be read ({error})") from None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for a pipe's writer: a pipe may have taken the file's place just now."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def parse_json(text: str, deepest: int | None = None) -> Any:
@@ -279,6 +288,8 @@ class _Bounded(Composer, SafeConstructor, Resolver):
             raise Unreadable(f"{written!r}, which is no {kind} in YAML", node.start_mark.line + 1) from None
         if isinstance(value, str):
             _check_characters(value, node.start_mark.line + 1)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise Unreadable(f"{node.value[:80]!r}, which is no finite number", node.start_mark.line + 1)
         return value
 
 
