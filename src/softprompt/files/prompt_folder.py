@@ -70,7 +70,13 @@ def write_prompt(folder: Path | str, tensors: Mapping[str, Tensor], card: Prompt
 
 
 def _check_place(folder: Path) -> None:
-    """Refuse a path that is there and cannot be a folder."""
+    """Refuse a path that is there and cannot be a folder, or links in it that lead to no file."""
+    for path in (folder / CARD, folder / TENSORS):
+        # The rename would put a file in place of what the link leads to: a disk, or /dev/null.
+        if path.is_symlink() and path.exists() and not path.is_file():
+            raise PromptError(
+                str(path), "a link to a folder, a pipe or a device", "a file to replace", "remove the link"
+            )
     for path in (folder, *folder.parents):
         if path.is_dir():
             return
