@@ -31,6 +31,9 @@ MOST_YAML = 500_000
 MOST_VALUES = 40_000
 """The most values that a YAML text may unfold to, aliases written out; PyYAML takes a second for so many."""
 
+_MOST_BITS = 10_000
+"""The largest whole number, in bits: about 3,000 digits."""
+
 DEEPEST = 100
 """The deepest nesting of lists and mappings."""
 
@@ -52,6 +55,14 @@ class Unreadable(ValueError):
     def inside(self, path: object) -> str:
         """The file with the line, where one is known."""
         return str(path) if self.line is None else f"{path}, line {self.line}"
+
+
+def at_home(path: str) -> Path:
+    """The path with `~` as the home folder, or as it is written where there is no such home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def decode(content: bytes, encoding: str = "utf-8-sig") -> str:
@@ -290,6 +301,9 @@ class _Bounded(Composer, SafeConstructor, Resolver):
             _check_characters(value, node.start_mark.line + 1)
         elif isinstance(value, float) and not math.isfinite(value):
             raise Unreadable(f"{node.value[:80]!r}, which is no finite number", node.start_mark.line + 1)
+        elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            # In base 2, 8 or 16: Python reads no decimals of that length, and cannot write the number.
+            raise Unreadable("a number of thousands of digits", node.start_mark.line + 1)
         return value
 
 

@@ -23,7 +23,7 @@ from softprompt.cli.commands import (
     train,
 )
 from softprompt.cli.options import epilog
-from softprompt.errors import ConfigError, SoftpromptError, printable
+from softprompt.errors import ConfigError, SoftpromptError, printable, shortened, system_says
 
 # Typer has click within or beside it, by its version; this is the error of either.
 _UsageError: Any = typer.BadParameter.__bases__[0]
@@ -107,6 +107,12 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         _print_error(str(error))
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except OSError as error:
+        # Of a path that the system refuses to look at: too long, or in a folder that may not be read.
+        if any(debug) or error.filename is None:
+            raise
+        _print_error(f"{shortened(printable(str(error.filename)), 200)}: {system_says(error)}")
+        sys.exit(1)
 
 
 def _print_error(message: str) -> None:
