@@ -3,6 +3,9 @@
 import os
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +57,12 @@ def test_a_home_folder_of_nobody(softprompt, trained, tmp_path, monkeypatch):  #
     (run / "settings.yaml").write_text(changed, encoding="utf-8")
     result = softprompt("generate", run, "x")
     assert result.code == 1 and "backbone" in result.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_output_onto_a_full_disk(trained):  # noqa: F811
+    command = [sys.executable, "-m", "softprompt.cli.app", "inspect", str(trained / "runs" / "small")]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode != 0
+    assert "error: standard output: no space left on device" in done.stderr and "Traceback" not in done.stderr

@@ -1,5 +1,6 @@
 """The command `softprompt`: one file per subcommand, errors in one red line."""
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -108,10 +109,11 @@ def main(arguments: list[str] | None = None) -> None:
         _print_error(str(error))
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except OSError as error:
-        # Of a path that the system refuses to look at: too long, or in a folder that may not be read.
-        if any(debug) or error.filename is None:
+        # A path that the system refuses to look at (too long, in a closed folder), or a full disk under `>`.
+        if any(debug) or (error.filename is None and error.errno != errno.ENOSPC):
             raise
-        _print_error(f"{shortened(printable(str(error.filename)), 200)}: {system_says(error)}")
+        where = "standard output" if error.filename is None else str(error.filename)
+        _print_error(f"{shortened(printable(where), 200)}: {system_says(error)}")
         sys.exit(1)
 
 
