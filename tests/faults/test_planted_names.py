@@ -1,5 +1,6 @@
 """Links, pipes and devices where this library writes, in a folder from elsewhere: nothing else is changed."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from softprompt import load_prompt, prompt_tuning
 from softprompt.errors import PromptError
-from softprompt.files import write_atomically
+from softprompt.files import prompt_folder, write_atomically
 from softprompt.plotting import figure
 from softprompt.training.run_folder import curves, locks
 from support.tiny import tiny_backbone
@@ -70,3 +71,14 @@ def test_what_a_prompts_link_leads_to_is_replaced_only_where_it_is_a_file(tmp_pa
     assert (tmp_path / "device").is_fifo()
     (folder / name).unlink()
     assert load_prompt(prompt.save(folder), backbone).length == 2
+
+
+def test_a_broken_prompt_whose_files_change_all_the_time_is_given_up(tmp_path, monkeypatch):
+    backbone = tiny_backbone("llama")
+    folder = prompt_tuning(backbone, 2, initialization="random").save(tmp_path / "prompt")
+    (folder / "prompt.safetensors").write_bytes(b"")
+    states = itertools.count()
+    monkeypatch.setattr(prompt_folder, "_state", lambda folder: [(next(states), 0, 0)])
+    monkeypatch.setattr(prompt_folder, "PATIENCE_S", 0.2)
+    with pytest.raises(PromptError, match="no tensors"):
+        load_prompt(folder, backbone)
