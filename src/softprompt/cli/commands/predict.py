@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from softprompt.cli.options import BackboneName, Overrides, PromptFolder
+from softprompt.cli.options import BackboneName, Overrides, PromptFolder, check_characters
 
 if TYPE_CHECKING:
     from softprompt.config import RunSettings
@@ -131,6 +131,9 @@ def records_of(
             )
     if LabelledPicture in kinds:
         return [picture_record(Path(text), text) for text in texts]
+    check_characters("TEXT", texts)
+    check_characters("--second", [second or ""])
+    check_characters("--choice", choices or [])
     if len(texts) > 1:
         got = f"{len(texts)} texts for task '{task}'"
         raise ConfigError("TEXT", got, "one text", "put it into quotation marks")

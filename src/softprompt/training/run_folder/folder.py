@@ -10,7 +10,7 @@ from softprompt.errors import TrainingError, system_says
 from softprompt.files import Line, ends_line, objects, read_lines, warn_of_damage, write_atomically, writing
 from softprompt.training.run_folder.checkpoint import Checkpoints
 from softprompt.training.run_folder.settings import as_yaml, differing, flat
-from softprompt.untrusted import Unreadable, read_json
+from softprompt.untrusted import Unreadable, read_bytes, read_json
 
 _FACTS = {"name": str, "steps": int, "best": dict, "scores": list, "counts": dict}
 """The entries of a result, of a run of one task or of one task of several, and their types."""
@@ -141,10 +141,22 @@ class RunFolder:
         warn_of_damage(self.log, lines, f"it is kept in {self.damaged.name}, and the run goes on without it")
         with writing(self.path):
             if lost:
-                before = self.damaged.read_bytes() if self.damaged.exists() else b""
                 # First, so that an interruption loses no line.
-                write_atomically(self.damaged, before + _joined(lost))
+                write_atomically(self.damaged, self._lost_before() + _joined(lost))
             write_atomically(self.log, _joined(kept))
+
+    def _lost_before(self) -> bytes:
+        """The damaged lines that were kept before.
+
+        Raises:
+            TrainingError: something in their place that is no file.
+        """
+        try:
+            return read_bytes(self.damaged) if self.damaged.exists() else b""
+        except Unreadable as error:
+            raise TrainingError(
+                self.damaged.as_posix(), str(error), "a file of damaged lines", "move it elsewhere"
+            ) from None
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """The log, without lines that are damaged.
