@@ -42,6 +42,9 @@ MERGES = "m0: &m0 {a: 1}\n" + "".join(
         ("a: 1\n---\nb: 2", "expected a single document"),
         ("{[1]: 2}", "found unhashable key"),
         ("a: " + "9" * 5000, "which is no int in YAML"),
+        ("a: [1, .nan]", "'.nan', which is no finite number"),
+        ("a: {-.inf: 1}", "'-.inf', which is no finite number"),
+        ("a:\n  1.0e+400", "'1.0e\\+400', which is no finite number"),
         ("x" * 600_000, "600,000 characters"),
         ("a: '" + "x" * 200_000 + "'", "a text of 200,000 characters"),
     ],
@@ -57,7 +60,7 @@ def test_hostile_yaml(text, said):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "3", "a: [1, 2.5, .nan, -.inf, true, no, ~, null, text, '1', \"2\"]", "- a\n- b",
+        "", "3", "a: [1, 2.5, true, no, ~, null, text, '1', \"2\"]", "- a\n- b",
         "a: {b: {c: &x [1, 2]}, d: *x}", "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}",
         "a: |\n  two\n  lines\nb: >\n  folded", "a: 0x1f\nb: 0b11\nc: 017\nd: 1_000",
         "a: +1\nb: -2.5e+3\nc: .5\nd: 6.02e+23",

@@ -86,7 +86,7 @@ class Registry(Generic[Row]):
             owner = f" of {package.name} {package.version}" if package else ""
             got = f"{type(error).__name__} in {_place(error, origin)} ({first_line(error)})"
             raise self._error(
-                f"{self._kind} '{name}'{owner}", got, "a function that works", f"mend {origin}"
+                f"{self._kind} '{name}'{owner}", got, f"a {self._of} that works", f"mend {origin}"
             ) from error
 
     def __getitem__(self, name: str) -> Row:

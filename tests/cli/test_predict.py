@@ -1,9 +1,11 @@
 """softprompt predict: one text in, what the head says out, as the run's own outputs say it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from softprompt.tasks import TASKS
 from support.tasks import KINDS
 
 
@@ -150,3 +152,13 @@ def test_inspect_shows_the_head(softprompt, readers, kind):
     (line,) = [line for line in result.out.splitlines() if line.strip().startswith("head")]
     assert line.split(maxsplit=1)[1].strip() == expected[kind]
     assert "3 vectors" in result.out
+
+
+@pytest.mark.parametrize(("lines", "got"), [("abc", "a text"), (None, "nothing")])
+def test_a_form_of_outputs_gives_a_list_of_lines(softprompt, readers, monkeypatch, lines, got):
+    row = TASKS["classification"]
+    form = replace(row.outputs, lines=lambda record, output: lines)
+    monkeypatch.setitem(TASKS._rows, "classification", replace(row, outputs=form))
+    result = softprompt("predict", readers / "runs" / "single", "the mill")
+    assert result.code != 0 and result.out == ""
+    assert f"lines of its OutputForm: got {got}, expected a list of texts" in " ".join(result.err.split())

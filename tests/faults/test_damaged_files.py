@@ -79,7 +79,7 @@ def study(tmp_path_factory) -> Path:
 def _no_figures():
     """Figures take most of the time, and draw what the tables hold."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("softprompt.studies.report.compose.figures", lambda result: ((), ()))
+        patch.setattr("softprompt.studies.report.compose.draw_figures", lambda result: ({}, ()))
         yield
 
 
@@ -187,3 +187,27 @@ def test_a_result_whose_parts_are_none(tmp_path, part):
     folder.result.write_text(json.dumps({"name": "x", "parts": {"a": part}}), encoding="utf-8")
     with pytest.raises(SoftpromptError, match=r"nothing of use as parts\.a"):
         read_compared_run(tmp_path)
+
+
+@pytest.mark.parametrize("way", ["folder", "pipe", "device", "endless"])
+def test_damaged_lines_are_not_kept_in_what_is_no_file(tmp_path, way):
+    folder = RunFolder(tmp_path)
+    folder.damaged.write_bytes(b"")
+    damage(folder.damaged, way)
+    folder.log.write_text('{"kind": "start", "step": 0}\nbroken\n', encoding="utf-8")
+    with (
+        pytest.warns(UserWarning, match="damage in line 2"),
+        pytest.raises(SoftpromptError, match=r"log\.damaged\.jsonl"),
+    ):
+        folder.rewind(0, 0)
+    assert "broken" in folder.log.read_text(encoding="utf-8")
+
+
+def test_a_pipe_that_took_a_files_place_just_now_is_not_waited_for(tmp_path, monkeypatch):
+    path, regular = tmp_path / "pipe", tmp_path / "file"
+    os.mkfifo(path)
+    regular.write_bytes(b"{}")
+    facts = regular.stat()
+    monkeypatch.setattr(Path, "stat", lambda self, **more: facts)
+    with pytest.raises(Unreadable, match="a pipe"):
+        read_json(path)

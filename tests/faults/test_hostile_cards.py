@@ -14,6 +14,7 @@ from cli.conftest import recipe_of, softprompt, tiny_folder, trained  # noqa: F4
 from softprompt.backbones import load_backbone
 from softprompt.errors import BackboneError
 from softprompt.prompts import prompt_tuning
+from support.cards import edit_card
 
 NAMES = [
     "evil-org/evil-model",
@@ -62,12 +63,16 @@ def soft_tokens(tiny_folder, tmp_path_factory) -> Path:  # noqa: F811
 
 
 def altered(prompt: Path, folder: Path, **changes) -> Path:
-    """A copy of a prompt with another card, without its checksum."""
+    """A copy of a prompt with another card, with a checksum that fits, as its author could write it."""
     shutil.copytree(prompt, folder)
-    card = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
-    card.pop("card_sha256")
-    card["backbone"]["name"] = changes.pop("name", card["backbone"]["name"])
-    (folder / "prompt.json").write_text(json.dumps({**card, **changes}), encoding="utf-8")
+    name = changes.pop("name", None)
+
+    def change(card: dict) -> None:
+        card.update(changes)
+        if name is not None:
+            card["backbone"]["name"] = name
+
+    edit_card(folder, change)
     return folder
 
 

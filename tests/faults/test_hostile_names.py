@@ -117,6 +117,6 @@ def test_latex_compiles(study):
 def test_pieces():
     assert escaped("a|b\\|c\nd\re\u2028f") == r"a\|b\\\|c d e f"
     assert plain("<b> `x<b>` a < b") == "&lt;b> `x<b>` a < b"
-    assert plain("`<b>") == "`&lt;b>" and plain("[a](b)") == r"[a]\(b)"
+    assert plain("`<b>") == r"\`&lt;b>" and plain("[a](b)") == r"[a]\(b)"
     assert code("a`b``c") == "``` a`b``c ```" and code("a") == "`a`"
     assert in_latex("[5pt]") == "{}[5pt]" and in_latex("a\n\n\x1bb") == r"a  \textbackslash{}x1bb"

@@ -4,11 +4,14 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from softprompt.config import load_recipe
-from softprompt.errors import ConfigError
+from softprompt.errors import ConfigError, PromptError
+from softprompt.prompts import prefix_tuning, prompt_tuning
 from softprompt.studies import load_grid
 from softprompt.studies.reading import runs as making
+from support.tiny import tiny_backbone
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "rte-p-tuning-v2.yaml"
 
@@ -84,7 +87,7 @@ def test_names_that_no_file_system_takes(tmp_path):
     with pytest.raises(ConfigError, match="a folder's name of 308 characters, expected at most 200"):
         load_grid(file)
     text = (RECIPE.parent / "trex-p-tuning.yaml").read_text(encoding="utf-8")
-    file.write_text(text.replace("P1412", "P" * 300), encoding="utf-8")
+    file.write_text(text.replace("P1412", "P" * 230), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"parts: got 'PP.*at most 200 bytes"):
         load_recipe(file)
 
@@ -148,3 +151,28 @@ def test_overrides():
         load_recipe(RECIPE, ['name="\\UFFFFFFFF"'])
     with pytest.raises(ConfigError, match="a dotted key of at most 100 parts"):
         load_recipe(RECIPE, ["a." * 30_000 + "b=1"])
+
+
+@pytest.mark.parametrize(
+    "number", [".nan", "-.inf", "1.0e+400", f"0x{'f' * 6000}", f"-0{'7' * 6000}"], ids=range(5)
+)
+@pytest.mark.parametrize(
+    "place",
+    ["vary: {{key: method.length, values: [1, {}]}}", "set: {{method: {{length: {}}}}}", "set: {{{}: 1}}"],
+)
+def test_studies_hold_finite_numbers_alone(tmp_path, place, number):
+    file = tmp_path / "study.yaml"
+    file.write_text(f"name: x\nbase: {RECIPE.as_posix()}\n{place.format(number)}\n", encoding="utf-8")
+    with pytest.raises(
+        ConfigError, match=r"line 3: got .*(which is no finite number|a number of thousands|invalid YAML)"
+    ):
+        load_grid(file)
+
+
+@pytest.mark.parametrize("method", [prefix_tuning, prompt_tuning])
+def test_a_length_beyond_the_positions_is_refused_before_its_vectors_are_made(method, monkeypatch):
+    backbone = tiny_backbone("gpt2")
+    limit = backbone.max_positions
+    monkeypatch.setattr(torch, "randn", lambda *given, **more: pytest.fail("vectors were made"))
+    with pytest.raises(PromptError, match=rf"length: got 100000, expected fewer than {limit}, which are all"):
+        method(backbone, length=100_000, initialization="random")

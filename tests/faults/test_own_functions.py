@@ -9,12 +9,13 @@ import torch
 
 import softprompt
 from softprompt.config import ClassificationSettings, parse_run
-from softprompt.data import FORMATS, LabelledText, read
+from softprompt.data import FORMATS, Choices, LabelledText, Record, read
 from softprompt.errors import ConfigError, DataError, PromptError
 from softprompt.metrics import higher_is_better
-from softprompt.prompts import METHODS
+from softprompt.prompts import METHODS, build_prompt, n_examples
 from softprompt.tasks import TASKS, ReadingTask, Task
 from softprompt.tasks.headed import ClassificationTask, ImageClassificationTask
+from softprompt.training.setup.before_loading import check_before_loading
 from support.processes import running
 from support.tiny import tiny_backbone
 
@@ -57,6 +58,65 @@ def test_a_default_that_is_no_value_is_met_before_training():
     assert parse_run({**recipe, "method": {"name": "wrong_default_of_a_test", "k": "b"}}).method.k == "b"
 
 
+def made(backbone, head=None, dtype=torch.float32) -> softprompt.Prompt:
+    builder = softprompt.PromptBuilder("own_of_a_test", backbone, head)
+    return builder.with_vectors(builder.key_values(), "random", 2, positions="shifted").to(dtype)
+
+
+def test_a_setting_of_another_type_than_softprompts_own():
+    @softprompt.method("starts_of_a_test")
+    def own(backbone, *, initialization: list[str] = ["zero"]) -> softprompt.Prompt:  # noqa: B006
+        return made(backbone)
+
+    settings = METHODS["starts_of_a_test"].settings.model_validate({"initialization": ["zero", "random"]})
+    assert n_examples(settings) == 0
+    assert build_prompt(tiny_backbone("llama"), settings, seed=0).length == 2
+
+
+def test_a_method_that_forgets_the_head():
+    @softprompt.method("headless_of_a_test")
+    def own(backbone, head=None) -> softprompt.Prompt:
+        return made(backbone)
+
+    settings, head = METHODS["headless_of_a_test"].settings(), softprompt.head("sequence", ["a", "b"])
+    with pytest.raises(PromptError, match="method 'headless_of_a_test': got a prompt without the head"):
+        build_prompt(tiny_backbone("llama"), settings, seed=0, head=head)
+
+
+def test_a_method_whose_prompt_is_in_half_precision():
+    @softprompt.method("half_of_a_test")
+    def own(backbone) -> softprompt.Prompt:
+        return made(backbone, dtype=torch.float16)
+
+    with pytest.raises(
+        PromptError, match=r"method 'half_of_a_test': got \S+ in float16, expected .* float32"
+    ):
+        own(tiny_backbone("llama"))
+
+
+def test_examples_for_a_method_that_takes_none():
+    @softprompt.method("without_examples_of_a_test")
+    def own(backbone, *, initialization: str = "zero") -> softprompt.Prompt:
+        return made(backbone)
+
+    recipe = {
+        "data": {"format": "restaurants"}, "training": {"steps": 1},
+        "method": {"name": "without_examples_of_a_test", "initialization": "examples:2"},
+    }  # fmt: skip
+    with pytest.raises(
+        ConfigError, match="got 'examples:2' for 'without_examples_of_a_test', expected a met"
+    ):
+        check_before_loading(parse_run(recipe))
+
+
+@pytest.mark.parametrize("argument", ["(", 3])
+def test_an_argument_is_a_regular_expression(argument):
+    with pytest.raises(
+        ConfigError, match=r"initialization 'own_of_a_test': argument: got .*expected a regul"
+    ):
+        softprompt.initialization("own_of_a_test", argument)
+
+
 @pytest.mark.parametrize("source", ["def own(request): pass", "def own(request, *, text): pass"])
 def test_an_initialization_takes_a_request_and_a_text(source):
     there: dict[str, object] = {}
@@ -69,6 +129,42 @@ def test_vectors_are_no_initialization():
     backbone = tiny_backbone("llama")
     with pytest.raises(PromptError, match="got a Tensor, expected a text or a Prompt"):
         softprompt.prefix_tuning(backbone, length=2, initialization=torch.zeros(2, 4))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (Record("1", "a", "b"), r"x: Record '1': targets: got a text, expected .* Write \(targets,\)"),  # type: ignore[arg-type]
+        (Record("1", "a", None), "targets: got nothing, expected a tuple of texts"),  # type: ignore[arg-type]
+        (Record("1", "a", ("b",), {"seen": True}), "tags: got {'seen': True}, expected a mapping of texts"),  # type: ignore[dict-item]
+        (LabelledText("1", "a", 1), "label: got a number, expected a text, or None"),  # type: ignore[arg-type]
+        (LabelledText("1", None), "text: got nothing, expected a text"),  # type: ignore[arg-type]
+        (Choices("1", "a", ("b", "c"), "b"), "label: got a text, expected an index, or None"),  # type: ignore[arg-type]
+        (Choices("1", "a", ("b", 1)), r"choices: got \('b', 1\), expected a tuple of texts"),  # type: ignore[arg-type]
+    ],
+)  # fmt: skip
+def test_a_reader_whose_records_hold_other_types(tmp_path, record, message):
+    softprompt.data_format("types_of_a_test", type(record), "a file")(lambda path: [record])
+    (tmp_path / "x").write_text("x", encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        read("types_of_a_test", tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"labels": "good"}, "data_format 'texts_of_a_test': labels: got 'good', expected a list of texts"),
+        ({"labels": [0, 1]}, r"labels: got \[0, 1\], expected a list of texts"),
+        ({"fields": "review"}, "fields: got 'review', expected a list of texts"),
+        ({"content": None}, "content: got nothing, expected a text"),
+    ],
+)
+def test_a_data_format_of_other_arguments(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        softprompt.data_format("texts_of_a_test", LabelledText, **{"content": "a file", **arguments})(
+            lambda path: []
+        )
+    assert "texts_of_a_test" not in FORMATS
 
 
 def test_a_reader_that_returns_nothing(tmp_path):

@@ -77,6 +77,38 @@ def test_one_function_for_several_metrics_runs_once_and_may_leave_some_out() -> 
     assert calls == [["two", "one"]]
 
 
+def test_a_figure_is_left_out_with_a_note_alone() -> None:
+    softprompt.metric("one", "generation")(lambda outputs, references: Scores({"uno": 1.0}))
+    with pytest.raises(ConfigError, match="metric 'one': got Scores without one, expected a figure for each"):
+        metrics.score(["one"], ["a"], [["a"]])
+
+
+def test_a_function_that_sorts_its_lists_changes_no_other_metric() -> None:
+    @softprompt.metric("sorts", "classification")
+    def sorts(outputs: list[str], references: list[str]) -> float:
+        outputs.sort()
+        references.sort()
+        return 0.0
+
+    alone = metrics.score(["accuracy"], ["a", "b"], ["b", "a"], task="classification", labels=["a", "b"])
+    both = metrics.score(
+        ["sorts", "accuracy"], ["a", "b"], ["b", "a"], task="classification", labels=["a", "b"]
+    )
+    assert both.values["accuracy"] == alone.values["accuracy"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"label": 5}, "metric 'own': label: got a number, expected a text, or None"),
+        ({"higher_is_better": "no"}, "metric 'own': higher_is_better: got 'no', expected True or False"),
+    ],
+)
+def test_arguments_of_other_types(arguments, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        softprompt.metric("own", "generation", **arguments)
+
+
 def test_the_same_function_may_be_defined_again() -> None:
     for value in (1.0, 2.0):
 

@@ -107,6 +107,12 @@ def test_without_a_development_set_the_last_prompt_is_the_result(tmp_path):
     assert same(setup.tensors(), newest(tmp_path).tensors["prompt"])
 
 
+def test_a_loss_without_a_gradient_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeTask, "loss", lambda self, examples: torch.ones(()))
+    with pytest.raises(TrainingError, match="the task's loss: got a loss without a gradient"):
+        Setup(tmp_path).loop.run()
+
+
 def test_epochs_count_whole_passes_with_the_last_partial_batch(tmp_path):
     setup = Setup(tmp_path, steps=None, epochs=2)
     assert setup.loop.run().step == 10

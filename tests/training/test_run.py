@@ -15,6 +15,7 @@ import torch
 import yaml
 from rich.console import Console
 
+import softprompt
 from softprompt.config import load_run, parse_run
 from softprompt.data import Splits, pairs
 from softprompt.errors import ConfigError, TrainingError
@@ -144,6 +145,18 @@ def test_the_folder_of_a_run(tmp_path, parts):
     assert [line["id"] for line in outputs] == ["r0", "r1", "r2", "r3"]
     stored = json.loads((folder / "prompt" / "facts.json").read_text(encoding="utf-8"))
     assert stored["metrics"] == {"bleu": 100.0} and stored["data"]["fingerprint"] == "abc"
+
+
+def test_a_setting_of_another_package_that_is_named_as_one_of_softprompts_keeps_its_value(tmp_path, parts):
+    @softprompt.method("positions_of_a_test")
+    def own(backbone, positions: int = 1, sites: str = "all", seed: int = 0) -> softprompt.Prompt:
+        raise AssertionError("the prompt of these runs is a fake")
+
+    method = {"name": "positions_of_a_test", "positions": 2}
+    given = parse_run({**settings(tmp_path).model_dump(mode="json"), "method": method})
+    folder = train(given).folder
+    stored = yaml.safe_load((folder / "settings.yaml").read_text(encoding="utf-8"))["method"]
+    assert stored == {**method, "sites": "all"}
 
 
 def test_the_stored_settings_are_resolved_and_can_be_run_again(tmp_path, parts):

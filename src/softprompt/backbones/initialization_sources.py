@@ -44,6 +44,11 @@ class InitializationSources(Outputs):
             )
         return self._tokenizer
 
+    @property
+    def max_positions(self) -> int | None:
+        """The largest number of positions of a text with its prompt; None where there is no limit."""
+        return self.spec.max_positions
+
     def token_ids(self, text: str) -> list[int]:
         """The text's tokens, without special ones."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -1,5 +1,6 @@
 """The command `softprompt`: one file per subcommand, errors in one red line."""
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -23,7 +24,7 @@ from softprompt.cli.commands import (
     train,
 )
 from softprompt.cli.options import epilog
-from softprompt.errors import ConfigError, SoftpromptError, printable
+from softprompt.errors import ConfigError, SoftpromptError, printable, shortened, system_says
 
 # Typer has click within or beside it, by its version; this is the error of either.
 _UsageError: Any = typer.BadParameter.__bases__[0]
@@ -107,6 +108,13 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         _print_error(str(error))
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except OSError as error:
+        # A path that the system refuses to look at (too long, in a closed folder), or a full disk under `>`.
+        if any(debug) or (error.filename is None and error.errno != errno.ENOSPC):
+            raise
+        where = "standard output" if error.filename is None else str(error.filename)
+        _print_error(f"{shortened(printable(where), 200)}: {system_says(error)}")
+        sys.exit(1)
 
 
 def _print_error(message: str) -> None:

@@ -1,6 +1,6 @@
 """Options and arguments of several commands, and the form of their examples."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -44,3 +44,22 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Repeat runs t
 def epilog(examples: Sequence[tuple[str, str]]) -> str:
     """The end of a help text: each example after its purpose."""
     return "\n\n".join(f"{what}: [bold]{command}[/bold]" for what, command in examples)
+
+
+def check_characters(option: str, texts: Iterable[str]) -> None:
+    """Refuse arguments of bytes that are no UTF-8, which Python reads as halves of surrogate pairs.
+
+    Args:
+        option: the argument's name, for the error.
+        texts: its values.
+
+    Raises:
+        ConfigError: one of them holds such a byte.
+    """
+    from softprompt.errors import ConfigError
+
+    for text in texts:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ConfigError(option, f"{text!r}, with bytes that are no UTF-8", "UTF-8 text") from None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from softprompt.config import RunSettings, apply_override, load_run, parse_run, read_mapping
 from softprompt.errors import BackboneError, ConfigError, PromptError
+from softprompt.untrusted import at_home
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
@@ -160,7 +161,7 @@ def allowed_backbone(folder: Path, card: "PromptCard", given: str | None) -> str
     run, name = _run_of(folder), card.backbone.name
     if run is not None:
         name = load_run(run / SETTINGS).backbone.name
-        if not name.startswith(("//", "\\\\")) and Path(name).expanduser().is_dir():
+        if not name.startswith(("//", "\\\\")) and at_home(name).is_dir():
             return name
     if name in BUNDLED_NAMES:
         if bundled_folder(name) is not None:

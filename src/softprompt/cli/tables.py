@@ -71,7 +71,7 @@ def _values(row: "ScoreRow", metrics: Sequence[str]) -> list[str]:
 
 def _print(console: "Console", title: str, table: Table, rows: Sequence["ScoreRow"]) -> None:
     print_line(console, title)
-    console.print(table)
+    console.print(table, markup=False, emoji=False)
     for note in dict.fromkeys(note for row in rows for note in row["notes"]):
         print_line(console, f"note: {note}")
 

@@ -201,7 +201,8 @@ class RunSettings(Settings):
                 raise ValueError(*error.problems) from None
             known = metrics_of(task)
             if row is None or name not in known:
-                got, expected = f"'{name}' for task '{task}'", f"some of {', '.join(known)}"
+                got = f"'{name}' for task '{task}'"
+                expected = f"some of {', '.join(known)}" if known else "none, since no metric scores it"
                 hint = nearest(name, known) if row else METRICS.hint(name, known)
                 raise ValueError(Problem("metrics", got, expected, hint))
         if not self.task.writes_text:

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
 from softprompt.config.base import Settings
 from softprompt.config.named import named_settings
@@ -23,6 +23,9 @@ class TaskSettings(Settings):
     """Tasks of one group can share a batch."""
     writes_text: ClassVar[bool] = False
     """Whether the answer is a text that is decoded token by token."""
+
+    # A default of another package may be wrong.
+    model_config = ConfigDict(validate_default=True)
 
     name: str
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import DataSettings
+from softprompt.data.records import misfit
 from softprompt.data.registry import COLUMNS, FORMATS, OPTIONS
 from softprompt.errors import ConfigError, DataError, Problem, kind_of
 
@@ -96,6 +97,9 @@ def read(
         if not isinstance(record, form.record):
             expected = f"{form.record.__name__} alone, as its reader declares"
             raise DataError(str(path), f"a record that is {kind_of(record)}", expected)
+        if problem := misfit(record):
+            where = f"{path}: {problem.where}"
+            raise DataError(where, problem.got, problem.expected, problem.hint)
     return records
 
 

@@ -1,8 +1,10 @@
 """The forms that readers give: one class per kind of question, plain values only."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
+
+from softprompt.errors import Problem, kind_of
 
 
 class AnyRecord(Protocol):
@@ -190,6 +192,43 @@ LABELLED = (LabelledText, LabelledPicture)
 def content_of(record: AnyRecord) -> str:
     """What tells whether two records ask about the same thing: a text, or what a picture's file holds."""
     return record.digest if isinstance(record, LabelledPicture) else record.source
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, (tuple, list)) and all(isinstance(text, str) for text in value)
+
+
+_FITS: Mapping[Any, tuple[str, Callable[[Any], bool]]] = {
+    str: ("a text", lambda value: isinstance(value, str)),
+    str | None: ("a text, or None", lambda value: value is None or isinstance(value, str)),
+    int | None: ("an index, or None", lambda value: value is None or type(value) is int),
+    bool: ("True or False", lambda value: isinstance(value, bool)),
+    tuple[str, ...]: ("a tuple of texts", _texts),
+    tuple[Answer, ...]: (
+        "a tuple of answers",
+        lambda value: isinstance(value, (tuple, list)) and all(isinstance(one, Answer) for one in value),
+    ),
+    Mapping[str, str]: (
+        "a mapping of texts to texts",
+        lambda value: isinstance(value, Mapping) and _texts([*value, *value.values()]),
+    ),
+}
+"""By the type of a field: what it holds, in words, and whether a value is of that type."""
+
+
+def misfit(record: AnyRecord) -> Problem | None:
+    """What is wrong with the first field that holds another type than its record declares."""
+    for each in fields(record):  # type: ignore[arg-type]
+        expected, fits = _FITS.get(each.type, ("", bool))
+        value = getattr(record, each.name)
+        if not expected or fits(value):
+            continue
+        do = f"write ({each.name},)" if isinstance(value, str) and expected.startswith("a tuple") else ""
+        got = kind_of(value)
+        if isinstance(value, (tuple, list, Mapping)):
+            got = f"{value!r:.60}"
+        return Problem(f"{type(record).__name__} '{record.id}': {each.name}", got, expected, do)
+    return None
 
 
 def pairs(records: Iterable[AnyRecord]) -> list[Any]:

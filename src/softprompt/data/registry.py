@@ -27,7 +27,7 @@ from softprompt.data.records import (
     Record,
     TaggedWords,
 )
-from softprompt.errors import ConfigError, DataError
+from softprompt.errors import ConfigError, DataError, kind_of
 from softprompt.registry import Registry, check_parameters
 
 COLUMNS = ("text", "second", "label")
@@ -179,9 +179,14 @@ def data_format(
     FORMATS.check_name(name)
 
     def register(function: _Reader) -> _Reader:
+        where, known = f"data_format '{name}'", [kind.__name__ for kind in _KINDS]
+        if not isinstance(content, str):
+            raise ConfigError(f"{where}: content", kind_of(content), "a text, e.g. 'a CSV file of reviews'")
+        for argument, texts in (("labels", labels or ()), ("fields", fields)):
+            if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+                raise ConfigError(f"{where}: {argument}", repr(texts), "a list of texts")
         declared = None if labels is None else tuple(labels)
         row = Format(name, function, content, record, declared, tuple(fields), grouped)
-        where, known = f"data_format '{name}'", [kind.__name__ for kind in _KINDS]
         if record not in _KINDS:
             got = f"records of {getattr(record, '__name__', record)}"
             raise ConfigError(where, got, f"one of {', '.join(known)}, of softprompt.data")

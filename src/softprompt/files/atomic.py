@@ -31,8 +31,8 @@ def writing(folder: Path, kept: str = "what was written before is kept") -> Iter
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Write a file and wait until it is on the disk."""
-    with open(path, "wb") as file:
+    """Write a new file and wait until it is on the disk."""
+    with open(path, "xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -52,6 +52,8 @@ def write_atomically(path: Path, content: str | bytes, temporary: Path | None = 
     """
     temporary = path.with_name(f".{path.name}.writing") if temporary is None else temporary
     try:
+        # A link or a pipe of this name, in a folder from elsewhere, would be written through or waited for.
+        temporary.unlink(missing_ok=True)
         write_synced(temporary, content.encode("utf-8") if isinstance(content, str) else content)
         replace(temporary, path)
     except BaseException:

@@ -5,7 +5,9 @@ from array import array
 from itertools import chain
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from softprompt.files.tensor_kinds import KIND
 
 FORMAT_VERSION = 4
 """1: prompts alone. 2: also heads, backbone tensors in place of the frozen ones, and slots in the text.
@@ -57,6 +59,15 @@ class BackboneRecord(BaseModel):
     """The name of the input embeddings in the base model; empty where pictures are read."""
     samples: tuple[tuple[float, ...], ...] = Field(default=(), exclude=True, repr=False)
     """Stored as the tensor `backbone.samples`, and not in the card."""
+
+    @field_validator("base", "head")
+    @classmethod
+    def _have_shapes(cls, kinds: dict[str, str]) -> dict[str, str]:
+        """Refuse a kind without a shape, which only a comparison with another model would read."""
+        for kind in kinds:
+            if not KIND.fullmatch(kind):
+                raise ValueError(f"'{kind[:80]}' is no name with a shape, such as 'norm.weight [32]'")
+        return kinds
 
 
 class BackboneCard(BaseModel):

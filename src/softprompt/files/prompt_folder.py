@@ -16,6 +16,7 @@ from torch import Tensor
 from softprompt.errors import PromptError, system_says
 from softprompt.files import commit, tensor_kinds
 from softprompt.files.card_text import MOST_CARD, card_content, parse_card
+from softprompt.files.folder_lock import PATIENCE_S
 from softprompt.files.prompt_card import FORMAT_VERSION, BackboneRecord, PromptCard
 from softprompt.files.tensor_file import Shapes, read_tensors, serialised
 from softprompt.untrusted import Unreadable, read_bytes
@@ -70,7 +71,13 @@ def write_prompt(folder: Path | str, tensors: Mapping[str, Tensor], card: Prompt
 
 
 def _check_place(folder: Path) -> None:
-    """Refuse a path that is there and cannot be a folder."""
+    """Refuse a path that is there and cannot be a folder, or links in it that lead to no file."""
+    for path in (folder / CARD, folder / TENSORS):
+        # The rename would put a file in place of what the link leads to: a disk, or /dev/null.
+        if path.is_symlink() and path.exists() and not path.is_file():
+            raise PromptError(
+                str(path), "a link to a folder, a pipe or a device", "a file to replace", "remove the link"
+            )
     for path in (folder, *folder.parents):
         if path.is_dir():
             return
@@ -99,6 +106,7 @@ def read_prompt(
     """
     folder = expanded(folder)
     content = before = None
+    end = time.monotonic() + PATIENCE_S
     while True:
         former, state = content, _state(folder)
         content = _card_content(folder)
@@ -108,7 +116,7 @@ def read_prompt(
             return _tensors(folder, digest, card, fits)
         except PromptError:
             # The tensors may be those of a prompt that was saved since the card was read.
-            if state == before:
+            if state == before or time.monotonic() > end:
                 raise
         before = state
         time.sleep(0.002)

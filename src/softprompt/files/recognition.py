@@ -101,10 +101,11 @@ def _unlike_names(before: BackboneRecord, now: BackboneRecord) -> str:
     """The difference between names and shapes, as a clause."""
     new = [kind for kind in now.base if kind not in before.base]
     gone = [kind for kind in before.base if kind not in now.base]
+    of_name = {bare(kind): kind for kind in reversed(gone)}
     for kind in new:
-        other = next((old for old in gone if bare(old) == bare(kind)), None)
+        other = of_name.get(bare(kind))
         if other is not None and bare(kind) == now.embeddings == before.embeddings:
-            (n, width), (m, their_width) = shape(kind), shape(other)
+            (n, *width), (m, *their_width) = shape(kind), shape(other) or [0]
             if width == their_width:
                 change = "added" if n > m else "taken away"
                 return (

@@ -1,5 +1,6 @@
 """The names and shapes of a model's tensors in a few lines: layers that are alike share one."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
@@ -9,6 +10,9 @@ Kinds = Mapping[str, str]
 Runs of one number are shortened (`0-29`), several numbers of one name are joined by dots (`0.1,0.2`), and a
 kind without a star has none.
 """
+
+KIND = re.compile(r".+ \[([0-9]{1,18}(, [0-9]{1,18})*)?\]", re.DOTALL)
+"""How a kind is written: a name and a shape."""
 
 _MOST = 1_000_000
 

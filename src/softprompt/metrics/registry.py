@@ -110,6 +110,11 @@ def metric(
         ConfigError: a name that another metric has, an unknown task, or a function with other parameters.
     """
     METRICS.check_name(name)
+    where = f"metric '{name}'"
+    if label is not None and not isinstance(label, str):
+        raise ConfigError(f"{where}: label", kind_of(label), "a text, or None")
+    if not isinstance(higher_is_better, bool):
+        raise ConfigError(f"{where}: higher_is_better", repr(higher_is_better), "True or False")
     tasks = (task,) if isinstance(task, str) else tuple(task)
 
     def register(function: _Scorer) -> _Scorer:
@@ -201,15 +206,25 @@ def score(
     """
     _check_names(names, task)
     require_libraries(names)
-    pairs: Pairs = _tasks()[task].outputs.pairs(outputs, references, **facts)
+    tasks = _tasks()
+    with tasks.naming(task):
+        pairs = tasks[task].outputs.pairs(outputs, references, **facts)
+    if not isinstance(pairs, Pairs):
+        where, expected = f"task '{task}': pairs of its OutputForm", "a softprompt.metrics.Pairs"
+        raise ConfigError(where, kind_of(pairs), expected)
     values: dict[str, float] = {}
     notes: list[str] = []
     for function in dict.fromkeys(METRICS[name].function for name in METRICS if name in names):
         own = [name for name in names if METRICS[name].function is function]
         with METRICS.naming(own[0]):
-            found = function(pairs.outputs, pairs.references, **_wanted(function, pairs, own))
+            # Lists of its own, since a function may sort them.
+            found = function([*pairs.outputs], [*pairs.references], **_wanted(function, pairs, own))
         if not isinstance(found, Scores):
             found = Scores(dict.fromkeys(own, found))
+        missing = [name for name in own if name not in found.values]
+        if missing and not found.notes:
+            got, expected = f"Scores without {listed(missing)}", "a figure for each, or a note that says why"
+            raise ConfigError(f"metric '{own[0]}'", got, expected)
         values |= {name: _number(name, value) for name, value in found.values.items() if name in own}
         notes += found.notes
     return Scores({name: values[name] for name in names if name in values}, tuple(notes))
@@ -252,5 +267,7 @@ def _number(name: str, value: Any) -> float:
     if not isinstance(value, Real) or not math.isfinite(value):
         got = f"{value!r} of {name!r}" if isinstance(value, Real) else f"{kind_of(value)} of {name!r}"
         do = "leave it out of softprompt.metrics.Scores, with a note, where it is undefined"
+        if not isinstance(value, Real):
+            do = "return a float"
         raise ConfigError("metrics", got, "a finite number", do)
     return float(value)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from softprompt.errors import PromptError, kind_of, nearest, with_article
+from softprompt.errors import ConfigError, PromptError, kind_of, nearest, with_article
 from softprompt.prompts.prompt import Prompt
 from softprompt.prompts.start_request import Start, StartRequest
 from softprompt.registry import Registry, check_parameters
@@ -48,6 +48,11 @@ def initialization(
     """
 
     INITIALIZATIONS.check_name(name)
+    try:
+        re.compile(argument)
+    except (re.error, TypeError) as error:
+        got, where = f"{argument!r} ({error})", f"initialization '{name}': argument"
+        raise ConfigError(where, got, "a regular expression") from None
 
     def decorate(function: Callable[[StartRequest, str], Start]) -> Callable[[StartRequest, str], Start]:
         written = form or (f"{name}: ..." if argument else name)

@@ -24,6 +24,9 @@ _CONTRADICTIONS = (
     ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
 
+_OF_PLACEMENT = {"sites": "key_values", "location": "image", "depth": "image", "layers": "image"}
+"""Fields of a card that only prompts of one placement have."""
+
 
 @plain_tensors()
 def load_prompt(
@@ -136,6 +139,10 @@ def _sizes(card: PromptCard, n_tensors: int, backbone: Observable, where: str) -
     """Names and sizes of the tensors that a card asks for, few more than the `n_tensors` of the file."""
     if (card.length == 0) != (card.placement == "none"):
         raise PromptError(f"{where}: length", f"{card.length} vectors as {card.placement}", "what was saved")
+    for name, placement in _OF_PLACEMENT.items():
+        if card.placement != placement and (value := getattr(card, name)):
+            got = f"{shortened(str(value), 80)} for a prompt of placement '{card.placement}'"
+            raise PromptError(f"{where}: {name}", got, f"no {name}, which only '{placement}' has")
     sizes: dict[str, tuple[int, ...]] = {}
     for shape in _shapes(card, backbone, where):
         sizes |= shape.sizes(card.length)

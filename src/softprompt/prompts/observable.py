@@ -46,6 +46,11 @@ class Observable(Protocol):
         ...
 
     @property
+    def max_positions(self) -> int | None:
+        """The largest number of positions of a text with its prompt; None where there is no limit."""
+        ...
+
+    @property
     def state_size(self) -> int:
         """Width of the states that a head reads."""
         ...

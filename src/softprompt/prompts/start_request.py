@@ -118,5 +118,5 @@ class StartRequest:
 
 def _check_length(length: int, asked: int | None, what: str) -> None:
     if asked is not None and asked != length:
-        do = "leave length out, since it follows from the text"
+        do = "leave length out, since it follows from the initialization"
         raise PromptError("prompt.length", asked, f"{length}, {what}", do)

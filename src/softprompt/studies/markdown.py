@@ -23,11 +23,18 @@ def escaped(text: str) -> str:
 
 def plain(text: str) -> str:
     """A text on one line in which HTML, links and pictures are text; words between backticks stay code."""
-    pieces = printable(" ".join(text.splitlines())).split("`")
-    # An even number of pieces has a backtick that nothing closes, and so no code.
-    step = 2 if len(pieces) % 2 else 1
-    pieces[::step] = [_LINK.sub(r"]\(", _TAG.sub("&lt;", piece)) for piece in pieces[::step]]
-    return "`".join(pieces)
+    text = printable(" ".join(text.splitlines()))
+    written, end = [], 0
+    for match in _BACKTICKS.finditer(text):
+        # Backticks that nothing closes would close those of another text on the line.
+        literal = match[0] if match[1] or match[0][0] == "\\" else "\\`" * len(match[0])
+        written += [_without_markup(text[end : match.start()]), literal]
+        end = match.end()
+    return "".join([*written, _without_markup(text[end:])])
+
+
+def _without_markup(text: str) -> str:
+    return _LINK.sub(r"]\(", _TAG.sub("&lt;", text))
 
 
 def code(text: str) -> str:
@@ -36,6 +43,9 @@ def code(text: str) -> str:
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     return f"{'`' * (longest + 1)} {text} {'`' * (longest + 1)}" if longest else f"`{text}`"
 
+
+_BACKTICKS = re.compile(r"\\\\|\\`|(`+)(?!`).+?(?<!`)\1(?!`)|`+")
+"""An escaped character, code (as many backticks close it as have opened it), or backticks by themselves."""
 
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _LINK = re.compile(r"\]\(")

@@ -11,6 +11,7 @@ from softprompt.files import HeadKind
 from softprompt.metrics import METRICS
 from softprompt.registry import check_parameters
 from softprompt.tasks.base import Task
+from softprompt.tasks.guarding import guard
 from softprompt.tasks.headed import HeadTask, ReadingTask
 from softprompt.tasks.outputs import OUTPUT_FORMS, OutputForm
 from softprompt.tasks.registry import TASKS, TaskKind
@@ -47,6 +48,7 @@ def task(
             not fit.
     """
     records = (record,) if isinstance(record, type) else tuple(record)
+    metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
 
     def register(kind: _Task) -> _Task:
         where = f"task '{name}'"
@@ -63,8 +65,9 @@ def task(
             expected = f"one of {', '.join(map(repr, OUTPUT_FORMS))}, or an OutputForm"
             raise ConfigError(where, f"outputs {outputs!r}", expected, nearest(str(outputs), OUTPUT_FORMS))
         _check_metrics(where, form, metrics)
-        row = TaskKind(name, settings, kind, records, form, tuple(metrics), LabelledText in records)
+        row = TaskKind(name, settings, kind, records, form, metrics, LabelledText in records)
         TASKS.add(name, row, kind)
+        guard(name, kind)
         return kind
 
     return register
@@ -97,6 +100,9 @@ def _check_settings(where: str, name: str, settings: object, kind: type[Task]) -
     if own != name:
         do = f"write name: Literal[{name!r}] = {name!r} in {settings.__name__}"
         raise ConfigError(where, f"settings whose name is {own!r}", f"'{name}'", do)
+    if isinstance(heads, str):
+        do = f"write head_kinds = ({heads!r},) in {settings.__name__}"
+        raise ConfigError(f"{where}: head_kinds", "a text", "a tuple of kinds", do)
     for head in heads or ((None,) if issubclass(kind, HeadTask) else ()):
         if head not in get_args(HeadKind):
             got = "no kind of head" if head is None else f"the kind of head {head!r}"

@@ -5,7 +5,7 @@ says in a few words what came; each caller makes softprompt's own error of it, w
 expected.
 """
 
-from softprompt.untrusted.content import MOST_BYTES, Unreadable, decode, open_regular, read_bytes
+from softprompt.untrusted.content import MOST_BYTES, Unreadable, at_home, decode, open_regular, read_bytes
 from softprompt.untrusted.json_values import parse_json, read_json
 from softprompt.untrusted.yaml_values import DEEPEST, MOST_VALUES, MOST_YAML, parse_yaml
 
@@ -15,6 +15,7 @@ __all__ = [
     "MOST_VALUES",
     "MOST_YAML",
     "Unreadable",
+    "at_home",
     "decode",
     "open_regular",
     "parse_json",

@@ -79,8 +79,11 @@ def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
         facts = Path(path).stat()
         if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
             raise Unreadable("a pipe or a device")
-        with open(path, "rb") as file:
-            yield file, os.fstat(file.fileno()).st_size
+        with open(path, "rb", opener=_open_at_once) as file:
+            facts = os.fstat(file.fileno())
+            if not stat.S_ISREG(facts.st_mode):
+                raise Unreadable("a pipe or a device")
+            yield file, facts.st_size
     except OSError as error:
         raise Unreadable(system_says(error)) from None
     except MemoryError:
@@ -89,6 +92,19 @@ def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
         if isinstance(error, Unreadable):
             raise
         raise Unreadable(f"a file that cannot be read ({error})") from None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for a pipe's writer: a pipe may have taken the file's place just now."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def at_home(path: str) -> Path:
+    """The path with `~` as the home folder, or as it is written where there is no such home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def check_characters(string: str, line: int | None = None) -> None:

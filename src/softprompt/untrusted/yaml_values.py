@@ -1,5 +1,6 @@
 """YAML within bounds: texts, numbers, booleans, null, lists and mappings alone."""
 
+import math
 import re
 from contextlib import suppress
 from typing import Any
@@ -16,6 +17,9 @@ MOST_YAML = 500_000
 
 MOST_VALUES = 40_000
 """The most values that a YAML text may unfold to, aliases written out; PyYAML takes a second for so many."""
+
+_MOST_BITS = 10_000
+"""The largest whole number, in bits: about 3,000 digits."""
 
 DEEPEST = 100
 """The deepest nesting of lists and mappings."""
@@ -104,6 +108,11 @@ class _Bounded(Composer, SafeConstructor, Resolver):
             raise Unreadable(f"{written!r}, which is no {kind} in YAML", node.start_mark.line + 1) from None
         if isinstance(value, str):
             check_characters(value, node.start_mark.line + 1)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise Unreadable(f"{node.value[:80]!r}, which is no finite number", node.start_mark.line + 1)
+        elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            # In base 2, 8 or 16: Python reads no decimals of that length, and cannot write the number.
+            raise Unreadable("a number of thousands of digits", node.start_mark.line + 1)
         return value
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from softprompt.errors import BackboneError, nearest
-from softprompt.untrusted import read_json
+from softprompt.untrusted import at_home, read_json
 
 CONVERSION = 1
 """Part of the cache folder's name; raise this number whenever a conversion writes other files than before."""
@@ -102,7 +102,7 @@ BUNDLED_NAMES: tuple[str, ...] = tuple(BUNDLED)
 def cache_home() -> Path:
     """The folder of downloads: `SOFTPROMPT_HOME`, or `softprompt` in the platform's cache folder."""
     if home := os.environ.get("SOFTPROMPT_HOME"):
-        return Path(home).expanduser()
+        return at_home(home)
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA")
         base = Path(local) if local else Path.home() / "AppData" / "Local"

@@ -1,7 +1,6 @@
 """Reading a checkpoint with transformers: its class, its weights, its tokenizer or image processor."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +25,7 @@ from transformers.models.auto.modeling_auto import (
 from softprompt.backbones.loading.bundled import BUNDLED
 from softprompt.backbones.loading.quiet import without_bars
 from softprompt.errors import BackboneError, first_line, nearest
+from softprompt.untrusted import at_home
 
 _NO_CODE = {"trust_remote_code": False}
 """For transformers' automatic classes, which otherwise ask on a terminal whether to run a model's code."""
@@ -123,7 +123,7 @@ def _auto_class(config: Any) -> Any:
 
 def _unreadable(name: str, error: Exception) -> BackboneError:
     """The error for a checkpoint that does not exist, or that exists and cannot be read."""
-    if name in BUNDLED or (Path(name).expanduser() / "config.json").exists():
+    if name in BUNDLED or (at_home(name) / "config.json").exists():
         return BackboneError(
             "backbone.name",
             f"'{name}', which exists but cannot be read ({first_line(error)})",

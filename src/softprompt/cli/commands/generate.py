@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from softprompt.cli.options import BackboneName, Overrides, PromptFolder
+from softprompt.cli.options import BackboneName, Overrides, PromptFolder, check_characters
 
 EXAMPLES = (
     (
@@ -49,6 +49,7 @@ def generate(
     settings = places.stored_settings(folder, card, backbone, overrides or [])
     if not isinstance(settings.task, GenerationSettings):
         raise ConfigError("task.name", f"'{settings.task.name}'", "'generation'", "leave it out")
+    check_characters("TEXT", text or [])
     records = [Record(f"text {i + 1}", source, ()) for i, source in enumerate(text or _lines())]
 
     from softprompt.tasks import GenerationTask

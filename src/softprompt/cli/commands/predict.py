@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from softprompt.cli.options import BackboneName, Overrides, PromptFolder
+from softprompt.cli.options import BackboneName, Overrides, PromptFolder, check_characters
 
 if TYPE_CHECKING:
     from softprompt.config import RunSettings
@@ -49,7 +49,7 @@ def predict(
 ) -> None:
     """Print a stored prompt's answer to a text or to pictures, from its head or its template's blank."""
     from softprompt.cli import places
-    from softprompt.errors import ConfigError, PromptError
+    from softprompt.errors import ConfigError, PromptError, kind_of
     from softprompt.files import read_card
     from softprompt.tasks import TASKS
     from softprompt.terminal import echo, echo_answer
@@ -85,7 +85,12 @@ def predict(
         answers = task.predict(records)
     form = TASKS[name].outputs
     for record, answer in zip(records, answers, strict=True):
-        for line in form.lines(record, answer):
+        with TASKS.naming(name):
+            lines = form.lines(record, answer)
+        if not isinstance(lines, list):
+            where = f"task '{name}': lines of its OutputForm"
+            raise ConfigError(where, kind_of(lines), "a list of texts, one for each line")
+        for line in lines:
             echo_answer(line)
     if form.empty and not answers[0]:
         echo(f"note: {form.empty}", err=True)
@@ -126,6 +131,9 @@ def records_of(
             )
     if LabelledPicture in kinds:
         return [picture_record(Path(text), text) for text in texts]
+    check_characters("TEXT", texts)
+    check_characters("--second", [second or ""])
+    check_characters("--choice", choices or [])
     if len(texts) > 1:
         got = f"{len(texts)} texts for task '{task}'"
         raise ConfigError("TEXT", got, "one text", "put it into quotation marks")

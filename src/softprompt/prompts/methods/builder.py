@@ -120,8 +120,17 @@ class PromptBuilder:
             fixed: slots that begin at a vector of their own, by number.
 
         Raises:
-            PromptError: a start or tensors that cannot be.
+            PromptError: a start or tensors that cannot be, or a length that leaves no position to a text.
         """
+        limit = self.backbone.max_positions
+        # Before any vector is made, since hundreds of thousands take minutes.
+        if positions == "shifted" and limit is not None and length is not None and length >= limit:
+            raise PromptError(
+                "prompt.length",
+                length,
+                f"fewer than {limit}, which are all positions of {self.backbone.card.name}",
+                "choose a shorter prompt, or positions='unshifted'",
+            )
         generator = torch.Generator().manual_seed(self.seed)
         beginning = start(
             initialization,

@@ -63,6 +63,8 @@ class Method:
 
     def unchecked(self, *args: Any, **options: Any) -> "Prompt":
         """The prompt, from options that were checked as settings."""
+        import torch  # which a table of methods does without
+
         from softprompt.prompts.plain import plain_tensors
         from softprompt.prompts.prompt import Prompt
 
@@ -70,6 +72,11 @@ class Method:
             prompt = self.function(*args, **options)
         if not isinstance(prompt, Prompt):
             raise PromptError(self.name, type(prompt).__name__, "a method that returns a softprompt.Prompt")
+        for name, parameter in prompt.named_parameters():
+            if parameter.dtype != torch.float32:
+                got = f"{name} in {str(parameter.dtype).removeprefix('torch.')}"
+                do = "leave the conversion to the backbone, which takes vectors in its own precision"
+                raise PromptError(f"method '{self.name}'", got, "parameters in float32", do)
         package = METHODS.package(self.name)
         if package is not None:  # so that the prompt's file says what it was made with
             prompt.describe(versions={**prompt.card.versions, package.name: package.version})
@@ -185,7 +192,13 @@ def build_prompt(
                 "give one, or choose a task that has one",
             )
         options["template"] = template
-    return made.unchecked(backbone, **options)
+    prompt = made.unchecked(backbone, **options)
+    if head is not None and prompt.head is None:
+        raise PromptError(
+            f"method '{made.name}'", "a prompt without the head", "a prompt with it",
+            "pass head to softprompt.PromptBuilder",
+        )  # fmt: skip
+    return prompt
 
 
 def n_examples(settings: MethodSettings) -> int:
@@ -194,8 +207,9 @@ def n_examples(settings: MethodSettings) -> int:
     Args:
         settings: of the method.
     """
-    count = getattr(settings, "examples", None)
-    if count is not None:
+    # A method of another package may have settings of these names and of other types.
+    count, start = (getattr(settings, name, None) for name in ("examples", "initialization"))
+    if type(count) is int:
         return count
-    kind, _, k = (getattr(settings, "initialization", None) or "").partition(":")
+    kind, _, k = start.partition(":") if isinstance(start, str) else ("", "", "")
     return int(k) if kind == "examples" and k.strip().isdigit() else 0

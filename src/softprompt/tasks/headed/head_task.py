@@ -205,10 +205,9 @@ class HeadTask(Task):
         if label is None:
             raise DataError(where, "no label", f"one of {list(self.labels)}")
         if label not in self.labels:
-            raise DataError(
-                where,
-                f"the label '{label}'",
-                f"one of {list(self.labels)}",
-                "correct it, or list it in task.labels",
-            )
+            do = "correct it, or list it in task.labels"
+            if not self.labels:
+                kind, settings = type(self).__name__, type(self.settings).__name__
+                do = f"give {settings} a setting labels, and let {kind}.__init__ take labels and pass them on"
+            raise DataError(where, f"the label '{label}'", f"one of {list(self.labels)}", do)
         return self.labels.index(label)

@@ -173,7 +173,8 @@ class Loop:
         seconds = time.perf_counter() - started
         self.state.step += 1
         self.state.seconds += seconds
-        tokens_per_s = sum(self._objective.lengths[i] for i in batch) / seconds
+        # A clock that is coarse, or stood still while a machine was paused, gives no rate.
+        tokens_per_s = sum(self._objective.lengths[i] for i in batch) / seconds if seconds > 0 else 0.0
         self._log(
             {
                 "kind": "step",
@@ -201,6 +202,11 @@ class Loop:
                 break
             with objective.prompted(some):
                 own_loss, minimised = objective.losses(some, batch)
+                if not minimised.requires_grad:
+                    got, expected = "a loss without a gradient", "one that depends on the prompt"
+                    raise TrainingError(
+                        "the task's loss", got, expected, "compute it without detach or no_grad"
+                    )
                 # No other parameter receives a gradient.
                 (minimised if counts else 0 * minimised).backward(inputs=parameters)
             loss += own_loss.detach() if counts else 0

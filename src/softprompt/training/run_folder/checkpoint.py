@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ _MOST_CARD, _MOST_TENSORS = 64 << 20, 1 << 40
 
 # The newest, and the one before it in case the newest is damaged.
 _KEEP = 2
+
+_NAME = re.compile(r"step-([0-9]+)(-replaced)?")
+"""A checkpoint's folder; `-replaced` is the former one of a step while a new one takes its name."""
 
 
 @dataclass
@@ -89,13 +93,18 @@ class Checkpoints:
                 shutil.rmtree(temporary, ignore_errors=True)
                 temporary.mkdir()
                 _write(temporary, checkpoint)
-                # A damaged checkpoint of this step, or the same one again.
+                former = target.with_name(f"{target.name}-replaced")
+                # A damaged checkpoint of this step, or the same one: kept until the new one has its name.
                 if target.exists():
-                    shutil.rmtree(target)
+                    shutil.rmtree(former, ignore_errors=True)
+                    os.replace(target, former)
                 os.replace(temporary, target)
                 sync_folder(self.folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
+        # Later steps are those of a damaged checkpoint, before which the run was resumed.
+        for folder in (former, *self._folders(after=checkpoint.step)):
+            shutil.rmtree(folder, ignore_errors=True)
         self.prune(_KEEP)
         return target
 
@@ -127,8 +136,11 @@ class Checkpoints:
         for folder in self.folder.glob(".writing-*"):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _folders(self) -> list[Path]:
-        return sorted(path for path in self.folder.glob("step-*") if path.is_dir())
+    def _folders(self, after: int = -1) -> list[Path]:
+        """The folders of checkpoints after a step, oldest first; a replaced one comes before the new."""
+        found = [(_NAME.fullmatch(path.name), path) for path in self.folder.glob("step-*") if path.is_dir()]
+        steps = [(int(name[1]), not name[2], path) for name, path in found if name]
+        return [path for step, _, path in sorted(steps) if step > after]
 
     def _kept(self) -> str:
         folders = self._folders()

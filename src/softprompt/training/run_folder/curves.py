@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from softprompt.files import write_atomically
+
 
 def draw_curves(lines: Sequence[Mapping[str, Any]], folder: Path, select: str) -> None:
     """Write `curves.png` and `curves.svg`: training and development loss, and the selected metric.
@@ -23,5 +25,5 @@ def draw_curves(lines: Sequence[Mapping[str, Any]], folder: Path, select: str) -
         [] if select == "loss" else points("evaluation", select), f"development {select}",
         best[-1] if best else None,
     )  # fmt: skip
-    (folder / "curves.png").write_bytes(drawing.png(dpi=150))
-    (folder / "curves.svg").write_text(drawing.svg(), encoding="utf-8")
+    write_atomically(folder / "curves.png", drawing.png(dpi=150))
+    write_atomically(folder / "curves.svg", drawing.svg())

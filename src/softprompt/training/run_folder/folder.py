@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import Settings
-from softprompt.errors import TrainingError
+from softprompt.errors import TrainingError, system_says
 from softprompt.files import Line, ends_line, objects, read_lines, warn_of_damage, write_atomically, writing
 from softprompt.training.run_folder.checkpoint import Checkpoints
 from softprompt.training.run_folder.settings import as_yaml, differing, flat
-from softprompt.untrusted import Unreadable, read_json
+from softprompt.untrusted import Unreadable, read_bytes, read_json
 
 _FACTS = {"name": str, "steps": int, "best": dict, "scores": list, "counts": dict}
 """The entries of a result, of a run of one task or of one task of several, and their types."""
@@ -66,9 +66,15 @@ class RunFolder:
         """Refuse a folder to which this run may not write.
 
         Raises:
-            TrainingError: the folder holds another or a finished run; or, to resume, none or a different one.
+            TrainingError: no folder that can be read, or one with another or a finished run; or, to resume,
+                with none or a different one.
         """
-        if not resume and self.path.exists() and any(map(_counts, self.path.iterdir())):
+        try:
+            taken = not resume and self.path.exists() and any(map(_counts, self.path.iterdir()))
+        except OSError as error:
+            do = "choose another name"
+            raise TrainingError(str(self.path), system_says(error), "a new or empty folder", do) from None
+        if taken:
             state = "a finished run" if self.result.exists() else "a run that did not finish"
             raise TrainingError(
                 str(self.path),
@@ -135,10 +141,22 @@ class RunFolder:
         warn_of_damage(self.log, lines, f"it is kept in {self.damaged.name}, and the run goes on without it")
         with writing(self.path):
             if lost:
-                before = self.damaged.read_bytes() if self.damaged.exists() else b""
                 # First, so that an interruption loses no line.
-                write_atomically(self.damaged, before + _joined(lost))
+                write_atomically(self.damaged, self._lost_before() + _joined(lost))
             write_atomically(self.log, _joined(kept))
+
+    def _lost_before(self) -> bytes:
+        """The damaged lines that were kept before.
+
+        Raises:
+            TrainingError: something in their place that is no file.
+        """
+        try:
+            return read_bytes(self.damaged) if self.damaged.exists() else b""
+        except Unreadable as error:
+            raise TrainingError(
+                self.damaged.as_posix(), str(error), "a file of damaged lines", "move it elsewhere"
+            ) from None
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """The log, without lines that are damaged.

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, SoftFileLock, Timeout
 
 from softprompt.errors import Problem, TrainingError
-from softprompt.files import writing
+from softprompt.files import write_atomically, writing
 from softprompt.training.distributed import Processes
 from softprompt.training.run_folder.folder import RunFolder
 from softprompt.untrusted import read_json
@@ -81,7 +81,7 @@ def owned(folder: Path) -> Iterator[None]:
             ) from None
         # In a second file, since Windows lets nobody read a locked one.
         with suppress(OSError):
-            who.write_text(json.dumps({"process": os.getpid(), "host": platform.node()}), encoding="utf-8")
+            write_atomically(who, json.dumps({"process": os.getpid(), "host": platform.node()}))
         try:
             yield
         finally:

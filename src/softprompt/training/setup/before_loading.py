@@ -41,7 +41,7 @@ def check_before_loading(settings: RunSettings) -> RunData:
 
 
 def _check_method(settings: RunSettings) -> None:
-    from softprompt.prompts import METHODS, find_initialization
+    from softprompt.prompts import METHODS, find_initialization, n_examples
 
     method = METHODS[settings.method.name]
     if settings.task.has_head and "head" not in method.signature.parameters:
@@ -52,6 +52,10 @@ def _check_method(settings: RunSettings) -> None:
         _, argument = find_initialization(initialization)
         if initialization.startswith("prompt:"):
             read_card(argument)
+        if n_examples(settings.method) and "examples" not in method.signature.parameters:
+            got = f"'{initialization}' for '{method.name}'"
+            do = "choose another initialisation, or give the function an argument named examples"
+            raise ConfigError("method.initialization", got, "a method whose function takes examples", do)
 
 
 def _check_examples(settings: RunSettings, splits: Splits) -> None:

@@ -21,7 +21,9 @@ def resolve_parts(
 def resolve(parts: RunComponents, steps_per_epoch: int) -> RunSettings:
     """The settings of one task with every `None` that means "choose for me" replaced by the choice."""
     settings, card = parts.settings, parts.prompt.card
-    chosen = {"length": card.length, "positions": card.positions, "sites": list(card.sites)}
+    # A method of another package may mean something else by these names, so that what was set stays.
+    made = {"length": card.length, "positions": card.positions, "sites": list(card.sites)}
+    chosen = {key: value for key, value in made.items() if getattr(settings.method, key, None) is None}
     if card.inserts is not None and card.inserts.kind == "lora":
         chosen["targets"] = list(card.inserts.targets)
     method = {key: value for key, value in chosen.items() if key in type(settings.method).model_fields}
