@@ -39,7 +39,7 @@ def parse_yaml(text: str) -> Any:
     if _QuickLoader is not None and not any(sign in text for sign in "\t?\ufeff"):
         # libyaml takes these three signs where PyYAML's own parser refuses them; and what libyaml refuses is
         # read again, for PyYAML's own words on what is wrong.
-        with suppress(yaml.YAMLError, OverflowError, RecursionError):
+        with suppress(yaml.YAMLError, OverflowError, RecursionError, UnicodeEncodeError):
             return _QuickLoader(text).get_single_data()
     loader = _Loader(text)
     try:
