@@ -54,7 +54,7 @@ def test_hostile_yaml(text, said):
     with pytest.raises(Unreadable, match=said) as caught:
         parse_yaml(text)
     assert len(str(caught.value)) < 400
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_file_larger_than_allowed_is_not_read_whole(tmp_path):
     began = time.monotonic()
     with pytest.raises(Unreadable, match="more than 1,000,000"):
         read_bytes(tmp_path / "sparse", 1_000_000)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_one_mistake_of_many_rows_is_listed_once(file, format, row, bad):
         DataError, match=r"^\S+, line [23] and 999 more: .*\nThere may be more mistakes"
     ) as caught:
         read(format, file)
-    assert len(str(caught.value)) < 1_000 and time.process_time() - began < 20
+    assert len(str(caught.value)) < 1_000 and time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("format", ["dart", "squad"])
@@ -153,7 +153,7 @@ def test_folders_within_each_other(tmp_path):
     began = time.process_time()
     with pytest.raises(DataError, match="folders nested more than 100 deep"):
         read("image_folder", tmp_path / "x")
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 1
 
 
 def test_codecs_that_warn(file):

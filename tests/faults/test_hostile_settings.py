@@ -31,8 +31,11 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "rte-p-tuning-v2.yaml"
 def test_recipes(tmp_path, more, message):
     file = tmp_path / "recipe.yaml"
     file.write_text(f"{RECIPE.read_text(encoding='utf-8')}\n{more}\n", encoding="utf-8")
+    load_recipe(RECIPE)  # what the first recipe of a process imports is not counted
+    began = time.process_time()
     with pytest.raises(ConfigError, match=message):
         load_recipe(file)
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,7 @@ def test_studies_of_too_many_runs(tmp_path, more, n_runs):
     began = time.process_time()
     with pytest.raises(ConfigError, match=rf"{n_runs} runs, expected at most 5,000"):
         load_grid(file)
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(
@@ -78,7 +81,7 @@ def test_studies(tmp_path, more, message):
     began = time.process_time()
     with pytest.raises(ConfigError, match=message):
         load_grid(file)
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 2
 
 
 def test_names_that_no_file_system_takes(tmp_path):
@@ -126,7 +129,7 @@ def test_keys_of_rows_and_columns_are_compared_in_linear_time(tmp_path):
     began = time.process_time()
     with pytest.raises(ConfigError, match="a value from the column and another from the row"):
         load_grid(file)
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def test_parts_that_multiply(tmp_path, names, path):
     began = time.process_time()
     with pytest.raises(ConfigError, match=r"names that make .* characters, expected at most 2,000 names"):
         load_recipe(file)
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 2
 
 
 def test_overrides():

@@ -45,7 +45,7 @@ def test_too_many_pixels_are_refused_before_any_is_read():
     began = time.process_time()
     with pytest.raises(DataError, match=r"7,100 by 7,100 pixels.*at most 50,000,000 pixels"):
         decode(content.getvalue(), "x")
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -75,7 +75,7 @@ def test_links_that_lead_around(folder, target):
     began = time.monotonic()
     with pytest.raises(DataError, match="a link to a folder in which it lies itself"):
         read("image_folder", folder)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 2
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links and pipes need rights on Windows")

@@ -22,7 +22,7 @@ def test_meaning_representations(text):
     began = time.process_time()
     with pytest.raises(DataError, match=r"got .*characters"):
         linearize(text)
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(
