@@ -183,3 +183,8 @@ def test_both_parsers_read_the_recipes_alike(monkeypatch):
     quick = list(map(parse_yaml, texts))
     monkeypatch.setattr(yaml_values, "_QuickLoader", None)
     assert len(quick) > 40 and quick == list(map(parse_yaml, texts))
+
+
+def test_half_a_surrogate_pair_in_yaml_is_a_sentence():
+    with pytest.raises(Unreadable):
+        parse_yaml("a: \ud800")

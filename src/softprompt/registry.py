@@ -7,7 +7,7 @@ imported when the name is first looked up; reading a prompt file imports none.
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
@@ -113,6 +113,11 @@ class Registry(Generic[Row]):
         kind = self._kind.replace("_", " ")
         close = nearest(str(name), self if known is None else known)
         return close or f"install the package that offers this {kind}"
+
+    @property
+    def rows(self) -> Mapping[str, Row]:
+        """The rows that are here, by name; no package is imported."""
+        return self._rows
 
     def get(self, name: str) -> Row | None:
         """The row of a name, or None; no package is imported."""

@@ -34,3 +34,13 @@ def test_a_field_of_another_placement_is_refused(tmp_path, placement, name, valu
     edit_card(folder, lambda card: card.update({name: value}))
     with pytest.raises(PromptError, match=f"{name}: .* expected no {name}, which only"):
         softprompt.load_prompt(folder, backbone)
+
+
+@pytest.mark.parametrize("change", [{"labels": ["yes"]}, {"kind": "picture"}, {"hidden_layers": 7}])
+def test_a_head_that_cannot_be_is_refused_with_the_folder(tmp_path, change):
+    backbone = tiny_backbone("bert")
+    prompt = softprompt.head_only(backbone, head=softprompt.head("sequence", ["no", "yes"]))
+    folder = prompt.save(tmp_path / "p")
+    edit_card(folder, lambda card: card["head"].update(change))
+    with pytest.raises(PromptError, match=r"/p: head\."):
+        softprompt.load_prompt(folder, backbone)

@@ -57,9 +57,8 @@ def check_characters(option: str, texts: Iterable[str]) -> None:
         ConfigError: one of them holds such a byte.
     """
     from softprompt.errors import ConfigError
+    from softprompt.untrusted import forbidden_character
 
     for text in texts:
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError:
-            raise ConfigError(option, f"{text!r}, with bytes that are no UTF-8", "UTF-8 text") from None
+        if forbidden_character(text):
+            raise ConfigError(option, f"{text!r}, with bytes that are no UTF-8", "UTF-8 text")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from softprompt.errors import DataError, Problem, kind_of, nearest
-from softprompt.untrusted import Unreadable, decode, parse_json, read_bytes
+from softprompt.untrusted import Unreadable, decode, forbidden_character, parse_json, read_bytes
 
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
@@ -219,12 +219,10 @@ def words(value: object, name: str, where: str) -> str:
         raise DataError(where, f"{kind_of(value)} in '{name}'", "a text")
     if not value.strip():
         raise DataError(where, f"an empty '{name}'", "a text", "fill it in or remove the record")
-    if "\0" in value:
-        raise DataError(where, f"the character NUL in '{name}'", "a text without it", "remove the character")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        raise DataError(where, f"half a surrogate pair in '{name}'", "whole characters") from None
+    if wrong := forbidden_character(value):
+        nul = ("a text without it", "remove the character")
+        expected, do = nul if "\0" in value else ("whole characters", "")
+        raise DataError(where, f"{wrong} in '{name}'", expected, do)
     return value
 
 

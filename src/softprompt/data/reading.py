@@ -114,7 +114,7 @@ def misfits(format: str, options: Mapping[str, Any]) -> list[Problem]:
     form, problems = FORMATS[format], []
     for name in OPTIONS:
         if name not in form.takes and options[name] != _DEFAULTS[name]:
-            takers = [other for other in FORMATS if (row := FORMATS.get(other)) and name in row.takes]
+            takers = [other for other, row in FORMATS.rows.items() if name in row.takes]
             expected = f"format {_or(takers)}"
             problems.append(
                 Problem(f"data.{name}", f"{options[name]!r} for {format}", expected, "leave it out")

@@ -142,12 +142,12 @@ def find_metric(name: str) -> Metric | None:
 
 
 def metrics_of(task: str) -> list[str]:
-    """The names of a task's metrics , its default first; none for an unknown task."""
+    """The names of a task's metrics, its default first; none for an unknown task."""
     try:
         own: Sequence[str] = _tasks()[task].metrics
     except ConfigError:
         return []
-    naming = [name for name in METRICS if (row := METRICS.get(name)) and task in row.tasks]
+    naming = [name for name, row in METRICS.rows.items() if task in row.tasks]
     return list(dict.fromkeys([*own, *naming]))
 
 

@@ -81,9 +81,10 @@ def _explained(card: PromptCard, where: str) -> Iterator[None]:
     try:
         yield
     except PromptError as error:
+        told = error if where in str(error) else error.inside(where)
         if card.method in METHODS:
-            raise
-        raise PromptError(error.where, error.got, error.expected, _unknown_method(card)) from error
+            raise told from None
+        raise PromptError(told.where, told.got, told.expected, _unknown_method(card)) from error
     except _CONTRADICTIONS as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         got = f"a card that asks for what cannot be ({reason})"

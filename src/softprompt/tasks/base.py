@@ -42,6 +42,10 @@ class Task(ABC):
         self.labels = tuple(labels)
         self.fields = tuple(fields)
         self.decoding = decoding or DecodingSettings()
+        self._set_up()
+
+    def _set_up(self) -> None:  # noqa: B027  most tasks have something to derive, none has to
+        """Derive from the constructor's arguments what the class needs."""
 
     # -- what every task has to have -------------------------------------------------------------
 

@@ -54,8 +54,7 @@ def task(
         where = f"task '{name}'"
         _check_class(where, kind)
         _check_settings(where, name, settings, kind)
-        rows = [row for other in TASKS if (row := TASKS.get(other))]
-        readable = dict.fromkeys(one for row in rows for one in row.records)
+        readable = dict.fromkeys(one for row in TASKS.rows.values() for one in row.records)
         for one in records or (None,):
             if one not in readable:
                 expected = f"some of {', '.join(each.__name__ for each in readable)}, of softprompt.data"
@@ -112,7 +111,7 @@ def _check_settings(where: str, name: str, settings: object, kind: type[Task]) -
     for setting in needed:
         if setting not in fields:
             raise ConfigError(where, f"settings without {setting}", f"the setting {setting}")
-    rows = [row for other in TASKS if (row := TASKS.get(other)) and row.name != name]
+    rows = [row for other, row in TASKS.rows.items() if other != name]
     others = [row.task for row in rows if row.settings.batch_group == group]
     if not all(issubclass(kind, ReadingTask if issubclass(one, ReadingTask) else one) for one in others):
         got = f"the group '{group}', whose examples are of another class"
@@ -121,9 +120,8 @@ def _check_settings(where: str, name: str, settings: object, kind: type[Task]) -
 
 
 def _check_metrics(where: str, form: OutputForm, metrics: Sequence[str]) -> None:
-    rows = {name: row for name in METRICS if (row := METRICS.get(name))}
-    of_form = {task for task in TASKS if (row := TASKS.get(task)) and row.outputs is form}
-    known = [name for name, row in rows.items() if of_form & set(row.tasks)]
+    of_form = {task for task, row in TASKS.rows.items() if row.outputs is form}
+    known = [name for name, row in METRICS.rows.items() if of_form & set(row.tasks)]
     for name in metrics:
         if name not in known:
             expected = f"some of {', '.join(known)}" if known else "none: no metric takes these outputs"

@@ -5,7 +5,15 @@ says in a few words what came; each caller makes softprompt's own error of it, w
 expected.
 """
 
-from softprompt.untrusted.content import MOST_BYTES, Unreadable, at_home, decode, open_regular, read_bytes
+from softprompt.untrusted.content import (
+    MOST_BYTES,
+    Unreadable,
+    at_home,
+    decode,
+    forbidden_character,
+    open_regular,
+    read_bytes,
+)
 from softprompt.untrusted.json_values import parse_json, read_json
 from softprompt.untrusted.yaml_values import DEEPEST, MOST_VALUES, MOST_YAML, parse_yaml
 
@@ -17,6 +25,7 @@ __all__ = [
     "Unreadable",
     "at_home",
     "decode",
+    "forbidden_character",
     "open_regular",
     "parse_json",
     "parse_yaml",

@@ -117,9 +117,16 @@ def check_characters(string: str, line: int | None = None) -> None:
     Raises:
         Unreadable: NUL, or half a surrogate pair.
     """
+    if wrong := forbidden_character(string):
+        raise Unreadable(f"{wrong} in a text", line)
+
+
+def forbidden_character(string: str) -> str:
+    """The kind of character in a text that no text may hold; empty where there is none."""
     if "\0" in string:
-        raise Unreadable("the character NUL in a text", line)
+        return "the character NUL"
     try:
         string.encode("utf-8")
     except UnicodeEncodeError:
-        raise Unreadable("half a surrogate pair in a text", line) from None
+        return "half a surrogate pair"
+    return ""

@@ -39,7 +39,7 @@ def parse_yaml(text: str) -> Any:
     if _QuickLoader is not None and not any(sign in text for sign in "\t?\ufeff"):
         # libyaml takes these three signs where PyYAML's own parser refuses them; and what libyaml refuses is
         # read again, for PyYAML's own words on what is wrong.
-        with suppress(yaml.YAMLError, ValueError, RecursionError):
+        with suppress(yaml.YAMLError, OverflowError, RecursionError, UnicodeEncodeError):
             return _QuickLoader(text).get_single_data()
     loader = _Loader(text)
     try:
@@ -70,13 +70,17 @@ class _Bounded(Composer, SafeConstructor, Resolver):
         """One node, not too deep and not one of too many."""
         self._values += 1
         if self._values > MOST_VALUES:
-            raise Unreadable(f"more than {MOST_VALUES:,} values in YAML", getattr(self, "line", 0) + 1)
+            raise Unreadable(f"more than {MOST_VALUES:,} values in YAML", self._line())
         self._depth += 1
         if self._depth > DEEPEST:
-            raise Unreadable(f"YAML that is nested more than {DEEPEST} deep", getattr(self, "line", 0) + 1)
+            raise Unreadable(f"YAML that is nested more than {DEEPEST} deep", self._line())
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
+
+    def _line(self) -> int:
+        """The line of the value that comes next, from 1."""
+        return self.peek_event().start_mark.line + 1  # type: ignore[attr-defined]
 
     def get_single_node(self) -> yaml.Node | None:
         """The document's node, once its size is known with all aliases written out."""

@@ -272,6 +272,8 @@ def _folder(random: Random, folder: Path, other: Path) -> None:
     kind = random.randrange(12)
     if kind == 11:
         moved = folder.with_name("moved")
+        if moved.exists():
+            return
         folder.rename(moved)
         folder.symlink_to(moved, target_is_directory=True)
         return

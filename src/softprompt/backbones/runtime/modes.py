@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -165,9 +165,14 @@ def _no_hooks() -> None:
 @contextmanager
 def without_checkpointing(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Within this context layers keep their activations; for short passes of batch 1."""
-    with ExitStack() as stack:
-        for module in active(modules):
-            stack.enter_context(replaced(module, "gradient_checkpointing", False))
+    switched = active(modules)
+
+    def switch(on: bool) -> None:
+        for module in switched:
+            vars(module)["gradient_checkpointing"] = on
+
+    with undone(lambda: switch(True)):
+        switch(False)
         yield
 
 

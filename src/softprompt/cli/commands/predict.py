@@ -59,8 +59,7 @@ def predict(
     name = card.task.get("name")
     if card.head is not None and name is None:
         # A prompt that was made by hand may know its task only by its head.
-        rows = [row for other in TASKS if (row := TASKS.get(other))]
-        name = next(row.name for row in rows if card.head.kind in row.settings.head_kinds)
+        name = next(row.name for row in TASKS.rows.values() if card.head.kind in row.settings.head_kinds)
     if name in (None, "generation"):
         raise PromptError(
             str(folder), "a prompt without a head", "a prompt with a head", "use `softprompt generate`"
@@ -120,7 +119,7 @@ def records_of(
 
     task = settings.task.name
     kinds = TASKS[task].records
-    rows = [row for name in TASKS if (row := TASKS.get(name))]
+    rows = TASKS.rows.values()
     for option, given, takers in (
         ("--second", second is not None, [row.name for row in rows if row.second]),
         ("--choice", bool(choices), [row.name for row in rows if Choices in row.records]),

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from softprompt.config import DecodingSettings, ImageClassificationSettings
 from softprompt.data import LabelledPicture
 from softprompt.errors import ConfigError, DataError
 from softprompt.extras import missing
@@ -70,15 +69,9 @@ class ImageClassificationTask(HeadTask):
     in every step, from the step's seed.
     """
 
-    def __init__(
-        self,
-        backbone: "Backbone",
-        settings: ImageClassificationSettings,
-        labels: Sequence[str] = (),
-        fields: Sequence[str] = (),
-        decoding: DecodingSettings | None = None,
-    ):
-        super().__init__(backbone, settings, labels, fields, decoding)
+    def _set_up(self) -> None:
+        super()._set_up()
+        backbone, settings = self.backbone, self.settings
         vision = backbone.vision
         if vision is None:
             got = f"'{settings.name}' on {backbone.spec.name}, which reads texts"

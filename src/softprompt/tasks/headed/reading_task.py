@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.errors import ConfigError
 from softprompt.tasks.examples import drawn
 from softprompt.tasks.headed.head_task import HeadTask
@@ -42,15 +41,8 @@ class ReadingExample(RowsExample):
 class ReadingTask(HeadTask):
     """A task with a head that reads texts; its settings have `max_tokens`."""
 
-    def __init__(
-        self,
-        backbone: "Backbone",
-        settings: TaskSettings,
-        labels: Sequence[str] = (),
-        fields: Sequence[str] = (),
-        decoding: DecodingSettings | None = None,
-    ):
-        super().__init__(backbone, settings, labels, fields, decoding)
+    def _set_up(self) -> None:
+        super()._set_up()
         self._form = self._new_form()
 
     @property

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.data import LabelledText
 from softprompt.errors import BackboneError, ConfigError
 from softprompt.tasks.base import Task
@@ -18,7 +17,7 @@ from softprompt.tasks.rows import RowsExample, check_rows_fit, in_batches
 from softprompt.text import Template
 
 if TYPE_CHECKING:
-    from softprompt.backbones import Backbone
+    pass
 
 _BETWEEN = "\n"
 """The text behind every demonstration."""
@@ -56,17 +55,11 @@ class BlankTask(Task):
         ConfigError: a template that the model cannot take.
     """
 
-    def __init__(
-        self,
-        backbone: "Backbone",
-        settings: TaskSettings,
-        labels: Sequence[str] = (),
-        fields: Sequence[str] = (),
-        decoding: DecodingSettings | None = None,
-    ):
-        super().__init__(backbone, settings, labels, fields, decoding)
+    def _set_up(self) -> None:
+        super()._set_up()
+        backbone = self.backbone
         if backbone.spec.is_encoder_decoder:
-            got = f"{backbone.spec.name}, an encoder-decoder, for task '{settings.name}'"
+            got = f"{backbone.spec.name}, an encoder-decoder, for task '{self.settings.name}'"
             raise BackboneError("backbone", got, "a causal or a masked language model")
         _ = backbone.vocabulary_matrix
         self._causal = backbone.is_causal

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.data import Choices, LabelledText
 from softprompt.errors import ConfigError, DataError, nearest
 from softprompt.files import HeadCard
@@ -19,7 +18,7 @@ from softprompt.tasks.language.label_words import causal_rows, masked_rows, word
 from softprompt.text import LabelTokens, Template, Verbalizer, null_template, null_verbalizer, word_ids
 
 if TYPE_CHECKING:
-    from softprompt.backbones import Backbone
+    pass
 
 _NO_LABEL = "no label"
 
@@ -37,20 +36,13 @@ class ClozeTask(BlankTask):
         BackboneError: no vocabulary head, or an encoder-decoder.
     """
 
-    def __init__(
-        self,
-        backbone: "Backbone",
-        settings: TaskSettings,
-        labels: Sequence[str] = (),
-        fields: Sequence[str] = (),
-        decoding: DecodingSettings | None = None,
-    ):
-        super().__init__(backbone, settings, labels, fields, decoding)
-        self.verbalizer = self._new_verbalizer(labels)
+    def _set_up(self) -> None:
+        super()._set_up()
+        self.verbalizer = self._new_verbalizer(self.labels)
         self.labels = self.verbalizer.labels if self.verbalizer else ()
         self._tokens: LabelTokens = ()
         if self.verbalizer:
-            self._tokens = self.verbalizer.tokens(backbone.tokenizer, self.template.spaced)
+            self._tokens = self.verbalizer.tokens(self.backbone.tokenizer, self.template.spaced)
 
     @classmethod
     def labels_for(

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from softprompt.config import DecodingSettings, GenerationSettings
 from softprompt.data import Record
 from softprompt.errors import BackboneError, ConfigError, DataError, with_article
 from softprompt.tasks.base import Task
@@ -17,7 +16,7 @@ from softprompt.tasks.language.encoding import DecoderForm, EncoderDecoderForm, 
 from softprompt.text import Template
 
 if TYPE_CHECKING:
-    from softprompt.backbones import Backbone
+    pass
 
 
 class GenerationTask(Task):
@@ -33,15 +32,9 @@ class GenerationTask(Task):
         BackboneError: the tokenizer has no end token.
     """
 
-    def __init__(
-        self,
-        backbone: "Backbone",
-        settings: GenerationSettings,
-        labels: Sequence[str] = (),
-        fields: Sequence[str] = (),
-        decoding: DecodingSettings | None = None,
-    ):
-        super().__init__(backbone, settings, labels, fields, decoding)
+    def _set_up(self) -> None:
+        super()._set_up()
+        backbone, settings = self.backbone, self.settings
         check_decoding(self.decoding)
         self._is_encoder_decoder = backbone.spec.is_encoder_decoder
         form: type[PairForm] = EncoderDecoderForm if self._is_encoder_decoder else DecoderForm

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.data import data_root, read_objects
 from softprompt.errors import ConfigError, DataError
 from softprompt.tasks.examples import ScoreRow, score_row
@@ -18,7 +17,7 @@ from softprompt.text import Allowed, Template, allowed_ids, many_word_ids
 from softprompt.untrusted import Unreadable, decode, read_bytes
 
 if TYPE_CHECKING:
-    from softprompt.backbones import Backbone
+    pass
 
 _N_SHOWN = 10
 
@@ -38,15 +37,8 @@ class ProbingTask(BlankTask):
         BackboneError: no vocabulary head, or an encoder-decoder.
     """
 
-    def __init__(
-        self,
-        backbone: "Backbone",
-        settings: TaskSettings,
-        labels: Sequence[str] = (),
-        fields: Sequence[str] = (),
-        decoding: DecodingSettings | None = None,
-    ):
-        super().__init__(backbone, settings, labels, fields, decoding)
+    def _set_up(self) -> None:
+        super()._set_up()
         self._tokens: dict[str, int | None] = {}
 
     def _new_template(self) -> Template:

@@ -44,7 +44,19 @@ def differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> li
 
 def as_yaml(settings: Settings) -> str:
     """Settings as `settings.yaml` holds them."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return yaml.dump(settings.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's, which writes Unicode's own line ends so that they are read as spaces."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    folded = any(sign in text for sign in "\x85\u2028\u2029")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if folded else None)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def flat(settings: Settings) -> dict[str, Any]:
