@@ -1,9 +1,9 @@
-"""Runs every causal model of transformers tiny under prompts, and writes what came of it.
+"""Runs every model of transformers that can be built tiny under prompts, and writes what came of it.
 
-    python tools/zoo.py [--jobs N] [FAMILY ...]
+    python tools/zoo.py [--kind KIND] [--jobs N] [FAMILY ...]
 
-Writes tests/zoo/causal.json and its table in docs/families.md. Takes some minutes. The exit status is 1 if a
-family gives something wrong, or an error that is not softprompt's own; such a family keeps its row.
+Writes tests/zoo/kept/KIND.json and the kind's table in docs/families.md. Takes some minutes. The exit status
+is 1 if a family gives something wrong, or an error that is not softprompt's own; such a family keeps its row.
 """
 
 import argparse
@@ -24,17 +24,17 @@ from rich.progress import track
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-KEPT = ROOT / "tests" / "zoo" / "causal.json"
+KEPT = ROOT / "tests" / "zoo" / "kept"
 PAGE = ROOT / "docs" / "families.md"
-BEGIN, END = "<!-- causal models -->", "<!-- end of causal models -->"
 
 
-def run(family: str) -> dict[str, Any] | str:
+def run(kind: str, family: str) -> dict[str, Any] | str:
     """The outcome of a family; a text where it is wrong or a foreign error."""
+    from zoo.kinds import KINDS
     from zoo.outcomes import outcome
 
     try:
-        return asdict(outcome(family))
+        return asdict(outcome(KINDS[kind], family))
     except Exception as error:
         return f"{family}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
@@ -51,10 +51,9 @@ def quiet() -> None:
     torch.set_num_threads(1)
 
 
-def table(kept: Mapping[str, Mapping[str, Any]]) -> str:
+def table(kept: Mapping[str, Mapping[str, Any]], methods: tuple[str, ...]) -> str:
     """The rows as Markdown, with counts."""
     built = {family: row for family, row in kept.items() if not row["not_built"]}
-    methods = list(next(iter(built.values()))["methods"])
     lines = []
     for method in methods:
         counts = Counter(row["methods"][method].partition(":")[0] for row in built.values())
@@ -70,34 +69,48 @@ def table(kept: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def run_kind(kind: str, families: list[str], jobs: int) -> list[str]:
+    """Runs families of a kind, keeps what came of them, and gives what is wrong."""
+    from zoo.kinds import KINDS
+
+    path = KEPT / f"{kind}.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    wrong = []
+    with ProcessPoolExecutor(jobs, get_context("spawn"), quiet) as pool:
+        outcomes = pool.map(run, [kind] * len(families), families)
+        shown = track(outcomes, kind, len(families), console=Console(stderr=True))
+        for family, came in zip(families, shown, strict=True):
+            if isinstance(came, str):
+                wrong.append(came)
+            else:
+                kept[family] = {key: came[key] for key in ("model", "not_built", "methods", "notes")}
+    kept = {family: kept[family] for family in KINDS[kind].classes if family in kept}
+    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
+    begin, end = f"<!-- zoo: {kind} -->", f"<!-- end of zoo: {kind} -->"
+    before, after = page.partition(begin)[0], page.partition(end)[2]
+    PAGE.write_text(f"{before}{begin}\n{table(kept, KINDS[kind].methods)}\n{end}{after}", encoding="utf-8")
+    return wrong
+
+
 def main() -> int:
     """Run, write, and tell what is wrong."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("family", nargs="*", help="model types; all by default")
+    parser.add_argument("family", nargs="*", help="model types; all of the kind by default")
+    parser.add_argument("--kind", help="causal, masked, …; all by default")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     given = parser.parse_args()
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-    from zoo.outcomes import CAUSAL
+    from zoo.kinds import KINDS
 
-    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
-    wrong = []
-    with ProcessPoolExecutor(given.jobs, get_context("spawn"), quiet) as pool:
-        families = given.family or list(CAUSAL)
-        console = Console(stderr=True)
-        outcomes = track(pool.map(run, families), "families", len(families), console=console)
-        for family, came in zip(families, outcomes, strict=True):
-            if isinstance(came, str):
-                wrong.append(came)
-            else:
-                kept[family] = {key: came[key] for key in ("model", "not_built", "methods", "notes")}
-    kept = {family: kept[family] for family in CAUSAL if family in kept}
-    KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    page = PAGE.read_text(encoding="utf-8")
-    before, after = page.partition(BEGIN)[0], page.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n{table(kept)}\n{END}{after}", encoding="utf-8")
-    print("\n".join(wrong) or f"{len(families)} families, nothing wrong")
+    count, wrong = 0, []
+    for kind in [given.kind] if given.kind else KINDS:
+        families = given.family or list(KINDS[kind].classes)
+        count += len(families)
+        wrong += run_kind(kind, families, given.jobs)
+    print("\n".join(wrong) or f"{count} families, nothing wrong")
     return bool(wrong)
 
 

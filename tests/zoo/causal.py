@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache, PreTrainedModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 import softprompt
 from softprompt.backbones.backbone import Backbone
 from softprompt.prompts.prompt import Prompt
 from zoo.configurations import VOCAB
+from zoo.outcomes import Kind
 
 TOLERANCE = 2e-4
 PROMPT = 5
@@ -279,3 +281,15 @@ def _gradients(
             gap = float((one - other).abs().max() / other.abs().max())
             raise Wrong(f"gradients differ by {gap:.0e} of the largest")
     return []
+
+
+KIND = Kind(
+    classes=MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    methods=tuple(METHODS),
+    sample=(
+        "bloom", "blenderbot", "ctrl", "deepseek_v3", "doge", "fuyu", "gemma3", "hrm_text", "jamba", "lfm2",
+        "mamba", "prophetnet", "qwen3_5_text",
+    ),
+    bare=lambda model: model(input_ids=torch.arange(6, 15)[None]).logits,
+    check=check,
+)  # fmt: skip

@@ -1,21 +1,38 @@
-"""What each family does under prompts: the rows of the table in docs/families.md, made by running them."""
+"""What each family does under prompts: the rows of the tables in docs/families.md, made by running them."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import transformers
+from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 import softprompt
+from softprompt.backbones.backbone import Backbone
 from softprompt.errors import SoftpromptError
-from zoo.causal import METHODS, check
 from zoo.configurations import OVERRIDES, tiny_config
 
-CAUSAL = tuple(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
-"""Every `model_type` with a causal language model."""
+
+@dataclass(frozen=True)
+class Kind:
+    """Models that are called alike, and what is compared for them.
+
+    Args:
+        classes: the class of each family, by its `model_type`: one of transformers' tables.
+        methods: what is tried.
+        sample: families that `make test` runs, one for each way in which prompts reach a model, or do not.
+        bare: calls a model without a prompt and gives numbers that must be finite.
+        check: compares a method with its reference, and gives what could not be compared. Raises `Wrong`.
+    """
+
+    classes: Mapping[str, str | tuple[str, ...]]
+    methods: tuple[str, ...]
+    sample: tuple[str, ...]
+    bare: Callable[[Any], Tensor]
+    check: Callable[[Any, Backbone, str], list[str]]
 
 
 @dataclass(frozen=True)
@@ -37,50 +54,57 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
-def built(family: str) -> PreTrainedModel:
-    """A tiny random causal model of a family, whose weights are large enough for every part to matter."""
-    name: Any = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[family]
-    kind = getattr(transformers, name if isinstance(name, str) else name[0])
-    config_class = kind.config_class or CONFIG_MAPPING[family]
+def built(kind: Kind, family: str) -> PreTrainedModel:
+    """A tiny random model of a family, whose weights are large enough for every part to matter."""
+    model_class = getattr(transformers, _class_name(kind, family))
+    config_class = model_class.config_class or CONFIG_MAPPING[family]
     torch.manual_seed(0)
-    model = kind(tiny_config(config_class, **OVERRIDES.get(config_class.model_type, {}))).eval().float()
+    model = (
+        model_class(tiny_config(config_class, **OVERRIDES.get(config_class.model_type, {}))).eval().float()
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(0, 0.15)
             elif not torch.isfinite(parameter).all() or parameter.abs().max() > 1e3:
                 parameter.normal_(0, 0.02)
-        logits = model(input_ids=torch.arange(6, 15)[None]).logits
-    if not bool(torch.isfinite(logits).all()):
-        raise ValueError("its logits are not finite")
+        numbers = kind.bare(model)
+    if not bool(torch.isfinite(numbers).all()):
+        raise ValueError("its numbers are not finite")
     return model
 
 
-def outcome(family: str) -> Outcome:
+def outcome(kind: Kind, family: str) -> Outcome:
     """Build a family and try every method.
 
     Raises:
-        Wrong: a method gives something else than the reference.
+        Wrong: a method gives something other than the reference.
         Exception: whatever softprompt lets through that is not its own.
     """
-    name: Any = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[family]
-    name = name if isinstance(name, str) else name[0]
+    name = _class_name(kind, family)
     try:
-        model = built(family)
+        model = built(kind, family)
     except Exception as error:
         return Outcome(family, name, f"{type(error).__name__}: {_first_line(error)}")
     methods, notes = {}, []
     try:
         backbone = softprompt.load_backbone(model)
     except SoftpromptError as error:
-        return Outcome(family, name, methods={method: f"refused: {_reason(error)}" for method in METHODS})
-    for method in METHODS:
+        return Outcome(
+            family, name, methods={method: f"refused: {_reason(error)}" for method in kind.methods}
+        )
+    for method in kind.methods:
         try:
-            notes += check(model, backbone, method)
+            notes += kind.check(model, backbone, method)
             methods[method] = "equal"
         except SoftpromptError as error:
             methods[method] = f"refused: {_reason(error)}"
     return Outcome(family, name, methods=methods, notes=tuple(dict.fromkeys(notes)))
+
+
+def _class_name(kind: Kind, family: str) -> str:
+    name = kind.classes[family]
+    return name if isinstance(name, str) else name[0]
 
 
 def _first_line(error: Exception) -> str:
