@@ -180,7 +180,7 @@ def lower_all(
     return LoweredPrompts(tables, vectors, visual, weights, learns)
 
 
-def lower(prompt: Prompt, model_map: ModelMap, as_tokens: bool, by_layers: bool) -> Lowered:
+def lower(prompt: Prompt, model_map: ModelMap, as_tokens: bool, by_layers: bool = True) -> Lowered:
     """A prompt as key/values where that is exact: soft tokens before a decoder's text run through it once.
 
     Args:

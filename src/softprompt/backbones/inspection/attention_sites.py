@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.attention import AttentionCall
+from softprompt.backbones.inspection.families import KEY_CHOOSER
 from softprompt.backbones.inspection.probe import ENCODER_LEN, Recording, reads_forward
 from softprompt.prompts import AttentionShape
 
@@ -48,6 +49,27 @@ def attention_sites(model: PreTrainedModel, recording: Recording) -> tuple[Atten
             for layer, (module, shape) in zip(numbers, calls, strict=True)
         ]
     return tuple(sites)
+
+
+def chooses_keys(model: PreTrainedModel) -> bool:
+    """Whether attentions choose keys by scores of their own, which shows only beyond the number chosen."""
+    return any(name.rpartition(".")[2] == KEY_CHOOSER for name, _ in model.named_modules())
+
+
+def attends_plainly(recording: Recording) -> bool:
+    """Whether every attention was a function of queries, keys, values and a causal mask alone."""
+    return all(_is_plain(call) for call in recording.calls)
+
+
+def _is_plain(call: AttentionCall) -> bool:
+    n_keys = call.key.shape[2]
+    others = (value for name, value in call.kwargs.items() if name != "position_ids")
+    if n_keys != call.query.shape[2] or any(isinstance(x, Tensor) and n_keys in x.shape for x in others):
+        return False
+    if not isinstance(call.mask, Tensor) or call.mask.dtype == torch.bool:
+        return True
+    # A floating mask is 0 where a token attends and the type's lowest number where not; a bias is between.
+    return bool(((call.mask == 0) | (call.mask <= torch.finfo(call.mask.dtype).min / 2)).all())
 
 
 def text_module(model: PreTrainedModel, attentions: Sequence[AttentionSite]) -> nn.Module:

@@ -34,3 +34,6 @@ LOGIT_BIAS = "final_logits_bias"
 
 CHANGING_ROTARY = ("longrope", "dynamic")
 """Rotary embeddings that are another table for every token of a row beyond a length."""
+
+KEY_CHOOSER = "indexer"
+"""Name of the module by which an attention chooses the keys that a token attends to (DeepSeek-V3.2's)."""

@@ -8,7 +8,12 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.inspection.attention_sites import AttentionSite, attention_sites
+from softprompt.backbones.inspection.attention_sites import (
+    AttentionSite,
+    attends_plainly,
+    attention_sites,
+    chooses_keys,
+)
 from softprompt.backbones.inspection.images import native_size, reads_pictures
 from softprompt.backbones.inspection.layers import find_layers
 from softprompt.backbones.inspection.output_head import Finish, finish_of
@@ -32,6 +37,8 @@ class ModelMap:
         vision: the layers of a model that reads pictures; else None.
         finish: the steps after the vocabulary matrix; None if there is no matrix, or the steps are unknown.
         events: modules as they begin (False) and end (True) in a pass, see `Recording`.
+        attends_plainly: whether queries, keys, values and a causal mask were all that attentions were given.
+        chooses_keys: whether attentions choose keys by scores of their own.
     """
 
     model: PreTrainedModel
@@ -41,6 +48,8 @@ class ModelMap:
     vision: Vision | None
     finish: Finish | None
     events: tuple[tuple[nn.Module, bool], ...]
+    attends_plainly: bool
+    chooses_keys: bool
 
     @cached_property
     def decodes(self) -> bool:
@@ -117,4 +126,6 @@ def inspect_model(model: PreTrainedModel, name: str, size: tuple[int, int] | Non
         Vision(model, attentions, size or native_size(model), recording) if pictures else None,
         finish_of(model, recording),
         tuple(recording.events),
+        attends_plainly(recording),
+        chooses_keys(model),
     )

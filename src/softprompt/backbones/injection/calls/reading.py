@@ -60,7 +60,8 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
             soft = make(N_SOFT)
             whole, changed = _as_one_input(model_map, gate, soft)
             known = stack.numbering != "unknown"
-            if stack.site == "decoder" and model_map.attentions and known and not changed:
+            reachable = bool(model_map.attentions) and known and not model_map.chooses_keys
+            if stack.site == "decoder" and reachable and not changed:
                 apart = _under(model_map, gate, soft, as_columns=False)
                 if _difference(apart, whole) <= _rounding(whole):
                     return SoftTokenWay(False)
@@ -82,8 +83,9 @@ def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]
     are.
 
     Families that bias attention by distance, choose among keys, or compress them see more of a key than the
-    attention function is given. Where the family's cache holds something else than key/values, nothing can be
-    compared, and the attention function is trusted.
+    attention function is given. Nothing is run where it was given nothing else. Where the family's cache holds
+    something else than key/values, nothing can be compared, and the attention function is trusted. Where a
+    token attends to chosen keys (DeepSeek-V3.2), it attends to those of the prefix beside them.
 
     Args:
         model_map: of the backbone.
@@ -91,6 +93,8 @@ def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]
         make: gives a prefix of so many positions, in every layer.
     """
     if "encoder" in model_map.stacks or model_map.stacks["decoder"].numbering == "unknown":
+        return None
+    if model_map.attends_plainly:
         return None
     with torch.no_grad(), eval_mode(model_map.model):
         prefix = make(N_SOFT)
