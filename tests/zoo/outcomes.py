@@ -91,14 +91,14 @@ def outcome(kind: Kind, family: str) -> Outcome:
         backbone = softprompt.load_backbone(model)
     except SoftpromptError as error:
         return Outcome(
-            family, name, methods={method: f"refused: {_reason(error)}" for method in kind.methods}
+            family, name, methods={method: f"refused: {reason_of(error)}" for method in kind.methods}
         )
     for method in kind.methods:
         try:
             notes += kind.check(model, backbone, method)
             methods[method] = "equal"
         except SoftpromptError as error:
-            methods[method] = f"refused: {_reason(error)}"
+            methods[method] = f"refused: {reason_of(error)}"
     return Outcome(family, name, methods=methods, notes=tuple(dict.fromkeys(notes)))
 
 
@@ -111,7 +111,7 @@ def _first_line(error: Exception) -> str:
     return " ".join(str(error).split())[:100]
 
 
-def _reason(error: SoftpromptError) -> str:
+def reason_of(error: SoftpromptError) -> str:
     """What came, without the names of the model."""
     (problem, *_) = error.problems
     return str(getattr(problem, "got", problem))

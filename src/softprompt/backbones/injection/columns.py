@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from softprompt.backbones.attention import Interception
 from softprompt.backbones.dispatch import Forward, Override, bound_arguments
 from softprompt.backbones.injection.injector import PassContext, RowTable
-from softprompt.backbones.inspection import Stack
+from softprompt.backbones.inspection import BARE_CACHES, CACHES, PER_LAYER_INPUTS, Stack
 from softprompt.errors import BackboneError
 
 _serial = itertools.count()
@@ -61,7 +61,7 @@ class ColumnInjector:
         self.name = name
         self.owner = next(_serial)
         parameters = stack.signature.parameters
-        self.cache_name = next((n for n in ("past_key_values", "cache_params") if n in parameters), None)
+        self.cache_name = next((n for n in CACHES if n in parameters), None)
 
     @property
     def modules(self) -> Sequence[nn.Module]:
@@ -83,6 +83,7 @@ class ColumnInjector:
             given = bound_arguments(self.stack.signature, args, kwargs)
             if given.get("input_ids") is None and given.get("inputs_embeds") is None:
                 return below(*args, **kwargs)
+            self._check_cache(given)
             cache = None if self.cache_name is None else given.get(self.cache_name)
             mark = self._mark(cache)
             n_columns = self.n_columns(context)
@@ -98,6 +99,17 @@ class ColumnInjector:
         return {self.stack.module: grown}
 
     # -- caches ----------------------------------------------------------------------------------
+
+    def _check_cache(self, given: Mapping[str, Any]) -> None:
+        """Refuse to go on from a cache that does not show whether it holds the soft tokens."""
+        name = next((name for name in BARE_CACHES if given.get(name) is not None), None)
+        if name is not None:
+            raise BackboneError(
+                "prompted",
+                f"a pass of {self.name} that goes on from its `{name}`, under soft tokens before the text",
+                "the whole text in every pass",
+                "pass use_cache=False",
+            )
 
     def _mark(self, cache: Any) -> _Mark | None:
         """What a cache holds; None for a first pass.
@@ -164,6 +176,8 @@ class ColumnInjector:
         padded = nn.functional.pad(embeds, (0, 0, table.longest, 0))
         grown["input_ids"] = None
         grown["inputs_embeds"] = torch.where(soft[:, : table.longest + length, None], chosen, padded)
+        if self.stack.takes_per_layer_inputs:
+            grown[PER_LAYER_INPUTS] = self._per_layer_inputs(given, soft[:, : table.longest + length])
         types = given.get("token_type_ids")
         if types is not None:
             grown["token_type_ids"] = nn.functional.pad(types, (table.longest, 0))
@@ -171,6 +185,21 @@ class ColumnInjector:
         if positions is not None:
             grown["position_ids"] = _positions(positions, soft[:, : table.longest + length], counts)
         return grown
+
+    def _per_layer_inputs(self, given: Mapping[str, Any], soft: Tensor) -> Tensor | None:
+        """The second embeddings of all columns, a soft token's those of no token, `[batch, seq, layer, size]`."""
+        nothing = torch.full_like(soft, self.stack.no_token, dtype=torch.long)
+        own, ids = given.get(PER_LAYER_INPUTS), given.get("input_ids")
+        if own is None and ids is not None:
+            ids = nn.functional.pad(ids, (soft.shape[1] - ids.shape[1], 0))
+            return self.stack.per_layer_inputs(torch.where(soft, nothing, ids))
+        if own is None:
+            own = self.stack.per_layer_inputs(None, given["inputs_embeds"])
+        empty = self.stack.per_layer_inputs(nothing)
+        if own is None or empty is None:
+            return None
+        padded = nn.functional.pad(own, (0, 0, 0, 0, soft.shape[1] - own.shape[1], 0))
+        return torch.where(soft[..., None, None], empty.to(padded), padded)
 
     def _text_mask(self, mask: Any, batch: int, length: int, device: torch.device) -> Tensor:
         if mask is None:

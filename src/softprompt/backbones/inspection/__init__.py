@@ -1,6 +1,7 @@
 """The parts of a frozen model, found by running it once."""
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite
+from softprompt.backbones.inspection.families import BARE_CACHES, CACHES, PER_LAYER_INPUTS
 from softprompt.backbones.inspection.images import (
     native_size,
     patch_conv,
@@ -23,6 +24,9 @@ from softprompt.backbones.inspection.stacks import Stack, has_relative_bias, tab
 from softprompt.backbones.inspection.vision import Vision
 
 __all__ = [
+    "BARE_CACHES",
+    "CACHES",
+    "PER_LAYER_INPUTS",
     "AttentionSite",
     "BackboneSpec",
     "Finish",

@@ -37,3 +37,12 @@ CHANGING_ROTARY = ("longrope", "dynamic")
 
 KEY_CHOOSER = "indexer"
 """Name of the module by which an attention chooses the keys that a token attends to (DeepSeek-V3.2's)."""
+
+PER_LAYER_INPUTS = "per_layer_inputs"
+"""Argument of a stack: second embeddings of the tokens, for each layer one (Gemma 3n's and Gemma 4's)."""
+
+CACHES = ("past_key_values", "cache_params")
+"""Arguments that hold what a model has read: objects that can be marked."""
+
+BARE_CACHES = ("past_buckets_states", "state", "mems", "cache")
+"""The same as lists, tuples or dicts (Reformer's, RWKV's, XLNet's, XLM's)."""

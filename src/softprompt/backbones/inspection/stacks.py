@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite, text_module
-from softprompt.backbones.inspection.families import CHANGING_ROTARY
+from softprompt.backbones.inspection.families import CHANGING_ROTARY, PER_LAYER_INPUTS
 from softprompt.backbones.inspection.probe import Recording, reads_forward
 
 Numbering = Literal["ids", "table", "relative", "unknown"]
@@ -37,6 +37,34 @@ class Stack:
     numbering: Numbering
     bias_owner: nn.Module | None
     switches_at: int | None
+
+    @property
+    def takes_per_layer_inputs(self) -> bool:
+        """Whether tokens have second embeddings, one for each layer."""
+        return PER_LAYER_INPUTS in self.signature.parameters and bool(
+            getattr(self.module, "hidden_size_per_layer_input", 0)
+        )
+
+    def per_layer_inputs(self, ids: Tensor | None, embeds: Tensor | None = None) -> Tensor | None:
+        """The second embeddings of tokens, `[batch, seq, layer, size]`.
+
+        None where a call has input embeddings alone, and the family goes without (Gemma 3n).
+
+        Args:
+            ids: of the tokens, `[batch, seq]`.
+            embeds: the input embeddings of a call without ids, `[batch, seq, hidden]`.
+        """
+        module: Any = self.module
+        if ids is not None:
+            return module.get_per_layer_inputs(ids)
+        finds = "inputs_embeds" in inspect.signature(module.get_per_layer_inputs).parameters
+        return module.get_per_layer_inputs(None, embeds) if finds else None
+
+    @property
+    def no_token(self) -> int:
+        """The token whose second embeddings a position without a token has, as a picture's have."""
+        module: Any = self.module
+        return getattr(module.config, "pad_token_id", None) or 0
 
 
 def find_stacks(

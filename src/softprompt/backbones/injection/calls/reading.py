@@ -18,7 +18,7 @@ from transformers import DynamicCache
 from softprompt.backbones.dispatch import Gate
 from softprompt.backbones.injection.calls.session import Session
 from softprompt.backbones.injection.lowering import input_weight
-from softprompt.backbones.inspection import ModelMap, eval_mode
+from softprompt.backbones.inspection import PER_LAYER_INPUTS, ModelMap, eval_mode
 from softprompt.errors import BackboneError, SoftpromptError
 from softprompt.prompts import Prompt
 
@@ -60,8 +60,8 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
             soft = make(N_SOFT)
             whole, changed = _as_one_input(model_map, gate, soft)
             known = stack.numbering != "unknown"
-            reachable = bool(model_map.attentions) and known and not model_map.chooses_keys
-            if stack.site == "decoder" and reachable and not changed:
+            alone = known and not (model_map.chooses_keys or stack.takes_per_layer_inputs)
+            if stack.site == "decoder" and model_map.attentions and alone and not changed:
                 apart = _under(model_map, gate, soft, as_columns=False)
                 if _difference(apart, whole) <= _rounding(whole):
                     return SoftTokenWay(False)
@@ -83,7 +83,7 @@ def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]
     are.
 
     Families that bias attention by distance, choose among keys, or compress them see more of a key than the
-    attention function is given. Nothing is run where it was given nothing else. Where the family's cache holds
+    attention function is given. Nothing is run where it was given nothing else. Where a family's cache holds
     something else than key/values, nothing can be compared, and the attention function is trusted. Where a
     token attends to chosen keys (DeepSeek-V3.2), it attends to those of the prefix beside them.
 
@@ -195,7 +195,12 @@ def _as_one_input(model_map: ModelMap, gate: Gate, soft: Prompt) -> tuple[Tensor
         embeds = torch.cat([placed.vectors.to(weight)[None], words], dim=1)
         given = embeds.clone()
         mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
-        output = model.base_model(inputs_embeds=given, attention_mask=mask, **_no_cache(model_map))
+        options = _no_cache(model_map)
+        (stack,) = model_map.stacks.values()
+        if stack.takes_per_layer_inputs:
+            ids = torch.nn.functional.pad(_text(model_map), (N_SOFT, 0), value=stack.no_token)
+            options[PER_LAYER_INPUTS] = stack.per_layer_inputs(ids)
+        output = model.base_model(inputs_embeds=given, attention_mask=mask, **options)
     return output.last_hidden_state[:, -N_TEXT:], not torch.equal(embeds, given)
 
 
