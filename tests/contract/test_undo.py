@@ -149,19 +149,21 @@ def test_another_kernel_chosen_inside():
 _SPARSE = {
     "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "moe_intermediate_size": 16,
     "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4, "kv_lora_rank": 8,
-    "q_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8, "index_topk": 2,
+    "q_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8,
     "index_n_heads": 2, "index_head_dim": 16, "n_routed_experts": 4, "num_experts_per_tok": 2,
     "first_k_dense_replace": 2, "n_shared_experts": 1, "n_group": 1, "topk_group": 1,
     "max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 0,
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("chosen", [2, 11])
 @pytest.mark.parametrize(
     ("cls", "config"), [(DeepseekV32ForCausalLM, DeepseekV32Config), (GlmForCausalLM, GlmMoeDsaConfig)]
 )
-def test_families_that_ask_for_the_kernels_name(cls, config):
+def test_families_that_ask_for_the_kernels_name(cls, config, chosen):
+    """A prompt's key/values have no scores by which they could be chosen among more keys than are chosen."""
     torch.manual_seed(0)
-    model = cls(config(**_SPARSE)).eval()
+    model = cls(config(**_SPARSE, index_topk=chosen)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
@@ -174,9 +176,30 @@ def test_families_that_ask_for_the_kernels_name(cls, config):
         with backbone.prompted(None) as prompted:
             assert torch.equal(prompted(x, attention_mask=torch.ones_like(x), use_cache=False).logits, bare)
         with backbone.prompted(prompts, rows=[0, 1]) as prompted:
+            if chosen < 11:
+                with pytest.raises(
+                    BackboneError, match=r"2 key/values before 9 of a text .* chooses 2 by scores"
+                ):
+                    prompted(x.repeat(2, 1), **given)
+                return
             both = prompted(x.repeat(2, 1), **given).logits
     close(both[1:], bare)
     assert not torch.allclose(both[:1], bare, atol=1e-2)
+
+
+@pytest.mark.parametrize(("cls", "config"), [(GlmForCausalLM, GlmMoeDsaConfig)])
+def test_soft_tokens_are_chosen_among_the_keys(cls, config):
+    torch.manual_seed(0)
+    model = cls(config(**_SPARSE, index_topk=4)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0, 0.2)
+        by_hand, x = copy.deepcopy(model), ids(1, 9)
+        backbone = softprompt.load_backbone(model)
+        prompt = make(backbone, "soft")
+        with backbone.prompted(prompt) as prompted:
+            close(prompted(x).logits, logits_by_hand(prompt, x, model=by_hand))
 
 
 @pytest.mark.parametrize("first", ["one", "two"])

@@ -107,7 +107,13 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "glm4_moe_lite": _MLA,
     "glm_moe_dsa": _MLA,
     "kimi_linear": _MLA,
-    "longcat_flash": _MLA,
+    "longcat_flash": {**_MLA, "head_dim": 4},
+    "axk1": {**_MLA, "head_dim": 4},
+    "axk2": {**_MLA, "head_dim": 4},
+    "cohere_compass_text": {
+        "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}}
+    },
+    "dots3_note_text": {"num_key_value_heads": 4},
     "minicpm3": _MLA,
     "youtu": _MLA,
     "gpt_neo": {"attention_types": [[["global", "local"], 2]], "window_size": 32},

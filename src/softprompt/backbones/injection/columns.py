@@ -187,7 +187,7 @@ class ColumnInjector:
         return grown
 
     def _per_layer_inputs(self, given: Mapping[str, Any], soft: Tensor) -> Tensor | None:
-        """The second embeddings of all columns, a soft token's those of no token, `[batch, seq, layer, size]`."""
+        """Second embeddings of all columns, `[batch, seq, layer, size]`; those of no token for soft ones."""
         nothing = torch.full_like(soft, self.stack.no_token, dtype=torch.long)
         own, ids = given.get(PER_LAYER_INPUTS), given.get("input_ids")
         if own is None and ids is not None:

@@ -158,7 +158,7 @@ class Injectors:
         stacks, vision = self.model_map.stacks, self.model_map.vision
         shifted = [prompt is not None and prompt.card.positions == "shifted" for prompt in self.prompts]
         windowed = vision is not None and vision.windowed
-        self._key_values = KeyValueInjector(targets, stacks, shifted, windowed)
+        self._key_values = KeyValueInjector(targets, stacks, shifted, windowed, self.model_map.chosen_keys)
         return [self._key_values]
 
     # -- of pictures -----------------------------------------------------------------------------

@@ -29,6 +29,7 @@ class KeyValueInjector:
         stacks: by site, the module that takes the text.
         shifted: which prompts occupy positions, `[prompt_id]`.
         windowed: whether the batch axis of attentions holds windows, picture by picture, instead of rows.
+        chosen_keys: how many keys attentions choose by scores of their own; None where they read all.
     """
 
     def __init__(
@@ -37,8 +38,10 @@ class KeyValueInjector:
         stacks: Mapping[str, Stack],
         shifted: Sequence[bool],
         windowed: bool = False,
+        chosen_keys: int | None = None,
     ):
         self.stacks = stacks
+        self.chosen_keys = chosen_keys
         self.windowed = windowed
         self.shifted = torch.tensor(list(shifted))
         by_module: dict[nn.Module, list[tuple[AttentionSite, bool]]] = {}
@@ -84,12 +87,25 @@ class KeyValueInjector:
         def attend(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
             rows = self._rows(context, call.query.shape[0])
             entry = context.lowered.tables.entry(where, rows)
+            if self.chosen_keys is not None:
+                self._check_choice(target.module, entry.keys.shape[2], call.key.shape[2])
             bias = None
             if owner is not None and call.kwargs.get("position_bias") is not None:
                 bias = self._bias(context, owner, target.site, rows, entry)
             return attend_with_prefix(call, entry.keys, entry.values, entry.valid, bias, context.widened)
 
         return attend
+
+    def _check_choice(self, module: nn.Module, n_prefix: int, n_keys: int) -> None:
+        """Refuse more keys than an attention chooses: it scores them, and a prompt's have no scores."""
+        if n_prefix + n_keys > (self.chosen_keys or 0):
+            raise BackboneError(
+                "prompted",
+                f"{n_prefix} key/values before {n_keys} of a text in {with_article(type(module).__name__)}, "
+                f"which chooses {self.chosen_keys or 'some'} by scores that a prompt's do not have",
+                "no more keys than are chosen",
+                "use prompt_tuning, whose soft tokens have such scores, or a shorter text",
+            )
 
     def _bias(
         self, context: PassContext, owner: nn.Module, site: str, rows: Tensor | None, entry: Entry

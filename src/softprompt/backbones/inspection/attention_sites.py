@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.attention import AttentionCall
-from softprompt.backbones.inspection.families import KEY_CHOOSER
+from softprompt.backbones.inspection.families import CHOSEN_KEYS, KEY_CHOOSER
 from softprompt.backbones.inspection.probe import ENCODER_LEN, Recording, reads_forward
 from softprompt.prompts import AttentionShape
 
@@ -51,9 +51,15 @@ def attention_sites(model: PreTrainedModel, recording: Recording) -> tuple[Atten
     return tuple(sites)
 
 
-def chooses_keys(model: PreTrainedModel) -> bool:
-    """Whether attentions choose keys by scores of their own, which shows only beyond the number chosen."""
-    return any(name.rpartition(".")[2] == KEY_CHOOSER for name, _ in model.named_modules())
+def chosen_keys(model: PreTrainedModel) -> int | None:
+    """How many keys attentions choose by scores of their own, which shows only beyond that number.
+
+    0 where the number is not known; None for attentions that read all keys.
+    """
+    if not any(name.rpartition(".")[2] == KEY_CHOOSER for name, _ in model.named_modules()):
+        return None
+    config = model.config.get_text_config()
+    return next((n for name in CHOSEN_KEYS if (n := getattr(config, name, None))), 0)
 
 
 def attends_plainly(recording: Recording) -> bool:

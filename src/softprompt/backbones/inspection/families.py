@@ -46,3 +46,6 @@ CACHES = ("past_key_values", "cache_params")
 
 BARE_CACHES = ("past_buckets_states", "state", "mems", "cache")
 """The same as lists, tuples or dicts (Reformer's, RWKV's, XLNet's, XLM's)."""
+
+CHOSEN_KEYS = ("index_topk", "indexer_budget")
+"""Settings of a configuration: how many keys such an attention chooses."""

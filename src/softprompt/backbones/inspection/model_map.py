@@ -12,7 +12,7 @@ from softprompt.backbones.inspection.attention_sites import (
     AttentionSite,
     attends_plainly,
     attention_sites,
-    chooses_keys,
+    chosen_keys,
 )
 from softprompt.backbones.inspection.images import native_size, reads_pictures
 from softprompt.backbones.inspection.layers import find_layers
@@ -38,7 +38,7 @@ class ModelMap:
         finish: the steps after the vocabulary matrix; None if there is no matrix, or the steps are unknown.
         events: modules as they begin (False) and end (True) in a pass, see `Recording`.
         attends_plainly: whether queries, keys, values and a causal mask were all that attentions were given.
-        chooses_keys: whether attentions choose keys by scores of their own.
+        chosen_keys: how many keys attentions choose by scores of their own; None where they read all.
     """
 
     model: PreTrainedModel
@@ -49,7 +49,7 @@ class ModelMap:
     finish: Finish | None
     events: tuple[tuple[nn.Module, bool], ...]
     attends_plainly: bool
-    chooses_keys: bool
+    chosen_keys: int | None
 
     @cached_property
     def decodes(self) -> bool:
@@ -127,5 +127,5 @@ def inspect_model(model: PreTrainedModel, name: str, size: tuple[int, int] | Non
         finish_of(model, recording),
         tuple(recording.events),
         attends_plainly(recording),
-        chooses_keys(model),
+        chosen_keys(model),
     )

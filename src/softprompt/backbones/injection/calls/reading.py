@@ -60,7 +60,7 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
             soft = make(N_SOFT)
             whole, changed = _as_one_input(model_map, gate, soft)
             known = stack.numbering != "unknown"
-            alone = known and not (model_map.chooses_keys or stack.takes_per_layer_inputs)
+            alone = known and model_map.chosen_keys is None and not stack.takes_per_layer_inputs
             if stack.site == "decoder" and model_map.attentions and alone and not changed:
                 apart = _under(model_map, gate, soft, as_columns=False)
                 if _difference(apart, whole) <= _rounding(whole):
@@ -84,8 +84,7 @@ def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]
 
     Families that bias attention by distance, choose among keys, or compress them see more of a key than the
     attention function is given. Nothing is run where it was given nothing else. Where a family's cache holds
-    something else than key/values, nothing can be compared, and the attention function is trusted. Where a
-    token attends to chosen keys (DeepSeek-V3.2), it attends to those of the prefix beside them.
+    something else than key/values, nothing can be compared, and the attention function is trusted.
 
     Args:
         model_map: of the backbone.
