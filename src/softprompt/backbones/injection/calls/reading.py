@@ -55,6 +55,8 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
         known = "an encoder and a decoder whose attention never calls the registered function"
         return SoftTokenWay(False, None if model_map.stacks else f"with {known}")
     (stack,) = model_map.stacks.values()
+    if "inputs_embeds" not in stack.signature.parameters:
+        return SoftTokenWay(False, "whose forward takes no input embeddings")
     try:
         with torch.no_grad(), eval_mode(model):
             soft = make(N_SOFT)
