@@ -26,6 +26,7 @@ class VitB16:
         224, 224, 3, 16, (197,) * 12, (768,) * 12, 1, (0.5,) * 3, (0.5,) * 3, ("conv.weight", "conv.bias")
     )
     state_size = hidden = 768
+    stacks: frozenset[str] = frozenset()
     device = torch.device("cpu")
 
     def frozen_tensors(self):
