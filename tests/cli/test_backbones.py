@@ -1,3 +1,10 @@
+import sys
+
+import pytest
+
+from softprompt.errors import BackboneError
+
+
 def test_list_names_every_bundled_backbone(softprompt, monkeypatch, tmp_path):
     monkeypatch.setenv("SOFTPROMPT_HOME", str(tmp_path))
     result = softprompt("backbones", "list")
@@ -17,7 +24,7 @@ def test_pull_tells_where_it_lies(softprompt, monkeypatch, tmp_path):
 
     asked = []
 
-    def pull(name, progress):
+    def pull(name, progress, agree):
         asked.append(name)
         progress("checking")
         return tmp_path / name
@@ -28,3 +35,27 @@ def test_pull_tells_where_it_lies(softprompt, monkeypatch, tmp_path):
     assert asked == list(backbones.BUNDLED_NAMES)
     assert f"smollm2-135m: {tmp_path / 'smollm2-135m'}" in result.out
     assert "smollm2-135m: checking" in result.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "setting", "at_terminal", "code"),
+    [((), "", False, 1), (("--agree",), "", False, 0), ((), "gemma3-270m", False, 0), ((), "", True, 0)],
+)
+def test_pull_shows_the_terms_and_asks(softprompt, monkeypatch, tmp_path, flags, setting, at_terminal, code):
+    import typer
+
+    from softprompt import backbones
+
+    def pull(name, progress, agree):
+        if not agree("You may use it."):
+            raise BackboneError("backbone", "no agreement", "your agreement")
+        return tmp_path
+
+    monkeypatch.setattr(backbones, "pull_bundled", pull)
+    monkeypatch.setattr(typer, "confirm", lambda text, err: True)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: at_terminal, raising=False)
+    monkeypatch.setenv("SOFTPROMPT_AGREE", setting)
+    result = softprompt("backbones", "pull", "gemma3-270m", *flags)
+    assert result.code == code
+    assert "You may use it." in result.err
+    assert ("no agreement" in result.err) == bool(code)

@@ -5,7 +5,14 @@ from .callers import PromptedModel
 from .image_transform import ImageTransform, raw_pixels
 from .inspection import fingerprint
 from .load import check_device, fast_bf16, load_backbone
-from .loading import BUNDLED, BUNDLED_NAMES, bundled_folder, cached_checkpoint, pull_bundled
+from .loading import (
+    BUNDLED,
+    BUNDLED_NAMES,
+    agreed_before,
+    bundled_folder,
+    cached_checkpoint,
+    pull_bundled,
+)
 from .runtime import gradients_by_hand, n_kept
 from .view import PromptedView
 
@@ -19,6 +26,7 @@ __all__ = [
     "ImageTransform",
     "PromptedModel",
     "PromptedView",
+    "agreed_before",
     "bundled_folder",
     "cached_checkpoint",
     "check_device",

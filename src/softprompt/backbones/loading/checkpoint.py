@@ -67,7 +67,11 @@ def read_model(name: str, source: str, dtype: str | torch.dtype, attention: str 
         raise  # torch's own message gives the sizes
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _unreadable(name, error) from error
-    _check_complete(name, report["missing_keys"])
+    missing = set(report["missing_keys"])
+    if model_class is AutoModelForMaskedLM and _all_of_the_head(model, missing):
+        # Sentence encoders are often published so: without the vocabulary head that config.json names.
+        model, missing = model.base_model, set[str]()
+    _check_complete(name, missing)
     return model
 
 
@@ -119,6 +123,15 @@ def _auto_class(config: Any) -> Any:
     if type(config) in MODEL_FOR_MASKED_LM_MAPPING and any(a.endswith("ForMaskedLM") for a in declared):
         return AutoModelForMaskedLM
     return AutoModel
+
+
+def _all_of_the_head(model: Any, missing: Iterable[str]) -> bool:
+    """Whether the tensors that a checkpoint lacks are all of those around the base model that are its own."""
+    base = f"{model.base_model_prefix}."
+    inside = set(map(id, model.base_model.parameters()))
+    head = {key for key, weight in model.named_parameters() if id(weight) not in inside}
+    needed = {key for key in missing if not _OPTIONAL & set(key.split("."))}
+    return bool(needed) and head <= needed and not any(key.startswith(base) for key in needed)
 
 
 def _unreadable(name: str, error: Exception) -> BackboneError:

@@ -1,5 +1,6 @@
 """softprompt backbones: the bundled frozen models."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -9,7 +10,10 @@ from softprompt.cli.options import epilog
 app = typer.Typer(help="List and fetch the bundled backbones.", no_args_is_help=True)
 
 LIST_EXAMPLES = (("Example", "softprompt backbones list"),)
-PULL_EXAMPLES = (("Example", "softprompt backbones pull smollm2-135m"),)
+PULL_EXAMPLES = (
+    ("Example", "softprompt backbones pull smollm2-135m"),
+    ("With terms to agree to", "softprompt backbones pull gemma3-270m"),
+)
 
 
 @app.command("list", epilog=epilog(LIST_EXAMPLES))
@@ -42,13 +46,26 @@ def list_() -> None:
 @app.command("pull", epilog=epilog(PULL_EXAMPLES))
 def pull_(
     name: Annotated[str, typer.Argument(help="Name of a bundled backbone, or `all`.", show_default=False)],
+    agree: Annotated[
+        bool,
+        typer.Option("--agree", help="Agree to the terms that a model has, which are shown in any case."),
+    ] = False,
 ) -> None:
     """Fetch a bundled backbone into the cache folder (the environment variable SOFTPROMPT_HOME)."""
-    from softprompt.backbones import BUNDLED_NAMES, pull_bundled
+    from softprompt.backbones import BUNDLED, BUNDLED_NAMES, agreed_before, pull_bundled
     from softprompt.terminal import echo
 
     for wanted in BUNDLED_NAMES if name == "all" else (name,):
+
+        def answer(terms: str, wanted: str = wanted) -> bool:
+            echo(f"{wanted}: its makers ask for your agreement to these terms.\n\n{terms}\n", err=True)
+            if agree or agreed_before(BUNDLED[wanted]):
+                return True
+            return sys.stdin.isatty() and typer.confirm("Do you agree to these terms?", err=True)
+
         place = pull_bundled(
-            wanted, progress=lambda message, wanted=wanted: echo(f"{wanted}: {message}", err=True)
+            wanted,
+            progress=lambda message, wanted=wanted: echo(f"{wanted}: {message}", err=True),
+            agree=answer,
         )
         echo(f"{wanted}: {place}")
