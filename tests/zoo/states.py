@@ -55,7 +55,7 @@ def _filled(model: PreTrainedModel, prompt: Prompt, name: str) -> Any:
     with torch.no_grad():
         like: Any = model(input_ids=torch.tensor([[7, 8, 9]]), use_cache=True)[name]
     placed: Any = prompt()
-    own = {layer: s[None] for block in placed for layer, s in zip(block.layers, block.states, strict=True)}
+    own = {layer: s[None] for b in placed for layer, s in zip(b.layers, b.states, strict=True)}
     if hasattr(like, "linear_cache"):  # MiniMax's
         cache = type(like)()
         for layer, state in enumerate(like.linear_cache):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from softprompt.backbones.attention import Interception
 from softprompt.backbones.dispatch import Forward, Override, bound_arguments
 from softprompt.backbones.injection.injector import PassContext
-from softprompt.backbones.recurrence import PACKING, Recurrence, begin, first_tokens, held_state
+from softprompt.backbones.recurrence import PACKING, Recurrence, begin, first_tokens, go_on, held_state
 from softprompt.errors import BackboneError
 from softprompt.prompts import States
 
@@ -54,13 +54,17 @@ class StateInjector:
         def begun(below: Forward, *args: Any, **kwargs: Any) -> Any:
             given = bound_arguments(recurrence.signature, args, kwargs)
             cache = given.get(recurrence.cache)
-            if cache is not None and held_state(cache, recurrence.layer) is not None:
-                self._check_owner(cache)
-                return below(*args, **kwargs)
-            if any(given.get(name) is not None for name in PACKING):
-                raise self._packed()
             tokens: Tensor = given[recurrence.tokens]
             batch, n_tokens = tokens.shape[:2]
+            held = None if cache is None else held_state(cache, recurrence.layer)
+            if held is not None:
+                self._check_owner(cache)
+                if recurrence.in_steps and n_tokens > 1:
+                    raise self._ignored(n_tokens)
+                learns = torch.is_grad_enabled() and held.requires_grad
+                return go_on(recurrence, below, given) if learns else below(*args, **kwargs)
+            if any(given.get(name) is not None for name in PACKING):
+                raise self._packed()
             table = context.lowered.states[recurrence.layer]
             states = context.by_row(table, batch).to(tokens.device).expand(batch, *recurrence.size)
             first = self._first_tokens(context, given.get("attention_mask"), n_tokens)
@@ -88,6 +92,15 @@ class StateInjector:
                 "an empty cache, or one that this session has filled: it holds what became of the states",
                 "begin the text in the session that goes on with it",
             )
+
+    def _ignored(self, n_tokens: int) -> BackboneError:
+        return BackboneError(
+            "prompted",
+            f"{n_tokens} tokens of {self.name} behind a cache, whose recurrent states its layers look at in "
+            "passes of one token alone",
+            "one token in each pass that continues from a cache",
+            "pass the whole text at once, without a cache, or the further tokens one by one",
+        )
 
     def _packed(self) -> BackboneError:
         return BackboneError(

@@ -137,6 +137,29 @@ def begin(
     return _together(outputs, back), whole
 
 
+def go_on(recurrence: Recurrence, below: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+    """Run a layer from the state in its cache, and leave there what the gradients of this pass do not need.
+
+    transformers' kernels and caches write into the state that they read, which ends the gradients that came
+    through it.
+
+    Args:
+        recurrence: the layer.
+        below: its forward.
+        given: the arguments of the call, by name.
+    """
+    cache = given[recurrence.cache]
+    state = held_state(cache, recurrence.layer)
+    assert state is not None
+    layer = cache.layers[recurrence.layer] if recurrence.layer < len(cache.layers) else None
+    inputs = getattr(layer, "conv_states", {})
+    standing = StandIn(state, {number: kept for number, kept in inputs.items() if kept is not None})
+    with _kept_as_saved(standing):
+        output = below(**{**given, recurrence.cache: standing})
+    standing.fill(cache, recurrence.layer)
+    return output
+
+
 def _begun(
     recurrence: Recurrence, below: Callable[..., Any], given: Mapping[str, Any], states: Tensor
 ) -> tuple[Any, StandIn]:

@@ -5,6 +5,7 @@ begun, when the stacks no longer look at padding. This one answers the same call
 tensors.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,18 +15,18 @@ from torch import Tensor
 class StandIn:
     """The cache of one recurrent layer for one pass.
 
-    A convolution has read nothing before the text, as in a pass without a cache: only the recurrent state is
-    given.
+    At the begin of a text a convolution has read nothing, as in a pass without a cache: only the recurrent
+    state is given.
 
     Args:
         state: the layer begins from it, `[batch, *state]`; afterwards the state behind the last token.
+        convolved: the last inputs of each convolution, `[batch, channel, kernel]`, where the layer goes on.
     """
 
-    def __init__(self, state: Tensor):
+    def __init__(self, state: Tensor, convolved: Mapping[int, Tensor] | None = None):
         self.state = state
         self.was_read = False
-        self.convolved: dict[int, Tensor] = {}
-        """The last inputs of each convolution, `[batch, channel, kernel]`."""
+        self.convolved = dict(convolved or {})
 
     # -- transformers' calls ---------------------------------------------------------------------
 
