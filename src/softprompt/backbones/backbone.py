@@ -1,6 +1,6 @@
 """The frozen model and the one way in: `prompted`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 
@@ -37,6 +37,7 @@ from softprompt.backbones.view import PromptedView
 from softprompt.errors import BackboneError
 from softprompt.files import BackboneCard
 from softprompt.prompts import (
+    RECURRENT,
     AttentionShape,
     LayerLinears,
     PictureFacts,
@@ -202,7 +203,7 @@ class Backbone(InitializationSources):
         index = None if single and rows is None else prompt_of_row(several, rows)
         for prompt in several:
             if prompt is not None:
-                check_prompt(prompt, self.spec, self._attentions_for(prompt), self.dtype)
+                check_prompt(prompt, self.spec, self._places_for(prompt), self.dtype)
         if self._cache is not None:
             self._cache.check(several)
         return self._prompted(several, index)
@@ -318,8 +319,10 @@ class Backbone(InitializationSources):
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _attentions_for(self, prompt: Prompt) -> dict[tuple[str, int], AttentionShape]:
-        """The attentions that a prompt needs; none for a prompt without vectors."""
+    def _places_for(self, prompt: Prompt) -> Collection[tuple[str, int]]:
+        """The sites and layers that a prompt may enter; none for a prompt without vectors."""
+        if prompt.card.placement == "states":
+            return {(RECURRENT, layer) for layer in self.recurrences}
         if prompt.card.placement == "slot_embeddings" and self.map.stacks:
-            return {(a.site, a.layer): a.shape for a in self.map.attentions}
+            return {(a.site, a.layer) for a in self.map.attentions}
         return self.attentions if prompt.card.sites or prompt.card.placement == "image" else {}

@@ -11,8 +11,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from softprompt.backbones.injection import observe
 from softprompt.backbones.inspection import BackboneSpec, Vision, absent_biases, tuned_tensors
 from softprompt.backbones.outputs import Outputs
+from softprompt.backbones.recurrence import held_state, is_cache
 from softprompt.errors import BackboneError
-from softprompt.prompts import KeyValues
+from softprompt.prompts import KeyValues, States
 
 
 class InitializationSources(Outputs):
@@ -101,6 +102,35 @@ class InitializationSources(Outputs):
             inputs["decoder_input_ids"] = row
         with self._gate.turn(alone=False), self._gate.calling(None):
             return observe(self.map, inputs)
+
+    @property
+    def recurrences(self) -> dict[int, tuple[int, ...]]:
+        """By layer, the size of the recurrent state that a prompt can set; found and tried once, when asked.
+
+        Raises:
+            BackboneError: no recurrent layer, or one that cannot begin from a state of ours.
+        """
+        if not self.map.knows_recurrences:
+            # Alone, since layers are recorded and tried by themselves.
+            with self._gate.turn(alone=True), self._gate.calling(None):
+                _ = self.map.recurrences
+        return {one.layer: one.size for one in self.map.recurrences}
+
+    @torch.no_grad()
+    def observe_states(self, ids: Sequence[int]) -> tuple[States, ...]:
+        """The frozen model's own recurrent states behind tokens, a block for each size of state."""
+        self._fits(len(ids))
+        sizes = self.recurrences
+        row = torch.tensor([list(ids)], device=self.device)
+        with self._gate.turn(alone=False), self._gate.calling(None):
+            output = self.model.base_model(input_ids=row, use_cache=True)
+        cache = next(value for value in output.values() if is_cache(value))
+        groups: dict[tuple[int, ...], dict[int, Tensor]] = {}
+        for layer, size in sizes.items():
+            state = held_state(cache, layer)
+            assert state is not None  # the layer was found by it
+            groups.setdefault(size, {})[layer] = state
+        return tuple(States(tuple(group), torch.cat(list(group.values()))) for group in groups.values())
 
     @torch.no_grad()
     def output_vectors(

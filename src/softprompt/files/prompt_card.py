@@ -157,10 +157,10 @@ class PromptCard(BaseModel):
 
     format_version: int = FORMAT_VERSION
     method: str
-    placement: Literal["key_values", "slot_embeddings", "image", "none"]
+    placement: Literal["key_values", "states", "slot_embeddings", "image", "none"]
     length: int = Field(ge=0)
-    """Vectors of the prompt, in tokens (of a visual prompt also patches, channels, or pixels of a border); 0
-    where there are none."""
+    """Vectors of the prompt, in tokens (of a visual prompt also patches, channels, or pixels of a border); 1
+    of initial states, one for each layer; 0 where there are none."""
     slots: Literal["front", "in_place"] = "front"
     """Where soft tokens stand: before the text, or wherever the text says -(k + 1) for the k-th."""
     template: str | None = None
@@ -168,7 +168,7 @@ class PromptCard(BaseModel):
     positions: Literal["shifted", "unshifted"]
     """Whether the text's positions start behind the prompt (`shifted`) or at 0."""
     sites: dict[str, list[int]] = {}
-    """Layers by site (`encoder`, `decoder`, `cross`); empty for soft tokens."""
+    """Layers by site (`encoder`, `decoder`, `cross`; `recurrent` for states); empty for soft tokens."""
     location: Location | None = None
     depth: Depth | None = None
     layers: list[int] = []

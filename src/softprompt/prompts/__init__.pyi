@@ -22,7 +22,7 @@ from .methods import (
 )
 from .methods.builder import PromptBuilder
 from .methods.options import TUNE_FORMS, is_tune
-from .placements import AttentionShape, KeyValues, SlotEmbeddings
+from .placements import RECURRENT, AttentionShape, KeyValues, SlotEmbeddings, States
 from .prompt import Prompt
 from .start_request import Start, StartRequest
 from .visual import (
@@ -41,6 +41,7 @@ __all__ = [
     "METHODS",
     "PATCH",
     "PROMPT",
+    "RECURRENT",
     "SPECIAL",
     "TUNE_FORMS",
     "AddedTokens",
@@ -59,6 +60,7 @@ __all__ = [
     "SlotEmbeddings",
     "Start",
     "StartRequest",
+    "States",
     "adapter",
     "build_prompt",
     "find_initialization",

@@ -13,7 +13,7 @@ from softprompt.prompts.heads import Head, checked, head_width, resolve_pooling
 from softprompt.prompts.inserts import make_inserts, stored_sizes
 from softprompt.prompts.methods.registry import METHODS
 from softprompt.prompts.observable import Observable
-from softprompt.prompts.placements import Shape, SlotShape, key_value_shapes
+from softprompt.prompts.placements import RECURRENT, Shape, SlotShape, key_value_shapes, state_shapes
 from softprompt.prompts.plain import plain_tensors
 from softprompt.prompts.prompt import LIBRARIES, Prompt, unlike_backbone
 from softprompt.prompts.reparameterize import Direct
@@ -24,8 +24,13 @@ _CONTRADICTIONS = (
     ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
 
-_OF_PLACEMENT = {"sites": "key_values", "location": "image", "depth": "image", "layers": "image"}
-"""Fields of a card that only prompts of one placement have."""
+_OF_PLACEMENT = {
+    "sites": ("key_values", "states"),
+    "location": ("image",),
+    "depth": ("image",),
+    "layers": ("image",),
+}
+"""Fields of a card that only prompts of some placements have."""
 
 
 @plain_tensors()
@@ -140,10 +145,13 @@ def _sizes(card: PromptCard, n_tensors: int, backbone: Observable, where: str) -
     """Names and sizes of the tensors that a card asks for, few more than the `n_tensors` of the file."""
     if (card.length == 0) != (card.placement == "none"):
         raise PromptError(f"{where}: length", f"{card.length} vectors as {card.placement}", "what was saved")
-    for name, placement in _OF_PLACEMENT.items():
-        if card.placement != placement and (value := getattr(card, name)):
+    for name, placements in _OF_PLACEMENT.items():
+        if card.placement not in placements and (value := getattr(card, name)):
             got = f"{shortened(str(value), 80)} for a prompt of placement '{card.placement}'"
-            raise PromptError(f"{where}: {name}", got, f"no {name}, which only '{placement}' has")
+            raise PromptError(f"{where}: {name}", got, f"no {name}, which only '{placements[0]}' has")
+    if card.placement == "states" and (card.length, card.positions) != (1, "unshifted"):
+        got = f"{card.length} vectors with {card.positions} positions as states"
+        raise PromptError(f"{where}: length", got, "1 with unshifted positions")
     sizes: dict[str, tuple[int, ...]] = {}
     for shape in _shapes(card, backbone, where):
         sizes |= shape.sizes(card.length)
@@ -208,6 +216,10 @@ def _shapes(card: PromptCard, backbone: Observable, where: str) -> Sequence[Shap
         return LOCATIONS[card.location].shapes(facts, card.layers, card.length, card.depth == "shallow")
     if card.placement == "slot_embeddings":
         return [SlotShape(backbone.hidden)]
+    if card.placement == "states":
+        if set(card.sites) != {RECURRENT}:
+            raise PromptError(f"{where}: sites", f"{list(card.sites)}", f"['{RECURRENT}'] for states")
+        return state_shapes(backbone.recurrences, card.sites[RECURRENT])
     shapes: list[Shape] = []
     for site, layers in card.sites.items():
         if not any(site == name for name, _ in backbone.attentions):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from softprompt.files import BackboneCard
 from softprompt.prompts.inserts import LayerLinears
-from softprompt.prompts.placements import AttentionShape, KeyValues
+from softprompt.prompts.placements import AttentionShape, KeyValues, States
 from softprompt.prompts.visual import PictureFacts
 
 
@@ -65,6 +65,14 @@ class Observable(Protocol):
         """Key/value sizes of every (site, layer) that a prompt can enter."""
         ...
 
+    @property
+    def recurrences(self) -> dict[int, tuple[int, ...]]:
+        """By layer, the size of the recurrent state that a prompt can set, without the batch.
+
+        A BackboneError where there is no such layer.
+        """
+        ...
+
     def output_vectors(
         self, ids: Sequence[int]
     ) -> tuple[Float[Tensor, "token output"], Float[Tensor, " token"]]:
@@ -103,4 +111,8 @@ class Observable(Protocol):
 
     def observe(self, ids: Sequence[int]) -> tuple[KeyValues, ...]:
         """The frozen model's own key/values on tokens, for every site and layer."""
+        ...
+
+    def observe_states(self, ids: Sequence[int]) -> tuple[States, ...]:
+        """The frozen model's own recurrent states behind tokens, for every recurrent layer."""
         ...

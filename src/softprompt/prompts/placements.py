@@ -4,6 +4,7 @@ A placement says *where* tensors enter the frozen model; how they were made (a m
 reparameterisation) and how they are used (attention, embeddings) is the work of other rooms.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,10 @@ from softprompt.errors import PromptError
 
 SITES = ("encoder", "decoder", "cross")
 """Self-attention of the encoder, of the decoder, and the decoder's attention to the encoder."""
+
+
+RECURRENT = "recurrent"
+"""The site of recurrent layers, whose prefix is the state that they begin from."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,15 @@ class SlotEmbeddings:
         return self.vectors.shape[0]
 
 
-Placement = tuple[KeyValues, ...] | SlotEmbeddings
+@dataclass(frozen=True)
+class States:
+    """States that some recurrent layers of equal sizes begin from, one for each layer."""
+
+    layers: tuple[int, ...]
+    states: Float[Tensor, "layer ..."]
+
+
+Placement = tuple[KeyValues, ...] | tuple[States, ...] | SlotEmbeddings
 """Of a prompt for texts; `visual` has those for pictures, a tuple of blocks too."""
 
 
@@ -148,7 +161,49 @@ class SlotShape:
         return tensors[self.name]
 
 
-Shape = KeyValueShape | SlotShape
+@dataclass(frozen=True)
+class StateShape:
+    """The layout of one `States`: a single flat vector holds the states layer by layer."""
+
+    layers: tuple[int, ...]
+    size: tuple[int, ...]
+    """Of one layer's state."""
+
+    rows = None
+
+    @property
+    def name(self) -> str:
+        """Names the block in files: the site and its layers."""
+        return f"{RECURRENT}.{layer_ranges(self.layers)}"
+
+    @property
+    def width(self) -> int:
+        """Numbers of all of its states."""
+        return len(self.layers) * math.prod(self.size)
+
+    def unflatten(self, flat: Float[Tensor, "1 width"]) -> States:
+        """The states that a flat vector holds (a view, no copy)."""
+        return States(self.layers, flat.view(len(self.layers), *self.size))
+
+    def flatten(self, block: States) -> Float[Tensor, "1 width"]:
+        """The flat vector of states that cover at least these layers."""
+        index = [block.layers.index(layer) for layer in self.layers]
+        return block.states[index].reshape(1, self.width)
+
+    def tensors(self, flat: Float[Tensor, "1 width"]) -> dict[str, Tensor]:
+        """What a file holds: the states, `[layer, *state]`."""
+        return {f"{self.name}.states": self.unflatten(flat).states}
+
+    def sizes(self, length: int) -> dict[str, tuple[int, ...]]:
+        """The size of that tensor."""
+        return {f"{self.name}.states": (len(self.layers), *self.size)}
+
+    def from_tensors(self, tensors: Mapping[str, Tensor]) -> Float[Tensor, "1 width"]:
+        """The flat vector of a file's tensor."""
+        return tensors[f"{self.name}.states"].reshape(1, self.width)
+
+
+Shape = KeyValueShape | StateShape | SlotShape
 
 
 def resolve_layers(layers: str | Sequence[int], available: Sequence[int], where: str) -> tuple[int, ...]:
@@ -162,7 +217,7 @@ def resolve_layers(layers: str | Sequence[int], available: Sequence[int], where:
     Raises:
         PromptError: a layer that the backbone does not have, or an unknown form.
     """
-    span = f"{available[0]}-{available[-1]}" if len(available) > 1 else str(available[0])
+    span = layer_ranges(tuple(available))
     forms = f"'all', 'first:k', 'last:k' or a list of layers out of {span}"
     if isinstance(layers, str):
         kind, _, count = layers.partition(":")
@@ -200,6 +255,22 @@ def key_value_shapes(
             groups.setdefault(attentions[site, layer], []).append(layer)
         shapes += [KeyValueShape(site, tuple(group), attention) for attention, group in groups.items()]
     return shapes
+
+
+def state_shapes(sizes: Mapping[int, tuple[int, ...]], layers: str | Sequence[int]) -> list[StateShape]:
+    """The blocks that cover the chosen recurrent layers, one for each size of state.
+
+    Args:
+        sizes: of the backbone's states, by layer.
+        layers: as in `resolve_layers`.
+
+    Raises:
+        PromptError: a layer that has no recurrent state.
+    """
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for layer in resolve_layers(layers, sorted(sizes), "prompt.layers"):
+        groups.setdefault(sizes[layer], []).append(layer)
+    return [StateShape(tuple(group), size) for size, group in groups.items()]
 
 
 def layer_ranges(layers: tuple[int, ...]) -> str:

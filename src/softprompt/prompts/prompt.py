@@ -65,7 +65,7 @@ class Prompt(nn.Module):
         self._inserts = nn.ModuleList(inserts)
 
     def forward(self) -> Placement | tuple[VisualPlacement, ...]:
-        """The placement: key/values for each block, or the slot embeddings; empty where there is none.
+        """The placement: key/values or states for each block, or the slot embeddings; empty where none is.
 
         Of a prompt for pictures, its blocks (`visual`).
         """

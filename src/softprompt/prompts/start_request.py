@@ -9,7 +9,7 @@ from torch import Tensor
 from softprompt.errors import PromptError, with_article
 from softprompt.prompts.heads import Head
 from softprompt.prompts.observable import Observable
-from softprompt.prompts.placements import KeyValueShape, Shape, SlotShape
+from softprompt.prompts.placements import Shape, SlotShape, StateShape
 from softprompt.prompts.prompt import Prompt
 
 
@@ -71,10 +71,11 @@ class StartRequest:
         return Start(length, {shape.name: vectors[shape.name] for shape in self.shapes})
 
     def from_tokens(self, ids: Sequence[int], what: str = "the initialization") -> Start:
-        """A start at what the backbone makes of tokens: their activations, or their embeddings.
+        """A start at what the backbone makes of tokens: their activations, their embeddings, or the recurrent
+        states behind them.
 
         Args:
-            ids: one for each vector.
+            ids: one for each vector; for states any number.
             what: the source of the tokens, for errors.
 
         Raises:
@@ -82,13 +83,19 @@ class StartRequest:
         """
         if not ids:
             raise PromptError("method.initialization", "a text without tokens", "at least one token")
+        flats: dict[str, Tensor] = {}
+        if isinstance(self.shapes[0], StateShape):
+            for shape in self.shapes:
+                for block in self.backbone.observe_states(ids):
+                    if isinstance(shape, StateShape) and set(shape.layers) <= set(block.layers):
+                        flats[shape.name] = shape.flatten(block).float()
+            return Start(1, flats)
         _check_length(len(ids), self.length, f"the tokens of {what}")
         if isinstance(self.shapes[0], SlotShape):
             return Start(len(ids), {self.shapes[0].name: self.backbone.embed(ids)})
-        flats: dict[str, Tensor] = {}
         observed = self.backbone.observe(ids)
         for shape in self.shapes:
-            assert isinstance(shape, KeyValueShape)
+            assert not isinstance(shape, SlotShape | StateShape)
             for block in observed:
                 if block.site == shape.site and set(shape.layers) <= set(block.layers):
                     flats[shape.name] = shape.flatten(block).float()

@@ -61,6 +61,9 @@ class _Where:
                 yield 0, f"{card.location} before the first layer"
             for layer in card.layers[:1]:
                 yield self.numbers.index(layer), f"tokens in layer {layer}"
+        if card.placement == "states":
+            yield 0, "initial states of recurrent layers"
+            return
         for layers in card.sites.values():
             first = min(layers)
             yield self.numbers.index(first), f"key/values in layer {first}"

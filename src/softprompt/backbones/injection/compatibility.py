@@ -1,6 +1,6 @@
 """Where a prompt enters a model, how many positions it takes, and which prompts are refused."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from os import PathLike
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from softprompt.backbones.inspection import AttentionSite, BackboneSpec
 from softprompt.errors import BackboneError, PromptError, with_article
-from softprompt.prompts import AttentionShape, Prompt
+from softprompt.prompts import Prompt
 
 
 def as_several(prompts: Prompt | None | Sequence[Prompt | None]) -> list[Prompt | None]:
@@ -54,7 +54,7 @@ def prompt_of_row(prompts: Sequence[Prompt | None], rows: Sequence[int] | Tensor
 def check_prompt(
     prompt: Prompt,
     spec: BackboneSpec,
-    attentions: dict[tuple[str, int], AttentionShape],
+    places: Collection[tuple[str, int]],
     dtype: torch.dtype,
 ) -> None:
     """Refuse a prompt that does not belong to a backbone or cannot enter it.
@@ -62,7 +62,7 @@ def check_prompt(
     Args:
         prompt: the prompt.
         spec: of the backbone.
-        attentions: key/value sizes of the backbone by site and layer; empty where the prompt needs none.
+        places: the sites and layers of the backbone; empty where the prompt needs none.
         dtype: the precision in which the backbone computes.
 
     Raises:
@@ -82,7 +82,7 @@ def check_prompt(
         prompt.check_range(dtype, "prompted")
         prompt.accepted |= spec.keys  # the next check need not compare sizes
     slots = prompt.card.placement == "slot_embeddings" and prompt.card.slots == "front"
-    if slots and prompt.card.positions == "unshifted" and any(site == "encoder" for site, _ in attentions):
+    if slots and prompt.card.positions == "unshifted" and any(site == "encoder" for site, _ in places):
         raise PromptError(
             "prompt.positions",
             "'unshifted'",
@@ -96,7 +96,7 @@ def check_prompt(
         )
     for site, layers in prompt.card.sites.items():
         for layer in layers:
-            if (site, layer) not in attentions:
+            if (site, layer) not in places:
                 raise BackboneError("prompted", f"{site} layer {layer}", f"layers that {spec.name} has")
 
 

@@ -14,6 +14,7 @@ from softprompt.backbones.injection.compatibility import (
     stands_in_front,
     stands_in_text,
 )
+from softprompt.backbones.injection.initial_states import StateInjector
 from softprompt.backbones.injection.injector import Injector, PassContext, used_prompts
 from softprompt.backbones.injection.key_values import KeyValueInjector
 from softprompt.backbones.injection.layer_modules import LayerModuleInjector
@@ -29,7 +30,7 @@ from softprompt.backbones.injection.pictures import (
 from softprompt.backbones.injection.prepended import PrependedInjector
 from softprompt.backbones.injection.text_inputs import PositionInjector, SlotInjector
 from softprompt.backbones.inspection import AttentionSite, ModelMap, Vision
-from softprompt.prompts import LOCATIONS, AddedTokens, Prompt
+from softprompt.prompts import LOCATIONS, RECURRENT, AddedTokens, Prompt
 
 
 class Injectors:
@@ -150,7 +151,7 @@ class Injectors:
             (attention, any(reaches(prompt, attention, front) for prompt in prompts))
             for attention in model_map.attentions
         ]
-        return injectors + self._prefixes(targets)
+        return injectors + self._prefixes(targets) + self._initial_states()
 
     def _prefixes(self, targets: Sequence[tuple[AttentionSite, bool]]) -> list[Injector]:
         if not any(reached for _, reached in targets):
@@ -160,6 +161,13 @@ class Injectors:
         windowed = vision is not None and vision.windowed
         self._key_values = KeyValueInjector(targets, stacks, shifted, windowed, self.model_map.chosen_keys)
         return [self._key_values]
+
+    def _initial_states(self) -> list[Injector]:
+        begun = {layer for prompt in self.prompts if prompt for layer in prompt.card.sites.get(RECURRENT, ())}
+        if not begun:
+            return []
+        recurrences = [one for one in self.model_map.recurrences if one.layer in begun]
+        return [StateInjector(recurrences, self.model_map.spec.name)]
 
     # -- of pictures -----------------------------------------------------------------------------
 

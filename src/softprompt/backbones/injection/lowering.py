@@ -7,17 +7,20 @@ the prompts are stacked once, gathered by row once, and split into layers once.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from softprompt.backbones.attention import AttentionCall, Recorder
 from softprompt.backbones.injection.compatibility import stands_in_text
+from softprompt.backbones.injection.initial_states import make_states
 from softprompt.backbones.injection.pictures import VisualParts, VisualTables, lower_visual, tabulate
 from softprompt.backbones.inspection import AttentionSite, ModelMap, intercepted
 from softprompt.backbones.runtime import whole_in_backward, without_checkpointing
-from softprompt.prompts import AttentionShape, KeyValues, Prompt, SlotEmbeddings
+from softprompt.prompts import AttentionShape, KeyValues, Prompt, SlotEmbeddings, States
+
+_Block = TypeVar("_Block", KeyValues, States)
 
 Where = tuple[str, int]
 """A site and a layer of it."""
@@ -120,6 +123,7 @@ class LoweredPrompts:
 
     Args:
         tables: key/values.
+        states: that recurrent layers begin from, by layer, `[prompt_id, *state]`.
         vectors: soft tokens of each prompt that are part of the input, `[slot, hidden]`; None for others.
         visual: the parts of visual prompts that are no key/values.
         weights: tensors in place of the model's own.
@@ -128,6 +132,7 @@ class LoweredPrompts:
 
     tables: Tables
     vectors: Sequence[Tensor | None] = ()
+    states: Mapping[int, Tensor] = field(default_factory=dict)
     visual: VisualTables = field(default_factory=VisualTables)
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     learns: bool = False
@@ -138,7 +143,7 @@ class LoweredPrompts:
         return cls(Tables({}))
 
 
-Lowered = tuple[KeyValues, ...] | SlotEmbeddings | VisualParts
+Lowered = tuple[KeyValues, ...] | tuple[States, ...] | SlotEmbeddings | VisualParts
 """A prompt as a call uses it."""
 
 
@@ -176,8 +181,11 @@ def lower_all(
     dtype = input_weight(model_map).dtype
     tables = make_tables([_key_values(entry) for entry in lowered], dtype)
     vectors = [entry.vectors if isinstance(entry, SlotEmbeddings) else None for entry in lowered]
-    learns = any(tensor.requires_grad for tensor in (*tables.tensors(), *weights.values()))
-    return LoweredPrompts(tables, vectors, visual, weights, learns)
+    placed = [_states(entry) for entry in lowered]
+    states = make_states(placed, model_map.recurrences) if any(placed) else {}
+    every = (*tables.tensors(), *states.values(), *weights.values())
+    learns = any(tensor.requires_grad for tensor in every)
+    return LoweredPrompts(tables, vectors, states, visual, weights, learns)
 
 
 def lower(prompt: Prompt, model_map: ModelMap, as_tokens: bool, by_layers: bool = True) -> Lowered:
@@ -247,7 +255,16 @@ def observe(model_map: ModelMap, inputs: dict[str, Tensor]) -> tuple[KeyValues, 
 def _key_values(lowered: Lowered | None) -> tuple[KeyValues, ...]:
     if isinstance(lowered, VisualParts):
         return lowered.key_values
-    return lowered if isinstance(lowered, tuple) else ()
+    return _blocks(lowered, KeyValues)
+
+
+def _states(lowered: Lowered | None) -> tuple[States, ...]:
+    return _blocks(lowered, States)
+
+
+def _blocks(lowered: Lowered | None, kind: type[_Block]) -> tuple[_Block, ...]:
+    parts = lowered if isinstance(lowered, tuple) else ()
+    return tuple(part for part in parts if isinstance(part, kind))
 
 
 def make_tables(placed: Sequence[Sequence[KeyValues]], dtype: torch.dtype) -> Tables:

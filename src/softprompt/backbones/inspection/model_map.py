@@ -18,9 +18,11 @@ from softprompt.backbones.inspection.images import native_size, reads_pictures
 from softprompt.backbones.inspection.layers import find_layers
 from softprompt.backbones.inspection.output_head import Finish, finish_of
 from softprompt.backbones.inspection.probe import record
+from softprompt.backbones.inspection.recurrences import find_recurrences
 from softprompt.backbones.inspection.spec import BackboneSpec, describe
 from softprompt.backbones.inspection.stacks import Stack, find_stacks
 from softprompt.backbones.inspection.vision import Vision
+from softprompt.backbones.recurrence import Recurrence
 from softprompt.errors import BackboneError, SoftpromptError
 from softprompt.prompts import LayerLinears
 
@@ -70,6 +72,20 @@ class ModelMap:
         """
         ended = [module for module, ends in self.events if ends]
         return find_layers(self.model, self.attentions, ended, self.spec.name)
+
+    @cached_property
+    def recurrences(self) -> tuple[Recurrence, ...]:
+        """The layers whose recurrent states a prompt can train; found and tried when first asked for.
+
+        Raises:
+            BackboneError: no such layer, or one that cannot begin from a state of ours.
+        """
+        return find_recurrences(self.model, self.spec.name)
+
+    @property
+    def knows_recurrences(self) -> bool:
+        """Whether `recurrences` need not run the model any more."""
+        return "recurrences" in self.__dict__
 
     def behind(self, layer: nn.Module) -> set[nn.Module]:
         """The modules that run only after a layer has ended."""

@@ -69,6 +69,9 @@ def inspect(
             "Nearest tokens: none; keys and values enter attention and correspond to no token.",
             soft_wrap=True,
         )
+    if _is_states(card):
+        told = "Nearest tokens: none; recurrent layers begin from the states, which correspond to no token."
+        console.print(told, soft_wrap=True)
 
 
 def _print_card(console: "Console", card: "PromptCard") -> None:
@@ -78,9 +81,9 @@ def _print_card(console: "Console", card: "PromptCard") -> None:
     rows = {
         "method": card.method,
         "placement": card.placement,
-        "length": f"{card.length} vectors" if card.length else "",
+        "length": _length(card),
         "location": f"{card.location}, {card.depth}, layers {_ranges(card.layers)}" if card.location else "",
-        "positions": card.positions if card.length and not card.location else "",
+        "positions": card.positions if card.length and not (card.location or _is_states(card)) else "",
         "layers": "; ".join(f"{site} {_ranges(layers)}" for site, layers in card.sites.items()),
         "head": ""
         if card.head is None
@@ -100,6 +103,16 @@ def _print_card(console: "Console", card: "PromptCard") -> None:
         if value:
             table.add_row(key, value)
     console.print(table, highlight=False, markup=False)
+
+
+def _is_states(card: "PromptCard") -> bool:
+    return card.placement == "states"
+
+
+def _length(card: "PromptCard") -> str:
+    if _is_states(card):
+        return "an initial state for each recurrent layer"
+    return f"{card.length} vectors" if card.length else ""
 
 
 def _read(head: "HeadCard") -> str:

@@ -14,11 +14,26 @@ from softprompt.prompts.initializations import start
 from softprompt.prompts.inserts import make_inserts
 from softprompt.prompts.methods.options import Positions, Reparameterization
 from softprompt.prompts.observable import Observable
-from softprompt.prompts.placements import SITES, KeyValueShape, Shape, SlotShape, key_value_shapes
+from softprompt.prompts.placements import (
+    RECURRENT,
+    SITES,
+    KeyValueShape,
+    Shape,
+    SlotShape,
+    StateShape,
+    key_value_shapes,
+    state_shapes,
+)
 from softprompt.prompts.plain import plain_tensors
 from softprompt.prompts.prompt import Prompt
 from softprompt.prompts.reparameterize import MLP, Direct
 from softprompt.prompts.start_request import Start, StartRequest
+
+_PLACEMENTS: dict[type[Shape], Literal["key_values", "states", "slot_embeddings"]] = {
+    KeyValueShape: "key_values",
+    StateShape: "states",
+    SlotShape: "slot_embeddings",
+}
 
 
 @dataclass(frozen=True)
@@ -85,6 +100,18 @@ class PromptBuilder:
             raise PromptError("prompt.sites", "no site", f"any of {available}")
         return key_value_shapes(attentions, chosen, layers)
 
+    def states(self, layers: str | Sequence[int] = "all") -> list[StateShape]:
+        """Blocks of the states that recurrent layers begin from.
+
+        Args:
+            layers: `all`, `first:k`, `last:k` or layer numbers.
+
+        Raises:
+            PromptError: a layer without a recurrent state.
+            BackboneError: no recurrent layer can begin from a trained state.
+        """
+        return state_shapes(self.backbone.recurrences, layers)
+
     def soft_tokens(self) -> list[SlotShape]:
         """The one block of soft tokens."""
         return [SlotShape(self.backbone.hidden)]
@@ -107,7 +134,7 @@ class PromptBuilder:
         """A prompt with vectors.
 
         Args:
-            shapes: the blocks, from `key_values` or `soft_tokens`.
+            shapes: the blocks, from `key_values`, `states` or `soft_tokens`.
             initialization: where the vectors beginning.
             length: as asked; None follows from the initialization.
             default_length: vectors where neither of the two says.
@@ -153,10 +180,12 @@ class PromptBuilder:
         for shape in shapes:
             if isinstance(shape, KeyValueShape):
                 sites[shape.site] = sorted([*sites.get(shape.site, []), *shape.layers])
+            elif isinstance(shape, StateShape):
+                sites[RECURRENT] = sorted([*sites.get(RECURRENT, []), *shape.layers])
         weights = tuned_weights(self.backbone, self.tune, self.head)
         card = PromptCard(
             method=self.method,
-            placement="slot_embeddings" if isinstance(shapes[0], SlotShape) else "key_values",
+            placement=_PLACEMENTS[type(shapes[0])],
             length=beginning.length,
             slots="in_place" if in_place else "front",
             template=self.template,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
@@ -49,6 +49,16 @@ Layers = str | Sequence[Annotated[int, BeforeValidator(_number)]]
 
 Sites = Sequence[Literal["encoder", "decoder", "cross"]]
 """Kinds of attention."""
+
+_AnySite = Literal["encoder", "decoder", "cross", "recurrent"]
+
+if TYPE_CHECKING:
+    AllSites = Sequence[_AnySite] | _AnySite
+else:
+    AllSites = Annotated[
+        Sequence[_AnySite], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+    ]
+"""Kinds of attention, and recurrent layers; one may stand without a list."""
 
 Positions = Literal["shifted", "unshifted"]
 """Whether the text's positions start behind the prompt, or at 0."""
