@@ -59,11 +59,12 @@ def built(kind: Kind, family: str) -> PreTrainedModel:
     model_class = getattr(transformers, _class_name(kind, family))
     config_class = model_class.config_class or CONFIG_MAPPING[family]
     torch.manual_seed(0)
-    model = (
-        model_class(tiny_config(config_class, **OVERRIDES.get(config_class.model_type, {}))).eval().float()
-    )
+    changes = OVERRIDES.get(model_class.__name__, OVERRIDES.get(config_class.model_type, {}))
+    model = model_class(tiny_config(config_class, **changes)).eval().float()
     with torch.no_grad():
         for parameter in model.parameters():
+            if not parameter.requires_grad:
+                continue  # a table of sines, whose numbers mean something
             if parameter.ndim > 1:
                 parameter.normal_(0, 0.15)
             elif not torch.isfinite(parameter).all() or parameter.abs().max() > 1e3:
@@ -90,15 +91,13 @@ def outcome(kind: Kind, family: str) -> Outcome:
     try:
         backbone = softprompt.load_backbone(model)
     except SoftpromptError as error:
-        return Outcome(
-            family, name, methods={method: f"refused: {_reason(error)}" for method in kind.methods}
-        )
+        return Outcome(family, name, methods={method: f"refused: {reason(error)}" for method in kind.methods})
     for method in kind.methods:
         try:
             notes += kind.check(model, backbone, method)
             methods[method] = "equal"
         except SoftpromptError as error:
-            methods[method] = f"refused: {_reason(error)}"
+            methods[method] = f"refused: {reason(error)}"
     return Outcome(family, name, methods=methods, notes=tuple(dict.fromkeys(notes)))
 
 
@@ -111,7 +110,7 @@ def _first_line(error: Exception) -> str:
     return " ".join(str(error).split())[:100]
 
 
-def _reason(error: SoftpromptError) -> str:
+def reason(error: SoftpromptError) -> str:
     """What came, without the names of the model."""
     (problem, *_) = error.problems
     return str(getattr(problem, "got", problem))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from softprompt.backbones.attention import Interception
 from softprompt.backbones.dispatch import Forward, Override, bound_arguments
 from softprompt.backbones.injection.injector import PassContext, RowTable
-from softprompt.backbones.inspection import Stack, table_offset
+from softprompt.backbones.inspection import Stack, table_offset, word_vectors
 from softprompt.errors import BackboneError, PromptError
 
 
@@ -71,7 +71,7 @@ class SlotInjector:
         at = (ids < 0).nonzero(as_tuple=True)
         device = table.values.device
         filling = table.values[rows.to(device)[at[0].to(device)], (-1 - ids[at]).to(device)]
-        words = self.stack.module.get_input_embeddings()(ids.clamp(min=0))  # type: ignore[operator]
+        words = word_vectors(self.stack.module.get_input_embeddings(), ids.clamp(min=0))  # type: ignore[operator]
         return {"inputs_embeds": words.index_put(at, filling.to(words)), "input_ids": None}
 
     def _check(self, context: PassContext, ids: Tensor, rows: Tensor, counts: Tensor) -> None:

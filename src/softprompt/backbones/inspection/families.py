@@ -34,3 +34,13 @@ LOGIT_BIAS = "final_logits_bias"
 
 CHANGING_ROTARY = ("longrope", "dynamic")
 """Rotary embeddings that are another table for every token of a row beyond a length."""
+
+OF_EACH_TOKEN: dict[str, int | str] = {
+    "token_type_ids": 0,
+    "bbox": 0,  # LayoutLM's boxes on a page
+    "global_attention_mask": 0,  # Longformer's
+    "xpath_tags_seq": "tag_pad_id",  # MarkupLM's paths in a page
+    "xpath_subs_seq": "subs_pad_id",
+}
+"""Inputs of each token beside its id, and what soft tokens have there: a number, or the name of one in the
+configuration, as the family itself gives to tokens without any."""

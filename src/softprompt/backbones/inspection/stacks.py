@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite, text_module
 from softprompt.backbones.inspection.families import CHANGING_ROTARY
-from softprompt.backbones.inspection.probe import Recording, reads_forward
+from softprompt.backbones.inspection.probe import DECODER_LEN, Recording, has_decoder, reads_forward
 
 Numbering = Literal["ids", "table", "relative", "unknown"]
 
@@ -48,7 +48,7 @@ def find_stacks(
     encoder; of both nothing is known.
     """
     if not attentions:
-        if model.config.is_encoder_decoder:
+        if has_decoder(model):
             return {}
         site = "decoder" if reads_forward(model) else "encoder"
         return {site: _stack(site, _innermost(model), recording)}
@@ -62,8 +62,9 @@ def _innermost(model: PreTrainedModel) -> nn.Module:
     """The innermost module that holds the table of input embeddings and takes input embeddings."""
     table, found = model.get_input_embeddings(), model.base_model
     for module in model.base_model.modules():  # outer modules come first
-        takes = {"inputs_embeds", "attention_mask"} <= set(inspect.signature(module.forward).parameters)
-        if takes and any(inner is table for inner in module.modules()):
+        names = set(inspect.signature(module.forward).parameters)
+        takes_text = {"input_ids", "inputs_embeds", "attention_mask"} <= names
+        if takes_text and any(inner is table for inner in module.modules()):
             found = module
     return found
 
@@ -103,15 +104,26 @@ class PositionTable:
 def position_table(recording: Recording) -> PositionTable | None:
     """The table in which the recorded pass looked positions up, or None.
 
-    All tokens of that pass are the same, so indices that count up are positions.
+    All tokens of that pass are the same, so indices that count up are positions. Padding may stand behind
+    them (Longformer's).
     """
     for module, ids in recording.entered.items():
-        if type(module) is not nn.Embedding or ids.is_floating_point():
+        if not _looks_up_rows(module) or ids.is_floating_point():
             continue
+        ids = ids[..., :DECODER_LEN] if ids.ndim else ids
         if ids.ndim and ids.shape[-1] > 1 and bool((ids.diff(dim=-1) == 1).all()):
             first = int(ids.min())
-            return PositionTable(first, module.num_embeddings - first)
+            return PositionTable(first, len(module.weight) - first)  # type: ignore[arg-type]
     return None
+
+
+def _looks_up_rows(module: nn.Module) -> bool:
+    """Whether a module is a table, and no table that counts positions by itself (BART's)."""
+    weight = getattr(module, "weight", None)
+    own = type(module) is nn.Embedding or not isinstance(
+        module, nn.Embedding
+    )  # I-BERT has a class of its own
+    return own and isinstance(weight, Tensor) and weight.ndim == 2
 
 
 def _numbering(stack: nn.Module, recording: Recording) -> Numbering:
