@@ -21,12 +21,13 @@ from softprompt.backbones.inspection.spec import (
     word_embeddings,
     word_vectors,
 )
-from softprompt.backbones.inspection.stacks import Stack, has_relative_bias, table_offset
+from softprompt.backbones.inspection.stacks import ChangingRotary, Stack, has_relative_bias, table_offset
 from softprompt.backbones.inspection.vision import Vision
 
 __all__ = [
     "AttentionSite",
     "BackboneSpec",
+    "ChangingRotary",
     "Finish",
     "ModelMap",
     "Stack",

@@ -32,8 +32,8 @@ LOGIT_STEPS = (
 LOGIT_BIAS = "final_logits_bias"
 """Buffer that is added to the logits (BART's)."""
 
-CHANGING_ROTARY = ("longrope", "dynamic")
-"""Rotary embeddings that are another table for every token of a row beyond a length."""
+CHANGING_ROTARY = {"longrope": False, "dynamic": True}
+"""Rotary embeddings that have another table for all positions beyond a length; whether for every length."""
 
 OF_EACH_TOKEN: dict[str, int | str] = {
     "token_type_ids": 0,

@@ -27,8 +27,7 @@ class Stack:
         numbering: how positions are numbered: by a `position_ids` argument, by a learned table that counts
             them itself, by relative biases, or in an unknown way.
         bias_owner: the module with T5's relative position bias, which all layers share, if any.
-        switches_at: number of positions beyond which the rotary table changes for all of them; None if the
-            table never changes.
+        rotary: how its rotary table changes with the length of a text; None if it never changes.
     """
 
     site: str
@@ -36,7 +35,20 @@ class Stack:
     signature: inspect.Signature
     numbering: Numbering
     bias_owner: nn.Module | None
-    switches_at: int | None
+    rotary: "ChangingRotary | None"
+
+
+@dataclass(frozen=True)
+class ChangingRotary:
+    """A rotary table that changes for all positions of a call with the largest of them.
+
+    Args:
+        at: number of positions beyond which it changes.
+        grows: whether it is another for every length beyond (dynamic NTK), rather than one (LongRoPE).
+    """
+
+    at: int
+    grows: bool
 
 
 def find_stacks(
@@ -76,7 +88,7 @@ def _stack(site: str, module: nn.Module, recording: Recording) -> Stack:
         inspect.signature(module.forward),
         _numbering(module, recording),
         next(filter(has_relative_bias, module.modules()), None),
-        _switches_at(module),
+        _changing_rotary(module),
     )
 
 
@@ -146,14 +158,15 @@ def table_offset(table: nn.Module) -> int:
     return offset if isinstance(offset, int) else 0
 
 
-def _switches_at(stack: nn.Module) -> int | None:
-    """The length beyond which a rotary table is computed anew (LongRoPE, dynamic NTK)."""
+def _changing_rotary(stack: nn.Module) -> ChangingRotary | None:
+    """The rotary table of a stack if it is computed anew for long texts (LongRoPE, dynamic NTK)."""
     config: Any = getattr(stack, "config", None)
     rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
     kinds = [rope, *rope.values()] if isinstance(rope, Mapping) else []
     for kind in kinds:  # some families have settings for each kind of layer
-        if isinstance(kind, Mapping) and kind.get("rope_type", kind.get("type")) in CHANGING_ROTARY:
+        name = kind.get("rope_type", kind.get("type")) if isinstance(kind, Mapping) else None
+        if name in CHANGING_ROTARY:
             length = kind.get("original_max_position_embeddings")
             length = length or getattr(config, "original_max_position_embeddings", None)
-            return int(length or config.max_position_embeddings)
+            return ChangingRotary(int(length or config.max_position_embeddings), CHANGING_ROTARY[name])
     return None
