@@ -80,6 +80,12 @@ def kind_of(value: object) -> str:
     return _KINDS.get(name) or with_article(name)
 
 
+def in_its_words(error: Exception) -> str:
+    """What another library says of its failure, as a quotation for one of our own errors."""
+    said = str(error).strip().partition("\n")[0]
+    return f"it says {said!r}" if said else f"it fails with {with_article(type(error).__name__)}"
+
+
 def with_article(noun: str) -> str:
     """A noun with *a* or *an* before it: `an AlbertAttention`."""
     return f"{'an' if noun[:1].lower() in 'aeio' else 'a'} {noun}"

@@ -59,11 +59,12 @@ def built(kind: Kind, family: str) -> PreTrainedModel:
     model_class = getattr(transformers, _class_name(kind, family))
     config_class = model_class.config_class or CONFIG_MAPPING[family]
     torch.manual_seed(0)
-    model = (
-        model_class(tiny_config(config_class, **OVERRIDES.get(config_class.model_type, {}))).eval().float()
-    )
+    changes = OVERRIDES.get(model_class.__name__, OVERRIDES.get(config_class.model_type, {}))
+    model = model_class(tiny_config(config_class, **changes)).eval().float()
     with torch.no_grad():
         for parameter in model.parameters():
+            if not parameter.requires_grad:
+                continue  # a table of sines, whose numbers mean something
             if parameter.ndim > 1:
                 parameter.normal_(0, 0.15)
             elif not torch.isfinite(parameter).all() or parameter.abs().max() > 1e3:

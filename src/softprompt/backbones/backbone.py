@@ -20,6 +20,7 @@ from softprompt.backbones.injection import (
     prompt_of_row,
     refuse,
     refuse_lengths,
+    refuse_none,
     refuse_prefix,
     soft_token_way,
     stands_in_front,
@@ -235,8 +236,11 @@ class Backbone(InitializationSources):
         lengths = {
             prompt.length if prompt is not None and stands_in_front(prompt) else 0 for prompt in prompts
         }
-        if way.as_columns and len(lengths) > 1 and not way.mixes_lengths:
+        several = len(lengths) > 1
+        if way.as_columns and several and not way.mixes_lengths:
             raise refuse_lengths(self.map)
+        if way.as_columns and several and 0 in lengths and not way.mixes_none:
+            raise refuse_none(self.map)
         return way.as_columns
 
     @cached_property

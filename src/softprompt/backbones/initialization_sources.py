@@ -9,7 +9,13 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from softprompt.backbones.injection import observe
-from softprompt.backbones.inspection import BackboneSpec, Vision, absent_biases, tuned_tensors
+from softprompt.backbones.inspection import (
+    BackboneSpec,
+    Vision,
+    absent_biases,
+    tuned_tensors,
+    word_vectors,
+)
 from softprompt.backbones.outputs import Outputs
 from softprompt.backbones.recurrence import held_state, is_cache
 from softprompt.errors import BackboneError
@@ -86,7 +92,9 @@ class InitializationSources(Outputs):
         """Input vectors of tokens, `[slot, hidden]`."""
         self._needs_texts("tokens")
         with self._gate.calling(None):
-            return self.model.get_input_embeddings()(torch.tensor(ids, device=self.device)).clone()
+            return word_vectors(
+                self.model.get_input_embeddings(), torch.tensor(ids, device=self.device)
+            ).clone()
 
     @torch.no_grad()
     def observe(self, ids: Sequence[int]) -> tuple[KeyValues, ...]:

@@ -14,6 +14,7 @@ from softprompt.backbones.inspection import (
     AttentionSite,
     Vision,
     eval_mode,
+    has_decoder,
     layers_around,
     size_options,
     unmasked,
@@ -41,7 +42,7 @@ def model_layers(
             "leave training.trunk_cache out",
         )
 
-    if model.config.is_encoder_decoder:
+    if has_decoder(model):
         raise refuse("an encoder-decoder, whose decoder layers read two inputs")
     if vision is not None:
         if vision.windowed or len({(layer.n_tokens, layer.width) for layer in vision.layers}) > 1:

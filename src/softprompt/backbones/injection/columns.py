@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from softprompt.backbones.attention import Interception
 from softprompt.backbones.dispatch import Forward, Override, bound_arguments
 from softprompt.backbones.injection.injector import PassContext, RowTable
-from softprompt.backbones.inspection import BARE_CACHES, CACHES, PER_LAYER_INPUTS, Stack
+from softprompt.backbones.inspection import BARE_CACHES, CACHES, PER_LAYER_INPUTS, Stack, word_vectors
 from softprompt.errors import BackboneError
 
 _serial = itertools.count()
@@ -169,7 +169,7 @@ class ColumnInjector:
             )
         embeds = given.get("inputs_embeds")
         if embeds is None:
-            embeds = self.table(given["input_ids"])
+            embeds = word_vectors(self.table, given["input_ids"])
         vectors = context.by_row(table.values, batch).to(embeds).expand(batch, -1, -1)
         which = (at - (first - counts)).clamp(0, table.longest - 1)[:, : table.longest + length]
         chosen = vectors.gather(1, which[..., None].expand(-1, -1, vectors.shape[-1]))

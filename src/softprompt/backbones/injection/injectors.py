@@ -28,6 +28,7 @@ from softprompt.backbones.injection.pictures import (
     token_layers,
 )
 from softprompt.backbones.injection.prepended import PrependedInjector
+from softprompt.backbones.injection.rotary import RotaryCheck
 from softprompt.backbones.injection.text_inputs import PositionInjector, SlotInjector
 from softprompt.backbones.inspection import AttentionSite, ModelMap, Vision
 from softprompt.prompts import LOCATIONS, RECURRENT, AddedTokens, Prompt
@@ -135,15 +136,20 @@ class Injectors:
             columns = injector.n_columns
         spec = model_map.spec
         for site, stack in stacks.items():
+            longest = max(occupied(prompt, site, front) for prompt in prompts)
+            rotary = None
+            if stack.rotary is not None:
+                with_first = self.reads_by_layers
+                rotary = RotaryCheck(stack.rotary, stack.module, longest, with_first, spec.name)
             self.positions[site] = PositionInjector(
                 stack,
                 model_map.model.base_model,
                 [shift(prompt, site, front) for prompt in prompts],
-                max(occupied(prompt, site, front) for prompt in prompts),
+                longest,
                 spec.position_limit,
                 spec.first_position,
                 spec.name,
-                stack.switches_at if self.reads_by_layers else None,
+                rotary,
                 columns if site == front else None,
             )
         injectors += self.positions.values()

@@ -17,8 +17,14 @@ from softprompt.backbones.attention import Interception
 from softprompt.backbones.dispatch import Forward, Override, bound_arguments
 from softprompt.backbones.injection.injector import PassContext, RowTable
 from softprompt.backbones.injection.refusals import cannot_continue
-from softprompt.backbones.inspection import Stack
+from softprompt.backbones.inspection import Stack, of_each_token, word_vectors
 from softprompt.errors import BackboneError, PromptError, with_article
+
+_KNOWN = {
+    "input_ids", "inputs_embeds", "attention_mask", "position_ids", "cache_position", "encoder_hidden_states",
+    "encoder_attention_mask",
+}  # fmt: skip
+"""Tensors that an encoder takes beside those of each token."""
 
 
 @dataclass
@@ -63,6 +69,7 @@ class PrependedInjector:
         self.decoder = decoder
         self.in_front = in_front
         self.whole = [module for module in whole if module is not encoder.module]
+        self._of_each_token = of_each_token(encoder.module)
         self.holder: nn.Module | None = None
         if decoder is None:
             # Cut before a pooler takes the first token, and again where all layers' states are collected.
@@ -135,7 +142,8 @@ class PrependedInjector:
         if isinstance(output, Mapping):
             return type(output)(**{name: self.cut(context, value) for name, value in output.items()})
         if isinstance(output, tuple):
-            return tuple(self.cut(context, value) for value in output)
+            parts = [self.cut(context, value) for value in output]
+            return type(output)(*parts) if hasattr(output, "_fields") else tuple(parts)
         return output
 
     def _cut_encoder_outputs(self, context: PassContext, output: Any) -> Any:
@@ -153,24 +161,45 @@ class PrependedInjector:
             raise cannot_continue(type(self.encoder.module).__name__)
         embeds = given.get("inputs_embeds")
         if embeds is None:
-            embeds = self.encoder.module.get_input_embeddings()(given["input_ids"])  # type: ignore[operator]
+            embeds = word_vectors(self.encoder.module.get_input_embeddings(), given["input_ids"])  # type: ignore[operator]
         batch, length = embeds.shape[:2]
+        self._check(given, batch, length)
         mask = given.get("attention_mask")
         if mask is None:
             mask = torch.ones(batch, length, dtype=torch.long, device=embeds.device)
         moved = _right_padded(mask)
         vectors, valid = self._by_row(context, batch)
         context.notes[self] = _Text(valid.shape[1], length, moved)
+        for name, value in given.items():
+            if name in self._of_each_token and isinstance(value, Tensor):
+                own = value.new_full((batch, valid.shape[1], *value.shape[2:]), self._of_each_token[name])
+                given[name] = torch.cat([own, _move(value.expand(batch, *value.shape[1:]), moved)], dim=1)
         given["input_ids"] = None
         given["inputs_embeds"] = torch.cat([vectors.to(embeds), _move(embeds, moved)], dim=1)
         given["attention_mask"] = torch.cat([valid.to(mask), _move(mask, moved)], dim=1)
-        if given.get("token_type_ids") is not None:
-            types = given["token_type_ids"]
-            none = torch.zeros_like(valid, dtype=types.dtype, device=types.device)
-            given["token_type_ids"] = torch.cat([none, _move(types, moved)], 1)
         if given.get("position_ids") is not None:
             given["position_ids"] = _positions(given["position_ids"], valid, moved)
         return given
+
+    def _check(self, given: Mapping[str, Any], batch: int, length: int) -> None:
+        """Refuse inputs that say something of tokens by their places, which soft tokens move."""
+        whom = with_article(type(self.encoder.module).__name__)
+        for name, value in given.items():
+            if isinstance(value, Tensor) and name not in _KNOWN and name not in self._of_each_token:
+                raise BackboneError(
+                    "prompted",
+                    f"{name}=... for {whom}, with soft tokens before its text",
+                    "a text alone: it is not known what soft tokens have there",
+                    f"leave {name} out, or use prefix_tuning",
+                )
+        mask = given.get("attention_mask")
+        if mask is not None and tuple(mask.shape) != (batch, length):
+            raise BackboneError(
+                "attention_mask",
+                f"{tuple(mask.shape)} for {batch} rows of {length} tokens, behind soft tokens of {whom}",
+                f"[{batch}, {length}], 1 at real tokens",
+                "pass a mask of two dimensions, or use prefix_tuning",
+            )
 
     def _widened(self, context: PassContext, given: dict[str, Any]) -> dict[str, Any]:
         states = given.get("encoder_hidden_states")

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from softprompt.backbones.attention import Interception
 from softprompt.backbones.dispatch import Forward, Override, bound_arguments
 from softprompt.backbones.injection.injector import PassContext, RowTable
-from softprompt.backbones.inspection import Stack, table_offset
+from softprompt.backbones.injection.rotary import RotaryCheck
+from softprompt.backbones.inspection import Stack, table_offset, word_vectors
 from softprompt.errors import BackboneError, PromptError
 
 
@@ -71,7 +72,7 @@ class SlotInjector:
         at = (ids < 0).nonzero(as_tuple=True)
         device = table.values.device
         filling = table.values[rows.to(device)[at[0].to(device)], (-1 - ids[at]).to(device)]
-        words = self.stack.module.get_input_embeddings()(ids.clamp(min=0))  # type: ignore[operator]
+        words = word_vectors(self.stack.module.get_input_embeddings(), ids.clamp(min=0))  # type: ignore[operator]
         return {"inputs_embeds": words.index_put(at, filling.to(words)), "input_ids": None}
 
     def _check(self, context: PassContext, ids: Tensor, rows: Tensor, counts: Tensor) -> None:
@@ -123,8 +124,7 @@ class PositionInjector:
         max_positions: longest input of the backbone in tokens, or None.
         first_position: the first number of the family's own `position_ids`.
         name: of the backbone, for errors.
-        switches_at: the number of positions beyond which the family uses another rotary table for all
-            positions, where prompts hold key/values that were computed with the first table; else None.
+        rotary: what is refused where the family has another rotary table for long texts; else None.
         columns_before: gives the number of soft tokens before the text in a call's input; None where it has
             none.
 
@@ -141,7 +141,7 @@ class PositionInjector:
         max_positions: int | None,
         first_position: int,
         name: str,
-        switches_at: int | None = None,
+        rotary: RotaryCheck | None = None,
         columns_before: Callable[[PassContext], int] | None = None,
     ):
         self.stack = stack
@@ -151,7 +151,7 @@ class PositionInjector:
         self.max_positions = max_positions
         self.first_position = first_position
         self.name = name
-        self.switches_at = switches_at
+        self.rotary = rotary
         self.columns_before = columns_before
         if stack.numbering == "unknown" and any(shifts):
             raise BackboneError(
@@ -233,6 +233,8 @@ class PositionInjector:
                 return below(*args, **kwargs)
             shifted = positions + self.shifts_of(rows).to(text.device)[:, None]
             context.shifted_positions[self.stack.site] = shifted
+            if self.rotary is not None:
+                self.rotary.check_rows(shifted, int(past) > 0)
             if self._counts:
                 return below(*args, **kwargs)
             shifted = shifted + self.first_position
@@ -258,14 +260,8 @@ class PositionInjector:
                 f"at most {self.max_positions} tokens together, as many as {self.name} has positions",
                 "shorten the text or the prompt",
             )
-        if self.switches_at is not None and self.longest + text_len > self.switches_at:
-            raise BackboneError(
-                "prompted",
-                f"{text_len} tokens of text behind {self.longest} soft ones",
-                f"at most {self.switches_at} together: beyond that {self.name} has another rotary table for "
-                "all positions, and the soft tokens were computed with the first",
-                "shorten the text, or use prefix_tuning",
-            )
+        if self.rotary is not None:
+            self.rotary.check_length(text_len)
 
 
 def count_positions(mask: Any, past: int | Tensor, q_len: int, device: torch.device) -> Tensor:

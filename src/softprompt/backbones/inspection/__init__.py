@@ -13,14 +13,16 @@ from softprompt.backbones.inspection.layers import is_linear, layers_around
 from softprompt.backbones.inspection.model_map import ModelMap, inspect_model
 from softprompt.backbones.inspection.output_head import Finish
 from softprompt.backbones.inspection.parameters import absent_biases, tuned_tensors
-from softprompt.backbones.inspection.probe import eval_mode, intercepted
+from softprompt.backbones.inspection.probe import eval_mode, has_decoder, intercepted
 from softprompt.backbones.inspection.spec import (
     BackboneSpec,
     described_again,
     fingerprint,
+    of_each_token,
     word_embeddings,
+    word_vectors,
 )
-from softprompt.backbones.inspection.stacks import Stack, has_relative_bias, table_offset
+from softprompt.backbones.inspection.stacks import ChangingRotary, Stack, has_relative_bias, table_offset
 from softprompt.backbones.inspection.vision import Vision
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "PER_LAYER_INPUTS",
     "AttentionSite",
     "BackboneSpec",
+    "ChangingRotary",
     "Finish",
     "ModelMap",
     "Stack",
@@ -37,12 +40,14 @@ __all__ = [
     "described_again",
     "eval_mode",
     "fingerprint",
+    "has_decoder",
     "has_relative_bias",
     "inspect_model",
     "intercepted",
     "is_linear",
     "layers_around",
     "native_size",
+    "of_each_token",
     "patch_conv",
     "reads_pictures",
     "size_options",
@@ -50,4 +55,5 @@ __all__ = [
     "tuned_tensors",
     "unmasked",
     "word_embeddings",
+    "word_vectors",
 ]

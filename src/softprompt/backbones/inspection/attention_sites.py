@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from softprompt.backbones.attention import AttentionCall
 from softprompt.backbones.inspection.families import CHOSEN_KEYS, KEY_CHOOSER
-from softprompt.backbones.inspection.probe import ENCODER_LEN, Recording, reads_forward
+from softprompt.backbones.inspection.probe import ENCODER_LEN, Recording, has_decoder, reads_forward
 from softprompt.prompts import AttentionShape
 
 
@@ -40,6 +40,10 @@ def attention_sites(model: PreTrainedModel, recording: Recording) -> tuple[Atten
     # Some decoders leave causality to their mask and declare nothing, or the opposite (BigBird-Pegasus).
     if set(by_site) == {"encoder"} and model.can_generate() and reads_forward(model):
         by_site = {"decoder": by_site["encoder"]}
+    # Some encoders declare nothing either, and need no mask where all tokens are real (Splinter).
+    unsaid = any(_says_causal(call) is None for call in recording.calls)
+    if set(by_site) == {"decoder"} and unsaid and not reads_forward(model):
+        by_site = {"encoder": by_site["decoder"]}
     sites: list[AttentionSite] = []
     for site, calls in by_site.items():
         given = [i for i in (getattr(module, "layer_idx", None) for module, _ in calls) if isinstance(i, int)]
@@ -79,20 +83,29 @@ def _is_plain(call: AttentionCall) -> bool:
 
 
 def text_module(model: PreTrainedModel, attentions: Sequence[AttentionSite]) -> nn.Module:
-    """The smallest module that contains these attentions and takes input embeddings."""
+    """The smallest module that contains these attentions and takes a text, as ids or as their embeddings.
+
+    Some families take ids alone. CLIP's inner encoder takes embeddings alone, but of words to which positions
+    were already added.
+    """
     names = {module: name for name, module in model.named_modules()}
     paths = [names[a.module].split(".") for a in attentions]
-    for depth in range(min(map(len, paths)), -1, -1):
-        if len({tuple(path[:depth]) for path in paths}) > 1:
-            continue
-        module = model.get_submodule(".".join(paths[0][:depth]))
-        if "inputs_embeds" in inspect.signature(module.forward).parameters:
-            return module
+    depths = range(min(map(len, paths)), -1, -1)
+    around = [
+        model.get_submodule(".".join(paths[0][:depth]))
+        for depth in depths
+        if len({tuple(path[:depth]) for path in paths}) == 1
+    ]
+    takes = {module: set(inspect.signature(module.forward).parameters) for module in around}
+    for names_of_text in ({"input_ids", "inputs_embeds"}, {"input_ids"}, {"inputs_embeds"}):
+        for module in around:
+            if names_of_text <= takes[module]:
+                return module
     return model
 
 
 def _site(model: PreTrainedModel, call: AttentionCall) -> str:
-    if not model.config.is_encoder_decoder:
+    if not has_decoder(model):
         return "decoder" if _is_causal(call) else "encoder"
     if call.query.shape[2] == ENCODER_LEN:
         return "encoder"
@@ -100,6 +113,10 @@ def _site(model: PreTrainedModel, call: AttentionCall) -> str:
 
 
 def _is_causal(call: AttentionCall) -> bool:
+    return _says_causal(call) is not False
+
+
+def _says_causal(call: AttentionCall) -> bool | None:
     """Whether an attention is causal: by its argument or attribute `is_causal`, else by its mask."""
     declared = call.kwargs.get("is_causal")
     declared = getattr(call.module, "is_causal", None) if declared is None else declared
@@ -107,4 +124,4 @@ def _is_causal(call: AttentionCall) -> bool:
     if declared is None and isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[-1] > 1:
         first = mask[0, 0, 0]  # the row of the first token
         return not bool(first[1] if mask.dtype == torch.bool else first[1] == first[0])
-    return True if declared is None else bool(declared)
+    return None if declared is None else bool(declared)

@@ -32,9 +32,6 @@ LOGIT_STEPS = (
 LOGIT_BIAS = "final_logits_bias"
 """Buffer that is added to the logits (BART's)."""
 
-CHANGING_ROTARY = ("longrope", "dynamic")
-"""Rotary embeddings that are another table for every token of a row beyond a length."""
-
 KEY_CHOOSER = "indexer"
 """Name of the module by which an attention chooses the keys that a token attends to (DeepSeek-V3.2's)."""
 
@@ -49,3 +46,16 @@ BARE_CACHES = ("past_buckets_states", "state", "mems", "cache")
 
 CHOSEN_KEYS = ("index_topk", "indexer_budget")
 """Settings of a configuration: how many keys such an attention chooses."""
+
+CHANGING_ROTARY = {"longrope": False, "dynamic": True}
+"""Rotary embeddings that have another table for all positions beyond a length; whether for every length."""
+
+OF_EACH_TOKEN: dict[str, int | str] = {
+    "token_type_ids": 0,
+    "bbox": 0,  # LayoutLM's boxes on a page
+    "global_attention_mask": 0,  # Longformer's
+    "xpath_tags_seq": "tag_pad_id",  # MarkupLM's paths in a page
+    "xpath_subs_seq": "subs_pad_id",
+}
+"""Inputs of each token beside its id, and what soft tokens have there: a number, or the name of one in the
+configuration, as the family itself gives to tokens without any."""

@@ -23,7 +23,7 @@ from softprompt.backbones.inspection.spec import BackboneSpec, describe
 from softprompt.backbones.inspection.stacks import Stack, find_stacks
 from softprompt.backbones.inspection.vision import Vision
 from softprompt.backbones.recurrence import Recurrence
-from softprompt.errors import BackboneError, SoftpromptError
+from softprompt.errors import BackboneError, SoftpromptError, in_its_words
 from softprompt.prompts import LayerLinears
 
 
@@ -123,11 +123,10 @@ def inspect_model(model: PreTrainedModel, name: str, size: tuple[int, int] | Non
     except (SoftpromptError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
         raise BackboneError(
             "backbone",
             f"{name} ({model.config.model_type}), which does not read two tokens, or a picture, alone "
-            f"({type(error).__name__}: {reason})",
+            f"({in_its_words(error)})",
             "a model that reads texts or pictures without anything else",
             "load the part of it that does",
         ) from error

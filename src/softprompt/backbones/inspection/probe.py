@@ -1,5 +1,6 @@
 """One recorded pass of a model over a few tokens, or over a picture of noise."""
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -120,7 +121,7 @@ def run(model: PreTrainedModel, size: tuple[int, int] | None = None, *, base: bo
     device = model.get_input_embeddings().weight.device
     whole = not base and type(model.get_output_embeddings()) is nn.Linear
     module = model if whole else model.base_model
-    if model.config.is_encoder_decoder:
+    if has_decoder(model):
         return module(
             input_ids=torch.full((1, ENCODER_LEN), token, device=device),  # type: ignore[call-overload]
             attention_mask=torch.ones(1, ENCODER_LEN, dtype=torch.long, device=device),  # type: ignore[call-overload]
@@ -131,10 +132,17 @@ def run(model: PreTrainedModel, size: tuple[int, int] | None = None, *, base: bo
     return module(input_ids=ids, attention_mask=torch.ones_like(ids))
 
 
+def has_decoder(model: PreTrainedModel) -> bool:
+    """Whether a model has an encoder and a decoder; an encoder alone may have the configuration of both."""
+    takes = inspect.signature(model.base_model.forward).parameters
+    return bool(model.config.is_encoder_decoder) and "decoder_input_ids" in takes
+
+
 @torch.no_grad()
 def reads_forward(model: PreTrainedModel) -> bool:
     """Whether another second token leaves the states of the first as they are."""
     table = model.get_input_embeddings().weight
+    assert isinstance(table, Tensor)
     first = text_token(model)
     texts = [[first, first], [first, (first + len(table) // 2) % len(table)]]
     with eval_mode(model):

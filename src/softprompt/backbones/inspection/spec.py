@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.inspection.families import RELATIVE_POSITIONS
+from softprompt.backbones.inspection.families import OF_EACH_TOKEN, RELATIVE_POSITIONS
 from softprompt.backbones.inspection.images import patch_conv, reads_pictures
-from softprompt.backbones.inspection.probe import Recording
+from softprompt.backbones.inspection.probe import Recording, has_decoder
 from softprompt.backbones.inspection.recognition import out_of_reach, record
 from softprompt.backbones.inspection.stacks import PositionTable, Stack, position_table
 from softprompt.backbones.loading import is_packed, numbers
@@ -121,7 +121,7 @@ def _of_texts(
     model: PreTrainedModel, name: str, recording: Recording, stacks: Mapping[str, Stack]
 ) -> dict[str, Any]:
     vocab, hidden = word_embeddings(model).shape
-    encodes = bool(model.config.is_encoder_decoder)
+    encodes = has_decoder(model)
     output = recording.output
     states = getattr(output, "encoder_last_hidden_state" if encodes else "last_hidden_state", None)
     if states is None:
@@ -186,6 +186,21 @@ def word_embeddings(model: PreTrainedModel) -> Tensor:
     weight = model.get_input_embeddings().weight
     assert isinstance(weight, Tensor)
     return weight
+
+
+def of_each_token(stack: nn.Module) -> dict[str, int]:
+    """What a token without any has in the inputs of each token that a stack takes, by their names."""
+    config = getattr(stack, "config", None)
+    return {
+        name: number if isinstance(number, int) else getattr(config, number, 0)
+        for name, number in OF_EACH_TOKEN.items()
+    }
+
+
+def word_vectors(table: nn.Module, ids: Tensor) -> Tensor:
+    """What a table of input embeddings gives for tokens, `[*ids, hidden]`; I-BERT's gives a scale too."""
+    given = table(ids)
+    return given[0] if isinstance(given, tuple) else given
 
 
 def fingerprint(model: PreTrainedModel, through: torch.dtype | None = None) -> str:

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite, text_module
 from softprompt.backbones.inspection.families import CHANGING_ROTARY, PER_LAYER_INPUTS
-from softprompt.backbones.inspection.probe import Recording, reads_forward
+from softprompt.backbones.inspection.probe import DECODER_LEN, Recording, has_decoder, reads_forward
 
 Numbering = Literal["ids", "table", "relative", "unknown"]
 
@@ -27,8 +27,7 @@ class Stack:
         numbering: how positions are numbered: by a `position_ids` argument, by a learned table that counts
             them itself, by relative biases, or in an unknown way.
         bias_owner: the module with T5's relative position bias, which all layers share, if any.
-        switches_at: number of positions beyond which the rotary table changes for all of them; None if the
-            table never changes.
+        rotary: how its rotary table changes with the length of a text; None if it never changes.
     """
 
     site: str
@@ -36,7 +35,20 @@ class Stack:
     signature: inspect.Signature
     numbering: Numbering
     bias_owner: nn.Module | None
-    switches_at: int | None
+    rotary: "ChangingRotary | None"
+
+
+@dataclass(frozen=True)
+class ChangingRotary:
+    """A rotary table that changes for all positions of a call with the largest of them.
+
+    Args:
+        at: number of positions beyond which it changes.
+        grows: whether it is another for every length beyond (dynamic NTK), rather than one (LongRoPE).
+    """
+
+    at: int
+    grows: bool
 
     @property
     def takes_per_layer_inputs(self) -> bool:
@@ -76,7 +88,7 @@ def find_stacks(
     encoder; of both nothing is known.
     """
     if not attentions:
-        if model.config.is_encoder_decoder:
+        if has_decoder(model):
             return {}
         site = "decoder" if reads_forward(model) else "encoder"
         return {site: _stack(site, _innermost(model), recording)}
@@ -90,8 +102,9 @@ def _innermost(model: PreTrainedModel) -> nn.Module:
     """The innermost module that holds the table of input embeddings and takes input embeddings."""
     table, found = model.get_input_embeddings(), model.base_model
     for module in model.base_model.modules():  # outer modules come first
-        takes = {"inputs_embeds", "attention_mask"} <= set(inspect.signature(module.forward).parameters)
-        if takes and any(inner is table for inner in module.modules()):
+        names = set(inspect.signature(module.forward).parameters)
+        takes_text = {"input_ids", "inputs_embeds", "attention_mask"} <= names
+        if takes_text and any(inner is table for inner in module.modules()):
             found = module
     return found
 
@@ -103,7 +116,7 @@ def _stack(site: str, module: nn.Module, recording: Recording) -> Stack:
         inspect.signature(module.forward),
         _numbering(module, recording),
         next(filter(has_relative_bias, module.modules()), None),
-        _switches_at(module),
+        _changing_rotary(module),
     )
 
 
@@ -131,15 +144,26 @@ class PositionTable:
 def position_table(recording: Recording) -> PositionTable | None:
     """The table in which the recorded pass looked positions up, or None.
 
-    All tokens of that pass are the same, so indices that count up are positions.
+    All tokens of that pass are the same, so indices that count up are positions. Padding may stand behind
+    them (Longformer's).
     """
     for module, ids in recording.entered.items():
-        if type(module) is not nn.Embedding or ids.is_floating_point():
+        if not _looks_up_rows(module) or ids.is_floating_point():
             continue
+        ids = ids[..., :DECODER_LEN] if ids.ndim else ids
         if ids.ndim and ids.shape[-1] > 1 and bool((ids.diff(dim=-1) == 1).all()):
             first = int(ids.min())
-            return PositionTable(first, module.num_embeddings - first)
+            return PositionTable(first, len(module.weight) - first)  # type: ignore[arg-type]
     return None
+
+
+def _looks_up_rows(module: nn.Module) -> bool:
+    """Whether a module is a table, and no table that counts positions by itself (BART's)."""
+    weight = getattr(module, "weight", None)
+    own = type(module) is nn.Embedding or not isinstance(
+        module, nn.Embedding
+    )  # I-BERT has a class of its own
+    return own and isinstance(weight, Tensor) and weight.ndim == 2
 
 
 def _numbering(stack: nn.Module, recording: Recording) -> Numbering:
@@ -162,14 +186,15 @@ def table_offset(table: nn.Module) -> int:
     return offset if isinstance(offset, int) else 0
 
 
-def _switches_at(stack: nn.Module) -> int | None:
-    """The length beyond which a rotary table is computed anew (LongRoPE, dynamic NTK)."""
+def _changing_rotary(stack: nn.Module) -> ChangingRotary | None:
+    """The rotary table of a stack if it is computed anew for long texts (LongRoPE, dynamic NTK)."""
     config: Any = getattr(stack, "config", None)
     rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
     kinds = [rope, *rope.values()] if isinstance(rope, Mapping) else []
     for kind in kinds:  # some families have settings for each kind of layer
-        if isinstance(kind, Mapping) and kind.get("rope_type", kind.get("type")) in CHANGING_ROTARY:
+        name = kind.get("rope_type", kind.get("type")) if isinstance(kind, Mapping) else None
+        if name in CHANGING_ROTARY:
             length = kind.get("original_max_position_embeddings")
             length = length or getattr(config, "original_max_position_embeddings", None)
-            return int(length or config.max_position_embeddings)
+            return ChangingRotary(int(length or config.max_position_embeddings), CHANGING_ROTARY[name])
     return None

@@ -45,14 +45,8 @@ def check(injectors: Injectors, rows: Tensor | None, args: tuple[Any, ...], kwar
         return
     # The last new token is not an input of any pass.
     whole = decoder.longest + text_len + new - 1
-    if decoder.switches_at is not None and whole > decoder.switches_at:
-        raise BackboneError(
-            "generate",
-            f"{text_len} tokens of text, {new} new ones and {decoder.longest} soft ones before them",
-            f"at most {decoder.switches_at} together: beyond that {model_map.spec.name} has another rotary "
-            "table for all positions, and the soft tokens were computed with the first",
-            "lower max_new_tokens, shorten the text, or use prefix_tuning",
-        )
+    if decoder.rotary is not None:
+        decoder.rotary.check_generation(text_len, new, _option("use_cache", own, kwargs) is not False)
     if limit is not None and whole > limit:
         raise BackboneError(
             "generate",

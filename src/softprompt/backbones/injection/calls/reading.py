@@ -18,8 +18,8 @@ from transformers import DynamicCache
 from softprompt.backbones.dispatch import Gate
 from softprompt.backbones.injection.calls.session import Session
 from softprompt.backbones.injection.lowering import input_weight
-from softprompt.backbones.inspection import PER_LAYER_INPUTS, ModelMap, eval_mode
-from softprompt.errors import BackboneError, SoftpromptError
+from softprompt.backbones.inspection import PER_LAYER_INPUTS, ModelMap, eval_mode, word_vectors
+from softprompt.errors import BackboneError, SoftpromptError, in_its_words
 from softprompt.prompts import Prompt
 
 N_SOFT, N_TEXT = 2, 2
@@ -33,11 +33,13 @@ class SoftTokenWay:
         as_columns: as columns of the input instead of key/values.
         why_not: why neither way is exact; None where one is.
         mixes_lengths: whether rows of one batch may have different numbers of soft tokens.
+        mixes_none: whether such rows may be beside rows without any.
     """
 
     as_columns: bool
     why_not: str | None = None
     mixes_lengths: bool = True
+    mixes_none: bool = True
 
 
 def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]) -> SoftTokenWay:
@@ -56,7 +58,7 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
         return SoftTokenWay(False, None if model_map.stacks else f"with {known}")
     (stack,) = model_map.stacks.values()
     if "inputs_embeds" not in stack.signature.parameters:
-        return SoftTokenWay(False, "whose forward takes no input embeddings")
+        return SoftTokenWay(False, "which takes tokens by their ids alone, and no embeddings")
     try:
         with torch.no_grad(), eval_mode(model):
             soft = make(N_SOFT)
@@ -71,12 +73,12 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
             if differs > _rounding(whole):
                 return SoftTokenWay(True, f"whose states differ by {differs:.0%} of their size")
             _run_whole(model_map, gate, soft)
-            return SoftTokenWay(True, None, _mixes_lengths(model_map, gate, soft, make(N_SOFT - 1)))
+            mixed = (_mixes(model_map, gate, soft, other) for other in (make(N_SOFT - 1), None))
+            return SoftTokenWay(True, None, *mixed)
     except (SoftpromptError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        why = f"which does not take input embeddings as it takes tokens ({type(error).__name__}: {reason})"
+        why = f"which does not take input embeddings as it takes tokens ({in_its_words(error)})"
         return SoftTokenWay(False, why)
 
 
@@ -154,13 +156,24 @@ def refuse_prefix(model_map: ModelMap, why: str) -> BackboneError:
 
 
 def refuse_lengths(model_map: ModelMap) -> BackboneError:
-    """The error of rows with different numbers of soft tokens where the model counts positions by columns."""
+    """The error of rows with different numbers of soft tokens where masked columns act on a row."""
     return BackboneError(
         "prompted",
         f"rows with different numbers of soft tokens before the text of {model_map.spec.name}, whose states "
         "change with masked columns before a row",
         "soft tokens of one number in all rows",
         "give every row a prompt of that length, or run rows of each length by themselves",
+    )
+
+
+def refuse_none(model_map: ModelMap) -> BackboneError:
+    """The error of rows without soft tokens where a model reads ids otherwise than their embeddings."""
+    return BackboneError(
+        "prompted",
+        f"rows without soft tokens beside others, for {model_map.spec.name}, which reads a text's ids "
+        "otherwise than their embeddings",
+        "soft tokens in all rows",
+        "run rows without a prompt by themselves",
     )
 
 
@@ -182,7 +195,7 @@ def _under(model_map: ModelMap, gate: Gate, soft: Prompt, as_columns: bool) -> T
 def _run_whole(model_map: ModelMap, gate: Gate, soft: Prompt) -> None:
     """Run the model with its own head, which may read more than the last states (ProphetNet's)."""
     session = Session(model_map, gate, [soft], None, as_columns=True)
-    with session.opened(), session.call():
+    with session.opened(), session.call(), torch.enable_grad():  # Reformer runs without gradients alone
         model_map.model(input_ids=_text(model_map), **_no_cache(model_map))
 
 
@@ -192,7 +205,7 @@ def _as_one_input(model_map: ModelMap, gate: Gate, soft: Prompt) -> tuple[Tensor
     with gate.turn(alone=False), gate.calling(None):
         placed = soft()
         assert not isinstance(placed, tuple)
-        words = model.get_input_embeddings()(_text(model_map))
+        words = word_vectors(model.get_input_embeddings(), _text(model_map))
         embeds = torch.cat([placed.vectors.to(weight)[None], words], dim=1)
         given = embeds.clone()
         mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
@@ -205,8 +218,8 @@ def _as_one_input(model_map: ModelMap, gate: Gate, soft: Prompt) -> tuple[Tensor
     return output.last_hidden_state[:, -N_TEXT:], not torch.equal(embeds, given)
 
 
-def _mixes_lengths(model_map: ModelMap, gate: Gate, longer: Prompt, shorter: Prompt) -> bool:
-    """Whether rows with fewer soft tokens than another row's, or none, have the states they have alone."""
+def _mixes(model_map: ModelMap, gate: Gate, longer: Prompt, other: Prompt | None) -> bool:
+    """Whether a row with fewer soft tokens than another row's, or none, has the states that it has alone."""
     text = _text(model_map)
 
     def states(prompts: list[Prompt | None], rows: list[int] | None) -> Tensor:
@@ -215,8 +228,7 @@ def _mixes_lengths(model_map: ModelMap, gate: Gate, longer: Prompt, shorter: Pro
             ids = text.expand(len(prompts), -1)
             return model_map.model.base_model(input_ids=ids, **_no_cache(model_map)).last_hidden_state
 
-    mixed = states([longer, shorter, None], [0, 1, 2])
-    alone = torch.cat([states([shorter], None), states([None], None)])
+    mixed, alone = states([longer, other], [0, 1]), states([other], None)
     return _difference(mixed[1:], alone) <= _rounding(alone)
 
 
