@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -121,6 +122,11 @@ class Backbone(InitializationSources):
         )
 
     @property
+    def reads(self) -> Literal["texts", "pictures", "sounds"]:
+        """What its encoder reads, or its only stack."""
+        return self.spec.reads
+
+    @property
     def card(self) -> BackboneCard:
         """The description that a prompt stores; made anew, since a live model can be changed."""
         self.spec = described_again(self.model, self.spec)
@@ -234,7 +240,7 @@ class Backbone(InitializationSources):
         lengths = {
             prompt.length if prompt is not None and stands_in_front(prompt) else 0 for prompt in prompts
         }
-        if way.as_columns and len(lengths) > 1 and not way.mixes_lengths:
+        if len(lengths) > 1 and not way.mixes_lengths:
             raise refuse_lengths(self.map)
         return way.as_columns
 

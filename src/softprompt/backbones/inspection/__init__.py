@@ -19,7 +19,7 @@ from softprompt.backbones.inspection.spec import (
     fingerprint,
     word_embeddings,
 )
-from softprompt.backbones.inspection.stacks import Stack, has_relative_bias, table_offset
+from softprompt.backbones.inspection.stacks import Stack, asked_columns, has_relative_bias, table_offset
 from softprompt.backbones.inspection.vision import Vision
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Stack",
     "Vision",
     "absent_biases",
+    "asked_columns",
     "described_again",
     "eval_mode",
     "fingerprint",

@@ -29,6 +29,7 @@ class Stack:
         bias_owner: the module with T5's relative position bias, which all layers share, if any.
         switches_at: number of positions beyond which the rotary table changes for all of them; None if the
             table never changes.
+        model: the whole model.
     """
 
     site: str
@@ -37,6 +38,13 @@ class Stack:
     numbering: Numbering
     bias_owner: nn.Module | None
     switches_at: int | None
+    model: PreTrainedModel
+
+    @property
+    def words(self) -> nn.Module:
+        """The table of input embeddings that the stack reads from, which may be replaced by a larger one."""
+        own = getattr(self.module, "get_input_embeddings", None)  # FSMT's stacks are plain modules
+        return self.model.get_input_embeddings() if own is None else own()
 
 
 def find_stacks(
@@ -44,18 +52,25 @@ def find_stacks(
 ) -> Mapping[str, Stack]:
     """The stacks by site, encoder first.
 
-    A model without attentions that can be intercepted has a decoder if it reads from left to right, else an
-    encoder; of both nothing is known.
+    Where no attention of a stack can be intercepted, an encoder-decoder names its stacks itself. Another
+    model has a decoder then if it reads from left to right, else an encoder; of both nothing is known.
     """
-    if not attentions:
-        if model.config.is_encoder_decoder:
-            return {}
+    both = bool(model.config.is_encoder_decoder)
+    if not attentions and not both:
         site = "decoder" if reads_forward(model) else "encoder"
-        return {site: _stack(site, _innermost(model), recording)}
-    by_site = {site: [a for a in attentions if a.site == site] for site in ("encoder", "decoder")}
-    return {
-        site: _stack(site, text_module(model, found), recording) for site, found in by_site.items() if found
-    }
+        return {site: _stack(site, _innermost(model), recording, model)}
+    stacks: dict[str, Stack] = {}
+    for site, named in (("encoder", model.get_encoder), ("decoder", model.get_decoder)):
+        found = [a for a in attentions if a.site == site]
+        if found:
+            stacks[site] = _stack(site, text_module(model, found), recording, model)
+        elif both and _takes_text(module := named()):
+            stacks[site] = _stack(site, module, recording, model)
+    return stacks
+
+
+def _takes_text(module: nn.Module) -> bool:
+    return {"input_ids", "inputs_embeds"} <= set(inspect.signature(module.forward).parameters)
 
 
 def _innermost(model: PreTrainedModel) -> nn.Module:
@@ -68,7 +83,7 @@ def _innermost(model: PreTrainedModel) -> nn.Module:
     return found
 
 
-def _stack(site: str, module: nn.Module, recording: Recording) -> Stack:
+def _stack(site: str, module: nn.Module, recording: Recording, model: PreTrainedModel) -> Stack:
     return Stack(
         site,
         module,
@@ -76,6 +91,7 @@ def _stack(site: str, module: nn.Module, recording: Recording) -> Stack:
         _numbering(module, recording),
         next(filter(has_relative_bias, module.modules()), None),
         _switches_at(module),
+        model,
     )
 
 
@@ -132,6 +148,12 @@ def table_offset(table: nn.Module) -> int:
     """The row of a table that counts positions by itself in which the first position stands (2 in BART)."""
     offset = getattr(table, "offset", 0)
     return offset if isinstance(offset, int) else 0
+
+
+def asked_columns(args: tuple[Any, ...]) -> int:
+    """For how many columns such a table is called, by a text or its shape; 0 where it does not say."""
+    shape = getattr(args[0], "shape", args[0]) if args else ()
+    return int(shape[1]) if len(shape) > 1 else 0
 
 
 def _switches_at(stack: nn.Module) -> int | None:

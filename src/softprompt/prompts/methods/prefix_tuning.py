@@ -55,7 +55,7 @@ def prefix_tuning(
         depth: hidden layers of the MLP (1 in the paper).
         initialization: `examples:k`, `text: ...`, `vocabulary`, `random`, `zero`, `prompt: FOLDER` or
             a prompt. `random` is N(0, 1), as the official code's; with the MLP, the MLP's own output. None is
-            `vocabulary`, and `random` on a backbone that reads pictures.
+            `vocabulary`, and `random` on a backbone that reads pictures or sounds.
         positions: `shifted` lets the text's positions start behind the prefix, `unshifted` at 0. None
             is the paper's: shifted for decoders, unshifted for encoder-decoders.
         dropout: on the prefix while training (0 in the paper).
@@ -71,7 +71,7 @@ def prefix_tuning(
 
     builder = PromptBuilder("prefix_tuning", backbone, head, seed, tune)
     if initialization is None:
-        initialization = "vocabulary" if backbone.pictures is None else "random"
+        initialization = "vocabulary" if backbone.reads == "texts" else "random"
     return builder.with_vectors(
         builder.key_values(sites, layers),
         initialization,

@@ -51,13 +51,15 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
     model = model_map.model
     if any(hasattr(module, "rope_deltas") for module in model.modules()):
         return SoftTokenWay(False, "which keeps a text's position from one call to the next (rope_deltas)")
-    if len(model_map.stacks) != 1:
-        known = "an encoder and a decoder whose attention never calls the registered function"
-        return SoftTokenWay(False, None if model_map.stacks else f"with {known}")
-    (stack,) = model_map.stacks.values()
+    both = model_map.spec.is_encoder_decoder
+    if both and "encoder" not in model_map.stacks:
+        return SoftTokenWay(False, "whose encoder reads no text that embeddings could stand before")
+    stack = next(iter(model_map.stacks.values()))
     try:
         with torch.no_grad(), eval_mode(model):
             soft = make(N_SOFT)
+            if both:
+                return _before_encoder(model_map, gate, soft, make(N_SOFT - 1))
             whole, changed = _as_one_input(model_map, gate, soft)
             known = stack.numbering != "unknown"
             if stack.site == "decoder" and model_map.attentions and known and not changed:
@@ -75,6 +77,15 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
         reason = str(error).strip().partition("\n")[0]
         why = f"which does not take input embeddings as it takes tokens ({type(error).__name__}: {reason})"
         return SoftTokenWay(False, why)
+
+
+def _before_encoder(model_map: ModelMap, gate: Gate, soft: Prompt, shorter: Prompt) -> SoftTokenWay:
+    """Try soft tokens before an encoder's text whose states a decoder reads."""
+    expected = _as_one_input(model_map, gate, soft)[0]
+    differs = _difference(_under(model_map, gate, soft, as_columns=False), expected)
+    if differs > _rounding(expected):
+        return SoftTokenWay(False, f"whose decoder's states differ by {differs:.0%} of their size")
+    return SoftTokenWay(False, None, _mixes_lengths(model_map, gate, soft, shorter))
 
 
 def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]) -> str | None:
@@ -169,9 +180,7 @@ def _under(model_map: ModelMap, gate: Gate, soft: Prompt, as_columns: bool) -> T
     """States of the text under soft tokens, `[1, seq, hidden]`."""
     session = Session(model_map, gate, [soft], None, as_columns=as_columns)
     with session.opened(), session.call():
-        return model_map.model.base_model(
-            input_ids=_text(model_map), **_no_cache(model_map)
-        ).last_hidden_state
+        return _states(model_map, input_ids=_text(model_map))
 
 
 def _run_whole(model_map: ModelMap, gate: Gate, soft: Prompt) -> None:
@@ -191,8 +200,27 @@ def _as_one_input(model_map: ModelMap, gate: Gate, soft: Prompt) -> tuple[Tensor
         embeds = torch.cat([placed.vectors.to(weight)[None], words], dim=1)
         given = embeds.clone()
         mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
-        output = model.base_model(inputs_embeds=given, attention_mask=mask, **_no_cache(model_map))
-    return output.last_hidden_state[:, -N_TEXT:], not torch.equal(embeds, given)
+        if model_map.spec.is_encoder_decoder:  # FSMT's decoder is causal only beside ids
+            encoder = model_map.stacks["encoder"].module
+            encoded = encoder(input_ids=None, inputs_embeds=given, attention_mask=mask)
+            states = _states(
+                model_map, input_ids=_text(model_map), encoder_outputs=encoded, attention_mask=mask
+            )
+        else:
+            states = _states(model_map, inputs_embeds=given, attention_mask=mask)
+    return states[:, -N_TEXT:], not torch.equal(embeds, given)
+
+
+def _states(model_map: ModelMap, **inputs: Any) -> Tensor:
+    """The last states, or logits where a model gives no states, `[batch, seq, hidden]`.
+
+    A decoder that has an encoder reads the same text as it.
+    """
+    if model_map.spec.is_encoder_decoder:
+        inputs["decoder_input_ids"] = _text(model_map).expand(len(next(iter(inputs.values()))), -1)
+    output = model_map.model.base_model(**inputs, **_no_cache(model_map))
+    states = getattr(output, "last_hidden_state", None)
+    return output.logits if states is None else states
 
 
 def _mixes_lengths(model_map: ModelMap, gate: Gate, longer: Prompt, shorter: Prompt) -> bool:
@@ -202,8 +230,7 @@ def _mixes_lengths(model_map: ModelMap, gate: Gate, longer: Prompt, shorter: Pro
     def states(prompts: list[Prompt | None], rows: list[int] | None) -> Tensor:
         session = Session(model_map, gate, prompts, rows, as_columns=True)
         with session.opened(), session.call():
-            ids = text.expand(len(prompts), -1)
-            return model_map.model.base_model(input_ids=ids, **_no_cache(model_map)).last_hidden_state
+            return _states(model_map, input_ids=text.expand(len(prompts), -1))
 
     mixed = states([longer, shorter, None], [0, 1, 2])
     alone = torch.cat([states([shorter], None), states([None], None)])
