@@ -97,6 +97,29 @@ DROP = object()
 _MLA = {"num_key_value_heads": 4, "head_dim": DROP}
 _HYBRID = ["linear_attention", "full_attention"] * 2
 
+_BERT = {
+    "vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "max_position_embeddings": 256,
+}  # fmt: skip
+
+_WAVES = {
+    "conv_dim": (16, 16), "conv_kernel": (10, 8), "conv_stride": (8, 8), "conv_bias": False,
+    "num_feat_extract_layers": 2, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
+}  # fmt: skip
+
+_SEAMLESS = {
+    "speech_encoder_layers": 2, "speech_encoder_intermediate_size": 48, "speech_encoder_attention_heads": 4,
+    "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4, "max_source_positions": 64,
+    "t2u_vocab_size": VOCAB, "unit_embed_dim": 16, "upsample_initial_channel": 16,
+}  # fmt: skip
+
+_VIBEVOICE = {"depths": [1, 1], "downsampling_ratios": [8], "num_filters": 4}
+
+_WITHOUT_START = (
+    "t5", "mt5", "umt5", "longt5", "switch_transformers", "t5gemma", "t5gemma2", "pop2piano",
+)  # fmt: skip
+"""Families whose decoder's first token a checkpoint names, and no default."""
+
 OVERRIDES: dict[str, dict[str, Any]] = {
     "falcon": {"head_dim": DROP, "new_decoder_architecture": True},
     "bailing_hybrid": {**_MLA, "n_group": 1, "num_group": 1},
@@ -173,6 +196,35 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "dbrx": {
         "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0, "clip_qkv": 8},
         "ffn_config": {"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2},
+    },
+    **{family: {"decoder_start_token_id": 2} for family in _WITHOUT_START},
+    "led": {"attention_window": 8},
+    "fsmt": {"src_vocab_size": VOCAB, "tgt_vocab_size": VOCAB},
+    "seamless_m4t": _SEAMLESS,
+    "seamless_m4t_v2": _SEAMLESS,
+    "moonshine_streaming": {"num_key_value_heads": 4, "decoder_start_token_id": 1},
+    "vibevoice_acoustic_tokenizer": _VIBEVOICE,
+    "vibevoice_acoustic_tokenizer_encoder": _VIBEVOICE,
+    "wav2vec2": _WAVES,
+    "speecht5": {**_WAVES, "vocab_size": VOCAB, "decoder_start_token_id": 2},
+    "speech-encoder-decoder": {
+        "encoder": {
+            "model_type": "wav2vec2",
+            **_WAVES,
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "intermediate_size": 48,
+        },
+        "decoder": {"model_type": "bert", **_BERT, "is_decoder": True, "add_cross_attention": True},
+        "decoder_start_token_id": 2,
+        "pad_token_id": 0,
+    },
+    "encoder-decoder": {
+        "encoder": {"model_type": "bert", **_BERT},
+        "decoder": {"model_type": "bert", **_BERT, "is_decoder": True, "add_cross_attention": True},
+        "decoder_start_token_id": 2,
+        "pad_token_id": 0,
     },
     "xlstm": {"num_heads": 2, "head_dim": DROP, "chunk_size": 8, "qk_dim_factor": 0.5},
 }

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -123,6 +124,11 @@ class Backbone(InitializationSources):
         )
 
     @property
+    def reads(self) -> Literal["texts", "pictures", "sounds"]:
+        """What its encoder reads, or its only stack."""
+        return self.spec.reads
+
+    @property
     def card(self) -> BackboneCard:
         """The description that a prompt stores; made anew, since a live model can be changed."""
         self.spec = described_again(self.model, self.spec)
@@ -237,9 +243,9 @@ class Backbone(InitializationSources):
             prompt.length if prompt is not None and stands_in_front(prompt) else 0 for prompt in prompts
         }
         several = len(lengths) > 1
-        if way.as_columns and several and not way.mixes_lengths:
+        if several and not way.mixes_lengths:
             raise refuse_lengths(self.map)
-        if way.as_columns and several and 0 in lengths and not way.mixes_none:
+        if several and 0 in lengths and not way.mixes_none:
             raise refuse_none(self.map)
         return way.as_columns
 

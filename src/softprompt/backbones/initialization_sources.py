@@ -152,10 +152,10 @@ class InitializationSources(Outputs):
         return vectors, vectors.new_zeros(len(ids)) if bias is None else bias[index].clone()
 
     def _needs_texts(self, what: str) -> None:
-        if self.vision is not None:
+        if self.spec.reads != "texts":
             raise BackboneError(
                 "method.initialization",
-                f"{what} on {self.spec.name}, which reads pictures",
+                f"{what} on {self.spec.name}, which reads {self.spec.reads}",
                 "'random', 'zero', 'prompt: FOLDER' or a prompt",
             )
 

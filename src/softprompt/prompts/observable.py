@@ -1,7 +1,7 @@
 """What prompts and methods need of a backbone."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from jaxtyping import Float
@@ -82,6 +82,11 @@ class Observable(Protocol):
     @property
     def layers(self) -> Sequence[LayerLinears]:
         """Every layer, with its linear layers."""
+        ...
+
+    @property
+    def reads(self) -> Literal["texts", "pictures", "sounds"]:
+        """What its encoder reads, or its only stack."""
         ...
 
     @property

@@ -26,6 +26,9 @@ _KNOWN = {
 }  # fmt: skip
 """Tensors that an encoder takes beside those of each token."""
 
+MASKS_OF_ENCODER = ("encoder_attention_mask", "encoder_padding_mask")
+"""Names by which decoders take the mask of the encoder's text, 1 at real tokens (the second is FSMT's)."""
+
 
 @dataclass
 class _Text:
@@ -34,8 +37,8 @@ class _Text:
     Args:
         n_columns: columns in front of it, those of the longest prompt.
         length: of the text.
-        moved: for each place the index of its token in the caller's text, `[batch, seq]`; None where no token
-            was moved.
+        moved: for each place of the input the index of its token in the caller's text behind `n_columns`
+            columns, `[batch, prompt + seq]`; None where no token was moved.
     """
 
     n_columns: int
@@ -46,8 +49,9 @@ class _Text:
 class PrependedInjector:
     """Puts each row's soft tokens before an encoder's text.
 
-    A shorter prompt is right before the text, with masked columns before it. Text that is padded on the left
-    is moved to the left, right behind its prompt; outputs are moved back.
+    Each row begins with its prompt, its real tokens come right behind, and what is masked comes last: a
+    shorter prompt leaves no columns before it, and text that is padded on the left is moved to the left. So
+    also a family that numbers its columns numbers every row as if it were alone. Outputs are moved back.
 
     Args:
         encoder: the stack that takes the text.
@@ -161,24 +165,26 @@ class PrependedInjector:
             raise cannot_continue(type(self.encoder.module).__name__)
         embeds = given.get("inputs_embeds")
         if embeds is None:
-            embeds = word_vectors(self.encoder.module.get_input_embeddings(), given["input_ids"])  # type: ignore[operator]
+            embeds = word_vectors(self.encoder.words, given["input_ids"])
         batch, length = embeds.shape[:2]
         self._check(given, batch, length)
         mask = given.get("attention_mask")
         if mask is None:
             mask = torch.ones(batch, length, dtype=torch.long, device=embeds.device)
-        moved = _right_padded(mask)
         vectors, valid = self._by_row(context, batch)
-        context.notes[self] = _Text(valid.shape[1], length, moved)
+        whole = torch.cat([valid.to(mask), mask], dim=1)
+        moved = _right_padded(whole)
+        n_columns = valid.shape[1]
+        context.notes[self] = _Text(n_columns, length, moved)
+        given["input_ids"] = None
+        given["inputs_embeds"] = _move(torch.cat([vectors.to(embeds), embeds], dim=1), moved)
+        given["attention_mask"] = _move(whole, moved)
         for name, value in given.items():
             if name in self._of_each_token and isinstance(value, Tensor):
-                own = value.new_full((batch, valid.shape[1], *value.shape[2:]), self._of_each_token[name])
-                given[name] = torch.cat([own, _move(value.expand(batch, *value.shape[1:]), moved)], dim=1)
-        given["input_ids"] = None
-        given["inputs_embeds"] = torch.cat([vectors.to(embeds), _move(embeds, moved)], dim=1)
-        given["attention_mask"] = torch.cat([valid.to(mask), _move(mask, moved)], dim=1)
+                own = value.new_full((batch, n_columns, *value.shape[2:]), self._of_each_token[name])
+                given[name] = _move(torch.cat([own, value.expand(batch, *value.shape[1:])], dim=1), moved)
         if given.get("position_ids") is not None:
-            given["position_ids"] = _positions(given["position_ids"], valid, moved)
+            given["position_ids"] = _move(_positions(given["position_ids"], valid), moved)
         return given
 
     def _check(self, given: Mapping[str, Any], batch: int, length: int) -> None:
@@ -207,7 +213,12 @@ class PrependedInjector:
             return given
         batch = states.shape[0]
         valid = self._by_row(context, batch)[1]
-        mask = given.get("encoder_attention_mask")
+        assert self.decoder is not None
+        name = next(
+            (name for name in MASKS_OF_ENCODER if name in self.decoder.signature.parameters),
+            MASKS_OF_ENCODER[0],
+        )
+        mask = given.get(name)
         if mask is None:
             mask = torch.ones(batch, states.shape[1] - valid.shape[1], dtype=torch.long, device=states.device)
         if states.shape[1] != mask.shape[1] + valid.shape[1]:
@@ -219,8 +230,8 @@ class PrependedInjector:
                 "model's encoder_last_hidden_state holds the text alone",
             )
         # How the text was moved follows from the mask; in `generate` the encoder has run in an earlier call.
-        moved = _right_padded(mask)
-        given["encoder_attention_mask"] = torch.cat([valid.to(mask), _move(mask, moved)], dim=1)
+        whole = torch.cat([valid.to(mask), mask], dim=1)
+        given[name] = _move(whole, _right_padded(whole))
         return given
 
     def _table(self, context: PassContext) -> RowTable:
@@ -243,12 +254,11 @@ def _cut_tensor(text: _Text, tensor: Tensor) -> Tensor:
     axis = tensor.ndim - 2
     if tensor.ndim not in (3, 4) or tensor.shape[axis] != whole or (axis == 2 and tensor.shape[3] != whole):
         return tensor
-    tensor = tensor.narrow(axis, text.n_columns, text.length)
-    if text.moved is None:
-        return tensor
-    back = text.moved.argsort(-1).to(tensor.device)
-    back = back.view(len(back), *[1] * (axis - 1), text.length, 1).expand(tensor.shape)
-    return tensor.gather(axis, back)
+    if text.moved is not None:
+        back = text.moved.argsort(-1).to(tensor.device)
+        back = back.view(len(back), *[1] * (axis - 1), whole, 1).expand(tensor.shape)
+        tensor = tensor.gather(axis, back)
+    return tensor.narrow(axis, text.n_columns, text.length)
 
 
 def _move(tensor: Tensor, moved: Tensor | None) -> Tensor:
@@ -259,9 +269,9 @@ def _move(tensor: Tensor, moved: Tensor | None) -> Tensor:
     return tensor.gather(1, index if tensor.ndim == 2 else index[..., None].expand(tensor.shape))
 
 
-def _positions(given: Tensor, valid: Tensor, moved: Tensor | None) -> Tensor:
-    """The caller's positions of the text, behind those of the soft tokens."""
-    text = _move(given.expand(len(valid), -1), moved)
+def _positions(given: Tensor, valid: Tensor) -> Tensor:
+    """The caller's positions of the text, behind those of the soft tokens, `[batch, prompt + seq]`."""
+    text = given.expand(len(valid), -1)
     first = text.min(dim=1, keepdim=True).values
     own = (valid.long().cumsum(-1) - 1).clamp(min=0) + first
     return torch.cat([own, text + valid.sum(-1, keepdim=True)], dim=1)

@@ -16,7 +16,7 @@ from softprompt.backbones.attention import Interception
 from softprompt.backbones.dispatch import Forward, Override, bound_arguments
 from softprompt.backbones.injection.injector import PassContext, RowTable
 from softprompt.backbones.injection.rotary import RotaryCheck
-from softprompt.backbones.inspection import Stack, table_offset, word_vectors
+from softprompt.backbones.inspection import Stack, asked_columns, table_offset, word_vectors
 from softprompt.errors import BackboneError, PromptError
 
 
@@ -72,7 +72,7 @@ class SlotInjector:
         at = (ids < 0).nonzero(as_tuple=True)
         device = table.values.device
         filling = table.values[rows.to(device)[at[0].to(device)], (-1 - ids[at]).to(device)]
-        words = word_vectors(self.stack.module.get_input_embeddings(), ids.clamp(min=0))  # type: ignore[operator]
+        words = word_vectors(self.stack.words, ids.clamp(min=0))
         return {"inputs_embeds": words.index_put(at, filling.to(words)), "input_ids": None}
 
     def _check(self, context: PassContext, ids: Tensor, rows: Tensor, counts: Tensor) -> None:
@@ -248,6 +248,9 @@ class PositionInjector:
             # The table itself counts from one number for all rows; each row has its own positions.
             shifted = context.shifted_positions[self.stack.site]
             places = shifted.to(table.weight.device) + table_offset(table)
+            added = asked_columns(args) - places.shape[1]
+            if added > 0:  # masked columns by which LED fills its window, behind the text
+                places = torch.cat([places, places[:, -1:].expand(-1, added)], dim=1)
             return nn.functional.embedding(places, table.weight)
 
         return looked_up
@@ -289,9 +292,7 @@ def _real(mask: Any) -> Tensor | None:
     """
     if isinstance(mask, Mapping):
         mask = mask.get("full_attention", next(iter(mask.values()), None))
-    if not isinstance(mask, Tensor) or mask.ndim == 2:
-        return mask if isinstance(mask, Tensor) else None
-    if mask.ndim != 4:
+    if not isinstance(mask, Tensor) or mask.ndim not in (2, 4):
         return None
-    seen = mask if mask.dtype == torch.bool else mask == 0
-    return seen[:, 0].any(dim=-2)
+    seen = mask if mask.ndim == 2 or mask.dtype == torch.bool else mask == 0
+    return seen if mask.ndim == 2 else seen[:, 0].any(dim=-2)

@@ -22,7 +22,13 @@ from softprompt.backbones.inspection.spec import (
     word_embeddings,
     word_vectors,
 )
-from softprompt.backbones.inspection.stacks import ChangingRotary, Stack, has_relative_bias, table_offset
+from softprompt.backbones.inspection.stacks import (
+    ChangingRotary,
+    Stack,
+    asked_columns,
+    has_relative_bias,
+    table_offset,
+)
 from softprompt.backbones.inspection.vision import Vision
 
 __all__ = [
@@ -37,6 +43,7 @@ __all__ = [
     "Stack",
     "Vision",
     "absent_biases",
+    "asked_columns",
     "described_again",
     "eval_mode",
     "fingerprint",

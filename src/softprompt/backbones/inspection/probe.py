@@ -19,6 +19,7 @@ from softprompt.backbones.inspection.images import (
     size_options,
     unmasked,
 )
+from softprompt.backbones.inspection.sounds import reads_sounds, states_of_noise
 
 # With different lengths, the sizes of queries and keys tell self-attention from cross-attention.
 ENCODER_LEN, DECODER_LEN = 3, 2
@@ -103,7 +104,9 @@ def record(model: PreTrainedModel, size: tuple[int, int] | None = None) -> Recor
 
 
 def run(model: PreTrainedModel, size: tuple[int, int] | None = None, *, base: bool = False) -> Any:
-    """The model's output on two tokens (three in an encoder that has a decoder), or on a picture of noise.
+    """The model's output on two tokens (three in an encoder that has a decoder), or on noise.
+
+    Noise is a picture, or the states of a sound before a decoder's two tokens.
 
     Args:
         model: the model, with its vocabulary head if it has one.
@@ -122,9 +125,14 @@ def run(model: PreTrainedModel, size: tuple[int, int] | None = None, *, base: bo
     whole = not base and type(model.get_output_embeddings()) is nn.Linear
     module = model if whole else model.base_model
     if has_decoder(model):
+        read: dict[str, Any] = {}
+        if reads_sounds(model):
+            read["encoder_outputs"] = states_of_noise(model, ENCODER_LEN)
+        else:
+            read["input_ids"] = torch.full((1, ENCODER_LEN), token, device=device)  # type: ignore[call-overload]
+            read["attention_mask"] = torch.ones_like(read["input_ids"])
         return module(
-            input_ids=torch.full((1, ENCODER_LEN), token, device=device),  # type: ignore[call-overload]
-            attention_mask=torch.ones(1, ENCODER_LEN, dtype=torch.long, device=device),  # type: ignore[call-overload]
+            **read,
             decoder_input_ids=torch.full((1, DECODER_LEN), token, device=device),  # type: ignore[call-overload]
             use_cache=False,
         )
@@ -141,8 +149,7 @@ def has_decoder(model: PreTrainedModel) -> bool:
 @torch.no_grad()
 def reads_forward(model: PreTrainedModel) -> bool:
     """Whether another second token leaves the states of the first as they are."""
-    table = model.get_input_embeddings().weight
-    assert isinstance(table, Tensor)
+    table: Any = model.get_input_embeddings().weight
     first = text_token(model)
     texts = [[first, first], [first, (first + len(table) // 2) % len(table)]]
     with eval_mode(model):

@@ -14,6 +14,7 @@ from softprompt.backbones.inspection.families import OF_EACH_TOKEN, RELATIVE_POS
 from softprompt.backbones.inspection.images import patch_conv, reads_pictures
 from softprompt.backbones.inspection.probe import Recording, has_decoder
 from softprompt.backbones.inspection.recognition import out_of_reach, record
+from softprompt.backbones.inspection.sounds import reads_sounds
 from softprompt.backbones.inspection.stacks import PositionTable, Stack, position_table
 from softprompt.backbones.loading import is_packed, numbers
 from softprompt.errors import BackboneError
@@ -29,7 +30,8 @@ class BackboneSpec:
     name: str
     family: str
     """transformers' model type."""
-    reads: Literal["texts", "pictures"]
+    reads: Literal["texts", "pictures", "sounds"]
+    """What it reads; the decoder behind sounds reads a text as well."""
     hidden: int
     """Width of the input embeddings, or of the tokens of the first layer."""
     state_size: int
@@ -108,7 +110,7 @@ def described_again(model: PreTrainedModel, spec: BackboneSpec) -> BackboneSpec:
     parameters = list(model.parameters())
     return replace(
         spec,
-        vocab=word_embeddings(model).shape[0] if spec.reads == "texts" else 0,
+        vocab=word_embeddings(model).shape[0] if spec.reads != "pictures" else 0,
         fingerprint=fingerprint(model),
         n_parameters=sum(p.numel() for p in parameters),
         n_bytes=sum(p.numel() * p.element_size() for p in parameters),
@@ -133,7 +135,7 @@ def _of_texts(
         )
     table = position_table(recording)
     return {
-        "reads": "texts",
+        "reads": "sounds" if reads_sounds(model) else "texts",
         "hidden": hidden,
         "state_size": states.shape[-1],
         "n_layers": model.config.get_text_config().num_hidden_layers,

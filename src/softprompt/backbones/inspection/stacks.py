@@ -28,6 +28,7 @@ class Stack:
             them itself, by relative biases, or in an unknown way.
         bias_owner: the module with T5's relative position bias, which all layers share, if any.
         rotary: how its rotary table changes with the length of a text; None if it never changes.
+        model: the whole model.
     """
 
     site: str
@@ -36,19 +37,13 @@ class Stack:
     numbering: Numbering
     bias_owner: nn.Module | None
     rotary: "ChangingRotary | None"
+    model: PreTrainedModel
 
-
-@dataclass(frozen=True)
-class ChangingRotary:
-    """A rotary table that changes for all positions of a call with the largest of them.
-
-    Args:
-        at: number of positions beyond which it changes.
-        grows: whether it is another for every length beyond (dynamic NTK), rather than one (LongRoPE).
-    """
-
-    at: int
-    grows: bool
+    @property
+    def words(self) -> nn.Module:
+        """The table of input embeddings that the stack reads from, which may be replaced by a larger one."""
+        own = getattr(self.module, "get_input_embeddings", None)  # FSMT's stacks are plain modules
+        return self.model.get_input_embeddings() if own is None else own()
 
     @property
     def takes_per_layer_inputs(self) -> bool:
@@ -79,23 +74,43 @@ class ChangingRotary:
         return getattr(module.config, "pad_token_id", None) or 0
 
 
+@dataclass(frozen=True)
+class ChangingRotary:
+    """A rotary table that changes for all positions of a call with the largest of them.
+
+    Args:
+        at: number of positions beyond which it changes.
+        grows: whether it is another for every length beyond (dynamic NTK), rather than one (LongRoPE).
+    """
+
+    at: int
+    grows: bool
+
+
 def find_stacks(
     model: PreTrainedModel, attentions: Sequence[AttentionSite], recording: Recording
 ) -> Mapping[str, Stack]:
     """The stacks by site, encoder first.
 
-    A model without attentions that can be intercepted has a decoder if it reads from left to right, else an
-    encoder; of both nothing is known.
+    Where no attention of a stack can be intercepted, an encoder-decoder names its stacks itself. Another
+    model has a decoder then if it reads from left to right, else an encoder; of both nothing is known.
     """
-    if not attentions:
-        if has_decoder(model):
-            return {}
+    both = has_decoder(model)
+    if not attentions and not both:
         site = "decoder" if reads_forward(model) else "encoder"
-        return {site: _stack(site, _innermost(model), recording)}
-    by_site = {site: [a for a in attentions if a.site == site] for site in ("encoder", "decoder")}
-    return {
-        site: _stack(site, text_module(model, found), recording) for site, found in by_site.items() if found
-    }
+        return {site: _stack(site, _innermost(model), recording, model)}
+    stacks: dict[str, Stack] = {}
+    for site, named in (("encoder", model.get_encoder), ("decoder", model.get_decoder)):
+        found = [a for a in attentions if a.site == site]
+        if found:
+            stacks[site] = _stack(site, text_module(model, found), recording, model)
+        elif both and _takes_text(module := named()):
+            stacks[site] = _stack(site, module, recording, model)
+    return stacks
+
+
+def _takes_text(module: nn.Module) -> bool:
+    return {"input_ids", "inputs_embeds"} <= set(inspect.signature(module.forward).parameters)
 
 
 def _innermost(model: PreTrainedModel) -> nn.Module:
@@ -109,7 +124,7 @@ def _innermost(model: PreTrainedModel) -> nn.Module:
     return found
 
 
-def _stack(site: str, module: nn.Module, recording: Recording) -> Stack:
+def _stack(site: str, module: nn.Module, recording: Recording, model: PreTrainedModel) -> Stack:
     return Stack(
         site,
         module,
@@ -117,6 +132,7 @@ def _stack(site: str, module: nn.Module, recording: Recording) -> Stack:
         _numbering(module, recording),
         next(filter(has_relative_bias, module.modules()), None),
         _changing_rotary(module),
+        model,
     )
 
 
@@ -184,6 +200,12 @@ def table_offset(table: nn.Module) -> int:
     """The row of a table that counts positions by itself in which the first position stands (2 in BART)."""
     offset = getattr(table, "offset", 0)
     return offset if isinstance(offset, int) else 0
+
+
+def asked_columns(args: tuple[Any, ...]) -> int:
+    """For how many columns such a table is called, by a text or its shape; 0 where it does not say."""
+    shape = getattr(args[0], "shape", args[0]) if args else ()
+    return int(shape[1]) if len(shape) > 1 else 0
 
 
 def _changing_rotary(stack: nn.Module) -> ChangingRotary | None:

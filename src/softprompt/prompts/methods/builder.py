@@ -237,20 +237,30 @@ class PromptBuilder:
 
 
 def needs_texts(backbone: Observable, method: str, do: str) -> None:
-    """Refuse a method for texts on a backbone that reads pictures.
+    """Refuse a method for texts on a backbone that reads pictures, or sounds before it writes.
+
+    Args:
+        backbone: the frozen model.
+        method: its name.
+        do: what to do where the backbone reads pictures.
 
     Raises:
-        PromptError: the backbone reads pictures.
+        PromptError: the backbone reads no texts.
     """
-    if backbone.pictures is not None:
-        got = f"{backbone.card.name}, which reads pictures"
+    if backbone.reads != "texts":
+        got = f"{backbone.card.name}, which reads {backbone.reads}"
+        do = (
+            do
+            if backbone.reads == "pictures"
+            else "use prefix_tuning, which reaches the decoder's attentions"
+        )
         raise PromptError(method, got, "a backbone that reads texts", do)
 
 
 def default_positions(backbone: Observable) -> Literal["shifted", "unshifted"]:
     """The papers' own: decoders and encoders count the prompt; encoder-decoders and pictures do not."""
     both = {"encoder", "decoder"} <= backbone.stacks
-    return "unshifted" if both or backbone.pictures is not None else "shifted"
+    return "unshifted" if both or backbone.reads != "texts" else "shifted"
 
 
 @plain_tensors()

@@ -94,7 +94,7 @@ def prefix_tuning(
             dropout=dropout,
         )
     if initialization is None:
-        initialization = "vocabulary" if backbone.pictures is None else "random"
+        initialization = "vocabulary" if backbone.reads == "texts" else "random"
     return builder.with_vectors(
         builder.key_values(sites, layers),
         initialization,

@@ -65,7 +65,7 @@ def _option(name: str, own: Any, kwargs: Mapping[str, Any]) -> Any:
 
 def _inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
     """The input that generation continues, `[batch, seq, ...]`."""
-    names = ("inputs", "input_ids", "inputs_embeds", "input_features", "pixel_values")
+    names = ("inputs", "input_ids", "inputs_embeds", "input_features", "input_values", "pixel_values")
     for given in (*args[:1], *(kwargs.get(name) for name in names)):
         if isinstance(given, Tensor):
             return given

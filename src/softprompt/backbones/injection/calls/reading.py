@@ -53,15 +53,17 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
     model = model_map.model
     if any(hasattr(module, "rope_deltas") for module in model.modules()):
         return SoftTokenWay(False, "which keeps a text's position from one call to the next (rope_deltas)")
-    if len(model_map.stacks) != 1:
-        known = "an encoder and a decoder whose attention never calls the registered function"
-        return SoftTokenWay(False, None if model_map.stacks else f"with {known}")
-    (stack,) = model_map.stacks.values()
+    both = model_map.spec.is_encoder_decoder
+    if both and "encoder" not in model_map.stacks:
+        return SoftTokenWay(False, "whose encoder reads no text that embeddings could stand before")
+    stack = next(iter(model_map.stacks.values()))
     if "inputs_embeds" not in stack.signature.parameters:
         return SoftTokenWay(False, "which takes tokens by their ids alone, and no embeddings")
     try:
         with torch.no_grad(), eval_mode(model):
             soft = make(N_SOFT)
+            if both:
+                return _before_encoder(model_map, gate, soft, make(N_SOFT - 1))
             whole, changed = _as_one_input(model_map, gate, soft)
             known = stack.numbering != "unknown"
             alone = known and model_map.chosen_keys is None and not stack.takes_per_layer_inputs
@@ -80,6 +82,16 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
     except Exception as error:
         why = f"which does not take input embeddings as it takes tokens ({in_its_words(error)})"
         return SoftTokenWay(False, why)
+
+
+def _before_encoder(model_map: ModelMap, gate: Gate, soft: Prompt, shorter: Prompt) -> SoftTokenWay:
+    """Try soft tokens before an encoder's text whose states a decoder reads."""
+    expected = _as_one_input(model_map, gate, soft)[0]
+    differs = _difference(_under(model_map, gate, soft, as_columns=False), expected)
+    if differs > _rounding(expected):
+        return SoftTokenWay(False, f"whose decoder's states differ by {differs:.0%} of their size")
+    mixed = (_mixes(model_map, gate, soft, other) for other in (shorter, None))
+    return SoftTokenWay(False, None, *mixed)
 
 
 def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]) -> str | None:
@@ -187,9 +199,7 @@ def _under(model_map: ModelMap, gate: Gate, soft: Prompt, as_columns: bool) -> T
     """States of the text under soft tokens, `[1, seq, hidden]`."""
     session = Session(model_map, gate, [soft], None, as_columns=as_columns)
     with session.opened(), session.call():
-        return model_map.model.base_model(
-            input_ids=_text(model_map), **_no_cache(model_map)
-        ).last_hidden_state
+        return _states(model_map, input_ids=_text(model_map))
 
 
 def _run_whole(model_map: ModelMap, gate: Gate, soft: Prompt) -> None:
@@ -209,13 +219,32 @@ def _as_one_input(model_map: ModelMap, gate: Gate, soft: Prompt) -> tuple[Tensor
         embeds = torch.cat([placed.vectors.to(weight)[None], words], dim=1)
         given = embeds.clone()
         mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
-        options = _no_cache(model_map)
-        (stack,) = model_map.stacks.values()
-        if stack.takes_per_layer_inputs:
+        stack = next(iter(model_map.stacks.values()))
+        if model_map.spec.is_encoder_decoder:  # FSMT's decoder is causal only beside ids
+            encoder = model_map.stacks["encoder"].module
+            encoded = encoder(input_ids=None, inputs_embeds=given, attention_mask=mask)
+            states = _states(
+                model_map, input_ids=_text(model_map), encoder_outputs=encoded, attention_mask=mask
+            )
+        elif stack.takes_per_layer_inputs:
             ids = torch.nn.functional.pad(_text(model_map), (N_SOFT, 0), value=stack.no_token)
-            options[PER_LAYER_INPUTS] = stack.per_layer_inputs(ids)
-        output = model.base_model(inputs_embeds=given, attention_mask=mask, **options)
-    return output.last_hidden_state[:, -N_TEXT:], not torch.equal(embeds, given)
+            second = {PER_LAYER_INPUTS: stack.per_layer_inputs(ids)}
+            states = _states(model_map, inputs_embeds=given, attention_mask=mask, **second)
+        else:
+            states = _states(model_map, inputs_embeds=given, attention_mask=mask)
+    return states[:, -N_TEXT:], not torch.equal(embeds, given)
+
+
+def _states(model_map: ModelMap, **inputs: Any) -> Tensor:
+    """The last states, or logits where a model gives no states, `[batch, seq, hidden]`.
+
+    A decoder that has an encoder reads the same text as it.
+    """
+    if model_map.spec.is_encoder_decoder:
+        inputs["decoder_input_ids"] = _text(model_map).expand(len(next(iter(inputs.values()))), -1)
+    output = model_map.model.base_model(**inputs, **_no_cache(model_map))
+    states = getattr(output, "last_hidden_state", None)
+    return output.logits if states is None else states
 
 
 def _mixes(model_map: ModelMap, gate: Gate, longer: Prompt, other: Prompt | None) -> bool:
@@ -225,8 +254,7 @@ def _mixes(model_map: ModelMap, gate: Gate, longer: Prompt, other: Prompt | None
     def states(prompts: list[Prompt | None], rows: list[int] | None) -> Tensor:
         session = Session(model_map, gate, prompts, rows, as_columns=True)
         with session.opened(), session.call():
-            ids = text.expand(len(prompts), -1)
-            return model_map.model.base_model(input_ids=ids, **_no_cache(model_map)).last_hidden_state
+            return _states(model_map, input_ids=text.expand(len(prompts), -1))
 
     mixed, alone = states([longer, other], [0, 1]), states([other], None)
     return _difference(mixed[1:], alone) <= _rounding(alone)
