@@ -25,6 +25,7 @@ class VitB16:
     pictures = PictureFacts(
         224, 224, 3, 16, (197,) * 12, (768,) * 12, 1, (0.5,) * 3, (0.5,) * 3, ("conv.weight", "conv.bias")
     )
+    stacks = frozenset()
     state_size = hidden = 768
     device = torch.device("cpu")
 

@@ -3,7 +3,10 @@
 from softprompt.backbones.inspection.attention_sites import AttentionSite
 from softprompt.backbones.inspection.images import (
     native_size,
-    patch_conv,
+    noise_pictures,
+    patch_side,
+    picture_inputs,
+    picture_module,
     reads_pictures,
     size_options,
     unmasked,
@@ -39,7 +42,10 @@ __all__ = [
     "is_linear",
     "layers_around",
     "native_size",
-    "patch_conv",
+    "noise_pictures",
+    "patch_side",
+    "picture_inputs",
+    "picture_module",
     "reads_pictures",
     "size_options",
     "table_offset",
