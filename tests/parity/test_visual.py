@@ -72,7 +72,7 @@ def test_deep_prompts_are_the_tokens_of_the_paper(family, layers):
     backbone, x = tiny_vision(family), pixels()
     prompt = prompt_for(backbone, layers=layers)
     with backbone.prompted(prompt):
-        parts = lower(prompt, backbone.map, as_tokens=False)
+        parts = lower(prompt, backbone.map, as_tokens=False, by_layers=False)
         assert isinstance(parts, VisualParts) and parts.key_values and not parts.tokens
         ours = backbone.read({"pixel_values": x})
     parameters = list(prompt.blocks.parameters())
@@ -375,10 +375,11 @@ def test_the_prompts_dropout_is_on_and_the_backbones_off(family):
 
 def test_layers_below_the_prompt_are_bit_identical():
     backbone, x = tiny_vision("vit"), pixels()
+    prompt = prompt_for(backbone, layers="last:1")
     seen: list[torch.Tensor] = []
     handle = backbone.vision.layers[1].module.register_forward_hook(lambda m, args, out: seen.append(out))
     backbone.read({"pixel_values": x})
-    with backbone.prompted(prompt_for(backbone, layers="last:1")):
+    with backbone.prompted(prompt):
         backbone.read({"pixel_values": x})
     handle.remove()
     assert torch.equal(*seen)

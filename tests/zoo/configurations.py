@@ -54,6 +54,9 @@ SMALL: dict[str, Any] = {
     "use_mamba_kernels": False, "mamba_dt_rank": 4, "lru_width": 32, "conv_kernel": 4,
     # per-layer inputs and others
     "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": VOCAB, "laurel_rank": 4,
+    # pictures
+    "image_size": 64, "patch_size": 16, "num_patches": 16, "mlp_dim": 48, "depths": 1, "hidden_sizes": 32,
+    "embed_dims": 32, "encoder_hidden_size": 32, "num_labels": 3, "decoder_hidden_size": 32,
 }  # fmt: skip
 
 
@@ -77,7 +80,8 @@ def tiny_config(config_class: type[PreTrainedConfig], **changes: Any) -> PreTrai
     values: dict[str, Any] = {}
     for name, small in SMALL.items():
         if name in defaults and name not in config_class.attribute_map:
-            values[name] = small
+            listed = isinstance(small, int) and isinstance(defaults[name], list | tuple)
+            values[name] = [small] * len(defaults[name]) if listed else small
     kinds = defaults.get("layer_types")
     if kinds and "layer_types" not in _computed(config_class):
         values["layer_types"] = _kinds(list(kinds), values.get("num_hidden_layers", LAYERS))
@@ -226,6 +230,16 @@ OVERRIDES: dict[str, dict[str, Any]] = {
         "decoder_start_token_id": 2,
         "pad_token_id": 0,
     },
+    **{
+        family: {"patch_size": DROP}
+        for family in ("convnext", "convnextv2", "dinov3_convnext", "hiera", "poolformer")
+    },
+    **{
+        family: {"patch_size": 4, "window_size": 4, "embed_dim": 16, "depths": [2, 2], "num_heads": [2, 4]}
+        for family in ("swin", "swinv2", "donut-swin", "maskformer-swin", "swin2sr")
+    },
+    "cvt": {"embed_dim": [16, 32, 32], "num_heads": [1, 2, 4], "depth": [1, 1, 2]},
+    "bit": {"embedding_size": 32, "num_groups": 8, "hidden_sizes": [32] * 4},
     "xlstm": {"num_heads": 2, "head_dim": DROP, "chunk_size": 8, "qk_dim_factor": 0.5},
 }
 

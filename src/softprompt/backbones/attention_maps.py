@@ -44,7 +44,8 @@ def class_attention(backbone: Backbone, pixel_values: Tensor, layer: int = -1) -
         BackboneError: a model that reads texts or has no class token, or no such layer.
     """
     vision = backbone.vision
-    if vision is None or not vision.n_special or vision.windowed:
+    conv = None if vision is None else vision.conv
+    if vision is None or conv is None or not vision.n_special or vision.windowed or not vision.layers:
         why = "reads texts" if vision is None else "has no class token that attends to the whole picture"
         raise BackboneError(
             "class_attention", f"{backbone.spec.name}, which {why}", "a backbone with a class token"
@@ -64,19 +65,20 @@ def class_attention(backbone: Backbone, pixel_values: Tensor, layer: int = -1) -
         grids.append(output.shape[-2:])
         return output
 
-    with dispatching([vision.conv]), overriding({vision.conv: record_grid}), watching(attention, watch):
+    with dispatching([conv]), overriding({conv: record_grid}), watching(attention, watch):
         backbone.look(pixel_values)
     rows, columns = grids[-1]
     weights, n_front = weighed[-1]
     # Columns: key/values of the prompt, class token, tokens of the prompt, other special tokens, patches.
     front, rest = weights[..., :n_front], weights[..., n_front:]
     n_others = vision.n_special - 1
-    n_prompt = rest.shape[-1] - 1 - n_others - rows * columns
-    first, prompt, others, patches = rest.split([1, n_prompt, n_others, rows * columns], dim=-1)
+    n_prompt = rest.shape[-1] - 1 - n_others - rows * columns - vision.n_behind
+    parts = [1, n_prompt, n_others, rows * columns, vision.n_behind]
+    first, prompt, others, patches, behind = rest.split(parts, dim=-1)
     return ClassAttention(
         patches.unflatten(-1, (rows, columns)),
         torch.cat([front, prompt], dim=-1),
-        torch.cat([first, others], dim=-1),
+        torch.cat([first, others, behind], dim=-1),
     )
 
 

@@ -14,6 +14,7 @@ from softprompt.backbones.image_transform import ImageTransform
 from softprompt.backbones.initialization_sources import InitializationSources
 from softprompt.backbones.injection import (
     PassContext,
+    PictureReach,
     Session,
     SoftTokenWay,
     as_several,
@@ -39,6 +40,7 @@ from softprompt.backbones.view import PromptedView
 from softprompt.errors import BackboneError
 from softprompt.files import BackboneCard
 from softprompt.prompts import (
+    LOCATIONS,
     RECURRENT,
     AttentionShape,
     LayerLinears,
@@ -109,7 +111,7 @@ class Backbone(InitializationSources):
         vision, form = self.vision, self._pixels
         if vision is None:
             return None
-        channels = vision.conv.in_channels
+        channels = vision.channels
         return PictureFacts(
             vision.size[0],
             vision.size[1],
@@ -121,6 +123,8 @@ class Backbone(InitializationSources):
             (0.0,) * channels if form is None else form.mean,
             (1.0,) * channels if form is None else form.std,
             vision.conv_tensors,
+            None if vision.conv is None else vision.conv.out_channels,
+            self._reach.why_not,
         )
 
     @property
@@ -163,6 +167,14 @@ class Backbone(InitializationSources):
         Raises:
             BackboneError: the architecture does not call a registered attention function.
         """
+        vision = self.vision
+        if vision is not None and vision.why_no_layers is not None:
+            raise BackboneError(
+                "backbone",
+                f"{self.spec.name} ({self.spec.family}), {vision.why_no_layers}",
+                "a model whose layers take a picture's tokens",
+                "use visual_prompt_tuning with location='pixel-pad', which changes the picture alone",
+            )
         if not self.map.attentions:
             raise BackboneError(
                 "backbone",
@@ -230,9 +242,29 @@ class Backbone(InitializationSources):
         prefixed = any(prompt is not None and "decoder" in prompt.card.sites for prompt in prompts)
         if prefixed and self._why_no_prefix is not None:
             raise refuse_prefix(self.map, self._why_no_prefix)
-        session = Session(self.map, self._gate, prompts, rows, self.deep_as_tokens, as_columns)
+        session = Session(self.map, self._gate, prompts, rows, self._as_tokens(prompts), as_columns)
         with session.opened():
             yield PromptedView(self, session)
+
+    def _as_tokens(self, prompts: Sequence[Prompt | None]) -> bool:
+        """Whether deep visual prompts run as tokens.
+
+        Raises:
+            BackboneError: a visual prompt at a location that the model has no place for.
+        """
+        as_tokens = self.deep_as_tokens
+        for card in (prompt.card for prompt in prompts if prompt is not None):
+            if card.location is None or self.vision is None:
+                continue
+            why = self._reach.why_not(card.location, card.length)
+            if why is not None:
+                raise BackboneError(
+                    "prompted",
+                    f"a '{card.location}' prompt for {self.spec.name} ({self.spec.family}), {why}",
+                    "a location that this backbone has a place for",
+                )
+            as_tokens |= LOCATIONS[card.location].has_outputs and not self._reach.projects
+        return as_tokens
 
     def _as_columns(self, prompts: Sequence[Prompt | None]) -> bool:
         """Whether soft tokens before the text are columns of a stack's input."""
@@ -335,4 +367,9 @@ class Backbone(InitializationSources):
             return {(RECURRENT, layer) for layer in self.recurrences}
         if prompt.card.placement == "slot_embeddings" and self.map.stacks:
             return {(a.site, a.layer) for a in self.map.attentions}
-        return self.attentions if prompt.card.sites or prompt.card.placement == "image" else {}
+        return self.attentions if prompt.card.sites else {}
+
+    @cached_property
+    def _reach(self) -> PictureReach:
+        """Which locations visual prompts can have."""
+        return PictureReach(self.map, self._gate)

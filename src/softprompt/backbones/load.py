@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.image_transform import ImageTransform
-from softprompt.backbones.inspection import native_size, patch_conv, reads_pictures
+from softprompt.backbones.inspection import native_size, patch_side, reads_pictures
 from softprompt.backbones.loading import (
     BUNDLED,
     check_weights,
@@ -130,7 +130,7 @@ def _at_size(
     if pixels is None:
         hint = "pass processor=... to load_backbone"
         raise BackboneError("backbone.image_size", f"{image_size} without a processor", "a processor", hint)
-    patch, native = patch_conv(model).kernel_size[0], native_size(model)
+    patch, native = patch_side(model), native_size(model)
     if image_size % patch:
         expected = f"a multiple of {patch}, the side of its patches"
         raise BackboneError("backbone.image_size", f"{image_size} for {name}", expected)

@@ -28,7 +28,7 @@ from softprompt.backbones.loss import (
     keeping,
 )
 from softprompt.errors import BackboneError
-from softprompt.prompts import CLASS, PATCH, PROMPT, SPECIAL
+from softprompt.prompts import PROMPT
 
 
 class Outputs:
@@ -91,15 +91,12 @@ class Outputs:
         if vision is None:
             got = f"{self.map.spec.name}, which reads texts"
             raise BackboneError("backbone", got, "one that reads pictures", "use read")
-        like = vision.conv.weight
-        inputs = {"pixel_values": pixel_values.to(like.device, like.dtype)}
-        options = vision.options(pixel_values)
+        inputs, options = vision.inputs(pixel_values), vision.options(pixel_values)
         with self._call() as call, unmasked(self.map.model), self._above(call, inputs, options):
-            output = self.map.model.base_model(**inputs, **options)
+            output = vision.base(**inputs, **options)
             own = None if call is None else call.own_states
-        states = vision.finished(output.last_hidden_state)
-        kinds = [CLASS] * min(vision.n_special, 1) + [SPECIAL] * (vision.n_special - 1)
-        kinds += [PATCH] * (states.shape[1] - vision.n_special)
+        states = vision.states(output)
+        kinds = vision.kinds(states.shape[1])
         if own is not None:
             states = torch.cat([states, own], dim=1)
             kinds += [PROMPT] * own.shape[1]
@@ -260,7 +257,8 @@ class Outputs:
         """Within this context a pass over these inputs starts where the activation cache, if any, ends."""
         if self._cache is None or call is None:
             return nullcontext()
-        base: Callable[..., Any] = self.map.model.base_model
+        vision = self.map.vision
+        base: Callable[..., Any] = self.map.model.base_model if vision is None else vision.base
         return self._cache.serving(call, inputs, lambda some: base(**some, **options))
 
     @contextmanager

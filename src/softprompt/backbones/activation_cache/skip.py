@@ -16,6 +16,7 @@ from softprompt.backbones.inspection import (
     eval_mode,
     has_decoder,
     layers_around,
+    noise_pictures,
     size_options,
     unmasked,
     word_embeddings,
@@ -119,8 +120,8 @@ class LayerSkipper:
             layer: _passing(self.n_outputs[layer], None) for layer in self.layers
         }
         given[self.layers[-1]] = _passing(self.n_outputs[self.layers[-1]], states)
-        if self.vision is not None:
-            given[self.vision.conv] = _no_patches(self.vision)
+        if self.vision is not None and self.vision.conv is not None:
+            given[self.vision.conv] = _no_patches(self.vision.conv)
         with dispatching(given), overriding(given):
             yield
 
@@ -156,14 +157,12 @@ class LayerSkipper:
 
     def _probe(self) -> Any:
         """The base model's output on a few tokens, or on a picture of noise."""
-        base = self.model.base_model
-        if self.vision is not None:
-            height, width = self.vision.size
-            weight = self.vision.conv.weight
-            generator = torch.Generator().manual_seed(0)
-            pixels = torch.randn(1, weight.shape[1], height, width, generator=generator).to(weight)
+        vision = self.vision
+        if vision is not None:
+            inputs = vision.inputs(noise_pictures(self.model, vision.size))
             with unmasked(self.model):
-                return base(pixel_values=pixels, **size_options(self.model, (height, width)))
+                return vision.base(**inputs, **size_options(self.model, vision.size))
+        base = self.model.base_model
         table = word_embeddings(self.model)
         ids = torch.arange(1, _PROBE_LEN + 1, device=table.device)[None] % table.shape[0]
         return base(input_ids=ids, attention_mask=torch.ones_like(ids))
@@ -196,12 +195,14 @@ def _passing(n_outputs: int | None, states: Tensor | None) -> Override:
     return passing
 
 
-def _no_patches(vision: Vision) -> Override:
+def _no_patches(conv: nn.Conv2d) -> Override:
     """In place of the patch convolution: zeros of the right shape, which no layer reads."""
 
     def none(below: Forward, *args: Any, **kwargs: Any) -> Tensor:
-        pixels, weight = args[0], vision.conv.weight
-        rows, columns = (side // patch for side, patch in zip(pixels.shape[-2:], vision.patch, strict=True))
+        pixels, weight = args[0], conv.weight
+        rows, columns = (
+            side // patch for side, patch in zip(pixels.shape[-2:], conv.kernel_size, strict=True)
+        )
         return weight.new_zeros(()).expand(len(pixels), weight.shape[0], rows, columns)
 
     return none

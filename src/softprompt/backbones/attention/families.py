@@ -1,4 +1,4 @@
-"""Families that compute attention themselves: DeBERTa v1, DeBERTa v2 (and v3), MPNet.
+"""Families that compute attention themselves: DeBERTa v1, DeBERTa v2 (and v3), MPNet, Data2Vec of pictures.
 
 They add biases of their own to the scores and never ask for a registered attention function. Where attention
 calls are intercepted, a forward that asks takes the place of the module's own, for that call alone. Prompt
@@ -102,10 +102,42 @@ def _deberta_v2(
     return out.flatten(2), weights if output_attentions else None
 
 
+def _data2vec_vision(
+    module: Any,
+    hidden_states: Tensor,
+    output_attentions: bool = False,
+    relative_position_bias: Tensor | None = None,
+    interpolate_pos_encoding: bool = False,
+    resolution: tuple[int, int] | None = None,
+) -> tuple[Tensor, ...]:
+    """Data2Vec of pictures: a bias for each pair of places, of the layer's own or of all layers.
+
+    The bias is the mask, as in BEiT, and counts the picture's own tokens. Without a resolution, tokens are
+    read that have no place.
+    """
+    shape = (*hidden_states.shape[:-1], -1, module.attention_head_size)
+    query, key, value = (
+        linear(hidden_states).view(shape).transpose(1, 2)
+        for linear in (module.query, module.key, module.value)
+    )
+    bias = relative_position_bias
+    if module.has_relative_position_bias and resolution is not None:
+        window = tuple(side // module.config.patch_size for side in resolution)
+        n_tokens = window[0] * window[1] + 1
+        own = module.relative_position_bias(window, interpolate_pos_encoding, dim_size=n_tokens)
+        bias = own if bias is None else own + bias
+    scale = module.attention_head_size**-0.5
+    out, weights = _intercepted(module, query, key, value, bias, None, scale)
+    return (out.flatten(2), weights) if output_attentions else (out.flatten(2),)  # type: ignore[return-value]
+
+
+_DATA2VEC = "transformers.models.data2vec.modeling_data2vec_vision"
 _FORWARDS: dict[tuple[str, str], Callable[..., Any]] = {
     ("transformers.models.mpnet.modeling_mpnet", "MPNetSelfAttention"): _mpnet,
     ("transformers.models.deberta.modeling_deberta", "DisentangledSelfAttention"): _deberta,
     ("transformers.models.deberta_v2.modeling_deberta_v2", "DisentangledSelfAttention"): _deberta_v2,
+    (_DATA2VEC, "Data2VecVisionSelfAttention"): _data2vec_vision,
+    (_DATA2VEC, "Data2VecVisionSdpaSelfAttention"): _data2vec_vision,
 }
 
 

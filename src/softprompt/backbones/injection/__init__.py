@@ -19,6 +19,7 @@ from softprompt.backbones.injection.compatibility import (
 )
 from softprompt.backbones.injection.injector import PassContext
 from softprompt.backbones.injection.lowering import LoweredPrompts, input_weight, observe
+from softprompt.backbones.injection.pictures import PictureReach
 from softprompt.backbones.injection.refusals import naked_call
 from softprompt.backbones.injection.text_inputs import PositionInjector, refuse_slots
 from softprompt.backbones.injection.weights import Weights
@@ -26,6 +27,7 @@ from softprompt.backbones.injection.weights import Weights
 __all__ = [
     "LoweredPrompts",
     "PassContext",
+    "PictureReach",
     "PositionInjector",
     "Session",
     "SoftTokenWay",

@@ -213,8 +213,7 @@ def input_weight(model_map: ModelMap) -> Tensor:
     The weight is looked up at each call, since embeddings may have been resized after loading.
     """
     vision = model_map.vision
-    reads = model_map.model.get_input_embeddings() if vision is None else vision.conv
-    return reads.weight  # type: ignore[return-value]
+    return model_map.model.get_input_embeddings().weight if vision is None else vision.weight  # type: ignore[return-value]
 
 
 def observe(model_map: ModelMap, inputs: dict[str, Tensor]) -> tuple[KeyValues, ...]:

@@ -1,13 +1,16 @@
 """The one table of what families do that running them does not show: names, by which such parts are found."""
 
-VISION_FAMILIES = "ViT, DeiT, DINOv2, BEiT, MAE, CLIP, SigLIP or Swin"
-"""Families that read pictures and are known to work, for errors."""
+CHANNELS = ("num_channels", "in_channels", "in_chans", "num_input_channels")
+"""What configurations call the number of a picture's channels."""
 
 NORM_OUTSIDE = {"clip_vision_model": "post_layernorm"}
 """By model type, the norm that the base model leaves out although every use of its last states needs it."""
 
 NORM_BEFORE_LAYERS = "pre"
 """How the name of a norm begins that comes before the layers (CLIP's `pre_layrnorm`)."""
+
+CLASS_TOKEN = "cls_token"
+"""Parameter of a hierarchical model that puts a class token before its last stage (PVT)."""
 
 FITS_ANY_SIZE = ("beit", "data2vec-vision")
 """Model types that interpolate position embeddings by themselves; others take an option for it."""

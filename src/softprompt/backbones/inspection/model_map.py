@@ -96,7 +96,8 @@ class ModelMap:
     @cached_property
     def entries(self) -> tuple[nn.Module, ...]:
         """The modules that users may call: the whole model, its base model, its stacks."""
-        entries = [self.model, self.model.base_model, *(stack.module for stack in self.stacks.values())]
+        base = self.model.base_model if self.vision is None else self.vision.base
+        entries = [self.model, base, *(stack.module for stack in self.stacks.values())]
         if self.spec.is_encoder_decoder:
             entries.append(self.model.get_encoder())
         return tuple(dict.fromkeys(entries))
@@ -133,12 +134,13 @@ def inspect_model(model: PreTrainedModel, name: str, size: tuple[int, int] | Non
     attentions = attention_sites(model, recording)
     pictures = reads_pictures(model)
     stacks = {} if pictures else find_stacks(model, attentions, recording)
+    vision = Vision(model, attentions, size or native_size(model), recording) if pictures else None
     return ModelMap(
         model,
-        describe(model, name, recording, stacks),
+        describe(model, name, recording, stacks, vision),
         attentions,
         stacks,
-        Vision(model, attentions, size or native_size(model), recording) if pictures else None,
+        vision,
         finish_of(model, recording),
         tuple(recording.events),
         attends_plainly(recording),

@@ -14,7 +14,9 @@ from softprompt.backbones.attention import AttentionCall, check_kernel, intercep
 from softprompt.backbones.dispatch import dispatching, overriding, undone
 from softprompt.backbones.inspection.images import (
     native_size,
-    patch_conv,
+    noise_pictures,
+    picture_inputs,
+    picture_module,
     reads_pictures,
     size_options,
     unmasked,
@@ -94,7 +96,9 @@ def record(model: PreTrainedModel, size: tuple[int, int] | None = None) -> Recor
         finally:
             for handle in handles:
                 handle.remove()
-    recording.output = recording.gave.get(model.base_model)
+    recording.output = recording.gave.get(
+        picture_module(model) if reads_pictures(model) else model.base_model
+    )
     if recording.output is None:  # some models call a part of their base model directly
         with eval_mode(model):
             recording.output = run(model, size, base=True)
@@ -115,11 +119,9 @@ def run(model: PreTrainedModel, size: tuple[int, int] | None = None, *, base: bo
     """
     if reads_pictures(model):
         height, width = size or native_size(model)
-        weight = patch_conv(model).weight
-        generator = torch.Generator().manual_seed(0)
-        pixels = torch.randn(1, weight.shape[1], height, width, generator=generator).to(weight)
+        inputs = picture_inputs(model, noise_pictures(model, (height, width)))
         with unmasked(model):
-            return model.base_model(pixel_values=pixels, **size_options(model, (height, width)))
+            return picture_module(model)(**inputs, **size_options(model, (height, width)))
     token = text_token(model)
     device = model.get_input_embeddings().weight.device
     whole = not base and type(model.get_output_embeddings()) is nn.Linear

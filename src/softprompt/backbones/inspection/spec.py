@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.inspection.families import OF_EACH_TOKEN, RELATIVE_POSITIONS
-from softprompt.backbones.inspection.images import patch_conv, reads_pictures
 from softprompt.backbones.inspection.probe import Recording, has_decoder
 from softprompt.backbones.inspection.recognition import out_of_reach, record
 from softprompt.backbones.inspection.sounds import reads_sounds
 from softprompt.backbones.inspection.stacks import PositionTable, Stack, position_table
+from softprompt.backbones.inspection.vision import Vision
 from softprompt.backbones.loading import is_packed, numbers
 from softprompt.errors import BackboneError
 from softprompt.files import BackboneCard, BackboneRecord, without_folders
@@ -72,7 +72,11 @@ class BackboneSpec:
 
 
 def describe(
-    model: PreTrainedModel, name: str, recording: Recording, stacks: Mapping[str, Stack]
+    model: PreTrainedModel,
+    name: str,
+    recording: Recording,
+    stacks: Mapping[str, Stack],
+    vision: Vision | None,
 ) -> BackboneSpec:
     """The facts of a model.
 
@@ -81,10 +85,9 @@ def describe(
         name: for cards and messages.
         recording: of one pass.
         stacks: the modules that take texts.
+        vision: a model that reads pictures; None is one that reads texts.
     """
-    facts = (
-        _of_pictures(model, recording) if reads_pictures(model) else _of_texts(model, name, recording, stacks)
-    )
+    facts = _of_texts(model, name, recording, stacks) if vision is None else _of_pictures(model, vision)
     parameters = list(model.parameters())
     return BackboneSpec(
         name=name,
@@ -147,13 +150,14 @@ def _of_texts(
     }
 
 
-def _of_pictures(model: PreTrainedModel, recording: Recording) -> dict[str, Any]:
+def _of_pictures(model: PreTrainedModel, vision: Vision) -> dict[str, Any]:
     depths = getattr(model.config, "depths", None)  # Swin has stages of layers
+    n_layers = getattr(model.config, "num_hidden_layers", None) if depths is None else sum(depths)
     return {
         "reads": "pictures",
-        "hidden": patch_conv(model).out_channels,
-        "state_size": recording.output.last_hidden_state.shape[-1],
-        "n_layers": model.config.num_hidden_layers if depths is None else sum(depths),
+        "hidden": vision.layers[0].width if vision.layers else vision.state_size,
+        "state_size": vision.state_size,
+        "n_layers": n_layers if isinstance(n_layers, int) else len(vision.layers),
         "vocab": 0,
         "max_positions": None,
         "position_limit": None,

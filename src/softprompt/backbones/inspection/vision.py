@@ -1,7 +1,6 @@
-"""The layers of a model that reads pictures, found in one recorded pass."""
+"""A model that reads pictures: its layers where it has some, its inputs and its last states."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -9,33 +8,27 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from softprompt.backbones.attention import AttentionCall, intercepting
+from softprompt.backbones.attention import AttentionCall
 from softprompt.backbones.inspection.attention_sites import AttentionSite
-from softprompt.backbones.inspection.families import NORM_OUTSIDE, VISION_FAMILIES
-from softprompt.backbones.inspection.images import patch_conv, size_options
-from softprompt.backbones.inspection.layers import list_items_around, no_list_of_layers
-from softprompt.backbones.inspection.probe import Recording
+from softprompt.backbones.inspection.families import CLASS_TOKEN, NORM_OUTSIDE
+from softprompt.backbones.inspection.images import (
+    first_weight,
+    n_channels,
+    patch_conv,
+    picture_inputs,
+    picture_module,
+    reads_patches,
+    size_options,
+)
+from softprompt.backbones.inspection.picture_layers import (
+    NoLayers,
+    VisionLayer,
+    find_vision_layers,
+    own_tokens,
+)
+from softprompt.backbones.inspection.probe import Recording, intercepted
 from softprompt.errors import BackboneError
-from softprompt.prompts import KeyValues
-
-
-@dataclass(frozen=True)
-class VisionLayer:
-    """One layer of a vision transformer.
-
-    Args:
-        module: the layer, which takes tokens.
-        norm: the norm before the attention; None if the norm comes after the attention.
-        attention: the attention module.
-        n_tokens: number of tokens that enter the layer.
-        width: of a token.
-    """
-
-    module: nn.Module
-    norm: nn.Module | None
-    attention: nn.Module
-    n_tokens: int
-    width: int
+from softprompt.prompts import CLASS, PATCH, SPECIAL, KeyValues
 
 
 class Vision:
@@ -48,7 +41,7 @@ class Vision:
         recording: of one pass.
 
     Raises:
-        BackboneError: layers outside of a ModuleList, or an attention that does not read tokens.
+        BackboneError: a model that does not give its last states.
     """
 
     def __init__(
@@ -61,52 +54,102 @@ class Vision:
         self.model = model
         self.size = size
         self.attentions = list(attentions)
-        self.conv = patch_conv(model)
-        self.state_size = recording.output.last_hidden_state.shape[-1]
+        self.base: nn.Module = picture_module(model)
+        self.channels = n_channels(model)
+        self.conv = patch_conv(recording.entered, self.channels, size)
+        """The convolution that cuts square patches side by side out of the pixels, or None."""
+        states = self.states(recording.output)
+        self.state_size = states.shape[-1]
+        self.layers: tuple[VisionLayer, ...] = ()
+        self.why_no_layers: str | None = None
+        """Why there are no layers that take tokens, a relative clause; None where there are."""
+        self.n_special = self.n_behind = 0  # tokens before a picture's own (class, registers), and behind
+        try:
+            layers = find_vision_layers(model, attentions, recording)
+            self.n_special, self.n_behind = _n_around(own_tokens(model, layers[0].module, size))
+            self.layers = layers
+        except NoLayers as error:
+            self.why_no_layers = str(error)
+            self.n_special = self._n_summaries(recording.output, states)
+        self.n_tokens = self.layers[0].n_tokens if self.layers else states.shape[1]
+        """Of a picture: those that enter the first layer, else those of the last states."""
         entered = recording.entered
-        layers = []
-        for attention in (site.module for site in self.attentions):
-            items = list(list_items_around(model, attention))
-            if not items:
-                raise no_list_of_layers(model.config.model_type)
-            layer = items[-1]  # the smallest: Swin has a list of stages, each with a list of layers
-            tokens, reads = entered[layer], entered[attention]
-            norms = [m for m in layer.children() if isinstance(m, nn.LayerNorm) and m in recording.gave]
-            norm = next((m for m in norms if _same_rows(recording.gave[m], reads)), None)
-            if norm is None and not _same_rows(tokens, reads):
-                raise BackboneError(
-                    "backbone",
-                    f"{self.model.config.model_type}, whose attention reads neither tokens nor their norm",
-                    VISION_FAMILIES,
-                )
-            layers.append(VisionLayer(layer, norm, attention, tokens.shape[1], tokens.shape[2]))
-        self.layers = tuple(layers)
-        height, width = (side // patch for side, patch in zip(self.size, self.patch, strict=True))
-        self.n_special = self.layers[0].n_tokens - height * width
         # The attention of a windowed layer takes each window as a row of the batch.
-        self.windowed = any(entered[layer.attention].shape[1] != layer.n_tokens for layer in layers)
+        self.windowed = any(
+            entered[layer.attention].shape[:2] != entered[layer.module].shape[:2] for layer in self.layers
+        )
 
     @property
     def patch(self) -> tuple[int, int]:
-        """Height and width of a patch in pixels."""
+        """Height and width of a patch in pixels; 0 where patches are not cut side by side."""
+        if self.conv is None:
+            side = self.model.config.patch_size if reads_patches(self.model) else 0
+            return side, side
         height, width = self.conv.kernel_size
         return height, width
 
     @property
-    def base(self) -> nn.Module:
-        """The module that takes pixels and returns the last states."""
-        return self.model.base_model
+    def flattens_patches(self) -> bool:
+        """Whether the model takes flattened patches in place of pictures."""
+        return reads_patches(self.model)
+
+    @property
+    def weight(self) -> Tensor:
+        """A weight whose device and precision are those of the pixels."""
+        return first_weight(self.model) if self.conv is None else self.conv.weight
 
     @cached_property
     def conv_tensors(self) -> tuple[str, ...]:
         """Names of the patch projection's parameters in the model."""
-        own = {id(parameter) for parameter in self.conv.parameters()}
+        own = set() if self.conv is None else {id(parameter) for parameter in self.conv.parameters()}
         return tuple(name for name, parameter in self.model.named_parameters() if id(parameter) in own)
+
+    def states(self, output: Any) -> Tensor:
+        """The last states, `[picture, token, hidden]`, of the model's output.
+
+        A map of states becomes a row of tokens, behind the pooled state where the model gives one.
+
+        Raises:
+            BackboneError: an output without last states.
+        """
+        states = getattr(output, "last_hidden_state", None)
+        if not isinstance(states, Tensor) or states.ndim not in (3, 4):
+            raise BackboneError(
+                "backbone",
+                f"{self.model.config.model_type}, which gives no last states of a picture",
+                "a model that gives a last_hidden_state",
+                "load the part of it that does",
+            )
+        if states.ndim == 3:
+            return self.finished(states)
+        pooled = getattr(output, "pooler_output", None)
+        states = states.flatten(1, 2) if _channels_last(states, self.size) else states.flatten(2).mT
+        if not isinstance(pooled, Tensor) or pooled.flatten(1).shape != states[:, 0].shape:
+            return states
+        return torch.cat([pooled.flatten(1)[:, None], states], dim=1)
+
+    def kinds(self, n_tokens: int) -> list[int]:
+        """The kind of each of the tokens that `states` gives."""
+        front = [CLASS] * min(self.n_special, 1) + [SPECIAL] * (self.n_special - 1)
+        own = [PATCH] * (n_tokens - self.n_special - self.n_behind)
+        return front + own + [SPECIAL] * self.n_behind
+
+    def _n_summaries(self, output: Any, states: Tensor) -> int:
+        """How many states stand before the picture's own in a model without layers: 1 or none."""
+        pooled = getattr(output, "pooler_output", None)
+        if isinstance(pooled, Tensor) and pooled.flatten(1).shape == states[:, 0].shape:
+            return int(states.shape[1] > 1 and torch.equal(pooled.flatten(1), states[:, 0]))
+        named = any(name.rpartition(".")[2] == CLASS_TOKEN for name, _ in self.base.named_parameters())
+        return int(named and output.last_hidden_state.ndim == 3)
 
     def finished(self, states: Tensor) -> Tensor:
         """The last states after the norm that some families keep outside of the base model (CLIP)."""
         name = NORM_OUTSIDE.get(self.model.config.model_type)
         return states if name is None else getattr(self.base, name)(states)
+
+    def inputs(self, pixels: Tensor) -> dict[str, Tensor]:
+        """The tensors with which the model reads pictures, in its precision and on its device."""
+        return picture_inputs(self.model, pixels.to(self.weight.device, self.weight.dtype))
 
     def options(self, pixel_values: Tensor) -> dict[str, Any]:
         """The keywords with which the model reads pictures of this size."""
@@ -131,7 +174,7 @@ class Vision:
         states = tokens if where.norm is None else where.norm(tokens)
         try:
             # Only the projections are needed: stop before the attention function runs.
-            with intercepting(_stop):
+            with intercepted([where.attention], _stop):
                 where.attention(states)
         except _Called as called:
             return called.call
@@ -173,11 +216,19 @@ def _stop(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
     raise _Called(call)
 
 
-def _same_rows(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors have the same numbers in any order, zeros (the padding of windows) aside."""
-    if a.shape == b.shape and torch.equal(a, b):
-        return True
-    if a.shape[-1] != b.shape[-1]:
-        return False
-    first, second = (x[x != 0].flatten().sort().values for x in (a, b))
-    return first.shape == second.shape and torch.equal(first, second)
+def _n_around(own: Tensor) -> tuple[int, int]:
+    """How many tokens stand before and behind a picture's own.
+
+    Raises:
+        NoLayers: others stand among them.
+    """
+    places = own.nonzero().flatten()
+    if not len(places) or int(places[-1] - places[0]) + 1 != len(places):
+        raise NoLayers("with tokens of its own among those of a picture")
+    return int(places[0]), len(own) - 1 - int(places[-1])
+
+
+def _channels_last(states: Tensor, size: tuple[int, int]) -> bool:
+    """Whether a map of states is `[picture, row, column, hidden]`, by the proportions of the picture."""
+    _, first, second, third = states.shape
+    return first * size[1] == second * size[0] and second * size[1] != third * size[0]

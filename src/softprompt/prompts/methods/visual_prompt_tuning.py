@@ -77,6 +77,7 @@ def visual_prompt_tuning(
             "use prefix_tuning, prompt_tuning or p_tuning_v2",
         )  # fmt: skip
     row = LOCATIONS[location]
+    _refuse_location(backbone, facts, location, length)
     depth = _depth(depth, location, row.in_pixels, layers)
     chosen = _layers(facts, layers, depth)
     length = _length(length, location, row, facts)
@@ -107,6 +108,24 @@ def visual_prompt_tuning(
                 "choose 'cls' or 'image'",
             )
     return prompt.with_head(made).to(backbone.device)
+
+
+def _refuse_location(
+    backbone: "Observable", facts: "PictureFacts", location: Location, length: int | None
+) -> None:
+    from softprompt.prompts.visual import LOCATIONS
+
+    default = LOCATIONS[location].length
+    n = length or (default if isinstance(default, int) else 0)
+    why = facts.why_not(location, n)
+    if why is None:
+        return
+    others = [name for name in LOCATIONS if name != location and facts.why_not(name, 5) is None]
+    raise PromptError(
+        "prompt.location",
+        f"'{location}' for {backbone.card.name} ({backbone.card.family}), {why}",
+        " or ".join(f"'{name}'" for name in others) or "another backbone",
+    )
 
 
 def _depth(depth: Depth | None, location: Location, in_pixels: bool, layers: str | Sequence[int]) -> Depth:

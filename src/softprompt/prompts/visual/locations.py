@@ -87,7 +87,7 @@ def _border(facts: PictureFacts, layers: Layers, length: int, shallow: bool) -> 
 
 
 def _channels(facts: PictureFacts, layers: Layers, length: int, shallow: bool) -> list[ChannelShape]:
-    return [ChannelShape(facts.height, facts.width, facts.widths[0], facts.patch)]
+    return [ChannelShape(facts.height, facts.width, facts.patch_width or facts.widths[0], facts.patch)]
 
 
 LOCATIONS: dict[Location, VisualLocation] = {

@@ -1,5 +1,6 @@
 """The placements of visual prompts: what passes from such a prompt to a backbone that reads pictures."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -29,6 +30,11 @@ class PictureFacts:
     """By which pixels are normalised, by channel."""
     patch_tensors: tuple[str, ...]
     """Names of the weights that turn patches into tokens."""
+    patch_width: int | None = None
+    """Width of what those weights give; None is that of the first layer."""
+    why_not: Callable[[str, int], str | None] = lambda location, length: None
+    """Why the backbone has no place for prompts of a location and length, a relative clause about it; None
+    where it has one."""
 
     @property
     def has_class(self) -> bool:

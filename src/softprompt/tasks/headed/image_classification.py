@@ -89,7 +89,7 @@ class ImageClassificationTask(HeadTask):
             got = "'crop', though pictures are resized to what is read"
             raise ConfigError("task.augment", got, "pictures larger than the crop", "give task.resize")
         self._form = form
-        self._n_tokens = vision.layers[0].n_tokens
+        self._n_tokens = vision.n_tokens
         self._gallery = Gallery(self._prepare, form.resized_size, settings.keep_gb * 1e9)
 
     @property

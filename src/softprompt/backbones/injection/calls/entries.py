@@ -57,7 +57,8 @@ def _entries(model_map: ModelMap, weights: Weights) -> list[nn.Module]:
     if weights.own:
         model = model_map.model
         held = {module for places in weights.places.values() for module, _ in places}
-        ends = (model.get_input_embeddings(), model.get_output_embeddings())
+        # A model of pictures has neither; its patch projection is called within its forward alone.
+        ends = () if model_map.vision else (model.get_input_embeddings(), model.get_output_embeddings())
         entries += [end for end in ends if end in held and end not in entries]
     return entries
 

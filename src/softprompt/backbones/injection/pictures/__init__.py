@@ -9,11 +9,13 @@ from softprompt.backbones.injection.pictures.lowering import (
     token_layers,
 )
 from softprompt.backbones.injection.pictures.pixels import PixelInjector
+from softprompt.backbones.injection.pictures.reach import PictureReach
 from softprompt.backbones.injection.pictures.swin import SwinInjector
 from softprompt.backbones.injection.pictures.tokens import AddedTokenInjector, VisionTokenInjector, plan_of
 
 __all__ = [
     "AddedTokenInjector",
+    "PictureReach",
     "PixelInjector",
     "SwinInjector",
     "VisionTokenInjector",

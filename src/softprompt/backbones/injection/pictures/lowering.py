@@ -104,7 +104,7 @@ def prefix_layers(prompt: Prompt, n_layers: int, as_tokens: bool) -> tuple[int, 
 def lower_visual(prompt: Prompt, vision: Vision, as_tokens: bool) -> VisualParts:
     """A visual prompt as the model takes it; differentiable, and computed once for all rows."""
     prefixed = prefix_layers(prompt, len(vision.layers), as_tokens)
-    like = vision.conv.weight
+    like, conv = vision.weight, vision.conv
     tokens: dict[int, Tensor] = {}
     added: dict[int, Tensor] = {}
     prefix: dict[int, Tensor] = {}
@@ -118,8 +118,9 @@ def lower_visual(prompt: Prompt, vision: Vision, as_tokens: bool) -> VisualParts
             added |= dict(zip(block.layers, block.vectors.to(like).unbind(0), strict=True))
         elif isinstance(block, PixelPatches):
             # Not by the module itself, which may have hooks.
+            assert conv is not None
             tokens[0] = nn.functional.conv2d(
-                block.pixels.to(like), vision.conv.weight, vision.conv.bias, stride=vision.patch
+                block.pixels.to(like), conv.weight, conv.bias, stride=vision.patch
             ).flatten(1)
         elif isinstance(block, PixelBorder):
             border = block.border

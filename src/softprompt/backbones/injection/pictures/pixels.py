@@ -27,7 +27,7 @@ class PixelInjector:
     @property
     def modules(self) -> Sequence[nn.Module]:
         """The model, and its patch convolution."""
-        return [self.vision.base, self.vision.conv]
+        return [self.vision.base, *([] if self.vision.conv is None else [self.vision.conv])]
 
     def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
         """No attention is answered."""
@@ -36,7 +36,7 @@ class PixelInjector:
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
         """Check that the batch fits the rows, and change its pixels."""
         overrides: dict[nn.Module, Override] = {self.vision.base: self._framed(context)}
-        if context.lowered.visual.channels is not None:
+        if context.lowered.visual.channels is not None and self.vision.conv is not None:
             overrides[self.vision.conv] = self._channels(context, context.lowered.visual.channels)
         return overrides
 

@@ -33,6 +33,16 @@ class _Beside:
     attended: Tensor | None = None
 
 
+_PARTS = ("attention.o_proj", "layernorm_before", "layernorm_after", "mlp", "drop_path", "dropout")
+
+
+def has_swin_layers(vision: Vision) -> bool:
+    """Whether a windowed model's layers are made of the parts that run on tokens beside the windows."""
+    names = [{name for name, _ in layer.module.named_modules()} for layer in vision.layers]
+    before = all(layer.norm is getattr(layer.module, "layernorm_before", None) for layer in vision.layers)
+    return hasattr(vision.base, "layernorm") and before and all(have.issuperset(_PARTS) for have in names)
+
+
 class SwinInjector:
     """Tokens of a prompt beside a windowed picture.
 

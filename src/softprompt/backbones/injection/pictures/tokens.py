@@ -1,13 +1,13 @@
 """A visual prompt's tokens among a picture's own, and vectors added to the picture's tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from softprompt.backbones.attention import AttentionCall, Interception
+from softprompt.backbones.attention import AttentionCall, Interception, self_computed
 from softprompt.backbones.dispatch import Forward, Override
 from softprompt.backbones.injection.injector import PassContext
 from softprompt.backbones.injection.pictures.lowering import TokenPlan
@@ -35,12 +35,13 @@ class VisionTokenInjector:
     def modules(self) -> Sequence[nn.Module]:
         """The layers that have tokens, and the model."""
         layers = {*self.plan.layers, self.plan.last}
-        return [self.vision.base, *(self.vision.layers[i].module for i in sorted(layers))]
+        attentions = self_computed(self._attending())
+        return [self.vision.base, *(self.vision.layers[i].module for i in sorted(layers)), *attentions]
 
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
         """Put tokens in before layers, and remove them behind the last."""
         plan = self.plan
-        overrides: dict[nn.Module, Override] = {}
+        overrides: dict[nn.Module, Override] = self_computed(self._attending())
         for number in sorted({*plan.layers, plan.last}):
             inserts, takes_out = number in plan.layers, number == plan.last and not plan.kept
             overrides[self.vision.layers[number].module] = self._layer(context, number, inserts, takes_out)
@@ -50,21 +51,29 @@ class VisionTokenInjector:
 
     def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
         """Widen relative biases (BEiT's) by the tokens."""
+        return dict.fromkeys(self._attending(), self._unbiased)
+
+    def _attending(self) -> list[nn.Module]:
         present = range(self.plan.layers[0], self.plan.last + 1)
-        return {self.vision.layers[i].attention: self._unbiased for i in present}
+        return [self.vision.layers[i].attention for i in present]
 
     def _layer(self, context: PassContext, number: int, inserts: bool, takes_out: bool) -> Override:
         replaces = number != self.plan.layers[0]
 
         def layer(below: Forward, *args: Any, **kwargs: Any) -> Any:
             if inserts:
-                tokens, *rest = args
-                own = context.by_row(context.lowered.visual.tokens[number], len(tokens)).to(tokens)
-                own = own.expand(len(tokens), -1, -1)
-                behind = self.place + (own.shape[1] if replaces else 0)
-                args = (torch.cat([tokens[:, : self.place], own, tokens[:, behind:]], dim=1), *rest)
+                args, kwargs = change_tokens(args, kwargs, put_in)
             output = below(*args, **kwargs)
-            return self._apart(context, output)[0] if takes_out else output
+            return change_tokens((output,), {}, take_out)[0][0] if takes_out else output
+
+        def put_in(tokens: Tensor) -> Tensor:
+            own = context.by_row(context.lowered.visual.tokens[number], len(tokens)).to(tokens)
+            own = own.expand(len(tokens), -1, -1)
+            behind = self.place + (own.shape[1] if replaces else 0)
+            return torch.cat([tokens[:, : self.place], own, tokens[:, behind:]], dim=1)
+
+        def take_out(tokens: Tensor) -> Tensor:
+            return self._apart(context, tokens)[0]
 
         return layer
 
@@ -119,7 +128,10 @@ class AddedTokenInjector:
 
     def _adding(self, context: PassContext, number: int) -> Override:
         def layer(below: Forward, *args: Any, **kwargs: Any) -> Any:
-            tokens, *rest = args
+            args, kwargs = change_tokens(args, kwargs, add)
+            return below(*args, **kwargs)
+
+        def add(tokens: Tensor) -> Tensor:
             extra = context.by_row(context.lowered.visual.added[number], len(tokens))
             if extra.shape[1] not in (1, tokens.shape[1]):
                 raise PromptError(
@@ -127,9 +139,33 @@ class AddedTokenInjector:
                     f"a picture of {tokens.shape[1]} tokens in layer {number}, for an 'add' prompt",
                     f"{extra.shape[1]} tokens, for which the prompt was made",
                 )
-            return below(tokens + extra.to(tokens), *rest, **kwargs)
+            return tokens + extra.to(tokens)
 
         return layer
+
+
+def first_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """The first tensor among a call's arguments: what a layer calls its hidden states."""
+    return next(given for given in (*args, *kwargs.values()) if isinstance(given, Tensor))
+
+
+def change_tokens(
+    args: tuple[Any, ...], kwargs: dict[str, Any], change: Callable[[Tensor], Tensor]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A call's arguments with its tokens changed; a tuple in the first place stands for its first item.
+
+    Args:
+        args: positional ones.
+        kwargs: those by keyword.
+        change: gives other tokens, `[picture, token, width]`.
+    """
+    if args and isinstance(args[0], tuple):
+        (tokens, *rest), *more = args
+        return ((change(tokens), *rest), *more), kwargs
+    tokens = first_of(args, kwargs)
+    changed = change(tokens)
+    args = tuple(changed if given is tokens else given for given in args)
+    return args, {name: changed if given is tokens else given for name, given in kwargs.items()}
 
 
 def plan_of(plans: Sequence[TokenPlan | None]) -> TokenPlan | None:
