@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.attention import AttentionCall
+from softprompt.backbones.inspection.images import has_pictures
 from softprompt.backbones.inspection.probe import ENCODER_LEN, Recording, reads_forward
 from softprompt.prompts import AttentionShape
 
@@ -37,7 +38,8 @@ def attention_sites(model: PreTrainedModel, recording: Recording) -> tuple[Atten
         shape = AttentionShape(call.key.shape[1], call.key.shape[3], call.value.shape[3])
         by_site.setdefault(_site(model, call), []).append((call.module, shape))
     # Some decoders leave causality to their mask and declare nothing, or the opposite (BigBird-Pegasus).
-    if set(by_site) == {"encoder"} and model.can_generate() and reads_forward(model):
+    # Others read what they are given both ways, with its picture, and go on from left to right (PaliGemma).
+    if set(by_site) == {"encoder"} and model.can_generate() and (has_pictures(model) or reads_forward(model)):
         by_site = {"decoder": by_site["encoder"]}
     sites: list[AttentionSite] = []
     for site, calls in by_site.items():

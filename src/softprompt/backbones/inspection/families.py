@@ -34,3 +34,12 @@ LOGIT_BIAS = "final_logits_bias"
 
 CHANGING_ROTARY = ("longrope", "dynamic")
 """Rotary embeddings that are another table for every token of a row beyond a length."""
+
+KEPT_BETWEEN_CALLS = ("rope_deltas",)
+"""Attributes of modules that one call writes and another reads (Qwen-VL's, GLM-4V's)."""
+
+PER_LAYER_INPUTS = "per_layer_inputs"
+"""Keyword of vectors that enter each layer beside the states (Gemma-4's), made of words by a method."""
+
+PICTURE_PARTS = ("vision_config", "vq_config")
+"""Parts of a configuration that a model has which reads pictures."""

@@ -14,6 +14,7 @@ from softprompt.backbones.inspection.families import (
     FITS_ANY_SIZE,
     NORM_BEFORE_LAYERS,
     PATCH_MASKING,
+    PICTURE_PARTS,
     VISION_FAMILIES,
     VISION_POOLERS,
 )
@@ -21,8 +22,13 @@ from softprompt.errors import BackboneError
 
 
 def reads_pictures(model: PreTrainedModel) -> bool:
-    """Whether a model's input is pixels."""
-    return model.base_model.main_input_name == "pixel_values"
+    """Whether a model's input is pixels alone; one that writes reads a text too."""
+    return model.base_model.main_input_name == "pixel_values" and not model.can_generate()
+
+
+def has_pictures(model: PreTrainedModel) -> bool:
+    """Whether a model that reads texts has a part that reads pictures."""
+    return any(getattr(model.config, name, None) is not None for name in PICTURE_PARTS)
 
 
 def patch_conv(model: PreTrainedModel) -> nn.Conv2d:

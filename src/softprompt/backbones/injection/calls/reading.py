@@ -7,18 +7,26 @@ of families is kept: each backbone is tried once, and both ways are compared wit
 text.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache
 
 from softprompt.backbones.dispatch import Gate
 from softprompt.backbones.injection.calls.session import Session
 from softprompt.backbones.injection.lowering import input_weight
-from softprompt.backbones.inspection import ModelMap, eval_mode
+from softprompt.backbones.inspection import (
+    ModelMap,
+    eval_mode,
+    has_pictures,
+    per_layer_inputs,
+    reads_forward,
+    word_of_soft_tokens,
+)
 from softprompt.errors import BackboneError, SoftpromptError
 from softprompt.prompts import Prompt
 
@@ -49,8 +57,6 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
         make: gives a prompt of so many soft tokens.
     """
     model = model_map.model
-    if any(hasattr(module, "rope_deltas") for module in model.modules()):
-        return SoftTokenWay(False, "which keeps a text's position from one call to the next (rope_deltas)")
     if len(model_map.stacks) != 1:
         known = "an encoder and a decoder whose attention never calls the registered function"
         return SoftTokenWay(False, None if model_map.stacks else f"with {known}")
@@ -102,8 +108,11 @@ def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]
         except Exception:
             return None
         differs = _difference(_under(model_map, gate, prefix, as_columns=False), expected)
-    if differs <= _rounding(expected):
-        return None
+        if differs <= _rounding(expected):
+            return None
+        with gate.turn(alone=False), gate.calling(None):
+            if not reads_forward(model_map.model):  # a text behind a cache is read in another way
+                return None
     return (
         "whose attention takes more of a key than the attention function is given (its states differ by "
         f"{differs:.0%} of their size from those behind its own cache)"
@@ -113,7 +122,7 @@ def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]
 def _behind_own_cache(model_map: ModelMap, gate: Gate, prefix: Prompt) -> Tensor:
     """States of the text behind a cache that holds a prefix, `[1, seq, hidden]`."""
     model, weight, text = model_map.model, input_weight(model_map), _text(model_map)
-    with gate.turn(alone=False), gate.calling(None):
+    with gate.turn(alone=False), gate.calling(None), model_map.kept.hidden():
         cache = DynamicCache(config=model.config)
         placed = prefix()
         assert isinstance(placed, tuple)
@@ -170,7 +179,7 @@ def _under(model_map: ModelMap, gate: Gate, soft: Prompt, as_columns: bool) -> T
     session = Session(model_map, gate, [soft], None, as_columns=as_columns)
     with session.opened(), session.call():
         return model_map.model.base_model(
-            input_ids=_text(model_map), **_no_cache(model_map)
+            input_ids=_text(model_map), **_options(model_map, 1, N_TEXT)
         ).last_hidden_state
 
 
@@ -178,20 +187,23 @@ def _run_whole(model_map: ModelMap, gate: Gate, soft: Prompt) -> None:
     """Run the model with its own head, which may read more than the last states (ProphetNet's)."""
     session = Session(model_map, gate, [soft], None, as_columns=True)
     with session.opened(), session.call():
-        model_map.model(input_ids=_text(model_map), **_no_cache(model_map))
+        model_map.model(input_ids=_text(model_map), **_options(model_map, 1, N_TEXT))
 
 
 def _as_one_input(model_map: ModelMap, gate: Gate, soft: Prompt) -> tuple[Tensor, bool]:
     """States of the text behind embeddings, and whether the model changed its input in place."""
     model, weight = model_map.model, input_weight(model_map)
-    with gate.turn(alone=False), gate.calling(None):
+    with gate.turn(alone=False), gate.calling(None), model_map.kept.hidden():
         placed = soft()
         assert not isinstance(placed, tuple)
         words = model.get_input_embeddings()(_text(model_map))
         embeds = torch.cat([placed.vectors.to(weight)[None], words], dim=1)
         given = embeds.clone()
         mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
-        output = model.base_model(inputs_embeds=given, attention_mask=mask, **_no_cache(model_map))
+        (stack,) = model_map.stacks.values()
+        ids = nn.functional.pad(_text(model_map), (N_SOFT, 0), value=word_of_soft_tokens(model))
+        options = _options(model_map, 1, N_SOFT + N_TEXT) | per_layer_inputs(model, stack.module, ids)
+        output = model.base_model(inputs_embeds=given, attention_mask=mask, **options)
     return output.last_hidden_state[:, -N_TEXT:], not torch.equal(embeds, given)
 
 
@@ -203,16 +215,23 @@ def _mixes_lengths(model_map: ModelMap, gate: Gate, longer: Prompt, shorter: Pro
         session = Session(model_map, gate, prompts, rows, as_columns=True)
         with session.opened(), session.call():
             ids = text.expand(len(prompts), -1)
-            return model_map.model.base_model(input_ids=ids, **_no_cache(model_map)).last_hidden_state
+            options = _options(model_map, len(prompts), N_TEXT)
+            return model_map.model.base_model(input_ids=ids, **options).last_hidden_state
 
     mixed = states([longer, shorter, None], [0, 1, 2])
     alone = torch.cat([states([shorter], None), states([None], None)])
     return _difference(mixed[1:], alone) <= _rounding(alone)
 
 
-def _no_cache(model_map: ModelMap) -> dict[str, Any]:
+def _options(model_map: ModelMap, batch: int, length: int) -> dict[str, Any]:
+    """No cache, and for tokens of a text, the kind that a model takes them for only where it is told."""
     takes = any("use_cache" in stack.signature.parameters for stack in model_map.stacks.values())
-    return {"use_cache": False} if takes else {}
+    options: dict[str, Any] = {"use_cache": False} if takes else {}
+    model = model_map.model
+    if has_pictures(model) and "token_type_ids" in inspect.signature(model.base_model.forward).parameters:
+        weight = input_weight(model_map)
+        options["token_type_ids"] = torch.zeros(batch, length, dtype=torch.long, device=weight.device)
+    return options
 
 
 def _difference(came: Tensor, expected: Tensor) -> float:
