@@ -99,14 +99,50 @@ def test_tokens_that_also_meet_outside_attention(make):
     assert "forward" not in vars(backbone.model)
 
 
-def test_a_model_that_keeps_positions_between_calls():
+def pictured(seed: int, rows: int, columns: int) -> dict[str, torch.Tensor]:
+    """A text with a picture of so many patches in it."""
+    generator = torch.Generator().manual_seed(seed)
+    text = [7, 8, 62, *[60] * (rows * columns), 63, 9, 10 + seed]
+    x = torch.tensor([text])
+    pixels = torch.randn(rows * columns, 3 * 8 * 8, generator=generator)
+    grid = torch.tensor([[1, rows, columns]])
+    types = (x == 60).long()
+    return {"input_ids": x, "pixel_values": pixels, "image_grid_thw": grid, "mm_token_type_ids": types}
+
+
+def test_nothing_that_a_model_keeps_of_earlier_calls_enters():
     backbone = softprompt.load_backbone(picture_text())
-    refused = pytest.raises(BackboneError, match=r"keeps a text's position from one call to the next")
-    with refused, backbone.prompted(soft_tokens(backbone)):
-        pass
-    alone = softprompt.load_backbone(backbone.model.model.language_model)
-    with alone.prompted(soft_tokens(alone)) as prompted:  # that part keeps nothing
-        assert prompted(ids(2, 5)).last_hidden_state.isfinite().all()
+    model, prompt, x = backbone.model, soft_tokens(backbone), ids(1, 5)
+    with torch.no_grad():
+        model(**pictured(1, 2, 4))
+        kept = model.model.rope_deltas
+        with backbone.prompted(prompt) as prompted:
+            output = prompted(x, use_cache=True)
+            words = prompted(x[:, :1], past_key_values=output.past_key_values).logits
+        close(output.logits, logits_by_hand(prompt, x, model=picture_text()))
+        close(words[:, -1], logits_by_hand(prompt, torch.cat([x, x[:, :1]], 1), model=picture_text())[:, -1])
+        model(**pictured(1, 2, 4))
+        backbone.observe([7, 8, 9])
+    assert torch.equal(model.model.rope_deltas, kept)
+
+
+@pytest.mark.parametrize("make", [soft_tokens, random_prefix])
+def test_a_cache_keeps_how_far_its_own_picture_has_moved_the_text(make):
+    backbone = softprompt.load_backbone(picture_text())
+    more = torch.tensor([[11]])
+    with torch.no_grad(), backbone.prompted(make(backbone)) as prompted:
+        wanted = prompted(
+            **pictured(1, 2, 4)
+            | {
+                "input_ids": torch.cat([pictured(1, 2, 4)["input_ids"], more], 1),
+                "mm_token_type_ids": torch.nn.functional.pad(pictured(1, 2, 4)["mm_token_type_ids"], (0, 1)),
+            }
+        ).logits[:, -1]
+        first = prompted(**pictured(1, 2, 4), use_cache=True)
+        prompted(**pictured(2, 4, 6), use_cache=True)
+        prompted(ids(1, 5))
+        came = prompted(more, past_key_values=first.past_key_values).logits[:, -1]
+    close(came, wanted)
 
 
 def test_a_model_that_changes_its_inputs_in_place():
@@ -190,14 +226,17 @@ def test_soft_tokens_before_a_text_that_is_read_both_ways_and_continued():
         hidden_size=32,
     )  # fmt: skip
     backbone = softprompt.load_backbone(random_weights(PaliGemmaForConditionalGeneration(config)))
-    x = ids(2, 5).clamp(3, 50)
-    message = r"soft tokens before the text of .*, which attends both ways, and a cache to continue from"
-    with torch.no_grad(), backbone.prompted(soft_tokens(backbone)) as prompted:
-        output = prompted(input_ids=x, use_cache=True)
-        with pytest.raises(BackboneError, match=message):
-            prompted.generate(x, max_new_tokens=3)
-        with pytest.raises(BackboneError, match=message):
-            prompted(input_ids=x[:, :1], past_key_values=output.past_key_values)
+    x, prompt = ids(2, 5).clamp(3, 50), soft_tokens(backbone)
+    types = torch.zeros_like(x)
+    options = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False, "token_type_ids": types}
+    with torch.no_grad(), backbone.prompted(prompt) as prompted:
+        cached = prompted.generate(x, **options)
+        for step in range(1, 4):
+            so_far = cached[:, : 5 + step]
+            written = torch.nn.functional.pad(types, (0, step), value=1)
+            assert torch.equal(
+                prompted(so_far, token_type_ids=written).logits[:, -1].argmax(-1), cached[:, 5 + step]
+            )
 
 
 def test_learned_tables_end_and_rotary_ones_do_not():

@@ -4,6 +4,8 @@ Most families need no line here: the numbers of a family's default configuration
 names. The tables below hold what one family asks for beyond that.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
@@ -11,6 +13,10 @@ from transformers.integrations.heterogeneity.configuration_utils import Ambiguou
 
 VOCAB = 99
 LAYERS = 4
+IMAGE = 90
+"""The word that stands for a piece of a picture."""
+SIDE = 28
+"""Height and width of pictures in pixels."""
 
 # By the attribute's name in the configuration.
 SMALL: dict[str, Any] = {
@@ -54,10 +60,22 @@ SMALL: dict[str, Any] = {
     "use_mamba_kernels": False, "mamba_dt_rank": 4, "lru_width": 32, "conv_kernel": 4,
     # per-layer inputs and others
     "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": VOCAB, "laurel_rank": 4,
-    # pictures
+    # pictures beside a text
+    "image_token_id": IMAGE, "image_token_index": IMAGE, "video_token_id": 91, "video_token_index": 91,
+    "vision_start_token_id": 92, "vision_end_token_id": 93, "image_start_token_id": 92,
+    "image_end_token_id": 93, "boi_token_index": 92, "eoi_token_index": 93, "boi_token_id": 92,
+    "eoi_token_id": 93, "audio_token_id": 94, "boa_token_id": 95, "eoa_token_id": 96, "eoa_token_index": 96,
+    "image_size": SIDE, "patch_size": 14, "depth": 2, "out_hidden_size": 32, "mm_tokens_per_image": 4,
+    "image_seq_length": 4, "projection_dim": 32, "temporal_patch_size": 2, "spatial_merge_size": 1,
+    "fullatt_block_indexes": [1], "num_position_embeddings": 16, "deepstack_visual_indexes": [0],
+    "window_size": SIDE,
+}  # fmt: skip
+
+OF_PICTURES: dict[str, Any] = {
     "image_size": 64, "patch_size": 16, "num_patches": 16, "mlp_dim": 48, "depths": 1, "hidden_sizes": 32,
     "embed_dims": 32, "encoder_hidden_size": 32, "num_labels": 3, "decoder_hidden_size": 32,
 }  # fmt: skip
+"""Beside those, of models that read pictures alone."""
 
 
 def accepted(config_class: type[PreTrainedConfig]) -> dict[str, Any]:
@@ -74,11 +92,13 @@ def _value(config: PreTrainedConfig, name: str) -> Any:
         return None
 
 
-def tiny_config(config_class: type[PreTrainedConfig], **changes: Any) -> PreTrainedConfig:
-    """The family's configuration with every size made small; `changes` come last."""
+def tiny_config(
+    config_class: type[PreTrainedConfig], sizes: Mapping[str, Any] = MappingProxyType({}), **changes: Any
+) -> PreTrainedConfig:
+    """The family's configuration with every size made small, also by `sizes`; `changes` come last."""
     defaults = accepted(config_class)
     values: dict[str, Any] = {}
-    for name, small in SMALL.items():
+    for name, small in {**SMALL, **sizes}.items():
         if name in defaults and name not in config_class.attribute_map:
             listed = isinstance(small, int) and isinstance(defaults[name], list | tuple)
             values[name] = [small] * len(defaults[name]) if listed else small
@@ -88,9 +108,9 @@ def tiny_config(config_class: type[PreTrainedConfig], **changes: Any) -> PreTrai
     for name, part in config_class.sub_configs.items():
         if isinstance(defaults.get(name), PreTrainedConfig):
             part_class = type(defaults[name])
-            values[name] = tiny_config(part_class, **OVERRIDES.get(part_class.model_type, {}))
+            values[name] = tiny_config(part_class, sizes, **OVERRIDES.get(part_class.model_type, {}))
         elif part is not AutoConfig:
-            values[name] = tiny_config(part, **OVERRIDES.get(part.model_type, {}))
+            values[name] = tiny_config(part, sizes, **OVERRIDES.get(part.model_type, {}))
     values.update(changes)
     return config_class(**{name: value for name, value in values.items() if value is not DROP})
 
@@ -100,6 +120,15 @@ DROP = object()
 
 _MLA = {"num_key_value_heads": 4, "head_dim": DROP}
 _HYBRID = ["linear_attention", "full_attention"] * 2
+_MROPE = {
+    "rope_parameters": {
+        "rope_type": "default",
+        "rope_theta": 10000.0,
+        "mrope_section": [1, 1, 2],
+        "partial_rotary_factor": 1.0,
+    },
+}
+"""Sections of rotary positions along time, height and width that fit small heads."""
 
 _BERT = {
     "vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
@@ -241,6 +270,39 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "cvt": {"embed_dim": [16, 32, 32], "num_heads": [1, 2, 4], "depth": [1, 1, 2]},
     "bit": {"embedding_size": 32, "num_groups": 8, "hidden_sizes": [32] * 4},
     "xlstm": {"num_heads": 2, "head_dim": DROP, "chunk_size": 8, "qk_dim_factor": 0.5},
+    "qwen2_vl_text": _MROPE,
+    "qwen2_5_vl_text": _MROPE,
+    "qwen2_5_omni_text": _MROPE,
+    "qwen3_omni_moe_text": _MROPE,
+    "glm4v_text": _MROPE,
+    "glm4v_moe_text": _MROPE,
+    "glm_ocr_text": _MROPE,
+    "hunyuan_vl_text": {
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 1, 1]}
+    },
+    "paddleocr_vl_text": _MROPE,
+    "llava_next": {"image_grid_pinpoints": [[SIDE, SIDE]], "vision_feature_layer": -1},
+    "llava_next_video": {"image_grid_pinpoints": [[SIDE, SIDE]], "vision_feature_layer": -1},
+    "llava_onevision": {"image_grid_pinpoints": [[SIDE, SIDE]], "vision_feature_layer": -1},
+    "vipllava": {"vision_feature_layers": [-1, -2]},
+    "janus_vqgan": {
+        "base_channels": 32,
+        "num_embeddings": 64,
+        "latent_channels": 32,
+        "channel_multiplier": [1, 1],
+    },
+    "gemma4_unified_vision": {"mm_embed_dim": 32, "mm_posemb_size": 64, "output_proj_dims": 32},
+    "muse_spark_text": {"moe_hidden_size": 32},
+    "aria": {"projector_patch_to_query_dict": {4: 4}},
+    "llama4_vision_model": {
+        "vision_output_dim": 32,
+        "projector_input_dim": 32,
+        "projector_output_dim": 32,
+        "pixel_shuffle_ratio": 1.0,
+    },
+    "emu3": {"vocabulary_map": {"<image>": IMAGE, "<|extra_200|>": 91}},
+    "chameleon": {"vocabulary_map": {"<image>": IMAGE, "<|extra_200|>": 91}},
+    "florence_vision": {"patch_size": DROP},
 }
 
 

@@ -1,6 +1,6 @@
 """The kinds of models in the zoo. Each has a table in docs/families.md and a file of it beside this one."""
 
-from zoo import causal, masked, seq2seq, vision
+from zoo import causal, masked, picture_text, seq2seq, vision
 from zoo.outcomes import Kind
 
 KINDS: dict[str, Kind] = {
@@ -8,4 +8,5 @@ KINDS: dict[str, Kind] = {
     "masked": masked.KIND,
     "seq2seq": seq2seq.KIND,
     "vision": vision.KIND,
+    "picture-text": picture_text.KIND,
 }

@@ -26,6 +26,7 @@ class Kind:
         sample: families that `make test` runs, one for each way in which prompts reach a model, or do not.
         bare: calls a model without a prompt and gives numbers that must be finite.
         check: compares a method with its reference, and gives what could not be compared. Raises `Wrong`.
+        sizes: small numbers for this kind's configurations, by the attribute's name.
     """
 
     classes: Mapping[str, str | tuple[str, ...]]
@@ -33,6 +34,7 @@ class Kind:
     sample: tuple[str, ...]
     bare: Callable[[Any], Tensor]
     check: Callable[[Any, Backbone, str], list[str]]
+    sizes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def built(kind: Kind, family: str) -> PreTrainedModel:
     config_class = model_class.config_class or CONFIG_MAPPING[family]
     torch.manual_seed(0)
     changes = OVERRIDES.get(model_class.__name__, OVERRIDES.get(config_class.model_type, {}))
-    model = model_class(tiny_config(config_class, **changes)).eval().float()
+    model = model_class(tiny_config(config_class, kind.sizes, **changes)).eval().float()
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.requires_grad:

@@ -27,6 +27,7 @@ from softprompt.errors import SoftpromptError
 from softprompt.prompts.prompt import Prompt
 from support.by_hand import swin_by_hand
 from zoo.causal import Wrong
+from zoo.configurations import OF_PICTURES
 from zoo.outcomes import Kind
 
 TOLERANCE = 2e-4
@@ -409,4 +410,5 @@ KIND = Kind(
     ),
     bare=lambda model: by_hand(model, None, pictures(model, 2))[0],
     check=check,
+    sizes=OF_PICTURES,
 )  # fmt: skip

@@ -98,7 +98,7 @@ def _prepared(
     shard: bool,
 ) -> Any:
     """A live model, cast and, unless it is sharded, moved as asked."""
-    if has_two_towers(model.config):
+    if has_two_towers(model.config) and not model.can_generate():
         model = getattr(model, "vision_model", model)
     check_weights(model, dtype, device)
     if attention is not None:

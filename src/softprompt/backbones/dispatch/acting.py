@@ -90,6 +90,8 @@ class Gate:
         self.name = name
         self._open: set[Any] = set()
         self._turns = _Turns()
+        self.one_at_a_time = threading.RLock()
+        """Held by calls of a model that keeps something between them."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Gate":
         return Gate(self.name)

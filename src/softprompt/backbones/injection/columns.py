@@ -4,8 +4,13 @@ Where tokens meet outside attention (state-space layers, linear attention, convo
 an attention that cannot be reached, soft tokens cannot become key/values. They enter as input embeddings
 instead, right before the first real token of each row, in the first pass over a text. Outputs are cut back to
 the text; a cache holds the soft tokens, and later passes continue from it.
+
+A model around the decoder (one that reads pictures too) numbers positions and makes masks of its own before
+the decoder is called. There soft tokens stand for words already in its input, whose vectors are exchanged
+where it looks them up.
 """
 
+import inspect
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +24,12 @@ from softprompt.backbones.dispatch import Forward, Override, bound_arguments
 from softprompt.backbones.injection.injector import PassContext, RowTable
 from softprompt.backbones.inspection import BARE_CACHES, CACHES, PER_LAYER_INPUTS, Stack, word_vectors
 from softprompt.errors import BackboneError
+
+_TYPES = ("token_type_ids", "mm_token_type_ids")
+"""Keywords that say of each token what it is; a soft token is a text's first kind."""
+
+_OF_TOKENS = ("last_hidden_state", "hidden_states", "attentions", "logits")
+"""Outputs that have a column for each token; others may be of a picture."""
 
 _serial = itertools.count()
 _MARK = "_softprompt_columns"
@@ -49,14 +60,26 @@ class ColumnInjector:
 
     Args:
         stack: the module that takes the text.
+        around: the model's base module, which may hold the stack.
         table: the model's input embeddings.
+        word: an id that may stand where a soft token is.
         in_front: which prompts are soft tokens in front of the text, `[prompt_id]`.
         name: of the backbone, for errors.
     """
 
-    def __init__(self, stack: Stack, table: nn.Module, in_front: Sequence[bool], name: str):
+    def __init__(
+        self,
+        stack: Stack,
+        around: nn.Module,
+        table: nn.Module,
+        word: int,
+        in_front: Sequence[bool],
+        name: str,
+    ):
         self.stack = stack
+        self.around = None if around is stack.module else around
         self.table = table
+        self.word = word
         self.in_front = in_front
         self.name = name
         self.owner = next(_serial)
@@ -65,8 +88,8 @@ class ColumnInjector:
 
     @property
     def modules(self) -> Sequence[nn.Module]:
-        """The stack."""
-        return [self.stack.module]
+        """The stack, and the module around it with its table of input embeddings."""
+        return [self.stack.module] if self.around is None else [self.around, self.table, self.stack.module]
 
     def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
         """No attention is answered."""
@@ -78,11 +101,42 @@ class ColumnInjector:
 
     def forwards(self, context: PassContext) -> Mapping[nn.Module, Override]:
         """Add soft tokens to the input of the first pass, and to the mask of every pass."""
+        overrides: dict[nn.Module, Override] = {
+            self.stack.module: self._growing(context, self.stack.signature)
+        }
+        if self.around is not None:
+            overrides[self.around] = self._growing(context, inspect.signature(self.around.forward))
+            overrides[self.table] = self._looked_up(context)
+        return overrides
+
+    def _looked_up(self, context: PassContext) -> Override:
+        """Exchange the vectors of the words that stand for soft tokens."""
+
+        def looked_up(below: Forward, ids: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            words = below(ids, *args, **kwargs)
+            soft, vectors = context.notes.get((self, "exchanged"), (None, None))
+            if soft is None or ids.shape != soft.shape:
+                return words
+            return torch.where(soft[..., None], vectors.to(words), words)
+
+        return looked_up
+
+    def _growing(self, context: PassContext, signature: inspect.Signature) -> Override:
+        """Add soft tokens to the outermost module that reads the text."""
 
         def grown(below: Forward, *args: Any, **kwargs: Any) -> Any:
-            given = bound_arguments(self.stack.signature, args, kwargs)
-            if given.get("input_ids") is None and given.get("inputs_embeds") is None:
+            given = bound_arguments(signature, args, kwargs)
+            no_text = given.get("input_ids") is None and given.get("inputs_embeds") is None
+            if no_text or context.notes.get((self, "within")):
                 return below(*args, **kwargs)
+            context.notes[self, "within"] = True
+            try:
+                return answered(below, given)
+            finally:
+                context.notes.pop((self, "within"), None)
+                context.notes.pop((self, "exchanged"), None)
+
+        def answered(below: Forward, given: dict[str, Any]) -> Any:
             self._check_cache(given)
             cache = None if self.cache_name is None else given.get(self.cache_name)
             mark = self._mark(cache)
@@ -96,7 +150,7 @@ class ColumnInjector:
                 output = _cut(output, n_columns, width)
             return output
 
-        return {self.stack.module: grown}
+        return grown
 
     # -- caches ----------------------------------------------------------------------------------
 
@@ -117,7 +171,7 @@ class ColumnInjector:
         Raises:
             BackboneError: a cache that was filled without these soft tokens.
         """
-        if cache is None or _is_empty(cache):
+        if cache is None or is_empty(cache):
             return None
         mark: _Mark | None = getattr(cache, _MARK, None)
         if mark is None or mark.owner != self.owner:
@@ -131,10 +185,8 @@ class ColumnInjector:
 
     def _remember(self, holder: Any, n_columns: int, n_text: int) -> None:
         """Mark the cache of a pass, given or made in it."""
-        if isinstance(holder, Mapping):
-            holder = holder.get(self.cache_name)
-        elif isinstance(holder, tuple | Tensor):
-            return
+        if isinstance(holder, Mapping | tuple | Tensor):
+            holder = cache_of(holder, self.cache_name)
         if holder is not None:
             setattr(holder, _MARK, _Mark(self.owner, n_columns, n_text))
 
@@ -167,28 +219,32 @@ class ColumnInjector:
                 "real tokens in every row of the first pass",
                 "leave prefill_chunk_size out, or use prefix_tuning",
             )
-        embeds = given.get("inputs_embeds")
-        if embeds is None:
-            embeds = word_vectors(self.table, given["input_ids"])
-        vectors = context.by_row(table.values, batch).to(embeds).expand(batch, -1, -1)
+        soft = soft[:, : table.longest + length]
+        vectors = context.by_row(table.values, batch).expand(batch, -1, -1)
         which = (at - (first - counts)).clamp(0, table.longest - 1)[:, : table.longest + length]
-        chosen = vectors.gather(1, which[..., None].expand(-1, -1, vectors.shape[-1]))
-        padded = nn.functional.pad(embeds, (0, 0, table.longest, 0))
-        grown["input_ids"] = None
-        grown["inputs_embeds"] = torch.where(soft[:, : table.longest + length, None], chosen, padded)
-        if self.stack.takes_per_layer_inputs:
-            grown[PER_LAYER_INPUTS] = self._per_layer_inputs(given, soft[:, : table.longest + length])
-        types = given.get("token_type_ids")
-        if types is not None:
-            grown["token_type_ids"] = nn.functional.pad(types, (table.longest, 0))
+        chosen = vectors.gather(1, which[..., None].to(vectors.device).expand(-1, -1, vectors.shape[-1]))
+        ids, embeds = given.get("input_ids"), given.get("inputs_embeds")
+        if ids is not None and self.around is not None:
+            grown["input_ids"] = nn.functional.pad(ids, (table.longest, 0), value=self.word)
+            context.notes[self, "exchanged"] = soft, chosen
+        else:
+            embeds = word_vectors(self.table, ids) if embeds is None else embeds
+            padded = nn.functional.pad(embeds, (0, 0, table.longest, 0))
+            grown["input_ids"] = None
+            grown["inputs_embeds"] = torch.where(soft[..., None], chosen.to(embeds), padded)
+            if self.stack.takes_per_layer_inputs:
+                grown[PER_LAYER_INPUTS] = self._per_layer_inputs(given, soft)
+        for name in _TYPES:
+            if given.get(name) is not None:
+                grown[name] = nn.functional.pad(given[name], (table.longest, 0))
         positions = given.get("position_ids")
         if positions is not None:
-            grown["position_ids"] = _positions(positions, soft[:, : table.longest + length], counts)
+            grown["position_ids"] = _positions(positions, mask.ne(0), soft, counts)
         return grown
 
     def _per_layer_inputs(self, given: Mapping[str, Any], soft: Tensor) -> Tensor | None:
         """Second embeddings of all columns, `[batch, seq, layer, size]`; those of no token for soft ones."""
-        nothing = torch.full_like(soft, self.stack.no_token, dtype=torch.long)
+        nothing = torch.full_like(soft, self.word, dtype=torch.long)
         own, ids = given.get(PER_LAYER_INPUTS), given.get("input_ids")
         if own is None and ids is not None:
             ids = nn.functional.pad(ids, (soft.shape[1] - ids.shape[1], 0))
@@ -229,7 +285,12 @@ def _text(given: Mapping[str, Any]) -> Tensor:
     return given["input_ids"] if given.get("input_ids") is not None else given["inputs_embeds"]
 
 
-def _is_empty(cache: Any) -> bool:
+def cache_of(output: Any, name: str | None = "past_key_values") -> Any:
+    """The cache among a model's outputs, or None."""
+    return output.get(name) if isinstance(output, Mapping) else None
+
+
+def is_empty(cache: Any) -> bool:
     """Whether a cache holds no token yet."""
     for layer in getattr(cache, "layers", ()):
         if getattr(layer, "is_initialized", False) and _length(layer) > 0:
@@ -253,10 +314,10 @@ def _of_rows(positions: Tensor, batch: int) -> Tensor:
     return positions.expand(*positions.shape[:-2], batch, positions.shape[-1])
 
 
-def _positions(given: Tensor, soft: Tensor, counts: Tensor) -> Tensor:
+def _positions(given: Tensor, real: Tensor, soft: Tensor, counts: Tensor) -> Tensor:
     """The caller's positions of the text, `[..., batch or 1, seq]`, behind those of the soft tokens."""
     text = _of_rows(given, len(soft))
-    first = text.min(dim=-1, keepdim=True).values
+    first = text.masked_fill(~real, torch.iinfo(text.dtype).max).amin(dim=-1, keepdim=True)
     own = (soft.long().cumsum(-1) - 1).clamp(min=0) + first
     return torch.where(soft, own, nn.functional.pad(text + counts, (soft.shape[1] - text.shape[-1], 0)))
 
@@ -269,7 +330,11 @@ def _cut(output: Any, n_columns: int, width: int) -> Any:
             return output.narrow(axis, n_columns, width - n_columns)
         return output
     if isinstance(output, Mapping):
-        return type(output)(**{name: _cut(value, n_columns, width) for name, value in output.items()})
+        cut = {
+            name: _cut(value, n_columns, width) if name in _OF_TOKENS else value
+            for name, value in output.items()
+        }
+        return type(output)(**cut)
     if isinstance(output, tuple):
         return tuple(_cut(value, n_columns, width) for value in output)
     return output

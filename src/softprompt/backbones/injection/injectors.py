@@ -30,7 +30,7 @@ from softprompt.backbones.injection.pictures import (
 from softprompt.backbones.injection.prepended import PrependedInjector
 from softprompt.backbones.injection.rotary import RotaryCheck
 from softprompt.backbones.injection.text_inputs import PositionInjector, SlotInjector
-from softprompt.backbones.inspection import AttentionSite, ModelMap, Vision
+from softprompt.backbones.inspection import AttentionSite, ModelMap, Vision, word_of_soft_tokens
 from softprompt.prompts import LOCATIONS, RECURRENT, AddedTokens, Prompt
 
 
@@ -130,7 +130,12 @@ class Injectors:
         elif any(in_front) and self.as_columns:
             front = "decoder"
             injector = ColumnInjector(
-                stacks["decoder"], model_map.model.get_input_embeddings(), in_front, model_map.spec.name
+                stacks["decoder"],
+                model_map.model.base_model,
+                model_map.model.get_input_embeddings(),
+                word_of_soft_tokens(model_map.model),
+                in_front,
+                model_map.spec.name,
             )
             injectors.append(injector)
             columns = injector.n_columns

@@ -16,7 +16,13 @@ from softprompt.backbones.attention import AttentionCall, Recorder
 from softprompt.backbones.injection.compatibility import stands_in_text
 from softprompt.backbones.injection.initial_states import make_states
 from softprompt.backbones.injection.pictures import VisualParts, VisualTables, lower_visual, tabulate
-from softprompt.backbones.inspection import AttentionSite, ModelMap, intercepted
+from softprompt.backbones.inspection import (
+    AttentionSite,
+    ModelMap,
+    intercepted,
+    per_layer_inputs,
+    word_of_soft_tokens,
+)
 from softprompt.backbones.runtime import whole_in_backward, without_checkpointing
 from softprompt.prompts import AttentionShape, KeyValues, Prompt, SlotEmbeddings, States
 
@@ -204,7 +210,10 @@ def lower(prompt: Prompt, model_map: ModelMap, as_tokens: bool, by_layers: bool 
     if isinstance(placed, tuple) or not by_layers or stands_in_text(prompt):
         return placed  # type: ignore[return-value]
     like = input_weight(model_map)
-    return observe(model_map, {"inputs_embeds": placed.vectors.to(like)[None]})
+    (stack,) = model_map.stacks.values()
+    words = torch.full((1, placed.vectors.shape[0]), word_of_soft_tokens(model_map.model), device=like.device)
+    beside = per_layer_inputs(model_map.model, stack.module, words)
+    return observe(model_map, {"inputs_embeds": placed.vectors.to(like)[None], **beside})
 
 
 def input_weight(model_map: ModelMap) -> Tensor:
@@ -227,7 +236,11 @@ def observe(model_map: ModelMap, inputs: dict[str, Tensor]) -> tuple[KeyValues, 
     options = {"use_cache": False} if model_map.decodes else {}
     recorder = Recorder()
     attentions = [attention.module for attention in model_map.attentions]
-    with intercepted(attentions, recorder), without_checkpointing(model_map.checkpointable):
+    with (
+        model_map.kept.hidden(),
+        intercepted(attentions, recorder),
+        without_checkpointing(model_map.checkpointable),
+    ):
         model.base_model(**inputs, **options)
     by_module: dict[int, list[AttentionCall]] = {}
     for call in recorder.calls:

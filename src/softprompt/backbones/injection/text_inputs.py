@@ -217,7 +217,7 @@ class PositionInjector:
             self._check(int(past) + q_len - columns)
             positions, mask = given.get("position_ids"), given.get("attention_mask")
             by_columns, outer_mask = context.notes.get(self, (False, None))
-            if by_columns and _are_columns(positions, past):
+            if by_columns and _are_columns(positions, past + self.first_position):
                 positions, mask = None, mask if outer_mask is None else outer_mask
             if positions is None:
                 positions = count_positions(mask, past, q_len, text.device)

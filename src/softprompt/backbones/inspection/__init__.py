@@ -3,6 +3,7 @@
 from softprompt.backbones.inspection.attention_sites import AttentionSite
 from softprompt.backbones.inspection.families import BARE_CACHES, CACHES, PER_LAYER_INPUTS
 from softprompt.backbones.inspection.images import (
+    has_pictures,
     native_size,
     noise_pictures,
     patch_side,
@@ -12,11 +13,13 @@ from softprompt.backbones.inspection.images import (
     size_options,
     unmasked,
 )
+from softprompt.backbones.inspection.kept_state import KeptState
 from softprompt.backbones.inspection.layers import is_linear, layers_around
 from softprompt.backbones.inspection.model_map import ModelMap, inspect_model
 from softprompt.backbones.inspection.output_head import Finish
 from softprompt.backbones.inspection.parameters import absent_biases, tuned_tensors
-from softprompt.backbones.inspection.probe import eval_mode, has_decoder, intercepted
+from softprompt.backbones.inspection.probe import eval_mode, has_decoder, intercepted, reads_forward
+from softprompt.backbones.inspection.soft_words import word_of_soft_tokens
 from softprompt.backbones.inspection.spec import (
     BackboneSpec,
     described_again,
@@ -42,6 +45,7 @@ __all__ = [
     "BackboneSpec",
     "ChangingRotary",
     "Finish",
+    "KeptState",
     "ModelMap",
     "Stack",
     "Vision",
@@ -51,6 +55,7 @@ __all__ = [
     "eval_mode",
     "fingerprint",
     "has_decoder",
+    "has_pictures",
     "has_relative_bias",
     "inspect_model",
     "intercepted",
@@ -62,11 +67,13 @@ __all__ = [
     "patch_side",
     "picture_inputs",
     "picture_module",
+    "reads_forward",
     "reads_pictures",
     "size_options",
     "table_offset",
     "tuned_tensors",
     "unmasked",
     "word_embeddings",
+    "word_of_soft_tokens",
     "word_vectors",
 ]

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from softprompt.backbones.attention import AttentionCall
 from softprompt.backbones.inspection.families import CHOSEN_KEYS, KEY_CHOOSER
+from softprompt.backbones.inspection.images import has_pictures
 from softprompt.backbones.inspection.probe import ENCODER_LEN, Recording, has_decoder, reads_forward
 from softprompt.prompts import AttentionShape
 
@@ -38,7 +39,8 @@ def attention_sites(model: PreTrainedModel, recording: Recording) -> tuple[Atten
         shape = AttentionShape(call.key.shape[1], call.key.shape[3], call.value.shape[3])
         by_site.setdefault(_site(model, call), []).append((call.module, shape))
     # Some decoders leave causality to their mask and declare nothing, or the opposite (BigBird-Pegasus).
-    if set(by_site) == {"encoder"} and model.can_generate() and reads_forward(model):
+    # Others read what they are given both ways, with its picture, and go on from left to right (PaliGemma).
+    if set(by_site) == {"encoder"} and model.can_generate() and (has_pictures(model) or reads_forward(model)):
         by_site = {"decoder": by_site["encoder"]}
     # Some encoders declare nothing either, and need no mask where all tokens are real (Splinter).
     unsaid = any(_says_causal(call) is None for call in recording.calls)

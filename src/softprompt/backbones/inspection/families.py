@@ -62,3 +62,9 @@ OF_EACH_TOKEN: dict[str, int | str] = {
 }
 """Inputs of each token beside its id, and what soft tokens have there: a number, or the name of one in the
 configuration, as the family itself gives to tokens without any."""
+
+KEPT_BETWEEN_CALLS = ("rope_deltas",)
+"""Attributes of modules that one call writes and another reads (Qwen-VL's, GLM-4V's)."""
+
+PICTURE_PARTS = ("vision_config", "vq_config")
+"""Parts of a configuration that a model has which reads pictures."""

@@ -16,13 +16,19 @@ from softprompt.backbones.inspection.families import (
     FITS_ANY_SIZE,
     NORM_BEFORE_LAYERS,
     PATCH_MASKING,
+    PICTURE_PARTS,
     VISION_POOLERS,
 )
 
 
 def reads_pictures(model: PreTrainedModel) -> bool:
-    """Whether a model's input is pixels."""
-    return picture_module(model).main_input_name == "pixel_values"
+    """Whether a model's input is pixels alone; one that writes reads a text too."""
+    return picture_module(model).main_input_name == "pixel_values" and not model.can_generate()
+
+
+def has_pictures(model: PreTrainedModel) -> bool:
+    """Whether a model that reads texts has a part that reads pictures."""
+    return any(getattr(model.config, name, None) is not None for name in PICTURE_PARTS)
 
 
 def picture_module(model: PreTrainedModel) -> PreTrainedModel:

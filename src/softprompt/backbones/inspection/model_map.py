@@ -15,6 +15,7 @@ from softprompt.backbones.inspection.attention_sites import (
     chosen_keys,
 )
 from softprompt.backbones.inspection.images import native_size, reads_pictures
+from softprompt.backbones.inspection.kept_state import KeptState
 from softprompt.backbones.inspection.layers import find_layers
 from softprompt.backbones.inspection.output_head import Finish, finish_of
 from softprompt.backbones.inspection.probe import record
@@ -101,6 +102,11 @@ class ModelMap:
         if self.spec.is_encoder_decoder:
             entries.append(self.model.get_encoder())
         return tuple(dict.fromkeys(entries))
+
+    @cached_property
+    def kept(self) -> KeptState:
+        """What the model keeps from one call to the next."""
+        return KeptState(self.model)
 
     @cached_property
     def checkpointable(self) -> tuple[nn.Module, ...]:

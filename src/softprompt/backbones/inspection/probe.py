@@ -39,6 +39,7 @@ class Recording:
             end before its own, at which the attention function returned and its output is not yet projected.
         entered: by module, the first tensor among the arguments of its first call.
         gave: by module, the output of its first call.
+        positions: by module, the `position_ids` of its first call, where it has any.
     """
 
     output: Any = None
@@ -47,6 +48,7 @@ class Recording:
     events: list[tuple[nn.Module, bool]] = field(default_factory=list)
     entered: dict[nn.Module, Tensor] = field(default_factory=dict)
     gave: dict[nn.Module, Any] = field(default_factory=dict)
+    positions: dict[nn.Module, Tensor] = field(default_factory=dict)
 
     @property
     def ended(self) -> list[nn.Module]:
@@ -75,6 +77,8 @@ def record(model: PreTrainedModel, size: tuple[int, int] | None = None) -> Recor
         first = next((x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), None)
         if first is not None:
             recording.entered.setdefault(module, first)
+        if isinstance(positions := kwargs.get("position_ids"), Tensor):
+            recording.positions.setdefault(module, positions)
 
     def end(module: nn.Module, args: Any, output: Any) -> None:
         recording.events.append((module, True))

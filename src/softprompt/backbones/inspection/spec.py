@@ -145,7 +145,7 @@ def _of_texts(
         "vocab": vocab,
         "max_positions": _longest(model, table),
         "position_limit": _limit(stacks, table),
-        "first_position": 0 if table is None else table.first,
+        "first_position": _first_position(recording, stacks) if table is None else table.first,
         "is_encoder_decoder": encodes,
     }
 
@@ -164,6 +164,12 @@ def _of_pictures(model: PreTrainedModel, vision: Vision) -> dict[str, Any]:
         "first_position": 0,
         "is_encoder_decoder": False,
     }
+
+
+def _first_position(recording: Recording, stacks: Mapping[str, Stack]) -> int:
+    """The first number of the positions that a model around a stack gives it (1 in PaliGemma)."""
+    given = [recording.positions.get(stack.module) for stack in stacks.values()]
+    return min((int(positions.min()) for positions in given if positions is not None), default=0)
 
 
 def _longest(model: PreTrainedModel, table: PositionTable | None) -> int | None:

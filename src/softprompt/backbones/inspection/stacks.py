@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite, text_module
-from softprompt.backbones.inspection.families import CHANGING_ROTARY, PER_LAYER_INPUTS
+from softprompt.backbones.inspection.families import CHANGING_ROTARY
 from softprompt.backbones.inspection.probe import DECODER_LEN, Recording, has_decoder, reads_forward
 
 Numbering = Literal["ids", "table", "relative", "unknown"]
@@ -48,9 +48,7 @@ class Stack:
     @property
     def takes_per_layer_inputs(self) -> bool:
         """Whether tokens have second embeddings, one for each layer."""
-        return PER_LAYER_INPUTS in self.signature.parameters and bool(
-            getattr(self.module, "hidden_size_per_layer_input", 0)
-        )
+        return has_per_layer_inputs(self.module)
 
     def per_layer_inputs(self, ids: Tensor | None, embeds: Tensor | None = None) -> Tensor | None:
         """The second embeddings of tokens, `[batch, seq, layer, size]`.
@@ -66,12 +64,6 @@ class Stack:
             return module.get_per_layer_inputs(ids)
         finds = "inputs_embeds" in inspect.signature(module.get_per_layer_inputs).parameters
         return module.get_per_layer_inputs(None, embeds) if finds else None
-
-    @property
-    def no_token(self) -> int:
-        """The token whose second embeddings a position without a token has, as a picture's have."""
-        module: Any = self.module
-        return getattr(module.config, "pad_token_id", None) or 0
 
 
 @dataclass(frozen=True)
@@ -134,6 +126,11 @@ def _stack(site: str, module: nn.Module, recording: Recording, model: PreTrained
         _changing_rotary(module),
         model,
     )
+
+
+def has_per_layer_inputs(module: nn.Module) -> bool:
+    """Whether a module takes second embeddings of its tokens, for each layer one (see `PER_LAYER_INPUTS`)."""
+    return bool(getattr(module, "hidden_size_per_layer_input", 0)) and hasattr(module, "get_per_layer_inputs")
 
 
 def has_relative_bias(module: nn.Module) -> bool:

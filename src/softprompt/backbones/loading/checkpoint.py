@@ -10,6 +10,7 @@ from transformers import (
     AutoImageProcessor,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
@@ -17,6 +18,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
     MODEL_MAPPING,
@@ -29,6 +31,9 @@ from softprompt.untrusted import at_home
 
 _NO_CODE = {"trust_remote_code": False}
 """For transformers' automatic classes, which otherwise ask on a terminal whether to run a model's code."""
+
+_WRITING = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+"""How the names of classes end that have a vocabulary head."""
 
 _OPTIONAL = {"pooler", "mask_token"}
 """Modules and tensors that checkpoints often lack, and that softprompt never uses."""
@@ -104,11 +109,19 @@ def read_processor(source: str) -> Any:
 
 
 def has_two_towers(config: PreTrainedConfig) -> bool:
-    """Whether a model reads pictures with one tower and texts with another."""
+    """Whether a model reads pictures with one tower and texts with another, and writes nothing itself."""
     return (
         all(hasattr(config, f"{kind}_config") for kind in ("vision", "text"))
         and type(config) in MODEL_MAPPING
+        and not _writes(config)
     )
+
+
+def _writes(config: Any) -> bool:
+    """Whether a checkpoint is of a model that goes on with a text that has pictures in it."""
+    declared = getattr(config, "architectures", None)
+    written = declared is None or any(a.endswith(_WRITING) for a in declared)
+    return type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and written
 
 
 def _auto_class(config: Any) -> Any:
@@ -116,7 +129,9 @@ def _auto_class(config: Any) -> Any:
         return AutoModelForSeq2SeqLM
     # transformers lists encoders such as BERT as causal models too; the checkpoint's architecture decides.
     declared = getattr(config, "architectures", None) or []
-    causal = any(a.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")) for a in declared)
+    if _writes(config) and declared:
+        return AutoModelForImageTextToText
+    causal = any(a.endswith(_WRITING) for a in declared)
     if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and causal:
         return AutoModelForCausalLM
     # An encoder that was saved without its vocabulary head would get a random head.

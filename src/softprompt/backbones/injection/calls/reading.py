@@ -7,18 +7,27 @@ of families is kept: each backbone is tried once, and both ways are compared wit
 text.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache
 
 from softprompt.backbones.dispatch import Gate
 from softprompt.backbones.injection.calls.session import Session
 from softprompt.backbones.injection.lowering import input_weight
-from softprompt.backbones.inspection import PER_LAYER_INPUTS, ModelMap, eval_mode, word_vectors
+from softprompt.backbones.inspection import (
+    PER_LAYER_INPUTS,
+    ModelMap,
+    eval_mode,
+    has_pictures,
+    reads_forward,
+    word_of_soft_tokens,
+    word_vectors,
+)
 from softprompt.errors import BackboneError, SoftpromptError, in_its_words
 from softprompt.prompts import Prompt
 
@@ -51,8 +60,6 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
         make: gives a prompt of so many soft tokens.
     """
     model = model_map.model
-    if any(hasattr(module, "rope_deltas") for module in model.modules()):
-        return SoftTokenWay(False, "which keeps a text's position from one call to the next (rope_deltas)")
     both = model_map.spec.is_encoder_decoder
     if both and "encoder" not in model_map.stacks:
         return SoftTokenWay(False, "whose encoder reads no text that embeddings could stand before")
@@ -121,8 +128,11 @@ def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]
         except Exception:
             return None
         differs = _difference(_under(model_map, gate, prefix, as_columns=False), expected)
-    if differs <= _rounding(expected):
-        return None
+        if differs <= _rounding(expected):
+            return None
+        with gate.turn(alone=False), gate.calling(None):
+            if not reads_forward(model_map.model):  # a text behind a cache is read in another way
+                return None
     return (
         "whose attention takes more of a key than the attention function is given (its states differ by "
         f"{differs:.0%} of their size from those behind its own cache)"
@@ -132,7 +142,7 @@ def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]
 def _behind_own_cache(model_map: ModelMap, gate: Gate, prefix: Prompt) -> Tensor:
     """States of the text behind a cache that holds a prefix, `[1, seq, hidden]`."""
     model, weight, text = model_map.model, input_weight(model_map), _text(model_map)
-    with gate.turn(alone=False), gate.calling(None):
+    with gate.turn(alone=False), gate.calling(None), model_map.kept.hidden():
         cache = DynamicCache(config=model.config)
         placed = prefix()
         assert isinstance(placed, tuple)
@@ -206,13 +216,13 @@ def _run_whole(model_map: ModelMap, gate: Gate, soft: Prompt) -> None:
     """Run the model with its own head, which may read more than the last states (ProphetNet's)."""
     session = Session(model_map, gate, [soft], None, as_columns=True)
     with session.opened(), session.call(), torch.enable_grad():  # Reformer runs without gradients alone
-        model_map.model(input_ids=_text(model_map), **_no_cache(model_map))
+        model_map.model(input_ids=_text(model_map), **_options(model_map, 1, N_TEXT))
 
 
 def _as_one_input(model_map: ModelMap, gate: Gate, soft: Prompt) -> tuple[Tensor, bool]:
     """States of the text behind embeddings, and whether the model changed its input in place."""
     model, weight = model_map.model, input_weight(model_map)
-    with gate.turn(alone=False), gate.calling(None):
+    with gate.turn(alone=False), gate.calling(None), model_map.kept.hidden():
         placed = soft()
         assert not isinstance(placed, tuple)
         words = word_vectors(model.get_input_embeddings(), _text(model_map))
@@ -227,7 +237,7 @@ def _as_one_input(model_map: ModelMap, gate: Gate, soft: Prompt) -> tuple[Tensor
                 model_map, input_ids=_text(model_map), encoder_outputs=encoded, attention_mask=mask
             )
         elif stack.takes_per_layer_inputs:
-            ids = torch.nn.functional.pad(_text(model_map), (N_SOFT, 0), value=stack.no_token)
+            ids = nn.functional.pad(_text(model_map), (N_SOFT, 0), value=word_of_soft_tokens(model))
             second = {PER_LAYER_INPUTS: stack.per_layer_inputs(ids)}
             states = _states(model_map, inputs_embeds=given, attention_mask=mask, **second)
         else:
@@ -240,9 +250,10 @@ def _states(model_map: ModelMap, **inputs: Any) -> Tensor:
 
     A decoder that has an encoder reads the same text as it.
     """
+    batch, length = next(iter(inputs.values())).shape[:2]
     if model_map.spec.is_encoder_decoder:
-        inputs["decoder_input_ids"] = _text(model_map).expand(len(next(iter(inputs.values()))), -1)
-    output = model_map.model.base_model(**inputs, **_no_cache(model_map))
+        inputs["decoder_input_ids"] = _text(model_map).expand(batch, -1)
+    output = model_map.model.base_model(**inputs, **_options(model_map, batch, length))
     states = getattr(output, "last_hidden_state", None)
     return output.logits if states is None else states
 
@@ -260,9 +271,15 @@ def _mixes(model_map: ModelMap, gate: Gate, longer: Prompt, other: Prompt | None
     return _difference(mixed[1:], alone) <= _rounding(alone)
 
 
-def _no_cache(model_map: ModelMap) -> dict[str, Any]:
+def _options(model_map: ModelMap, batch: int, length: int) -> dict[str, Any]:
+    """No cache, and for tokens of a text, the kind that a model takes them for only where it is told."""
     takes = any("use_cache" in stack.signature.parameters for stack in model_map.stacks.values())
-    return {"use_cache": False} if takes else {}
+    options: dict[str, Any] = {"use_cache": False} if takes else {}
+    model = model_map.model
+    if has_pictures(model) and "token_type_ids" in inspect.signature(model.base_model.forward).parameters:
+        weight = input_weight(model_map)
+        options["token_type_ids"] = torch.zeros(batch, length, dtype=torch.long, device=weight.device)
+    return options
 
 
 def _difference(came: Tensor, expected: Tensor) -> float:

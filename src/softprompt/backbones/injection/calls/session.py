@@ -30,6 +30,7 @@ from softprompt.backbones.dispatch import (
 from softprompt.backbones.injection import refusals
 from softprompt.backbones.injection.calls import generation
 from softprompt.backbones.injection.calls.entries import dispatched_entries
+from softprompt.backbones.injection.calls.keeping import keeping
 from softprompt.backbones.injection.calls.stray import Stray, still_acting
 from softprompt.backbones.injection.injector import PassContext, used_prompts
 from softprompt.backbones.injection.injectors import Injectors
@@ -175,12 +176,13 @@ class Session:
         if generating:
             generation.check(self.injectors, self.rows, args, kwargs)
         whole = entry.module in (self.model_map.model, self.model_map.model.base_model)
-        with self.call(generating) as call:
+        with keeping(self.model_map.kept, self.gate, kwargs) as kept, self.call(generating) as call:
             learns = whole and not generating and torch.is_grad_enabled() and call.lowered.learns
             if learns and torch.distributed.is_available() and torch.distributed.is_initialized():
                 check_averaged(self._parameters())
             try:
-                yield partial(refusals.check_gradient, name=name) if learns else refusals.unchecked
+                check = partial(refusals.check_gradient, name=name) if learns else refusals.unchecked
+                yield kept(check)
             except Unsupported as error:
                 raise refusals.not_in_a_graph(name) from error
 
