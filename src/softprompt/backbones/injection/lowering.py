@@ -17,10 +17,10 @@ from softprompt.backbones.injection.compatibility import stands_in_text
 from softprompt.backbones.injection.initial_states import make_states
 from softprompt.backbones.injection.pictures import VisualParts, VisualTables, lower_visual, tabulate
 from softprompt.backbones.inspection import (
+    PER_LAYER_INPUTS,
     AttentionSite,
     ModelMap,
     intercepted,
-    per_layer_inputs,
     word_of_soft_tokens,
 )
 from softprompt.backbones.runtime import whole_in_backward, without_checkpointing
@@ -211,9 +211,14 @@ def lower(prompt: Prompt, model_map: ModelMap, as_tokens: bool, by_layers: bool 
         return placed  # type: ignore[return-value]
     like = input_weight(model_map)
     (stack,) = model_map.stacks.values()
-    words = torch.full((1, placed.vectors.shape[0]), word_of_soft_tokens(model_map.model), device=like.device)
-    beside = per_layer_inputs(model_map.model, stack.module, words)
-    return observe(model_map, {"inputs_embeds": placed.vectors.to(like)[None], **beside})
+    inputs = {"inputs_embeds": placed.vectors.to(like)[None]}
+    if stack.takes_per_layer_inputs:
+        word = word_of_soft_tokens(model_map.model)
+        words = torch.full((1, len(placed.vectors)), word, device=like.device)
+        second = stack.per_layer_inputs(words)
+        assert second is not None
+        inputs[PER_LAYER_INPUTS] = second
+    return observe(model_map, inputs)
 
 
 def input_weight(model_map: ModelMap) -> Tensor:

@@ -73,7 +73,7 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
                 return _before_encoder(model_map, gate, soft, make(N_SOFT - 1))
             whole, changed = _as_one_input(model_map, gate, soft)
             known = stack.numbering != "unknown"
-            alone = known and model_map.chosen_keys is None and not stack.takes_per_layer_inputs
+            alone = known and model_map.chosen_keys is None
             if stack.site == "decoder" and model_map.attentions and alone and not changed:
                 apart = _under(model_map, gate, soft, as_columns=False)
                 if _difference(apart, whole) <= _rounding(whole):
