@@ -90,7 +90,7 @@ def first_tokens(mask: Any, n_tokens: int, name: str) -> Sequence[int] | None:
             "prompted",
             f"a first pass of {name} in which a row is padding alone, before its recurrent layers have begun",
             "real tokens in every row of the first pass",
-            "leave prefill_chunk_size out",
+            "give every row a token, and leave prefill_chunk_size out",
         )
     first = real.long().argmax(dim=1).tolist()
     return first if any(first) else None
