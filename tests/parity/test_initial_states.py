@@ -157,6 +157,14 @@ def test_a_start_at_tokens_is_the_state_behind_them():
     torch.testing.assert_close(block.states, expected)
 
 
+def test_recurrent_layers_are_found_inside_a_session_too():
+    model = built("qwen3_next")
+    backbone = softprompt.load_backbone(model)
+    with backbone.prompted(soft(backbone)):
+        prompt = softprompt.prefix_tuning(backbone, sites="recurrent", initialization="vocabulary")
+    assert prompt.card.sites == {"recurrent": [0, 2]}
+
+
 def test_gradients_pass_through_a_cache():
     model = built("qwen3_next")
     backbone = softprompt.load_backbone(model)

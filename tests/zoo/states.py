@@ -103,10 +103,8 @@ def slopes(
     def slope(direction: Tensor, step: float) -> Tensor:
         return (loss(kept + step * direction) - loss(kept - step * direction)) / (2 * step)
 
-    directions = [
-        gradient / gradient.norm() * kept.numel() ** 0.5 / 10
-    ]  # the steepest, beside two random ones
-    directions += [torch.randn(kept.shape, generator=generator) for _ in range(2)]
+    directions = [gradient / gradient.norm() * kept.numel() ** 0.5 / 10]  # the steepest, beside a random one
+    directions.append(torch.randn(kept.shape, generator=generator))
     for direction in directions:
         found.append((gradient * direction).sum())
         # The two together leave out the third derivative.

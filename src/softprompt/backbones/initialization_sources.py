@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from softprompt.backbones.attention import intercepting
 from softprompt.backbones.injection import observe
 from softprompt.backbones.inspection import (
     BackboneSpec,
@@ -120,7 +121,7 @@ class InitializationSources(Outputs):
         """
         if not self.map.knows_recurrences:
             # Alone, since layers are recorded and tried by themselves.
-            with self._gate.turn(alone=True), self._gate.calling(None):
+            with self._gate.turn(alone=True), self._gate.calling(None), intercepting(None):
                 _ = self.map.recurrences
         return {one.layer: one.size for one in self.map.recurrences}
 
@@ -130,7 +131,7 @@ class InitializationSources(Outputs):
         self._fits(len(ids))
         sizes = self.recurrences
         row = torch.tensor([list(ids)], device=self.device)
-        with self._gate.turn(alone=False), self._gate.calling(None):
+        with self._gate.turn(alone=False), self._gate.calling(None), intercepting(None):
             output = self.model.base_model(input_ids=row, use_cache=True)
         cache = next(value for value in output.values() if is_cache(value))
         groups: dict[tuple[int, ...], dict[int, Tensor]] = {}

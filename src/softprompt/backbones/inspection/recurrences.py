@@ -1,8 +1,9 @@
 """The recurrent layers of a model that can begin from a state of ours, found and tried in passes of its own.
 
-No list of families is kept. A pass with a cache shows which layers keep a recurrent state; then one layer of
-each kind is tried: it must read a text from a state as it goes on from one token by token, and gradients must
-reach the state.
+No list of families is kept. A pass with a cache shows which layers keep a recurrent state. Then one layer of
+each kind is tried: from zeros it must give what it gives by itself; from another state it must give at once
+what it gives in two passes, and nearly what it gives token by token, else it is to run token by token; and
+gradients must reach the state.
 """
 
 import inspect
@@ -226,6 +227,8 @@ def _passes_gradients(recurrence: Recurrence, call: _Call, state: Tensor) -> boo
         try:
             output = _run(recurrence, call, state, tokens).float()
             found = torch.autograd.grad(output.square().sum(), [state, tokens], allow_unused=True)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError:
             return False
     return all(g is not None and bool(g.isfinite().all()) and bool(g.any()) for g in found)

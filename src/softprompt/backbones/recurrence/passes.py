@@ -52,14 +52,15 @@ def held_state(cache: Any, layer: int) -> Tensor | None:
     if hasattr(cache, "get_linear_cache"):
         state = cache.get_linear_cache(layer)
         return state if isinstance(state, Tensor) else None
-    if layer >= len(cache.layers) or not hasattr(cache.layers[layer], "recurrent_states"):
+    layers = getattr(cache, "layers", ())  # an encoder-decoder's cache has none
+    if layer >= len(layers) or not hasattr(layers[layer], "recurrent_states"):
         return None
     return cache.get_recurrent_state(layer)
 
 
 def holds_states(cache: Any) -> list[int]:
     """The layers whose recurrent states a cache holds."""
-    n = len(cache.linear_cache) if hasattr(cache, "linear_cache") else len(cache.layers)
+    n = len(cache.linear_cache if hasattr(cache, "linear_cache") else getattr(cache, "layers", ()))
     return [layer for layer in range(n) if held_state(cache, layer) is not None]
 
 
@@ -89,7 +90,7 @@ def first_tokens(mask: Any, n_tokens: int, name: str) -> Sequence[int] | None:
             "prompted",
             f"a first pass of {name} in which a row is padding alone, before its recurrent layers have begun",
             "real tokens in every row of the first pass",
-            "leave prefill_chunk_size out",
+            "give every row a token, and leave prefill_chunk_size out",
         )
     first = real.long().argmax(dim=1).tolist()
     return first if any(first) else None

@@ -48,8 +48,9 @@ def prefix_tuning(
 
     With `sites="recurrent"`: S0 tuning (arXiv 2604.01168). The state that a recurrent layer (state-space,
     linear attention) has before the first token is trained, `[layer, *state]`. Nothing of its convolution
-    is, as in the paper: it has read nothing before the text. A state takes no position. Deviation: neither a
-    factor before the state nor a penalty on its size, which learning rate and weight decay do here.
+    is, as in the paper: it has read nothing before the text. A state takes no position. Layers that look at
+    a state in passes of one token alone (Mamba 1's) read a text token by token, which is slow. Deviation:
+    neither a factor before the state nor a penalty on its size, which learning rate and weight decay do here.
 
     Args:
         backbone: the frozen model.
