@@ -13,6 +13,7 @@ from softprompt.backbones.inspection.model_map import ModelMap, inspect_model
 from softprompt.backbones.inspection.output_head import Finish
 from softprompt.backbones.inspection.parameters import absent_biases, tuned_tensors
 from softprompt.backbones.inspection.probe import eval_mode, intercepted
+from softprompt.backbones.inspection.sounds import SOUNDS
 from softprompt.backbones.inspection.spec import (
     BackboneSpec,
     described_again,
@@ -23,6 +24,7 @@ from softprompt.backbones.inspection.stacks import Stack, asked_columns, has_rel
 from softprompt.backbones.inspection.vision import Vision
 
 __all__ = [
+    "SOUNDS",
     "AttentionSite",
     "BackboneSpec",
     "Finish",
