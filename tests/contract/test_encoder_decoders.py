@@ -2,7 +2,12 @@
 
 import pytest
 import torch
-from transformers import LEDForConditionalGeneration, PegasusXForConditionalGeneration, PreTrainedModel
+from transformers import (
+    LEDForConditionalGeneration,
+    M2M100ForConditionalGeneration,
+    PegasusXForConditionalGeneration,
+    PreTrainedModel,
+)
 from transformers import WhisperForConditionalGeneration as Whisper
 
 import softprompt
@@ -109,3 +114,13 @@ def test_an_encoder_that_attends_in_its_own_way_still_makes_an_encoder_decoder()
     assert prompt.card.positions == "unshifted"  # the papers' own for an encoder-decoder
     with pytest.raises(PromptError, match=r"'encoder', expected any of \['decoder', 'cross'\]"):
         softprompt.prefix_tuning(backbone, 3, sites=["encoder"])
+
+
+def test_slots_behind_padding_are_refused_where_embeddings_are_numbered_by_columns():
+    backbone = softprompt.load_backbone(tiny(M2M100ForConditionalGeneration))
+    prompt = softprompt.p_tuning(backbone, 2, initialization="random")
+    ids, mask = torch.tensor([[0, -1, -2, 7, 8]]), torch.tensor([[0, 1, 1, 1, 1]])
+    with backbone.prompted(prompt):
+        backbone.model(input_ids=ids[:, 1:], attention_mask=mask[:, 1:], decoder_input_ids=ids[:, 3:])
+        with pytest.raises(BackboneError, match="M2M100Encoder, which numbers columns"):
+            backbone.model(input_ids=ids, attention_mask=mask, decoder_input_ids=ids[:, 3:])

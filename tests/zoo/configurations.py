@@ -192,10 +192,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
             "num_hidden_layers": 1,
             "projector_hidden_size": 32,
         }
-    },  # fmt: skip
-    "nemotron3_5_transcribe_word_timestamp": {"audio_hidden_size": 32, "text_hidden_size": 32},
-    "kyutai_speech_to_text": {"audio_pad_token_id": 3, "audio_bos_token_id": 4, "codebook_vocab_size": 9},
-    "mimi": {"upsample_groups": 32},
+    },
     "wav2vec2": _WAVES,
     "speecht5": {**_WAVES, "vocab_size": VOCAB, "decoder_start_token_id": 2},
     "speech-encoder-decoder": {
