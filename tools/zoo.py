@@ -56,14 +56,15 @@ def table(kept: Mapping[str, Mapping[str, Any]], methods: tuple[str, ...]) -> st
     built = {family: row for family, row in kept.items() if not row["not_built"]}
     lines = []
     for method in methods:
-        counts = Counter(row["methods"][method].partition(":")[0] for row in built.values())
+        counts = Counter(row["methods"].get(method, "not run").partition(":")[0] for row in built.values())
         told = ", ".join(f"{n} {what}" for what, n in sorted(counts.items()))
         lines.append(f"- **{method}**: {told}")
     lines += [f"- not built tiny: {len(kept) - len(built)} of {len(kept)}", ""]
     lines.append(f"| family | {' | '.join(methods)} | by itself |")
     lines.append("|---|" + "---|" * (len(methods) + 1))
     for family, row in kept.items():
-        cells = [row["methods"].get(method, "not built") for method in methods]
+        missing = "not built" if row["not_built"] else "not run"
+        cells = [row["methods"].get(method, missing) for method in methods]
         remark = row["not_built"] or "; ".join(row["notes"])
         lines.append("| " + " | ".join(text.replace("|", "\\|") for text in (family, *cells, remark)) + " |")
     return "\n".join(lines)

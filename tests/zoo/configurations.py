@@ -230,7 +230,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
         "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0, "clip_qkv": 8},
         "ffn_config": {"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2},
     },
-    **{family: {"decoder_start_token_id": 2} for family in _WITHOUT_START},
+    **{family: {"decoder_start_token_id": 2, "num_layers": 2} for family in _WITHOUT_START},
     "led": {"attention_window": 8},
     "fsmt": {"src_vocab_size": VOCAB, "tgt_vocab_size": VOCAB},
     "seamless_m4t": _SEAMLESS,
@@ -238,6 +238,15 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "moonshine_streaming": {"num_key_value_heads": 4, "decoder_start_token_id": 1},
     "vibevoice_acoustic_tokenizer": _VIBEVOICE,
     "vibevoice_acoustic_tokenizer_encoder": _VIBEVOICE,
+    "fun_asr_nano": {
+        "adaptor_config": {
+            "hidden_size": 32,
+            "num_attention_heads": 4,
+            "intermediate_size": 8,
+            "num_hidden_layers": 1,
+            "projector_hidden_size": 32,
+        }
+    },
     "wav2vec2": _WAVES,
     "speecht5": {**_WAVES, "vocab_size": VOCAB, "decoder_start_token_id": 2},
     "speech-encoder-decoder": {

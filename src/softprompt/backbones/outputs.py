@@ -18,7 +18,7 @@ from softprompt.backbones.injection import (
     naked_call,
     refuse_slots,
 )
-from softprompt.backbones.inspection import ModelMap, unmasked
+from softprompt.backbones.inspection import SOUNDS, ModelMap, unmasked
 from softprompt.backbones.loss import (
     choosing,
     choosing_states,
@@ -118,7 +118,7 @@ class Outputs:
         if self.map.vision is not None:
             states, kinds = self.look(inputs["pixel_values"])
             return states[:, : int((kinds[0] != PROMPT).sum())]
-        self._refuse_slots(inputs)
+        self._check(inputs)
         model = self.map.model
         with self._call() as call, self._counted(call):
             if self.map.spec.is_encoder_decoder:
@@ -233,7 +233,7 @@ class Outputs:
             keep: a further override of the vocabulary matrix, which gets the chosen positions.
         """
         matrix, base = self.vocabulary_matrix, self.map.model.base_model
-        self._refuse_slots(inputs)
+        self._check(inputs)
         options = {"use_cache": False} if self.map.decodes else {}
 
         kept = () if keep is None else (keep,)
@@ -278,7 +278,15 @@ class Outputs:
         with dispatching(modules), overriding(overrides):
             yield
 
-    def _refuse_slots(self, inputs: Mapping[str, Tensor]) -> None:
+    def _check(self, inputs: Mapping[str, Tensor]) -> None:
+        spec = self.map.spec
+        if spec.reads == "sounds" and "encoder_outputs" not in inputs and not {*SOUNDS} & {*inputs}:
+            raise BackboneError(
+                "inputs",
+                f"a text before {spec.name} ({spec.family}), whose encoder reads sounds",
+                "the features of a sound (input_features or input_values)",
+                "train it in a loop of your own, with softprompt.PromptedModel",
+            )
         # Inside a session the injectors check which rows may have slots.
         if self._gate.session is None:
             refuse_slots(inputs.get("input_ids"))

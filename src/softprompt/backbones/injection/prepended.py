@@ -132,21 +132,26 @@ class PrependedInjector:
 
     # -- outputs ---------------------------------------------------------------------------------
 
-    def cut(self, context: PassContext, output: Any) -> Any:
+    def cut(self, context: PassContext, output: Any, name: str = "") -> Any:
         """An output of the encoder for the text alone, in the text's own order.
 
         Hidden states lose the soft tokens' columns, attention weights their queries. A tensor of another
         length stays as it is.
+
+        Args:
+            context: of the call.
+            output: a tensor, or a mapping or tuple of outputs.
+            name: of an output among others; weights are known by it where a query sees a window (LED's).
         """
         text: _Text | None = context.notes.get(self)
         if text is None:
             return output
         if isinstance(output, Tensor):
-            return _cut_tensor(text, output)
+            return _cut_tensor(text, output, name.endswith("attentions"))
         if isinstance(output, Mapping):
-            return type(output)(**{name: self.cut(context, value) for name, value in output.items()})
+            return type(output)(**{name: self.cut(context, value, name) for name, value in output.items()})
         if isinstance(output, tuple):
-            parts = [self.cut(context, value) for value in output]
+            parts = [self.cut(context, value, name) for value in output]
             return type(output)(*parts) if hasattr(output, "_fields") else tuple(parts)
         return output
 
@@ -154,7 +159,7 @@ class PrependedInjector:
         if isinstance(output, MutableMapping):
             names = [name for name in output if name.startswith("encoder_")]
             for name in names:
-                output[name] = self.cut(context, output[name])
+                output[name] = self.cut(context, output[name], name)
         return output
 
     # -- inputs ----------------------------------------------------------------------------------
@@ -249,10 +254,12 @@ class PrependedInjector:
         return vectors.expand(batch, -1, -1), valid.expand(batch, -1)
 
 
-def _cut_tensor(text: _Text, tensor: Tensor) -> Tensor:
+def _cut_tensor(text: _Text, tensor: Tensor, weights: bool) -> Tensor:
     whole = text.n_columns + text.length
     axis = tensor.ndim - 2
-    if tensor.ndim not in (3, 4) or tensor.shape[axis] != whole or (axis == 2 and tensor.shape[3] != whole):
+    if tensor.ndim not in (3, 4) or tensor.shape[axis] != whole:
+        return tensor
+    if axis == 2 and tensor.shape[3] != whole and not weights:
         return tensor
     if text.moved is not None:
         back = text.moved.argsort(-1).to(tensor.device)

@@ -55,9 +55,22 @@ class SlotInjector:
             ids = given.get("input_ids")
             if ids is None or not bool((ids < 0).any()):
                 return below(*args, **kwargs)
+            self._refuse_padding_before(given.get("attention_mask"))
             return below(**(given | self._embedded(context, ids)))
 
         return {self.stack.module: filled}
+
+    def _refuse_padding_before(self, mask: Any) -> None:
+        """NLLB and FSMT skip padding by its id, and number embeddings by their columns."""
+        by_columns = self.stack.numbering == "unknown" and hasattr(self.stack.module, "embed_positions")
+        before = isinstance(mask, Tensor) and mask.ndim == 2 and (mask.ne(0).long().diff(dim=1) > 0).any()
+        if by_columns and self.stack.site == "encoder" and before:
+            raise BackboneError(
+                "attention_mask",
+                f"padding before slots in {type(self.stack.module).__name__}, which numbers columns",
+                "padding behind the text",
+                "pad on the right, or use prompt_tuning",
+            )
 
     def _embedded(self, context: PassContext, ids: Tensor) -> dict[str, Any]:
         own_rows = context.rows_for(len(ids))

@@ -20,6 +20,7 @@ from softprompt.backbones.inspection.output_head import Finish
 from softprompt.backbones.inspection.parameters import absent_biases, tuned_tensors
 from softprompt.backbones.inspection.probe import eval_mode, has_decoder, intercepted, reads_forward
 from softprompt.backbones.inspection.soft_words import word_of_soft_tokens
+from softprompt.backbones.inspection.sounds import SOUNDS
 from softprompt.backbones.inspection.spec import (
     BackboneSpec,
     described_again,
@@ -41,6 +42,7 @@ __all__ = [
     "BARE_CACHES",
     "CACHES",
     "PER_LAYER_INPUTS",
+    "SOUNDS",
     "AttentionSite",
     "BackboneSpec",
     "ChangingRotary",

@@ -14,7 +14,7 @@ from softprompt.backbones.inspection.families import OF_EACH_TOKEN, RELATIVE_POS
 from softprompt.backbones.inspection.probe import Recording, has_decoder
 from softprompt.backbones.inspection.recognition import out_of_reach, record
 from softprompt.backbones.inspection.sounds import reads_sounds
-from softprompt.backbones.inspection.stacks import PositionTable, Stack, position_table
+from softprompt.backbones.inspection.stacks import PositionTable, Stack, position_table, table_offset
 from softprompt.backbones.inspection.vision import Vision
 from softprompt.backbones.loading import is_packed, numbers
 from softprompt.errors import BackboneError
@@ -188,8 +188,8 @@ def _limit(stacks: Mapping[str, Stack], table: PositionTable | None) -> int | No
     ends: list[int] = []
     for stack in stacks.values():
         learned: Any = getattr(stack.module, "embed_positions", None)
-        if isinstance(learned, torch.nn.Embedding) and isinstance(getattr(learned, "offset", None), int):
-            ends.append(learned.num_embeddings - int(learned.offset))  # type: ignore[arg-type]
+        if isinstance(learned, torch.nn.Embedding) and stack.numbering in ("ids", "table"):
+            ends.append(learned.num_embeddings - table_offset(learned))
     return min(ends, default=None)
 
 
