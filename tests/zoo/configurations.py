@@ -105,7 +105,8 @@ def tiny_config(
     kinds = defaults.get("layer_types")
     if kinds and "layer_types" not in _computed(config_class):
         values["layer_types"] = _kinds(list(kinds), values.get("num_hidden_layers", LAYERS))
-    for name, part in config_class.sub_configs.items():
+    parts: Any = config_class.sub_configs
+    for name, part in parts.items():
         if isinstance(defaults.get(name), PreTrainedConfig):
             part_class = type(defaults[name])
             values[name] = tiny_config(part_class, sizes, **OVERRIDES.get(part_class.model_type, {}))

@@ -217,6 +217,9 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
         with backbone.prompted(one), torch.no_grad():
             _equal("one row", _outputs(model, **_text(model, text))[0], outputs)
             _equal("read", backbone.read(_text(model, text))[0], states)
+            if _fills_blanks(model):
+                at = torch.arange(len(text))[None] == 2
+                _equal("a blank", backbone.labelled_logits(_text(model, text), at), outputs[2:3])
     if (wanted[0][0] - bare[0][0]).abs().max() < 1e-4:
         raise Wrong("the prompt has no effect")
     mixed = partial(backbone.prompted, [one, other, None], rows=[0, 1, 2])
@@ -260,6 +263,10 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
         with torch.no_grad():
             _equal("the bare model afterwards", _outputs(model, **_text(model, text))[0], outputs)
     return notes
+
+
+def _fills_blanks(model: PreTrainedModel) -> bool:
+    return isinstance(model.get_output_embeddings(), nn.Linear) and not decodes(model)
 
 
 def _head(backbone: Backbone) -> Any:

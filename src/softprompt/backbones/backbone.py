@@ -24,9 +24,12 @@ from softprompt.backbones.injection import (
     refuse_lengths,
     refuse_none,
     refuse_prefix,
+    refuse_slots_of,
     soft_token_way,
     stands_in_front,
+    stands_in_text,
     why_no_prefix,
+    why_no_slots,
 )
 from softprompt.backbones.inspection import (
     AttentionSite,
@@ -239,6 +242,8 @@ class Backbone(InitializationSources):
         # Rows without any prompt are all alike.
         rows = rows if any(prompt is not None for prompt in prompts) else None
         as_columns = any(map(stands_in_front, prompts)) and self._as_columns(prompts)
+        if any(map(stands_in_text, prompts)) and self._why_no_slots is not None:
+            raise refuse_slots_of(self.map, self._why_no_slots)
         prefixed = any(prompt is not None and "decoder" in prompt.card.sites for prompt in prompts)
         if prefixed and self._why_no_prefix is not None:
             raise refuse_prefix(self.map, self._why_no_prefix)
@@ -289,6 +294,11 @@ class Backbone(InitializationSources):
             return prefix_tuning(self, length, initialization="random", reparameterization=None, seed=0)
 
         return why_no_prefix(self.map, self._gate, prefix)
+
+    @cached_property
+    def _why_no_slots(self) -> str | None:
+        """Why slots cannot stand in a text; None where they can. Tried once."""
+        return why_no_slots(self.map, self._gate)
 
     @cached_property
     def _soft_token_way(self) -> SoftTokenWay:

@@ -7,8 +7,10 @@ from softprompt.backbones.injection.calls import (
     refuse_lengths,
     refuse_none,
     refuse_prefix,
+    refuse_slots_of,
     soft_token_way,
     why_no_prefix,
+    why_no_slots,
 )
 from softprompt.backbones.injection.compatibility import (
     as_several,
@@ -43,8 +45,10 @@ __all__ = [
     "refuse_none",
     "refuse_prefix",
     "refuse_slots",
+    "refuse_slots_of",
     "soft_token_way",
     "stands_in_front",
     "stands_in_text",
     "why_no_prefix",
+    "why_no_slots",
 ]

@@ -64,6 +64,9 @@ class Injectors:
         self.as_columns = as_columns
         self._prepended: PrependedInjector | None = None
         self._key_values: KeyValueInjector | None = None
+        by_layers = not ("encoder" in model_map.stacks or as_columns)
+        self.reads_by_layers = by_layers and any(map(stands_in_front, prompts))
+        """Whether soft tokens go through the model's layers alone, before any text."""
         if model_map.vision is None:
             self.all = self._of_texts()
         else:
@@ -97,11 +100,6 @@ class Injectors:
     def grows_input(self) -> bool:
         """Whether soft tokens are part of the input of an encoder without a decoder."""
         return self._prepended is not None and self._prepended.decoder is None
-
-    @property
-    def reads_by_layers(self) -> bool:
-        """Whether soft tokens go through the model's layers alone, before any text."""
-        return not (self._prepended or self.as_columns) and any(map(stands_in_front, self.prompts))
 
     # -- of texts --------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.inspection.attention_sites import (
@@ -125,6 +125,13 @@ def inspect_model(model: PreTrainedModel, name: str, size: tuple[int, int] | Non
     Raises:
         BackboneError: a model that prompts cannot work in.
     """
+    if not (reads_pictures(model) or _has_table(model)):
+        raise BackboneError(
+            "backbone",
+            f"{name} ({model.config.model_type}), whose tokens have no table of input embeddings",
+            "a model that looks each token's vector up in one table",
+            "choose another family",
+        )
     try:
         recording = record(model, size)
     except (SoftpromptError, torch.OutOfMemoryError):
@@ -152,3 +159,11 @@ def inspect_model(model: PreTrainedModel, name: str, size: tuple[int, int] | Non
         attends_plainly(recording),
         chosen_keys(model),
     )
+
+
+def _has_table(model: PreTrainedModel) -> bool:
+    """Whether a model has a table of input embeddings; CANINE hashes, Perceiver's is a parameter."""
+    try:
+        return isinstance(model.get_input_embeddings().weight, Tensor)
+    except (AttributeError, NotImplementedError):
+        return False

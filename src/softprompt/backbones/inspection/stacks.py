@@ -163,11 +163,18 @@ def position_table(recording: Recording) -> PositionTable | None:
     for module, ids in recording.entered.items():
         if not _looks_up_rows(module) or ids.is_floating_point():
             continue
-        ids = ids[..., :DECODER_LEN] if ids.ndim else ids
-        if ids.ndim and ids.shape[-1] > 1 and bool((ids.diff(dim=-1) == 1).all()):
-            first = int(ids.min())
+        if ids.ndim and ids.shape[-1] > 1 and _count_up(ids):
+            first = int(ids[..., 0].min())
             return PositionTable(first, len(module.weight) - first)  # type: ignore[arg-type]
     return None
+
+
+def _count_up(ids: Tensor) -> bool:
+    """Whether indices count up, to the end or to one index of padding."""
+    text, behind = ids[..., :DECODER_LEN], ids[..., DECODER_LEN:]
+    if bool((behind == behind[..., -1:]).all()) and behind.shape[-1] > 1:
+        return bool((text.diff(dim=-1) == 1).all())
+    return bool((ids.diff(dim=-1) == 1).all())
 
 
 def _looks_up_rows(module: nn.Module) -> bool:

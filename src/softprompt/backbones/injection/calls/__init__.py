@@ -6,8 +6,10 @@ from softprompt.backbones.injection.calls.reading import (
     refuse_lengths,
     refuse_none,
     refuse_prefix,
+    refuse_slots_of,
     soft_token_way,
     why_no_prefix,
+    why_no_slots,
 )
 from softprompt.backbones.injection.calls.session import Session
 
@@ -18,6 +20,8 @@ __all__ = [
     "refuse_lengths",
     "refuse_none",
     "refuse_prefix",
+    "refuse_slots_of",
     "soft_token_way",
     "why_no_prefix",
+    "why_no_slots",
 ]

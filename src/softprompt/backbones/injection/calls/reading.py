@@ -32,6 +32,7 @@ from softprompt.errors import BackboneError, SoftpromptError, in_its_words
 from softprompt.prompts import Prompt
 
 N_SOFT, N_TEXT = 2, 2
+ONLY_IDS = "which takes tokens by their ids alone, and no embeddings"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
         return SoftTokenWay(False, "whose encoder reads no text that embeddings could stand before")
     stack = next(iter(model_map.stacks.values()))
     if "inputs_embeds" not in stack.signature.parameters:
-        return SoftTokenWay(False, "which takes tokens by their ids alone, and no embeddings")
+        return SoftTokenWay(False, ONLY_IDS)
     try:
         with torch.no_grad(), eval_mode(model):
             soft = make(N_SOFT)
@@ -99,6 +100,30 @@ def _before_encoder(model_map: ModelMap, gate: Gate, soft: Prompt, shorter: Prom
         return SoftTokenWay(False, f"whose decoder's states differ by {differs:.0%} of their size")
     mixed = (_mixes(model_map, gate, soft, other) for other in (shorter, None))
     return SoftTokenWay(False, None, *mixed)
+
+
+def why_no_slots(model_map: ModelMap, gate: Gate) -> str | None:
+    """Why a text cannot enter as embeddings, some of which are a prompt's own; None if it can. Tried once.
+
+    Args:
+        model_map: of the backbone.
+        gate: of the backbone.
+    """
+    stack = next(iter(model_map.stacks.values()), None)  # the encoder, where there are two
+    if stack is None:
+        return None
+    if "inputs_embeds" not in stack.signature.parameters:
+        return ONLY_IDS
+    try:
+        with torch.no_grad(), eval_mode(model_map.model), gate.turn(alone=False), gate.calling(None):
+            words = word_vectors(model_map.model.get_input_embeddings(), _text(model_map))
+            mask = torch.ones(words.shape[:2], dtype=torch.long, device=words.device)
+            stack.module(inputs_embeds=words, attention_mask=mask)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        return f"which does not take input embeddings ({in_its_words(error)})"
+    return None
 
 
 def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]) -> str | None:
@@ -163,6 +188,16 @@ def refuse(model_map: ModelMap, why: str) -> BackboneError:
         "prompted",
         f"soft tokens before the text of {model_map.spec.name} ({model_map.spec.family}), {why}",
         "a model that reads embeddings before a text as it reads tokens",
+        "use prefix_tuning or p_tuning_v2, which put key/values into its attentions",
+    )
+
+
+def refuse_slots_of(model_map: ModelMap, why: str) -> BackboneError:
+    """The error of slots in the text of a backbone that takes no embeddings."""
+    return BackboneError(
+        "prompted",
+        f"slots in the text of {model_map.spec.name} ({model_map.spec.family}), {why}",
+        "a model that reads embeddings in place of tokens",
         "use prefix_tuning or p_tuning_v2, which put key/values into its attentions",
     )
 
