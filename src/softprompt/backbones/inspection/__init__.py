@@ -2,6 +2,7 @@
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite
 from softprompt.backbones.inspection.images import (
+    n_channels,
     native_size,
     noise_pictures,
     patch_side,
@@ -41,6 +42,7 @@ __all__ = [
     "intercepted",
     "is_linear",
     "layers_around",
+    "n_channels",
     "native_size",
     "noise_pictures",
     "patch_side",
