@@ -15,6 +15,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
@@ -49,6 +50,11 @@ CLASS = ("cls_token", "class_embedding", "class_token", "cls_register_token")
 """What they call their class token, which comes first."""
 BIASES = ("BeitRelativePositionBias", "Data2VecVisionRelativePositionBias")
 """Modules that give attention a bias for each pair of a picture's own tokens."""
+WHOLE_SYSTEMS = (
+    "OBJECT_DETECTION", "ZERO_SHOT_OBJECT_DETECTION", "TEXT_RECOGNITION", "KEYPOINT_MATCHING",
+    "MASK_GENERATION", "UNIVERSAL_SEGMENTATION", "INSTANCE_SEGMENTATION",
+)  # fmt: skip
+"""Tables of models that have a backbone of their own for pictures, and more behind it."""
 WINDOWED = ("swin", "donut-swin", "maskformer-swin")
 
 
@@ -394,13 +400,18 @@ def _gradients(backbone: Backbone, plain: Any, prompt: Prompt, x: Tensor) -> Non
 
 
 def _families() -> dict[str, str]:
-    """Classifiers of pictures, and further models whose input is pixels and nothing else."""
+    """Classifiers of pictures, and further models whose input is pixels and nothing else, detectors aside."""
+    systems = set().union(
+        *(getattr(modeling_auto, f"MODEL_FOR_{kind}_MAPPING_NAMES") for kind in WHOLE_SYSTEMS)
+    )
     found = {family: _first(names) for family, names in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES.items()}
     for family, names in MODEL_MAPPING_NAMES.items():
         model_class = _class(_first(names))
         reads = getattr(model_class, "main_input_name", "input_ids")
         films = "pixel_values_videos" in reads
-        if family in found or not (reads == "pixel_values" or films):
+        if family in found or family in systems or _first(names).endswith("VideoModel"):
+            continue
+        if not (reads == "pixel_values" or films):
             continue
         if "text_config" not in getattr(CONFIG_MAPPING[family], "sub_configs", {}):
             found[family] = _first(names)
