@@ -213,7 +213,7 @@ def test_every_row_its_own_deep_prompt(family):
 
 
 @ALL
-def test_tokens_of_one_length_mix_and_others_are_refused(family):
+def test_tokens_mix_with_fewer_and_none_where_all_meet(family):
     backbone, x = tiny_vision(family), pixels(3)
     a, b = (prompt_for(backbone, depth="shallow", seed=seed) for seed in (1, 2))
     with backbone.prompted([a, b], rows=[0, 1, 0]):
@@ -222,8 +222,19 @@ def test_tokens_of_one_length_mix_and_others_are_refused(family):
         with backbone.prompted(prompt):
             close(mixed[i], backbone.read({"pixel_values": x[i : i + 1]})[0])
     longer = prompt_for(backbone, depth="shallow", length=4)
-    for other in (longer, None, prompt_for(backbone)):
-        with pytest.raises(PromptError, match="different tokens"), backbone.prompted([a, other]):
+    reads_it = prompt_for(backbone, depth="shallow", pool="prompt")
+    refused = [(a, prompt_for(backbone)), (reads_it, None)]
+    if family == "swin":  # whose tokens run beside the windows
+        refused += [(a, longer), (a, None)]
+    else:
+        prompts = [a, longer, None]
+        with backbone.prompted(prompts, rows=[1, 2, 0]):
+            mixed = backbone.read({"pixel_values": x})
+        for i, prompt in enumerate([longer, None, a]):
+            with backbone.prompted(prompt):
+                close(mixed[i], backbone.read({"pixel_values": x[i : i + 1]})[0])
+    for both in refused:
+        with pytest.raises(PromptError, match="different tokens"), backbone.prompted(both):
             pass
     borders = [prompt_for(backbone, "pixel-pad", length=n) for n in (1, 2)]
     with pytest.raises(PromptError, match="borders of 1 and 2 pixels"), backbone.prompted(borders):

@@ -271,13 +271,18 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     },
     **{
         family: {"patch_size": DROP}
-        for family in ("convnext", "convnextv2", "dinov3_convnext", "hiera", "poolformer")
+        for family in ("convnext", "convnextv2", "dinov3_convnext", "hiera", "poolformer", "mobilevitv2")
     },
     **{
         family: {"patch_size": 4, "window_size": 4, "embed_dim": 16, "depths": [2, 2], "num_heads": [2, 4]}
-        for family in ("swin", "swinv2", "donut-swin", "maskformer-swin", "swin2sr")
+        for family in ("swin", "swinv2", "donut-swin", "maskformer-swin")
     },
-    "cvt": {"embed_dim": [16, 32, 32], "num_heads": [1, 2, 4], "depth": [1, 1, 2]},
+    "swin2sr": {"patch_size": 1, "window_size": 4, "embed_dim": 16, "depths": [1, 1], "num_heads": [2, 2]},
+    "efficientnet": {"hidden_dim": 640, "width_coefficient": 0.5, "depth_coefficient": 0.3},
+    "hgnet_v2": {"hidden_sizes": DROP, "depths": DROP},
+    "textnet": {"hidden_sizes": DROP},
+    "perceiver": {"num_latents": 8, "d_latents": 32, "num_blocks": 1, "num_self_attends_per_block": 1},
+    "cvt": {"depth": [1, 1, 2]},
     "bit": {"embedding_size": 32, "num_groups": 8, "hidden_sizes": [32] * 4},
     "xlstm": {"num_heads": 2, "head_dim": DROP, "chunk_size": 8, "qk_dim_factor": 0.5},
     "qwen2_vl_text": _MROPE,

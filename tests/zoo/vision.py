@@ -15,6 +15,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
@@ -50,6 +51,11 @@ CLASS = ("cls_token", "class_embedding", "class_token", "cls_register_token")
 """What they call their class token, which comes first."""
 BIASES = ("BeitRelativePositionBias", "Data2VecVisionRelativePositionBias")
 """Modules that give attention a bias for each pair of a picture's own tokens."""
+WHOLE_SYSTEMS = (
+    "OBJECT_DETECTION", "ZERO_SHOT_OBJECT_DETECTION", "TEXT_RECOGNITION", "KEYPOINT_MATCHING",
+    "MASK_GENERATION", "UNIVERSAL_SEGMENTATION", "INSTANCE_SEGMENTATION",
+)  # fmt: skip
+"""Tables of models that have a backbone of their own for pictures, and more behind it."""
 WINDOWED = ("swin", "donut-swin", "maskformer-swin")
 
 
@@ -72,15 +78,21 @@ def takes_labels(model: Any) -> bool:
     return takes(model, "labels")
 
 
+def config_of(model: Any) -> Any:
+    """The configuration of the tower that reads pictures."""
+    return getattr(model.config, "vision_config", model.config)
+
+
 def side_of(model: Any) -> int:
-    size = getattr(model.config, "image_size", None) or 224
-    if takes(base_of(model), "spatial_shapes"):
-        return math.isqrt(model.config.num_patches) * model.config.patch_size
+    config = config_of(model)
+    if hasattr(config, "num_patches") and takes(base_of(model), "spatial_shapes"):
+        return math.isqrt(config.num_patches) * config.patch_size
+    size = getattr(config, "image_size", None) or 224
     return size if isinstance(size, int) else size[0]
 
 
 def pictures(model: Any, n: int = PICTURES) -> Tensor:
-    config = model.config
+    config = config_of(model)
     channels = getattr(config, "num_channels", None) or getattr(config, "in_channels", None) or 3
     side = side_of(model)
     return torch.randn(n, channels, side, side, generator=torch.Generator().manual_seed(5))
@@ -92,7 +104,7 @@ def called(module: Any, model: Any, pixels: Tensor) -> Any:
     if pixels.shape[-1] != side_of(model) and takes(module, "interpolate_pos_encoding"):
         options["interpolate_pos_encoding"] = True
     if takes(module, "spatial_shapes"):
-        side = model.config.patch_size
+        side = config_of(model).patch_size
         rows = pixels.shape[-1] // side
         patches = nn.functional.unfold(pixels, side, stride=side).mT  # channel, y, x
         patches = patches.unflatten(2, (pixels.shape[1], side * side)).transpose(2, 3).flatten(2)
@@ -125,7 +137,7 @@ def features(model: Any, output: Any) -> Tensor:
         states = base_of(model).post_layernorm(states)
     pooled = getattr(output, "pooler_output", None)
     if states.ndim == 4:
-        if pooled is not None:
+        if pooled is not None and pooled.flatten(1).shape[1] in (states.shape[1], states.shape[3]):
             return pooled.flatten(1)
         last = states.shape[1] == states.shape[2] != states.shape[3]
         return states.mean((1, 2)) if last else states.mean((2, 3))
@@ -183,7 +195,7 @@ def layers_of(base: Any) -> Any:
             found = getattr(found, name, None)
         if isinstance(found, nn.ModuleList):
             return found
-    raise LookupError(f"layers of {base.config.model_type}")
+    return [layer for stage in base.stages for layer in stage.blocks]  # SegFormer
 
 
 def patch_projection(base: Any) -> nn.Conv2d:
@@ -272,6 +284,14 @@ def windowed_by_hand(base: Any, prompt: Prompt, pixels: Tensor) -> Tensor:
     return swin_by_hand(base, pixels, before, prompt.card.depth == "shallow")[0].mean(1)
 
 
+def numbers_of(model: Any) -> Tensor:
+    """Features of two pictures; zeros where the model does not read pictures alone."""
+    try:
+        return by_hand(model, None, pictures(model, 2))[0]
+    except (TypeError, ValueError, AttributeError):  # films, grids of patches, texts beside the pictures
+        return torch.zeros(1)
+
+
 def logits_of(model: Any, pixels: Tensor) -> Tensor | None:
     output = called(model, model, pixels) if takes_labels(model) and base_of(model) is not model else None
     logits = getattr(output, "logits", None)
@@ -281,8 +301,8 @@ def logits_of(model: Any, pixels: Tensor) -> Tensor | None:
 # -- the comparison -----------------------------------------------------------------------------------------
 
 
-def make(backbone: Backbone, method: str, seed: int) -> Prompt:
-    options = {"length": 3, **METHODS[method]}
+def make(backbone: Backbone, method: str, seed: int, length: int = 3) -> Prompt:
+    options = {"length": length, **METHODS[method]}
     if options["location"] in ("add", "add-shared"):
         del options["length"]
     head = softprompt.head("picture", LABELS)
@@ -316,10 +336,15 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
             logits = logits_of(model, x)
         if wanted_logits is not None and logits is not None:
             _equal("the model's own logits", logits, wanted_logits)
-        mixes = {
+        mixes: dict[str, Any] = {
             "prompts of one batch": ([one, other], [0, 1, 0], (wanted, wanted_other, wanted)),
             "rows without a prompt": ([one, other, None], [0, 1, 2], (wanted, wanted_other, bare)),
         }
+        if METHODS[method]["location"] in ("prepend", "pixel-prepend"):
+            short = make(backbone, method, 3, length=2)
+            wanted_short, _ = by_hand(plain, short, x)
+            parts = (wanted_short, wanted, wanted_short)
+            mixes["prompts of two lengths"] = ([one, short], [1, 0, 1], parts)
         for what, (prompts, rows, parts) in mixes.items():
             expected = torch.stack([part[row] for row, part in enumerate(parts)])
             try:
@@ -376,13 +401,18 @@ def _gradients(backbone: Backbone, plain: Any, prompt: Prompt, x: Tensor) -> Non
 
 
 def _families() -> dict[str, str]:
-    """Classifiers of pictures, and further models whose input is pixels and nothing else."""
+    """Classifiers of pictures, and further models whose input is pixels and nothing else, detectors aside."""
+    systems = set().union(
+        *(getattr(modeling_auto, f"MODEL_FOR_{kind}_MAPPING_NAMES") for kind in WHOLE_SYSTEMS)
+    )
     found = {family: _first(names) for family, names in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES.items()}
     for family, names in MODEL_MAPPING_NAMES.items():
         model_class = _class(_first(names))
         reads = getattr(model_class, "main_input_name", "input_ids")
         films = "pixel_values_videos" in reads
-        if family in found or not (reads == "pixel_values" or films):
+        if family in found or family in systems or _first(names).endswith("VideoModel"):
+            continue
+        if not (reads == "pixel_values" or films):
             continue
         if "text_config" not in getattr(CONFIG_MAPPING[family], "sub_configs", {}):
             found[family] = _first(names)
@@ -408,7 +438,7 @@ KIND = Kind(
         "beit", "convnextv2", "data2vec-vision", "dinov3_convnext", "dinov3_vit", "hiera", "pixtral",
         "siglip2_vision_model", "swinv2",
     ),
-    bare=lambda model: by_hand(model, None, pictures(model, 2))[0],
+    bare=numbers_of,
     check=check,
     sizes=OF_PICTURES,
 )  # fmt: skip

@@ -45,7 +45,7 @@ def class_attention(backbone: Backbone, pixel_values: Tensor, layer: int = -1) -
     """
     vision = backbone.vision
     conv = None if vision is None else vision.conv
-    if vision is None or conv is None or not vision.n_special or vision.windowed or not vision.layers:
+    if vision is None or conv is None or not vision.class_attends:
         why = "reads texts" if vision is None else "has no class token that attends to the whole picture"
         raise BackboneError(
             "class_attention", f"{backbone.spec.name}, which {why}", "a backbone with a class token"

@@ -43,7 +43,6 @@ from softprompt.backbones.view import PromptedView
 from softprompt.errors import BackboneError
 from softprompt.files import BackboneCard
 from softprompt.prompts import (
-    LOCATIONS,
     RECURRENT,
     AttentionShape,
     LayerLinears,
@@ -247,29 +246,10 @@ class Backbone(InitializationSources):
         prefixed = any(prompt is not None and "decoder" in prompt.card.sites for prompt in prompts)
         if prefixed and self._why_no_prefix is not None:
             raise refuse_prefix(self.map, self._why_no_prefix)
-        session = Session(self.map, self._gate, prompts, rows, self._as_tokens(prompts), as_columns)
+        as_tokens = self.deep_as_tokens or (self.vision is not None and self._reach.as_tokens(prompts))
+        session = Session(self.map, self._gate, prompts, rows, as_tokens, as_columns)
         with session.opened():
             yield PromptedView(self, session)
-
-    def _as_tokens(self, prompts: Sequence[Prompt | None]) -> bool:
-        """Whether deep visual prompts run as tokens.
-
-        Raises:
-            BackboneError: a visual prompt at a location that the model has no place for.
-        """
-        as_tokens = self.deep_as_tokens
-        for card in (prompt.card for prompt in prompts if prompt is not None):
-            if card.location is None or self.vision is None:
-                continue
-            why = self._reach.why_not(card.location, card.length)
-            if why is not None:
-                raise BackboneError(
-                    "prompted",
-                    f"a '{card.location}' prompt for {self.spec.name} ({self.spec.family}), {why}",
-                    "a location that this backbone has a place for",
-                )
-            as_tokens |= LOCATIONS[card.location].has_outputs and not self._reach.projects
-        return as_tokens
 
     def _as_columns(self, prompts: Sequence[Prompt | None]) -> bool:
         """Whether soft tokens before the text are columns of a stack's input."""

@@ -38,7 +38,7 @@ class ImageTransform:
             crop.
         resample: Pillow's number of the filter (2 bilinear, 3 bicubic).
         scale: factor on the 8-bit values, usually 1 / 255.
-        mean: by channel, subtracted after scaling.
+        mean: by channel, subtracted after scaling; one channel reads shades of grey, three read colours.
         std: by channel, the divisor after that.
     """
 
@@ -99,6 +99,25 @@ class ImageTransform:
             _check_same_pixels(processor, transform)
         return transform
 
+    def for_channels(self, n: int) -> ImageTransform:
+        """The transform of a model that reads pictures of so many channels.
+
+        Raises:
+            BackboneError: neither shades of grey nor colours, or other numbers of means.
+        """
+        if n == len(self.mean) == len(self.std) and n in (1, 3):
+            return self
+        plain = not any(self.mean) and all(one == 1 for one in self.std)
+        if plain and n in (1, 3):
+            return replace(self, mean=(0.0,) * n, std=(1.0,) * n)
+        raise BackboneError(
+            "backbone.processor",
+            f"image_mean and image_std of {len(self.mean)} and {len(self.std)} channels for a model that "
+            f"reads {n}",
+            "a number for each channel of a model that reads 1 (grey) or 3 (red, green, blue)",
+            "pass processor={...} with such settings, or pixels in place of pictures",
+        )
+
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the result."""
@@ -132,7 +151,9 @@ class ImageTransform:
         return (self.resize, longer) if picture.width >= picture.height else (longer, self.resize)
 
     def resized(self, picture: Image.Image) -> Image.Image:
-        """The resized picture, before a crop."""
+        """The resized picture in the model's colours, before a crop."""
+        if len(self.mean) == 1 and picture.mode != "L":
+            picture = picture.convert("L")
         if self.resize is None:
             return picture
         height, width = self.resized_size(picture)
@@ -144,7 +165,7 @@ class ImageTransform:
         return picture if self.crop is None else centre_crop(picture, *self.crop)
 
     def pixels(self, picture: Image.Image) -> Float[Tensor, "channel height width"]:
-        """The pixels of an RGB picture, `[channel, height, width]`."""
+        """The pixels of a picture in RGB or grey, `[channel, height, width]`."""
         return self.normalised(self.framed(picture))
 
     def normalised(self, picture: Image.Image) -> Float[Tensor, "channel height width"]:
@@ -160,9 +181,9 @@ class ImageTransform:
 
 
 def raw_pixels(picture: Image.Image) -> UInt8[Tensor, "channel height width"]:
-    """The 8-bit values of an RGB picture, `[channel, height, width]`."""
+    """The 8-bit values of a picture in RGB or grey, `[channel, height, width]`."""
     raw = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-    return raw.view(picture.height, picture.width, 3).permute(2, 0, 1)
+    return raw.view(picture.height, picture.width, len(picture.getbands())).permute(2, 0, 1)
 
 
 def centre_crop(picture: Image.Image, height: int, width: int) -> Image.Image:
@@ -178,6 +199,8 @@ def _check_same_pixels(processor: Any, transform: ImageTransform) -> None:
 
     noise = torch.randint(0, 256, (61, 40, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     picture = Image.frombytes("RGB", (40, 61), noise.numpy().tobytes())
+    if len(transform.mean) == 1:
+        picture = picture.convert("L")
     try:
         theirs = torch.as_tensor(processor(picture)["pixel_values"][0]).float()
     except Exception as error:  # processors of other inputs fail in many ways

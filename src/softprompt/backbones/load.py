@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.image_transform import ImageTransform
-from softprompt.backbones.inspection import native_size, patch_side, reads_pictures
+from softprompt.backbones.inspection import n_channels, native_size, patch_side, reads_pictures
 from softprompt.backbones.loading import (
     BUNDLED,
     check_weights,
@@ -81,6 +81,8 @@ def load_backbone(
             "pass the model inside the wrapper (DataParallel's `.module`, PEFT's `.base_model.model`)",
         )
     pixels = _image_transform(processor)
+    if pixels is not None and reads_pictures(model):
+        pixels = pixels.for_channels(n_channels(model))
     if image_size is None:
         backbone = Backbone(model, tokenizer, name, pixels)
     else:

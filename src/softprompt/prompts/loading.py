@@ -208,11 +208,11 @@ def _shapes(card: PromptCard, backbone: Observable, where: str) -> Sequence[Shap
         facts = backbone.pictures
         if facts is None:
             raise PromptError(f"{where}: placement", "a prompt for pictures", "a backbone that reads them")
-        missing = [layer for layer in card.layers if not 0 <= layer < len(facts.tokens)]
-        if missing:
-            raise PromptError(f"{where}: layers", f"layer {missing[0]}", f"layers of {backbone.card.name}")
         if card.location is None:
             raise PromptError(f"{where}: location", "none", "where the prompt enters a picture")
+        missing = [layer for layer in card.layers if not 0 <= layer < len(facts.tokens)]
+        if missing and not (LOCATIONS[card.location].in_pixels and card.layers == [0]):
+            raise PromptError(f"{where}: layers", f"layer {missing[0]}", f"layers of {backbone.card.name}")
         return LOCATIONS[card.location].shapes(facts, card.layers, card.length, card.depth == "shallow")
     if card.placement == "slot_embeddings":
         return [SlotShape(backbone.hidden)]

@@ -76,7 +76,8 @@ def view_pictures(
     pooling = ("cls" if has_class else "image") if head is None else head.card.pooling
     with backbone.prompted(prompt):
         parts = [pool_picture(*backbone.look(part), str(pooling)) for part in pixels.split(batch_size)]
-        gaze = class_attention(backbone, pixels[:shown], layer) if has_class else None
+        watched = backbone.vision is not None and backbone.vision.class_attends
+        gaze = class_attention(backbone, pixels[:shown], layer) if watched else None
     features = torch.cat(parts).float().cpu()
     card = None if prompt is None else prompt.card
     location = None if card is None else card.location

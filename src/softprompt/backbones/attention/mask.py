@@ -154,8 +154,8 @@ class AttentionMask:
     def with_tokens(self, place: int, n_keys: int) -> "AttentionMask":
         """The mask of tokens that attend to each other and that further tokens were put among.
 
-        The further tokens see everything and everything sees them, with nothing added. A mask that already
-        counts them stays as it is.
+        Everything sees the further tokens, and they see what some other token sees (not the padding), with
+        nothing added. A mask that already counts them stays as it is.
 
         Args:
             place: how many tokens stand before the further ones.
@@ -169,7 +169,25 @@ class AttentionMask:
         kept = [i for i in range(n_keys) if not place <= i < place + n_more]
         index = torch.tensor(kept, device=values.device)
         wide[:, :, index[:, None], index] = values
+        seen = values if values.dtype == torch.bool else values > torch.finfo(values.dtype).min / 2
+        seen = seen.any(2, keepdim=True).expand(-1, -1, n_more, len(kept))
+        wide[:, :, place : place + n_more, index] = _converted(seen, values.dtype)
         return replace(self, values=wide, q_len=n_keys, n_keys=n_keys)
+
+    def showing(self, keys: Tensor) -> "AttentionMask":
+        """The mask where each row sees only some of the keys that it saw.
+
+        Args:
+            keys: which, `[batch, keys]`, boolean.
+        """
+        seen, values = keys.to(self.device)[:, None, None, :], self._spelled_out()
+        if values is None:
+            values = _converted(seen, self.dtype)
+        elif values.dtype == torch.bool:
+            values = values & seen
+        else:
+            values = values.masked_fill(~seen, torch.finfo(values.dtype).min)
+        return replace(self, values=values, causal=False)
 
     def for_groups(self, group: int) -> "AttentionMask":
         """The mask where the heads of a group are further queries of their one key/value head.

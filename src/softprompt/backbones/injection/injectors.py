@@ -202,7 +202,9 @@ class Injectors:
         ]
         injectors += self._prefixes(targets)
         plans = [None if prompt is None else token_layers(prompt, n_layers, as_tokens) for prompt in used]
-        plan = plan_of(plans)
+        # Key/values and tokens cannot both answer a layer's attention.
+        mixes = not vision.windowed and not any(map(prefixed, used))
+        plan = plan_of(plans, mixes)
         if plan is not None:
             tokens = SwinInjector if vision.windowed else VisionTokenInjector
             injectors.append(tokens(vision, plan))

@@ -4,6 +4,7 @@ from softprompt.backbones.inspection.attention_sites import AttentionSite
 from softprompt.backbones.inspection.families import BARE_CACHES, CACHES, PER_LAYER_INPUTS
 from softprompt.backbones.inspection.images import (
     has_pictures,
+    n_channels,
     native_size,
     noise_pictures,
     patch_side,
@@ -63,6 +64,7 @@ __all__ = [
     "intercepted",
     "is_linear",
     "layers_around",
+    "n_channels",
     "native_size",
     "noise_pictures",
     "of_each_token",

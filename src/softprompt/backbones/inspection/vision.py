@@ -89,6 +89,11 @@ class Vision:
         return height, width
 
     @property
+    def class_attends(self) -> bool:
+        """Whether a class token attends to all patches of a picture, in layers that can be watched."""
+        return bool(self.n_special and self.layers) and self.conv is not None and not self.windowed
+
+    @property
     def flattens_patches(self) -> bool:
         """Whether the model takes flattened patches in place of pictures."""
         return reads_patches(self.model)

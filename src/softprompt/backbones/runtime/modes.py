@@ -36,6 +36,7 @@ def training_mode(model: PreTrainedModel, dropout: bool, gradient_checkpointing:
 
     def change() -> None:
         model.train(dropout)
+        _keep_statistics(model)
         if gradient_checkpointing:
             # A second thread takes nothing away from a pass of the first.
             if not keeps_context(model.modules()):
@@ -117,6 +118,13 @@ def _dropout_rates(module: nn.Module) -> dict[str, float]:
 
 def _checkpointing_layers(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+
+
+def _keep_statistics(model: nn.Module) -> None:
+    """Leave norms over batches in evaluation: in training they would change the model's own statistics."""
+    for module in model.modules():
+        if getattr(module, "running_mean", None) is not None:
+            module.training = False
 
 
 def _set_to_training(layers: Iterable[nn.Module]) -> None:

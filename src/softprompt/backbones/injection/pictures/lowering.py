@@ -61,9 +61,19 @@ class VisualParts:
 
 @dataclass(frozen=True)
 class VisualTables:
-    """The parts of all prompts of a batch, by prompt: `[prompt_id, ...]`."""
+    """The parts of all prompts of a batch, by prompt: `[prompt_id, ...]`.
+
+    Args:
+        tokens: by layer; those of shorter prompts end with zeros.
+        n_tokens: how many tokens each prompt has; None where all that rows have are alike.
+        added: by layer, vectors added to a picture's tokens.
+        border: frames around the picture.
+        width: of the frames.
+        channels: outputs of further channels.
+    """
 
     tokens: dict[int, Tensor] = field(default_factory=dict)
+    n_tokens: Tensor | None = None
     added: dict[int, Tensor] = field(default_factory=dict)
     border: Tensor | None = None
     width: int = 0
@@ -161,11 +171,13 @@ def tabulate(parts: Sequence[VisualParts], used: Sequence[VisualParts]) -> Visua
         )
     tokens: dict[int, Tensor] = {}
     for layer in sorted({layer for part in used for layer in part.tokens}):
-        some = next(part.tokens[layer] for part in used if layer in part.tokens)
-        nothing = torch.zeros_like(some)  # for prompts that no row has
-        tokens[layer] = torch.stack(
-            [part.tokens.get(layer, nothing) if part in used else nothing for part in parts]
-        )
+        longest = max((part.tokens[layer] for part in used if layer in part.tokens), key=len)
+        nothing = longest[:0]  # of prompts without tokens, or that no row has
+        some = [part.tokens.get(layer, nothing) if part in used else nothing for part in parts]
+        tokens[layer] = torch.stack([_padded(vectors, len(longest)) for vectors in some])
+    counts = [max(map(len, part.tokens.values()), default=0) for part in parts]
+    alike = len({count for part, count in zip(parts, counts, strict=True) if part in used}) == 1
+    n_tokens = None if alike or not tokens else torch.tensor(counts)
     added: dict[int, Tensor] = {}
     for layer in sorted({layer for part in parts for layer in part.added}):
         n = max(part.added[layer].shape[0] for part in parts if layer in part.added)
@@ -181,4 +193,8 @@ def tabulate(parts: Sequence[VisualParts], used: Sequence[VisualParts]) -> Visua
             [torch.zeros_like(extra) if part.channels is None else part.channels for part in parts]
         )
     border = torch.stack(frames) if frame is not None else None  # type: ignore[arg-type]
-    return VisualTables(tokens, added, border, borders.pop() if borders else 0, channels)
+    return VisualTables(tokens, n_tokens, added, border, borders.pop() if borders else 0, channels)
+
+
+def _padded(vectors: Tensor, n: int) -> Tensor:
+    return nn.functional.pad(vectors, (0, 0, 0, n - len(vectors)))

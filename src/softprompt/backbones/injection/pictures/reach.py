@@ -5,7 +5,7 @@ leave the picture's states as they are. Layers that count tokens, give them posi
 shift or convolve them do not.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,8 +17,8 @@ from softprompt.backbones.dispatch import Forward, Gate, Override, dispatching, 
 from softprompt.backbones.injection.pictures.swin import has_swin_layers
 from softprompt.backbones.injection.pictures.tokens import change_tokens, first_of
 from softprompt.backbones.inspection import ModelMap, Vision, eval_mode, noise_pictures, unmasked
-from softprompt.errors import SoftpromptError
-from softprompt.prompts import LOCATIONS, AddedTokens
+from softprompt.errors import BackboneError, SoftpromptError
+from softprompt.prompts import LOCATIONS, AddedTokens, Prompt
 
 _MORE = 2
 _PICTURES = 2
@@ -38,6 +38,7 @@ class PictureReach:
         self.model = model_map.model
         self.attentions = frozenset(site.module for site in model_map.attentions)
         self.gate = gate
+        self.name = f"{model_map.spec.name} ({model_map.spec.family})"
         self._borders: dict[int, str | None] = {}
 
     def why_not(self, location: str, length: int) -> str | None:
@@ -67,6 +68,26 @@ class PictureReach:
     def projects(self) -> bool:
         """Whether the key/values of further tokens can be computed without a picture."""
         return self._tokens[1]
+
+    def as_tokens(self, prompts: Sequence[Prompt | None]) -> bool:
+        """Whether deep visual prompts have to run as tokens.
+
+        Raises:
+            BackboneError: a visual prompt at a location that the model has no place for.
+        """
+        found = False
+        for card in (prompt.card for prompt in prompts if prompt is not None):
+            if card.location is None:
+                continue
+            why = self.why_not(card.location, card.length)
+            if why is not None:
+                raise BackboneError(
+                    "prompted",
+                    f"a '{card.location}' prompt for {self.name}, {why}",
+                    "a location that this backbone has a place for",
+                )
+            found |= LOCATIONS[card.location].has_outputs and not self.projects
+        return found
 
     @cached_property
     def _tokens(self) -> tuple[str | None, bool]:

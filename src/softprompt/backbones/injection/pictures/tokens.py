@@ -1,7 +1,7 @@
 """A visual prompt's tokens among a picture's own, and vectors added to the picture's tokens."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ class VisionTokenInjector:
 
     Args:
         vision: the model.
-        plan: the layers that have tokens; the same for all rows.
+        plan: the layers that have tokens, the same for all rows, and the largest number of tokens.
     """
 
     def __init__(self, vision: Vision, plan: TokenPlan):
@@ -50,8 +50,22 @@ class VisionTokenInjector:
         return overrides
 
     def attentions(self, context: PassContext) -> Mapping[nn.Module, Interception]:
-        """Widen relative biases (BEiT's) by the tokens."""
-        return dict.fromkeys(self._attending(), self._unbiased)
+        """Widen masks and relative biases (BEiT's) by the tokens; rows see only their own prompt's."""
+
+        def attend(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
+            mask = call.read_mask().with_tokens(self.place, call.key.shape[2])
+            n_tokens = context.lowered.visual.n_tokens
+            if n_tokens is not None:
+                mask = mask.showing(self._shown(context, n_tokens, call.key))
+            return call.stock(call.module, call.query, call.key, call.value, mask.values, **call.kwargs)
+
+        return dict.fromkeys(self._attending(), attend)
+
+    def _shown(self, context: PassContext, n_tokens: Tensor, key: Tensor) -> Tensor:
+        """Which keys are a picture's own or of its row's prompt, `[batch, key]`."""
+        places = torch.arange(key.shape[2], device=key.device) - self.place
+        own = context.by_row(n_tokens.to(key.device), len(key))[:, None]
+        return (places < own) | (places >= self.plan.length)
 
     def _attending(self) -> list[nn.Module]:
         present = range(self.plan.layers[0], self.plan.last + 1)
@@ -94,11 +108,6 @@ class VisionTokenInjector:
         n_own = context.lowered.visual.tokens[self.plan.layers[0]].shape[-2]
         start, end = self.place, self.place + n_own
         return torch.cat([tokens[:, :start], tokens[:, end:]], dim=1), tokens[:, start:end]
-
-    def _unbiased(self, call: AttentionCall) -> tuple[Tensor, Tensor | None]:
-        """Attention without a relative bias at the prompt's tokens."""
-        mask = call.read_mask().with_tokens(self.place, call.key.shape[2])
-        return call.stock(call.module, call.query, call.key, call.value, mask.values, **call.kwargs)
 
 
 @dataclass(frozen=True)
@@ -168,20 +177,26 @@ def change_tokens(
     return args, {name: changed if given is tokens else given for name, given in kwargs.items()}
 
 
-def plan_of(plans: Sequence[TokenPlan | None]) -> TokenPlan | None:
+def plan_of(plans: Sequence[TokenPlan | None], mixes: bool) -> TokenPlan | None:
     """The layers that have tokens, the same for all prompts of a batch.
 
     Args:
         plans: of each prompt that rows have.
+        mixes: whether rows may have different numbers of tokens, or none.
 
     Raises:
         PromptError: prompts that put tokens into different places.
     """
-    if any(plan != plans[0] for plan in plans):
+    found = {plan for plan in plans if plan is not None}
+    if not found or len(set(plans)) == 1:
+        return plans[0] if plans else None
+    longest = max(found, key=lambda plan: plan.length)
+    alike = all(replace(plan, length=longest.length) == longest for plan in found)
+    if not (mixes and alike) or longest.kept:
         raise PromptError(
             "prompted",
             "prompts that put different tokens among a picture's own in one batch",
             "prompts of one length in the same layers, or deep prompts whose tokens no head reads",
             "give their rows batches of their own",
         )
-    return plans[0] if plans else None
+    return longest
