@@ -6,6 +6,7 @@ from .image_transform import ImageTransform, raw_pixels
 from .inspection import fingerprint
 from .load import check_device, fast_bf16, load_backbone
 from .loading import BUNDLED, BUNDLED_NAMES, bundled_folder, cached_checkpoint, pull_bundled
+from .picture_texts import PictureText
 from .runtime import gradients_by_hand, n_kept
 from .view import PromptedView
 
@@ -17,6 +18,7 @@ __all__ = [
     "Backbone",
     "ClassAttention",
     "ImageTransform",
+    "PictureText",
     "PromptedModel",
     "PromptedView",
     "bundled_folder",

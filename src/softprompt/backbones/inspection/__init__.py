@@ -1,6 +1,7 @@
 """The parts of a frozen model, found by running it once."""
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite
+from softprompt.backbones.inspection.families import PICTURES_NUMBERED_APART, WRITTEN_TYPES
 from softprompt.backbones.inspection.images import (
     has_pictures,
     native_size,
@@ -26,6 +27,8 @@ from softprompt.backbones.inspection.stacks import Stack, has_relative_bias, tab
 from softprompt.backbones.inspection.vision import Vision
 
 __all__ = [
+    "PICTURES_NUMBERED_APART",
+    "WRITTEN_TYPES",
     "AttentionSite",
     "BackboneSpec",
     "Finish",

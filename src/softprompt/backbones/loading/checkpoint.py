@@ -13,6 +13,7 @@ from transformers import (
     AutoModelForImageTextToText,
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
+    AutoProcessor,
     AutoTokenizer,
     PreTrainedConfig,
 )
@@ -101,6 +102,18 @@ def read_processor(source: str) -> Any:
     try:
         return AutoImageProcessor.from_pretrained(source, backend="pil", **_NO_CODE)
     except (OSError, ValueError):
+        return None
+
+
+def read_text_processor(source: str) -> Any:
+    """The processor of texts with pictures in them beside the weights, or None, since a model can be used
+    with texts alone.
+
+    None also where the processor is broken or brings code of its own.
+    """
+    try:
+        return AutoProcessor.from_pretrained(source, backend="pil", **_NO_CODE)
+    except (OSError, ValueError, ImportError, KeyError, TypeError):
         return None
 
 

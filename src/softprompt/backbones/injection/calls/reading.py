@@ -20,6 +20,7 @@ from softprompt.backbones.dispatch import Gate
 from softprompt.backbones.injection.calls.session import Session
 from softprompt.backbones.injection.lowering import input_weight
 from softprompt.backbones.inspection import (
+    PICTURES_NUMBERED_APART,
     ModelMap,
     eval_mode,
     has_pictures,
@@ -57,6 +58,8 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
         make: gives a prompt of so many soft tokens.
     """
     model = model_map.model
+    if model_map.spec.family in PICTURES_NUMBERED_APART:
+        return SoftTokenWay(False, "whose pictures have positions that a text before them does not move")
     if len(model_map.stacks) != 1:
         known = "an encoder and a decoder whose attention never calls the registered function"
         return SoftTokenWay(False, None if model_map.stacks else f"with {known}")
