@@ -122,9 +122,10 @@ class Backbone(InitializationSources):
                 "load one (LLaVA, Qwen-VL, Gemma 3, …), or leave the pictures out of the data",
             )
         if not hasattr(self._processor, "tokenizer"):
+            reason = f" ({self._processor})" if isinstance(self._processor, str) else ""
             raise BackboneError(
                 "backbone.processor",
-                f"{self.spec.name} without a processor of texts and pictures",
+                f"{self.spec.name} without a processor of texts and pictures{reason}",
                 "the processor of its family",
                 "put processor_config.json and preprocessor_config.json beside the weights, or pass "
                 "processor=... to load_backbone",

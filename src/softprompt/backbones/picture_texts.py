@@ -1,5 +1,6 @@
 """Texts with a picture in them: what a model's own processor makes of one, and batches of several."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,7 @@ class PictureTexts:
     def __init__(self, processor: Any, model: Any):
         self._processor = processor
         self._model = model
-        words = [getattr(processor, name, None) for name in _PLACES]
+        words = dict.fromkeys(getattr(processor, name, None) for name in _PLACES)
         self.places = tuple(str(word) for word in words if word is not None)
         """Words that stand for a picture in a text; the first one that the processor takes counts."""
 
@@ -91,8 +92,13 @@ class PictureTexts:
     def _read(self, text: str, picture: "Image") -> PictureText:
         made = dict(self._processor(text=[text], images=[picture], return_tensors="pt"))
         ids = made.pop("input_ids")
-        made.pop("attention_mask", None)
+        for name in ("attention_mask", "labels"):  # some make labels of what stands before a target
+            made.pop(name, None)
         types = {name: tuple(made.pop(name)[0].tolist()) for name in _TYPES if name in made}
+        known = inspect.signature(self._model.base_model.forward).parameters
+        image = getattr(self._model.config, "image_token_id", None)
+        if _TYPES[1] in known and _TYPES[1] not in types:
+            types[_TYPES[1]] = tuple(int(i == image) for i in ids[0].tolist())
         pixels = {name: torch.as_tensor(value) for name, value in made.items()}
         return PictureText(tuple(ids[0].tolist()), types, pixels)
 

@@ -106,15 +106,13 @@ def read_processor(source: str) -> Any:
 
 
 def read_text_processor(source: str) -> Any:
-    """The processor of texts with pictures in them beside the weights, or None, since a model can be used
-    with texts alone.
-
-    None also where the processor is broken or brings code of its own.
+    """The processor of texts with pictures in them beside the weights, or a text that says why it cannot be
+    read, since a model can be used with texts alone.
     """
     try:
         return AutoProcessor.from_pretrained(source, backend="pil", **_NO_CODE)
-    except (OSError, ValueError, ImportError, KeyError, TypeError):
-        return None
+    except Exception as error:  # a processor's parts raise whatever they like
+        return first_line(error)
 
 
 def has_two_towers(config: PreTrainedConfig) -> bool:
