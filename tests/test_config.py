@@ -71,9 +71,9 @@ def test_a_short_run_has_defaults():
         (
             changed(data={"format": "e2"}),
             "data.format: got 'e2', expected one of 'e2e', 'webnlg', 'dart', 'scitldr', 'jsonl', 'csv', "
-            "'restaurants', 'boolq', 'cb', 'copa', 'multirc', 'rte', 'wic', 'wsc', 'sst2', "
-            "'trec', 'trec_fine', 'trex', 'conll', 'squad', 'labelled_jsonl', 'labelled_csv', "
-            "'labelled_tsv', 'datasets', 'image_folder' or 'datasets_images'. "
+            "'pictured_jsonl', 'pictured_csv', 'restaurants', 'boolq', 'cb', 'copa', 'multirc', 'rte', "
+            "'wic', 'wsc', 'sst2', 'trec', 'trec_fine', 'trex', 'conll', 'squad', 'labelled_jsonl', "
+            "'labelled_csv', 'labelled_tsv', 'datasets', 'image_folder' or 'datasets_images'. "
             "Did you mean 'e2e'?",
         ),
         (

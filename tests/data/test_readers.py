@@ -100,7 +100,8 @@ def test_header_alone_is_no_data(write, format, header):
     [
         (
             {"format": "e2e", "source": "q"},
-            r"^data\.source: got 'q' for e2e, expected format jsonl or csv\. Leave it out\.$",
+            r"^data\.source: got 'q' for e2e, expected format jsonl, csv, pictured_jsonl or pictured_csv\. "
+            r"Leave it out\.$",
         ),
         (
             {"format": "rte", "text": "premise", "label": None},

@@ -194,11 +194,11 @@ def test_extrapolation_filters_train_and_dev_but_not_test(write, tmp_path):
         ({"format": "e2e"}, "data.train: got no path for e2e, expected E2E NLG's CSV"),
         (
             {"format": "e2e", "train": "x", "source": "q"},
-            "data.source: got 'q' for e2e, expected format jsonl or csv",
+            "data.source: got 'q' for e2e, expected format jsonl, csv, pictured_jsonl or pictured_csv",
         ),
         (
             {"format": "e2e", "train": "x", "target": "q"},
-            "data.target: got 'q' for e2e, expected format jsonl or csv",
+            "data.target: got 'q' for e2e, expected format jsonl, csv, pictured_jsonl or pictured_csv",
         ),
         (
             {"format": "rte", "train": "x", "label": "gold"},

@@ -80,6 +80,25 @@ def soft_by_hand(model: PreTrainedModel, prompt: Prompt, ids: Tensor) -> Tensor:
     return model(inputs_embeds=embeds, **options).logits[0, len(vectors) :]
 
 
+def soft_by_exchange(model: PreTrainedModel, prompt: Prompt, ids: Tensor) -> Tensor:
+    """The same where a model asks for words beside their vectors: the vectors of padding words in front are
+    exchanged behind the table, `[seq, vocab]`.
+    """
+    placed: Any = prompt()
+    vectors = placed.vectors
+    words = torch.cat([ids.new_zeros(len(vectors)), ids])[None]
+
+    def exchanged(module: Any, args: Any, output: Tensor) -> Tensor:
+        return torch.cat([vectors[None].to(output), output[:, len(vectors) :]], dim=1)
+
+    handle = model.get_input_embeddings().register_forward_hook(exchanged)
+    try:
+        call = {"input_ids": words, "attention_mask": torch.ones_like(words)}
+        return model(**call, **_no_cache(model)).logits[0, len(vectors) :]
+    finally:
+        handle.remove()
+
+
 def prefix_by_hand(model: PreTrainedModel, prompt: Prompt, ids: Tensor) -> Tensor:
     """Logits of a text behind a cache that holds the prompt's keys and values, `[seq, vocab]`."""
     placed: Any = prompt()
@@ -147,7 +166,7 @@ def _no_cache(model: PreTrainedModel) -> dict[str, bool]:
 
 
 BY_HAND = {
-    "soft tokens": [soft_by_hand],
+    "soft tokens": [soft_by_hand, soft_by_exchange],
     "prefix": [prefix_by_hand, prefix_by_attention],
     "states": [states_by_hand],
 }

@@ -308,6 +308,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     },
     "gemma4_unified_vision": {"mm_embed_dim": 32, "mm_posemb_size": 64, "output_proj_dims": 32},
     "muse_spark_text": {"moe_hidden_size": 32},
+    "idefics2_perceiver": {"resampler_n_latents": 4},
     "aria": {"projector_patch_to_query_dict": {4: 4}},
     "llama4_vision_model": {
         "vision_output_dim": 32,

@@ -122,63 +122,63 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
     Raises:
         Wrong: naming the first way that differs, and by how much.
     """
-    plain, notes = copy.deepcopy(model), []
+    plain, reference, notes = copy.deepcopy(model), copy.deepcopy(model), []
     one, other = METHODS[method](backbone), METHODS[method](backbone, 3, seed=2)
     kinds = {}
     try:
-        kinds["picture"] = rows_with_pictures(copy.deepcopy(plain))
+        kinds["picture"] = rows_with_pictures(plain)
     except ValueError as error:
         notes.append(f"no picture: {error}")
     try:
         with torch.no_grad():
-            bare(copy.deepcopy(plain), rows_of_text()[0])
+            bare(plain, rows_of_text()[0])
         kinds["text"] = rows_of_text()
     except Exception:
         notes.append("reads no text alone")
     if not kinds:
         raise AssertionError("nothing to compare")
 
-    def by_hand(prompt: Prompt, row: Row) -> Tensor:
-        return BY_HAND[method](copy.deepcopy(plain), prompt, row)
-
     def under(prompt: Any, row: Row) -> Tensor:
         with backbone.prompted(prompt):
             return bare(model, row)
 
+    def by_hand(prompt: Prompt, row: Row) -> Tensor:
+        try:
+            return BY_HAND[method](reference, prompt, row)
+        except Exception as error:
+            notes.append(f"no reference: {type(error).__name__}")
+            return under(prompt, row)
+
     with torch.no_grad():
         expected = {}
         for name, rows in kinds.items():
-            try:
-                expected[name] = [[by_hand(prompt, row) for row in rows] for prompt in (one, other)]
-            except Exception as error:
-                notes.append(f"no reference: {type(error).__name__}: {' '.join(str(error).split())[:80]}")
-                expected[name] = [[under(prompt, row) for row in rows] for prompt in (one, other)]
+            expected[name] = [by_hand(one, row) for row in rows], by_hand(other, rows[1])
         for name, rows in kinds.items():
-            if (expected[name][0][0] - bare(copy.deepcopy(plain), rows[0])).abs().max() < 1e-4:
+            if (expected[name][0][0] - bare(plain, rows[0])).abs().max() < 1e-4:
                 raise Wrong(f"the prompt has no effect on a {name}")
-            for i, row in enumerate(rows):
-                _equal(f"{name}, one row", under(one, row), expected[name][0][i])
+            _equal(f"{name}, one row", under(one, rows[0]), expected[name][0][0])
         for name, rows in reversed(kinds.items()):  # nothing of earlier calls enters
-            _equal(f"{name}, another time", under(other, rows[1]), expected[name][1][1])
+            _equal(f"{name}, another time", under(other, rows[1]), expected[name][1])
         for name, rows in kinds.items():
             _padded(model, plain, backbone, name, rows, expected[name], (one, other), notes)
-            _generated(model, plain, backbone, one, name, rows[0], by_hand, notes)
+            if name == "picture" or len(kinds) == 1:
+                _generated(model, plain, backbone, one, name, rows[0], by_hand, notes)
             _continued(model, plain, backbone, one, name, rows[0], by_hand, notes)
     if not any(note.startswith("no reference") for note in notes):
-        for name, rows in kinds.items():
+        for name, rows in list(kinds.items())[:1]:
             _gradients(one, lambda row: under(one, row), lambda row: by_hand(one, row), name, rows[1])
     with torch.no_grad():
         for rows in kinds.values():
-            _equal("the bare model afterwards", bare(model, rows[0]), bare(copy.deepcopy(plain), rows[0]))
+            _equal("the bare model afterwards", bare(model, rows[0]), bare(plain, rows[0]))
     return notes
 
 
 def _padded(
     model: PreTrainedModel, plain: PreTrainedModel, backbone: Backbone, name: str, rows: list[Row],
-    expected: list[list[Tensor]], prompts: tuple[Prompt, Prompt], notes: list[str],
+    expected: tuple[list[Tensor], Tensor], prompts: tuple[Prompt, Prompt], notes: list[str],
 ) -> None:  # fmt: skip
     """Rows padded on either side, with positions and without them, under one prompt and under several."""
-    without = [bare(copy.deepcopy(plain), row) for row in rows]
+    without = [bare(plain, row) for row in rows]
     for side in ("left", "right", "left, with positions"):
         call = {**given(model, rows, side.partition(",")[0]), **_no_cache(model)}
         places = spans(rows, side.partition(",")[0])
@@ -188,7 +188,7 @@ def _padded(
                 continue
             call["position_ids"] = positions
         try:
-            alone = copy.deepcopy(plain)(**call).logits
+            alone = plain(**call).logits
         except Exception as error:
             notes.append(f"{name}, padded {side}: {type(error).__name__}")
             continue
@@ -196,13 +196,14 @@ def _padded(
         if drift > TOLERANCE:
             notes.append(f"{name}, padded {side}, differs without a prompt by {drift:.0e}")
             continue
-        with backbone.prompted(prompts[0]):
-            out = model(**call).logits
-        for i, at in enumerate(places):
-            _equal(f"{name}, padded {side}", out[i, at], expected[0][i])
+        if side == "left":
+            with backbone.prompted(prompts[0]):
+                out = model(**call).logits
+            for i, at in enumerate(places):
+                _equal(f"{name}, padded {side}", out[i, at], expected[0][i])
         with backbone.prompted([*prompts, None], rows=[0, 1, 2]):
             out = model(**call).logits
-        for i, wanted in enumerate((expected[0][0], expected[1][1], without[2])):
+        for i, wanted in enumerate((expected[0][0], expected[1], without[2])):
             _equal(f"{name}, mixed, padded {side}", out[i, places[i]], wanted)
 
 
@@ -215,10 +216,9 @@ def _positions(model: PreTrainedModel, rows: list[Row], places: list[slice], wid
     def seen(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
         found.append(kwargs.get("position_ids"))
 
-    plain = copy.deepcopy(model)
-    handle = language_model(plain).register_forward_pre_hook(seen, with_kwargs=True)
+    handle = language_model(model).register_forward_pre_hook(seen, with_kwargs=True)
     for row in rows:
-        bare(plain, row)
+        bare(model, row)
     handle.remove()
     each = [torch.arange(len(row.ids))[None] if p is None else p for row, p in zip(rows, found, strict=True)]
     positions = each[0].new_zeros(*each[0].shape[:-2], len(rows), width)
@@ -233,14 +233,14 @@ def _generated(
 ) -> None:  # fmt: skip
     """The scores of each generated token equal the uncached logits of the text so far."""
     options = {
-        "max_new_tokens": 3, "min_new_tokens": 3, "do_sample": False, "return_dict_in_generate": True,
+        "max_new_tokens": 2, "min_new_tokens": 2, "do_sample": False, "return_dict_in_generate": True,
         "output_logits": True, "pad_token_id": 0, "use_cache": True,
         "suppress_tokens": list(range(90, 97)),
     }  # fmt: skip
     call = given(plain, [row])
     length = len(row.ids)
     try:
-        alone = copy.deepcopy(plain).generate(**call, **options)
+        alone = plain.generate(**call, **options)
         drift = max(
             float((scores[0] - _so_far(plain, alone.sequences[0, : length + i], row, i)).abs().max())
             for i, scores in enumerate(alone.logits)
@@ -273,7 +273,7 @@ def _continued(
 
     longer = Row(torch.cat([row.ids, more]), row.pixels, 1)
     try:
-        drift = float((twice(copy.deepcopy(plain)) - bare(copy.deepcopy(plain), longer)[-1]).abs().max())
+        drift = float((twice(plain) - bare(plain, longer)[-1]).abs().max())
     except Exception as error:
         notes.append(f"{name}: does not go on with its cache: {type(error).__name__}")
         return
@@ -286,7 +286,7 @@ def _continued(
 
 
 def _so_far(plain: PreTrainedModel, ids: Tensor, row: Row, n_written: int) -> Tensor:
-    return bare(copy.deepcopy(plain), Row(ids, row.pixels, n_written))[-1]
+    return bare(plain, Row(ids, row.pixels, n_written))[-1]
 
 
 def _gradients(prompt: Prompt, under: Any, by_hand: Any, name: str, row: Row) -> None:

@@ -13,6 +13,7 @@ from .loading import (
     cached_checkpoint,
     pull_bundled,
 )
+from .picture_texts import PictureText
 from .runtime import gradients_by_hand, n_kept
 from .view import PromptedView
 
@@ -24,6 +25,7 @@ __all__ = [
     "Backbone",
     "ClassAttention",
     "ImageTransform",
+    "PictureText",
     "PromptedModel",
     "PromptedView",
     "agreed_before",

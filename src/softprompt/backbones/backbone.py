@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -36,8 +36,10 @@ from softprompt.backbones.inspection import (
     BackboneSpec,
     described_again,
     fingerprint,
+    has_pictures,
     inspect_model,
 )
+from softprompt.backbones.picture_texts import PictureTexts
 from softprompt.backbones.runtime import shard, training_mode
 from softprompt.backbones.view import PromptedView
 from softprompt.errors import BackboneError
@@ -61,6 +63,7 @@ class Backbone(InitializationSources):
         tokenizer: its tokenizer; without one, texts cannot be used, token ids can.
         name: for cards and messages.
         pixels: how pictures become pixels; without it, pictures cannot be used, pixels can.
+        processor: transformers' processor of texts with pictures in them, of a model that reads such.
     """
 
     def __init__(
@@ -69,7 +72,9 @@ class Backbone(InitializationSources):
         tokenizer: PreTrainedTokenizerBase | None,
         name: str,
         pixels: ImageTransform | None = None,
+        processor: Any = None,
     ):
+        self._processor = processor
         self.model = model.requires_grad_(False).eval()
         self._tokenizer = tokenizer
         self._pixels = pixels
@@ -106,6 +111,32 @@ class Backbone(InitializationSources):
                 "pass processor=... to load_backbone, or put preprocessor_config.json beside the weights",
             )
         return self._pixels
+
+    @cached_property
+    def picture_texts(self) -> PictureTexts:
+        """How a text with a picture in it becomes tokens and pixels.
+
+        Raises:
+            BackboneError: a model that reads texts alone or pictures alone, or one without its processor.
+        """
+        if self.vision is not None or not has_pictures(self.model):
+            reads = "texts alone" if self.vision is None else "pictures alone"
+            raise BackboneError(
+                "backbone",
+                f"{self.spec.name} ({self.spec.family}), which reads {reads}",
+                "a model that reads texts with pictures in them, for records with pictures",
+                "load one (LLaVA, Qwen-VL, Gemma 3, …), or leave the pictures out of the data",
+            )
+        if not hasattr(self._processor, "tokenizer"):
+            reason = f" ({self._processor})" if isinstance(self._processor, str) else ""
+            raise BackboneError(
+                "backbone.processor",
+                f"{self.spec.name} without a processor of texts and pictures{reason}",
+                "the processor of its family",
+                "put processor_config.json and preprocessor_config.json beside the weights, or pass "
+                "processor=... to load_backbone",
+            )
+        return PictureTexts(self._processor, self.model)
 
     @property
     def pictures(self) -> PictureFacts | None:

@@ -8,7 +8,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.backbones.image_transform import ImageTransform
-from softprompt.backbones.inspection import n_channels, native_size, patch_side, reads_pictures
+from softprompt.backbones.inspection import (
+    has_pictures,
+    n_channels,
+    native_size,
+    patch_side,
+    reads_pictures,
+)
 from softprompt.backbones.loading import (
     BUNDLED,
     check_weights,
@@ -17,6 +23,7 @@ from softprompt.backbones.loading import (
     pull_bundled,
     read_model,
     read_processor,
+    read_text_processor,
     read_tokenizer,
 )
 from softprompt.errors import BackboneError, first_line, with_article
@@ -46,7 +53,8 @@ def load_backbone(
         device: a torch device; None takes CUDA or MPS where available (a live model stays where it is).
         attention: `sdpa` or `eager`; None keeps the model's default.
         processor: for a model that reads pictures: transformers' image processor, or its settings as a
-            mapping; None takes the one beside the weights.
+            mapping; for one that reads texts with pictures in them: transformers' processor of both; None
+            takes the one beside the weights.
         image_size: height and width in pixels at which the model reads pictures, a multiple of its patch
             size; None takes the processor's. A smaller size means fewer tokens; the model interpolates its
             position embeddings.
@@ -70,6 +78,9 @@ def load_backbone(
         model = read_model(name, folder, "auto" if dtype is None else _dtype(dtype), attention)
         if reads_pictures(model):
             processor = processor or read_processor(folder)
+        elif has_pictures(model):
+            processor = processor or read_text_processor(folder)
+            tokenizer = tokenizer or getattr(processor, "tokenizer", None) or read_tokenizer(name, folder)
         else:
             tokenizer = tokenizer or read_tokenizer(name, folder)
         model = _placed(model, dtype, target, shard)
@@ -80,11 +91,14 @@ def load_backbone(
             "a bundled name, a checkpoint folder, a hub id or a live transformers model",
             "pass the model inside the wrapper (DataParallel's `.module`, PEFT's `.base_model.model`)",
         )
-    pixels = _image_transform(processor)
+    beside_texts = not reads_pictures(model) and has_pictures(model)
+    if beside_texts and tokenizer is None:
+        tokenizer = getattr(processor, "tokenizer", None)
+    pixels = None if beside_texts else _image_transform(processor)
     if pixels is not None and reads_pictures(model):
         pixels = pixels.for_channels(n_channels(model))
     if image_size is None:
-        backbone = Backbone(model, tokenizer, name, pixels)
+        backbone = Backbone(model, tokenizer, name, pixels, processor if beside_texts else None)
     else:
         backbone = _at_size(model, tokenizer, name, pixels, image_size)
     if shard:

@@ -3,7 +3,7 @@
 The table `registry.FORMATS` has a row for each format.
 """
 
-from softprompt.data.formats.images import decode, picture_record
+from softprompt.data.formats.images import decode, picture_record, pictured_text
 from softprompt.data.formats.trex import pattern, read_objects
 from softprompt.data.reading import data_root, read
 from softprompt.data.records import (
@@ -12,6 +12,7 @@ from softprompt.data.records import (
     Choices,
     LabelledPicture,
     LabelledText,
+    PicturedText,
     Question,
     Record,
     TaggedWords,
@@ -29,6 +30,7 @@ __all__ = [
     "Format",
     "LabelledPicture",
     "LabelledText",
+    "PicturedText",
     "Question",
     "Record",
     "Splits",
@@ -44,6 +46,7 @@ __all__ = [
     "pairs",
     "pattern",
     "picture_record",
+    "pictured_text",
     "read",
     "read_objects",
 ]

@@ -1,7 +1,7 @@
 """The forms that readers give: one class per kind of question, plain values only."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
 from softprompt.errors import Problem, kind_of
@@ -46,6 +46,21 @@ class Record:
     source: str
     targets: tuple[str, ...]
     tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PicturedText(Record):
+    """One text with a picture, and every reference it has.
+
+    Args:
+        picture: its name, as a person knows it.
+        digest: SHA-256 (hex) of its file.
+        load: gives the bytes of its file, which are not kept.
+    """
+
+    picture: str = ""
+    digest: str = ""
+    load: Callable[[], bytes] = field(default=bytes, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -191,6 +206,8 @@ LABELLED = (LabelledText, LabelledPicture)
 
 def content_of(record: AnyRecord) -> str:
     """What tells whether two records ask about the same thing: a text, or what a picture's file holds."""
+    if isinstance(record, PicturedText):
+        return f"{record.digest} {record.source}"
     return record.digest if isinstance(record, LabelledPicture) else record.source
 
 
@@ -240,6 +257,5 @@ def _singles(record: AnyRecord) -> Sequence[AnyRecord]:
     if not isinstance(record, Record):
         return [record]
     return [
-        Record(f"{record.id}/{i}", record.source, (target,), record.tags)
-        for i, target in enumerate(record.targets)
+        replace(record, id=f"{record.id}/{i}", targets=(target,)) for i, target in enumerate(record.targets)
     ]

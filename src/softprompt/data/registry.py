@@ -23,6 +23,7 @@ from softprompt.data.records import (
     Choices,
     LabelledPicture,
     LabelledText,
+    PicturedText,
     Question,
     Record,
     TaggedWords,
@@ -34,7 +35,7 @@ COLUMNS = ("text", "second", "label")
 OPTIONS = ("source", "target", *COLUMNS, "word_column", "tag_column", "tagging", "image")
 """The settings of `data` that say how to read a file."""
 
-_KINDS = (Record, LabelledText, LabelledPicture, Choices, TaggedWords, Question)
+_KINDS = (Record, PicturedText, LabelledText, LabelledPicture, Choices, TaggedWords, Question)
 
 Reader = Callable[..., Sequence[Any]]
 """A function of a path and of those settings of `data` that it names; of a split where it reads no file."""
@@ -100,6 +101,14 @@ for _row in (
     Format("scitldr", summarization.read_scitldr, "SciTLDR's JSON lines (published by allenai/scitldr)"),
     Format("jsonl", columns.read_jsonl, "a JSON-lines file with two named fields"),
     Format("csv", columns.read_csv, "a CSV file with two named columns"),
+    Format(
+        "pictured_jsonl", columns.read_pictured_jsonl,
+        "a JSON-lines file with two named fields and one for the path of a picture", PicturedText,
+    ),
+    Format(
+        "pictured_csv", columns.read_pictured_csv,
+        "a CSV file with two named columns and one for the path of a picture", PicturedText,
+    ),
     Format("restaurants", synthetic.read_restaurants, "the synthetic restaurants"),
     Format(
         "boolq", superglue.read_boolq, _superglue("BoolQ"), LabelledText, superglue.TRUTH,

@@ -1,7 +1,8 @@
 """Drawing records: the same ones on every platform and Python version."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from softprompt.data.records import AnyRecord, Record, content_of
@@ -146,11 +147,11 @@ def set_aside(
 
 def merge(pairs: Iterable[Record]) -> list[Record]:
     """Pairs of equal source and tags as one record with several targets, named after the first."""
-    gathered: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[str, Mapping[str, str], list[str]]] = {}
+    gathered: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Record, list[str]]] = {}
     for pair in pairs:
-        key = (pair.source, tuple(sorted(pair.tags.items())))
-        gathered.setdefault(key, (pair.id, pair.tags, []))[2].extend(pair.targets)
-    return [Record(name, source, tuple(texts), tags) for (source, _), (name, tags, texts) in gathered.items()]
+        key = (content_of(pair), tuple(sorted(pair.tags.items())))
+        gathered.setdefault(key, (pair, []))[1].extend(pair.targets)
+    return [replace(first, targets=tuple(texts)) for first, texts in gathered.values()]
 
 
 def keep_seen(records: Sequence[Kind]) -> list[Kind]:

@@ -10,7 +10,7 @@ from typing import Any
 from softprompt.config import DataSettings
 from softprompt.data.formats.hub import saved
 from softprompt.data.reading import data_root, misfits, read
-from softprompt.data.records import LABELLED, AnyRecord, LabelledPicture, Record, pairs
+from softprompt.data.records import LABELLED, AnyRecord, LabelledPicture, PicturedText, Record, pairs
 from softprompt.data.registry import FORMATS
 from softprompt.data.sampling import draw, draw_per_class, folds, keep_seen, merge, set_aside
 from softprompt.errors import ConfigError, Problem
@@ -101,6 +101,8 @@ def fingerprint(train: Sequence[AnyRecord], dev: Sequence[AnyRecord], test: Sequ
 
 
 def _content(record: Any) -> list[Any]:
+    if isinstance(record, PicturedText):
+        return [type(record).__name__, record.source, record.targets, record.digest]
     if isinstance(record, Record):  # without its kind, as it has been since the first stored prompts
         return [record.source, record.targets]
     if isinstance(record, LabelledPicture):

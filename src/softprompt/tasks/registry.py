@@ -20,7 +20,15 @@ from softprompt.config import (
     TaggingSettings,
     TaskSettings,
 )
-from softprompt.data import Choices, LabelledPicture, LabelledText, Question, Record, TaggedWords
+from softprompt.data import (
+    Choices,
+    LabelledPicture,
+    LabelledText,
+    PicturedText,
+    Question,
+    Record,
+    TaggedWords,
+)
 from softprompt.registry import Registry
 from softprompt.tasks.outputs import OUTPUT_FORMS, OutputForm
 
@@ -75,7 +83,9 @@ TASKS: Registry[TaskKind] = Registry("task", "task.name", "softprompt.tasks", of
 _FORMS, _TEXT = OUTPUT_FORMS, (LabelledText,)
 
 for _row in (
-    TaskKind("generation", GenerationSettings, "language:GenerationTask", (Record,), _FORMS["text"]),
+    TaskKind(
+        "generation", GenerationSettings, "language:GenerationTask", (Record, PicturedText), _FORMS["text"],
+    ),
     TaskKind(
         "classification", ClassificationSettings, "headed:ClassificationTask", _TEXT,
         _FORMS["label"], second=True,

@@ -1,7 +1,13 @@
 """The parts of a frozen model, found by running it once."""
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite
-from softprompt.backbones.inspection.families import BARE_CACHES, CACHES, PER_LAYER_INPUTS
+from softprompt.backbones.inspection.families import (
+    BARE_CACHES,
+    CACHES,
+    PER_LAYER_INPUTS,
+    PICTURES_NUMBERED_APART,
+    WRITTEN_TYPES,
+)
 from softprompt.backbones.inspection.images import (
     has_pictures,
     n_channels,
@@ -43,7 +49,9 @@ __all__ = [
     "BARE_CACHES",
     "CACHES",
     "PER_LAYER_INPUTS",
+    "PICTURES_NUMBERED_APART",
     "SOUNDS",
+    "WRITTEN_TYPES",
     "AttentionSite",
     "BackboneSpec",
     "ChangingRotary",

@@ -68,3 +68,9 @@ KEPT_BETWEEN_CALLS = ("rope_deltas",)
 
 PICTURE_PARTS = ("vision_config", "vq_config")
 """Parts of a configuration that a model has which reads pictures."""
+
+WRITTEN_TYPES = {"paligemma": 1}
+"""By model type, the token type of what a model writes, where it is not that of its text."""
+
+PICTURES_NUMBERED_APART = ("hunyuan_vl",)
+"""Model types whose pictures begin at row and column 0, wherever they stand in a text."""

@@ -1,6 +1,6 @@
 from .bundled import BUNDLED, BUNDLED_NAMES, bundled_folder
 from .cached import cached_checkpoint
-from .checkpoint import has_two_towers, read_model, read_processor, read_tokenizer
+from .checkpoint import has_two_towers, read_model, read_processor, read_text_processor, read_tokenizer
 from .pull import pull_bundled
 from .quantization import check_weights, float_dtype, is_packed, is_sharded, numbers
 from .quiet import without_bars
@@ -21,6 +21,7 @@ __all__ = [
     "pull_bundled",
     "read_model",
     "read_processor",
+    "read_text_processor",
     "read_tokenizer",
     "without_bars",
 ]

@@ -13,6 +13,7 @@ from transformers import (
     AutoModelForImageTextToText,
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
+    AutoProcessor,
     AutoTokenizer,
     PreTrainedConfig,
 )
@@ -106,6 +107,16 @@ def read_processor(source: str) -> Any:
         return AutoImageProcessor.from_pretrained(source, backend="pil", **_NO_CODE)
     except (OSError, ValueError):
         return None
+
+
+def read_text_processor(source: str) -> Any:
+    """The processor of texts with pictures in them beside the weights, or a text that says why it cannot be
+    read, since a model can be used with texts alone.
+    """
+    try:
+        return AutoProcessor.from_pretrained(source, backend="pil", **_NO_CODE)
+    except Exception as error:  # a processor's parts raise whatever they like
+        return first_line(error)
 
 
 def has_two_towers(config: PreTrainedConfig) -> bool:

@@ -1,6 +1,7 @@
 """softprompt generate: generate texts under a stored prompt."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,13 +25,17 @@ def generate(
             help="Source texts; if none is given, the lines of standard input.", show_default=False
         ),
     ] = None,
+    picture: Annotated[
+        list[Path] | None,
+        typer.Option(help="A picture for each source, in their order. May be repeated.", show_default=False),
+    ] = None,
     backbone: BackboneName = None,
     overrides: Overrides = None,
 ) -> None:
     """Generate a text for each source, and print one on each line."""
     from softprompt.cli import places
     from softprompt.config import GenerationSettings
-    from softprompt.data import Record
+    from softprompt.data import Record, pictured_text
     from softprompt.errors import ConfigError, PromptError
     from softprompt.files import read_card
     from softprompt.terminal import echo, echo_answer
@@ -50,12 +55,22 @@ def generate(
     if not isinstance(settings.task, GenerationSettings):
         raise ConfigError("task.name", f"'{settings.task.name}'", "'generation'", "leave it out")
     check_characters("TEXT", text or [])
-    records = [Record(f"text {i + 1}", source, ()) for i, source in enumerate(text or _lines())]
+    sources, pictures = list(text or _lines()), list(picture or [])
+    if pictures and len(pictures) != len(sources):
+        got = f"{len(pictures)} pictures for {len(sources)} sources"
+        raise ConfigError("--picture", got, "one for each source", "repeat the option, or leave it out")
+    records = [Record(f"text {i + 1}", source, ()) for i, source in enumerate(sources)]
+    if pictures:
+        records = [
+            pictured_text(record.id, record.source, (), file, str(file))
+            for record, file in zip(records, pictures, strict=True)
+        ]
 
     from softprompt.tasks import GenerationTask
 
     frozen, prompt = places.load(folder, settings)
     task = GenerationTask(frozen, settings.task, decoding=settings.decoding)
+    task.check(records, labelled=False)
     task.check_positions(records, prompt.card.n_positions, training=False)
     with frozen.prompted(prompt):
         outputs = task.predict(records, seed=settings.training.seed)

@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from softprompt.data.formats.images import pictured_text
 from softprompt.data.parsing import csv_rows, field, json_objects, several, tsv_rows, words
-from softprompt.data.records import LabelledText, Record
+from softprompt.data.records import LabelledText, PicturedText, Record
 from softprompt.errors import DataError, kind_of
 
 
@@ -47,6 +48,31 @@ def grouped(path: Path, pairs: Iterable[tuple[int, str, str]]) -> list[Record]:
         lines.setdefault(source, line)
         targets.setdefault(source, []).append(target)
     return [Record(f"{path.name}:{lines[source]}", source, tuple(targets[source])) for source in targets]
+
+
+def read_pictured_jsonl(path: Path, source: str, target: str, image: str) -> list[PicturedText]:
+    """One record per line: a text, one target or a list of them, and the path of a picture, seen from the
+    file's own folder.
+    """
+
+    def record(line: int, where: str, item: dict[str, Any]) -> PicturedText:
+        text, value = words(field(item, source, where), source, where), field(item, target, where)
+        targets = several(value, target, where) if isinstance(value, list) else (words(value, target, where),)
+        picture = words(field(item, image, where), image, where)
+        return pictured_text(f"{path.name}:{line}", text, targets, path.parent / picture, picture)
+
+    return json_objects(path, record)
+
+
+def read_pictured_csv(path: Path, source: str, target: str, image: str) -> list[PicturedText]:
+    """One record per row: a text, a target, and the path of a picture, seen from the file's own folder."""
+
+    def record(line: int, where: str, row: list[str]) -> PicturedText:
+        text, target_text = words(row[0], source, where), words(row[1], target, where)
+        picture = words(row[2], image, where)
+        return pictured_text(f"{path.name}:{line}", text, (target_text,), path.parent / picture, picture)
+
+    return csv_rows(path, (source, target, image), record)
 
 
 def read_labelled_jsonl(path: Path, text: str, second: str | None, label: str | None) -> list[LabelledText]:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from softprompt.data.records import LabelledPicture
+from softprompt.data.records import LabelledPicture, PicturedText
 from softprompt.errors import DataError, system_says
 from softprompt.extras import require
 from softprompt.untrusted import DEEPEST, Unreadable, read_bytes
@@ -85,6 +85,24 @@ def picture_record(file: Path, name: str, label: str | None = None) -> LabelledP
     """
     content = _bytes_of(file)
     return LabelledPicture(name, name, hashlib.sha256(content).hexdigest(), partial(_bytes_of, file), label)
+
+
+def pictured_text(id: str, source: str, targets: tuple[str, ...], file: Path, name: str) -> PicturedText:
+    """The record of a text with a picture in a file.
+
+    Args:
+        id: of the record.
+        source: the text.
+        targets: its references.
+        file: the picture's path.
+        name: what to call the picture.
+
+    Raises:
+        DataError: the picture cannot be read.
+    """
+    content = _bytes_of(file)
+    digest = hashlib.sha256(content).hexdigest()
+    return PicturedText(id, source, targets, picture=name, digest=digest, load=partial(_bytes_of, file))
 
 
 def _bytes_of(file: Path) -> bytes:

@@ -53,6 +53,7 @@ class DecoderForm(PairForm):
 
     def __init__(self, tokenizer: Any, settings: GenerationSettings, name: str):
         super().__init__(tokenizer, settings, name)
+        self._shortened: set[str] = set()
         self._separator = self._separator_ids()
         self._lead = self._leading_text()
 
@@ -65,6 +66,25 @@ class DecoderForm(PairForm):
         ids, cut = self._cut(self._ids(self._lead + text.strip()), self._settings.max_target_tokens)
         # An end token behind a cut text would train the prompt to stop in the middle of a sentence.
         return ids if cut else [*ids, self.eos]
+
+    @property
+    def separator(self) -> list[int]:
+        """The tokens between source and target."""
+        return self._separator
+
+    def shortened(self, source: str) -> str:
+        """A source without the characters that no token of `max_source_tokens` holds; counted if cut."""
+        longest = self._settings.max_source_tokens
+        ids = self._ids(source)
+        if len(ids) <= longest:
+            return source
+        if source not in self._shortened:  # each is read several times
+            self._shortened.add(source)
+            self.n_cut += 1
+        if not self._tokenizer.is_fast:
+            return self._tokenizer.decode(ids[:longest], clean_up_tokenization_spaces=False)
+        made = self._tokenizer(source, add_special_tokens=False, return_offsets_mapping=True)
+        return source[: made["offset_mapping"][longest - 1][1]]
 
     def _cut(self, ids: list[int], longest: int) -> tuple[list[int], bool]:
         cut = len(ids) > longest

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from softprompt.data import Record
+from softprompt.data import PicturedText, Record
 from softprompt.errors import BackboneError, ConfigError, DataError, with_article
 from softprompt.tasks.base import Task
 from softprompt.tasks.batching import longest_first, pad
 from softprompt.tasks.examples import IGNORED, Example, ScoreRow, drawn, score_row
 from softprompt.tasks.language.decoding import check_decoding, generate_arguments, newline_tokens, seeded
 from softprompt.tasks.language.encoding import DecoderForm, EncoderDecoderForm, PairForm, TemplateForm
+from softprompt.tasks.language.pictured import PicturedExample, PicturedSources, check_pictures
 from softprompt.text import Template
 
 if TYPE_CHECKING:
@@ -71,14 +72,40 @@ class GenerationTask(Task):
                 "one (source, target) pair to train on",
                 "split the records with softprompt.data.records.pairs",
             )
-        context, target = self._form.context(record.source), self._form.target(record.targets[0])
+        context, target = self._context(record), self._form.target(record.targets[0])
         if self._is_encoder_decoder:
             return Example(record.id, tuple(context), tuple(target), len(context) + len(target), len(target))
         ids = (*context, *target)
         # The first token of a sequence is predicted from nothing, so it cannot be a label.
         n_unlabelled = max(len(context), 1)
         labels = (IGNORED,) * n_unlabelled + ids[n_unlabelled:]
+        if isinstance(record, PicturedText):
+            return PicturedExample(record.id, ids, labels, len(ids), len(ids) - n_unlabelled, record=record)
         return Example(record.id, ids, labels, len(ids), len(ids) - n_unlabelled)
+
+    def _context(self, record: Record) -> list[int]:
+        """The tokens before the target."""
+        if isinstance(record, PicturedText):
+            return self._pictured.context(record)
+        return self._form.context(record.source)
+
+    @cached_property
+    def _pictured(self) -> PicturedSources:
+        assert isinstance(self._form, DecoderForm)
+        return PicturedSources(self.backbone, self._form)
+
+    def _beside(
+        self, records: Sequence[Any], n_written: Sequence[int], ids: torch.Tensor, mask: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """What a batch needs beside its token ids: the pictures of its records."""
+        if not any(isinstance(record, PicturedText) for record in records):
+            return {}
+        return self._pictured.beside(records, n_written, ids, mask)
+
+    def check(self, records: Sequence[Any], labelled: bool = True) -> None:
+        """As every task; of records with pictures, each picture and text is read once."""
+        super().check(records, labelled)
+        check_pictures(records, self.backbone, self._form)
 
     def loss(self, examples: Sequence[Example]) -> torch.Tensor:
         """Summed negative log-likelihood of the labelled tokens; the call belongs inside `backbone.prompted`.
@@ -94,6 +121,8 @@ class GenerationTask(Task):
         ids, mask = pad([example.input_ids for example in examples], self._pad, "right", device)
         labels, _ = pad([example.labels for example in examples], IGNORED, "right", device)
         inputs = {"input_ids": ids, "attention_mask": mask}
+        pictured = [example.record for example in examples if isinstance(example, PicturedExample)]
+        inputs |= self._beside(pictured, [example.n_targets for example in examples], ids, mask)
         if self._is_encoder_decoder:
             labelled = labels != IGNORED
             inputs["decoder_input_ids"] = self._decoder_inputs(labels)
@@ -120,7 +149,7 @@ class GenerationTask(Task):
         Raises:
             DataError: a record without a token to start from.
         """
-        contexts = [self._form.context(record.source) for record in records]
+        contexts = [self._context(record) for record in records]
         for record, context in zip(records, contexts, strict=True):
             if not context:
                 raise DataError(
@@ -134,7 +163,8 @@ class GenerationTask(Task):
         with seeded(seed, device):
             for batch in longest_first([len(context) for context in contexts], self.decoding.batch_size):
                 ids, mask = pad([contexts[i] for i in batch], self._pad, side, device)
-                written = generate(input_ids=ids, attention_mask=mask, **arguments)
+                beside = self._beside([records[i] for i in batch], [0] * len(batch), ids, mask)
+                written = generate(input_ids=ids, attention_mask=mask, **beside, **arguments)
                 # A decoder's output begins with its input, an encoder-decoder's with a start token.
                 written = written[:, 1 if self._is_encoder_decoder else ids.shape[1] :]
                 for i, row in zip(batch, written.tolist(), strict=True):
@@ -149,6 +179,8 @@ class GenerationTask(Task):
         Raises:
             DataError: there are fewer than `k` records.
         """
+        if any(isinstance(record, PicturedText) for record in records):
+            return super().demonstrations(records, k, seed)
         chosen, draw = drawn(records, k, seed)
         return [
             self._form.context(record.source) + self._form.target(draw.choice(record.targets))
@@ -181,10 +213,11 @@ class GenerationTask(Task):
         most_written = self.settings.max_target_tokens + len(form.target(""))
         most_written = most_written if training else self.decoding.max_new_tokens
         # If even the longest texts fit, nothing needs to be tokenised.
-        if prompt_positions + most_read + most_written <= limit:
+        pictured = any(isinstance(record, PicturedText) for record in records)
+        if prompt_positions + most_read + most_written <= limit and not pictured:
             return
         for record in records:
-            n_read = len(form.context(record.source))
+            n_read = len(self._context(record) if pictured else form.context(record.source))
             n_written = self.decoding.max_new_tokens
             if training:
                 n_written = max(len(form.target(target)) for target in record.targets)

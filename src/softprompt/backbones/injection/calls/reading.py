@@ -21,6 +21,7 @@ from softprompt.backbones.injection.calls.session import Session
 from softprompt.backbones.injection.lowering import input_weight
 from softprompt.backbones.inspection import (
     PER_LAYER_INPUTS,
+    PICTURES_NUMBERED_APART,
     ModelMap,
     eval_mode,
     has_pictures,
@@ -61,6 +62,8 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
         make: gives a prompt of so many soft tokens.
     """
     model = model_map.model
+    if model_map.spec.family in PICTURES_NUMBERED_APART:
+        return SoftTokenWay(False, "whose pictures have positions that a text before them does not move")
     both = model_map.spec.is_encoder_decoder
     if both and "encoder" not in model_map.stacks:
         return SoftTokenWay(False, "whose encoder reads no text that embeddings could stand before")
