@@ -16,6 +16,7 @@ from softprompt.backbones.inspection.probe import record
 from softprompt.backbones.inspection.spec import BackboneSpec, describe
 from softprompt.backbones.inspection.stacks import Stack, find_stacks
 from softprompt.backbones.inspection.vision import Vision
+from softprompt.backbones.loading import quantisation, quantised_layers
 from softprompt.errors import BackboneError, SoftpromptError
 from softprompt.prompts import LayerLinears
 
@@ -77,6 +78,11 @@ class ModelMap:
         return tuple(dict.fromkeys(entries))
 
     @cached_property
+    def quantised(self) -> tuple[tuple[str, nn.Module], ...]:
+        """The layers with quantised numbers, and their paths."""
+        return tuple(quantised_layers(self.model))
+
+    @cached_property
     def checkpointable(self) -> tuple[nn.Module, ...]:
         """The modules that can recompute their activations in the backward pass."""
         return tuple(m for m in self.model.modules() if hasattr(m, "gradient_checkpointing"))
@@ -99,6 +105,15 @@ def inspect_model(model: PreTrainedModel, name: str, size: tuple[int, int] | Non
         raise
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
+        method = quantisation(model.config)
+        if method is not None and isinstance(error, AssertionError | AttributeError):
+            raise BackboneError(
+                "backbone",
+                f"{name} ({model.config.model_type}), whose weights are said to be quantised ({method}) and "
+                f"cannot be computed with ({type(error).__name__}: {reason})",
+                "weights in the form that config.json names",
+                "quantise the plain checkpoint anew, or remove quantization_config from its config.json",
+            ) from error
         raise BackboneError(
             "backbone",
             f"{name} ({model.config.model_type}), which does not read two tokens, or a picture, alone "

@@ -15,7 +15,7 @@ from softprompt.backbones.inspection.images import patch_conv, reads_pictures
 from softprompt.backbones.inspection.probe import Recording
 from softprompt.backbones.inspection.recognition import out_of_reach, record
 from softprompt.backbones.inspection.stacks import PositionTable, Stack, position_table
-from softprompt.backbones.loading import is_packed, numbers
+from softprompt.backbones.loading import is_quantised, numbers
 from softprompt.errors import BackboneError
 from softprompt.files import BackboneCard, BackboneRecord, without_folders
 
@@ -100,7 +100,7 @@ def described_again(model: PreTrainedModel, spec: BackboneSpec) -> BackboneSpec:
 
     Weights that are out of reach, or quantised (and so slow to read), are assumed to be unchanged.
     """
-    if out_of_reach(model) or any(map(is_packed, model.parameters())):
+    if out_of_reach(model) or is_quantised(model):
         return spec
     now = record(model)
     if now == spec.record:
