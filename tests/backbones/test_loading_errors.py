@@ -102,6 +102,41 @@ def test_half_a_vocabulary_head_is_refused(tmp_path, lost):
         load_backbone(tmp_path)
 
 
+@pytest.mark.parametrize("method", ["gptq", "awq", "compressed-tensors", "aqlm", "hqq", "eetq", "spqr"])
+def test_quantised_weights_that_nothing_here_reads_are_named(folder, method):
+    """Libraries that are absent, or that need another machine, in a sentence and not as their own error."""
+    path = folder / "config.json"
+    settings = {"quant_method": method, "bits": 4, "group_size": 32, "format": "pack-quantized"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"quantization_config": settings}))
+    with pytest.raises(BackboneError) as caught:
+        load_backbone(folder)
+    message = str(caught.value)
+    assert f"whose weights are quantised ({method}) and cannot be read here (" in message
+    assert message.endswith(
+        "expected weights in a form that this environment reads. Install the library that reads them, or "
+        "take the checkpoint without quantisation."
+    )
+
+
+def test_a_library_that_is_absent_is_named(folder, monkeypatch):
+    def absent(*args, **kwargs):
+        raise ImportError("MambaModel requires the causal-conv1d library but it was not found")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", absent)
+    with pytest.raises(
+        BackboneError, match=r"needs a library that is not installed here \(MambaModel requires"
+    ):
+        load_backbone(folder)
+
+
+@pytest.mark.parametrize("value", ["yes", 3, [1], {"bits": 4}])
+def test_quantisation_settings_that_mean_nothing_are_refused(folder, value):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"quantization_config": value}))
+    with pytest.raises(BackboneError, match=r"backbone\.name: got"):
+        load_backbone(folder)
+
+
 def test_a_missing_tokenizer_is_named(folder):
     for path in folder.glob("token*"):
         path.unlink()

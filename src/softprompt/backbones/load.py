@@ -19,7 +19,7 @@ from softprompt.backbones.loading import (
     BUNDLED,
     check_weights,
     has_two_towers,
-    is_packed,
+    is_quantised,
     pull_bundled,
     read_model,
     read_processor,
@@ -127,7 +127,7 @@ def _prepared(
 def _placed(model: Any, dtype: str | torch.dtype | None, device: str | torch.device, shard: bool) -> Any:
     """A model from files, in a precision that its device computes fast; moved there unless it is sharded."""
     check_weights(model, None, None)
-    if any(map(is_packed, model.parameters())):  # quantised in the files: transformers has placed it
+    if is_quantised(model):  # quantised in the files: transformers has placed it
         return model
     on_cpu = torch.device(device).type == "cpu"
     if dtype is None and on_cpu and model.dtype != torch.float32 and not fast_bf16():

@@ -23,6 +23,7 @@ from softprompt.backbones.inspection.recurrences import find_recurrences
 from softprompt.backbones.inspection.spec import BackboneSpec, describe
 from softprompt.backbones.inspection.stacks import Stack, find_stacks
 from softprompt.backbones.inspection.vision import Vision
+from softprompt.backbones.loading import quantisation, quantised_layers
 from softprompt.backbones.recurrence import Recurrence
 from softprompt.errors import BackboneError, SoftpromptError, in_its_words
 from softprompt.prompts import LayerLinears
@@ -109,6 +110,11 @@ class ModelMap:
         return KeptState(self.model)
 
     @cached_property
+    def quantised(self) -> tuple[tuple[str, nn.Module], ...]:
+        """The layers with quantised numbers, and their paths."""
+        return tuple(quantised_layers(self.model))
+
+    @cached_property
     def checkpointable(self) -> tuple[nn.Module, ...]:
         """The modules that can recompute their activations in the backward pass."""
         return tuple(m for m in self.model.modules() if hasattr(m, "gradient_checkpointing"))
@@ -137,6 +143,15 @@ def inspect_model(model: PreTrainedModel, name: str, size: tuple[int, int] | Non
     except (SoftpromptError, torch.OutOfMemoryError):
         raise
     except Exception as error:
+        method = quantisation(model.config)
+        if method is not None and isinstance(error, AssertionError | AttributeError):
+            raise BackboneError(
+                "backbone",
+                f"{name} ({model.config.model_type}), whose weights are said to be quantised ({method}) and "
+                f"cannot be computed with ({in_its_words(error)})",
+                "weights in the form that config.json names",
+                "quantise the plain checkpoint anew, or remove quantization_config from its config.json",
+            ) from error
         raise BackboneError(
             "backbone",
             f"{name} ({model.config.model_type}), which does not read two tokens, or a picture, alone "

@@ -16,7 +16,7 @@ from softprompt.backbones.inspection.recognition import out_of_reach, record
 from softprompt.backbones.inspection.sounds import reads_sounds
 from softprompt.backbones.inspection.stacks import PositionTable, Stack, position_table, table_offset
 from softprompt.backbones.inspection.vision import Vision
-from softprompt.backbones.loading import is_packed, numbers
+from softprompt.backbones.loading import is_quantised, numbers
 from softprompt.errors import BackboneError
 from softprompt.files import BackboneCard, BackboneRecord, without_folders
 
@@ -105,7 +105,7 @@ def described_again(model: PreTrainedModel, spec: BackboneSpec) -> BackboneSpec:
 
     Weights that are out of reach, or quantised (and so slow to read), are assumed to be unchanged.
     """
-    if out_of_reach(model) or any(map(is_packed, model.parameters())):
+    if out_of_reach(model) or is_quantised(model):
         return spec
     now = record(model)
     if now == spec.record:

@@ -2,7 +2,16 @@ from .bundled import BUNDLED, BUNDLED_NAMES, bundled_folder
 from .cached import cached_checkpoint
 from .checkpoint import has_two_towers, read_model, read_processor, read_text_processor, read_tokenizer
 from .pull import pull_bundled
-from .quantization import check_weights, float_dtype, is_packed, is_sharded, numbers
+from .quantization import (
+    check_weights,
+    float_dtype,
+    is_packed,
+    is_quantised,
+    is_sharded,
+    numbers,
+    quantisation,
+    quantised_layers,
+)
 from .quiet import without_bars
 from .terms import agreed_before
 
@@ -16,9 +25,12 @@ __all__ = [
     "float_dtype",
     "has_two_towers",
     "is_packed",
+    "is_quantised",
     "is_sharded",
     "numbers",
     "pull_bundled",
+    "quantisation",
+    "quantised_layers",
     "read_model",
     "read_processor",
     "read_text_processor",

@@ -26,6 +26,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from softprompt.backbones.loading.bundled import BUNDLED
+from softprompt.backbones.loading.quantization import quantisation
 from softprompt.backbones.loading.quiet import without_bars
 from softprompt.errors import BackboneError, first_line, nearest
 from softprompt.untrusted import at_home
@@ -35,6 +36,12 @@ _NO_CODE = {"trust_remote_code": False}
 
 _WRITING = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 """How the names of classes end that have a vocabulary head."""
+
+_FOREIGN = (
+    OSError, ValueError, KeyError, RuntimeError, SafetensorError, ImportError, AttributeError, TypeError,
+    AssertionError,
+)  # fmt: skip
+"""What transformers and the libraries of quantised formats raise over files, and over absent libraries."""
 
 _OPTIONAL = {"pooler", "mask_token"}
 """Modules and tensors that checkpoints often lack, and that softprompt never uses."""
@@ -57,6 +64,7 @@ def read_model(name: str, source: str, dtype: str | torch.dtype, attention: str 
     options: dict[str, Any] = {"dtype": dtype}
     if attention is not None:
         options["attn_implementation"] = attention
+    config: Any = None
     try:
         config = AutoConfig.from_pretrained(source, **_NO_CODE)
         with without_bars():
@@ -71,8 +79,8 @@ def read_model(name: str, source: str, dtype: str | torch.dtype, attention: str 
             )
     except torch.OutOfMemoryError:
         raise  # torch's own message gives the sizes
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise _unreadable(name, error) from error
+    except _FOREIGN as error:
+        raise _unreadable(name, error, config) from error
     missing = set(report["missing_keys"])
     if model_class is AutoModelForMaskedLM and _all_of_the_head(model, missing):
         # Sentence encoders are often published so: without the vocabulary head that config.json names.
@@ -160,8 +168,23 @@ def _all_of_the_head(model: Any, missing: Iterable[str]) -> bool:
     return bool(needed) and head <= needed and not any(key.startswith(base) for key in needed)
 
 
-def _unreadable(name: str, error: Exception) -> BackboneError:
+def _unreadable(name: str, error: Exception, config: Any) -> BackboneError:
     """The error for a checkpoint that does not exist, or that exists and cannot be read."""
+    method = quantisation(config)
+    if method is not None:
+        return BackboneError(
+            "backbone.name",
+            f"'{name}', whose weights are quantised ({method}) and cannot be read here ({first_line(error)})",
+            "weights in a form that this environment reads",
+            "install the library that reads them, or take the checkpoint without quantisation",
+        )
+    if isinstance(error, ImportError):
+        return BackboneError(
+            "backbone.name",
+            f"'{name}', which needs a library that is not installed here ({first_line(error)})",
+            "a checkpoint that this environment reads",
+            "install that library, or take another checkpoint",
+        )
     if name in BUNDLED or (at_home(name) / "config.json").exists():
         return BackboneError(
             "backbone.name",

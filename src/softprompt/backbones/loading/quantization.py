@@ -8,10 +8,35 @@ from transformers import PreTrainedModel
 
 from softprompt.errors import BackboneError
 
+_PACKED = (torch.int8, torch.uint8, torch.int16, torch.int32)
+
 
 def is_packed(weight: Tensor) -> bool:
     """Whether a parameter is quantised or sharded, and so cannot be trained."""
     return type(weight) not in (Tensor, nn.Parameter) or not weight.is_floating_point()
+
+
+def quantised_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Every layer with quantised numbers of its own, and its path.
+
+    GPTQ and AWQ keep theirs in buffers of integers, others in parameters.
+    """
+    return [
+        (path, module)
+        for path, module in model.named_modules()
+        if any(weight is not None and is_packed(weight) for weight in module._parameters.values())
+        or any(map(_is_packed_buffer, module._buffers.values()))
+    ]
+
+
+def is_quantised(model: nn.Module) -> bool:
+    """Whether some weights of a model are quantised (or sharded)."""
+    return any(map(is_packed, model.parameters())) or any(map(_is_packed_buffer, model.buffers()))
+
+
+def _is_packed_buffer(buffer: Tensor | None) -> bool:
+    # Positions are int64, masks are bool.
+    return buffer is not None and buffer.ndim > 1 and buffer.dtype in _PACKED
 
 
 def is_sharded(weight: Tensor) -> bool:
@@ -25,6 +50,16 @@ def numbers(weight: Tensor) -> Tensor:
         return weight.detach().flatten()
     except NotImplementedError:  # torchao's tensors implement few operations
         return weight.detach().dequantize().flatten()
+
+
+def quantisation(config: Any) -> str | None:
+    """The method by which the weights of a model are quantised; None for plain weights."""
+    settings = getattr(config, "quantization_config", None)
+    if settings is None:
+        return None
+    get = settings.get if isinstance(settings, dict) else lambda key: getattr(settings, key, None)
+    method = get("quant_method") or "by an unnamed method"
+    return str(getattr(method, "value", method))
 
 
 def check_weights(model: PreTrainedModel, dtype: Any, device: Any) -> None:
@@ -46,7 +81,7 @@ def check_weights(model: PreTrainedModel, dtype: Any, device: Any) -> None:
             "all weights on devices, since every training step reads each weight twice",
             "load the model with fewer bits or on more devices",
         )
-    if (dtype is not None or device is not None) and any(map(is_packed, weights)):
+    if (dtype is not None or device is not None) and is_quantised(model):
         key, got = ("dtype", dtype) if dtype is not None else ("device", device)
         raise BackboneError(
             f"backbone.{key}",

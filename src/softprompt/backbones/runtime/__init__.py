@@ -14,10 +14,12 @@ from softprompt.backbones.runtime.modes import (
     training_mode,
     without_checkpointing,
 )
+from softprompt.backbones.runtime.quantised import check_backward, rounds_inputs
 
 __all__ = [
     "active",
     "check_averaged",
+    "check_backward",
     "enable_checkpointing",
     "gradients_by_hand",
     "keep_context",
@@ -25,6 +27,7 @@ __all__ = [
     "n_kept",
     "refusing_stale_gradients",
     "resumed_by",
+    "rounds_inputs",
     "shard",
     "switch_checkpointing",
     "training_mode",

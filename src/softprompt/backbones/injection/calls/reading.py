@@ -29,6 +29,7 @@ from softprompt.backbones.inspection import (
     word_of_soft_tokens,
     word_vectors,
 )
+from softprompt.backbones.runtime import rounds_inputs
 from softprompt.errors import BackboneError, SoftpromptError, in_its_words
 from softprompt.prompts import Prompt
 
@@ -77,7 +78,9 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
                 return _before_encoder(model_map, gate, soft, make(N_SOFT - 1))
             whole, changed = _as_one_input(model_map, gate, soft)
             known = stack.numbering != "unknown"
-            alone = known and model_map.chosen_keys is None
+            # Two short runs of a model that rounds its inputs can agree by chance.
+            exact = not rounds_inputs(model, model_map.quantised)
+            alone = known and model_map.chosen_keys is None and exact
             if stack.site == "decoder" and model_map.attentions and alone and not changed:
                 apart = _under(model_map, gate, soft, as_columns=False)
                 if _difference(apart, whole) <= _rounding(whole):
@@ -86,7 +89,7 @@ def soft_token_way(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt
             if differs > _rounding(whole):
                 return SoftTokenWay(True, f"whose states differ by {differs:.0%} of their size")
             _run_whole(model_map, gate, soft)
-            mixed = (_mixes(model_map, gate, soft, other) for other in (make(N_SOFT - 1), None))
+            mixed = (exact and _mixes(model_map, gate, soft, other) for other in (make(N_SOFT - 1), None))
             return SoftTokenWay(True, None, *mixed)
     except (SoftpromptError, torch.OutOfMemoryError):
         raise

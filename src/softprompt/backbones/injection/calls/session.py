@@ -39,6 +39,7 @@ from softprompt.backbones.injection.weights import Weights, trained_weights
 from softprompt.backbones.inspection import ModelMap
 from softprompt.backbones.runtime import (
     check_averaged,
+    check_backward,
     keep_context,
     refusing_stale_gradients,
     resumed_by,
@@ -80,6 +81,7 @@ class Session:
         self._used = used_prompts(prompts, self.rows)
         self.weights = Weights(model_map.model, trained_weights(self._used), model_map.spec.name)
         self.injectors = Injectors(model_map, prompts, self.rows, as_tokens, as_columns)
+        self._quantised = model_map.quantised
         self._entries: AbstractContextManager[None] | None = None
         self._lock = threading.RLock()
         self._holders: set[object] = set()
@@ -199,6 +201,8 @@ class Session:
             return
         # `generate` switches gradients off only after this point.
         learning = torch.is_grad_enabled() and not generating
+        if learning and self._quantised and self.learns:
+            check_backward(self.model_map.model, self._quantised, self.model_map.spec.name)
         # The session may be closed while the call runs; the entries stay dispatched until the call ends.
         with (
             self._holding(),
