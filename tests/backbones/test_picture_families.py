@@ -78,6 +78,7 @@ def test_a_head_on_a_convolutional_model_reads_what_the_model_pools_and_its_map(
     assert torch.equal(states[:, 1:], output.last_hidden_state.flatten(2).mT)
     assert kinds[0].tolist() == [CLASS] + [PATCH] * 4
     prompt = softprompt.head_only(backbone, head=HEAD)
+    assert prompt.head is not None
     close(prompt.head(states, kinds), prompt.head.outputs(output.pooler_output))
 
 

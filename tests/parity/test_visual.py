@@ -315,6 +315,8 @@ def test_patches_of_pixels_become_tokens(family, location):
         return
     prompt = prompt_for(backbone, "pixel-prepend", scale=1.0)
     (placed,) = prompt()
+    assert backbone.vision is not None
+    assert backbone.vision.conv is not None
     vectors = backbone.vision.conv(placed.pixels).flatten(1)
     with backbone.prompted(prompt):
         ours = backbone.read({"pixel_values": x})

@@ -158,7 +158,8 @@ def _numbers_by_ids(model: PreTrainedModel) -> bool:
 def _first_position(model: PreTrainedModel) -> int:
     """RoBERTa's positions begin behind the row of the padding token."""
     table = next((m for name, m in model.named_modules() if name.endswith("position_embeddings")), None)
-    return getattr(table, "padding_idx", None) + 1 if getattr(table, "padding_idx", None) is not None else 0
+    padding: int | None = getattr(table, "padding_idx", None)
+    return 0 if padding is None else padding + 1
 
 
 def _no_cache(model: PreTrainedModel) -> dict[str, bool]:

@@ -228,7 +228,7 @@ class ColumnInjector:
             grown["input_ids"] = nn.functional.pad(ids, (table.longest, 0), value=self.word)
             context.notes[self, "exchanged"] = soft, chosen
         else:
-            embeds = word_vectors(self.table, ids) if embeds is None else embeds
+            embeds = word_vectors(self.table, given["input_ids"]) if embeds is None else embeds
             padded = nn.functional.pad(embeds, (0, 0, table.longest, 0))
             grown["input_ids"] = None
             grown["inputs_embeds"] = torch.where(soft[..., None], chosen.to(embeds), padded)
