@@ -14,6 +14,7 @@ from softprompt.backbones.inspection import (
     BackboneSpec,
     Vision,
     absent_biases,
+    base_module,
     tuned_tensors,
     word_vectors,
 )
@@ -132,7 +133,7 @@ class InitializationSources(Outputs):
         sizes = self.recurrences
         row = torch.tensor([list(ids)], device=self.device)
         with self._gate.turn(alone=False), self._gate.calling(None), intercepting(None):
-            output = self.model.base_model(input_ids=row, use_cache=True)
+            output = base_module(self.model)(input_ids=row, use_cache=True)
         cache = next(value for value in output.values() if is_cache(value))
         groups: dict[tuple[int, ...], dict[int, Tensor]] = {}
         for layer, size in sizes.items():

@@ -1,6 +1,6 @@
 """Outputs of a model under the prompts of a session: states, logits or losses at chosen positions."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -126,7 +126,7 @@ class Outputs:
                 return _text_alone(call, output).last_hidden_state
             options = {"use_cache": False} if self.map.decodes else {}
             with self._above(call, inputs, options):
-                return model.base_model(**inputs, **options).last_hidden_state
+                return self.map.base(**inputs, **options).last_hidden_state
 
     def labelled_logits(
         self, inputs: Mapping[str, Tensor], labelled: Bool[Tensor, "batch seq"]
@@ -232,7 +232,7 @@ class Outputs:
             labelled: the positions, `[batch, seq]`.
             keep: a further override of the vocabulary matrix, which gets the chosen positions.
         """
-        matrix, base = self.vocabulary_matrix, self.map.model.base_model
+        matrix, base = self.vocabulary_matrix, self.map.base
         self._check(inputs)
         options = {"use_cache": False} if self.map.decodes else {}
 
@@ -257,9 +257,7 @@ class Outputs:
         """Within this context a pass over these inputs starts where the activation cache, if any, ends."""
         if self._cache is None or call is None:
             return nullcontext()
-        vision = self.map.vision
-        base: Callable[..., Any] = self.map.model.base_model if vision is None else vision.base
-        return self._cache.serving(call, inputs, lambda some: base(**some, **options))
+        return self._cache.serving(call, inputs, lambda some: self.map.base(**some, **options))
 
     @contextmanager
     def _counted(self, call: PassContext | None) -> Iterator[None]:

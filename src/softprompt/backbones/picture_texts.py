@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from softprompt.backbones.inspection import WRITTEN_TYPES
+from softprompt.backbones.inspection import WRITTEN_TYPES, base_module
 from softprompt.errors import DataError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class PictureTexts:
         for name in ("attention_mask", "labels"):  # some make labels of what stands before a target
             made.pop(name, None)
         types = {name: tuple(made.pop(name)[0].tolist()) for name in _TYPES if name in made}
-        known = inspect.signature(self._model.base_model.forward).parameters
+        known = inspect.signature(base_module(self._model).forward).parameters
         image = getattr(self._model.config, "image_token_id", None)
         if _TYPES[1] in known and _TYPES[1] not in types:
             types[_TYPES[1]] = tuple(int(i == image) for i in ids[0].tolist())

@@ -6,7 +6,7 @@ from functools import cached_property
 from torch import nn
 
 from softprompt.backbones.injection import Weights
-from softprompt.backbones.inspection import ModelMap
+from softprompt.backbones.inspection import ModelMap, base_module
 from softprompt.errors import PromptError, with_article
 from softprompt.prompts import LOCATIONS, Prompt
 
@@ -84,5 +84,5 @@ class _Where:
         """Modules that run only when the last layer has ended: the final norm and heads."""
         model = self.map.model
         last = next(m for m, place in self.of_module.items() if place == len(self.numbers) - 1)
-        base = set(model.base_model.modules())
+        base = set(base_module(model).modules())
         return (self.map.behind(last) & base) | (set(model.modules()) - base)

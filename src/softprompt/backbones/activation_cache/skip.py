@@ -13,6 +13,7 @@ from softprompt.backbones.dispatch import Forward, Override, dispatching, overri
 from softprompt.backbones.inspection import (
     AttentionSite,
     Vision,
+    base_module,
     eval_mode,
     has_decoder,
     layers_around,
@@ -162,7 +163,7 @@ class LayerSkipper:
             inputs = vision.inputs(noise_pictures(self.model, vision.size))
             with unmasked(self.model):
                 return vision.base(**inputs, **size_options(self.model, vision.size))
-        base = self.model.base_model
+        base = base_module(self.model)
         table = word_embeddings(self.model)
         ids = torch.arange(1, _PROBE_LEN + 1, device=table.device)[None] % table.shape[0]
         return base(input_ids=ids, attention_mask=torch.ones_like(ids))

@@ -119,7 +119,7 @@ class Injectors:
             self._prepended = PrependedInjector(
                 stacks["encoder"],
                 stacks.get("decoder"),
-                [model, model.base_model],
+                [model, model_map.base],
                 [a.module for a in model_map.attentions if a.site == "encoder"],
                 in_front,
             )
@@ -129,7 +129,7 @@ class Injectors:
             front = "decoder"
             injector = ColumnInjector(
                 stacks["decoder"],
-                model_map.model.base_model,
+                model_map.base,
                 model_map.model.get_input_embeddings(),
                 word_of_soft_tokens(model_map.model),
                 in_front,
@@ -146,7 +146,7 @@ class Injectors:
                 rotary = RotaryCheck(stack.rotary, stack.module, longest, with_first, spec.name)
             self.positions[site] = PositionInjector(
                 stack,
-                model_map.model.base_model,
+                model_map.base,
                 [shift(prompt, site, front) for prompt in prompts],
                 longest,
                 spec.position_limit,

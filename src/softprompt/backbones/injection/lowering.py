@@ -237,7 +237,6 @@ def observe(model_map: ModelMap, inputs: dict[str, Tensor]) -> tuple[KeyValues, 
         model_map: of the backbone.
         inputs: for the base model, e.g. `input_ids` or `inputs_embeds` of batch 1.
     """
-    model = model_map.model
     options = {"use_cache": False} if model_map.decodes else {}
     recorder = Recorder()
     attentions = [attention.module for attention in model_map.attentions]
@@ -246,7 +245,7 @@ def observe(model_map: ModelMap, inputs: dict[str, Tensor]) -> tuple[KeyValues, 
         intercepted(attentions, recorder),
         without_checkpointing(model_map.checkpointable),
     ):
-        model.base_model(**inputs, **options)
+        model_map.base(**inputs, **options)
     by_module: dict[int, list[AttentionCall]] = {}
     for call in recorder.calls:
         whole_in_backward(call.module, (call.key, call.value))

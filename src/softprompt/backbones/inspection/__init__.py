@@ -1,6 +1,7 @@
 """The parts of a frozen model, found by running it once."""
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite
+from softprompt.backbones.inspection.base import base_module
 from softprompt.backbones.inspection.families import (
     BARE_CACHES,
     CACHES,
@@ -62,6 +63,7 @@ __all__ = [
     "Vision",
     "absent_biases",
     "asked_columns",
+    "base_module",
     "described_again",
     "eval_mode",
     "fingerprint",

@@ -14,6 +14,7 @@ from softprompt.backbones.inspection.attention_sites import (
     attention_sites,
     chosen_keys,
 )
+from softprompt.backbones.inspection.base import base_module
 from softprompt.backbones.inspection.images import native_size, reads_pictures
 from softprompt.backbones.inspection.kept_state import KeptState
 from softprompt.backbones.inspection.layers import find_layers
@@ -54,6 +55,11 @@ class ModelMap:
     events: tuple[tuple[nn.Module, bool], ...]
     attends_plainly: bool
     chosen_keys: int | None
+
+    @cached_property
+    def base(self) -> nn.Module:
+        """The model below its own heads."""
+        return base_module(self.model) if self.vision is None else self.vision.base
 
     @cached_property
     def decodes(self) -> bool:
@@ -98,7 +104,7 @@ class ModelMap:
     @cached_property
     def entries(self) -> tuple[nn.Module, ...]:
         """The modules that users may call: the whole model, its base model, its stacks."""
-        base = self.model.base_model if self.vision is None else self.vision.base
+        base = self.base
         entries = [self.model, base, *(stack.module for stack in self.stacks.values())]
         if self.spec.is_encoder_decoder:
             entries.append(self.model.get_encoder())

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite
+from softprompt.backbones.inspection.base import base_module
 from softprompt.backbones.inspection.images import final_norms, reads_pictures, unread_modules
 from softprompt.backbones.inspection.layers import is_linear, layers_around
 from softprompt.backbones.loading import float_dtype, is_packed, is_sharded
@@ -115,9 +116,9 @@ def head_modules(model: PreTrainedModel) -> set[nn.Module]:
     matrix = model.get_output_embeddings()
     if matrix is None:
         return set()
-    if model.base_model is model:  # T5, whose stacks and vocabulary matrix have the same parent
+    if base_module(model) is model:  # T5, whose stacks and vocabulary matrix have the same parent
         return {matrix}
-    return set(model.modules()) - set(model.base_model.modules())
+    return set(model.modules()) - set(base_module(model).modules())
 
 
 def _named(model: nn.Module, selects: _Selects, alone: Iterable[nn.Module] = ()) -> list[str]:

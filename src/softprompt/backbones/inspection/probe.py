@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from softprompt.backbones.attention import AttentionCall, check_kernel, intercepting, self_computed
 from softprompt.backbones.dispatch import dispatching, overriding, undone
+from softprompt.backbones.inspection.base import base_module
 from softprompt.backbones.inspection.images import (
     native_size,
     noise_pictures,
@@ -101,7 +102,7 @@ def record(model: PreTrainedModel, size: tuple[int, int] | None = None) -> Recor
             for handle in handles:
                 handle.remove()
     recording.output = recording.gave.get(
-        picture_module(model) if reads_pictures(model) else model.base_model
+        picture_module(model) if reads_pictures(model) else base_module(model)
     )
     if recording.output is None:  # some models call a part of their base model directly
         with eval_mode(model):
@@ -129,7 +130,7 @@ def run(model: PreTrainedModel, size: tuple[int, int] | None = None, *, base: bo
     token = text_token(model)
     device = model.get_input_embeddings().weight.device
     whole = not base and type(model.get_output_embeddings()) is nn.Linear
-    module = model if whole else model.base_model
+    module = model if whole else base_module(model)
     if has_decoder(model):
         read: dict[str, Any] = {}
         if reads_sounds(model):
@@ -148,7 +149,7 @@ def run(model: PreTrainedModel, size: tuple[int, int] | None = None, *, base: bo
 
 def has_decoder(model: PreTrainedModel) -> bool:
     """Whether a model has an encoder and a decoder; an encoder alone may have the configuration of both."""
-    takes = inspect.signature(model.base_model.forward).parameters
+    takes = inspect.signature(base_module(model).forward).parameters
     return bool(model.config.is_encoder_decoder) and "decoder_input_ids" in takes
 
 
@@ -160,7 +161,7 @@ def reads_forward(model: PreTrainedModel) -> bool:
     texts = [[first, first], [first, (first + len(table) // 2) % len(table)]]
     with eval_mode(model):
         states = [
-            model.base_model(input_ids=torch.tensor([text], device=table.device)).last_hidden_state[0, 0]  # type: ignore[arg-type]
+            base_module(model)(input_ids=torch.tensor([text], device=table.device)).last_hidden_state[0, 0]  # type: ignore[arg-type]
             for text in texts
         ]
     return torch.equal(*states)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from softprompt.backbones.inspection.base import base_module
 from softprompt.backbones.loading import is_packed, is_sharded
 from softprompt.files import BackboneRecord, Held, kinds_of_tensors
 
@@ -45,7 +46,7 @@ def record(model: PreTrainedModel) -> BackboneRecord:
     tensor is dequantised first. Active LoRA of PEFT counts as part of its layers, merged or not. Poolers are
     left out: nothing reads them, and a checkpoint without a pooler gets a random one at every load.
     """
-    base = model.base_model
+    base = base_module(model)
     stem = "" if base is model else f"{_path(model, base)}."
     vocabulary = _output_path(model)
     inside, outside = [], []

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from softprompt.backbones.inspection.base import base_module
 from softprompt.backbones.inspection.images import reads_pictures
 from softprompt.backbones.inspection.probe import eval_mode, text_token
 from softprompt.backbones.loading import is_sharded
@@ -124,13 +125,13 @@ def _recorded(model: PreTrainedModel) -> tuple[list[_Call], Any]:
 
     handles: list[Any] = []
     try:
-        for module in model.base_model.modules():
+        for module in base_module(model).modules():
             handles.append(module.register_forward_pre_hook(start, with_kwargs=True))
             handles.append(module.register_forward_hook(stop))
         ids = _text(model)
-        takes = _signature(model.base_model).parameters
+        takes = _signature(base_module(model)).parameters
         options = {"use_cache": True} if {"use_cache", "kwargs"} & set(takes) else {}
-        model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), **options)
+        base_module(model)(input_ids=ids, attention_mask=torch.ones_like(ids), **options)
     finally:
         for handle in handles:
             handle.remove()

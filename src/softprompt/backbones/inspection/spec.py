@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from softprompt.backbones.inspection.base import base_module
 from softprompt.backbones.inspection.families import OF_EACH_TOKEN, RELATIVE_POSITIONS
 from softprompt.backbones.inspection.probe import Recording, has_decoder
 from softprompt.backbones.inspection.recognition import out_of_reach, record
@@ -229,7 +230,7 @@ def fingerprint(model: PreTrainedModel, through: torch.dtype | None = None) -> s
         through: a precision to which the numbers are first rounded, as if the model were in it.
     """
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.base_model.named_parameters(), key=lambda item: item[0]):
+    for name, tensor in sorted(base_module(model).named_parameters(), key=lambda item: item[0]):
         if name.startswith("pooler."):
             continue
         digest.update(f"{name}{tuple(tensor.shape)}".encode())

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from softprompt.backbones.inspection.attention_sites import AttentionSite, text_module
+from softprompt.backbones.inspection.base import base_module
 from softprompt.backbones.inspection.families import CHANGING_ROTARY
 from softprompt.backbones.inspection.probe import DECODER_LEN, Recording, has_decoder, reads_forward
 
@@ -107,8 +108,8 @@ def _takes_text(module: nn.Module) -> bool:
 
 def _innermost(model: PreTrainedModel) -> nn.Module:
     """The innermost module that holds the table of input embeddings and takes input embeddings."""
-    table, found = model.get_input_embeddings(), model.base_model
-    for module in model.base_model.modules():  # outer modules come first
+    table, found = model.get_input_embeddings(), base_module(model)
+    for module in base_module(model).modules():  # outer modules come first
         names = set(inspect.signature(module.forward).parameters)
         takes_text = {"input_ids", "inputs_embeds", "attention_mask"} <= names
         if takes_text and any(inner is table for inner in module.modules()):

@@ -128,8 +128,8 @@ class Vision:
         if states.ndim == 3:
             return self.finished(states)
         if states.requires_grad:
-            # BatchNorm's backward pass on a processor (torch 2.13) is wrong for one picture whose gradient has
-            # the strides of a transposed map.
+            # BatchNorm's backward pass (torch 2.13, on a processor) is wrong for one picture whose gradient
+            # has the strides of a transposed map.
             states.register_hook(torch.Tensor.contiguous)
         pooled = getattr(output, "pooler_output", None)
         states = states.flatten(1, 2) if _channels_last(states, self.size) else states.flatten(2).mT

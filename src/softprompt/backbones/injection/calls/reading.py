@@ -185,7 +185,7 @@ def _behind_own_cache(model_map: ModelMap, gate: Gate, prefix: Prompt) -> Tensor
         if model_map.stacks["decoder"].numbering == "ids":
             first = N_SOFT + model_map.spec.first_position
             options["position_ids"] = torch.arange(first, first + N_TEXT, device=text.device)[None]
-        return model.base_model(input_ids=text, **options).last_hidden_state
+        return model_map.base(input_ids=text, **options).last_hidden_state
 
 
 def refuse(model_map: ModelMap, why: str) -> BackboneError:
@@ -294,7 +294,7 @@ def _states(model_map: ModelMap, **inputs: Any) -> Tensor:
     batch, length = next(iter(inputs.values())).shape[:2]
     if model_map.spec.is_encoder_decoder:
         inputs["decoder_input_ids"] = _text(model_map).expand(batch, -1)
-    output = model_map.model.base_model(**inputs, **_options(model_map, batch, length))
+    output = model_map.base(**inputs, **_options(model_map, batch, length))
     states = getattr(output, "last_hidden_state", None)
     return output.logits if states is None else states
 
@@ -317,7 +317,7 @@ def _options(model_map: ModelMap, batch: int, length: int) -> dict[str, Any]:
     takes = any("use_cache" in stack.signature.parameters for stack in model_map.stacks.values())
     options: dict[str, Any] = {"use_cache": False} if takes else {}
     model = model_map.model
-    if has_pictures(model) and "token_type_ids" in inspect.signature(model.base_model.forward).parameters:
+    if has_pictures(model) and "token_type_ids" in inspect.signature(model_map.base.forward).parameters:
         weight = input_weight(model_map)
         options["token_type_ids"] = torch.zeros(batch, length, dtype=torch.long, device=weight.device)
     return options

@@ -177,7 +177,7 @@ class Session:
         generating = entry.name == "generate"
         if generating:
             generation.check(self.injectors, self.rows, args, kwargs)
-        whole = entry.module in (self.model_map.model, self.model_map.model.base_model)
+        whole = entry.module in (self.model_map.model, self.model_map.base)
         with keeping(self.model_map.kept, self.gate, kwargs) as kept, self.call(generating) as call:
             learns = whole and not generating and torch.is_grad_enabled() and call.lowered.learns
             if learns and torch.distributed.is_available() and torch.distributed.is_initialized():
