@@ -61,7 +61,7 @@ def test_a_short_run_has_defaults():
         ),
         (
             changed(method={"name": "prefix_tuning", "sites": ["dec"]}),
-            "method.sites.0: got 'dec', expected one of 'encoder', 'decoder' or 'cross'. "
+            "method.sites.0: got 'dec', expected one of 'encoder', 'decoder', 'cross' or 'recurrent'. "
             "Did you mean 'decoder'?",
         ),
         (

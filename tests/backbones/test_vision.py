@@ -79,7 +79,7 @@ def test_a_folder_of_quantised_weights_reads_pictures_of_the_size_asked_for_too(
     tiny_vision_model("vit").save_pretrained(tmp_path)
     settings = {"image_processor_type": "ViTImageProcessor", **PROCESSOR}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
-    monkeypatch.setattr(load, "is_packed", lambda weight: True)
+    monkeypatch.setattr(load, "is_quantised", lambda model: True)
     assert softprompt.load_backbone(tmp_path, device="cpu", image_size=24).pixels.size == (24, 24)
 
 

@@ -228,7 +228,7 @@ class OtherArguments(OwnTask):
         ({"settings": WithoutLengthSettings}, "got settings without max_tokens"),
         ({"kind": ImageClassificationTask}, "got the group 'tasks with heads', whose examples are"),
         ({"settings": ClassificationSettings}, "got settings whose name is 'classification'"),
-        ({"record": str}, "got records of str, expected some of Record, LabelledText, "),
+        ({"record": str}, "got records of str, expected some of Record, PicturedText, LabelledText, "),
         ({"record": ()}, "got records of None"),
         ({"outputs": "labels"}, "got outputs 'labels', expected one of 'text', .* Did you mean 'label'"),
         ({"metrics": ["rmse"]}, "got the metric 'rmse', expected some of accuracy, f1, "),

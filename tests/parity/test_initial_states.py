@@ -14,8 +14,8 @@ from torch import Tensor
 
 import softprompt
 from softprompt.errors import BackboneError, PromptError
+from zoo import causal, outcomes
 from zoo.causal import padded, rows_of_text, soft, soft_by_hand, states
-from zoo.outcomes import built
 
 TEXTS = rows_of_text()
 
@@ -95,7 +95,7 @@ def under(backbone: Any, prompt: Any, ids: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("family", LOOPS)
 def test_logits_and_gradients_are_those_of_the_loop(family):
-    model = built(family)
+    model = outcomes.built(causal.KIND, family)
     backbone = softprompt.load_backbone(model)
     prompt = states(backbone)
     came, expected = under(backbone, prompt, TEXTS[0]), by_hand(family, model, prompt, TEXTS[0])
@@ -110,7 +110,7 @@ def test_logits_and_gradients_are_those_of_the_loop(family):
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_rows_with_states_soft_tokens_and_no_prompt(side):
-    model = built("qwen3_next")
+    model = outcomes.built(causal.KIND, "qwen3_next")
     backbone = softprompt.load_backbone(model)
     one, tokens = states(backbone), soft(backbone)
     ids, mask, spans = padded(TEXTS, side)
@@ -127,7 +127,7 @@ def test_rows_with_states_soft_tokens_and_no_prompt(side):
 
 
 def test_zeros_are_the_bare_model_and_a_file_holds_the_states(tmp_path):
-    model = built("mamba")
+    model = outcomes.built(causal.KIND, "mamba")
     backbone = softprompt.load_backbone(model)
     prompt = softprompt.prefix_tuning(backbone, sites="recurrent")
     with torch.no_grad():
@@ -143,7 +143,7 @@ def test_zeros_are_the_bare_model_and_a_file_holds_the_states(tmp_path):
 
 
 def test_a_start_at_tokens_is_the_state_behind_them():
-    model = built("qwen3_next")
+    model = outcomes.built(causal.KIND, "qwen3_next")
     backbone = softprompt.load_backbone(model)
     ids = TEXTS[1].tolist()
     prompt = softprompt.prefix_tuning(
@@ -158,7 +158,7 @@ def test_a_start_at_tokens_is_the_state_behind_them():
 
 
 def test_recurrent_layers_are_found_inside_a_session_too():
-    model = built("qwen3_next")
+    model = outcomes.built(causal.KIND, "qwen3_next")
     backbone = softprompt.load_backbone(model)
     with backbone.prompted(soft(backbone)):
         prompt = softprompt.prefix_tuning(backbone, sites="recurrent", initialization="vocabulary")
@@ -166,7 +166,7 @@ def test_recurrent_layers_are_found_inside_a_session_too():
 
 
 def test_gradients_pass_through_a_cache():
-    model = built("qwen3_next")
+    model = outcomes.built(causal.KIND, "qwen3_next")
     backbone = softprompt.load_backbone(model)
     prompt = states(backbone)
     text, parameters = TEXTS[0][None], list(prompt.parameters())
@@ -181,7 +181,7 @@ def test_gradients_pass_through_a_cache():
 
 
 def test_checkpointed_layers_and_left_padding_give_the_same_gradients():
-    model = built("qwen3_next")
+    model = outcomes.built(causal.KIND, "qwen3_next")
     backbone = softprompt.load_backbone(model)
     prompt = states(backbone)
     ids, mask, _ = padded(TEXTS, "left")
@@ -204,7 +204,7 @@ def test_models_without_such_layers_are_refused(family, why):
 
         backbone = tiny_backbone("t5")
     else:
-        backbone = softprompt.load_backbone(built(family))
+        backbone = softprompt.load_backbone(outcomes.built(causal.KIND, family))
     with pytest.raises(BackboneError, match=why):
         softprompt.prefix_tuning(backbone, sites="recurrent")
 
@@ -226,7 +226,7 @@ def _without_gradients(forward: Any, hidden_states: Tensor, **kwargs: Any) -> An
     [(_without_the_state, "does not go on"), (_without_gradients, "passes no gradient")],
 )
 def test_layers_that_ignore_a_state_or_its_gradient_are_refused(instead, why, monkeypatch):
-    model = built("qwen3_next")
+    model = outcomes.built(causal.KIND, "qwen3_next")
     kind = next(type(m) for m in model.modules() if type(m).__name__ == "Qwen3NextGatedDeltaNet")
     forward: Any = kind.forward
 
@@ -241,7 +241,7 @@ def test_layers_that_ignore_a_state_or_its_gradient_are_refused(instead, why, mo
 
 
 def test_caches_that_do_not_hold_the_states_are_refused():
-    model = built("mamba")
+    model = outcomes.built(causal.KIND, "mamba")
     backbone = softprompt.load_backbone(model)
     prompt = states(backbone)
     text = TEXTS[0][None]
@@ -257,7 +257,7 @@ def test_caches_that_do_not_hold_the_states_are_refused():
 
 
 def test_packed_texts_and_rows_of_padding_alone_are_refused():
-    model = built("qwen3_next")
+    model = outcomes.built(causal.KIND, "qwen3_next")
     backbone = softprompt.load_backbone(model)
     ids, mask, _ = padded(TEXTS, "left")
     ends = torch.tensor([0, 4, 9], dtype=torch.int32)
@@ -278,7 +278,7 @@ def test_packed_texts_and_rows_of_padding_alone_are_refused():
     ],
 )
 def test_what_states_have_not_is_refused(options, message):
-    backbone = softprompt.load_backbone(built("qwen3_next"))
+    backbone = softprompt.load_backbone(outcomes.built(causal.KIND, "qwen3_next"))
     with pytest.raises(PromptError, match=message):
         softprompt.prefix_tuning(backbone, **{"sites": "recurrent", **options})
 

@@ -196,7 +196,9 @@ class PrependedInjector:
         """Refuse inputs that say something of tokens by their places, which soft tokens move."""
         whom = with_article(type(self.encoder.module).__name__)
         for name, value in given.items():
-            if isinstance(value, Tensor) and name not in _KNOWN and name not in self._of_each_token:
+            own = name in self.encoder.signature.parameters  # T5 hands the labels on to its encoder
+            known = name in _KNOWN or name in self._of_each_token
+            if own and isinstance(value, Tensor) and not known:
                 raise BackboneError(
                     "prompted",
                     f"{name}=... for {whom}, with soft tokens before its text",

@@ -24,7 +24,7 @@ def quantised_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
     return [
         (path, module)
         for path, module in model.named_modules()
-        if any(weight is not None and is_packed(weight) for weight in module._parameters.values())
+        if any(map(_is_packed_parameter, module._parameters.values()))
         or any(map(_is_packed_buffer, module._buffers.values()))
     ]
 
@@ -32,6 +32,10 @@ def quantised_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
 def is_quantised(model: nn.Module) -> bool:
     """Whether some weights of a model are quantised (or sharded)."""
     return any(map(is_packed, model.parameters())) or any(map(_is_packed_buffer, model.buffers()))
+
+
+def _is_packed_parameter(weight: Tensor | None) -> bool:
+    return weight is not None and is_packed(weight) and not is_sharded(weight)
 
 
 def _is_packed_buffer(buffer: Tensor | None) -> bool:
