@@ -16,30 +16,19 @@ from softprompt.backbones.injection import (
     PassContext,
     PictureReach,
     Session,
-    SoftTokenWay,
+    TextReach,
     as_several,
     check_prompt,
     prompt_of_row,
-    refuse,
-    refuse_lengths,
-    refuse_none,
-    refuse_prefix,
-    refuse_slots_of,
-    soft_token_way,
-    stands_in_front,
-    stands_in_text,
-    why_no_prefix,
-    why_no_slots,
 )
 from softprompt.backbones.inspection import (
     AttentionSite,
     BackboneSpec,
     described_again,
     fingerprint,
-    has_pictures,
     inspect_model,
 )
-from softprompt.backbones.picture_texts import PictureTexts
+from softprompt.backbones.picture_texts import PictureTexts, picture_texts
 from softprompt.backbones.runtime import shard, training_mode
 from softprompt.backbones.view import PromptedView
 from softprompt.errors import BackboneError
@@ -50,8 +39,6 @@ from softprompt.prompts import (
     LayerLinears,
     PictureFacts,
     Prompt,
-    prefix_tuning,
-    prompt_tuning,
 )
 
 
@@ -119,24 +106,7 @@ class Backbone(InitializationSources):
         Raises:
             BackboneError: a model that reads texts alone or pictures alone, or one without its processor.
         """
-        if self.vision is not None or not has_pictures(self.model):
-            reads = "texts alone" if self.vision is None else "pictures alone"
-            raise BackboneError(
-                "backbone",
-                f"{self.spec.name} ({self.spec.family}), which reads {reads}",
-                "a model that reads texts with pictures in them, for records with pictures",
-                "load one (LLaVA, Qwen-VL, Gemma 3, …), or leave the pictures out of the data",
-            )
-        if not hasattr(self._processor, "tokenizer"):
-            reason = f" ({self._processor})" if isinstance(self._processor, str) else ""
-            raise BackboneError(
-                "backbone.processor",
-                f"{self.spec.name} without a processor of texts and pictures{reason}",
-                "the processor of its family",
-                "put processor_config.json and preprocessor_config.json beside the weights, or pass "
-                "processor=... to load_backbone",
-            )
-        return PictureTexts(self._processor, self.model)
+        return picture_texts(self._processor, self.model, self.spec)
 
     @property
     def pictures(self) -> PictureFacts | None:
@@ -157,7 +127,7 @@ class Backbone(InitializationSources):
             (1.0,) * channels if form is None else form.std,
             vision.conv_tensors,
             None if vision.conv is None else vision.conv.out_channels,
-            self._reach.why_not,
+            self._picture_reach.why_not,
         )
 
     @property
@@ -271,52 +241,13 @@ class Backbone(InitializationSources):
             )
         # Rows without any prompt are all alike.
         rows = rows if any(prompt is not None for prompt in prompts) else None
-        as_columns = any(map(stands_in_front, prompts)) and self._as_columns(prompts)
-        if any(map(stands_in_text, prompts)) and self._why_no_slots is not None:
-            raise refuse_slots_of(self.map, self._why_no_slots)
-        prefixed = any(prompt is not None and "decoder" in prompt.card.sites for prompt in prompts)
-        if prefixed and self._why_no_prefix is not None:
-            raise refuse_prefix(self.map, self._why_no_prefix)
-        as_tokens = self.deep_as_tokens or (self.vision is not None and self._reach.as_tokens(prompts))
+        as_columns = self._text_reach.check(prompts)
+        as_tokens = self.deep_as_tokens or (
+            self.vision is not None and self._picture_reach.as_tokens(prompts)
+        )
         session = Session(self.map, self._gate, prompts, rows, as_tokens, as_columns)
         with session.opened():
             yield PromptedView(self, session)
-
-    def _as_columns(self, prompts: Sequence[Prompt | None]) -> bool:
-        """Whether soft tokens before the text are columns of a stack's input."""
-        way = self._soft_token_way
-        if way.why_not is not None:
-            raise refuse(self.map, way.why_not)
-        lengths = {
-            prompt.length if prompt is not None and stands_in_front(prompt) else 0 for prompt in prompts
-        }
-        several = len(lengths) > 1
-        if several and not way.mixes_lengths:
-            raise refuse_lengths(self.map)
-        if several and 0 in lengths and not way.mixes_none:
-            raise refuse_none(self.map)
-        return way.as_columns
-
-    @cached_property
-    def _why_no_prefix(self) -> str | None:
-        """Why key/values before a decoder's text are not exact; None where they are. Tried once."""
-
-        def prefix(length: int) -> Prompt:
-            return prefix_tuning(self, length, initialization="random", reparameterization=None, seed=0)
-
-        return why_no_prefix(self.map, self._gate, prefix)
-
-    @cached_property
-    def _why_no_slots(self) -> str | None:
-        """Why slots cannot stand in a text; None where they can. Tried once."""
-        return why_no_slots(self.map, self._gate)
-
-    @cached_property
-    def _soft_token_way(self) -> SoftTokenWay:
-        """How soft tokens enter the model before its text. Tried once."""
-        return soft_token_way(
-            self.map, self._gate, lambda n: prompt_tuning(self, n, initialization="random", seed=0)
-        )
 
     @contextmanager
     def cached(self, cache: ActivationCache) -> Iterator[None]:
@@ -391,6 +322,11 @@ class Backbone(InitializationSources):
         return self.attentions if prompt.card.sites else {}
 
     @cached_property
-    def _reach(self) -> PictureReach:
+    def _text_reach(self) -> TextReach:
+        """Which prompts can enter before or in a text, and how."""
+        return TextReach(self, self.map, self._gate)
+
+    @cached_property
+    def _picture_reach(self) -> PictureReach:
         """Which locations visual prompts can have."""
         return PictureReach(self.map, self._gate)

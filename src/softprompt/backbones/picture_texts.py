@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from softprompt.backbones.inspection import WRITTEN_TYPES, base_module
-from softprompt.errors import DataError
+from softprompt.backbones.inspection import WRITTEN_TYPES, BackboneSpec, base_module, has_pictures
+from softprompt.errors import BackboneError, DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -136,3 +136,33 @@ class PictureTexts:
             joined = torch.cat([row.pixels[name] for row in rows]).to(ids.device)
             made[name] = joined.to(self._model.dtype) if joined.is_floating_point() else joined
         return made
+
+
+def picture_texts(processor: Any, model: Any, spec: BackboneSpec) -> PictureTexts:
+    """How a text with a picture in it becomes tokens and pixels.
+
+    Args:
+        processor: of the model; a text is the reason why there is none.
+        model: the model.
+        spec: of the backbone.
+
+    Raises:
+        BackboneError: a model that reads texts alone or pictures alone, or one without its processor.
+    """
+    if spec.reads == "pictures" or not has_pictures(model):
+        raise BackboneError(
+            "backbone",
+            f"{spec.name} ({spec.family}), which reads {spec.reads} alone",
+            "a model that reads texts with pictures in them, for records with pictures",
+            "load one (LLaVA, Qwen-VL, Gemma 3, …), or leave the pictures out of the data",
+        )
+    if not hasattr(processor, "tokenizer"):
+        reason = f" ({processor})" if isinstance(processor, str) else ""
+        raise BackboneError(
+            "backbone.processor",
+            f"{spec.name} without a processor of texts and pictures{reason}",
+            "the processor of its family",
+            "put processor_config.json and preprocessor_config.json beside the weights, or pass "
+            "processor=... to load_backbone",
+        )
+    return PictureTexts(processor, model)

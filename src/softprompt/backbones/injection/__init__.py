@@ -1,17 +1,6 @@
 """Prompts in the calls of a model: sessions, and the injectors that bring prompts into it."""
 
-from softprompt.backbones.injection.calls import (
-    Session,
-    SoftTokenWay,
-    refuse,
-    refuse_lengths,
-    refuse_none,
-    refuse_prefix,
-    refuse_slots_of,
-    soft_token_way,
-    why_no_prefix,
-    why_no_slots,
-)
+from softprompt.backbones.injection.calls import Session, TextReach
 from softprompt.backbones.injection.compatibility import (
     as_several,
     check_prompt,
@@ -32,7 +21,7 @@ __all__ = [
     "PictureReach",
     "PositionInjector",
     "Session",
-    "SoftTokenWay",
+    "TextReach",
     "Weights",
     "as_several",
     "check_prompt",
@@ -40,15 +29,7 @@ __all__ = [
     "naked_call",
     "observe",
     "prompt_of_row",
-    "refuse",
-    "refuse_lengths",
-    "refuse_none",
-    "refuse_prefix",
     "refuse_slots",
-    "refuse_slots_of",
-    "soft_token_way",
     "stands_in_front",
     "stands_in_text",
-    "why_no_prefix",
-    "why_no_slots",
 ]

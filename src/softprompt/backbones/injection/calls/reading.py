@@ -30,7 +30,7 @@ from softprompt.backbones.inspection import (
     word_vectors,
 )
 from softprompt.backbones.runtime import rounds_inputs
-from softprompt.errors import BackboneError, SoftpromptError, in_its_words
+from softprompt.errors import SoftpromptError, in_its_words
 from softprompt.prompts import Prompt
 
 N_SOFT, N_TEXT = 2, 2
@@ -186,58 +186,6 @@ def _behind_own_cache(model_map: ModelMap, gate: Gate, prefix: Prompt) -> Tensor
             first = N_SOFT + model_map.spec.first_position
             options["position_ids"] = torch.arange(first, first + N_TEXT, device=text.device)[None]
         return model_map.base(input_ids=text, **options).last_hidden_state
-
-
-def refuse(model_map: ModelMap, why: str) -> BackboneError:
-    """The error of soft tokens on a backbone that takes them in no way."""
-    return BackboneError(
-        "prompted",
-        f"soft tokens before the text of {model_map.spec.name} ({model_map.spec.family}), {why}",
-        "a model that reads embeddings before a text as it reads tokens",
-        "use prefix_tuning or p_tuning_v2, which put key/values into its attentions",
-    )
-
-
-def refuse_slots_of(model_map: ModelMap, why: str) -> BackboneError:
-    """The error of slots in the text of a backbone that takes no embeddings."""
-    return BackboneError(
-        "prompted",
-        f"slots in the text of {model_map.spec.name} ({model_map.spec.family}), {why}",
-        "a model that reads embeddings in place of tokens",
-        "use prefix_tuning or p_tuning_v2, which put key/values into its attentions",
-    )
-
-
-def refuse_prefix(model_map: ModelMap, why: str) -> BackboneError:
-    """The error of key/values on a backbone whose attention is not a function of them alone."""
-    return BackboneError(
-        "prompted",
-        f"key/values before the text of {model_map.spec.name} ({model_map.spec.family}), {why}",
-        "a model whose attention is a function of queries, keys and values",
-        "use prompt_tuning, whose soft tokens are part of the input there",
-    )
-
-
-def refuse_lengths(model_map: ModelMap) -> BackboneError:
-    """The error of rows with different numbers of soft tokens where masked columns act on a row."""
-    return BackboneError(
-        "prompted",
-        f"rows with different numbers of soft tokens before the text of {model_map.spec.name}, whose states "
-        "change with masked columns before a row",
-        "soft tokens of one number in all rows",
-        "give every row a prompt of that length, or run rows of each length by themselves",
-    )
-
-
-def refuse_none(model_map: ModelMap) -> BackboneError:
-    """The error of rows without soft tokens where a model reads ids otherwise than their embeddings."""
-    return BackboneError(
-        "prompted",
-        f"rows without soft tokens beside others, for {model_map.spec.name}, which reads a text's ids "
-        "otherwise than their embeddings",
-        "soft tokens in all rows",
-        "run rows without a prompt by themselves",
-    )
 
 
 def _text(model_map: ModelMap) -> Tensor:
