@@ -20,7 +20,7 @@ import softprompt
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import SoftpromptError
 from softprompt.prompts.prompt import Prompt
-from zoo.configurations import VOCAB
+from zoo.configurations import IMAGE
 from zoo.outcomes import Kind, reason_of
 from zoo.states import slopes, states_by_hand
 
@@ -36,7 +36,7 @@ class Wrong(AssertionError):
 def rows_of_text() -> list[Tensor]:
     """Three texts of different lengths, `[seq]` each."""
     generator = torch.Generator().manual_seed(3)
-    return [torch.randint(6, VOCAB, (length,), generator=generator) for length in (9, 4, 7)]
+    return [torch.randint(6, IMAGE, (length,), generator=generator) for length in (9, 4, 7)]
 
 
 def prefix(backbone: Backbone, length: int = PROMPT, seed: int = 1) -> Prompt:

@@ -147,7 +147,7 @@ def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]
     """
     if "encoder" in model_map.stacks or model_map.stacks["decoder"].numbering == "unknown":
         return None
-    if model_map.attends_plainly:
+    if model_map.attends_plainly and model_map.chosen_keys is None:
         return None
     with torch.no_grad(), eval_mode(model_map.model):
         prefix = make(N_SOFT)
