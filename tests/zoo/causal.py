@@ -20,17 +20,13 @@ import softprompt
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import SoftpromptError
 from softprompt.prompts.prompt import Prompt
+from zoo.comparison import TOLERANCE, Wrong, equal, noise
 from zoo.configurations import IMAGE
 from zoo.outcomes import Kind, reason_of
 from zoo.states import slopes, states_by_hand
 
-TOLERANCE = 2e-4
 PROMPT = 5
 NAME = "zoo"
-
-
-class Wrong(AssertionError):
-    """An answer that differs from the reference."""
 
 
 def rows_of_text() -> list[Tensor]:
@@ -40,27 +36,19 @@ def rows_of_text() -> list[Tensor]:
 
 
 def prefix(backbone: Backbone, length: int = PROMPT, seed: int = 1) -> Prompt:
-    return _noise(
+    return noise(
         softprompt.prefix_tuning(backbone, length, initialization="random", reparameterization=None), seed
     )
 
 
 def soft(backbone: Backbone, length: int = PROMPT, seed: int = 1) -> Prompt:
-    return _noise(softprompt.prompt_tuning(backbone, length, initialization="random"), seed)
-
-
-def _noise(prompt: Prompt, seed: int) -> Prompt:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in prompt.parameters():
-            parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator))
-    return prompt
+    return noise(softprompt.prompt_tuning(backbone, length, initialization="random"), seed)
 
 
 def states(backbone: Backbone, length: int = PROMPT, seed: int = 1) -> Prompt:
     """Initial states of all recurrent layers; with the lower `length`, of the first of them alone."""
     layers = "all" if length == PROMPT else "first:1"
-    return _noise(softprompt.prefix_tuning(backbone, layers=layers, sites="recurrent"), seed)
+    return noise(softprompt.prefix_tuning(backbone, layers=layers, sites="recurrent"), seed)
 
 
 METHODS = {"soft tokens": soft, "prefix": prefix, "states": states}
@@ -201,7 +189,7 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
             wanted_other = [_logits(model, text) for text in texts]
     for text, expected in zip(texts, wanted, strict=True):
         with backbone.prompted(one):
-            _equal("one row", _logits(model, text), expected)
+            equal("one row", _logits(model, text), expected)
     if (wanted[0] - bare[0]).abs().max() < 1e-4:
         raise Wrong("the prompt has no effect")
     for side in ("right", "left"):
@@ -214,7 +202,7 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
             notes.append(f"padded {side} differs without a prompt by {drift:.0e}")
         else:
             for i, span in enumerate(spans):
-                _equal(f"padded {side}", out[i, span], wanted[i])
+                equal(f"padded {side}", out[i, span], wanted[i])
         try:
             with backbone.prompted([one, other, None], rows=[0, 1, 2]):
                 out = model_call(model, ids, mask)
@@ -223,12 +211,12 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
             continue
         if drift <= TOLERANCE:
             for i, expected in enumerate((wanted[0], wanted_other[1], bare[2])):
-                _equal(f"mixed, padded {side}", out[i, spans[i]], expected)
+                equal(f"mixed, padded {side}", out[i, spans[i]], expected)
     _cached(model, plain, backbone, one, texts[0], by_hand, notes)
     if not any(note.startswith("no reference") for note in notes):
         notes += _gradients(model, plain, backbone, one, texts[0], by_hand)
     again = _logits(model, texts[0])
-    _equal("the bare model afterwards", again, bare[0])
+    equal("the bare model afterwards", again, bare[0])
     return notes
 
 
@@ -251,15 +239,6 @@ def _logits(model: PreTrainedModel, text: Tensor) -> Tensor:
 @torch.no_grad()
 def model_call(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
     return model(input_ids=ids, attention_mask=mask, **_no_cache(model)).logits
-
-
-def _equal(what: str, came: Tensor, expected: Tensor) -> None:
-    if came.shape != expected.shape:
-        raise Wrong(f"{what}: shape {tuple(came.shape)} instead of {tuple(expected.shape)}")
-    scale = max(1.0, float(expected.abs().max()))
-    gap = float((came - expected).abs().max()) / scale
-    if not gap < TOLERANCE:
-        raise Wrong(f"{what} differs by {gap:.0e}")
 
 
 @torch.no_grad()
@@ -298,7 +277,7 @@ def _cached(
         except Exception:
             with backbone.prompted(prompt):
                 expected = _logits(model, so_far)[-1]
-        _equal(f"cached, token {step}", scores[0], expected)
+        equal(f"cached, token {step}", scores[0], expected)
 
 
 def _gradients(

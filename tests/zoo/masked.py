@@ -27,7 +27,8 @@ import softprompt
 from softprompt.backbones.backbone import Backbone
 from softprompt.errors import SoftpromptError
 from softprompt.prompts.prompt import Prompt
-from zoo.causal import TOLERANCE, Wrong, padded, prefix, rows_of_text, soft
+from zoo.causal import padded, prefix, rows_of_text, soft
+from zoo.comparison import TOLERANCE, Wrong, equal
 from zoo.outcomes import Kind, reason_of
 from zoo.prefixed import KeyValue, prefixed
 
@@ -215,11 +216,11 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
         wanted_other = [by_hand(hand, other, text) for text in texts[:2]]
     for text, (outputs, states) in zip(texts, wanted, strict=True):
         with backbone.prompted(one), torch.no_grad():
-            _equal("one row", _outputs(model, **_text(model, text))[0], outputs)
-            _equal("read", backbone.read(_text(model, text))[0], states)
+            equal("one row", _outputs(model, **_text(model, text))[0], outputs)
+            equal("read", backbone.read(_text(model, text))[0], states)
             if _fills_blanks(model):
                 at = torch.arange(len(text))[None] == 2
-                _equal("a blank", backbone.labelled_logits(_text(model, text), at), outputs[2:3])
+                equal("a blank", backbone.labelled_logits(_text(model, text), at), outputs[2:3])
     if (wanted[0][0] - bare[0][0]).abs().max() < 1e-4:
         raise Wrong("the prompt has no effect")
     mixed = partial(backbone.prompted, [one, other, None], rows=[0, 1, 2])
@@ -244,9 +245,9 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
                     own, read = _outputs(model, **given), backbone.read(given)
                 said = head(read, mask)
                 for i, (outputs, states) in enumerate(expected):
-                    _equal(f"{what}padded {side}", own[i, shown[i]], outputs)
-                    _equal(f"{what}padded {side}, read", read[i, spans[i]], states)
-                    _equal(f"{what}padded {side}, head", said[i], head.outputs(states[0]))
+                    equal(f"{what}padded {side}", own[i, shown[i]], outputs)
+                    equal(f"{what}padded {side}, read", read[i, spans[i]], states)
+                    equal(f"{what}padded {side}, head", said[i], head.outputs(states[0]))
         except Wrong:
             if max(drifts) <= TOLERANCE:
                 raise
@@ -257,11 +258,11 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
         with session(), torch.no_grad():
             own = _outputs(model, **same)
         for row, (outputs, _) in zip(own, expected, strict=True):
-            _equal(f"{what}without padding", row, outputs)
+            equal(f"{what}without padding", row, outputs)
     notes += _gradients(model, hand, backbone, one, texts[0], by_hand)
     for text, (outputs, _) in zip(texts, bare, strict=True):
         with torch.no_grad():
-            _equal("the bare model afterwards", _outputs(model, **_text(model, text))[0], outputs)
+            equal("the bare model afterwards", _outputs(model, **_text(model, text))[0], outputs)
     return notes
 
 
@@ -279,14 +280,6 @@ def _head(backbone: Backbone) -> Any:
 
 def _gap(came: Tensor, expected: Tensor) -> float:
     return float((came - expected).abs().max()) / max(1.0, float(expected.abs().max()))
-
-
-def _equal(what: str, came: Tensor, expected: Tensor) -> None:
-    if came.shape != expected.shape:
-        raise Wrong(f"{what}: shape {tuple(came.shape)} instead of {tuple(expected.shape)}")
-    gap = _gap(came, expected)
-    if not gap < TOLERANCE:
-        raise Wrong(f"{what} differs by {gap:.0e}")
 
 
 def _gradients(

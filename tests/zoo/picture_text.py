@@ -22,7 +22,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.prompts.prompt import Prompt
-from zoo.causal import METHODS, TOLERANCE, Wrong
+from zoo.causal import METHODS
+from zoo.comparison import TOLERANCE, Wrong, equal
 from zoo.outcomes import Kind
 from zoo.pictures import Row, given, rows_of_text, rows_with_pictures, spans, takes
 
@@ -156,9 +157,9 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
         for name, rows in kinds.items():
             if (expected[name][0][0] - bare(plain, rows[0])).abs().max() < 1e-4:
                 raise Wrong(f"the prompt has no effect on a {name}")
-            _equal(f"{name}, one row", under(one, rows[0]), expected[name][0][0])
+            equal(f"{name}, one row", under(one, rows[0]), expected[name][0][0])
         for name, rows in reversed(kinds.items()):  # nothing of earlier calls enters
-            _equal(f"{name}, another time", under(other, rows[1]), expected[name][1])
+            equal(f"{name}, another time", under(other, rows[1]), expected[name][1])
         for name, rows in kinds.items():
             _padded(model, plain, backbone, name, rows, expected[name], (one, other), notes)
             if name == "picture" or len(kinds) == 1:
@@ -169,7 +170,7 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
             _gradients(one, lambda row: under(one, row), lambda row: by_hand(one, row), name, rows[1])
     with torch.no_grad():
         for rows in kinds.values():
-            _equal("the bare model afterwards", bare(model, rows[0]), bare(plain, rows[0]))
+            equal("the bare model afterwards", bare(model, rows[0]), bare(plain, rows[0]))
     return notes
 
 
@@ -200,11 +201,11 @@ def _padded(
             with backbone.prompted(prompts[0]):
                 out = model(**call).logits
             for i, at in enumerate(places):
-                _equal(f"{name}, padded {side}", out[i, at], expected[0][i])
+                equal(f"{name}, padded {side}", out[i, at], expected[0][i])
         with backbone.prompted([*prompts, None], rows=[0, 1, 2]):
             out = model(**call).logits
         for i, wanted in enumerate((expected[0][0], expected[1], without[2])):
-            _equal(f"{name}, mixed, padded {side}", out[i, places[i]], wanted)
+            equal(f"{name}, mixed, padded {side}", out[i, places[i]], wanted)
 
 
 def _positions(model: PreTrainedModel, rows: list[Row], places: list[slice], width: int) -> Tensor | None:
@@ -255,7 +256,7 @@ def _generated(
         out = model.generate(**call, **options)
     for i, scores in enumerate(out.logits):
         wanted = by_hand(prompt, Row(out.sequences[0, : length + i], row.pixels, i))[-1]
-        _equal(f"{name}, generated token {i}", scores[0], wanted)
+        equal(f"{name}, generated token {i}", scores[0], wanted)
 
 
 def _continued(
@@ -282,7 +283,7 @@ def _continued(
         return
     with backbone.prompted(prompt):
         came = twice(model)
-    _equal(f"{name}, a second call with the cache", came, by_hand(prompt, longer)[-1])
+    equal(f"{name}, a second call with the cache", came, by_hand(prompt, longer)[-1])
 
 
 def _so_far(plain: PreTrainedModel, ids: Tensor, row: Row, n_written: int) -> Tensor:
@@ -300,14 +301,6 @@ def _gradients(prompt: Prompt, under: Any, by_hand: Any, name: str, row: Row) ->
         if not float((came - wanted).abs().max()) <= 1e-3 * float(wanted.abs().max()) + 1e-6:
             gap = float((came - wanted).abs().max() / wanted.abs().max())
             raise Wrong(f"{name}: gradients differ by {gap:.0e} of the largest")
-
-
-def _equal(what: str, came: Tensor, expected: Tensor) -> None:
-    if came.shape != expected.shape:
-        raise Wrong(f"{what}: shape {tuple(came.shape)} instead of {tuple(expected.shape)}")
-    gap = float((came - expected).abs().max()) / max(1.0, float(expected.abs().max()))
-    if not gap < TOLERANCE:
-        raise Wrong(f"{what} differs by {gap:.0e}")
 
 
 def _no_cache(model: PreTrainedModel) -> dict[str, bool]:

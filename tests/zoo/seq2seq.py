@@ -20,7 +20,8 @@ import softprompt
 from softprompt.backbones.backbone import Backbone
 from softprompt.prompts.prompt import Prompt
 from zoo import causal
-from zoo.causal import TOLERANCE, Wrong, padded, rows_of_text
+from zoo.causal import padded, rows_of_text
+from zoo.comparison import TOLERANCE, Wrong, equal, noise
 from zoo.configurations import VOCAB
 from zoo.outcomes import Kind
 from zoo.seq2seq_inputs import sounds
@@ -36,7 +37,7 @@ SITES = ("encoder", "decoder", "cross")
 
 
 def soft(backbone: Backbone, length: int, seed: int) -> Prompt:
-    return _noise(softprompt.prompt_tuning(backbone, length, initialization="random"), seed)
+    return noise(softprompt.prompt_tuning(backbone, length, initialization="random"), seed)
 
 
 def prefix_in(site: str, **options: Any) -> Callable[[Backbone, int, int], Prompt]:
@@ -44,17 +45,9 @@ def prefix_in(site: str, **options: Any) -> Callable[[Backbone, int, int], Promp
         prompt = softprompt.prefix_tuning(
             backbone, length, sites=[site], initialization="random", reparameterization=None, **options
         )
-        return _noise(prompt, seed)
+        return noise(prompt, seed)
 
     return make
-
-
-def _noise(prompt: Prompt, seed: int) -> Prompt:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in prompt.parameters():
-            parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator))
-    return prompt
 
 
 METHODS: dict[str, tuple[Callable[[Backbone, int, int], Prompt], type[Reference]]] = {
@@ -139,14 +132,14 @@ class Comparison:
                 raise Wrong("the prompt has no effect")
             for row, expected in zip(self.rows, wanted, strict=True):
                 with self.backbone.prompted(self.one):
-                    _equal("one row", self._logits(self.model, *row), expected)
+                    equal("one row", self._logits(self.model, *row), expected)
             for side, side_written in (("right", "right"), ("left", "right"), ("right", "left")):
                 self._padded(side, side_written, wanted, other, bare)
             self._outputs(by_hand)
             self._generated(by_hand)
         self._gradients()
         with torch.no_grad():
-            _equal("the bare model afterwards", self._logits(self.model, *self.rows[0]), bare[0])
+            equal("the bare model afterwards", self._logits(self.model, *self.rows[0]), bare[0])
         return self.notes
 
     def _logits(self, model: PreTrainedModel, text: Tensor, answer: Tensor) -> Tensor:
@@ -177,9 +170,9 @@ class Comparison:
             mixed = self.model(**given).logits
         if drift <= TOLERANCE:
             for i, span in enumerate(spans):
-                _equal(what, together[i, span], wanted[i])
+                equal(what, together[i, span], wanted[i])
             for i, expected in enumerate((wanted[0], other, bare[2])):
-                _equal(f"mixed, {what}", mixed[i, spans[i]], expected)
+                equal(f"mixed, {what}", mixed[i, spans[i]], expected)
 
     def _outputs(self, by_hand: Reference) -> None:
         """Losses of labels, and states of the text's own length."""
@@ -194,11 +187,11 @@ class Comparison:
         expected = self._by_hand(by_hand, text, answer, **options)
         with self.backbone.prompted(self.one):
             came = self.model(**given, **options, output_hidden_states=True)
-        _equal("loss", came.loss, expected.loss)
+        equal("loss", came.loss, expected.loss)
         states = expected.encoder_last_hidden_state
         if states is not None:
             states = by_hand.cut(states)
-            _equal("encoder_last_hidden_state", came.encoder_last_hidden_state, states)
+            equal("encoder_last_hidden_state", came.encoder_last_hidden_state, states)
         for name in ("encoder_hidden_states", "decoder_hidden_states"):
             if _shapes(came.get(name)) != _shapes(plain.get(name)):
                 raise Wrong(f"{name} are not of the text's own length")
@@ -236,7 +229,7 @@ class Comparison:
                 raise Wrong(f"{name}: other tokens than the reference's")
             for step, (one, other) in enumerate(zip(out.scores, expected.scores, strict=True)):
                 seen = torch.isfinite(other)  # the end of the text is forbidden
-                _equal(f"{name}, scores of token {step}", one[seen], other[seen])
+                equal(f"{name}, scores of token {step}", one[seen], other[seen])
 
     def _steps(self, bare: Any, by_hand: Reference, text: Tensor) -> None:
         """Greedy scores equal uncached logits of the text so far."""
@@ -285,14 +278,6 @@ def _shapes(states: Any) -> list[tuple[int, ...]]:
 def _queries(weights: Any) -> list[tuple[int, ...]]:
     """Rows, heads and queries of every layer's weights, where they are one table for each head."""
     return [tuple(one.shape[:3]) for one in weights or () if isinstance(one, Tensor) and one.ndim == 4]
-
-
-def _equal(what: str, came: Tensor, expected: Tensor) -> None:
-    if came.shape != expected.shape:
-        raise Wrong(f"{what}: shape {tuple(came.shape)} instead of {tuple(expected.shape)}")
-    gap = float((came - expected).abs().max()) / max(1.0, float(expected.abs().max()))
-    if not gap < TOLERANCE:
-        raise Wrong(f"{what} differs by {gap:.0e}")
 
 
 KIND = Kind(

@@ -27,11 +27,10 @@ from softprompt.backbones.backbone import Backbone
 from softprompt.errors import SoftpromptError
 from softprompt.prompts.prompt import Prompt
 from support.by_hand import swin_by_hand
-from zoo.causal import Wrong
+from zoo.comparison import Wrong, equal
 from zoo.configurations import OF_PICTURES
 from zoo.outcomes import Kind
 
-TOLERANCE = 2e-4
 LABELS = ["a", "b", "c"]
 PICTURES = 3
 
@@ -331,11 +330,11 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
         notes.append("the prompt hardly changes the features")
     with torch.no_grad():
         with backbone.prompted(one):
-            _equal("one picture", read(backbone, one, x[:1]), headed(one, wanted[:1]))
-            _equal("a batch", read(backbone, one, x), headed(one, wanted))
+            equal("one picture", read(backbone, one, x[:1]), headed(one, wanted[:1]))
+            equal("a batch", read(backbone, one, x), headed(one, wanted))
             logits = logits_of(model, x)
         if wanted_logits is not None and logits is not None:
-            _equal("the model's own logits", logits, wanted_logits)
+            equal("the model's own logits", logits, wanted_logits)
         mixes: dict[str, Any] = {
             "prompts of one batch": ([one, other], [0, 1, 0], (wanted, wanted_other, wanted)),
             "rows without a prompt": ([one, other, None], [0, 1, 2], (wanted, wanted_other, bare)),
@@ -349,16 +348,16 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
             expected = torch.stack([part[row] for row, part in enumerate(parts)])
             try:
                 with backbone.prompted(prompts, rows=rows):
-                    _equal(what, read(backbone, one, x), headed(one, expected))
+                    equal(what, read(backbone, one, x), headed(one, expected))
             except SoftpromptError as error:
                 (problem, *_) = error.problems
                 notes.append(f"{method}: {what} are refused ({getattr(problem, 'got', problem)})")
     _gradients(backbone, plain, one, x)
     with torch.no_grad():
         again, again_logits = by_hand(model, None, x)
-    _equal("the bare model afterwards", again, bare)
+    equal("the bare model afterwards", again, bare)
     if bare_logits is not None and again_logits is not None:
-        _equal("the bare model's logits afterwards", again_logits, bare_logits)
+        equal("the bare model's logits afterwards", again_logits, bare_logits)
     return notes
 
 
@@ -371,14 +370,6 @@ def headed(prompt: Prompt, states: Tensor) -> Tensor:
     """What the linear head makes of features."""
     head: Any = prompt.head
     return nn.functional.linear(states, head.weight, head.bias)
-
-
-def _equal(what: str, came: Tensor, expected: Tensor) -> None:
-    if came.shape != expected.shape:
-        raise Wrong(f"{what}: shape {tuple(came.shape)} instead of {tuple(expected.shape)}")
-    gap = float((came - expected).abs().max()) / max(1.0, float(expected.abs().max()))
-    if not gap < TOLERANCE:
-        raise Wrong(f"{what} differs by {gap:.0e}")
 
 
 def _gradients(backbone: Backbone, plain: Any, prompt: Prompt, x: Tensor) -> None:

@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from softprompt.data import LabelledPicture
-from softprompt.errors import ConfigError, DataError
+from softprompt.errors import ConfigError
 from softprompt.extras import missing
 from softprompt.files import HeadCard
 from softprompt.tasks.examples import ScoreRow, score_row
 from softprompt.tasks.headed.gallery import Gallery
 from softprompt.tasks.headed.head_task import HeadTask
 from softprompt.tasks.inputs import labels_tensor
+from softprompt.tasks.mistakes import check_each
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from softprompt.backbones import Backbone
 
 _TOP = 5
-_MOST_MISTAKES = 20
 
 
 @dataclass(frozen=True)
@@ -196,16 +196,7 @@ class ImageClassificationTask(HeadTask):
             DataError: pictures that cannot be used, the first 20 of them at once.
         """
         super().check(records, labelled)
-        mistakes: list[DataError] = []
-        for record in records:
-            try:
-                self.encoded(record, labelled).take(False)
-            except DataError as error:
-                mistakes.append(error)
-                if len(mistakes) == _MOST_MISTAKES:
-                    break
-        if mistakes:
-            raise DataError.several(mistakes)
+        check_each(records, lambda record: self.encoded(record, labelled).take(False))
 
     def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:
         """Refuse nothing: a prompt takes no position from a picture."""

@@ -10,11 +10,10 @@ from softprompt.data import PicturedText, decode
 from softprompt.errors import ConfigError, DataError
 from softprompt.tasks.examples import Example
 from softprompt.tasks.language.encoding import DecoderForm
+from softprompt.tasks.mistakes import check_each
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone, PictureText
-
-_MOST_MISTAKES = 20
 
 
 @dataclass(frozen=True)
@@ -94,13 +93,4 @@ def check_pictures(records: Sequence[Any], backbone: "Backbone", form: Any) -> N
         got = f"{len(pictured)} records with a picture and {len(records) - len(pictured)} without"
         raise ConfigError("data", got, "a picture in every record, or in none", "split the data")
     sources = PicturedSources(backbone, form)
-    mistakes: list[DataError] = []
-    for record in pictured:
-        try:
-            sources.context(record)
-        except DataError as error:
-            mistakes.append(error)
-            if len(mistakes) == _MOST_MISTAKES:
-                break
-    if mistakes:
-        raise DataError.several(mistakes)
+    check_each(pictured, sources.context)
