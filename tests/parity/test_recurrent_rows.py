@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers import AutoModelForCausalLM
 
 import softprompt
 from zoo import causal, outcomes
@@ -14,8 +15,8 @@ from zoo.causal import padded, rows_of_text, soft
 TEXTS = rows_of_text()
 N_NEW = 4
 GREEDY: dict[str, Any] = {
-    "max_new_tokens": N_NEW, "do_sample": False, "eos_token_id": None, "pad_token_id": 0, "output_logits": True,
-    "return_dict_in_generate": True,
+    "max_new_tokens": N_NEW, "do_sample": False, "eos_token_id": None, "pad_token_id": 0,
+    "output_logits": True, "return_dict_in_generate": True,
 }  # fmt: skip
 
 
@@ -59,7 +60,29 @@ def test_mixed_rows_are_generated_and_decoded_by_hand_as_each_alone(family):
             for step in range(1, N_NEW):
                 word = expected[:, step - 1].argmax(-1, keepdim=True)
                 output = model(
-                    input_ids=word, attention_mask=mask_of(step), cache_params=output.cache_params, use_cache=True
+                    input_ids=word,
+                    attention_mask=mask_of(step),
+                    cache_params=output.cache_params,
+                    use_cache=True,
                 )
                 came.append(output.logits[:, -1])
         torch.testing.assert_close(torch.stack(came, dim=1), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["qwen3_next", "recurrent_gemma", "lfm2"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@torch.no_grad()
+def test_in_half_precision_recurrent_layers_and_convolutions_read_soft_tokens_too(family, dtype):
+    # Of plainly initialised weights, whose states carry less than two computations in half precision differ.
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(outcomes.built(causal.KIND, family).config).eval().to(dtype)
+    plain = copy.deepcopy(model).float()
+    backbone = softprompt.load_backbone(model)
+    prompt, text = softprompt.prompt_tuning(backbone, 4, initialization="vocabulary"), TEXTS[0]
+    embeds = in_front(plain, prompt, text)
+    expected = plain(inputs_embeds=embeds, use_cache=False).logits[:, -len(text) :]
+    by_hand = model(inputs_embeds=embeds.to(dtype), use_cache=False).logits[:, -len(text) :]
+    with backbone.prompted(prompt):
+        came = model(input_ids=text[None], use_cache=False).logits
+    rounding = float((by_hand - expected).norm())
+    assert float((came - expected).norm()) <= 1.5 * rounding
