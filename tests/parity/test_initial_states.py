@@ -11,11 +11,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers import AutoModelForCausalLM
 
 import softprompt
 from softprompt.errors import BackboneError, PromptError
 from zoo import causal, outcomes
-from zoo.causal import padded, rows_of_text, soft, soft_by_hand, states
+from zoo.causal import padded, rows_of_text, soft, soft_by_hand, states, states_by_hand
 
 TEXTS = rows_of_text()
 
@@ -286,3 +287,19 @@ def test_what_states_have_not_is_refused(options, message):
 def test_recipes_say_the_site_with_or_without_a_list():
     settings: Any = softprompt.prompts.METHODS["prefix_tuning"].settings
     assert settings(sites="recurrent").sites == settings(sites=["recurrent"]).sites == ["recurrent"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_layer_that_looks_at_a_state_token_by_token_alone_does_so_in_half_precision(dtype):
+    # Jamba's layers read a whole text from nothing: beside a large state that is half an output, no rounding.
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(outcomes.built(causal.KIND, "jamba").config).eval().to(dtype)
+    plain = copy.deepcopy(model).float()
+    backbone = softprompt.load_backbone(model)
+    prompt = states(backbone)
+    with torch.no_grad():
+        came, expected = under(backbone, prompt, TEXTS[0]), states_by_hand(plain, prompt, TEXTS[0])
+        bare, rounded = (m(input_ids=TEXTS[0][None], use_cache=False).logits[0] for m in (plain, model))
+    rounding = float((rounded - bare).norm())
+    assert float((expected - bare).norm()) > 2 * rounding
+    assert float((came - expected).norm()) <= 1.5 * rounding

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from softprompt.backbones.attention import Interception
 from softprompt.backbones.dispatch import Forward, Override, bound_arguments
+from softprompt.backbones.injection.caches import cache_of, holds_keys, is_empty
 from softprompt.backbones.injection.injector import PassContext, RowTable
 from softprompt.backbones.inspection import BARE_CACHES, CACHES, PER_LAYER_INPUTS, Stack, word_vectors
 from softprompt.errors import BackboneError
@@ -141,7 +142,11 @@ class ColumnInjector:
             cache = None if self.cache_name is None else given.get(self.cache_name)
             mark = self._mark(cache)
             n_columns = self.n_columns(context)
-            output = below(**self._grown(context, given, mark))
+            if mark is not None and not holds_keys(cache):
+                grown = self._gone_on(context, given, mark)
+            else:
+                grown = self._grown(context, given, mark)
+            output = below(**grown)
             text = _text(given)
             n_text = (0 if mark is None else mark.n_text) + text.shape[1]
             self._remember(output if cache is None else cache, n_columns, n_text)
@@ -242,6 +247,19 @@ class ColumnInjector:
             grown["position_ids"] = _positions(positions, mask.ne(0), soft, counts)
         return grown
 
+    def _gone_on(self, context: PassContext, given: Mapping[str, Any], mark: _Mark) -> dict[str, Any]:
+        """A pass behind recurrent states alone, whose mask is of its own tokens: no earlier one is read."""
+        grown = dict(given)
+        batch, length = _text(given).shape[:2]
+        mask, positions = given.get("attention_mask"), given.get("position_ids")
+        if isinstance(mask, Tensor) and mask.shape != (batch, length):
+            whole = self._text_mask(mask, batch, mark.n_text + length, mask.device)
+            grown["attention_mask"] = whole[:, -length:]
+        if positions is not None:
+            counts = context.by_row(self._vectors(context).lengths[:, None], batch)
+            grown["position_ids"] = _of_rows(positions, batch) + counts.to(positions.device)
+        return grown
+
     def _per_layer_inputs(self, given: Mapping[str, Any], soft: Tensor) -> Tensor | None:
         """Second embeddings of all columns, `[batch, seq, layer, size]`; those of no token for soft ones."""
         nothing = torch.full_like(soft, self.word, dtype=torch.long)
@@ -283,29 +301,6 @@ class ColumnInjector:
 def _text(given: Mapping[str, Any]) -> Tensor:
     """The ids or embeddings of a call, `[batch, seq]` or `[batch, seq, hidden]`."""
     return given["input_ids"] if given.get("input_ids") is not None else given["inputs_embeds"]
-
-
-def cache_of(output: Any, name: str | None = "past_key_values") -> Any:
-    """The cache among a model's outputs, or None."""
-    return output.get(name) if isinstance(output, Mapping) else None
-
-
-def is_empty(cache: Any) -> bool:
-    """Whether a cache holds no token yet."""
-    for layer in getattr(cache, "layers", ()):
-        if getattr(layer, "is_initialized", False) and _length(layer) > 0:
-            return False
-        states = getattr(layer, "has_previous_state", False)
-        if any(states.values()) if isinstance(states, Mapping) else states:
-            return False
-    return True
-
-
-def _length(layer: Any) -> int:
-    try:
-        return int(layer.get_seq_length())
-    except (AttributeError, NotImplementedError, ValueError):
-        return 0
 
 
 def _of_rows(positions: Tensor, batch: int) -> Tensor:

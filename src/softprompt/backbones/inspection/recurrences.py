@@ -200,7 +200,7 @@ def _tried(model: PreTrainedModel, name: str, found: Recurrence, call: _Call) ->
         raise _refusal(model, name, f"{layer} takes no notice of the state that it begins from")
     whole = _run(found, call, state)
     # A kernel for one token may bound its step sizes otherwise (Zamba-2's), which is no other state.
-    same = _apart(whole, by_token) <= max(0.05 * effect, allowed)
+    same = _apart(whole, by_token) <= max(0.05 * _apart(call.output, by_token), allowed)
     same = same and _apart(_in_two(found, call, state), whole) <= allowed
     chosen = found if same else steps
     if not _passes_gradients(chosen, call, state):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from softprompt.backbones.dispatch import Gate
-from softprompt.backbones.injection.columns import cache_of, is_empty
+from softprompt.backbones.injection.caches import cache_of, is_empty
 from softprompt.backbones.inspection import KeptState
 
 Check = Callable[[Any], None]
