@@ -60,12 +60,21 @@ def test_prompt_and_text_beyond_the_positions_are_refused():
         (2, [0, 2], r"prompted\.rows: got 2, expected indices from 0 to 1"),
         (2, [-1, 0], r"prompted\.rows: got -1"),
         (2, [], r"prompted\.rows: got no rows"),
+        (2, [[0, 1]], r"prompted\.rows: got \[\[0, 1\]\], expected a whole number for each batch row"),
+        (2, [0, 0.5], r"prompted\.rows: got \[0, 0\.5\], expected a whole number"),
+        (2, torch.tensor([0.0, 1.0]), r"prompted\.rows: got \[0\.0, 1\.0\], expected a whole number"),
+        (2, torch.tensor(1), r"prompted\.rows: got 1, expected a whole number"),
     ],
 )
 def test_rows_that_name_no_prompt(prompts, rows, message):
     backbone = tiny_backbone("llama")
     with pytest.raises(PromptError, match=message):
         backbone.prompted([random_prefix(backbone)] * prompts, rows=rows)
+
+
+def test_what_is_no_prompt_is_refused():
+    with pytest.raises(PromptError, match="prompted: got an int, expected a prompt, None, or a list of them"):
+        tiny_backbone("llama").prompted(3)
 
 
 def test_a_batch_of_another_size_is_refused_outside_generation():

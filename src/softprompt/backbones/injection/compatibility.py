@@ -1,7 +1,9 @@
 """Where a prompt enters a model, how many positions it takes, and which prompts are refused."""
 
-from collections.abc import Collection, Sequence
+import operator
+from collections.abc import Collection, Iterable, Sequence
 from os import PathLike
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,10 @@ def as_several(prompts: Prompt | None | Sequence[Prompt | None]) -> list[Prompt 
     Raises:
         PromptError: an argument that is no prompt, such as a wrapped prompt or the name of a folder.
     """
-    given = [prompts] if prompts is None or isinstance(prompts, nn.Module | str | PathLike) else list(prompts)
+    # From a caller, who may have given anything.
+    anything: Any = prompts
+    several = isinstance(anything, Iterable) and not isinstance(anything, nn.Module | str | PathLike)
+    given: list[Any] = list(anything) if several else [anything]
     for one in given:
         if one is not None and not isinstance(one, Prompt):
             raise PromptError(
@@ -38,9 +43,9 @@ def prompt_of_row(prompts: Sequence[Prompt | None], rows: Sequence[int] | Tensor
         rows: from the caller; None is one row for each prompt, in order.
 
     Raises:
-        PromptError: no rows, or a row that names no prompt.
+        PromptError: no rows, no whole numbers, or a row that names no prompt.
     """
-    index = list(range(len(prompts))) if rows is None else [int(row) for row in rows]
+    index = list(range(len(prompts))) if rows is None else _numbers(rows)
     bad = [row for row in index if not 0 <= row < len(prompts)]
     if bad or not index:
         raise PromptError(
@@ -49,6 +54,24 @@ def prompt_of_row(prompts: Sequence[Prompt | None], rows: Sequence[int] | Tensor
             f"indices from 0 to {len(prompts) - 1}, one per batch row",
         )
     return index
+
+
+def _numbers(rows: Sequence[int] | Tensor) -> list[int]:
+    """The numbers of rows, none of them rounded.
+
+    Raises:
+        PromptError: something else than a row of whole numbers.
+    """
+    try:
+        return [operator.index(row) for row in (rows.tolist() if isinstance(rows, Tensor) else rows)]
+    except TypeError:
+        raise PromptError(
+            "prompted.rows",
+            repr(rows.tolist() if isinstance(rows, Tensor) else rows),
+            "a whole number for each batch row, the index of its one prompt",
+            "give [0, 1] for a first row under the first prompt and a second under the second; a row has one "
+            "prompt",
+        ) from None
 
 
 def check_prompt(

@@ -96,3 +96,14 @@ def exported(name: str) -> BackboneError:
         "a model without a session",
         "export outside of sessions, or trace with torch.jit.trace under torch.no_grad()",
     )
+
+
+def numbered_with_padding(name: str) -> BackboneError:
+    """A model around the backbone that numbers the columns of its input, those of padding too."""
+    return BackboneError(
+        "position_ids",
+        f"numbers of columns for a text with padding before it, from a model around {name}",
+        "positions of each row's own text, which a prompt can stand right before",
+        "load the whole model as the backbone, pad on the right, or pass position_ids that are counted along "
+        "the attention mask",
+    )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from softprompt.backbones.attention import Interception
 from softprompt.backbones.dispatch import Forward, Override, bound_arguments
 from softprompt.backbones.injection.injector import PassContext, RowTable
+from softprompt.backbones.injection.refusals import numbered_with_padding
 from softprompt.backbones.injection.rotary import RotaryCheck
 from softprompt.backbones.inspection import Stack, asked_columns, table_offset, word_vectors
 from softprompt.errors import BackboneError, PromptError
@@ -235,6 +236,8 @@ class PositionInjector:
             if positions is None:
                 positions = count_positions(mask, past, q_len, text.device)
             else:
+                if self.around is None and self.shifts.any() and _counts_padding(positions, mask):
+                    raise numbered_with_padding(self.name)
                 positions = (positions[None] if positions.ndim == 1 else positions) - self.first_position
             context.text_positions[self.stack.site] = positions
             # Checks that the batch fits the rows, even where nothing is shifted.
@@ -295,6 +298,20 @@ def _are_columns(positions: Tensor | None, past: int | Tensor) -> bool:
         return False
     columns = torch.arange(positions.shape[-1], device=positions.device) + past
     return bool((positions == columns).all())
+
+
+def _counts_padding(positions: Tensor, mask: Any) -> bool:
+    """Whether a model around a stack made masks that show padding before a text, and numbered that too.
+
+    A mask of two dimensions is the caller's own, and so are the positions beside it.
+    """
+    if positions.ndim > 2 or (isinstance(mask, Tensor) and mask.ndim != 4):
+        return False
+    real, length = _real(mask), positions.shape[-1]
+    if real is None or length < 2 or real.shape[1] != length or bool(real[:, 0].all()):
+        return False
+    first = positions[..., :1]
+    return bool((positions - first == torch.arange(length, device=positions.device)).all())
 
 
 def _real(mask: Any) -> Tensor | None:

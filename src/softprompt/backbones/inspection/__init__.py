@@ -5,6 +5,7 @@ from softprompt.backbones.inspection.base import base_module
 from softprompt.backbones.inspection.families import (
     BARE_CACHES,
     CACHES,
+    COMPRESSED_KEYS,
     PER_LAYER_INPUTS,
     PICTURES_NUMBERED_APART,
     WRITTEN_TYPES,
@@ -49,6 +50,7 @@ from softprompt.backbones.inspection.vision import Vision
 __all__ = [
     "BARE_CACHES",
     "CACHES",
+    "COMPRESSED_KEYS",
     "PER_LAYER_INPUTS",
     "PICTURES_NUMBERED_APART",
     "SOUNDS",

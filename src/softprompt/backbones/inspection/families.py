@@ -50,6 +50,9 @@ BARE_CACHES = ("past_buckets_states", "state", "mems", "cache")
 CHOSEN_KEYS = ("index_topk", "indexer_budget")
 """Settings of a configuration: how many keys such an attention chooses."""
 
+COMPRESSED_KEYS = "compressed_kv"
+"""Attribute of a cache's layer: keys that each sum up several tokens (DeepSeek-V4's)."""
+
 CHANGING_ROTARY = {"longrope": False, "dynamic": True}
 """Rotary embeddings that have another table for all positions beyond a length; whether for every length."""
 
@@ -63,8 +66,8 @@ OF_EACH_TOKEN: dict[str, int | str] = {
 """Inputs of each token beside its id, and what soft tokens have there: a number, or the name of one in the
 configuration, as the family itself gives to tokens without any."""
 
-KEPT_BETWEEN_CALLS = ("rope_deltas",)
-"""Attributes of modules that one call writes and another reads (Qwen-VL's, GLM-4V's)."""
+KEPT_BETWEEN_CALLS = ("rope_deltas", "recurrent_states", "conv1d_state")
+"""Attributes of modules that one call writes and another reads (Qwen-VL's and GLM-4V's; RecurrentGemma's)."""
 
 PICTURE_PARTS = ("vision_config", "vq_config")
 """Parts of a configuration that a model has which reads pictures."""

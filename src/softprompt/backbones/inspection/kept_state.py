@@ -1,8 +1,9 @@
-"""What models keep between calls: how far a picture has moved the positions of the text behind it.
+"""What models keep between calls: how far a picture has moved the positions of the text behind it, or the
+states of recurrent layers.
 
-transformers has such models write that number onto themselves when they read a picture, and read it again in
-later calls. It belongs to the cache of the call, though, and not to the model: a pass over other tokens would
-take it for its own.
+transformers has such models write it onto themselves, and read it again in later calls. It belongs to the
+cache of the call, though, and not to the model: a pass over other tokens would take it for its own. Position
+0 begins RecurrentGemma's states anew, but a text behind a prefix has no such position.
 """
 
 from collections.abc import Iterator

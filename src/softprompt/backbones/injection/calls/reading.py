@@ -21,6 +21,7 @@ from softprompt.backbones.dispatch import Gate
 from softprompt.backbones.injection.calls.session import Session
 from softprompt.backbones.injection.lowering import input_weight
 from softprompt.backbones.inspection import (
+    COMPRESSED_KEYS,
     PER_LAYER_INPUTS,
     PICTURES_NUMBERED_APART,
     ModelMap,
@@ -179,8 +180,9 @@ def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]
     """
     if "encoder" in model_map.stacks or model_map.stacks["decoder"].numbering == "unknown":
         return None
-    if model_map.attends_plainly and model_map.chosen_keys is None:
-        return None
+    compressed = _compressed(model_map)
+    if compressed is not None or (model_map.attends_plainly and model_map.chosen_keys is None):
+        return compressed
     with torch.no_grad(), eval_mode(model_map.model):
         prefix = make(N_SOFT)
         generator = torch.Generator().manual_seed(0)
@@ -200,6 +202,17 @@ def why_no_prefix(model_map: ModelMap, gate: Gate, make: Callable[[int], Prompt]
         "whose attention takes more of a key than the attention function is given (its states differ by "
         f"{differs:.0%} of their size from those behind its own cache)"
     )
+
+
+def _compressed(model_map: ModelMap) -> str | None:
+    """Why key/values are not all that a text is to later tokens; a short run does not show it."""
+    try:
+        layers = DynamicCache(config=model_map.model.config).layers
+    except Exception:  # the family has a cache of another kind, and nothing to be seen in it
+        return None
+    if not any(hasattr(layer, COMPRESSED_KEYS) for layer in layers):
+        return None
+    return "whose attention also reads keys that each sum up several tokens, which a prefix does not have"
 
 
 def _behind_own_cache(model_map: ModelMap, gate: Gate, prefix: Prompt) -> Tensor:
