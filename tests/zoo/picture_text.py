@@ -22,12 +22,13 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.prompts.prompt import Prompt
-from zoo.causal import METHODS
+from zoo.causal import prefix, soft
 from zoo.comparison import TOLERANCE, Wrong, equal
 from zoo.outcomes import Kind
 from zoo.pictures import Row, given, rows_of_text, rows_with_pictures, spans, takes
 
 NAME = "zoo-pictures"
+METHODS = {"soft tokens": soft, "prefix": prefix}
 
 
 def language_model(model: PreTrainedModel) -> nn.Module:
