@@ -149,8 +149,9 @@ def run(model: PreTrainedModel, size: tuple[int, int] | None = None, *, base: bo
 
 def has_decoder(model: PreTrainedModel) -> bool:
     """Whether a model has an encoder and a decoder; an encoder alone may have the configuration of both."""
-    takes = inspect.signature(base_module(model).forward).parameters
-    return bool(model.config.is_encoder_decoder) and "decoder_input_ids" in takes
+    called = (model, base_module(model))  # SpeechT5's base takes vectors alone
+    takes = any("decoder_input_ids" in inspect.signature(module.forward).parameters for module in called)
+    return bool(model.config.is_encoder_decoder) and takes
 
 
 @torch.no_grad()
