@@ -1,6 +1,7 @@
 """Models of pictures of other kinds than ViT: what is read, what is refused, and in which words."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from transformers import (
     ConvNextConfig,
     ConvNextModel,
+    HieraConfig,
+    HieraModel,
     MLCDVisionConfig,
     MLCDVisionModel,
     MobileNetV1Config,
@@ -135,11 +138,22 @@ def test_a_border_around_a_picture_of_a_convolutional_model_is_saved_and_loaded(
 @pytest.mark.parametrize("location", ["prepend", "add", "add-shared", "pixel-prepend"])
 def test_tokens_in_a_convolutional_model_are_refused_by_name(location):
     backbone = random(convnext)
-    message = f"'{location}' for ConvNextModel .*no attention.*expected 'pixel-pad' or 'channel'"
+    message = (
+        f"'{location}' for ConvNextModel .*no attention.*expected 'pixel-pad' with length 5 or 'channel'"
+    )
     with pytest.raises(PromptError, match=message):
         softprompt.visual_prompt_tuning(backbone, location=location)
     with pytest.raises(BackboneError, match=r"ConvNextModel .*pixel-pad"):
         softprompt.prefix_tuning(backbone, 2)
+
+
+@pytest.mark.parametrize(("location", "why"), [("prepend", "no attention"), ("pixel-pad", "74 x 74 pixels")])
+def test_a_refusal_names_the_width_of_a_border_that_fits(location, why):
+    sizes: dict[str, Any] = {"depths": [1, 1, 1, 1], "num_heads": [1, 2, 2, 4], "image_size": [64, 64]}
+    backbone = softprompt.load_backbone(HieraModel(HieraConfig(embed_dim=8, **sizes)).eval())
+    with pytest.raises(PromptError, match=f"{why}.*expected 'pixel-pad' with length 16"):
+        softprompt.visual_prompt_tuning(backbone, location=location)
+    softprompt.visual_prompt_tuning(backbone, 16, location="pixel-pad")
 
 
 def test_statistics_of_a_frozen_model_stay_as_they_are_while_it_trains_with_dropout():

@@ -238,7 +238,7 @@ class PositionInjector:
             else:
                 if self.around is None and self.shifts.any() and _counts_padding(positions, mask):
                     raise numbered_with_padding(self.name)
-                positions = (positions[None] if positions.ndim == 1 else positions) - self.first_position
+                positions = self._of_this_pass(positions, batch, q_len, int(past)) - self.first_position
             context.text_positions[self.stack.site] = positions
             # Checks that the batch fits the rows, even where nothing is shifted.
             rows = None if context.rows is None else context.rows_for(batch)
@@ -258,6 +258,24 @@ class PositionInjector:
             return below(**given)
 
         return numbered
+
+    def _of_this_pass(self, positions: Tensor, batch: int, q_len: int, past: int) -> Tensor:
+        """Positions given for a pass, `[..., batch or 1, seq or 1]`.
+
+        Qwen's picture-text models number all that a mask says of, also the tokens of earlier passes.
+        """
+        positions = positions[None] if positions.ndim == 1 else positions
+        n_rows, n_columns = positions.shape[-2:]
+        if past and n_columns == past + q_len:
+            positions = positions[..., -q_len:]
+        elif n_rows not in (1, batch) or n_columns not in (1, q_len):
+            raise BackboneError(
+                "position_ids",
+                f"{tuple(positions.shape)} for {batch} rows of {q_len} tokens",
+                f"[{batch}, {q_len}], a position for each token of this pass",
+                "pass the positions of these tokens alone, or leave position_ids out",
+            )
+        return positions
 
     def _table(self, context: PassContext, table: Any) -> Override:
         def looked_up(below: Forward, *args: Any, **kwargs: Any) -> Tensor:

@@ -120,12 +120,23 @@ def _refuse_location(
     why = facts.why_not(location, n)
     if why is None:
         return
-    others = [name for name in LOCATIONS if name != location and facts.why_not(name, 5) is None]
+    others = [_possible(facts, name) for name in LOCATIONS if name != location or name == "pixel-pad"]
     raise PromptError(
         "prompt.location",
         f"'{location}' for {backbone.card.name} ({backbone.card.family}), {why}",
-        " or ".join(f"'{name}'" for name in others) or "another backbone",
+        " or ".join(filter(None, others)) or "another backbone",
     )
+
+
+def _possible(facts: "PictureFacts", location: Location) -> str:
+    """A location that a backbone takes, in words; empty if it does not. Not every border fits the patches."""
+    fits = (n for n in (5, 8, 16, 32) if facts.why_not(location, n) is None)
+    length = (
+        next(fits, None) if location == "pixel-pad" else 5 if facts.why_not(location, 5) is None else None
+    )
+    if length is None:
+        return ""
+    return f"'{location}' with length {length}" if location == "pixel-pad" else f"'{location}'"
 
 
 def _depth(depth: Depth | None, location: Location, in_pixels: bool, layers: str | Sequence[int]) -> Depth:
