@@ -22,6 +22,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from softprompt.backbones.backbone import Backbone
 from softprompt.prompts.prompt import Prompt
+from zoo import seq2seq
 from zoo.causal import prefix, soft
 from zoo.comparison import TOLERANCE, Wrong, equal
 from zoo.outcomes import Kind
@@ -124,6 +125,9 @@ def check(model: PreTrainedModel, backbone: Backbone, method: str) -> list[str]:
     Raises:
         Wrong: naming the first way that differs, and by how much.
     """
+    if model.config.is_encoder_decoder:  # Florence-2
+        notes = seq2seq.check(model, backbone, {"prefix": "prefix, decoder"}.get(method, method))
+        return ["no picture: compared as an encoder-decoder of texts", *notes]
     plain, reference, notes = copy.deepcopy(model), copy.deepcopy(model), []
     one, other = METHODS[method](backbone), METHODS[method](backbone, 3, seed=2)
     kinds = {}
