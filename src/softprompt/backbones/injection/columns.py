@@ -289,13 +289,7 @@ class ColumnInjector:
         return mask
 
     def _vectors(self, context: PassContext) -> RowTable:
-        key = (self, "table")
-        if key not in context.notes:
-            vectors = [
-                v if front else None for v, front in zip(context.lowered.vectors, self.in_front, strict=True)
-            ]
-            context.notes[key] = RowTable(vectors, pad="right")
-        return context.notes[key]
+        return context.vectors(self, self.in_front, pad="right")
 
 
 def _text(given: Mapping[str, Any]) -> Tensor:

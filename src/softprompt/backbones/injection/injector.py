@@ -81,6 +81,20 @@ class PassContext:
         rows = self.rows_for(batch)
         return table[:1] if rows is None else table[rows.to(table.device)]
 
+    def vectors(self, owner: object, chosen: Sequence[bool], pad: str) -> "RowTable":
+        """The vectors of some prompts as a table, made once in a call.
+
+        Args:
+            owner: whose table it is.
+            chosen: which prompts' vectors, `[prompt_id]`.
+            pad: see `RowTable`.
+        """
+        key = (owner, "vectors")
+        if key not in self.notes:
+            some = [v if own else None for v, own in zip(self.lowered.vectors, chosen, strict=True)]
+            self.notes[key] = RowTable(some, pad)
+        return self.notes[key]
+
     def active_rows(self, batch: int) -> list[tuple[Prompt | None, Tensor | None]]:
         """Each prompt that has rows in a batch, with their indices, `[row]` (None: all rows)."""
         rows = self.rows_for(batch)

@@ -242,13 +242,7 @@ class PrependedInjector:
         return given
 
     def _table(self, context: PassContext) -> RowTable:
-        key = (self, "table")
-        if key not in context.notes:
-            vectors = [
-                v if front else None for v, front in zip(context.lowered.vectors, self.in_front, strict=True)
-            ]
-            context.notes[key] = RowTable(vectors, pad="left")
-        return context.notes[key]
+        return context.vectors(self, self.in_front, pad="left")
 
     def _by_row(self, context: PassContext, batch: int) -> tuple[Tensor, Tensor]:
         table = self._table(context)

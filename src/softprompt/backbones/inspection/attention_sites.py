@@ -35,9 +35,10 @@ def attention_sites(model: PreTrainedModel, recording: Recording) -> tuple[Atten
     A model that computes attention itself, in a way unknown to `attention/families.py`, has none.
     """
     by_site: dict[str, list[tuple[nn.Module, AttentionShape]]] = {}
+    both = has_decoder(model)
     for call in recording.calls:
         shape = AttentionShape(call.key.shape[1], call.key.shape[3], call.value.shape[3])
-        by_site.setdefault(_site(model, call), []).append((call.module, shape))
+        by_site.setdefault(_site(call, both), []).append((call.module, shape))
     # Some decoders leave causality to their mask and declare nothing, or the opposite (BigBird-Pegasus).
     # Others read what they are given both ways, with its picture, and go on from left to right (PaliGemma).
     if set(by_site) == {"encoder"} and model.can_generate() and (has_pictures(model) or reads_forward(model)):
@@ -106,8 +107,9 @@ def text_module(model: PreTrainedModel, attentions: Sequence[AttentionSite]) -> 
     return model
 
 
-def _site(model: PreTrainedModel, call: AttentionCall) -> str:
-    if not has_decoder(model):
+def _site(call: AttentionCall, both: bool) -> str:
+    """The site of a call; `both` is whether the model has an encoder and a decoder."""
+    if not both:
         return "decoder" if _is_causal(call) else "encoder"
     if call.query.shape[2] == ENCODER_LEN:
         return "encoder"

@@ -149,9 +149,10 @@ def run(model: PreTrainedModel, size: tuple[int, int] | None = None, *, base: bo
 
 def has_decoder(model: PreTrainedModel) -> bool:
     """Whether a model has an encoder and a decoder; an encoder alone may have the configuration of both."""
+    if not model.config.is_encoder_decoder:
+        return False
     called = (model, base_module(model))  # SpeechT5's base takes vectors alone
-    takes = any("decoder_input_ids" in inspect.signature(module.forward).parameters for module in called)
-    return bool(model.config.is_encoder_decoder) and takes
+    return any("decoder_input_ids" in inspect.signature(module.forward).parameters for module in called)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ packed it for inference on this processor. A prompt then learns by the way aroun
 residual stream, and nothing says that its gradient is wrong.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -36,12 +36,7 @@ def check_backward(model: PreTrainedModel, layers: Iterable[tuple[str, nn.Module
     Raises:
         BackboneError: no gradient, or a wrong one.
     """
-    tried: set[Hashable] = set()
-    for path, layer in layers:
-        kind = _kind(layer)
-        if kind in tried or not isinstance(getattr(layer, "in_features", None), int):
-            continue
-        tried.add(kind)
+    for path, layer, kind in _one_of_each_kind(layers):
         known = _FOUND.get(layer)
         fault = known[1] if known is not None and known[0] == kind else _fault(layer, float_dtype(model))
         _FOUND[layer] = (kind, fault)
@@ -60,12 +55,7 @@ def rounds_inputs(model: PreTrainedModel, layers: Iterable[tuple[str, nn.Module]
         layers: its quantised layers and their paths.
     """
     dtype = float_dtype(model)
-    tried: set[Hashable] = set()
-    for _, layer in layers:
-        kind = _kind(layer)
-        if kind in tried or not isinstance(getattr(layer, "in_features", None), int):
-            continue
-        tried.add(kind)
+    for _, layer, _ in _one_of_each_kind(layers):
         vectors = _random_vectors(layer, dtype)
         both = torch.cat([vectors, vectors.sum(0, keepdim=True), torch.zeros_like(vectors[:1])])
         with torch.no_grad():
@@ -74,6 +64,18 @@ def rounds_inputs(model: PreTrainedModel, layers: Iterable[tuple[str, nn.Module]
         if off > 8 * torch.finfo(dtype).eps:
             return True
     return False
+
+
+def _one_of_each_kind(
+    layers: Iterable[tuple[str, nn.Module]],
+) -> Iterator[tuple[str, nn.Module, Hashable]]:
+    """The path, the layer and the kind of the first layer of each kind that can be tried with vectors."""
+    tried: set[Hashable] = set()
+    for path, layer in layers:
+        kind = _kind(layer)
+        if kind not in tried and isinstance(getattr(layer, "in_features", None), int):
+            tried.add(kind)
+            yield path, layer, kind
 
 
 def _kind(layer: nn.Module) -> Hashable:
