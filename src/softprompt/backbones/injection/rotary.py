@@ -58,10 +58,12 @@ class RotaryCheck:
         Raises:
             BackboneError: they do.
         """
+        if not self.longest:
+            return
         at = self.rotary.at
         ends = positions.amax(dim=-1).reshape(-1, positions.shape[-2]).amax(dim=0) + 1
         longest, shortest = int(ends.max()), int(ends.min())
-        if not self.longest or longest <= at:
+        if longest <= at:
             return
         table = "another for every length" if self.rotary.grows else "another"
         rule = f"beyond {at} positions {self.name} has {table}, for all positions of a call"
