@@ -1,0 +1,183 @@
+"""Which task a file is for, as far as its columns and values leave no doubt."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from softprompt.config import AUTO
+from softprompt.data import Table, assigned
+from softprompt.errors import ConfigError, DataError, listed
+from softprompt.starting.columns import Column
+
+Roles = Mapping[str, str | None]
+
+_FEW_ANSWERS = 20
+"""The most different targets of a pair that are taken for labels rather than for texts."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A task, and what it takes of a table.
+
+    Args:
+        task: its name.
+        kind: of records: `pairs`, `labelled`, `tagged`, `questions`, `pictures` or `pictured`.
+        roles: the column, or the text of several, by role; None where there is none.
+        notes: what else it could have been, a sentence each.
+    """
+
+    task: str
+    kind: str
+    roles: Roles
+    notes: tuple[str, ...] = field(default=())
+
+
+_KINDS: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    "generation": (("pictured", ("image", "source", "target")), ("pairs", ("source", "target", "messages"))),
+    "classification": (("labelled", ("text", "second", "label")),),
+    "regression": (("labelled", ("text", "second", "label")),),
+    "tagging": (("tagged", ("words", "tags")),),
+    "spans": (("questions", ("question", "context", "answers")),),
+    "image_classification": (("pictures", ("image", "label")),),
+}
+"""By task, the kinds of records that a table can hold for it, and their roles."""
+
+
+def task_for(table: Table, columns: Sequence[Column], given: Roles, task: str | None = None) -> Choice:
+    """The task of a table.
+
+    Args:
+        table: the file.
+        columns: of the table, with what they hold.
+        given: columns that were named, by role.
+        task: the one that was asked for; None finds it.
+
+    Raises:
+        ConfigError: a task that no table is read for.
+        DataError: columns that leave the task open; with what to say.
+    """
+    by_name = {column.name: column for column in columns}
+    if task is not None:
+        if task not in _KINDS:
+            do = "write its recipe by hand: recipes/ has one for each task"
+            raise ConfigError("--task", repr(task), f"one of {', '.join(_KINDS)}", do)
+        return _of_task(table, by_name, given, task)
+    for find in (_turns, _tagged, _questions, _pictures, _pairs, _labelled):
+        if (choice := find(table, by_name, given)) is not None:
+            return choice
+    names = listed([f"'{column.name}'" for column in columns]) or "none"
+    raise DataError(
+        table.name,
+        f"the columns {names}, which leave open what is asked",
+        "columns such as text and label, or question and answer",
+        "say it: --task classification --set data.text=COLUMN --set data.label=COLUMN, or "
+        "--task generation --set data.source=COLUMN --set data.target=COLUMN",
+    )
+
+
+def _of_task(table: Table, columns: Mapping[str, Column], given: Roles, task: str) -> Choice:
+    kinds = _KINDS[task]
+    if task == "generation" and not any(column.kind == "picture" for column in columns.values()):
+        kinds = kinds[1:]
+    for kind, roles in kinds[:-1]:
+        if (found := _assigned(table, kind, roles, given)) is not None:
+            return Choice(task, kind, found)
+    kind, roles = kinds[-1]
+    wanted = {role: given.get(role, AUTO) for role in roles}
+    return Choice(task, kind, assigned(table, kind, wanted))
+
+
+def _assigned(table: Table, kind: str, roles: Sequence[str], given: Roles) -> dict[str, str | None] | None:
+    """The columns of the roles; None where they cannot be told, or others were named."""
+    if any(role not in roles for role in given):
+        return None
+    try:
+        return assigned(table, kind, {role: given.get(role, AUTO) for role in roles})
+    except DataError:
+        return None
+
+
+def _turns(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice | None:
+    turns = [name for name, column in columns.items() if column.kind == "turns"]
+    if len(turns) != 1 or given:
+        return None
+    return Choice("generation", "pairs", {"source": None, "target": None, "messages": turns[0]})
+
+
+def _tagged(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice | None:
+    found = _assigned(table, "tagged", ("words", "tags"), given)
+    if found is None or not _holds(columns, found["words"], "words"):
+        return None
+    return Choice("tagging", "tagged", found)
+
+
+def _questions(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice | None:
+    found = _assigned(table, "questions", ("question", "context", "answers"), given)
+    if found is None or not _holds(columns, found["answers"], "answers"):
+        return None
+    return Choice("spans", "questions", found)
+
+
+def _pictures(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice | None:
+    if not any(column.kind == "picture" for column in columns.values()):
+        return None
+    if (found := _assigned(table, "pictured", ("image", "source", "target"), given)) is not None:
+        return Choice("generation", "pictured", found)
+    found = _assigned(table, "pictures", ("image", "label"), given)
+    return None if found is None else Choice("image_classification", "pictures", found)
+
+
+def _pairs(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice | None:
+    found = _assigned(table, "pairs", ("source", "target", "messages"), given)
+    if found is None or found.get("target") is None:
+        return None
+    target = columns.get(str(found["target"]))
+    if target is None or target.kind in ("text", "words"):
+        if not given and not _usual_pair(found, columns):
+            return None  # two texts of no usual names: which is the answer is for a person to say
+        return Choice("generation", "pairs", found)
+    if "source" in given or "target" in given:
+        return Choice("generation", "pairs", found)
+    return None
+
+
+def _usual_pair(found: Roles, columns: Mapping[str, Column]) -> bool:
+    """Whether names, and not only the number of columns, say which text is the answer."""
+    from softprompt.data import SOURCE_AND_TARGET
+
+    source, target = str(found["source"]), str(found["target"])
+    pair = (source.casefold(), target.casefold())
+    return source not in columns or pair in SOURCE_AND_TARGET
+
+
+def _labelled(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice | None:
+    found = _assigned(table, "labelled", ("text", "second", "label"), given)
+    if found is None:
+        found = _of_targets(table, columns) if not given else None
+    if found is None or (label := columns.get(str(found["label"]))) is None:
+        return None
+    if label.kind == "number":
+        return Choice("regression", "labelled", found)
+    if label.kind == "label":
+        few = f"--task generation would write the texts of '{label.name}' instead"
+        texts = max((len(value) for value, _ in label.common), default=0) > 30
+        return Choice("classification", "labelled", found, (few,) if texts else ())
+    return None
+
+
+def _of_targets(table: Table, columns: Mapping[str, Column]) -> dict[str, str | None] | None:
+    """The columns of a pair whose few targets are labels: question and answer of yes and no."""
+    found = _assigned(table, "pairs", ("source", "target", "messages"), {})
+    if found is None or (target := columns.get(str(found.get("target")))) is None:
+        return None
+    labels = target.kind == "number" or (target.kind == "label" and target.different <= _FEW_ANSWERS)
+    if not labels or found["source"] not in columns:
+        return None
+    return {"text": found["source"], "second": None, "label": target.name}
+
+
+def _holds(columns: Mapping[str, Column], name: Any, kind: str) -> bool:
+    return name in columns and columns[name].kind == kind
+
+
+Finder = Callable[[Table, Mapping[str, Column], Roles], Choice | None]
