@@ -31,9 +31,10 @@ from softprompt.config.tasks import (
     TaggingSettings,
     TaskSettings,
 )
-from softprompt.config.training import TrainingSettings
+from softprompt.config.training import USUAL_RATE, TrainingSettings
 
 __all__ = [
+    "USUAL_RATE",
     "BackboneSettings",
     "ChoiceSettings",
     "ClassificationSettings",
