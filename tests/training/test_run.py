@@ -348,7 +348,7 @@ def test_resuming_with_other_settings_names_them_before_anything_is_loaded(tmp_p
     with pytest.raises(TrainingError) as caught:
         train(settings(tmp_path, learning_rate=0.5, seed=3), resume=True)
     assert str(caught.value) == (
-        f"{tmp_path / 'one'}: got other settings: training.learning_rate (0.01 there, 0.5 now), "
+        f"{tmp_path / 'one'}: got other settings: training.learning_rate (0.0005 there, 0.5 now), "
         "training.seed (0 there, 3 now), expected the settings that the run began with. "
         "Put them back, or give this run another name."
     )

@@ -33,9 +33,10 @@ from softprompt.config.tasks import (
     TaskSettings,
     as_stored,
 )
-from softprompt.config.training import TrainingSettings
+from softprompt.config.training import USUAL_RATE, TrainingSettings
 
 __all__ = [
+    "USUAL_RATE",
     "BackboneSettings",
     "ChoiceSettings",
     "ClassificationSettings",

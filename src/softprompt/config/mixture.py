@@ -62,7 +62,7 @@ class MixtureSettings(Settings):
     """The tasks, or users, by name; all with heads, or all generation, or all filling blanks. Similar parts
     may be written once: `each: {names: [a, b], data: ..., task: ...}`, where `{name}` stands for the name."""
     decoding: DecodingSettings = DecodingSettings()
-    training: TrainingSettings
+    training: TrainingSettings = TrainingSettings()
     """`batch_size` counts the whole batch of a shared prompt, and each part's share for separate ones;
     `select` is `loss` or `metric` (each part's first metric; for a shared prompt their mean, with the sign
     turned where less is better). `evaluate_every` is by default once per epoch of the mixture, and of the
@@ -181,7 +181,7 @@ class MixtureSettings(Settings):
             yield Problem("training.select", repr(training.select), "'loss' or 'metric'", do)
         if self.prompts == "shared":
             return
-        if training.steps is None:
+        if training.epochs is not None:
             do = "count in steps, because parts differ in size"
             yield Problem("training.epochs", "epochs with separate prompts", "training.steps", do)
         if training.schedule == "exponential":

@@ -154,7 +154,7 @@ class RunSettings(Settings):
     decoding: DecodingSettings = DecodingSettings()
     metrics: list[str] = Field(default_factory=list)
     """Metrics of the test set; by default the task's first metric."""
-    training: TrainingSettings
+    training: TrainingSettings = TrainingSettings()
 
     @model_validator(mode="before")
     @classmethod

@@ -5,6 +5,7 @@ from .loading import load_prompt
 from .methods import (
     METHODS,
     Method,
+    TrainingDefaults,
     adapter,
     build_prompt,
     fine_tuning,
@@ -18,6 +19,7 @@ from .methods import (
     p_tuning_v2,
     prefix_tuning,
     prompt_tuning,
+    tuned_rate,
     visual_prompt_tuning,
 )
 from .methods.builder import PromptBuilder
@@ -61,6 +63,7 @@ __all__ = [
     "Start",
     "StartRequest",
     "States",
+    "TrainingDefaults",
     "adapter",
     "build_prompt",
     "find_initialization",
@@ -81,5 +84,6 @@ __all__ = [
     "prefix_tuning",
     "prompt_tuning",
     "reads_prompt",
+    "tuned_rate",
     "visual_prompt_tuning",
 ]
