@@ -11,6 +11,11 @@ from support.pictures import COLOURS, encoded, picture, picture_recipe
 from support.tiny_vision import PROCESSOR, tiny_vision_model
 
 
+@pytest.fixture(autouse=True)
+def _no_curves():
+    """These runs draw what they leave."""
+
+
 @pytest.fixture(scope="session")
 def tiny_vit(tmp_path_factory):
     """A random ViT with its image processor, as a folder that transformers loads."""

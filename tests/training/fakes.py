@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.data.records import Record
-from softprompt.tasks.examples import Example
+from softprompt.tasks.examples import Example, Outcome
 
 HIDDEN = 4
 
@@ -103,6 +103,12 @@ class FakeTask:
 
     def demonstrations(self, records: Sequence[Record], k: int, seed: int) -> list[list[int]]:
         return [[1, 2] for _ in range(k)]
+
+    def outcomes(self, records: Sequence[Record], progress: Any = None, seed: int = 0) -> list[Outcome]:
+        return [Outcome(output) for output in self.predict(records, progress, seed)]
+
+    def files(self, records: Sequence[Record], outcomes: Sequence[Outcome]) -> dict[str, str | bytes]:
+        return self.artefacts(records, [outcome.output for outcome in outcomes])
 
     def artefacts(self, records: Sequence[Record], outputs: Sequence[str]) -> dict[str, str | bytes]:
         return {"outputs.txt": "\n".join(outputs), "counts.bin": bytes([len(records)])}

@@ -3,6 +3,7 @@
 `METRICS` has a row for each metric.
 """
 
+from softprompt.metrics.calibration import calibration_of
 from softprompt.metrics.labels import by_class, confusion, label_pairs, ranking_pairs
 from softprompt.metrics.ranks import rank_pairs
 from softprompt.metrics.registry import (
@@ -19,7 +20,7 @@ from softprompt.metrics.registry import (
 from softprompt.metrics.regression import number_pairs
 from softprompt.metrics.scores import Pairs, Scores
 from softprompt.metrics.spans import answer_pairs
-from softprompt.metrics.tagging import tag_pairs
+from softprompt.metrics.tagging import by_type, tag_pairs
 from softprompt.metrics.text import text_pairs
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "Scores",
     "answer_pairs",
     "by_class",
+    "by_type",
+    "calibration_of",
     "confusion",
     "find_metric",
     "higher_is_better",

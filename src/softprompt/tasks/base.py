@@ -9,7 +9,7 @@ from torch import Tensor
 from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.errors import ConfigError, PromptError
 from softprompt.files import HeadCard
-from softprompt.tasks.examples import ScoreRow, score_row
+from softprompt.tasks.examples import Outcome, ScoreRow, score_row
 from softprompt.tasks.registry import TASKS
 from softprompt.text import Template
 
@@ -68,6 +68,12 @@ class Task(ABC):
             progress: called after every batch with the number of records in it.
             seed: of what is drawn.
         """
+
+    def outcomes(
+        self, records: Sequence[Any], progress: Callable[[int], None] | None = None, seed: int = 0
+    ) -> list[Outcome]:
+        """As `predict`, with the probabilities of what is said where the task has any."""
+        return [Outcome(output) for output in self.predict(records, progress=progress, seed=seed)]
 
     @abstractmethod
     def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:
@@ -193,6 +199,10 @@ class Task(ABC):
     def artefacts(self, records: Sequence[Any], outputs: Sequence[Any]) -> Mapping[str, str | bytes]:
         """Files beside the scores, by name; runs and evaluations keep them with the outputs."""
         return {}
+
+    def files(self, records: Sequence[Any], outcomes: Sequence[Outcome]) -> Mapping[str, str | bytes]:
+        """As `artefacts`, from outputs with their probabilities."""
+        return self.artefacts(records, [outcome.output for outcome in outcomes])
 
 
 def check_records(name: str, records: Iterable[Any]) -> None:

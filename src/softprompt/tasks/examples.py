@@ -1,7 +1,7 @@
 """What passes between a task and its training: encoded records, and rows of scores."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
@@ -51,6 +51,36 @@ def drawn(records: Sequence[Any], k: int, seed: int) -> tuple[list[Any], random.
         )
     draw = random.Random(seed)
     return draw.sample(list(records), k), draw
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task says of one record, and how sure it is.
+
+    Args:
+        output: as `Task.predict` gives it.
+        probabilities: by label, the likeliest first; of tags the shares of those said, one for each word; of
+            choices one for each. None for a task that gives none.
+    """
+
+    output: Any
+    probabilities: Mapping[str, float] | Sequence[float] | None = None
+
+    @property
+    def confidence(self) -> float | None:
+        """The probability of what is said; of tags the smallest of the sentence."""
+        given = self.probabilities
+        if not given:
+            return None
+        if isinstance(given, Mapping):
+            return given.get(self.output)
+        return given[self.output] if isinstance(self.output, int) else min(given)
+
+
+def by_label(labels: Sequence[str], shares: Sequence[float]) -> dict[str, float]:
+    """Probabilities of labels, the likeliest first."""
+    order = sorted(range(len(labels)), key=lambda i: -shares[i])
+    return {labels[i]: shares[i] for i in order}
 
 
 class ScoreRow(TypedDict):

@@ -11,7 +11,7 @@ from torch import nn
 from softprompt.data import AnyRecord
 from softprompt.errors import TrainingError
 from softprompt.metrics import require_libraries
-from softprompt.tasks import AnyExample, ScoreRow, Task
+from softprompt.tasks import AnyExample, Outcome, ScoreRow, Task
 from softprompt.training.distributed import Processes
 from softprompt.training.loop import idle_passes, rank_slice
 
@@ -31,10 +31,15 @@ class Scored:
         note: says so in a sentence; empty where there are none.
     """
 
-    outputs: list[Any]
+    outcomes: list[Outcome]
     rows: list[ScoreRow]
     n_cut: int = 0
     note: str = ""
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The outputs alone."""
+        return [outcome.output for outcome in self.outcomes]
 
 
 def mean_loss(
@@ -92,17 +97,19 @@ def generate_and_score(
     """
     require_libraries(metrics)
     mine = [records[i] for i in rank_slice(range(len(records)), processes.rank, processes.count)]
-    n_mine, outputs, n_cut = len(mine), [], 0
+    n_mine, n_cut = len(mine), 0
+    outcomes: list[Outcome] = []
     if backbone.sharded:  # all processes must run the same number of passes
         mine += records[: idle_passes(len(records), 1, processes.rank, processes.count)]
     if mine:
         with torch.no_grad(), evaluating(prompt), backbone.prompted(prompt):
-            outputs = task.predict(mine, progress=progress, seed=seed)[:n_mine]
+            outcomes = task.outcomes(mine, progress=progress, seed=seed)[:n_mine]
         n_cut = sum(place < n_mine for place in task.cut_answers)
-    outputs = processes.gather(outputs, len(records))
+    outcomes = processes.gather(outcomes, len(records))
     if processes.count > 1:
         n_cut = int(processes.sum([torch.tensor([float(n_cut)], device=backbone.device)])[0].item())
-    return Scored(outputs, list(task.score(records, outputs, metrics)), n_cut, task.answer_note(n_cut))
+    rows = task.score(records, [outcome.output for outcome in outcomes], metrics)
+    return Scored(outcomes, list(rows), n_cut, task.answer_note(n_cut))
 
 
 def overall(rows: Sequence[ScoreRow], metric: str) -> float:

@@ -1,12 +1,12 @@
 """One task of a run while it lasts: measured, tested, and left as files."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from softprompt.config import RunSettings
 from softprompt.data import AnyRecord, Choices, pairs
-from softprompt.files import write_atomically, writing
+from softprompt.files import json_line, write_atomically, writing
+from softprompt.tasks import Outcome
 from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
 from softprompt.training.loop import rank_slice
@@ -166,8 +166,8 @@ class TaskRun:
         if tested is None:
             return
         with writing(folder.path, KEPT):
-            write_atomically(folder.outputs, output_lines(splits.test, tested.outputs))
-            for name, content in self.parts.task.artefacts(splits.test, tested.outputs).items():
+            write_atomically(folder.outputs, output_lines(splits.test, tested.outcomes))
+            for name, content in self.parts.task.files(splits.test, tested.outcomes).items():
                 write_atomically(folder.path / name, content)
 
     def _generate(
@@ -192,18 +192,35 @@ class TaskRun:
             )
 
 
-def output_lines(records: Sequence[AnyRecord], outputs: Sequence[Any]) -> str:
+_MOST_KEPT = 10
+"""Labels whose probabilities are kept of a record, the likeliest ones."""
+
+
+def output_lines(records: Sequence[AnyRecord], outcomes: Sequence[Any]) -> str:
     """A line of JSON per record, see `output_line`."""
-    lines = [output_line(record, output) for record, output in zip(records, outputs, strict=True)]
-    return "".join(json.dumps(line) + "\n" for line in lines)
+    lines = [output_line(record, outcome) for record, outcome in zip(records, outcomes, strict=True)]
+    return "".join(map(json_line, lines))
 
 
-def output_line(record: AnyRecord, output: Any) -> dict[str, Any]:
+def output_line(record: AnyRecord, outcome: Any) -> dict[str, Any]:
     """What is kept of a record: its id and source, the references or the right answer, and the output.
 
-    A record with choices keeps them too, since its output is the index of one.
+    Where the task gives probabilities, they stand beside the output, those of labels for the ten likeliest. A
+    record with choices keeps them too, since its output is the index of one.
+
+    Args:
+        record: that was answered.
+        outcome: a `softprompt.tasks.Outcome`, or an output without probabilities.
     """
-    line = {"id": record.id, "source": record.source, "references": list(record.targets), "output": output}
+    outcome = outcome if isinstance(outcome, Outcome) else Outcome(outcome)
+    line = {"id": record.id, "source": record.source, "references": list(record.targets)}
+    line["output"] = outcome.output
+    given = outcome.probabilities
+    if isinstance(given, Mapping):
+        first = list(given.items())[:_MOST_KEPT]
+        line["probabilities"] = {label: round(share, 4) for label, share in first}
+    elif given is not None:
+        line["probabilities"] = [round(share, 4) for share in given]
     if isinstance(record, Choices):
         line["choices"] = list(record.choices)
     return line

@@ -11,7 +11,7 @@ from torch import Tensor
 from softprompt.errors import DataError, PromptError, with_article
 from softprompt.files import HeadCard
 from softprompt.tasks.base import Task, check_records, several
-from softprompt.tasks.examples import AnyExample
+from softprompt.tasks.examples import AnyExample, Outcome
 from softprompt.tasks.rows import in_batches
 
 if TYPE_CHECKING:
@@ -106,6 +106,10 @@ class HeadTask(Task):
     def answers(self, outputs: Tensor, examples: Sequence[Any]) -> list[Any]:
         """One answer per example, from outputs as `head_loss` gets them."""
 
+    def outcomes_of(self, outputs: Tensor, examples: Sequence[Any]) -> list[Outcome]:
+        """One answer per example with its probabilities, from outputs as `head_loss` gets them."""
+        return [Outcome(answer) for answer in self.answers(outputs, examples)]
+
     @classmethod
     def labels_in(cls, records: Sequence[Any]) -> tuple[str, ...]:
         """The labels of some records, in the order that the head's outputs take them."""
@@ -165,13 +169,31 @@ class HeadTask(Task):
             progress: called after every batch with the number of records in it.
             seed: without effect, since nothing is drawn.
         """
+        return self._read_off(self.answers, records, progress)
+
+    @torch.no_grad()
+    def outcomes(
+        self, records: Sequence[Any], progress: Callable[[int], None] | None = None, seed: int = 0
+    ) -> list[Outcome]:
+        """As `predict`, with the probabilities of what is said where the head gives any."""
+        if type(self).predict is not HeadTask.predict:  # a class with a way of its own
+            return super().outcomes(records, progress, seed)
+        return self._read_off(self.outcomes_of, records, progress)
+
+    def _read_off(
+        self,
+        take: Callable[[Tensor, Sequence[Any]], Sequence[Any]],
+        records: Sequence[Any],
+        progress: Callable[[int], None] | None,
+    ) -> list[Any]:
+        """What `take` makes of the head's outputs, one for each record."""
         examples = [self.encoded(record, labelled=False) for record in records]
 
         def answer(batch: list[Any]) -> list[Any]:
             answers: list[Any] = [None] * len(batch)
             for group in read(self.backbone, batch):
                 self.check_head(group.prompt)
-                of_group = self.answers(group.outputs, [batch[i] for i in group.members])
+                of_group = take(group.outputs, [batch[i] for i in group.members])
                 for i, given in zip(group.members, of_group, strict=True):
                     answers[i] = given
             return answers

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from softprompt.data import data_root, read_objects
 from softprompt.errors import ConfigError, DataError
-from softprompt.tasks.examples import ScoreRow, score_row
+from softprompt.tasks.examples import Outcome, ScoreRow, score_row
 from softprompt.tasks.inputs import Row
 from softprompt.tasks.language.blank_task import BlankExample, BlankTask, segments_of
 from softprompt.text import Allowed, Template, allowed_ids, many_word_ids
@@ -125,7 +125,7 @@ class ProbingTask(BlankTask):
         """
         return super().predict(records, progress, seed)
 
-    def _answers(self, examples: Sequence[BlankExample]) -> list[Any]:
+    def _outcomes(self, examples: Sequence[BlankExample]) -> list[Outcome]:
         logits = self.backbone.labelled_logits(*self._inputs(examples)).float()
         n_shown = min(_N_SHOWN, logits.shape[1])
         if self.vocabulary is not None:
@@ -135,13 +135,14 @@ class ProbingTask(BlankTask):
             logits = logits + outside
         best = logits.topk(n_shown, dim=-1).indices.tolist()
         tokenizer: Any = self.backbone.tokenizer
-        answers: list[Any] = []
+        answers: list[Outcome] = []
         for row, example, tokens in zip(logits, examples, best, strict=True):
             rank = None
             if example.target is not None:
                 # The object comes last among equal scores, since a tie is no knowledge.
                 rank = int((row >= row[example.target]).sum())
-            answers.append({"words": [tokenizer.decode([token]).strip() for token in tokens], "rank": rank})
+            words = [tokenizer.decode([token]).strip() for token in tokens]
+            answers.append(Outcome({"words": words, "rank": rank}))
         return answers
 
     def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:

@@ -1,13 +1,21 @@
 """The folder of one run: its files, and when a run may write to it."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from softprompt.config import Settings
 from softprompt.errors import TrainingError, system_says
-from softprompt.files import Line, ends_line, objects, read_lines, warn_of_damage, write_atomically, writing
+from softprompt.files import (
+    Line,
+    ends_line,
+    json_line,
+    objects,
+    read_lines,
+    warn_of_damage,
+    write_atomically,
+    writing,
+)
 from softprompt.training.run_folder.checkpoint import Checkpoints
 from softprompt.training.run_folder.settings import as_yaml, differing, flat, stored_training
 from softprompt.untrusted import Unreadable, read_bytes, read_json
@@ -161,7 +169,7 @@ class RunFolder:
         with writing(self.path):
             start = "" if ends_line(self.log) else "\n"
             with open(self.log, "a", encoding="utf-8", newline="\n") as file:
-                file.write(start + json.dumps(dict(line)) + "\n")
+                file.write(start + json_line(dict(line)))
 
     def rewind(self, step: int, evaluated: int) -> None:
         """Drop the log's steps and evaluations after a checkpoint, which the run will repeat.
