@@ -18,6 +18,7 @@ from softprompt.cli.commands import (
     look,
     papers,
     predict,
+    recipes,
     report,
     rescore,
     study,
@@ -66,6 +67,7 @@ for command in (demo, train, study, report, compare, evaluate, generate, predict
 app.command("rescore", hidden=True)(rescore.rescore)
 app.add_typer(backbones.app, name="backbones")
 app.add_typer(papers.app, name="papers")
+app.add_typer(recipes.app, name="recipes")
 
 
 def _version(wanted: bool) -> None:

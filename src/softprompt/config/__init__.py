@@ -13,6 +13,7 @@ from softprompt.config.loading import (
 from softprompt.config.method import MethodSettings
 from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings, PartSettings
+from softprompt.config.packaged import found_recipe, named_recipe, recipe_folder, recipe_names
 from softprompt.config.settings import (
     BackboneSettings,
     DataSettings,
@@ -56,10 +57,14 @@ __all__ = [
     "TrainingSettings",
     "apply_override",
     "explain_all",
+    "found_recipe",
     "load_recipe",
     "load_run",
+    "named_recipe",
     "parse_as",
     "parse_run",
     "put",
     "read_mapping",
+    "recipe_folder",
+    "recipe_names",
 ]
