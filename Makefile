@@ -2,6 +2,7 @@
 #
 #   make demo    builds .venv, fetches SmolLM2-135M, trains a prefix, prints texts before and after
 #   make test    adds the development tools and runs everything that CI runs
+#   make docs    builds the documentation site into site/
 #   make fuzz    loads 20,000 damaged prompt folders, recipes, data files and pictures, in about 15 minutes
 #
 # Without make (Windows):
@@ -22,18 +23,22 @@ endif
 # stamps: an install is repeated only when what it was made from has changed
 RUNTIME := $(VENV)/.runtime-installed
 STUDIES := $(VENV)/.studies-installed
+SITE := $(VENV)/.site-installed
 DEV := $(VENV)/.dev-installed
 ECOSYSTEM := $(VENV)/.ecosystem-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint docs install install-dev clean
+.PHONY: help demo test fuzz lint docs reports notebooks package install install-dev clean
 
 help:
 	@echo "make demo     set up .venv and run the demonstration"
 	@echo "make test     set up .venv and run every check of CI"
 	@echo "make fuzz     load 20,000 damaged files, and print what came of them"
 	@echo "make lint     the checks without the tests"
-	@echo "make docs     build the pages, LaTeX tables and figures of the kept results"
+	@echo "make docs     build the documentation site into site/"
+	@echo "make reports  build the pages, LaTeX tables and figures of the kept results"
+	@echo "make notebooks  run the notebooks on a tiny random backbone"
+	@echo "make package  build the wheel and the source archive into dist/, and check them"
 	@echo "make clean    remove .venv (fetched backbones and runs stay)"
 
 demo: $(RUNTIME)
@@ -55,8 +60,17 @@ lint: $(DEV)
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-docs: $(STUDIES)
+docs: $(SITE)
+	$(BIN)/python tools/site.py
+
+reports: $(STUDIES)
 	$(BIN)/python tools/docs.py
+
+notebooks: $(DEV)
+	$(BIN)/pytest -q -m slow tests/docs/test_notebooks.py
+
+package: $(DEV)
+	$(BIN)/python tools/package.py
 
 install: $(RUNTIME)
 
@@ -76,9 +90,16 @@ $(STUDIES): pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	@echo done > $@
 	@echo done > $(RUNTIME)
 
+$(SITE): pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[all,docs]"
+	@echo done > $@
+	@echo done > $(STUDIES)
+	@echo done > $(RUNTIME)
+
 $(DEV): pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@echo done > $@
+	@echo done > $(SITE)
 	@echo done > $(STUDIES)
 	@echo done > $(RUNTIME)
 

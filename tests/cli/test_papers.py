@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from softprompt.config import load_recipe
+from softprompt.config import load_recipe, recipe_folder
 from softprompt.errors import ConfigError
-from softprompt.studies.definition.paper_protocols import Protocol, all_papers, chosen_protocols, folder
+from softprompt.studies.definition.paper_protocols import Protocol, all_papers, chosen_protocols
 from softprompt.studies.reading.grid import load_grid
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ PROTOCOLS = [
 
 def test_the_papers():
     assert list(all_papers()) == NAMES
-    assert folder().resolve() == ROOT / "recipes"
+    assert recipe_folder().resolve() == ROOT / "recipes"
 
 
 @pytest.mark.parametrize("one", PROTOCOLS)
@@ -104,7 +104,7 @@ def catalogue(tmp_path, monkeypatch):
     def write(raw):
         (tmp_path / "papers").mkdir(exist_ok=True)
         (tmp_path / "papers" / "papers.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
-        monkeypatch.setattr(module, "folder", lambda: tmp_path)
+        monkeypatch.setattr(module, "recipe_folder", lambda: tmp_path)
         all_papers.cache_clear()
 
     yield write

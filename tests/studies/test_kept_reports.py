@@ -12,7 +12,7 @@ from softprompt.plotting import Figure
 
 ROOT = Path(__file__).parents[2]
 WHOLE = "wnut17-depth"
-"""Git keeps its page, tables in LaTeX and all figures too; those of the others `make docs` makes."""
+"""Git keeps its page, tables in LaTeX and all figures too; those of the others `make reports` makes."""
 
 COMMAND_OF = runpy.run_path(str(ROOT / "tools" / "docs.py"))["command_of"]
 

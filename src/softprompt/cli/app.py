@@ -19,6 +19,7 @@ from softprompt.cli.commands import (
     new,
     papers,
     predict,
+    recipes,
     report,
     rescore,
     study,
@@ -67,6 +68,7 @@ for command in (demo, new, train, study, report, compare, evaluate, generate, pr
 app.command("rescore", hidden=True)(rescore.rescore)
 app.add_typer(backbones.app, name="backbones")
 app.add_typer(papers.app, name="papers")
+app.add_typer(recipes.app, name="recipes")
 
 
 def _version(wanted: bool) -> None:

@@ -46,6 +46,23 @@ def epilog(examples: Sequence[tuple[str, str]]) -> str:
     return "\n\n".join(f"{what}: [bold]{command}[/bold]" for what, command in examples)
 
 
+def recipe_or_named(path: Path) -> Path:
+    """A recipe's or study's file; one that comes with softprompt where there is no such file, said in a line.
+
+    Raises:
+        ConfigError: neither a file nor the name of a recipe.
+    """
+    from softprompt.config import found_recipe, recipe_folder
+    from softprompt.terminal import echo
+
+    found = found_recipe(path)
+    if found != path:
+        echo(f"{path} is not here; used is the one that comes with softprompt: {found}", err=True)
+        name = found.relative_to(recipe_folder()).with_suffix("").as_posix()
+        echo(f"a copy to change: softprompt recipes copy {name}", err=True)
+    return found
+
+
 def check_characters(option: str, texts: Iterable[str]) -> None:
     """Refuse arguments of bytes that are no UTF-8, which Python reads as halves of surrogate pairs.
 

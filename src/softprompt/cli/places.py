@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+from softprompt.cli.options import recipe_or_named
 from softprompt.config import (
     RunSettings,
     apply_override,
@@ -87,7 +88,7 @@ def locate(target: Path | None, recipe: Path | None, overrides: list[str], needs
             "a recipe and nothing to measure",
             "a prompt folder before --recipe, or --no-prompt or --demonstrations K",
         )
-    settings = load_run(recipe, overrides)
+    settings = load_run(recipe_or_named(recipe), overrides)
     return Place(settings, target, settings.output / f"{settings.name}-evaluation")
 
 

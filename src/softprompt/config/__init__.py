@@ -14,6 +14,7 @@ from softprompt.config.loading import (
 from softprompt.config.method import MethodSettings
 from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings, PartSettings
+from softprompt.config.packaged import found_recipe, named_recipe, recipe_folder, recipe_names
 from softprompt.config.settings import (
     BackboneSettings,
     DataSettings,
@@ -60,11 +61,15 @@ __all__ = [
     "apply_override",
     "as_stored",
     "explain_all",
+    "found_recipe",
     "load_recipe",
     "load_run",
     "load_stored",
+    "named_recipe",
     "parse_as",
     "parse_run",
     "put",
     "read_mapping",
+    "recipe_folder",
+    "recipe_names",
 ]

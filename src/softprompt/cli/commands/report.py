@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from softprompt.cli.options import Overrides
+from softprompt.cli.options import Overrides, recipe_or_named
 
 EXAMPLES = (
     (
@@ -50,7 +50,7 @@ def report(
     from softprompt.terminal import Terminal, print_line
 
     console = Terminal()
-    source = read_source(study, overrides or [], table)
+    source = read_source(recipe_or_named(study), overrides or [], table)
     again = command_line("report", study, overrides=overrides or [], **{"from": table, "output": output})
     made = compose_report(source, again)
     folder = output if output is not None else source.result.grid.folder / "report"

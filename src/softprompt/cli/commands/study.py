@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from softprompt.cli.options import Engine, Jobs, Overrides, RetryFailed
+from softprompt.cli.options import Engine, Jobs, Overrides, RetryFailed, recipe_or_named
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +52,7 @@ def study(
     from softprompt.terminal import Terminal, echo, print_line
 
     console = Terminal()
-    grid = load_grid(file, overrides or [], output)
+    grid = load_grid(recipe_or_named(file), overrides or [], output)
     if report_only and not grid.folder.is_dir():
         raise TrainingError(
             str(grid.folder), "no such folder", "the folder of a study that was run", "run the study first"

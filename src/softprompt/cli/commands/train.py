@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from softprompt.cli.options import Overrides
+from softprompt.cli.options import Overrides, recipe_or_named
 
 EXAMPLES = (
     ("Example", "softprompt train recipes/e2e-lowdata-prefix.yaml"),
@@ -30,14 +30,16 @@ def train(
 ) -> None:
     """Train a prompt from a recipe, and write a run folder."""
 
-    from softprompt.cli.tables import print_parts, print_scores
     from softprompt.config import MixtureSettings, load_recipe
+
+    # A mistake in the recipe is said before torch is imported, which takes seconds.
+    settings = load_recipe(recipe_or_named(recipe), overrides or [])
+    from softprompt.cli.tables import print_parts, print_scores
     from softprompt.terminal import Terminal, print_line
     from softprompt.training import Processes
     from softprompt.training import train as train_prompt
 
     console = Terminal()
-    settings = load_recipe(recipe, overrides or [])
     if output is not None:
         settings = settings.model_copy(update={"output": output})
     # Only the main process prints.

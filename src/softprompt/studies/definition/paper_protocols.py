@@ -1,6 +1,5 @@
 """The papers whose tables and figures studies can repeat, at two scales."""
 
-import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -8,8 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-import softprompt
-from softprompt.config import Settings, parse_as, read_mapping
+from softprompt.config import Settings, parse_as, read_mapping, recipe_folder
 from softprompt.errors import ConfigError, Problem, nearest
 
 Scale = Literal["small", "full"]
@@ -43,7 +41,7 @@ class Protocol(Settings):
     @property
     def file(self) -> Path:
         """The path of the study file or recipe."""
-        return folder() / (self.study or self.recipe or "")
+        return recipe_folder() / (self.study or self.recipe or "")
 
     @property
     def name(self) -> str:
@@ -69,23 +67,6 @@ class Paper(Settings):
         return self.small if scale == "small" else self.full
 
 
-def folder() -> Path:
-    """The recipes: inside the installed package, or beside the sources in a checkout.
-
-    Raises:
-        ConfigError: neither folder has recipes.
-    """
-    package = Path(softprompt.__file__).parent
-    for place in (package / "recipes", package.parents[1] / "recipes"):
-        if (place / "papers" / "papers.yaml").is_file():
-            try:
-                # As a user in the working directory would write it.
-                return Path(os.path.relpath(place)) if place.is_relative_to(Path.cwd()) else place
-            except ValueError:  # another drive
-                return place
-    raise ConfigError("papers", "no recipes", f"recipes in {package / 'recipes'}", "install softprompt anew")
-
-
 @cache
 def all_papers() -> Mapping[str, Paper]:
     """Every paper by the name that commands take.
@@ -93,7 +74,7 @@ def all_papers() -> Mapping[str, Paper]:
     Raises:
         ConfigError: the catalogue is broken.
     """
-    path = folder() / "papers" / "papers.yaml"
+    path = recipe_folder() / "papers" / "papers.yaml"
     return {name: parse_as(raw, Paper, f"{path}: {name}") for name, raw in read_mapping(path).items()}
 
 
