@@ -1,5 +1,6 @@
 """The folder of one run: its files, and when a run may write to it."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
