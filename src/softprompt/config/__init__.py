@@ -1,6 +1,7 @@
 """The settings of one run, the only thing that a recipe holds."""
 
 from softprompt.config.base import FolderName, Settings
+from softprompt.config.data_places import SPLIT_NAME, data_root, found, is_saved, places, settled
 from softprompt.config.loading import (
     apply_override,
     load_recipe,
@@ -16,6 +17,7 @@ from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings, PartSettings
 from softprompt.config.packaged import found_recipe, named_recipe, recipe_folder, recipe_names
 from softprompt.config.settings import (
+    AUTO,
     BackboneSettings,
     DataSettings,
     DecodingSettings,
@@ -37,6 +39,8 @@ from softprompt.config.tasks import (
 from softprompt.config.training import USUAL_RATE, TrainingSettings
 
 __all__ = [
+    "AUTO",
+    "SPLIT_NAME",
     "USUAL_RATE",
     "BackboneSettings",
     "ChoiceSettings",
@@ -60,16 +64,21 @@ __all__ = [
     "TrainingSettings",
     "apply_override",
     "as_stored",
+    "data_root",
     "explain_all",
+    "found",
     "found_recipe",
+    "is_saved",
     "load_recipe",
     "load_run",
     "load_stored",
     "named_recipe",
     "parse_as",
     "parse_run",
+    "places",
     "put",
     "read_mapping",
     "recipe_folder",
     "recipe_names",
+    "settled",
 ]
