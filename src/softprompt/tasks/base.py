@@ -81,6 +81,16 @@ class Task(ABC):
 
     # -- what a task may change ------------------------------------------------------------------
 
+    def explained(
+        self, records: Sequence[Any], progress: Callable[[int], None] | None = None, seed: int = 0
+    ) -> list[tuple[Any, Mapping[str, Any]]]:
+        """As `predict`, each output with what the task knows about it (`softprompt.answers` takes it up).
+
+        The facts are `probabilities` (of the labels or choices in order, of each word's tag, or of the words
+        of a ranking), or `start`, `end` and `probability` of a stretch of text; nothing by default.
+        """
+        return [(output, {}) for output in self.predict(records, progress, seed)]
+
     @property
     def head(self) -> HeadCard | None:
         """The head that gives the answer; None for a task without a head."""

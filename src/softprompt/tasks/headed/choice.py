@@ -1,6 +1,6 @@
 """Multiple choice among several endings (COPA)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,6 +37,9 @@ class ChoiceTask(ReadingTask):
 
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         return [int(row.argmax()) for row in _by_example(outputs, examples)]
+
+    def details(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Mapping[str, Any]]:
+        return [{"probabilities": row.softmax(-1).tolist()} for row in _by_example(outputs, examples)]
 
     def score(
         self, records: Sequence[Choices], outputs: Sequence[int], metrics: Sequence[str]

@@ -1,7 +1,7 @@
 """One label, or one number, for a text or a pair of texts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -34,6 +34,9 @@ class ClassificationTask(ReadingTask):
 
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         return [self.labels[i] for i in outputs.argmax(-1).tolist()]
+
+    def details(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Mapping[str, Any]]:
+        return [{"probabilities": row} for row in outputs.softmax(-1).tolist()]
 
     def score(
         self, records: Sequence[LabelledText], outputs: Sequence[str], metrics: Sequence[str]

@@ -1,6 +1,6 @@
 """A tag for every word of a sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -71,16 +71,26 @@ class TaggingTask(ReadingTask):
         )
 
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
-        best = outputs.argmax(-1).tolist()
-        answers, first = [], 0
-        for example in examples:
-            answers.append([self.labels[best[first + row][place]] for row, place in example.facts])
-            first += example.n_rows
-        return answers
+        best = _at_words(outputs.argmax(-1), examples)
+        return [[self.labels[i] for i in of_example] for of_example in best]
+
+    def details(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Mapping[str, Any]]:
+        shares = _at_words(outputs.softmax(-1).amax(-1), examples)
+        return [{"probabilities": of_example} for of_example in shares]
 
     def reference(self, record: TaggedWords) -> Sequence[str]:
         """The tags of the record."""
         return record.labels
+
+
+def _at_words(values: Tensor, examples: Sequence[ReadingExample]) -> list[list[Any]]:
+    """The value at the first token of every word of each example, from `[row, seq]`."""
+    values, first = values.tolist(), 0
+    found: list[list[Any]] = []
+    for example in examples:
+        found.append([values[first + row][place] for row, place in example.facts])
+        first += example.n_rows
+    return found
 
 
 def word_windows(owners: Sequence[int], room: int) -> list[tuple[int, int]]:

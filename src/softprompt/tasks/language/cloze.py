@@ -1,6 +1,6 @@
 """Classification by the words that may fill a blank."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -246,9 +246,13 @@ class ClozeTask(BlankTask):
         pairs = zip(scores, examples, strict=True)
         return torch.stack([-of_example.log_softmax(-1)[example.target] for of_example, example in pairs])
 
-    def _answers(self, examples: Sequence[BlankExample]) -> list[Any]:
-        chosen = [int(scores.argmax()) for scores in self.scores(examples)]
-        return chosen if self.verbalizer is None else [self.labels[i] for i in chosen]
+    def _explained(self, examples: Sequence[BlankExample]) -> list[tuple[Any, Mapping[str, Any]]]:
+        explained: list[tuple[Any, Mapping[str, Any]]] = []
+        for scores in self.scores(examples):
+            chosen = int(scores.argmax())
+            answer = chosen if self.verbalizer is None else self.labels[chosen]
+            explained.append((answer, {"probabilities": scores.softmax(-1).tolist()}))
+        return explained
 
     def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
         """One row, `all`: the labels, or the indices of choices, against the records'."""
