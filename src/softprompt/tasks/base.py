@@ -9,7 +9,7 @@ from torch import Tensor
 from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.errors import ConfigError, PromptError
 from softprompt.files import HeadCard
-from softprompt.tasks.examples import Outcome, ScoreRow, score_row
+from softprompt.tasks.examples import Outcome, ScoreRow, outcome_of, score_row
 from softprompt.tasks.registry import TASKS
 from softprompt.text import Template
 
@@ -73,7 +73,8 @@ class Task(ABC):
         self, records: Sequence[Any], progress: Callable[[int], None] | None = None, seed: int = 0
     ) -> list[Outcome]:
         """As `predict`, with the probabilities of what is said where the task has any."""
-        return [Outcome(output) for output in self.predict(records, progress=progress, seed=seed)]
+        explained = self.explained(records, progress, seed)
+        return [outcome_of(output, facts, self.labels) for output, facts in explained]
 
     @abstractmethod
     def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:
@@ -86,6 +87,16 @@ class Task(ABC):
         """
 
     # -- what a task may change ------------------------------------------------------------------
+
+    def explained(
+        self, records: Sequence[Any], progress: Callable[[int], None] | None = None, seed: int = 0
+    ) -> list[tuple[Any, Mapping[str, Any]]]:
+        """As `predict`, each output with what the task knows about it (`softprompt.answers` takes it up).
+
+        The facts are `probabilities` (of the labels or choices in order, of each word's tag, or of the words
+        of a ranking), or `start`, `end` and `probability` of a stretch of text; nothing by default.
+        """
+        return [(output, {}) for output in self.predict(records, progress, seed)]
 
     @property
     def head(self) -> HeadCard | None:

@@ -61,26 +61,32 @@ class Outcome:
         output: as `Task.predict` gives it.
         probabilities: by label, the likeliest first; of tags the shares of those said, one for each word; of
             choices one for each. None for a task that gives none.
+        confidence: the probability of what is said; of tags the smallest of the sentence.
     """
 
     output: Any
     probabilities: Mapping[str, float] | Sequence[float] | None = None
-
-    @property
-    def confidence(self) -> float | None:
-        """The probability of what is said; of tags the smallest of the sentence."""
-        given = self.probabilities
-        if not given:
-            return None
-        if isinstance(given, Mapping):
-            return given.get(self.output)
-        return given[self.output] if isinstance(self.output, int) else min(given)
+    confidence: float | None = None
 
 
-def by_label(labels: Sequence[str], shares: Sequence[float]) -> dict[str, float]:
-    """Probabilities of labels, the likeliest first."""
-    order = sorted(range(len(labels)), key=lambda i: -shares[i])
-    return {labels[i]: shares[i] for i in order}
+def outcome_of(output: Any, facts: Mapping[str, Any], labels: Sequence[str]) -> Outcome:
+    """An outcome from an output and what `Task.explained` says of it.
+
+    Args:
+        labels: of the task, in the order of its probabilities; of a task without labels, none.
+    """
+    shares = facts.get("probabilities")
+    if isinstance(output, Mapping):  # a ranking, which holds what it says of itself
+        return Outcome(output)
+    if shares is None:
+        return Outcome(output, confidence=facts.get("probability"))
+    if isinstance(output, str):
+        if output not in labels or len(shares) != len(labels):
+            return Outcome(output)
+        order = sorted(range(len(labels)), key=lambda i: -shares[i])
+        return Outcome(output, {labels[i]: shares[i] for i in order}, shares[labels.index(output)])
+    sure = shares[output] if isinstance(output, int) else min(shares, default=None)
+    return Outcome(output, shares, sure)
 
 
 class ScoreRow(TypedDict):

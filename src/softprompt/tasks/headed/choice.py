@@ -39,9 +39,8 @@ class ChoiceTask(ReadingTask):
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         return [int(row.argmax()) for row in _by_example(outputs, examples)]
 
-    def outcomes_of(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Outcome]:
-        shares = [row.float().softmax(-1).tolist() for row in _by_example(outputs, examples)]
-        return [Outcome(a, row) for a, row in zip(self.answers(outputs, examples), shares, strict=True)]
+    def details(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Mapping[str, Any]]:
+        return [{"probabilities": row.softmax(-1).tolist()} for row in _by_example(outputs, examples)]
 
     def score(
         self, records: Sequence[Choices], outputs: Sequence[int], metrics: Sequence[str]

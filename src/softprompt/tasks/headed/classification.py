@@ -10,7 +10,7 @@ from torch import Tensor
 
 from softprompt.data import LabelledText
 from softprompt.errors import DataError
-from softprompt.tasks.examples import Outcome, ScoreRow, by_label, score_row
+from softprompt.tasks.examples import Outcome, ScoreRow, score_row
 from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
 from softprompt.tasks.inputs import RowForm, labels_tensor
 from softprompt.tasks.labelled import answers_of, class_rows, error_files, label_files
@@ -36,12 +36,8 @@ class ClassificationTask(ReadingTask):
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         return [self.labels[i] for i in outputs.argmax(-1).tolist()]
 
-    def outcomes_of(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Outcome]:
-        if outputs.shape[-1] != len(self.labels):  # another package's head
-            return super().outcomes_of(outputs, examples)
-        shares = outputs.float().softmax(-1).tolist()
-        pairs = zip(self.answers(outputs, examples), shares, strict=True)
-        return [Outcome(answer, by_label(self.labels, row)) for answer, row in pairs]
+    def details(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Mapping[str, Any]]:
+        return [{"probabilities": row} for row in outputs.softmax(-1).tolist()]
 
     def score(
         self, records: Sequence[LabelledText], outputs: Sequence[str], metrics: Sequence[str]

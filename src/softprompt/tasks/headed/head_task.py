@@ -1,7 +1,7 @@
 """Shared by the tasks whose answer a head gives, on texts and on pictures."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from softprompt.errors import DataError, PromptError, with_article
 from softprompt.files import HeadCard
 from softprompt.tasks.base import Task, check_records, several
-from softprompt.tasks.examples import AnyExample, Outcome
+from softprompt.tasks.examples import AnyExample
 from softprompt.tasks.rows import in_batches
 
 if TYPE_CHECKING:
@@ -106,9 +106,9 @@ class HeadTask(Task):
     def answers(self, outputs: Tensor, examples: Sequence[Any]) -> list[Any]:
         """One answer per example, from outputs as `head_loss` gets them."""
 
-    def outcomes_of(self, outputs: Tensor, examples: Sequence[Any]) -> list[Outcome]:
-        """One answer per example with its probabilities, from outputs as `head_loss` gets them."""
-        return [Outcome(answer) for answer in self.answers(outputs, examples)]
+    def details(self, outputs: Tensor, examples: Sequence[Any]) -> list[Mapping[str, Any]]:
+        """What is known of each answer beside it, as `Task.explained` says; outputs as in `answers`."""
+        return [{} for _ in examples]
 
     @classmethod
     def labels_in(cls, records: Sequence[Any]) -> tuple[str, ...]:
@@ -169,31 +169,38 @@ class HeadTask(Task):
             progress: called after every batch with the number of records in it.
             seed: without effect, since nothing is drawn.
         """
-        return self._read_off(self.answers, records, progress)
+        return self._answered(records, progress, self.answers)
 
     @torch.no_grad()
-    def outcomes(
+    def explained(
         self, records: Sequence[Any], progress: Callable[[int], None] | None = None, seed: int = 0
-    ) -> list[Outcome]:
-        """As `predict`, with the probabilities of what is said where the head gives any."""
-        if type(self).predict is not HeadTask.predict:  # a class with a way of its own
-            return super().outcomes(records, progress, seed)
-        return self._read_off(self.outcomes_of, records, progress)
+    ) -> list[tuple[Any, Mapping[str, Any]]]:
+        """As `predict`, each answer with the facts of `details`, from the same outputs."""
 
-    def _read_off(
+        def both(outputs: Tensor, examples: Sequence[Any]) -> list[Any]:
+            return list(zip(self.answers(outputs, examples), self.details(outputs, examples), strict=True))
+
+        # A class of another package may answer in another way, of which the details here say nothing.
+        kind = type(self)
+        same_answers = issubclass(_owner(kind, "details"), _owner(kind, "answers"))
+        if _owner(kind, "predict") is not HeadTask or not same_answers:
+            return super().explained(records, progress, seed)
+        return self._answered(records, progress, both)
+
+    def _answered(
         self,
-        take: Callable[[Tensor, Sequence[Any]], Sequence[Any]],
         records: Sequence[Any],
         progress: Callable[[int], None] | None,
+        give: Callable[[Tensor, Sequence[Any]], list[Any]],
     ) -> list[Any]:
-        """What `take` makes of the head's outputs, one for each record."""
+        """What `give` makes of the head's outputs, for each record."""
         examples = [self.encoded(record, labelled=False) for record in records]
 
         def answer(batch: list[Any]) -> list[Any]:
             answers: list[Any] = [None] * len(batch)
             for group in read(self.backbone, batch):
                 self.check_head(group.prompt)
-                of_group = take(group.outputs, [batch[i] for i in group.members])
+                of_group = give(group.outputs, [batch[i] for i in group.members])
                 for i, given in zip(group.members, of_group, strict=True):
                     answers[i] = given
             return answers
@@ -233,3 +240,8 @@ class HeadTask(Task):
                 do = f"give {settings} a setting labels, and let {kind}.__init__ take labels and pass them on"
             raise DataError(where, f"the label '{label}'", f"one of {list(self.labels)}", do)
         return self.labels.index(label)
+
+
+def _owner(kind: type, name: str) -> type:
+    """The class in which a method of `kind` stands."""
+    return next(one for one in kind.__mro__ if name in vars(one))

@@ -144,6 +144,9 @@ class ImageClassificationTask(HeadTask):
             for row, shares in zip(places.tolist(), values.tolist(), strict=True)
         ]
 
+    def details(self, outputs: Tensor, examples: Sequence[PictureExample]) -> list[Mapping[str, Any]]:
+        return [{"probabilities": row} for row in outputs.softmax(-1).tolist()]
+
     def score(
         self, records: Sequence[LabelledPicture], outputs: Sequence[Any], metrics: Sequence[str]
     ) -> list[ScoreRow]:

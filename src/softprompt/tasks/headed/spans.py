@@ -1,6 +1,7 @@
 """Extractive answers: the stretch of a context that answers a question (SQuAD)."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -149,26 +150,62 @@ class SpanTask(ReadingTask):
         return F.cross_entropy(scores, targets, reduction="sum") / 2
 
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
-        answers, first = [], 0
-        outputs = outputs.cpu()  # since many small steps follow
-        for example in examples:
-            windows, context = example.facts
-            answers.append(self._best(outputs[first : first + example.n_rows], windows, context))
-            first += example.n_rows
-        return answers
+        found = [self._best(rows, *example.facts) for rows, example in _by_example(outputs, examples)]
+        return [text for text, _, _, _ in found]
 
-    def _best(self, outputs: Tensor, windows: Sequence[Window], context: str) -> str:
+    def details(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Mapping[str, Any]]:
+        """The place of each answer, and its share among all answers that are considered.
+
+        The probability is a softmax over every stretch of at most `max_answer_tokens` in any window, and "no
+        answer" where it may be predicted. A stretch that stands in several windows counts once, by its best
+        score.
+        """
+        facts: list[Mapping[str, Any]] = []
+        for rows, example in _by_example(outputs, examples):
+            text, start, end, value = self._best(rows, *example.facts)
+            share = math.exp(value - self._log_total(rows, *example.facts))
+            place = {"start": start, "end": end} if text else {"start": None, "end": None}
+            facts.append({**place, "probability": share})
+        return facts
+
+    def _best(self, outputs: Tensor, windows: Sequence[Window], context: str) -> tuple[str, int, int, float]:
+        """The text of the best answer, the begin and end of its characters, and its score."""
         rows = list(zip(outputs, windows, strict=True))
         # Where no pair of the best starts and ends is in order, all pairs are considered.
         stretches = [self._stretch(scores, window, self.settings.n_best) for scores, window in rows]
         if all(value == float("-inf") for value, _, _ in stretches):
             stretches = [self._stretch(scores, window, len(window.offsets)) for scores, window in rows]
         value, start, end = max(stretches, key=lambda stretch: stretch[0])
-        nothing = min(float(scores[window.nothing].sum()) for scores, window in rows)
+        nothing = self._nothing(outputs, windows)
         if self.settings.unanswerable and nothing - value > self.settings.null_threshold:
-            return ""
+            return "", 0, 0, nothing
         # A token may begin with a space.
-        return context[start:end].strip()
+        text = context[start:end].strip()
+        start += len(context[start:end]) - len(context[start:end].lstrip())
+        return text, start, start + len(text), value
+
+    def _nothing(self, outputs: Tensor, windows: Sequence[Window]) -> float:
+        """The score of "no answer", the least of all windows."""
+        return min(float(scores[w.nothing].sum()) for scores, w in zip(outputs, windows, strict=True))
+
+    def _log_total(self, outputs: Tensor, windows: Sequence[Window], context: str) -> float:
+        """The logarithm of the sum over all answers, of the exponents of their scores."""
+        places, values = [], []
+        for scores, window in zip(outputs, windows, strict=True):
+            n = len(window.offsets)
+            own = scores[window.first : window.first + n]
+            sums = own[:, 0][:, None] + own[:, 1][None, :]
+            ones = torch.ones(n, n, dtype=torch.bool)
+            allowed = ones.triu() & ones.tril(self.settings.max_answer_tokens - 1)
+            starts, ends = torch.tensor(window.offsets).T
+            place = starts[:, None] * (len(context) + 1) + ends[None, :]
+            places.append(place[allowed])
+            values.append(sums[allowed])
+        distinct, which = torch.cat(places).unique(return_inverse=True)
+        best = torch.full(distinct.shape, float("-inf")).scatter_reduce(0, which, torch.cat(values), "amax")
+        if self.settings.unanswerable:
+            best = torch.cat([best, torch.tensor([self._nothing(outputs, windows)])])
+        return float(best.logsumexp(0))
 
     def _stretch(self, scores: Tensor, window: Window, n_best: int) -> tuple[float, int, int]:
         """The score of a window's best answer (-inf without one), and the begin and end of its characters."""
@@ -201,6 +238,14 @@ class SpanTask(ReadingTask):
             result = score(metrics, [outputs[i] for i in members], references, task=self.settings.name)
             rows.append(score_row(group, result))
         return rows
+
+
+def _by_example(
+    outputs: Tensor, examples: Sequence[ReadingExample]
+) -> Iterator[tuple[Tensor, ReadingExample]]:
+    """The outputs of each example's windows, `[window, seq, 2]`, on the CPU for many small steps."""
+    parts = outputs.cpu().split([example.n_rows for example in examples])
+    return zip(parts, examples, strict=True)
 
 
 def _allowed(outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:

@@ -1,6 +1,6 @@
 """A tag for every word of a sentence."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -73,13 +73,12 @@ class TaggingTask(ReadingTask):
         )
 
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
-        best = outputs.argmax(-1).tolist()
-        return [[self.labels[best[row][place]] for row, place in places] for places in _places(examples)]
+        best = _at_words(outputs.argmax(-1), examples)
+        return [[self.labels[i] for i in of_example] for of_example in best]
 
-    def outcomes_of(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Outcome]:
-        likeliest = outputs.float().softmax(-1).amax(-1).tolist()
-        shares = [[likeliest[row][place] for row, place in places] for places in _places(examples)]
-        return [Outcome(a, row) for a, row in zip(self.answers(outputs, examples), shares, strict=True)]
+    def details(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Mapping[str, Any]]:
+        shares = _at_words(outputs.softmax(-1).amax(-1), examples)
+        return [{"probabilities": of_example} for of_example in shares]
 
     def reference(self, record: TaggedWords) -> Sequence[str]:
         """The tags of the record."""
@@ -132,12 +131,14 @@ def _type(tag: str) -> str:
     return tag.partition("-")[2] or tag
 
 
-def _places(examples: Sequence[ReadingExample]) -> Iterator[list[tuple[int, int]]]:
-    """For each example the row of the batch and the place in it of every word."""
-    first = 0
+def _at_words(values: Tensor, examples: Sequence[ReadingExample]) -> list[list[Any]]:
+    """The value at the first token of every word of each example, from `[row, seq]`."""
+    rows, first = values.tolist(), 0
+    found: list[list[Any]] = []
     for example in examples:
-        yield [(first + row, place) for row, place in example.facts]
+        found.append([rows[first + row][place] for row, place in example.facts])
         first += example.n_rows
+    return found
 
 
 def word_windows(owners: Sequence[int], room: int) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ from softprompt.data import Choices, LabelledText
 from softprompt.errors import ConfigError, DataError, nearest
 from softprompt.files import HeadCard
 from softprompt.tasks.base import several
-from softprompt.tasks.examples import Outcome, ScoreRow, by_label, drawn, score_row
+from softprompt.tasks.examples import Outcome, ScoreRow, drawn, score_row
 from softprompt.tasks.inputs import Row
 from softprompt.tasks.labelled import answers_of, class_rows, error_files, label_files
 from softprompt.tasks.language.blank_task import BlankExample, BlankTask, fields_of, segments_of
@@ -247,15 +247,13 @@ class ClozeTask(BlankTask):
         pairs = zip(scores, examples, strict=True)
         return torch.stack([-of_example.log_softmax(-1)[example.target] for of_example, example in pairs])
 
-    def _outcomes(self, examples: Sequence[BlankExample]) -> list[Outcome]:
-        outcomes = []
+    def _explained(self, examples: Sequence[BlankExample]) -> list[tuple[Any, Mapping[str, Any]]]:
+        explained: list[tuple[Any, Mapping[str, Any]]] = []
         for scores in self.scores(examples):
-            chosen, shares = int(scores.argmax()), scores.softmax(-1).tolist()
-            if self.verbalizer is None:
-                outcomes.append(Outcome(chosen, shares))
-            else:
-                outcomes.append(Outcome(self.labels[chosen], by_label(self.labels, shares)))
-        return outcomes
+            chosen = int(scores.argmax())
+            answer = chosen if self.verbalizer is None else self.labels[chosen]
+            explained.append((answer, {"probabilities": scores.softmax(-1).tolist()}))
+        return explained
 
     def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
         """A row for all records, and with a verbalizer one for those of each class."""
