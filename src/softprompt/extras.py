@@ -13,6 +13,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "metrics": ("pycocoevalcap", "rouge_score", "sacrebleu", "scipy", "seqeval", "sklearn"),
     "plots": ("matplotlib",),
     "studies": ("jinja2", "pyarrow", "scipy", "sklearn"),
+    "tables": ("openpyxl", "pyarrow"),
     "hub": ("datasets",),
     "compare": ("peft",),
     "ray": ("ray",),

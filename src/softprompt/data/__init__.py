@@ -21,6 +21,7 @@ from softprompt.data.records import (
 from softprompt.data.registry import FORMATS, Format, data_format
 from softprompt.data.sampling import draw, keep_seen
 from softprompt.data.splits import Splits, check_splits, load, load_test
+from softprompt.data.tables import Row, Table, read_table
 
 __all__ = [
     "FORMATS",
@@ -33,7 +34,9 @@ __all__ = [
     "PicturedText",
     "Question",
     "Record",
+    "Row",
     "Splits",
+    "Table",
     "TaggedWords",
     "check_splits",
     "data_format",
@@ -49,4 +52,5 @@ __all__ = [
     "pictured_text",
     "read",
     "read_objects",
+    "read_table",
 ]
