@@ -13,8 +13,8 @@ from .kinds import (
     TagsAnswer,
     TextAnswer,
     WordsAnswer,
-    lines_of,
 )
+from .making import lines_of
 from .output import json_line, kind_of_output
 from .python import generate, predict, score
 from .questions import Questions, questions_of

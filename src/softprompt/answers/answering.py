@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from softprompt.answers.inputs import Asked
-from softprompt.answers.kinds import Answer, answer_from
+from softprompt.answers.kinds import Answer
+from softprompt.answers.making import answer_from
 from softprompt.config import RunSettings
 from softprompt.errors import SoftpromptError
 from softprompt.tasks import ScoreRow, Task, build_task
@@ -44,6 +45,8 @@ class Answerer:
         labels = labels or tuple(getattr(settings.task, "verbalizer", None) or ())
         self.task: Task = build_task(backbone, settings.task, settings.decoding, labels)
         self.task.check_head(self.prompt)
+        self.n_cut_answers = 0
+        """Answers so far that reached the limit of decoding before their end."""
 
     def check(self, asked: Sequence[Asked]) -> None:
         """Raise a SoftpromptError where something that is asked cannot be answered."""
@@ -68,18 +71,28 @@ class Answerer:
         """
         settings, records = self.settings, [one.record for one in asked]
         seed = settings.training.seed
+        alone = settings.task.writes_text and settings.decoding.strategy == "sample"
+        parts = [[record] for record in records] if alone else [records] * bool(records)
         found: list[tuple[Any, Any]] = []
+        cut: set[int] = set()
         with self.backbone.prompted(self.prompt):
-            if settings.task.writes_text and settings.decoding.strategy == "sample":
-                for record in records:
-                    found += self.task.explained([record], progress, own_seed(seed, record))
-            elif records:
-                found = self.task.explained(records, progress, seed)
-        name = settings.task.name
+            for part in parts:
+                own = own_seed(seed, part[0]) if alone else seed
+                explained = self.task.explained(part, progress, own)
+                cut |= {len(found) + place for place in self.task.cut_answers}
+                found += explained
+        self.n_cut_answers += len(cut)
+        name, labels = settings.task.name, self.task.labels
         return [
-            answer_from(name, self.task.labels, one, output, facts)
-            for one, (output, facts) in zip(asked, found, strict=True)
+            answer_from(name, labels, one, output, {**facts, "cut": i in cut})
+            for i, (one, (output, facts)) in enumerate(zip(asked, found, strict=True))
         ]
+
+    @property
+    def notes(self) -> list[str]:
+        """What was cut so far, of what was read and of what was written, in sentences."""
+        said = (self.task.cut_note, self.task.answer_note(self.n_cut_answers))
+        return [note for note in said if note]
 
     def score(
         self, records: Sequence[Any], answers: Iterable[Answer], metrics: Sequence[str]
@@ -90,6 +103,6 @@ class Answerer:
 
 def own_seed(seed: int, record: Any) -> int:
     """The seed of the draws for one record: the same for the same text, whatever stands beside it."""
-    parts = (str(seed), record.source, getattr(record, "digest", ""))
-    digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
+    parts = (seed, record.source, getattr(record, "digest", ""), getattr(record, "earlier", ()))
+    digest = hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -9,7 +9,8 @@ from typing import Any
 from softprompt.answers.answering import Answerer
 from softprompt.answers.inputs import Words
 from softprompt.answers.journal import Journal
-from softprompt.answers.kinds import Answer, cell_names
+from softprompt.answers.kinds import Answer
+from softprompt.answers.making import cell_names
 from softprompt.answers.output import kind_of_output, write_table
 from softprompt.answers.questions import Questions, asked_in
 from softprompt.data import Row
@@ -138,7 +139,7 @@ class Bulk:
             "input": digest.hexdigest(),
             "prompt": prompt.hexdigest(),
             "backbone": self.answerer.backbone.spec.fingerprint,
-            "columns": {part: column for part, column in self.questions.parts.items()},
+            "columns": dict(self.questions.parts),
             "settings": {**of_run, "seed": settings.training.seed, "words": self.words},
             "columns of answers": list(self.added),
         }

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from softprompt.data import (
     Choices,
+    Conversation,
     LabelledPicture,
     LabelledText,
-    PicturedText,
     Question,
     Record,
     TaggedWords,
@@ -33,13 +33,14 @@ _UNSPACED = re.compile(
 
 ROLES: Mapping[type, tuple[str, ...]] = {
     LabelledText: ("text", "second"),
-    Record: ("source", "image"),
+    Record: ("source", "image", "messages"),
     TaggedWords: ("words",),
     Choices: ("text", "choices"),
     Question: ("question", "context"),
     LabelledPicture: ("image",),
 }
-"""What a record of each kind is made of, in the order of a tuple; `second` and `image` of a text may lack."""
+"""What a record of each kind is made of, in the order of a tuple. `second` and `image` of a text may lack,
+and `messages` (turns of a chat, the user's last) stand in place of a source."""
 
 _ALIASES = {"text": ("source", "words", "image"), "tokens": ("words",), "second": ("context",)}
 
@@ -90,8 +91,6 @@ def takes(task: Any) -> tuple[str, ...]:
     names = dict.fromkeys(role for kind in row.records for role in ROLES.get(kind, ()))
     if LabelledText in row.records and not row.second:
         names.pop("second", None)
-    if task.name == "generation":
-        return tuple(names)
     return tuple(names)
 
 
@@ -149,6 +148,8 @@ def _made(task: Any, kind: type, parts: Mapping[str, Any], id: str, words: Words
     if kind is Question:
         question, context = (text_of(parts.get(name), id, name) for name in ("question", "context"))
         return Asked(Question(id, question, context, answered=False))
+    if kind is Record and parts.get("messages") is not None:
+        return Asked(_conversation(parts["messages"], id))
     if kind is Record:
         source, picture = text_of(parts.get("source"), id, "source"), parts.get("image")
         if picture is None:
@@ -161,6 +162,22 @@ def _made(task: Any, kind: type, parts: Mapping[str, Any], id: str, words: Words
         return Asked(LabelledText(id, text_of(parts.get("text"), id, "text"), second=more))
     got = f"a value for task '{task.name}', which reads {kind.__name__} records"
     raise ConfigError(id, got, f"records of the class {kind.__name__}", "make them in Python")
+
+
+def _conversation(messages: Any, id: str) -> Conversation:
+    """The last turn of the user, with the turns before it; a last turn of the assistant is what was right."""
+    expected = "a list of turns with role and content, the last of them the user's"
+    if not isinstance(messages, (list, tuple)) or not all(isinstance(turn, Mapping) for turn in messages):
+        raise DataError(f"record {id}", _given(messages, "messages"), expected)
+    turns = [
+        (text_of(turn.get("role"), id, "role"), text_of(turn.get("content"), id, "content"))
+        for turn in messages
+    ]
+    if turns and turns[-1][0] == "assistant":
+        turns.pop()
+    if not turns or turns[-1][0] != "user":
+        raise DataError(f"record {id}", "messages without a turn of the user at their end", expected)
+    return Conversation(id, turns[-1][1], (), earlier=tuple(turns[:-1]))
 
 
 def text_of(value: Any, id: str, name: str) -> str:

@@ -67,11 +67,9 @@ def _delimited(delimiter: str) -> Callable[[Columns, Rows], bytes]:
 
 def _cell(value: Any) -> Any:
     """A value as the text of a cell: JSON for lists, mappings and truth values, nothing for None."""
-    if value is None or isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        return value
     if isinstance(value, (bool, list, dict, tuple)):
         return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
 
 
 def _parquet(columns: Columns, rows: Rows) -> bytes:

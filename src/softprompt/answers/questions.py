@@ -26,7 +26,7 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
 }
 """Names of a part's column where the settings of the prompt's own data name none that the file has."""
 
-_OPTIONAL = {"source": ("image",), "text": ("second", "choices")}
+_OPTIONAL = {"source": ("image", "messages"), "text": ("second", "choices")}
 _NUMBERED_CHOICE = re.compile(r"choice ?_?\d+")
 _PLACE = re.compile(r"\{([^{}]+)\}")
 

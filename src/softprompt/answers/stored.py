@@ -4,7 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from softprompt.config import RunSettings, TaskSettings, apply_override, parse_run, read_mapping
+from softprompt.config import (
+    RunSettings,
+    TaskSettings,
+    apply_override,
+    as_stored,
+    parse_run,
+    read_mapping,
+)
 from softprompt.errors import ConfigError, PromptError
 from softprompt.files import PromptCard
 from softprompt.tasks import TASKS
@@ -81,6 +88,8 @@ def answer_settings(
     """
     # The data and training of a prompt that was made by hand are unknown, and nothing here reads them.
     raw: dict[str, Any] = {"data": {"format": "restaurants"}, "training": {"steps": 1}}
+    if task is None and card.head is None:
+        stored = as_stored(stored)
     raw |= {key: stored[key] for key in ("task", "decoding") if stored.get(key)}
     if task is not None:
         raw["task"] = task.model_dump(mode="json") if isinstance(task, TaskSettings) else dict(task)

@@ -1,27 +1,25 @@
-"""Shared by `softprompt predict` and `softprompt generate`: rows of files, standard input, and what is shown."""
+"""Shared by `softprompt predict` and `generate`: rows of files, standard input, and what is shown."""
 
-import csv
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from softprompt.cli.standard_input import STANDARD_INPUT, Reading, standard_input
 
 if TYPE_CHECKING:
     from softprompt.answers import Answer, Answerer, Bulk, Questions
     from softprompt.config import TaskSettings
     from softprompt.data import Table
 
-Reading = Literal["auto", "lines", "jsonl", "csv", "tsv"]
-
 Input = Annotated[
     str | None,
     typer.Option(
         "--input",
         metavar="FILE",
-        help="A file of questions, row for row: csv, tsv, json, jsonl, parquet, xlsx or txt; `-` is standard "
+        help="A file to answer row for row: csv, tsv, json, jsonl, parquet, xlsx or txt; `-` is standard "
         "input.",
         show_default=False,
     ),
@@ -31,16 +29,16 @@ Output = Annotated[
     typer.Option(
         "--output",
         metavar="FILE",
-        help="The same rows with the answers: csv, tsv, jsonl or parquet. What a stopped command left of it "
-        "is continued. `-`, the default, is standard output.",
+        help="The same rows with their answers: csv, tsv, jsonl or parquet. What a stopped command left "
+        "of it is continued. `-`, the default, is standard output.",
         show_default=False,
     ),
 ]
 Column = Annotated[
     list[str] | None,
     typer.Option(
-        help="The column to answer, or a text of several: '{title}: {body}'. Repeat it for the second text or "
-        "the context. By default as in the data that the prompt was trained on.",
+        help="The column to answer, or a text of several: '{title}: {body}'. Repeat it for the second "
+        "text or the context. By default as in the data that the prompt was trained on.",
         show_default=False,
     ),
 ]
@@ -50,10 +48,6 @@ BatchSize = Annotated[
     int | None,
     typer.Option(min=1, help="Rows answered together; the run's if not given.", show_default=False),
 ]
-
-STANDARD_INPUT = "standard input"
-_TELLING = ("text", "source", "question", "sentence", "input", "prompt", "id", "label", "premise", "context")
-"""Usual names of columns, by which a table on standard input is known."""
 
 
 def with_batch(overrides: list[str] | None, batch_size: int | None) -> list[str]:
@@ -142,7 +136,7 @@ def read_input(
     numbered = any(isinstance(stored.get(name), int) for name in ("text", "second"))
     options["header"] = False if numbered else header
     if input == "-":
-        return _standard_input(reading, stored, options)
+        return standard_input(reading, stored, options)
     if reading != "auto":
         raise ConfigError("--as", f"'{reading}' for a file", "a suffix that says it", "leave it out")
     path = at_home(input)
@@ -159,83 +153,6 @@ def _folder(path: Path) -> "Table":
     rows = [Row(i, f"{path / file}", {"file": file}) for i, file in enumerate(files, start=1)]
     # Named as a file of the folder, from which the pictures are seen.
     return Table(str(path / "files"), "txt", ("file",), rows)
-
-
-def _standard_input(
-    reading: Reading, stored: dict[str, Any], options: dict[str, Any]
-) -> "tuple[Table, bool]":
-    from softprompt.data import Row, Table, read_table
-    from softprompt.errors import ConfigError, DataError
-    from softprompt.terminal import echo
-
-    if sys.stdin.isatty():
-        echo("write one text on each line; end with Ctrl-D (Windows: Ctrl-Z, Enter)", err=True)
-    stream = io.BytesIO(sys.stdin.buffer.read())
-    stream.name = STANDARD_INPUT
-    binary = stream.getvalue().startswith((b"PAR1", b"PK\x03\x04", b"\x1f\x8b"))
-    if reading in ("csv", "tsv", "jsonl") or (reading == "auto" and binary):
-        kind = None if reading == "auto" else reading
-        return read_table(stream, kind=kind, keep_blank=True, **options), False
-    encoding = options.get("encoding") or "utf-8-sig"
-    try:
-        text = stream.getvalue().decode(encoding)
-    except UnicodeDecodeError as error:
-        got = f"bytes that are not {'UTF-8' if encoding == 'utf-8-sig' else encoding} ({error.reason})"
-        raise DataError(
-            STANDARD_INPUT, got, "UTF-8 text", "say what it is in: --set data.encoding=gb18030"
-        ) from None
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    lines = lines[:-1] if not lines[-1] else lines
-    first = next((line for line in lines if line.strip()), None)
-    if first is None:
-        do = "pipe some in, or give the texts as arguments"
-        raise DataError(STANDARD_INPUT, "no text", "a text on each line", do)
-    if reading == "auto" and first.lstrip().startswith("{") and _is_object(first):
-        return read_table(stream, kind="jsonl", keep_blank=True, **options), False
-    if reading == "auto" and (seen := table_seen(text, stored)):
-        raise ConfigError(
-            STANDARD_INPUT,
-            f"what looks like a table ({seen})",
-            "a text on each line, or an object of JSON",
-            "add `--input - --as csv` for its rows (or tsv), or `--input - --as lines` for its lines",
-        )
-    rows = [
-        Row(n, f"{STANDARD_INPUT}, line {n}", {"text": line}, blank=not line.strip())
-        for n, line in enumerate(lines, start=1)
-    ]
-    return Table(STANDARD_INPUT, "txt", ("text",), rows, header=False), True
-
-
-def _is_object(line: str) -> bool:
-    from softprompt.untrusted import Unreadable, parse_json
-
-    try:
-        return isinstance(parse_json(line), dict)
-    except Unreadable:
-        return False
-
-
-def table_seen(text: str, stored: dict[str, Any]) -> str:
-    """What shows that lines are a table: a header of columns, or quotes around line breaks; else nothing."""
-    known = {*_TELLING, *(str(name).casefold() for name in stored.values() if isinstance(name, str))}
-    first = text.lstrip().split("\n", 1)[0].strip()
-    n_lines = len(text.rstrip("\n").split("\n"))
-    for delimiter in ",\t;":
-        try:
-            rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter, strict=True) if row]
-        except csv.Error:
-            continue
-        header = [cell.strip() for cell in rows[0]] if rows else []
-        even = len(rows) > 1 and all(len(row) == len(header) for row in rows)
-        named = sorted(known & {cell.casefold() for cell in header})
-        if even and len(header) > 1 and named:
-            return f"columns {', '.join(header)}"
-        broken = any("\n" in cell for row in rows for cell in row)
-        if even and broken and len(rows) < n_lines:
-            return "cells in quotes that hold line breaks"
-    if first.strip('"').casefold() in known and n_lines > 1:
-        return f"the first line is '{first}', the name of a column"
-    return ""
 
 
 def answer_rows(bulk: "Bulk", output: str | None, overwrite: bool, lines: bool) -> None:
@@ -311,13 +228,11 @@ def line_of(answer: "Answer", probabilities: bool = False) -> str:
 
 
 def say_cuts(answerer: "Answerer") -> None:
-    """Tell how many texts were cut."""
+    """Tell how many texts and answers were cut."""
     from softprompt.terminal import echo
 
-    n_cut = answerer.task.n_cut
-    if n_cut:
-        which = "the text was" if n_cut == 1 else f"{n_cut} texts were"
-        echo(f"note: {which} too long for the task's settings and cut", err=True)
+    for note in answerer.notes:
+        echo(f"note: {note}", err=True)
 
 
 def questions_from(

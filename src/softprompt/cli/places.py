@@ -5,7 +5,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from softprompt.answers import answer_settings, run_of, stored_run
-from softprompt.config import RunSettings, load_run
+from softprompt.config import RunSettings, load_run, load_stored
 from softprompt.errors import BackboneError, ConfigError, PromptError
 from softprompt.untrusted import at_home
 
@@ -57,7 +57,7 @@ def locate(target: Path | None, recipe: Path | None, overrides: list[str], needs
             )
         if needs_prompt:
             _check_prompt(target)
-        settings = load_run(target / SETTINGS, ["backbone.device=null", *overrides])
+        settings = load_stored(target / SETTINGS, ["backbone.device=null", *overrides])
         return Place(settings, target / PROMPT if needs_prompt else None, target)
     if target is not None and not (target / CARD).is_file():
         got = "no such folder" if not target.exists() else f"neither {SETTINGS} nor {CARD} in it"
@@ -127,7 +127,9 @@ def stored_settings(
     run = run_of(folder)
     stored = stored_run(folder, card)
     of_backbone = stored.get("backbone")
-    chosen = {**of_backbone, "device": None} if isinstance(of_backbone, dict) else {"device": None}
+    chosen: dict[str, Any] = (
+        {**of_backbone, "device": None} if isinstance(of_backbone, dict) else {"device": None}
+    )
     if not any(override.startswith("backbone.name=") for override in overrides):
         chosen["name"] = allowed_backbone(folder, card, backbone)
     if run is None and not any(override.startswith("task.vocabulary=") for override in overrides):
@@ -164,7 +166,7 @@ def allowed_backbone(folder: Path, card: "PromptCard", given: str | None) -> str
         return given
     run, name = run_of(folder), card.backbone.name
     if run is not None:
-        name = load_run(run / SETTINGS).backbone.name
+        name = load_stored(run / SETTINGS).backbone.name
         if not name.startswith(("//", "\\\\")) and at_home(name).is_dir():
             return name
     if name in BUNDLED_NAMES:

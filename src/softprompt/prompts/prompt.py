@@ -142,7 +142,7 @@ class Prompt(Answering, nn.Module):
         return other._like(self)
 
     def _like(self, other: "Prompt") -> "Prompt":
-        """Take another prompt's mode (training or not), backbone and accepted ones; returns the prompt itself."""
+        """Take another prompt's mode (training or not) and backbones; returns the prompt itself."""
         self.accepted |= other.accepted
         self.origin = other.origin
         return self.train(other.training)

@@ -22,10 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scored:
-    """Outputs of one prompt on some records, and a row of scores per group."""
+    """Outputs of one prompt on some records, and a row of scores per group.
+
+    Args:
+        outputs: one per record.
+        rows: of scores.
+        n_cut: outputs that reached the limit of decoding before their end, of all processes.
+        note: says so in a sentence; empty where there are none.
+    """
 
     outputs: list[Any]
     rows: list[ScoreRow]
+    n_cut: int = 0
+    note: str = ""
 
 
 def mean_loss(
@@ -83,14 +92,17 @@ def generate_and_score(
     """
     require_libraries(metrics)
     mine = [records[i] for i in rank_slice(range(len(records)), processes.rank, processes.count)]
-    n_mine, outputs = len(mine), []
+    n_mine, outputs, n_cut = len(mine), [], 0
     if backbone.sharded:  # all processes must run the same number of passes
         mine += records[: idle_passes(len(records), 1, processes.rank, processes.count)]
     if mine:
         with torch.no_grad(), evaluating(prompt), backbone.prompted(prompt):
             outputs = task.predict(mine, progress=progress, seed=seed)[:n_mine]
+        n_cut = sum(place < n_mine for place in task.cut_answers)
     outputs = processes.gather(outputs, len(records))
-    return Scored(outputs, list(task.score(records, outputs, metrics)))
+    if processes.count > 1:
+        n_cut = int(processes.sum([torch.tensor([float(n_cut)], device=backbone.device)])[0].item())
+    return Scored(outputs, list(task.score(records, outputs, metrics)), n_cut, task.answer_note(n_cut))
 
 
 def overall(rows: Sequence[ScoreRow], metric: str) -> float:

@@ -83,7 +83,8 @@ def generate(
         table, lines = answering.read_input(input, reading, of_data, settings.task)
         questions = answering.questions_from(settings.task, table, of_data, column, lines)
         bulk = Bulk(Answerer(*places.load(folder, settings), settings), questions)
-        return answering.answer_rows(bulk, output, overwrite, lines)
+        answering.answer_rows(bulk, output, overwrite, lines)
+        return
     if pictures and len(pictures) != len(sources):
         got = f"{len(pictures)} pictures for {len(sources)} sources"
         raise ConfigError("--picture", got, "one for each source", "repeat the option, or leave it out")

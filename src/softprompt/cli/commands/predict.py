@@ -37,8 +37,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="TEXT",
-            help="Texts (for tags: words with spaces between them; for answers: questions), or files and folders "
-            "of pictures. If none is given, the lines of standard input.",
+            help="Texts (for tags: words with spaces between them; for answers: questions), or files and "
+            "folders of pictures. If none is given, the lines of standard input.",
             show_default=False,
         ),
     ] = None,
@@ -96,7 +96,8 @@ def predict(
         table, lines = answering.read_input(input, reading, of_data, settings.task)
         questions = answering.questions_from(settings.task, table, of_data, column, lines)
         bulk = Bulk(Answerer(*places.load(folder, settings), settings), questions, probabilities, words)
-        return answering.answer_rows(bulk, output, overwrite, lines)
+        answering.answer_rows(bulk, output, overwrite, lines)
+        return
     inputs = inputs_of(settings, given, second, choice)
     ids = ["text"] if len(inputs) == 1 else [f"text {i}" for i in range(1, len(inputs) + 1)]
     asked = [asked_of(settings.task, one, id, words) for one, id in zip(inputs, ids, strict=True)]

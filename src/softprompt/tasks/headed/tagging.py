@@ -85,10 +85,10 @@ class TaggingTask(ReadingTask):
 
 def _at_words(values: Tensor, examples: Sequence[ReadingExample]) -> list[list[Any]]:
     """The value at the first token of every word of each example, from `[row, seq]`."""
-    values, first = values.tolist(), 0
+    rows, first = values.tolist(), 0
     found: list[list[Any]] = []
     for example in examples:
-        found.append([values[first + row][place] for row, place in example.facts])
+        found.append([rows[first + row][place] for row, place in example.facts])
         first += example.n_rows
     return found
 
