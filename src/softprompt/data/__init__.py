@@ -4,7 +4,7 @@ The table `registry.FORMATS` has a row for each format.
 """
 
 from softprompt.config import data_root
-from softprompt.data.formats.images import decode, picture_record, pictured_text
+from softprompt.data.formats.images import decode, picture_record, pictured_text, pictures_below
 from softprompt.data.formats.trex import pattern, read_objects
 from softprompt.data.reading import read
 from softprompt.data.records import (
@@ -23,7 +23,7 @@ from softprompt.data.records import (
 from softprompt.data.registry import FORMATS, Format, data_format, usual_format
 from softprompt.data.sampling import draw, keep_seen
 from softprompt.data.splits import Splits, check_splits, load, load_test
-from softprompt.data.tables import Row, Table, read_table
+from softprompt.data.tables import Row, Table, kind_of_file, read_table
 
 __all__ = [
     "FORMATS",
@@ -47,12 +47,14 @@ __all__ = [
     "decode",
     "draw",
     "keep_seen",
+    "kind_of_file",
     "load",
     "load_test",
     "pairs",
     "pattern",
     "picture_record",
     "pictured_text",
+    "pictures_below",
     "read",
     "read_objects",
     "read_table",

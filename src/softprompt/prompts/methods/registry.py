@@ -72,6 +72,7 @@ class Method:
         """The prompt, from options that were checked as settings."""
         import torch  # which a table of methods does without
 
+        from softprompt.prompts.origin import Origin
         from softprompt.prompts.plain import plain_tensors
         from softprompt.prompts.prompt import Prompt
 
@@ -87,6 +88,7 @@ class Method:
         package = METHODS.package(self.name)
         if package is not None:  # so that the prompt's file says what it was made with
             prompt.describe(versions={**prompt.card.versions, package.name: package.version})
+        prompt.origin = Origin(args[0] if args else options.get("backbone"))
         return prompt.describe(method=self.name)
 
     def _checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

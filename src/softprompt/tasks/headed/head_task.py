@@ -107,7 +107,7 @@ class HeadTask(Task):
         """One answer per example, from outputs as `head_loss` gets them."""
 
     def details(self, outputs: Tensor, examples: Sequence[Any]) -> list[Mapping[str, Any]]:
-        """What is known of each answer beside it, as `Task.explained` says; outputs as in `answers`."""
+        """What is known of each answer, see `Task.explained`; from outputs as `answers` gets them."""
         return [{} for _ in examples]
 
     @classmethod

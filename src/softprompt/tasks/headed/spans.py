@@ -243,7 +243,7 @@ class SpanTask(ReadingTask):
 def _by_example(
     outputs: Tensor, examples: Sequence[ReadingExample]
 ) -> Iterator[tuple[Tensor, ReadingExample]]:
-    """The outputs of each example's windows, `[window, seq, 2]`, on the CPU for many small steps."""
+    """The outputs of each example's windows, `[window, seq, 2]`; on the CPU, for many small steps."""
     parts = outputs.cpu().split([example.n_rows for example in examples])
     return zip(parts, examples, strict=True)
 
