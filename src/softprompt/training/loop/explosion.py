@@ -1,14 +1,14 @@
 """When a run's loss has exploded, and the error that says so."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from softprompt.errors import TrainingError
 from softprompt.training.run_folder import State
 
 _WINDOW = 10
-"""Steps whose mean loss is looked at, so that no single hard batch counts."""
+"""Steps whose median loss is looked at, so that a few hard batches do not count."""
 
 _EXAMPLES_AT_START, _FEWEST, _MOST = 48, 3, 10
 """The start is the highest loss of as many steps as read so many examples, of 3 steps to 10."""
@@ -39,24 +39,24 @@ class LossWatch:
         state.last_losses = [*state.last_losses, loss][-_WINDOW:]
 
     def limit(self, state: State) -> float:
-        """The mean loss above which a run has exploded; infinite before the first step."""
+        """The loss above which a run has exploded; infinite before the first step."""
         return _FACTOR * max(state.first_losses) + _MARGIN if state.first_losses else math.inf
 
     def rises(self, state: State) -> bool:
-        """Whether the last steps are above the limit, so that no checkpoint should be made of them."""
-        return bool(state.last_losses) and _mean(state.last_losses[-_FEWEST:]) > self.limit(state)
+        """Whether the last step is above the limit, so that no checkpoint should be made of it."""
+        return bool(state.last_losses) and state.last_losses[-1] > self.limit(state)
 
     def exploded(self, state: State) -> bool:
         """Whether the loss has been above the limit for as long as the watch looks back."""
         full = len(state.last_losses) == _WINDOW
-        return full and _mean(state.last_losses) > self.limit(state) < min(state.last_losses[-_FEWEST:])
+        return full and median(state.last_losses) > self.limit(state) < min(state.last_losses[-_FEWEST:])
 
     def said(self, state: State, rate: float) -> str:
         """What happened, for an error."""
-        last, start = _mean(state.last_losses), max(state.first_losses)
+        last, start = median(state.last_losses), max(state.first_losses)
         return (
-            f"a loss of {last:.3g} (mean of {_WINDOW} steps), more than twice the {start:.3g} that it began "
-            f"with, at learning rate {rate:g}"
+            f"a loss of {last:.3g} (median of {_WINDOW} steps), more than twice the {start:.3g} of the "
+            f"beginning, at learning rate {rate:g}"
         )
 
 
@@ -70,7 +70,3 @@ def rate_to_try(rate: float, usual: float | None) -> tuple[float, str]:
     if usual is not None and usual < 0.9 * rate:
         return usual, "the default of the method"
     return float(f"{rate / 5:.1g}"), "a fifth"
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
