@@ -1,4 +1,4 @@
-"""A run whose loss explodes stops with a rate to try, and goes on with another from its last good checkpoint."""
+"""A run whose loss explodes stops with a rate to try, and goes on with another from its last checkpoint."""
 
 import json
 import math
@@ -35,7 +35,7 @@ def noisy(n, mean, spread, seed=0, falls=0.0):
     [
         (noisy(300, 2.2, 0.1, falls=2), 16),
         (noisy(300, 0.69, 0.4), 16),  # learns nothing
-        (noisy(500, 2.0, 0.8), 1),  # pairs of any length, one at a time
+        *[(noisy(500, 2.0, 0.8, seed), 1) for seed in range(20)],  # pairs of any length, one at a time
         (noisy(500, 0.05, 1.0), 4),  # goes on from a trained prompt
         ([1.83, 1.9, 2.1, 2.3, 2.2, 2.0, *noisy(100, 1.5, 0.2, falls=3)], 16),  # rises before it falls
         ([0.7, 0.7, 0.7, 9.0, 9.0, *[0.7] * 20], 16),  # two hard batches
@@ -61,7 +61,7 @@ def kept_losses():
 
 
 def test_a_loss_that_rises_and_stays_is_seen_within_ten_steps():
-    assert stopped_at([2.2, 2.2, 2.1, *[9.0] * 30]) in range(10, 14)
+    assert stopped_at([2.2, 2.2, 2.1, *[9.0] * 30]) in range(8, 12)
     assert stopped_at([2.2, 2.2, 2.1, 3, 4, 5, 6, 8, 12, 14, *[15.0] * 10]) in range(10, 20)
 
 
@@ -92,7 +92,7 @@ def test_no_checkpoint_is_made_of_an_exploded_prompt(tmp_path):
     stored = Checkpoints(tmp_path).newest()
     assert stored is not None and stored.step == 30
     message = str(caught.value)
-    assert message.startswith("training step 35: got a loss of ") and "(median of 10 steps)" in message
+    assert message.startswith("training step 40: got a loss of ") and "(median of 20 steps)" in message
     assert "Lower training.learning_rate: try 0.01, a fifth" in message
     assert message.endswith(f"(the last checkpoint is of step {stored.step}).")
 
