@@ -310,6 +310,17 @@ class RunSettings(Settings):
             raise ValueError(
                 Problem("method.name", got, "a method that trains a head", "choose e.g. 'head_only'")
             )
+        training = self.training
+        # The same method trains nothing but a head; without one, steps could never be made.
+        if "examples" in options and not self.task.has_head and (training.steps or training.epochs):
+            what = "epochs" if training.epochs else "steps"
+            got = f"{getattr(training, what)} {what} of {method}, which trains nothing here"
+            do = "set training.steps=0" + (" and training.epochs=null" if training.epochs else "")
+            raise ValueError(Problem(f"training.{what}", got, "no steps", f"{do} to measure it"))
+        if method == "head_only" and not self.task.has_head:
+            got = f"'{method}' for task '{task}', which has no head"
+            do = "choose e.g. 'prefix_tuning'"
+            raise ValueError(Problem("method.name", got, "a method that trains a prompt", do))
         if twice := sorted({name for name in self.metrics if self.metrics.count(name) > 1}):
             raise ValueError(Problem("metrics", f"{twice[0]!r} twice", "each metric once", "leave one out"))
         for name in self.metrics:

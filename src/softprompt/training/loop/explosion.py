@@ -1,20 +1,23 @@
 """When a run's loss has exploded, and the error that says so."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from softprompt.errors import TrainingError
 from softprompt.training.run_folder import State
 
-_WINDOW = 10
-"""Steps whose mean loss is looked at, so that no single hard batch counts."""
+_EXAMPLES, _FEWEST, _MOST = 80, 10, 50
+"""The median loss of as many steps as read so many examples is looked at, within 10 and 50 steps, so that a
+few hard batches do not count."""
 
-_EXAMPLES_AT_START, _FEWEST, _MOST = 48, 3, 10
-"""The start is the highest loss of as many steps as read so many examples, of 3 steps to 10."""
+_LAST = 3
+"""Steps whose median must be above the limit too: a loss that has come down again is no explosion."""
 
-_FACTOR, _MARGIN = 2.0, 0.5
-"""A loss has exploded above twice that of the start and 0.5 more, since one near 0 may well rise."""
+_FACTOR, _NOISE, _MARGIN = 2.0, 16.0, 0.5
+"""A loss has exploded above this factor of the first step's and a margin, since one near 0 may well rise.
+`_NOISE` / batch size is added to the factor: the first step is all that is known of the untrained prompt, and
+a single example may be far from the mean."""
 
 
 class ExplodedError(TrainingError):
@@ -31,32 +34,38 @@ class LossWatch:
 
     batch_size: int
 
+    @property
+    def window(self) -> int:
+        """How many steps it looks back."""
+        return min(max(-(-_EXAMPLES // self.batch_size), _FEWEST), _MOST)
+
     def see(self, state: State, loss: float) -> None:
         """Take the loss of one step."""
-        n_first = min(max(-(-_EXAMPLES_AT_START // self.batch_size), _FEWEST), _MOST)
-        if len(state.first_losses) < n_first:
-            state.first_losses.append(loss)
-        state.last_losses = [*state.last_losses, loss][-_WINDOW:]
+        if state.first_loss is None:
+            state.first_loss = loss
+        state.last_losses = [*state.last_losses, loss][-self.window :]
 
     def limit(self, state: State) -> float:
-        """The mean loss above which a run has exploded; infinite before the first step."""
-        return _FACTOR * max(state.first_losses) + _MARGIN if state.first_losses else math.inf
+        """The loss above which a run has exploded; infinite before the first step."""
+        if state.first_loss is None:
+            return math.inf
+        return (_FACTOR + _NOISE / self.batch_size) * state.first_loss + _MARGIN
 
     def rises(self, state: State) -> bool:
-        """Whether the last steps are above the limit, so that no checkpoint should be made of them."""
-        return bool(state.last_losses) and _mean(state.last_losses[-_FEWEST:]) > self.limit(state)
+        """Whether the last step is above the limit, so that no checkpoint should be made of it."""
+        return bool(state.last_losses) and state.last_losses[-1] > self.limit(state)
 
     def exploded(self, state: State) -> bool:
         """Whether the loss has been above the limit for as long as the watch looks back."""
-        full = len(state.last_losses) == _WINDOW
-        return full and _mean(state.last_losses) > self.limit(state) < min(state.last_losses[-_FEWEST:])
+        losses, limit = state.last_losses, self.limit(state)
+        return len(losses) == self.window and min(median(losses), median(losses[-_LAST:])) > limit
 
     def said(self, state: State, rate: float) -> str:
         """What happened, for an error."""
-        last, start = _mean(state.last_losses), max(state.first_losses)
+        last, first = median(state.last_losses), state.first_loss
         return (
-            f"a loss of {last:.3g} (mean of {_WINDOW} steps), more than twice the {start:.3g} that it began "
-            f"with, at learning rate {rate:g}"
+            f"a loss of {last:.3g} (median of {self.window} steps), from {first:.3g} at the beginning, "
+            f"at learning rate {rate:g}"
         )
 
 
@@ -70,7 +79,3 @@ def rate_to_try(rate: float, usual: float | None) -> tuple[float, str]:
     if usual is not None and usual < 0.9 * rate:
         return usual, "the default of the method"
     return float(f"{rate / 5:.1g}"), "a fifth"
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

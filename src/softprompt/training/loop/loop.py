@@ -138,8 +138,8 @@ class Loop:
             while True:
                 self._evaluate_if_due(interrupt)
                 over = self.state.step == self.n_steps or self.stopped_early
-                due = every is not None and (over or self.state.step % every == 0)
-                if due and not self._watch.rises(self.state):
+                due = self.state.step % (every or 1) == 0 and not self._watch.rises(self.state)
+                if every is not None and (over or due):
                     self._save()
                 if over:
                     return
