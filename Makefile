@@ -61,7 +61,7 @@ lint: $(DEV)
 	$(BIN)/pyright
 
 docs: $(SITE)
-	$(BIN)/python tools/site.py
+	$(BIN)/python tools/build_site.py
 
 reports: $(STUDIES)
 	$(BIN)/python tools/docs.py
