@@ -21,12 +21,15 @@ from softprompt.data.records import (
     pairs,
 )
 from softprompt.data.registry import FORMATS, Format, data_format, usual_format
+from softprompt.data.roles import SOURCE_AND_TARGET, assigned
 from softprompt.data.sampling import draw, keep_seen
 from softprompt.data.splits import Splits, check_splits, load, load_test
-from softprompt.data.tables import Row, Table, kind_of_file, read_table
+from softprompt.data.tables import SUFFIXES, Row, Table, kind_of_file, read_table
 
 __all__ = [
     "FORMATS",
+    "SOURCE_AND_TARGET",
+    "SUFFIXES",
     "Answer",
     "AnyRecord",
     "Choices",
@@ -41,6 +44,7 @@ __all__ = [
     "Splits",
     "Table",
     "TaggedWords",
+    "assigned",
     "check_splits",
     "data_format",
     "data_root",

@@ -1,11 +1,11 @@
 """Which task a file is for, as far as its columns and values leave no doubt."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from softprompt.config import AUTO
-from softprompt.data import Table, assigned
+from softprompt.data import SOURCE_AND_TARGET, Table, assigned
 from softprompt.errors import ConfigError, DataError, listed
 from softprompt.starting.columns import Column
 
@@ -65,14 +65,32 @@ def task_for(table: Table, columns: Sequence[Column], given: Roles, task: str | 
     for find in (_turns, _tagged, _questions, _pictures, _pairs, _labelled):
         if (choice := find(table, by_name, given)) is not None:
             return choice
+    raise _open(table, columns)
+
+
+def _open(table: Table, columns: Sequence[Column]) -> DataError:
+    """The error for columns that leave the task open, with what would settle it."""
     names = listed([f"'{column.name}'" for column in columns]) or "none"
-    raise DataError(
-        table.name,
-        f"the columns {names}, which leave open what is asked",
-        "columns such as text and label, or question and answer",
+    texts = [column.name for column in columns if column.kind == "text"]
+    answers = [column.name for column in columns if column.kind in ("label", "number") and not column.serial]
+    if len(columns) < 2:
+        got, expected = f"one column, {names}", "an answer beside each text: a label, a number or a text"
+        return DataError(table.name, got, expected, "put the answers into a second column")
+    if len(answers) == 1 and len(texts) > 1:
+        first, second = texts[:2]
+        quoted = listed([f"'{text}'" for text in texts])
+        got = f"several columns of texts, {quoted}, beside '{answers[0]}'"
+        do = (
+            f"say it: --set data.text={second}, or a pair, --set data.text={first} --set data.second={second}, "
+            f"or both as one text, --set 'data.text={{{first}}} {{{second}}}'"
+        )
+        return DataError(table.name, got, "one that is plainly the text", do)
+    got = f"the columns {names}, which leave open what is asked"
+    do = (
         "say it: --task classification --set data.text=COLUMN --set data.label=COLUMN, or "
-        "--task generation --set data.source=COLUMN --set data.target=COLUMN",
+        "--task generation --set data.source=COLUMN --set data.target=COLUMN"
     )
+    return DataError(table.name, got, "columns such as text and label, or question and answer", do)
 
 
 def _of_task(table: Table, columns: Mapping[str, Column], given: Roles, task: str) -> Choice:
@@ -143,8 +161,6 @@ def _pairs(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice 
 
 def _usual_pair(found: Roles, columns: Mapping[str, Column]) -> bool:
     """Whether names, and not only the number of columns, say which text is the answer."""
-    from softprompt.data import SOURCE_AND_TARGET
-
     source, target = str(found["source"]), str(found["target"])
     pair = (source.casefold(), target.casefold())
     return source not in columns or pair in SOURCE_AND_TARGET
@@ -159,10 +175,17 @@ def _labelled(table: Table, columns: Mapping[str, Column], given: Roles) -> Choi
     if label.kind == "number":
         return Choice("regression", "labelled", found)
     if label.kind == "label":
-        few = f"--task generation would write the texts of '{label.name}' instead"
-        texts = max((len(value) for value, _ in label.common), default=0) > 30
-        return Choice("classification", "labelled", found, (few,) if texts else ())
+        return Choice("classification", "labelled", found, tuple(_instead(label)))
     return None
+
+
+def _instead(label: Column) -> Iterator[str]:
+    """What else labels could be."""
+    values = [value for value, _ in label.common]
+    if max(map(len, values)) > 30:
+        yield f"--task generation would write the texts of '{label.name}' instead"
+    if len(values) > 2 and all(value.lstrip("-").isdecimal() for value in values):
+        yield f"--task regression would take the labels of '{label.name}' as numbers"
 
 
 def _of_targets(table: Table, columns: Mapping[str, Column]) -> dict[str, str | None] | None:
@@ -178,6 +201,3 @@ def _of_targets(table: Table, columns: Mapping[str, Column]) -> dict[str, str | 
 
 def _holds(columns: Mapping[str, Column], name: Any, kind: str) -> bool:
     return name in columns and columns[name].kind == kind
-
-
-Finder = Callable[[Table, Mapping[str, Column], Roles], Choice | None]

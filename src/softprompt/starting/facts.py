@@ -108,7 +108,9 @@ def lengths(texts: Iterable[str], measure: Measure) -> Lengths | None:
     counts = sorted(measure(text) for text in texts)
     if not counts:
         return None
-    return Lengths(counts[len(counts) // 2], counts[min(int(len(counts) * 0.99), len(counts) - 1)], counts[-1])
+    return Lengths(
+        counts[len(counts) // 2], counts[min(int(len(counts) * 0.99), len(counts) - 1)], counts[-1]
+    )
 
 
 def scripts_of(texts: Iterable[str]) -> dict[str, float]:

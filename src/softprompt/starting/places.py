@@ -99,8 +99,10 @@ def _is_squad(path: Path) -> bool:
     except Unreadable:
         return False
     items = value.get("data") if isinstance(value, dict) else None
-    return isinstance(items, list) and bool(items) and all(
-        isinstance(item, dict) and "paragraphs" in item for item in items[:3]
+    return (
+        isinstance(items, list)
+        and bool(items)
+        and all(isinstance(item, dict) and "paragraphs" in item for item in items[:3])
     )
 
 
@@ -126,7 +128,9 @@ def _of_folder(path: Path) -> Place:
     if tables:
         shown = [f"'{name}'" for name in tables[:5]]
         expected = "one file, or files called train, dev and test"
-        raise DataError(str(path), f"a folder with {listed(shown)}", expected, f"name one: {path / tables[0]}")
+        raise DataError(
+            str(path), f"a folder with {listed(shown)}", expected, f"name one: {path / tables[0]}"
+        )
     raise DataError(str(path), "a folder without tables or folders of pictures", "data to begin from")
 
 
@@ -142,7 +146,9 @@ def _split_files(path: Path) -> dict[str, Path]:
         ]
         if len(files) > 1:
             shown = listed([f"'{file.name}'" for file in files])
-            raise DataError(str(path), f"{shown}, each of which may be the {split} set", "one file", "name it")
+            raise DataError(
+                str(path), f"{shown}, each of which may be the {split} set", "one file", "name it"
+            )
         if files:
             found[split] = files[0]
     return found

@@ -37,11 +37,15 @@ def new(
     ],
     task: Annotated[
         str | None,
-        typer.Option(help="What is asked of the data, where it is to be another than is found.", show_default=False),
+        typer.Option(
+            help="What is asked of the data, where it is to be another than is found.", show_default=False
+        ),
     ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option(help="Name, folder or hub id of the frozen model; a bundled one if not given.", show_default=False),
+        typer.Option(
+            help="Name, folder or hub id of the frozen model; a bundled one if not given.", show_default=False
+        ),
     ] = None,
     method: Annotated[
         str | None, typer.Option(help="What is trained; the first to try if not given.", show_default=False)
@@ -49,12 +53,17 @@ def new(
     dev: Annotated[
         Path | None, typer.Option(help="Development set, in a file of its own.", show_default=False)
     ] = None,
-    test: Annotated[Path | None, typer.Option(help="Test set, in a file of its own.", show_default=False)] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="Test set, in a file of its own.", show_default=False)
+    ] = None,
     overrides: Overrides = None,
     output: Annotated[
-        Path | None, typer.Option(help="The recipe; NAME.yaml of the data's name if not given.", show_default=False)
+        Path | None,
+        typer.Option(help="The recipe; NAME.yaml of the data's name if not given.", show_default=False),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over a recipe that is there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write over a recipe that is there.")
+    ] = False,
 ) -> None:
     """Look at data, say what is in it, and write a short recipe for a first run."""
     from softprompt.errors import ConfigError
@@ -64,18 +73,36 @@ def new(
 
     recipe = output or Path(f"{_name(data)}.yaml")
     if recipe.exists() and not overwrite:
-        raise ConfigError(str(recipe), "a file that is there", "a new file", "add --overwrite, or give --output")
+        raise ConfigError(
+            str(recipe), "a file that is there", "a new file", "add --overwrite, or give --output"
+        )
     console = Terminal()
     made = draft(
-        data, recipe, task=task, backbone=backbone, method=method, dev=dev, test=test, overrides=overrides or []
+        data,
+        recipe,
+        task=task,
+        backbone=backbone,
+        method=method,
+        dev=dev,
+        test=test,
+        overrides=overrides or [],
     )
     _show(console, made)
     write_atomically(recipe, recipe_text(made.raw, made.comments, _head(made, recipe)))
-    run = made.settings.folder
     print_line(console, f"\nwrote {recipe}. Next:")
-    print_line(console, f"  softprompt train {recipe}")
-    print_line(console, f"  softprompt report {run}")
-    print_line(console, f"  softprompt {'generate' if made.choice.task == 'generation' else 'predict'} {run} --input NEW{made.place.train.suffix} --output ANSWERS{made.place.train.suffix}")
+    for line in (f"train {recipe}", f"report {made.settings.folder}", _predicting(made)):
+        print_line(console, f"  softprompt {line}")
+
+
+def _predicting(made: "Draft") -> str:
+    """The command that predicts for data of the same kind."""
+    run = made.settings.folder
+    if made.choice.task == "image_classification":
+        return f"predict {run} FOLDER"
+    suffix = made.place.train.suffix if made.place.kind == "table" else ".txt"
+    output = suffix if suffix in (".csv", ".tsv", ".jsonl", ".parquet") else ".csv"
+    command = "generate" if made.settings.task.writes_text else "predict"
+    return f"{command} {run} --input NEW{suffix} --output ANSWERS{output}"
 
 
 def _name(data: Path) -> str:
@@ -95,7 +122,8 @@ def _head(made: "Draft", recipe: Path) -> list[str]:
     }[made.choice.task]
     train, dev, test = made.counts
     return [
-        f"{what}, from {made.raw['data']['train']}: {train} records to train on, {dev} to choose by, {test} to test on.",
+        f"{what}, from {made.raw['data']['train']}:",
+        f"{train} records to train on, {dev} to choose the best checkpoint by, {test} to test on.",
         f"  softprompt train {recipe.as_posix()}",
     ]
 
@@ -139,7 +167,9 @@ def _show_columns(console: "Console", made: "Draft") -> None:
     print_line(console, f"{table.name}: {len(table.rows)} rows, {len(table.columns)} columns")
     shown = Table()
     for name in ("column", "holds", "filled", "different", "example"):
-        shown.add_column(name, justify="right" if name in ("filled", "different") else "left", overflow="fold")
+        shown.add_column(
+            name, justify="right" if name in ("filled", "different") else "left", overflow="fold"
+        )
     for column in made.columns:
         example = " ".join(column.example.split())
         example = example if len(example) <= _WIDEST else example[: _WIDEST - 1] + "…"

@@ -14,6 +14,9 @@ from softprompt.errors import ConfigError
 USUAL_STEPS = 200
 """The steps of a run that says neither steps nor epochs, where its epochs are neither few nor many."""
 
+STEPS_OF_TEXTS = 60
+"""The same of a task that writes texts, whose model can write already."""
+
 FEWEST_EPOCHS, MOST_EPOCHS = 3, 50
 """The bounds of such a run: large sets are read this often, and small ones not more often."""
 

@@ -5,16 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from softprompt.config import MixtureSettings, RunSettings, TrainingSettings
-from softprompt.training.loop import n_steps, steps_per_epoch
+from softprompt.training.loop import STEPS_OF_TEXTS, n_steps, steps_per_epoch
 from softprompt.training.setup.components import RunComponents
 
 _Kind = TypeVar("_Kind", RunSettings, MixtureSettings)
 
 _OF_RATES = ("learning_rate", "head_learning_rate", "backbone_learning_rate", "schedule", "warmup_steps")
 _OF_LENGTH = ("steps", "epochs")
-
-_STEPS_OF_TEXTS = 60
-"""The usual steps of a task that writes texts, whose model can write already."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def with_training_defaults(
         n_examples = sum(len(part.splits.train) for part in parts.values())
         steps = 0
         if any(part.prompt.n_trained_parameters for part in parts.values()):
-            steps = n_steps(training, per_epoch, _STEPS_OF_TEXTS if first.settings.task.writes_text else None)
+            steps = n_steps(training, per_epoch, STEPS_OF_TEXTS if first.settings.task.writes_text else None)
             said.append(
                 f"{steps} steps ({steps // per_epoch} epochs): the default for {n_examples:,} examples"
             )
