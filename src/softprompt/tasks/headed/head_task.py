@@ -200,7 +200,7 @@ class HeadTask(Task):
         return self.kind, self.labels
 
     def weights_of_labels(self, outputs: Tensor) -> Tensor | None:
-        """The weight of each label in the loss, `[label]`, as the outputs' type; None where all weigh the same.
+        """The weight of each label in the loss, `[label]`, in the outputs' dtype; None where all weigh alike.
 
         Raises:
             ConfigError: `balanced`, which a run replaces by numbers; weights for other labels.
