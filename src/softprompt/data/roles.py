@@ -72,7 +72,7 @@ def assigned(table: Table, kind: str, given: Given) -> dict[str, str | None]:
     missing_roles = [role for role in roles if roles[role] == AUTO and role not in found]
     if missing_roles:
         raise _untold(table, missing_roles)
-    taken = {role: column for role, column in found.items() if column is not None}
+    taken = {role: found[role] for role in roles if found.get(role) is not None}
     if taken:
         said = listed([f"{role} from {column!r}" for role, column in taken.items()])
         rules().notes.append(f"{table.name}: {said}")
@@ -90,7 +90,15 @@ def check_column(table: Table, value: str, role: str) -> None:
             what = "field" if table.kind in ("json", "jsonl") else "column"
             row = next((row for row in table.rows if row.values), None)
             known = list(row.values) if row is not None and what == "field" else table.columns
-            raise missing(what, name, known, _header(table))
+            error = missing(what, name, known, _header(table))
+            if several := [part for part in name.split(",") if part.strip() in known]:
+                joined = "\\n".join(f"{{{part.strip()}}}" for part in several)
+                do = f'write a text of several columns in braces, e.g. data.{role}: "{joined}"'
+                raise DataError(error.where, error.got, error.expected, do)
+            if name.isdigit():
+                do = f"leave the quotes out to count columns from 0 (data.{role}: {name})"
+                raise DataError(error.where, error.got, error.expected, do)
+            raise error
         if name in table.repeated:
             times = 1 + sum(column.startswith(f"{name} (") for column in table.columns)
             got = f"the column '{name}' {times} times"
