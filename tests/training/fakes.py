@@ -64,7 +64,9 @@ class FakeTask:
     """Loss: squared distance between the prompt and each target token's frozen embedding."""
 
     n_cut = 2
+    form_note = ""
     cut_note = "cut 2 texts"
+    counts: ClassVar[dict[str, int]] = {}
     cut_answers = (0,)
     decoding = DecodingSettings(max_new_tokens=100)
     head = None
