@@ -81,7 +81,8 @@ def _open(table: Table, columns: Sequence[Column]) -> DataError:
         quoted = listed([f"'{text}'" for text in texts])
         got = f"several columns of texts, {quoted}, beside '{answers[0]}'"
         do = (
-            f"say it: --set data.text={second}, or a pair, --set data.text={first} --set data.second={second}, "
+            f"say it: --set data.text={second}, or a pair, "
+            f"--set data.text={first} --set data.second={second}, "
             f"or both as one text, --set 'data.text={{{first}}} {{{second}}}'"
         )
         return DataError(table.name, got, "one that is plainly the text", do)

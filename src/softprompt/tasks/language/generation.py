@@ -60,6 +60,13 @@ class GenerationTask(Task):
             made["bos"] = bool(form.beginning)
         return made
 
+    @property
+    def form_note(self) -> str:
+        """That a chat was chosen by itself."""
+        if self.settings.chat != "auto" or not isinstance(self._form, ChatForm):
+            return ""
+        return "texts are turns of a chat in the backbone's own template (task.chat=false: plain texts)"
+
     def settle(self, records: Sequence[Any]) -> None:
         """Limit answers to the longest target of these training records, unless the settings have a limit.
 
