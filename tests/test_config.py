@@ -73,7 +73,8 @@ def test_a_short_run_has_defaults():
             "data.format: got 'e2', expected one of 'e2e', 'webnlg', 'dart', 'scitldr', 'jsonl', 'csv', "
             "'pictured_jsonl', 'pictured_csv', 'restaurants', 'boolq', 'cb', 'copa', 'multirc', 'rte', "
             "'wic', 'wsc', 'sst2', 'trec', 'trec_fine', 'trex', 'conll', 'squad', 'labelled_jsonl', "
-            "'labelled_csv', 'labelled_tsv', 'datasets', 'image_folder' or 'datasets_images'. "
+            "'labelled_csv', 'labelled_tsv', 'datasets', 'image_folder', 'datasets_images', 'pairs', "
+            "'labelled', 'tagged', 'questions', 'pictures' or 'pictured'. "
             "Did you mean 'e2e'?",
         ),
         (

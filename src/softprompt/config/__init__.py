@@ -1,6 +1,7 @@
 """The settings of one run, the only thing that a recipe holds."""
 
 from softprompt.config.base import FolderName, Settings
+from softprompt.config.data_places import SPLIT_NAME, data_root, found, is_saved, places, settled
 from softprompt.config.loading import (
     apply_override,
     load_recipe,
@@ -15,6 +16,7 @@ from softprompt.config.method import MethodSettings
 from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings, PartSettings
 from softprompt.config.settings import (
+    AUTO,
     BackboneSettings,
     DataSettings,
     DecodingSettings,
@@ -36,6 +38,8 @@ from softprompt.config.tasks import (
 from softprompt.config.training import TrainingSettings
 
 __all__ = [
+    "AUTO",
+    "SPLIT_NAME",
     "BackboneSettings",
     "ChoiceSettings",
     "ClassificationSettings",
@@ -58,12 +62,17 @@ __all__ = [
     "TrainingSettings",
     "apply_override",
     "as_stored",
+    "data_root",
     "explain_all",
+    "found",
+    "is_saved",
     "load_recipe",
     "load_run",
     "load_stored",
     "parse_as",
     "parse_run",
+    "places",
     "put",
     "read_mapping",
+    "settled",
 ]

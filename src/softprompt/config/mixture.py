@@ -14,6 +14,7 @@ from softprompt.config.settings import (
     DataSettings,
     DecodingSettings,
     RunSettings,
+    with_format,
 )
 from softprompt.config.tasks import AnyTask
 from softprompt.config.training import TrainingSettings
@@ -37,6 +38,11 @@ class PartSettings(Settings):
     task: AnyTask
     metrics: list[str] | None = None
     """As in a run of its own; the first one is what `select: metric` looks at."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_format(cls, raw: Any) -> Any:
+        return with_format(raw)
 
 
 class _Mistakes(ValueError):

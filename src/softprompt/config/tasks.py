@@ -294,6 +294,14 @@ def reads_pictures(name: Any) -> bool:
         return False
 
 
+def records_of(name: Any) -> tuple[type, ...]:
+    """The classes of records that a task reads; none for a name that no task has."""
+    try:
+        return _table()[str(name)].records
+    except ConfigError:
+        return ()
+
+
 def tasks_with_templates() -> list[str]:
     """The names of the tasks that write a template around a record."""
     tasks = _table()

@@ -3,9 +3,10 @@
 The table `registry.FORMATS` has a row for each format.
 """
 
+from softprompt.config import data_root
 from softprompt.data.formats.images import decode, picture_record, pictured_text, pictures_below
 from softprompt.data.formats.trex import pattern, read_objects
-from softprompt.data.reading import data_root, read
+from softprompt.data.reading import read
 from softprompt.data.records import (
     Answer,
     AnyRecord,
@@ -19,7 +20,7 @@ from softprompt.data.records import (
     TaggedWords,
     pairs,
 )
-from softprompt.data.registry import FORMATS, Format, data_format
+from softprompt.data.registry import FORMATS, Format, data_format, usual_format
 from softprompt.data.sampling import draw, keep_seen
 from softprompt.data.splits import Splits, check_splits, load, load_test
 from softprompt.data.tables import Row, Table, kind_of_file, read_table
@@ -57,4 +58,5 @@ __all__ = [
     "read",
     "read_objects",
     "read_table",
+    "usual_format",
 ]

@@ -1,7 +1,7 @@
 """One reader of any table to rows of named values: CSV, TSV, JSON, JSON lines, Parquet, Excel, lines."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,6 +58,8 @@ class Table:
         header: whether the first row named the columns.
         delimiter: what separates the cells of csv and tsv.
         broken: what is wrong with the place from which on the file cannot be read.
+        header_line: the line that names the columns, or would; None where that is no line.
+        folder: where the file lies, from which it may name others; None for a stream.
     """
 
     name: str
@@ -68,6 +70,23 @@ class Table:
     header: bool = True
     delimiter: str | None = None
     broken: Problem | None = None
+    header_line: int | None = None
+    folder: Path | None = None
+
+    def part(self, **changes: Any) -> "Table":
+        """The same table with other values."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class TableSettings:
+    """The settings of `data` that say how a table is read; the arguments are those of `read_table`."""
+
+    kind: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    quoted: bool | None = None
+    sheet: str | None = None
 
 
 def kind_of_file(path: Path) -> str | None:
@@ -108,8 +127,10 @@ def read_table(
         DataError: a file that cannot be read as its kind, or whose kind, delimiter, quotes or encoding
             cannot be told; with the setting to write.
     """
+    folder = None
     if isinstance(source, (str, Path)):
         path = Path(source)
+        folder = path.parent
         where = str(path)
         kind = kind or kind_of_file(path)
         data = file_bytes(path)
@@ -117,6 +138,8 @@ def read_table(
         where = str(getattr(source, "name", "the input"))
         data = stream_bytes(source, where)
         kind = kind or _kind_of_content(data)
+    if not data:
+        raise DataError(where, "an empty file", "at least one record")
     if kind is None:
         expected = f"a file that ends in one of {', '.join(SUFFIXES)}"
         raise DataError(
@@ -134,9 +157,8 @@ def read_table(
     else:
         text = file_text(data, where, encoding)
         table = _of_text(text, where, kind, delimiter, quoted, header)
-    if keep_blank:
-        return table
-    return Table(**{**vars(table), "rows": [row for row in table.rows if not row.blank]})
+    rows = table.rows if keep_blank else [row for row in table.rows if not row.blank]
+    return table.part(rows=rows, folder=folder)
 
 
 def _of_text(
@@ -155,16 +177,18 @@ def _of_text(
         ]
         return Table(where, kind, ("text",), rows, header=False)
     made = delimited(text, where, tabs=kind != "csv", delimiter=delimiter, quoted=quoted)
-    table = _of_cells(where, kind, made.rows, header is not False)
-    return Table(**{**vars(table), "delimiter": made.delimiter, "broken": made.broken})
+    table = _of_cells(where, kind, made.rows, header is not False, made.delimiter)
+    return table.part(delimiter=made.delimiter, broken=made.broken)
 
 
-def _of_cells(where: str, kind: str, rows: Sequence[tuple[int, Sequence[Any]]], header: bool) -> Table:
+def _of_cells(
+    where: str, kind: str, rows: Sequence[tuple[int, Sequence[Any]]], header: bool, delimiter: str = ","
+) -> Table:
     place = _PLACES.get(kind, "line")
     filled = next((at for at, (_, cells) in enumerate(rows) if any(map(_has_content, cells))), None)
     if filled is None:
         return Table(where, kind, (), [], header=header)
-    first = rows[filled][1]
+    first_line, first = rows[filled]
     if header:
         columns, repeated = _unique([str("" if name is None else name).strip() for name in first])
         rows = rows[filled + 1 :]
@@ -176,12 +200,16 @@ def _of_cells(where: str, kind: str, rows: Sequence[tuple[int, Sequence[Any]]], 
         if not any(map(_has_content, cells)):
             made.append(Row(line, at, dict.fromkeys(columns, ""), blank=True))
         elif len(cells) != len(columns):
-            expected = f"{len(columns)}, as in the {'header' if header else 'first line'}"
-            do = "put cells that hold the delimiter in quotes" if len(cells) > len(columns) else ""
+            tabs = delimiter == "\t"
+            expected = f"{len(columns)}, as in the {'header' if header and not tabs else 'first line'}"
+            do = "separate fields by single tabs" if tabs else ""
+            if len(cells) > len(columns) and not tabs:
+                do = "put cells that hold the delimiter in quotes"
             made.append(Row(line, at, {}, Problem(at, f"{len(cells)} fields", expected, do)))
         else:
             made.append(Row(line, at, dict(zip(columns, cells, strict=True))))
-    return Table(where, kind, tuple(columns), made, repeated, header)
+    line = first_line if kind != "xlsx" else None
+    return Table(where, kind, tuple(columns), made, repeated, header, header_line=line)
 
 
 def _has_content(cell: Any) -> bool:
@@ -286,8 +314,6 @@ def _kind_of_content(data: bytes) -> str:
 def _check_signature(data: bytes, kind: str, where: str) -> None:
     """Refuse a binary file under the name of another kind, and the other way round."""
     signs = {"parquet": b"PAR1", "xlsx": b"PK\x03\x04"}
-    if not data:
-        raise DataError(where, "an empty file", "at least one record")
     for other, sign in signs.items():
         if data.startswith(sign) and kind != other:
             what = {"parquet": "a Parquet file", "xlsx": "an Excel file, or another that is zipped"}[other]

@@ -25,6 +25,11 @@ def read_squad(path: Path) -> list[Question]:
     whole = json_file(path, _FORM)
     if not isinstance(whole, dict):
         raise DataError(str(path), kind_of(whole), _FORM)
+    return squad_questions(whole, path)
+
+
+def squad_questions(whole: dict[str, Any], path: Path) -> list[Question]:
+    """The questions of SQuAD's JSON, as `read_squad`."""
     items = list(_questions(whole, path))
     known = all_have([(where, item) for item, _, where in items], "answers")
     ids: set[str] = set()
@@ -34,7 +39,7 @@ def read_squad(path: Path) -> list[Question]:
         if item["id"] in ids:
             raise DataError(where, "the same id a second time", "an id of its own for every question")
         ids.add(item["id"])
-        return _record(item, context, known, where)
+        return squad_record(item, context, known, where)
 
     return each(items, record)
 
@@ -52,7 +57,8 @@ def _questions(whole: dict[str, Any], path: Path) -> Iterator[tuple[dict[str, An
                 yield item, context, f"{path}, question {name}"
 
 
-def _record(item: dict[str, Any], context: str, known: bool, where: str) -> Question:
+def squad_record(item: dict[str, Any], context: str, known: bool, where: str) -> Question:
+    """The record of one question; `known` says whether the file holds answers at all."""
     question = words(field(item, "question", where), "question", where)
     if not known:
         return Question(item["id"], question, context, answered=False)

@@ -38,8 +38,18 @@ def differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> li
     return [
         f"{key} ({theirs.get(key)} there, {value} now)"
         for key, value in sorted(ours.items())
-        if not f"{key}.".startswith(_IGNORED_ON_RESUME) and theirs.get(key) != value
+        if not f"{key}.".startswith(_IGNORED_ON_RESUME)
+        and theirs.get(key) != value
+        and not _same_file(key, theirs.get(key), value)
     ]
+
+
+def _same_file(key: str, theirs: Any, ours: Any) -> bool:
+    """Whether two paths of data may be one: runs once kept them as the recipe had them, and now keep all."""
+    if not key.endswith(("data.train", "data.dev", "data.test")) or not theirs or not ours:
+        return False
+    short, whole = sorted((Path(theirs).parts, Path(ours).parts), key=len)
+    return whole[-len(short) :] == short
 
 
 def as_yaml(settings: Settings) -> str:
