@@ -21,6 +21,7 @@ from softprompt.data.records import (
     pairs,
 )
 from softprompt.data.registry import FORMATS, Format, data_format, usual_format
+from softprompt.data.roles import assigned, cell
 from softprompt.data.sampling import draw, keep_seen
 from softprompt.data.splits import Splits, check_splits, load, load_test
 from softprompt.data.tables import Row, Table, kind_of_file, read_table
@@ -41,6 +42,8 @@ __all__ = [
     "Splits",
     "Table",
     "TaggedWords",
+    "assigned",
+    "cell",
     "check_splits",
     "data_format",
     "data_root",
