@@ -2,31 +2,31 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from softprompt.answers.inputs import Asked, Words, asked_of, takes
-from softprompt.data import FORMATS, Row, Table
+from softprompt.config import AUTO
+from softprompt.data import FORMATS, Row, Table, assigned, cell
 from softprompt.errors import ConfigError, DataError, SoftpromptError, listed, nearest
-from softprompt.tasks import TASKS
 
 NO_TEXT = "no text"
 """The problem of a row without anything to answer."""
 
-_USUAL: Mapping[str, tuple[str, ...]] = {
-    "source": ("source", "text", "input"),
-    "text": ("text", "sentence", "premise"),
-    "second": ("second",),
-    "words": ("words", "tokens", "text"),
-    "question": ("question",),
-    "context": ("context",),
-    "choices": ("choices",),
-    "image": ("image", "file", "path"),
+_KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "text": ("labelled", ("text", "second", "label")),
+    "source": ("pairs", ("source", "target", "messages")),
+    "words": ("tagged", ("words", "tags")),
+    "question": ("questions", ("question", "context", "answers")),
+    "image": ("pictures", ("image", "label")),
 }
-"""Names of a part's column where the settings of the prompt's own data name none that the file has."""
+"""By the first part of a question: the kind of table, and its roles."""
 
-_OPTIONAL = {"source": ("image", "messages"), "text": ("second", "choices")}
+_RIGHT = ("label", "target", "tags", "answers")
+"""Roles of what is right, which a file of questions may lack."""
+
 _NUMBERED_CHOICE = re.compile(r"choice ?_?\d+")
 _PLACE = re.compile(r"\{([^{}]+)\}")
 
@@ -36,35 +36,43 @@ class Questions:
     """The rows of a file, and which column is what.
 
     Args:
-        name: of the file, for messages.
-        columns: of the file, in order.
-        rows: in order, blank and unreadable ones in their places.
+        table: the file, with blank and unreadable rows in their places.
         parts: for each part of a question, its column; several where they are joined or numbered.
         folder: from which files of pictures are seen.
         notes: what was assumed, in sentences.
     """
 
-    name: str
-    columns: tuple[str, ...]
-    rows: Sequence[Row]
+    table: Table
     parts: Mapping[str, str | tuple[str, ...]]
     folder: Path
     notes: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """The file, for messages."""
+        return self.table.name
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its columns in order."""
+        return self.table.columns
+
+    @property
+    def rows(self) -> list[Row]:
+        """Its rows in order."""
+        return self.table.rows
+
     def value_of(self, row: Row) -> dict[str, Any]:
-        """What a row asks, by part."""
-        value = {part: self._cell(row, part, column) for part, column in self.parts.items()}
+        """What a row asks, by part; DataError where a column is missing."""
+        value: dict[str, Any] = {}
+        for part, column in self.parts.items():
+            if isinstance(column, tuple):
+                value[part] = [row.values[name] for name in column if row.values.get(name) not in (None, "")]
+            else:
+                value[part] = cell(self.table, column)(row)
         if isinstance(image := value.get("image"), str) and image:
             value["image"] = str(self.folder / image)
         return value
-
-    def _cell(self, row: Row, part: str, column: str | tuple[str, ...]) -> Any:
-        if isinstance(column, tuple):
-            return [row.values[name] for name in column if row.values.get(name) not in (None, "")]
-        if "{" not in column:
-            return row.values.get(column)
-        cells = {name: row.values.get(name) for name in _PLACE.findall(column)}
-        return _PLACE.sub(lambda found: _as_text(cells[found[1]]), column)
 
 
 def questions_of(
@@ -92,65 +100,88 @@ def questions_of(
     if len(columns) > len(names):
         expected = f"at most {len(names)}, for {', '.join(names)}"
         raise ConfigError("--column", f"{len(columns)} columns", expected)
-    parts: dict[str, str | tuple[str, ...]] = {}
+    parts: dict[str, str | tuple[str, ...]]
     notes: list[str] = []
-    for i, part in enumerate(names):
-        optional = part in _OPTIONAL.get(names[0], ())
-        if i < len(columns):
-            parts[part] = _named(columns[i], table)
-            continue
-        found = _found(task, part, table, stored, optional)
-        if found is None and part == "choices":
-            found = tuple(name for name in table.columns if _NUMBERED_CHOICE.fullmatch(name)) or None
-        if found is None and not optional and len(table.columns) == 1 and not columns:
-            found = table.columns[0]
-            notes.append(f"the column '{found}' is read as {part}")
-        if found is None and not optional:
-            known = ", ".join(map(repr, table.columns)) or "none"
-            got, expected = f"no column for {part} (columns: {known})", f"the column of the {part}"
-            raise ConfigError(f"{table.name}", got, expected, "name it with --column")
-        if found is not None:
-            parts[part] = found
-    _check_complete(task, parts, stored, table)
-    return Questions(table.name, table.columns, table.rows, parts, Path(table.name).parent, tuple(notes))
+    if columns:
+        parts = {part: _named(column, table) for part, column in zip(names, columns, strict=False)}
+    else:
+        parts = _found(table, names, stored, notes)
+    if "choices" in names and "choices" not in parts:
+        numbered = tuple(name for name in table.columns if _NUMBERED_CHOICE.fullmatch(name))
+        if "choices" in table.columns or numbered:
+            parts["choices"] = numbered or "choices"
+    _check_complete(task, names, parts, stored, table)
+    return Questions(table, parts, Path(table.name).parent, tuple(notes))
 
 
 def _named(column: str, table: Table) -> str:
-    for name in _PLACE.findall(column) or [column]:
+    for name in [column] if column in table.columns else _PLACE.findall(column) or [column]:
         if name not in table.columns:
             expected = f"one of {', '.join(table.columns)}"
             raise ConfigError("--column", f"'{name}'", expected, nearest(name, table.columns))
     return column
 
 
-def _found(task: Any, part: str, table: Table, stored: Mapping[str, Any], optional: bool) -> str | None:
-    """The column of a part by the prompt's own data, or by its name."""
-    own = stored.get(part)
-    candidates = [] if own is None else [str(own)]
-    format = str(stored.get("format"))
-    if part in ("text", "second") and format in FORMATS:
-        fields = FORMATS[format].fields
-        candidates += fields[:1] if part == "text" else fields[1:2]
-    # A second text or a picture is only read where the prompt was trained with one.
-    if not optional or part == "choices" or not stored:
-        candidates += _USUAL.get(part, (part,))
-    for name in candidates:
-        columns = _PLACE.findall(name) or [name]
-        if all(column in table.columns for column in columns):
-            return name
-    return None
+def _found(
+    table: Table, names: Sequence[str], stored: Mapping[str, Any], notes: list[str]
+) -> dict[str, str | tuple[str, ...]]:
+    """The columns of the parts: those of the prompt's own data, else those with usual names.
+
+    Raises:
+        ConfigError: a part whose column cannot be told.
+    """
+    kind, roles = _KINDS[names[0]]
+    pictured = names[0] == "source" and str(stored.get("format")).startswith("pictured")
+    roles = (*roles, "image") if pictured else roles
+    given = {role: _own(role, table, stored) for role in roles}
+    wanted = [role for role in roles if role in names]
+    # A file of questions mostly lacks what is right; where it has it, that column is none of the question's.
+    without = {role: None if role in _RIGHT else value for role, value in given.items()}
+    tries = [("pictured" if pictured else kind, roles_of) for roles_of in (without, given)]
+    if kind == "tagged":  # a text to tag is cut into words here
+        tries.append(("labelled", {"text": AUTO, "second": None, "label": None}))
+    for kind, roles_of in tries:
+        with suppress(DataError):
+            found = assigned(table, kind, roles_of)
+            taken = {role: column for role in wanted if (column := found.get(role)) is not None}
+            taken = taken or {names[0]: str(found["text"])}
+            if any(roles_of.get(role) == AUTO for role in taken):
+                said = listed([f"{role} from column {column!r}" for role, column in taken.items()])
+                notes.append(f"{table.name}: {said}")
+            return dict(taken)
+    if len(table.columns) == 1:
+        notes.append(f"{table.name}: {names[0]} from column {table.columns[0]!r}")
+        return {names[0]: table.columns[0]}
+    known = ", ".join(map(repr, table.columns)) or "none"
+    got = f"the columns {known}, none of which is plainly the {listed(wanted[:2])}"
+    raise ConfigError(table.name, got, "a column for each", "name it with --column")
 
 
-def _check_complete(task: Any, parts: Mapping[str, Any], stored: Mapping[str, Any], table: Table) -> None:
-    """Refuse a file without the second texts or the pictures with which a prompt was trained."""
+def _own(role: str, table: Table, stored: Mapping[str, Any]) -> Any:
+    """The setting of a role of the prompt's own data, where the table has what it names."""
+    own = stored.get(role, AUTO)
+    if own is None and role in ("second", *_RIGHT):
+        return None
     format = str(stored.get("format"))
-    paired = (
-        TASKS[task.name].second
-        and "text" in parts
-        and (stored.get("second") is not None or (format in FORMATS and len(FORMATS[format].fields) > 1))
-    )
+    if own in (None, AUTO) and role in ("text", "second") and format in FORMATS:
+        fields = dict(zip(("text", "second"), FORMATS[format].fields, strict=False))
+        own = fields.get(role, AUTO)
+    columns = _PLACE.findall(str(own)) or [str(own)]
+    return str(own) if all(column in table.columns for column in columns) else AUTO
+
+
+def _check_complete(
+    task: Any, names: Sequence[str], parts: Mapping[str, Any], stored: Mapping[str, Any], table: Table
+) -> None:
+    """Refuse a file without the second texts or contexts with which a prompt was trained."""
+    format, second = str(stored.get("format")), stored.get("second")
+    fields = FORMATS[format].fields if format in FORMATS else ()
+    paired = "second" in names and (second not in (None, AUTO) or len(fields) > 1)
+    lacking = [role for role in ("context",) if role in names and role not in parts]
     if paired and "second" not in parts and "choices" not in parts:
-        got = f"no column for the second text (columns: {', '.join(map(repr, table.columns))})"
+        lacking = ["second text"]
+    if lacking:
+        got = f"no column for the {lacking[0]} (columns: {', '.join(map(repr, table.columns))})"
         raise ConfigError(table.name, got, "two texts, as in training", "name both: --column A --column B")
 
 
@@ -158,7 +189,10 @@ def asked_in(task: Any, questions: Questions, row: Row, words: Words = "auto") -
     """What a row asks; None with the reason, where it asks nothing that can be answered."""
     if row.problem is not None:
         return None, str(row.problem)
-    value = questions.value_of(row)
+    try:
+        value = {} if row.blank else questions.value_of(row)
+    except SoftpromptError as error:
+        return None, str(error)
     first = next(iter(value.values()), None)
     if row.blank or first is None or (isinstance(first, (str, list)) and not _has_content(first)):
         return None, NO_TEXT
@@ -172,7 +206,3 @@ def asked_in(task: Any, questions: Questions, row: Row, words: Words = "auto") -
 
 def _has_content(value: str | list[Any]) -> bool:
     return bool(value.strip()) if isinstance(value, str) else bool(value)
-
-
-def _as_text(value: Any) -> str:
-    return "" if value is None else str(value)

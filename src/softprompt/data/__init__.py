@@ -22,7 +22,7 @@ from softprompt.data.records import (
     pairs,
 )
 from softprompt.data.registry import FORMATS, Format, data_format, usual_format
-from softprompt.data.roles import SOURCE_AND_TARGET, assigned
+from softprompt.data.roles import SOURCE_AND_TARGET, assigned, cell
 from softprompt.data.sampling import draw, keep_seen
 from softprompt.data.splits import Splits, check_splits, load, load_test
 from softprompt.data.tables import SUFFIXES, Row, Table, kind_of_file, read_table
@@ -46,6 +46,7 @@ __all__ = [
     "Table",
     "TaggedWords",
     "assigned",
+    "cell",
     "check_known",
     "check_spellings",
     "check_splits",
