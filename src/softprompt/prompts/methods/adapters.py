@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _REDUCTION = 16
 
 
-@method("adapter", training=TrainingDefaults(3e-3, HEAD_RATE, warmup=0.1))
+@method("adapter", training=TrainingDefaults(1e-3, HEAD_RATE))
 def adapter(
     backbone: "Observable",
     *,
@@ -93,7 +93,7 @@ def adapter(
     return PromptBuilder("adapter", backbone, head, seed).without_vectors(card)
 
 
-@method("lora", training=TrainingDefaults(3e-3, HEAD_RATE, warmup=0.1))
+@method("lora", training=TrainingDefaults(1e-3, HEAD_RATE))
 def lora(
     backbone: "Observable",
     *,

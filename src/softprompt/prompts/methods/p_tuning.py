@@ -23,7 +23,7 @@ _FORMS = "'random', 'vocabulary', 'text: ...', 'zero', 'prompt: FOLDER' or a pro
     "p_tuning",
     recipe={"template": None},
     training=[
-        TrainingDefaults(1e-3, HEAD_RATE, warmup=0.1, when={"encoder": ("lstm", "mlp")}),
+        TrainingDefaults(1e-3, HEAD_RATE, when={"encoder": ("lstm", "mlp")}),
         TrainingDefaults(5e-2, HEAD_RATE),
     ],
 )

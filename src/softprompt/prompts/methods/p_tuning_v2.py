@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 @method(
     "p_tuning_v2",
     training=[
-        TrainingDefaults(5e-4, HEAD_RATE, warmup=0.1, when={"reparameterization": "mlp"}),
-        TrainingDefaults(3e-2, HEAD_RATE),
+        TrainingDefaults(5e-4, HEAD_RATE, when={"reparameterization": "mlp"}),
+        TrainingDefaults(3e-2, HEAD_RATE, when={"head": True}),
+        TrainingDefaults(1e-2),
     ],
 )
 def p_tuning_v2(

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     recipe={"initialization": (str, "examples:4"), "draws": DRAWS},
     training=[
         TrainingDefaults(1e-2, HEAD_RATE, when={"sites": "recurrent"}),
-        TrainingDefaults(5e-4, HEAD_RATE, warmup=0.1, when={"reparameterization": "mlp"}),
-        TrainingDefaults(1e-2, HEAD_RATE),
+        TrainingDefaults(5e-4, HEAD_RATE, when={"reparameterization": "mlp"}),
+        TrainingDefaults(3e-2, HEAD_RATE, when={"head": True}),
+        TrainingDefaults(1e-2),
     ],
 )
 def prefix_tuning(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "prompt_tuning",
     recipe={"draws": DRAWS},
     training=[
-        TrainingDefaults(5e-4, HEAD_RATE, warmup=0.1, when={"reparameterization": "mlp"}),
+        TrainingDefaults(5e-4, HEAD_RATE, when={"reparameterization": "mlp"}),
         TrainingDefaults(1e-2, HEAD_RATE),
     ],
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from softprompt.config import MethodSettings, explain_all
-from softprompt.errors import Problem, PromptError
+from softprompt.errors import ConfigError, Problem, PromptError
 from softprompt.prompts.methods.signatures import Option, is_plain, options_of, settings_of, signature_of
 from softprompt.prompts.methods.training_defaults import TrainingDefaults, fitting
 from softprompt.registry import Registry, check_function
@@ -49,9 +49,14 @@ class Method:
     given: Collection[str]
     training: Sequence[TrainingDefaults] = ()
 
-    def training_defaults(self, settings: MethodSettings) -> TrainingDefaults:
-        """How it is trained with these settings where a recipe does not say."""
-        return fitting(self.training, settings)
+    def training_defaults(self, settings: MethodSettings, has_head: bool = False) -> TrainingDefaults:
+        """How it is trained with these settings where a recipe does not say.
+
+        Args:
+            settings: of the method.
+            has_head: whether the task has a trained head.
+        """
+        return fitting(self.training, settings, has_head)
 
     @property
     def shows_examples(self) -> bool:
@@ -150,14 +155,17 @@ def method(
     """
 
     METHODS.check_name(name)
-    variants = (training,) if isinstance(training, TrainingDefaults) else tuple(training)
+    variants = (training,) if isinstance(training, TrainingDefaults) else training
+    if not isinstance(variants, list | tuple) or not all(isinstance(v, TrainingDefaults) for v in variants):
+        expected = "softprompt.TrainingDefaults, one or a list of them"
+        raise ConfigError(f"method '{name}': training", repr(training), expected)
 
     def decorate(function: Callable[_Arguments, _Made]) -> Callable[_Arguments, _Made]:
         check_function(f"method '{name}'", function)
         signature = signature_of(function, name)
         options = options_of(function, name, signature, {*FROM_RUN, *given})
         settings = settings_of(name, options, recipe, function.__module__)
-        made = Method(name, function, signature, options, settings, frozenset(given), variants)
+        made = Method(name, function, signature, options, settings, frozenset(given), tuple(variants))
         METHODS.add(name, made, function)
 
         @wraps(function)

@@ -47,7 +47,8 @@ def with_training_defaults(
     from softprompt.prompts import METHODS, tuned_rate
 
     method, training = settings.method, settings.training
-    usual = METHODS[method.name].training_defaults(method)
+    has_head = next(iter(parts.values())).settings.task.has_head
+    usual = METHODS[method.name].training_defaults(method, has_head)
     open_ = {*_open(training, _OF_LENGTH), *(_OF_RATES if training.learning_rate is None else ())}
     open_ -= {key for key in open_ if getattr(training, key) is not None}
     kept = {key: stored[key] for key in open_ if stored.get(key) is not None}
@@ -68,7 +69,7 @@ def with_training_defaults(
         steps = n_steps(training, per_epoch)
         rates: dict[str, Any] = {"learning_rate": usual.learning_rate, "schedule": usual.schedule}
         rates["warmup_steps"] = round(usual.warmup * steps)
-        if first.settings.task.has_head:
+        if has_head:
             rates["head_learning_rate"] = usual.head_learning_rate
         if "tune" not in usual.when:
             rates["backbone_learning_rate"] = tuned_rate(method)
@@ -109,5 +110,9 @@ def _of_rates(rates: Mapping[str, Any], method: str, when: Mapping[str, Any]) ->
     beside += [f"{rates['warmup_steps']} steps of warm-up"] if rates.get("warmup_steps") else []
     beside += [rates["schedule"]] if rates.get("schedule") not in (None, "linear") else []
     more = f" ({', '.join(beside)})" if beside else ""
-    of = "".join(f", {name} {value if isinstance(value, str) else 'none'}" for name, value in when.items())
+    of = "".join(f", {name} {_said(value)}" for name, value in when.items() if name != "head")
     return f"learning rate {rates['learning_rate']:g}{more}: the default of {method}{of}"
+
+
+def _said(value: Any) -> str:
+    return " or ".join(value) if isinstance(value, tuple) else str(value)
