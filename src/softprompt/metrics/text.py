@@ -11,8 +11,6 @@ from softprompt.metrics.languages import AUTO, ENGLISH, Reading, reading_of, spl
 from softprompt.metrics.scores import Pairs, Scores
 
 NIST_ORDER = 5
-_SHORT = 3
-"""Letters of the longest word that rouge-score does not stem."""
 _NIST_BETA = -math.log(0.5) / math.log(1.5) ** 2
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -166,15 +164,16 @@ class _UnicodeWords:
     """The tokeniser that rouge-score takes; English words are stemmed as its own are."""
 
     def __init__(self) -> None:
-        from nltk.stem.porter import PorterStemmer
+        from rouge_score.tokenizers import DefaultTokenizer
 
-        self._stem = PorterStemmer().stem
+        self._stemmed = DefaultTokenizer(use_stemmer=True).tokenize
 
     def tokenize(self, text: str) -> list[str]:
         """The words of a text."""
         return [
-            self._stem(word) if len(word) > _SHORT and word.isascii() else word
+            part
             for word in unicode_words(text)
+            for part in (self._stemmed(word) if word.isascii() else [word])
         ]
 
 
