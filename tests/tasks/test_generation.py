@@ -252,7 +252,7 @@ def test_scores_come_by_group_where_records_say_seen_or_unseen(decoder, monkeypa
 
     calls = []
 
-    def score(names, hypotheses, references):
+    def score(names, hypotheses, references, **facts):
         calls.append((names, hypotheses, references))
         return SimpleNamespace(values={"bleu": float(len(hypotheses))}, notes=["a note"])
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, model_v
 from softprompt.config.base import Settings
 from softprompt.config.named import named_settings
 from softprompt.errors import ConfigError, Problem
+from softprompt.metrics import LanguageName
 
 Pooling = Literal["first", "last", "mean"]
 
@@ -78,6 +79,9 @@ class GenerationSettings(TaskSettings):
     """Longer sources are cut at the end, and counted in the log; of a chat, the oldest turns go first."""
     max_target_tokens: int = Field(default=256, ge=1)
     """Longer targets are cut at the end, and counted in the log (training only)."""
+    language: LanguageName = "auto"
+    """By whose words texts are scored: `en` as the published scorers do, `latin` with accents, `intl` other
+    scripts with spaces, `zh`, `ja`, `ko`, `char` other scripts without; `auto` is that of the references."""
 
     @model_validator(mode="after")
     def _one_form(self) -> "GenerationSettings":
@@ -205,6 +209,9 @@ class SpanSettings(TaskSettings):
     """Whether "no answer" may be predicted (SQuAD v2); False always gives the best stretch (v1)."""
     separator: str = "\n"
     """Text between question and context, for tokenizers that have no form for pairs (decoders)."""
+    language: LanguageName = "auto"
+    """As whose answers these are scored: `en` and `latin` as SQuAD's, `zh` as CMRC's, `ja`, `ko` and `char`
+    by characters, `intl` by words; `auto` is that of contexts and answers."""
     head_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout before the head while training."""
 

@@ -5,6 +5,7 @@
 
 from softprompt.metrics.calibration import calibration_of
 from softprompt.metrics.labels import by_class, confusion, label_pairs, ranking_pairs
+from softprompt.metrics.languages import LanguageName, Reading, reading_of
 from softprompt.metrics.ranks import rank_pairs
 from softprompt.metrics.registry import (
     METRICS,
@@ -25,8 +26,10 @@ from softprompt.metrics.text import text_pairs
 
 __all__ = [
     "METRICS",
+    "LanguageName",
     "Metric",
     "Pairs",
+    "Reading",
     "Scores",
     "answer_pairs",
     "by_class",
@@ -42,6 +45,7 @@ __all__ = [
     "number_pairs",
     "rank_pairs",
     "ranking_pairs",
+    "reading_of",
     "require_libraries",
     "score",
     "tag_pairs",

@@ -60,7 +60,7 @@ def by_type(
     if all(tag == "O" for side in sides for row in side for tag in row):
         return {}
     options: Any = {"output_dict": True, "zero_division": 0}
-    report: Any = classification_report(*sides, **options)
+    report: Any = classification_report(sides[0], sides[1], **options)
     return {
         kind: {
             "precision": 100 * float(row["precision"]),

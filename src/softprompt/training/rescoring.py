@@ -88,7 +88,8 @@ def _scored(settings: RunSettings, folder: RunFolder, metrics: Sequence[str]) ->
             "the records that the run answered",
             "set SOFTPROMPT_DATA to the same data",
         )
-    return score_texts(records, [output for _, _, output in kept], metrics)
+    language = getattr(settings.task, "language", "auto")
+    return score_texts(records, [output for _, _, output in kept], metrics, language)
 
 
 def _is_output(line: Mapping[str, Any]) -> bool:

@@ -249,7 +249,11 @@ class SpanTask(ReadingTask):
         self, records: Sequence[Question], outputs: Sequence[str], metrics: Sequence[str]
     ) -> list[ScoreRow]:
         """Rows `answered`, `unanswerable` and `all` where both kinds of questions are there, else `all`."""
-        from softprompt.metrics import score
+        from softprompt.metrics import Reading, reading_of, score
+
+        language = reading_of([text for r in records for text in _own_texts(r)], self.settings.language)
+        # contexts tell the language of answers in figures; what is scored is the answers
+        language = Reading(language.name, language.found)
 
         groups: dict[str, list[int]] = {
             "answered": [i for i, record in enumerate(records) if record.answers],
@@ -261,9 +265,14 @@ class SpanTask(ReadingTask):
         rows: list[ScoreRow] = []
         for group, members in groups.items():
             references = [[answer.text for answer in records[i].answers] or [""] for i in members]
-            result = score(metrics, [outputs[i] for i in members], references, task=self.settings.name)
+            facts = {"task": self.settings.name, "language": language}
+            result = score(metrics, [outputs[i] for i in members], references, **facts)
             rows.append(score_row(group, result))
         return rows
+
+
+def _own_texts(record: Question) -> list[str]:
+    return [record.context, *(answer.text for answer in record.answers)]
 
 
 def _by_example(

@@ -246,7 +246,7 @@ class GenerationTask(Task):
         self, records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]
     ) -> list[ScoreRow]:
         """As `score_texts`."""
-        return score_texts(records, outputs, metrics)
+        return score_texts(records, outputs, metrics, self.settings.language)
 
     def check_positions(self, records: Sequence[Record], prompt_positions: int, training: bool) -> None:
         """Refuse texts that, with the prompt, need more positions than the backbone has.
@@ -310,9 +310,20 @@ def _earlier(record: Any) -> tuple[tuple[str, str], ...]:
     return record.earlier if isinstance(record, Conversation) else ()
 
 
-def score_texts(records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]) -> list[ScoreRow]:
-    """Score generated texts: rows `seen`, `unseen`, `all` where records say which they are, else `all`."""
-    from softprompt.metrics import score
+def score_texts(
+    records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str], language: str = "auto"
+) -> list[ScoreRow]:
+    """Score generated texts: rows `seen`, `unseen`, `all` where records say which they are, else `all`.
+
+    Args:
+        records: with the references.
+        outputs: one for each.
+        metrics: of the task 'generation'.
+        language: as in `task.language`; found from all references together.
+    """
+    from softprompt.metrics import reading_of, score
+
+    reading = reading_of([text for record in records for text in record.targets], language)
 
     groups: dict[str, list[int]] = {"seen": [], "unseen": []}
     for i, record in enumerate(records):
@@ -323,6 +334,6 @@ def score_texts(records: Sequence[Record], outputs: Sequence[str], metrics: Sequ
     for group, members in groups.items():
         if members:
             references = [list(records[i].targets) for i in members]
-            result = score(list(metrics), [outputs[i] for i in members], references)
+            result = score(list(metrics), [outputs[i] for i in members], references, language=reading)
             rows.append(score_row(group, result))
     return rows
