@@ -219,6 +219,8 @@ def public_names() -> dict[str, list[str]]:
 
 def python_reference() -> str:
     """A page with every public name, from its signature and docstring."""
+    import softprompt
+
     lines = ["# Python", "", "Everything that `softprompt` offers by name.", ""]
     rooms = public_names()
     for room in [
@@ -227,7 +229,10 @@ def python_reference() -> str:
     ]:
         lines += [f"## {_ROOMS.get(room, room)}", ""]
         for name in sorted(rooms[room], key=str.lower):
-            lines += [f"::: softprompt.{name}", ""]
+            made = getattr(softprompt, name)
+            # where it is defined: a method's module has the method's name, and would be taken for it
+            place = f"{made.__module__}.{made.__qualname__}"
+            lines += [f'<a id="softprompt.{name}"></a>', "", f"::: {place}", ""]
     return "\n".join(lines)
 
 

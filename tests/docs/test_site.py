@@ -52,8 +52,9 @@ def test_nothing_is_fetched_when_the_site_is_built_or_read():
 
 def test_the_reference_has_every_public_name(site_pages):
     text = site_pages.python_reference()
-    assert all(f"::: softprompt.{name}\n" in text for name in softprompt.__all__ if name != "__version__")
-    assert text.count("::: ") == len([name for name in softprompt.__all__ if name != "__version__"])
+    assert all(f'<a id="softprompt.{name}"></a>' in text for name in softprompt.__all__)
+    assert text.count("\n::: softprompt.") == len(softprompt.__all__)
+    assert "\n::: softprompt.prompts.methods.prefix_tuning.prefix_tuning\n" in text
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs/methods").glob("*-*.md")), ids=lambda path: path.stem)
@@ -117,4 +118,4 @@ def test_the_site_builds_and_its_links_lead_somewhere(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "0 broken links" in done.stdout
     python = (tmp_path / "site" / "reference" / "python" / "index.html").read_text(encoding="utf-8")
-    assert all(f'id="softprompt.{name}"' in python for name in softprompt.__all__ if name != "__version__")
+    assert all(f'id="softprompt.{name}"' in python for name in softprompt.__all__)
