@@ -170,7 +170,7 @@ def _usual_pair(found: Roles, columns: Mapping[str, Column]) -> bool:
 def _labelled(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice | None:
     found = _assigned(table, "labelled", ("text", "second", "label"), given)
     if found is None:
-        found = _of_targets(table, columns) if not given else None
+        found = (None if given else _of_targets(table, columns)) or _by_values(table, columns, given)
     if found is None or (label := columns.get(str(found["label"]))) is None:
         return None
     if label.kind == "number":
@@ -178,6 +178,23 @@ def _labelled(table: Table, columns: Mapping[str, Column], given: Roles) -> Choi
     if label.kind == "label":
         return Choice("classification", "labelled", found, tuple(_instead(label)))
     return None
+
+
+def _by_values(table: Table, columns: Mapping[str, Column], given: Roles) -> dict[str, str | None] | None:
+    """The columns of texts and labels where one alone has the values of labels, and one alone texts."""
+    if any(role not in ("text", "second", "label") for role in given):
+        return None
+    answers = [
+        name for name, column in columns.items() if column.kind in ("label", "number") and not column.serial
+    ]
+    texts = [name for name, column in columns.items() if column.kind == "text"]
+    if "label" not in given and len(answers) == 1:
+        given = {**given, "label": answers[0]}
+    if "text" not in given and len(texts) == 1:
+        given = {**given, "text": texts[0]}
+    if "text" not in given or "label" not in given:
+        return None
+    return _assigned(table, "labelled", ("text", "second", "label"), given)
 
 
 def _instead(label: Column) -> Iterator[str]:

@@ -36,7 +36,8 @@ class Column:
         median: characters of the middle one.
         common: its values and how often each stands, the most frequent first; of labels all.
         example: one value, as text.
-        serial: whether it numbers or names the rows: as many different values as rows, none with a space.
+        serial: whether it numbers or names the rows: as many different values as rows, none of
+            several words or with a decimal point.
     """
 
     name: str
@@ -71,7 +72,7 @@ def _column(name: str, values: Sequence[Any]) -> Column:
         median=lengths[len(lengths) // 2] if lengths else 0,
         common=tuple(sorted(common, key=lambda pair: (-pair[1], pair[0]))),
         example=texts[0] if texts else "",
-        serial=len(texts) > 3 and len(counts) == len(values) and not any(map(_spaced, texts)),
+        serial=len(texts) > 3 and len(counts) == len(values) and not any(map(_says_something, texts)),
     )
 
 
@@ -81,9 +82,11 @@ def _is_filled(value: Any) -> bool:
     return value is not None and value != [] and value != {}
 
 
-def _spaced(text: str) -> bool:
+def _says_something(text: str) -> bool:
+    """Whether a value is more than a number or a name of its row: of several words, or measured."""
+    measured = "." in text and _NUMBER.fullmatch(text.strip()) is not None
     # A sentence of a script without spaces is no name of a row either.
-    return any(sign.isspace() for sign in text) or len(text.encode()) > len(text) + 8
+    return measured or any(sign.isspace() for sign in text) or len(text.encode()) > len(text) + 8
 
 
 def as_text(value: Any) -> str:

@@ -321,9 +321,11 @@ def _note(facts: Facts, raw: Mapping[str, Any], notes: list[str], measured: str)
         longest = f"the longest text has {facts.sources.longest} {measured}"
         notes.append(f"{longest}, and is cut to {most} (task.max_tokens)")
     if facts.repeated:
-        notes.append(f"{facts.repeated} records stand there twice, with the same answer")
+        stand = "record stands" if facts.repeated == 1 else "records stand"
+        notes.append(f"{facts.repeated} {stand} there twice, with the same answer")
     if facts.contradicted:
-        notes.append(f"{facts.contradicted} inputs stand with different labels")
+        stand = "input stands" if facts.contradicted == 1 else "inputs stand"
+        notes.append(f"{facts.contradicted} {stand} with different labels")
     rare = [label for label, count in facts.labels.items() if count < 5]
     if raw["task"]["name"] in ("classification", "image_classification") and rare:
         notes.append(f"{len(rare)} labels stand fewer than 5 times: {', '.join(rare[:5])}")
