@@ -1,5 +1,6 @@
 """The documentation site: its navigation, the pages made from the code, its links."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -23,9 +24,7 @@ def site_pages():
     pytest.importorskip("mkdocs")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "tools"))
-        import site_pages as module
-
-        yield module
+        yield importlib.import_module("site_pages")
 
 
 def named(nav) -> list[str]:
