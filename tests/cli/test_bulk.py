@@ -97,7 +97,7 @@ def inputs_of(kind, record):
     if kind == "tagging":
         return {"words": list(record.words)}, list(record.words)
     if kind == "choice":
-        row = {"premise": record.text, "choice1": record.choices[0], "choice2": record.choices[1]}
+        row = {"text": record.text, "choice1": record.choices[0], "choice2": record.choices[1]}
         return row, {"text": record.text, "choices": record.choices}
     if kind == "spans":
         return {"question": record.question, "context": record.context}, (record.question, record.context)
@@ -256,6 +256,38 @@ def test_pairs_need_both_texts(softprompt, readers, tmp_path):
     assert softprompt("predict", run, "--input", file, "--output", out, *both).code == 0
     alone = softprompt("predict", run, "food", "--second", "the mill")
     assert rows_in(out)[0]["prediction"] == alone.out.strip()
+
+
+def test_files_of_the_prompts_own_format(softprompt, readers, tmp_path):
+    """What its reader makes of them is asked: COPA's question is in the text, a word a line is a sentence."""
+    for kind, name in (("choice", "copa"), ("spans", "squad"), ("tagging", "conll")):
+        run, out = readers / "runs" / kind, tmp_path / f"{kind}.jsonl"
+        file = tmp_path / f"{kind}.{'txt' if kind == 'tagging' else 'json'}"
+        file.write_bytes((readers / f"{kind}-test.txt").read_bytes())
+        result = softprompt("predict", run, "--input", file, "--output", out)
+        assert result.code == 0, (name, result.err)
+        said = [json.loads(line)["output"] for line in (run / "outputs.jsonl").read_text().splitlines()]
+        rows = rows_in(out)
+        if kind == "tagging":
+            assert [[word["tag"] for word in row["prediction"]] for row in rows] == said
+        elif kind == "choice":
+            assert [row["choices"].index(row["prediction"]) for row in rows] == said
+        else:
+            assert [row["prediction"] for row in rows] == said
+    untagged = tmp_path / "words.txt"
+    untagged.write_text("the\nblue\nmill\n\nfood\n", encoding="utf-8")
+    result = softprompt("predict", readers / "runs" / "tagging", "--input", untagged)
+    assert [json.loads(line)["words"] for line in result.out.splitlines()] == [
+        ["the", "blue", "mill"],
+        ["food"],
+    ]
+
+
+def test_texts_that_a_reader_writes_are_not_guessed_from_columns(softprompt, readers, tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"premise": "a", "choice1": "b", "choice2": "c"}\n', encoding="utf-8")
+    result = softprompt("predict", readers / "runs" / "choice", "--input", file)
+    assert result.code == 2 and "for a prompt of data 'copa'" in result.err
 
 
 def test_bad_rows_keep_their_places(softprompt, readers, tmp_path):

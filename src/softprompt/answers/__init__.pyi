@@ -16,6 +16,7 @@ from .kinds import (
 )
 from .making import lines_of
 from .output import json_line, kind_of_output
+from .published import own_table
 from .python import generate, predict, score
 from .questions import Questions, questions_of
 from .stored import answer_settings, reading_settings, run_of, stored_run, task_name
@@ -44,6 +45,7 @@ __all__ = [
     "json_line",
     "kind_of_output",
     "lines_of",
+    "own_table",
     "predict",
     "questions_of",
     "reading_settings",

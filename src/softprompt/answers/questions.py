@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.answers.inputs import Asked, Words, asked_of, takes
+from softprompt.answers.published import PLAIN, rewrites
 from softprompt.config import AUTO
 from softprompt.data import FORMATS, Row, Table, assigned, cell
 from softprompt.errors import ConfigError, DataError, SoftpromptError, listed, nearest
@@ -131,6 +132,14 @@ def _found(
         ConfigError: a part whose column cannot be told.
     """
     kind, roles = _KINDS[names[0]]
+    if rewrites(str(stored.get("format"))):
+        # Its reader has taken the file where it could: what is left are tables of other people.
+        named = {name: name for name in names if name in table.columns}
+        if names[0] in named:
+            return dict(named)
+        got = f"the columns {', '.join(map(repr, table.columns))} for a prompt of data '{stored['format']}'"
+        expected = f"a file of that format, or the column '{names[0]}' with the text as the model reads it"
+        raise ConfigError(table.name, got, expected, "name it with --column")
     pictured = names[0] == "source" and str(stored.get("format")).startswith("pictured")
     roles = (*roles, "image") if pictured else roles
     given = {role: _own(role, table, stored) for role in roles}
@@ -163,7 +172,7 @@ def _own(role: str, table: Table, stored: Mapping[str, Any]) -> Any:
     if own is None and role in ("second", *_RIGHT):
         return None
     format = str(stored.get("format"))
-    if own in (None, AUTO) and role in ("text", "second") and format in FORMATS:
+    if own in (None, AUTO) and role in ("text", "second") and format in PLAIN:
         fields = dict(zip(("text", "second"), FORMATS[format].fields, strict=False))
         own = fields.get(role, AUTO)
     columns = _PLACE.findall(str(own)) or [str(own)]
@@ -175,7 +184,7 @@ def _check_complete(
 ) -> None:
     """Refuse a file without the second texts or contexts with which a prompt was trained."""
     format, second = str(stored.get("format")), stored.get("second")
-    fields = FORMATS[format].fields if format in FORMATS else ()
+    fields = FORMATS[format].fields if format in PLAIN else ()
     paired = "second" in names and (second not in (None, AUTO) or len(fields) > 1)
     lacking = [role for role in ("context",) if role in names and role not in parts]
     if paired and "second" not in parts and "choices" not in parts:

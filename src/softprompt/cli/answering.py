@@ -126,7 +126,8 @@ def read_input(
         DataError: what cannot be read.
         ConfigError: standard input that looks like a table, or an option that a file does not take.
     """
-    from softprompt.data import Table, read_table
+    from softprompt.answers import own_table
+    from softprompt.data import read_table
     from softprompt.errors import ConfigError
     from softprompt.tasks import TASKS
     from softprompt.untrusted import at_home
@@ -142,8 +143,8 @@ def read_input(
     path = at_home(input)
     if path.is_dir() and TASKS[task.name].reads_pictures:
         return _folder(path), False
-    table: Table = read_table(path, keep_blank=True, **options)
-    return table, False
+    own = own_table(path, stored, TASKS[task.name].records)
+    return own or read_table(path, keep_blank=True, **options), False
 
 
 def _folder(path: Path) -> "Table":
