@@ -2,7 +2,7 @@
 
     nice python benchmarks/defaults.py table               # the defaults, on test records
     nice python benchmarks/defaults.py rates               # rates, on development records
-    python benchmarks/defaults.py show                     # writes both tables into docs/choosing.md
+    python tools/choosing.py                               # writes both tables into docs/choosing.md
 
 One thread. A result is written as soon as its run ends, and what was measured is not measured again: stop
 the command whenever you like, and start it again. `--only sst2` takes the runs whose name has this text
@@ -31,9 +31,7 @@ from softprompt.files import write_atomically
 from softprompt.training import train
 from softprompt.training.run_folder import RunFolder, hardware, versions
 
-DOCS = Path(__file__).parent.parent / "docs"
-RESULTS = DOCS / "results" / "defaults.json"
-BEGIN, END = "<!-- {}: written by benchmarks/defaults.py show -->", "<!-- end of {} -->"
+RESULTS = Path(__file__).parent.parent / "docs" / "results" / "defaults.json"
 
 _CLASSIFICATION = {"task": {"name": "classification", "max_tokens": 64}, "metrics": ["accuracy"]}
 SETS: dict[str, dict[str, Any]] = {
@@ -260,68 +258,13 @@ def _clean(folder: Path) -> Path:
     return made
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Scores by method and set, mean over seeds, by the methods' own defaults."""
-    columns = [pair for pair in ORDER if any((row["set"], row["backbone"]) == pair for row in rows)]
-    lines = [
-        "| method | " + " | ".join(f"{data}, {backbone}" for data, backbone in columns) + " |",
-        "|---" * (1 + len(columns)) + "|",
-    ]
-    for method in METHODS:
-        cells = []
-        for pair in columns:
-            own = [row for row in rows if row["method"] == method and (row["set"], row["backbone"]) == pair]
-            scores = [row["score"] for row in own if "score" in row]
-            digits = 3 if pair[0] == "e2e" else 1
-            failed = "stopped" if any("error" in row for row in own) else "–"
-            cells.append(f"{statistics.mean(scores):.{digits}f}" if scores else failed)
-        if any(cell != "–" for cell in cells):
-            lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def grid(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Scores by method and rates on development records."""
-    columns = [pair for pair in ORDER if any((row["set"], row["backbone"]) == pair for row in rows)]
-    lines = [
-        "| method | rate (/ head / warm-up) | " + " | ".join(f"{d}, {b}" for d, b in columns) + " |",
-        "|---" * (2 + len(columns)) + "|",
-    ]
-    by_key = {(row["method"], row["rate"], row["set"], row["backbone"]): row for row in rows}
-    for method, rates in RATES.items():
-        for rate in rates:
-            found = [by_key.get((method, rate, *pair)) for pair in columns]
-            if any(found):
-                cells = [
-                    "–" if row is None else "stopped" if "error" in row
-                    else f"{row['score']:.{3 if row['set'] == 'e2e' else 1}f}"
-                    for row in found
-                ]  # fmt: skip
-                lines.append(f"| {method} | {rate} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def show() -> None:
-    """Write the tables into docs/choosing.md."""
-    results, page = kept(), DOCS / "choosing.md"
-    text = page.read_text(encoding="utf-8")
-    for what, made in (("table", table), ("rates", grid)):
-        body = made([row for row in results["rows"] if row["what"] == what])
-        begin, end = BEGIN.format(what), END.format(what)
-        before, _, rest = text.partition(begin)
-        text = f"{before}{begin}\n{body}\n{end}{rest.partition(end)[2]}"
-    write_atomically(page, text)
-    print(text)
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("table", "rates", "show"))
+    parser.add_argument("what", choices=("table", "rates"))
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--minutes", type=float, default=10_000)
     parser.add_argument("--desk", type=Path)
-    chosen = parser.parse_args()
-    show() if chosen.what == "show" else measure(chosen)
+    measure(parser.parse_args())

@@ -4,6 +4,7 @@ from .inserts import Insert, LayerLinears
 from .loading import load_prompt
 from .methods import (
     METHODS,
+    UNDECLARED,
     Method,
     TrainingDefaults,
     adapter,
@@ -46,6 +47,7 @@ __all__ = [
     "RECURRENT",
     "SPECIAL",
     "TUNE_FORMS",
+    "UNDECLARED",
     "AddedTokens",
     "AttentionShape",
     "ExtraChannels",

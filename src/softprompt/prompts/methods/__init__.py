@@ -17,10 +17,11 @@ from softprompt.prompts.methods.adapters import adapter, lora
 
 # isort: on
 from softprompt.prompts.methods.registry import METHODS, Method, build_prompt, method, n_examples
-from softprompt.prompts.methods.training_defaults import TrainingDefaults, tuned_rate
+from softprompt.prompts.methods.training_defaults import UNDECLARED, TrainingDefaults, tuned_rate
 
 __all__ = [
     "METHODS",
+    "UNDECLARED",
     "Method",
     "TrainingDefaults",
     "adapter",

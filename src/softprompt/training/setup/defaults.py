@@ -44,11 +44,12 @@ def with_training_defaults(
         stored: the training settings with which a run began that is resumed now; empty for a new run. Choices
             that are open now are those of that run, whatever the defaults have become since.
     """
-    from softprompt.prompts import METHODS, tuned_rate
+    from softprompt.prompts import METHODS, UNDECLARED, tuned_rate
 
     method, training = settings.method, settings.training
     has_head = next(iter(parts.values())).settings.task.has_head
-    usual = METHODS[method.name].training_defaults(method, has_head)
+    sgd = training.optimizer == "sgd"  # the rates of methods are AdamW's
+    usual = UNDECLARED if sgd else METHODS[method.name].training_defaults(method, has_head)
     open_ = {*_open(training, _OF_LENGTH), *(_OF_RATES if training.learning_rate is None else ())}
     open_ -= {key for key in open_ if getattr(training, key) is not None}
     kept = {key: stored[key] for key in open_ if stored.get(key) is not None}
@@ -71,12 +72,12 @@ def with_training_defaults(
         rates["warmup_steps"] = round(usual.warmup * steps)
         if has_head:
             rates["head_learning_rate"] = usual.head_learning_rate
-        if "tune" not in usual.when:
+        if "tune" not in usual.when and not sgd:
             rates["backbone_learning_rate"] = tuned_rate(method)
         rates = {key: value for key, value in rates.items() if getattr(training, key) is None}
         training = _updated(training, rates)
         if steps:
-            said.append(_of_rates(rates, method.name, usual.when))
+            said.append(_of_rates(rates, "sgd" if sgd else method.name, usual.when))
     made = {name: replace(part, settings=_trained(part.settings, training)) for name, part in parts.items()}
     return Chosen(_trained(settings, training), made, tuple(said), usual.learning_rate)
 
