@@ -116,7 +116,7 @@ def test_the_folder_of_a_run(tmp_path, parts):
     lines = log(folder)
     assert lines[0] == {
         "kind": "start", "step": 0, "steps": 12, "train_pairs": 18, "dev_records": 6, "test_records": 4,
-        "train_tokens": lines[0]["train_tokens"], "cut_texts": 2,
+        "train_tokens": lines[0]["train_tokens"], "cut_texts": 2, "cut_answers": 1,
         "left_out_records": 0, "trained_parameters": 32,
         "stored_parameters": 12,
     }  # fmt: skip

@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from softprompt.config import RunSettings, apply_override, load_run, parse_run, read_mapping
+from softprompt.config import (
+    RunSettings,
+    apply_override,
+    as_stored,
+    load_run,
+    load_stored,
+    parse_run,
+    read_mapping,
+)
 from softprompt.errors import BackboneError, ConfigError, PromptError
 from softprompt.untrusted import at_home
 
@@ -56,7 +64,7 @@ def locate(target: Path | None, recipe: Path | None, overrides: list[str], needs
             )
         if needs_prompt:
             _check_prompt(target)
-        settings = load_run(target / SETTINGS, ["backbone.device=null", *overrides])
+        settings = load_stored(target / SETTINGS, ["backbone.device=null", *overrides])
         return Place(settings, target / PROMPT if needs_prompt else None, target)
     if target is not None and not (target / CARD).is_file():
         got = "no such folder" if not target.exists() else f"neither {SETTINGS} nor {CARD} in it"
@@ -120,6 +128,8 @@ def stored_settings(
     stored = read_mapping(run / SETTINGS) if run is not None else {**card.training, "task": card.task}
     # The data and training of a prompt that was made by hand are unknown, and nothing here reads them.
     raw: dict[str, Any] = {"data": {"format": "restaurants"}, "training": {"steps": 1}}
+    if card.head is None:
+        stored = as_stored(stored)
     raw |= {key: stored[key] for key in ("task", "decoding") if stored.get(key)}
     training = stored.get("training")
     if isinstance(training, dict) and "seed" in training:
@@ -160,7 +170,7 @@ def allowed_backbone(folder: Path, card: "PromptCard", given: str | None) -> str
         return given
     run, name = _run_of(folder), card.backbone.name
     if run is not None:
-        name = load_run(run / SETTINGS).backbone.name
+        name = load_stored(run / SETTINGS).backbone.name
         if not name.startswith(("//", "\\\\")) and at_home(name).is_dir():
             return name
     if name in BUNDLED_NAMES:

@@ -5,6 +5,7 @@ from softprompt.config.loading import (
     apply_override,
     load_recipe,
     load_run,
+    load_stored,
     parse_as,
     parse_run,
     put,
@@ -30,6 +31,7 @@ from softprompt.config.tasks import (
     SpanSettings,
     TaggingSettings,
     TaskSettings,
+    as_stored,
 )
 from softprompt.config.training import TrainingSettings
 
@@ -55,9 +57,11 @@ __all__ = [
     "TaskSettings",
     "TrainingSettings",
     "apply_override",
+    "as_stored",
     "explain_all",
     "load_recipe",
     "load_run",
+    "load_stored",
     "parse_as",
     "parse_run",
     "put",

@@ -10,6 +10,7 @@ from softprompt.config.base import Settings
 from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings
 from softprompt.config.settings import RunSettings
+from softprompt.config.tasks import as_stored
 from softprompt.errors import ConfigError, Problem, kind_of
 from softprompt.untrusted import DEEPEST, MOST_YAML, Unreadable, decode, parse_yaml, read_bytes
 
@@ -26,6 +27,14 @@ def load_run(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings:
         ConfigError: every mistake at once, a line each.
     """
     return parse_run(read_mapping(Path(path), overrides), where=str(path))
+
+
+def load_stored(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings:
+    """As `load_run`, of the settings that a run keeps: those that were not yet there have the old meaning."""
+    raw = as_stored(read_mapping(Path(path)))
+    for override in overrides:
+        apply_override(raw, override)
+    return parse_run(raw, where=str(path))
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings | MixtureSettings:

@@ -124,7 +124,8 @@ class DecodingSettings(Settings):
     strategy: Literal["greedy", "beam", "sample"] = "beam"
     beams: int = Field(default=5, ge=1)
     """Beams (beam search only)."""
-    max_new_tokens: int = Field(default=100, ge=1)
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    """Longest answer in tokens, with its end; None is the longest training target."""
     min_new_tokens: int = Field(default=0, ge=0)
     length_penalty: float = 1.0
     """Beam search only; 1.0 divides by length."""
@@ -134,8 +135,8 @@ class DecodingSettings(Settings):
     """Sampling only."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Sampling only."""
-    ban_newlines: bool = True
-    """Newline tokens are never generated (the paper's table-to-text setting)."""
+    ban_newlines: bool = False
+    """Newline tokens are never generated (the table-to-text setting of Prefix-Tuning's code)."""
     batch_size: int = Field(default=16, ge=1)
     """Records decoded together."""
 

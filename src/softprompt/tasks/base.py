@@ -123,6 +123,25 @@ class Task(ABC):
         """Texts that were longer than the settings allow and were cut, so far."""
         return 0
 
+    @property
+    def cut_note(self) -> str:
+        """What was cut so far, to be said once; empty where nothing was."""
+        if not self.n_cut:
+            return ""
+        longest = getattr(self.settings, "max_tokens", None)
+        to = "" if longest is None else f" to {longest} tokens (task.max_tokens)"
+        return f"cut {self.n_cut} text{'' if self.n_cut == 1 else 's'}{to}"
+
+    cut_answers: tuple[int, ...] = ()
+    """The places of those of the last `predict`'s outputs that reached the limit before their end."""
+
+    def answer_note(self, n: int) -> str:
+        """That so many outputs reached the limit before their end; empty for none."""
+        return ""
+
+    def settle(self, records: Sequence[Any]) -> None:  # noqa: B027  most tasks leave nothing open
+        """Derive from the training records what the settings leave open."""
+
     @classmethod
     def labels_for(
         cls, settings: TaskSettings, declared: Sequence[str] | None, train: Sequence[Any]

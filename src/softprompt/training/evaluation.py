@@ -22,10 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scored:
-    """Outputs of one prompt on some records, and a row of scores per group."""
+    """Outputs of one prompt on some records, and a row of scores per group.
+
+    Args:
+        outcomes: one per record.
+        rows: of scores.
+        n_cut: outputs that reached the limit of decoding before their end, of all processes.
+        note: says so in a sentence; empty where there are none.
+    """
 
     outcomes: list[Outcome]
     rows: list[ScoreRow]
+    n_cut: int = 0
+    note: str = ""
 
     @property
     def outputs(self) -> list[Any]:
@@ -88,16 +97,19 @@ def generate_and_score(
     """
     require_libraries(metrics)
     mine = [records[i] for i in rank_slice(range(len(records)), processes.rank, processes.count)]
-    n_mine = len(mine)
+    n_mine, n_cut = len(mine), 0
     outcomes: list[Outcome] = []
     if backbone.sharded:  # all processes must run the same number of passes
         mine += records[: idle_passes(len(records), 1, processes.rank, processes.count)]
     if mine:
         with torch.no_grad(), evaluating(prompt), backbone.prompted(prompt):
             outcomes = task.outcomes(mine, progress=progress, seed=seed)[:n_mine]
+        n_cut = sum(place < n_mine for place in task.cut_answers)
     outcomes = processes.gather(outcomes, len(records))
+    if processes.count > 1:
+        n_cut = int(processes.sum([torch.tensor([float(n_cut)], device=backbone.device)])[0].item())
     rows = task.score(records, [outcome.output for outcome in outcomes], metrics)
-    return Scored(outcomes, list(rows))
+    return Scored(outcomes, list(rows), n_cut, task.answer_note(n_cut))
 
 
 def overall(rows: Sequence[ScoreRow], metric: str) -> float:

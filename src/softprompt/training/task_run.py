@@ -52,8 +52,15 @@ class TaskRun:
 
     def test(self) -> Scored | None:
         """Outputs and scores on the test set; None without one."""
-        records = self.parts.splits.test
-        return self._generate("test", records, self.parts.settings.metrics) if records else None
+        records, task = self.parts.splits.test, self.parts.task
+        if not records:
+            return None
+        n_before = task.n_cut
+        tested = self._generate("test", records, self.parts.settings.metrics)
+        # Cuts of the training texts were said at the start.
+        self._say(task.cut_note if task.n_cut > n_before else "")
+        self._say(tested.note)
+        return tested
 
     def samples(self, tested: Scored | None, bare: Sequence[Any] | None) -> str:
         """A few records with the outputs of the bare backbone and of the prompt.
@@ -81,8 +88,8 @@ class TaskRun:
             for i, record in enumerate(some)
         )
 
-    def counts(self) -> dict[str, int]:
-        """How many records, texts, tokens and parameters there are."""
+    def counts(self, tested: Scored | None = None) -> dict[str, int]:
+        """How many records, texts, tokens and parameters there are, and how many answers were cut."""
         splits, prompt = self.parts.splits, self.parts.prompt
         return {
             "train_pairs": len(splits.train),
@@ -90,6 +97,7 @@ class TaskRun:
             "test_records": len(splits.test),
             "train_tokens": sum(example.length for example in self.examples),
             "cut_texts": self.parts.task.n_cut,
+            "cut_answers": 0 if tested is None else tested.n_cut,
             "left_out_records": sum(self.parts.left_out.values()),
             "trained_parameters": prompt.n_trained_parameters,
             "stored_parameters": prompt.n_stored_parameters,
@@ -99,7 +107,7 @@ class TaskRun:
         """The task's entries of a result, of a single task and of one of several alike."""
         return {
             "scores": tested.rows if tested is not None else [],
-            "counts": self.counts(),
+            "counts": self.counts(tested),
             "backbone": self.parts.backbone.card.model_dump(),
             "data_fingerprint": self.parts.splits.fingerprint,
         }
@@ -116,6 +124,12 @@ class TaskRun:
         if self.parts.left_out:
             counts = ", ".join(f"{n} of {split}" for split, n in self.parts.left_out.items())
             self._progress.say(f"{begin}left out, because their answer is outside the vocabulary: {counts}")
+        self._say(self.parts.task.cut_note)
+
+    def _say(self, note: str) -> None:
+        """Print a note, if there is one."""
+        if note:
+            self._progress.say(f"{self.name + ': ' if self.name else ''}note: {note}")
 
     def save(
         self,

@@ -112,8 +112,8 @@ def evaluate(
     if n_records > len(records):
         n = n_records - len(records)
         print_line(console, f"note: {n} records are left out, since their answer is outside the vocabulary")
-    if task.n_cut:
-        print_line(console, f"note: {task.n_cut} texts were too long for the task's settings and cut")
+    for note in filter(None, (task.cut_note, scored.note)):
+        print_line(console, f"note: {note}")
     facts = {
         "split": split,
         "system": kind or "prompt",
@@ -121,8 +121,9 @@ def evaluate(
         "left_out_records": n_records - len(records),
         "scores": scored.rows,
         "cut_texts": task.n_cut,
+        "cut_answers": scored.n_cut,
         "seconds": round(time.perf_counter() - started, 2),
-        "decoding": settings.decoding.model_dump(mode="json"),
+        "decoding": task.decoding.model_dump(mode="json"),
         "backbone": backbone.card.model_dump(),
         "data_fingerprint": fingerprint,
     }

@@ -77,11 +77,8 @@ def generate(
     for output in outputs:
         # Decoding settings may allow line breaks inside an output.
         echo_answer(" ".join(output.split()))
-    if task.n_cut:
-        echo(
-            f"note: {task.n_cut} sources were cut to {settings.task.max_source_tokens} tokens",
-            err=True,
-        )
+    for note in filter(None, (task.cut_note, task.answer_note(len(task.cut_answers)))):
+        echo(f"note: {note}", err=True)
 
 
 def _lines() -> list[str]:

@@ -93,8 +93,8 @@ def predict(
             echo_answer(line)
     if form.empty and not answers[0]:
         echo(f"note: {form.empty}", err=True)
-    if task.n_cut:
-        echo("note: the text was too long for the task's settings and cut", err=True)
+    if task.cut_note:
+        echo(f"note: {task.cut_note}", err=True)
 
 
 def records_of(

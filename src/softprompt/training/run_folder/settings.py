@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from softprompt.config import Settings
+from softprompt.config import Settings, as_stored
 from softprompt.errors import TrainingError
 from softprompt.untrusted import MOST_YAML, Unreadable, parse_yaml, read_bytes
 
@@ -33,7 +33,7 @@ def differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> li
         raise TrainingError(stored.as_posix(), "broken YAML", "the settings that the run wrote at its start")
     # Settings that are newer than the run had their defaults.
     with suppress(ValidationError):
-        read = kind.model_validate(read).model_dump(mode="json")
+        read = kind.model_validate(as_stored(read)).model_dump(mode="json")
     theirs = flat_mapping(read)
     return [
         f"{key} ({theirs.get(key)} there, {value} now)"

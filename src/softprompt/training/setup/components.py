@@ -109,6 +109,7 @@ def _assemble(
     splits, left_out = _usable(task, splits)
     for records in (splits.train, splits.dev, splits.test):
         task.check(records)
+    task.settle(splits.train)
     beginning = begin(backbone, task, settings, splits, processes)
     task, prompt = beginning.task, beginning.prompt
     check_prompt(settings, backbone, task, prompt)
