@@ -25,7 +25,7 @@ class Scored:
     """Outputs of one prompt on some records, and a row of scores per group.
 
     Args:
-        outputs: one per record.
+        outcomes: one per record.
         rows: of scores.
         n_cut: outputs that reached the limit of decoding before their end, of all processes.
         note: says so in a sentence; empty where there are none.

@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from softprompt.config import GenerationSettings
 from softprompt.errors import BackboneError, ConfigError, DataError
-from softprompt.text import Template
+from softprompt.text import Template, spaces_characters, without_spaces
 
 Turns = Sequence[tuple[str, str]]
 """Turns of a chat, each (role, text)."""
@@ -73,7 +74,22 @@ class PairForm(ABC):
         """The text of tokens up to the first that ends an answer, without special tokens."""
         ids = ids[: next((place for place, token in enumerate(ids) if token in self.ends), len(ids))]
         text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text.strip()
+        return (without_spaces(text) if self._spaced else text).strip()
+
+    @cached_property
+    def _spaced(self) -> bool:
+        """Whether decoding puts spaces between Chinese characters (BERT's tokenizers)."""
+        return spaces_characters(self._tokenizer)
+
+    def changed(self, texts: Sequence[str]) -> list[tuple[str, str]]:
+        """Texts that this tokenizer cannot write, beside what it makes of them, apart from spaces."""
+        found = []
+        for text in texts:
+            ids = list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+            written = self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+            if "".join(written.split()) != "".join(text.split()):
+                found.append((text, written))
+        return found
 
     def shortened(self, source: str, longest: int | None = None) -> str:
         """A source without the characters that no token of the longest source holds; counted if cut.

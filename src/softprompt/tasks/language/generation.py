@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from softprompt.data import Conversation, PicturedText, Record
-from softprompt.errors import BackboneError, ConfigError, DataError, SoftpromptError, with_article
+from softprompt.errors import BackboneError, ConfigError, DataError, SoftpromptError, shortened, with_article
 from softprompt.tasks.base import Task
 from softprompt.tasks.batching import longest_first, pad
 from softprompt.tasks.examples import IGNORED, Example, ScoreRow, drawn, score_row
@@ -17,6 +17,9 @@ from softprompt.tasks.language.encoding import DecoderForm, TemplateForm
 from softprompt.tasks.language.forms import form_of
 from softprompt.tasks.language.pictured import PicturedExample, PicturedSources, check_pictures
 from softprompt.text import Template
+
+_MOST_TRIED = 1000
+"""References that are tried out on the tokenizer."""
 
 UNKNOWN_LIMIT = 100
 """Longest answer in tokens where neither a setting nor training targets say one."""
@@ -245,8 +248,17 @@ class GenerationTask(Task):
     def score(
         self, records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]
     ) -> list[ScoreRow]:
-        """As `score_texts`."""
-        return score_texts(records, outputs, metrics, self.settings.language)
+        """As `score_texts`, with a note where this tokenizer cannot write the references as they are."""
+        rows = score_texts(records, outputs, metrics, self.settings.language)
+        golds = list(dict.fromkeys(record.targets[0] for record in records if record.targets))
+        if changed := self._form.changed(golds[:_MOST_TRIED]):
+            text, written = (shortened(side, 40) for side in changed[0])
+            note = (
+                f"{len(changed)} of {len(golds[:_MOST_TRIED])} references cannot be written by the tokenizer "
+                f"of {self.backbone.spec.name}: {text!r} becomes {written!r}"
+            )
+            rows[-1]["notes"].append(note)
+        return rows
 
     def check_positions(self, records: Sequence[Record], prompt_positions: int, training: bool) -> None:
         """Refuse texts that, with the prompt, need more positions than the backbone has.
