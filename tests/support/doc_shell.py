@@ -128,7 +128,10 @@ def _before_a_pipe(words: list[str]) -> list[str]:
 def _is_here(given: dict[str, Any]) -> bool:
     """Whether every path that a command is given exists, and there is one."""
     values = [
-        one for value in given.values() for one in (value if isinstance(value, list | tuple) else [value])
+        one
+        for key, value in given.items()
+        if key != "output"
+        for one in (value if isinstance(value, list | tuple) else [value])
     ]
     paths = [value for value in values if isinstance(value, Path)]
     return bool(paths) and all(path.exists() for path in paths)
