@@ -5,7 +5,7 @@
 
 from softprompt.metrics.calibration import calibration_of
 from softprompt.metrics.labels import by_class, confusion, label_pairs, ranking_pairs
-from softprompt.metrics.languages import LanguageName, Reading, reading_of
+from softprompt.metrics.languages import LanguageName, Reading, reading_of, script
 from softprompt.metrics.ranks import rank_pairs
 from softprompt.metrics.registry import (
     METRICS,
@@ -48,6 +48,7 @@ __all__ = [
     "reading_of",
     "require_libraries",
     "score",
+    "script",
     "tag_pairs",
     "text_pairs",
 ]
