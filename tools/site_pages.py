@@ -43,6 +43,9 @@ _MARK = re.compile(r"^<!-- (settings|source|table): (\S+) -->$", re.MULTILINE)
 _LINK = re.compile(r"(\]\(|\s(?:src|srcset|href)=\")(?![a-z]+:|#)([^)\s\"]+)")
 _ADDRESS = re.compile(r"(\s(?:src|srcset)=\")(?![a-z]+:)([^\"]+)")
 
+# A block that is a file: ```csv desk.csv
+_FILE = re.compile(r"^( *```+\w+) ([\w.-]+\.\w+)$", re.MULTILINE)
+
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made here."""
@@ -63,6 +66,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     """Put in tables, and lead links to files outside docs/ to the repository."""
     here = Path(page.file.src_uri).parent
     fill = {"settings": method_settings, "source": method_source, "table": table_of}
+    markdown = _FILE.sub(r'\1 title="\2"', markdown)
     text = _MARK.sub(lambda mark: fill[mark[1]](mark[2], here), markdown)
     text = _LINK.sub(lambda link: link[1] + _outside(link[2], here), text)
     # mkdocs moves the addresses of Markdown, and not those of HTML: page.md becomes page/index.html

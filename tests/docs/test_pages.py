@@ -5,6 +5,7 @@ are checked in a recipe or study that they complete, shell is run or checked (`s
 that is not run says why in a comment before it (`support.doc_blocks`).
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,10 @@ def check_yaml(block: Block) -> None:
         whole = named_recipe("e2e-lowdata-prefix")
     else:
         whole = named_recipe("rte-length")
-    complete = (
-        {"name": "page", **raw} if whole is None else {**yaml.safe_load(whole.read_text("utf-8")), **raw}
-    )
+    known = {} if whole is None else yaml.safe_load(whole.read_text("utf-8"))
+    if "over" not in block.marks and {"data", "task"} & set(raw):
+        known = {name: known[name] for name in known if name not in ("task", "decoding", "metrics")}
+    complete = {"name": "page", **known, **raw}
     is_study = "base" in complete
     if is_study:  # among copies of the recipes, which it names by their place
         complete["base"] = str(named_recipe(Path(complete["base"]).name))
@@ -144,7 +146,8 @@ def test_the_study_of_its_page_runs(bundled_are_tiny, working_folder, softprompt
 
 def test_blocks_have_a_language():
     """A block without one is text; one in another spelling would not be run."""
-    allowed = {*RUN, "", "toml", "text", "json", "csv", "dockerfile", "html"}
+    data = {"json", "jsonl", "csv", "tsv", "xml", "conll"}
+    allowed = {*RUN, *data, "", "toml", "text", "dockerfile", "html"}
     odd = [block.where for page in pages() for block in blocks_of(page) if block.language not in allowed]
     assert odd == []
 
@@ -153,5 +156,6 @@ def test_a_mark_of_nothing_is_an_error():
     """Every comment that looks like a mark stands before a block."""
     for page in pages():
         text = page.read_text(encoding="utf-8")
-        marks = text.count("<!-- not run:") + text.count("<!-- file:") + text.count("<!-- over:")
-        assert marks == sum(len(block.marks) for block in blocks_of(page)), page
+        pattern = r"^ *<!-- (?:not run|file|over):|^ *```+\w+ [\w.-]+\.\w+$"
+        marks = re.findall(pattern, text, re.MULTILINE)
+        assert len(marks) == sum(len(block.marks) for block in blocks_of(page)), page

@@ -3,7 +3,7 @@
 A mark is an HTML comment on the line before a block:
 
     <!-- not run: REASON -->     the block is not run
-    <!-- file: NAME -->          the block is a file of this name in the working folder
+    <!-- file: NAME -->          the block is a file of this name in the working folder; so is ```csv NAME
     <!-- over: RECIPE -->        settings that complete this recipe or study, by its name
 """
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 RUN = ("python", "sh", "yaml")
 """Languages of blocks that are run or checked; others are shown only."""
 
-_FENCE = re.compile(r"^( *)```+ *([\w-]*)[^`]*$")
+_FENCE = re.compile(r"^( *)```+ *([\w-]*) *([^`]*)$")
 _MARK = re.compile(r"^ *<!-- (not run|file|over): *(.*?) *-->$")
 
 
@@ -58,6 +58,8 @@ def blocks_of(path: Path) -> list[Block]:
         fence = _FENCE.match(line)
         if opened is None and fence:
             opened, inside = (number, fence[1], fence[2]), []
+            if re.fullmatch(r"[\w.-]+\.\w+", fence[3]):
+                marks = {**marks, "file": fence[3]}
         elif opened is not None and line.strip().startswith("```") and line.strip().strip("`") == "":
             first, indent, language = opened
             text = "\n".join(one.removeprefix(indent) for one in inside) + "\n"

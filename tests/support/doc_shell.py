@@ -38,6 +38,10 @@ _TINY = {
 }
 
 
+_FILE = re.compile(r"[\w./-]+\.(?:csv|tsv|jsonl?|txt|xlsx|parquet|png|jpe?g|ya?ml)(?:\.gz)?")
+"""An argument that is a text to the command line, and the name of a file to a reader."""
+
+
 def commands_of(text: str) -> list[list[str]]:
     """The words of each line, without comments; a backslash joins a line with the next."""
     lines = text.replace("\\\n", " ").splitlines()
@@ -126,14 +130,14 @@ def _before_a_pipe(words: list[str]) -> list[str]:
 
 
 def _is_here(given: dict[str, Any]) -> bool:
-    """Whether every path that a command is given exists, and there is one."""
+    """Whether every file and folder that a command reads is here, and there is one."""
     values = [
         one
-        for key, value in given.items()
-        if key != "output"
+        for name, value in given.items()
+        if name != "output"
         for one in (value if isinstance(value, list | tuple) else [value])
     ]
-    paths = [value for value in values if isinstance(value, Path)]
+    paths = [Path(value) for value in values if isinstance(value, Path) or _FILE.fullmatch(str(value))]
     return bool(paths) and all(path.exists() for path in paths)
 
 
