@@ -152,6 +152,9 @@ class TaggingSettings(TaskSettings):
     """A longer sentence is read in several windows, so that no word is lost."""
     vanished: Literal["refuse", "unknown"] = "refuse"
     """For words without a token: an error, or the tokenizer's unknown token."""
+    words: Literal["auto", "spaces", "characters"] = "auto"
+    """What the words of a text are that `softprompt predict` is given, in scripts without spaces; `auto` is
+    what they are in the training data, and a run keeps it: characters or longer words."""
     head_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout before the head while training."""
 
