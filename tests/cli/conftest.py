@@ -13,6 +13,7 @@ from support.curves import undrawn
 from support.reading import bert_model
 from support.tasks import KINDS
 from support.tasks import recipe_of as reading_recipe
+from support.tiny_vision import PROCESSOR, tiny_vision_model
 from support.tokenizer import byte_level, word_piece
 
 
@@ -134,6 +135,16 @@ def tiny_encoder(tmp_path_factory) -> Path:
     tokenizer = word_piece()
     bert_model(len(tokenizer)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_vit(tmp_path_factory):
+    """A random ViT with its image processor, as a folder that transformers loads."""
+    folder = tmp_path_factory.mktemp("vision") / "tiny-vit"
+    tiny_vision_model("vit").save_pretrained(folder)
+    settings = {"image_processor_type": "ViTImageProcessor", **PROCESSOR}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
     return folder
 
 

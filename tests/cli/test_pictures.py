@@ -8,17 +8,11 @@ from softprompt.cli.app import main
 from softprompt.tasks.headed.image_classification import ImageClassificationTask
 from support.folders import assert_a_lock_alone, result_of
 from support.pictures import COLOURS, encoded, picture, picture_recipe
-from support.tiny_vision import PROCESSOR, tiny_vision_model
 
 
-@pytest.fixture(scope="session")
-def tiny_vit(tmp_path_factory):
-    """A random ViT with its image processor, as a folder that transformers loads."""
-    folder = tmp_path_factory.mktemp("vision") / "tiny-vit"
-    tiny_vision_model("vit").save_pretrained(folder)
-    settings = {"image_processor_type": "ViTImageProcessor", **PROCESSOR}
-    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
-    return folder
+@pytest.fixture(autouse=True)
+def _no_curves():
+    """These runs draw what they leave."""
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ def test_iob1_leaves_bio_as_it_is(write):
     ],
 )
 def test_bad_files(write, text, message):
-    columns = {"tag_column": 1} if "x\nb\t" in text else {}
+    columns = {"tag_column": 1} if "x\nb\t" in text else {"tagging": "bio"}
     with pytest.raises(DataError) as caught:
         read("conll", write("x.conll", text), **columns)
     assert f"x.conll, {message}" in str(caught.value)
@@ -83,8 +83,8 @@ def test_words_that_are_the_tags(write):
 
 
 def test_unknown_tagging(write):
-    with pytest.raises(ConfigError, match=r"data\.tagging: got 'bioes', expected 'bio' or 'iob1'"):
-        read("conll", write("x.conll", "a O\n"), tagging="bioes")
+    with pytest.raises(ConfigError, match=r"data\.tagging: got 'bieos', expected one of auto, bio, iob1, "):
+        read("conll", write("x.conll", "a O\n"), tagging="bieos")
 
 
 @pytest.mark.parametrize("text", ["\n \n", "-DOCSTART- O\n\n"])

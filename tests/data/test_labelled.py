@@ -111,7 +111,11 @@ def test_bad_tables(write, format, content, options, message):
             {"text": 0},
             r"data\.text: got the number 0 for labelled_jsonl, expected a column's name",
         ),
-        ("labelled_csv", {"label": 1}, r"data\.label: got the number 1 for labelled_csv"),
+        (
+            "labelled_csv",
+            {"label": 1},
+            r"data: got numbers for some columns \(label\) and names for others",
+        ),
         (
             "labelled_tsv",
             {"text": 0},

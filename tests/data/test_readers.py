@@ -6,7 +6,7 @@ from softprompt.config import DataSettings
 from softprompt.data import FORMATS, read
 from softprompt.errors import ConfigError, DataError
 
-NO_FILES = ("webnlg", "restaurants", "datasets", "image_folder", "datasets_images")
+NO_FILES = ("webnlg", "restaurants", "datasets", "image_folder", "datasets_images", "pictures")
 FILES = [name for name in FORMATS if name not in NO_FILES]
 
 
@@ -15,9 +15,11 @@ def test_every_format_is_one_of_the_settings():
 
 
 def test_what_a_format_takes_is_what_its_reader_names():
-    assert FORMATS["csv"].takes == ("source", "target")
-    assert FORMATS["labelled_tsv"].takes == FORMATS["datasets"].takes == ("text", "second", "label")
-    assert FORMATS["conll"].takes == ("word_column", "tag_column", "tagging")
+    of_cells = ("delimiter", "header", "quoted", "sheet")
+    assert FORMATS["csv"].takes == ("source", "target", *of_cells)
+    assert FORMATS["labelled_tsv"].takes == ("text", "second", "label", *of_cells)
+    assert FORMATS["datasets"].takes == FORMATS["labelled_jsonl"].takes == ("text", "second", "label")
+    assert FORMATS["conll"].takes == ("word_column", "tag_column", "tagging", "delimiter")
     assert FORMATS["datasets_images"].takes == ("image", "label")
     assert FORMATS["rte"].takes == FORMATS["image_folder"].takes == ()
     assert [name for name in FORMATS if FORMATS[name].generated] == ["restaurants"]

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from softprompt.cli.app import main
+from softprompt.config import named_recipe
 from softprompt.data.registry import FORMATS
 from softprompt.metrics.registry import METRICS
 from softprompt.prompts.initializations import INITIALIZATIONS
@@ -97,13 +98,18 @@ def softprompt_command():
 
 @pytest.fixture
 def working_folder(tmp_path, tiny_data, monkeypatch) -> Path:
-    """An empty folder with two pictures, as a reader's."""
+    """A folder with two pictures, two tables and `recipe.yaml`, as a reader's."""
     monkeypatch.setenv("SOFTPROMPT_DATA", str(tiny_data))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(("one.jpg", "two.png")):
         kind = "JPEG" if name.endswith("jpg") else "PNG"
         (tmp_path / name).write_bytes(encoded(picture((200, 30, 30), seed), kind))
+    for name, columns in (("reviews", "text,label"), ("more", "text")):
+        rows = [f"a film of {i} hours,{'good' if i % 2 else 'bad'}" for i in range(30)]
+        cells = [row if name == "reviews" else row.partition(",")[0] for row in rows]
+        (tmp_path / f"{name}.csv").write_text("\n".join([columns, *cells]) + "\n", encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_bytes(named_recipe("e2e-lowdata-prefix").read_bytes())
     return tmp_path
 
 

@@ -44,11 +44,15 @@ def byte_level(ends: bool = False, size: int = 400, begins: bool = False) -> Pre
     )
 
 
-def word_piece() -> PreTrainedTokenizerFast:
-    """A WordPiece as BERT's: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3; lower case, pairs and their token types."""
+def word_piece(more: str = "") -> PreTrainedTokenizerFast:
+    """A WordPiece as BERT's: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3; lower case, pairs and their token types.
+
+    Args:
+        more: further characters that it knows.
+    """
     plain = [*string.ascii_lowercase, *string.digits, *".,?!-:|"]
     words = "the is it in by blue spice mill food city cheap chinese english restaurant river ##side".split()
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *plain, *(f"##{sign}" for sign in plain), *words]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *plain, *(f"##{sign}" for sign in plain), *words, *more]
     vocabulary = {token: i for i, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()

@@ -104,9 +104,15 @@ def test_scores_are_of_labels_and_of_whole_questions():
         LabelledText(str(i), "t", label, tags={"question": question})
         for i, (label, question) in enumerate([("true", "a"), ("false", "a"), ("true", "b")])
     ]
-    (row,) = task.score(records, ["true", "true", "true"], ["accuracy", "f1", "question_em"])
+    row, *classes = task.score(records, ["true", "true", "true"], ["accuracy", "f1", "question_em"])
     assert row["group"] == "all"
     assert row["values"] == pytest.approx({"accuracy": 200 / 3, "f1": 80.0, "question_em": 50.0})
+    # of each class that records have: its recall, and its own F1
+    assert [row["group"] for row in classes] == ["class false", "class true"]
+    assert [row["values"] for row in classes] == [
+        {"accuracy": 0.0, "f1": 0.0},
+        {"accuracy": 100.0, "f1": pytest.approx(80.0)},
+    ]
 
 
 def test_regression_is_squared_error_and_gives_numbers():

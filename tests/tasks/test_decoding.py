@@ -43,7 +43,7 @@ def test_settings_that_fit_pass():
 
 def test_strategies_set_beams_and_sampling():
     def made(**settings):
-        return generate_arguments(DecodingSettings(**settings), 2, 0, [7])
+        return generate_arguments(DecodingSettings(**settings), 100, [2], 0, [7])
 
     assert (made()["num_beams"], made()["do_sample"]) == (5, False)
     assert (made(strategy="greedy")["num_beams"], made(strategy="greedy")["do_sample"]) == (1, False)
@@ -55,14 +55,14 @@ def test_strategies_set_beams_and_sampling():
 def test_newline_tokens_are_exactly_those_whose_text_breaks_a_line():
     tokenizer = byte_level()
     tokenizer.add_tokens([" x\ny"])
-    banned = newline_tokens(tokenizer, len(tokenizer), keep=2)
+    banned = newline_tokens(tokenizer, len(tokenizer), keep=[2])
     expected = {i for i in range(len(tokenizer)) if "\n" in tokenizer.decode([i])}
     assert set(banned) == expected
     assert len(tokenizer) - 1 in banned
     assert tokenizer("\n", add_special_tokens=False)["input_ids"][0] in banned
     # A model whose head is smaller than the tokenizer cannot be told to avoid what it cannot write.
-    assert max(newline_tokens(tokenizer, len(tokenizer) - 1, keep=2)) < len(tokenizer) - 1
-    assert len(tokenizer) - 1 not in newline_tokens(tokenizer, len(tokenizer), keep=len(tokenizer) - 1)
+    assert max(newline_tokens(tokenizer, len(tokenizer) - 1, keep=[2])) < len(tokenizer) - 1
+    assert len(tokenizer) - 1 not in newline_tokens(tokenizer, len(tokenizer), keep=[len(tokenizer) - 1])
 
 
 def test_seeded_repeats_and_leaves_the_generator_alone():

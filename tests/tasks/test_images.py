@@ -153,7 +153,9 @@ def test_tables_and_files(records):
     }  # fmt: skip
     assert rows[1]["values"] == {"accuracy": 100.0, "top5_accuracy": 100.0}
     files = task.artefacts(records, outputs)
-    assert set(files) == {"confusion.json", "confusion.png"}
+    assert set(files) == {
+        "confusion.json", "confusion.png", "errors.jsonl", "calibration.json", "reliability.png",
+    }  # fmt: skip
 
 
 def records_of(pictures):

@@ -143,5 +143,10 @@ def test_too_little_room_and_slow_tokenizers_are_refused(monkeypatch):
 def test_scores_are_of_whole_entities():
     task = task_of(bert(), "tagging", TAGS)
     records = [TaggedWords("1", ("a", "b", "c"), ("B-x", "I-x", "O")), TaggedWords("2", ("a",), ("B-y",))]
-    (row,) = task.score(records, [["B-x", "I-x", "O"], ["O"]], ["entity_f1", "entity_recall"])
+    row, *types = task.score(records, [["B-x", "I-x", "O"], ["O"]], ["entity_f1", "entity_recall"])
+    assert row["group"] == "all"
+    assert [(row["group"], row["values"]["entity_recall"]) for row in types] == [
+        ("type x", 100.0),
+        ("type y", 0.0),
+    ]
     assert row["values"] == pytest.approx({"entity_f1": 200 / 3, "entity_recall": 50.0})

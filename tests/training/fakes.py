@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from softprompt.config import DecodingSettings
 from softprompt.data.records import Record
-from softprompt.tasks.examples import Example
+from softprompt.tasks.examples import Example, Outcome
 
 HIDDEN = 4
 
@@ -63,6 +64,11 @@ class FakeTask:
     """Loss: squared distance between the prompt and each target token's frozen embedding."""
 
     n_cut = 2
+    form_note = ""
+    cut_note = "cut 2 texts"
+    counts: ClassVar[dict[str, int]] = {}
+    cut_answers = (0,)
+    decoding = DecodingSettings(max_new_tokens=100)
     head = None
     answers_bare = True
     template = None
@@ -101,8 +107,20 @@ class FakeTask:
                 progress(1)
         return outputs
 
+    def settle(self, records: Sequence[Record]) -> None:
+        pass
+
+    def answer_note(self, n: int) -> str:
+        return f"cut {n} answers" if n else ""
+
     def demonstrations(self, records: Sequence[Record], k: int, seed: int) -> list[list[int]]:
         return [[1, 2] for _ in range(k)]
+
+    def outcomes(self, records: Sequence[Record], progress: Any = None, seed: int = 0) -> list[Outcome]:
+        return [Outcome(output) for output in self.predict(records, progress, seed)]
+
+    def files(self, records: Sequence[Record], outcomes: Sequence[Outcome]) -> dict[str, str | bytes]:
+        return self.artefacts(records, [outcome.output for outcome in outcomes])
 
     def artefacts(self, records: Sequence[Record], outputs: Sequence[str]) -> dict[str, str | bytes]:
         return {"outputs.txt": "\n".join(outputs), "counts.bin": bytes([len(records)])}

@@ -39,7 +39,7 @@ def refused(raw: dict[str, Any]) -> str:
         ({"data": {"train": "no-such-file.jsonl"}}, "no such file"),
         ({"data": {"dev_size": 3}}, "data.dev_size: got 3, expected a path in data.dev to draw from."),
         (
-            {"task": {"name": "generation"}, "decoding": {"min_new_tokens": 101}},
+            {"task": {"name": "generation"}, "decoding": {"min_new_tokens": 101, "max_new_tokens": 100}},
             "decoding.min_new_tokens: got 101, expected at most max_new_tokens (100).",
         ),
         ({"data": {"text": "txt"}}, "got no field 'txt'"),

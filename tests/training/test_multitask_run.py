@@ -160,8 +160,9 @@ def test_separate_parts_end_as_runs_of_their_own(tmp_path, method, changes):
     for name in settings.parts:
         own = settings.part(name).model_copy(update={"output": tmp_path / "alone"})
         single = train(own, backbone=backbone)
-        (ours,), (theirs,) = result.parts[name]["scores"], single.facts["scores"]
-        assert ours["values"] == pytest.approx(theirs["values"], rel=1e-3)
+        for ours, theirs in zip(result.parts[name]["scores"], single.facts["scores"], strict=True):
+            assert ours["group"] == theirs["group"]
+            assert ours["values"] == pytest.approx(theirs["values"], rel=1e-3)
         ours = load_prompt(result.folder / name / "prompt", backbone).tensors()
         theirs = load_prompt(single.folder / "prompt", backbone).tensors()
         for key, tensor in theirs.items():

@@ -128,6 +128,7 @@ def test_the_folder_of_a_run(tmp_path, parts):
     assert all(line["bleu"] == 100.0 for line in evaluations)
     facts = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert facts == result.facts
+    assert facts["counts"]["cut_answers"] == 1
     assert facts["scores"] == [{"group": "all", "values": {"bleu": 100.0}, "notes": []}] == result.scores
     assert facts["best"] == {"metric": "bleu", "step": 0, "value": 100.0}
     assert (facts["steps"], facts["stopped_early"]) == (12, False)
@@ -348,7 +349,7 @@ def test_resuming_with_other_settings_names_them_before_anything_is_loaded(tmp_p
     with pytest.raises(TrainingError) as caught:
         train(settings(tmp_path, learning_rate=0.5, seed=3), resume=True)
     assert str(caught.value) == (
-        f"{tmp_path / 'one'}: got other settings: training.learning_rate (0.01 there, 0.5 now), "
+        f"{tmp_path / 'one'}: got other settings: training.learning_rate (0.0005 there, 0.5 now), "
         "training.seed (0 there, 3 now), expected the settings that the run began with. "
         "Put them back, or give this run another name."
     )

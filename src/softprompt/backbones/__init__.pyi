@@ -12,6 +12,7 @@ from .loading import (
     bundled_folder,
     cached_checkpoint,
     pull_bundled,
+    tokenizer_here,
 )
 from .picture_texts import PictureText
 from .runtime import gradients_by_hand, n_kept
@@ -40,4 +41,5 @@ __all__ = [
     "n_kept",
     "pull_bundled",
     "raw_pixels",
+    "tokenizer_here",
 ]

@@ -26,6 +26,7 @@ from softprompt.backbones.inspection import (
     BackboneSpec,
     described_again,
     fingerprint,
+    has_pictures,
     inspect_model,
 )
 from softprompt.backbones.picture_texts import PictureTexts, picture_texts
@@ -107,6 +108,11 @@ class Backbone(InitializationSources):
             BackboneError: a model that reads texts alone or pictures alone, or one without its processor.
         """
         return picture_texts(self._processor, self.model, self.spec)
+
+    @property
+    def reads_picture_texts(self) -> bool:
+        """Whether texts with pictures can be read, by a model that takes them and its processor."""
+        return hasattr(self._processor, "tokenizer") and has_pictures(self.model)
 
     @property
     def pictures(self) -> PictureFacts | None:

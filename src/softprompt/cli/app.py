@@ -16,6 +16,7 @@ from softprompt.cli.commands import (
     generate,
     inspect,
     look,
+    new,
     papers,
     predict,
     recipes,
@@ -61,7 +62,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, train, study, report, compare, evaluate, generate, predict, inspect, look):
+for command in (demo, new, train, study, report, compare, evaluate, generate, predict, inspect, look):
     name = command.__name__.rpartition(".")[2]
     app.command(name, epilog=epilog(command.EXAMPLES))(getattr(command, name))
 app.command("rescore", hidden=True)(rescore.rescore)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+from softprompt.answers import answer_settings, run_of, stored_run
 from softprompt.cli.options import recipe_or_named
-from softprompt.config import RunSettings, apply_override, load_run, parse_run, read_mapping
+from softprompt.config import RunSettings, load_run, load_stored
 from softprompt.errors import BackboneError, ConfigError, PromptError
 from softprompt.untrusted import at_home
 
@@ -57,7 +58,7 @@ def locate(target: Path | None, recipe: Path | None, overrides: list[str], needs
             )
         if needs_prompt:
             _check_prompt(target)
-        settings = load_run(target / SETTINGS, ["backbone.device=null", *overrides])
+        settings = load_stored(target / SETTINGS, ["backbone.device=null", *overrides])
         return Place(settings, target / PROMPT if needs_prompt else None, target)
     if target is not None and not (target / CARD).is_file():
         got = "no such folder" if not target.exists() else f"neither {SETTINGS} nor {CARD} in it"
@@ -100,7 +101,12 @@ def prompt_folder(folder: Path) -> Path:
 
 
 def stored_settings(
-    folder: Path, card: "PromptCard", backbone: str | None, overrides: list[str]
+    folder: Path,
+    card: "PromptCard",
+    backbone: str | None,
+    overrides: list[str],
+    task: dict[str, Any] | None = None,
+    seed: int | None = None,
 ) -> RunSettings:
     """The settings for use of a stored prompt: backbone, task and decoding.
 
@@ -112,32 +118,32 @@ def stored_settings(
         card: of the prompt.
         backbone: another name or folder for the same backbone.
         overrides: `key=value` for decoding, backbone or task.
+        task: settings in place of the stored ones.
+        seed: of what is drawn; None is the run's.
 
     Raises:
         ConfigError: settings that this version refuses, or an override of others.
         BackboneError: the user has to name the backbone.
     """
-    run = _run_of(folder)
-    stored = read_mapping(run / SETTINGS) if run is not None else {**card.training, "task": card.task}
-    # The data and training of a prompt that was made by hand are unknown, and nothing here reads them.
-    raw: dict[str, Any] = {"data": {"format": "restaurants"}, "training": {"steps": 1}}
-    raw |= {key: stored[key] for key in ("task", "decoding") if stored.get(key)}
-    training = stored.get("training")
-    if isinstance(training, dict) and "seed" in training:
-        raw["training"]["seed"] = training["seed"]
+    run = run_of(folder)
+    stored = stored_run(folder, card)
     of_backbone = stored.get("backbone")
-    raw["backbone"] = dict(of_backbone) if isinstance(of_backbone, dict) else {}
-    raw["backbone"]["device"] = None
+    chosen: dict[str, Any] = (
+        {**of_backbone, "device": None} if isinstance(of_backbone, dict) else {"device": None}
+    )
     if not any(override.startswith("backbone.name=") for override in overrides):
-        raw["backbone"]["name"] = allowed_backbone(folder, card, backbone)
-    for override in overrides:
-        key = override.partition("=")[0].strip()
-        if not key.startswith(("decoding.", "backbone.", "task.")):
-            raise ConfigError("--set", key, "a setting of decoding, task or backbone")
-        apply_override(raw, override)
+        chosen["name"] = allowed_backbone(folder, card, backbone)
     if run is None and not any(override.startswith("task.vocabulary=") for override in overrides):
-        _check_vocabulary(folder, raw.get("task"))
-    return parse_run(raw, where=str(folder / CARD if run is None else run / SETTINGS))
+        _check_vocabulary(folder, stored.get("task"))
+    return answer_settings(
+        stored,
+        card,
+        str(folder / CARD if run is None else run / SETTINGS),
+        backbone=chosen,
+        task=task,
+        overrides=overrides,
+        seed=seed,
+    )
 
 
 def allowed_backbone(folder: Path, card: "PromptCard", given: str | None) -> str:
@@ -159,9 +165,9 @@ def allowed_backbone(folder: Path, card: "PromptCard", given: str | None) -> str
 
     if given:
         return given
-    run, name = _run_of(folder), card.backbone.name
+    run, name = run_of(folder), card.backbone.name
     if run is not None:
-        name = load_run(run / SETTINGS).backbone.name
+        name = load_stored(run / SETTINGS).backbone.name
         if not name.startswith(("//", "\\\\")) and at_home(name).is_dir():
             return name
     if name in BUNDLED_NAMES:
@@ -192,12 +198,6 @@ def _check_vocabulary(folder: Path, task: object) -> None:
             "a file that you name",
             "add --set task.vocabulary=FILE",
         )
-
-
-def _run_of(folder: Path) -> Path | None:
-    """The run in whose folder a prompt lies; None for a prompt that was copied or made elsewhere."""
-    run = folder.absolute().parent
-    return run if folder.absolute().name == PROMPT and (run / SETTINGS).is_file() else None
 
 
 def _check_prompt(run: Path) -> None:

@@ -62,7 +62,9 @@ def load_task(
         settings = with_template(settings, [*train, *records], backbone)
     else:
         labels = getattr(settings.task, "labels", None) or (head.labels if head is not None else ())
-    return backbone, build_task(backbone, settings.task, settings.decoding, labels, form.fields)
+    task = build_task(backbone, settings.task, settings.decoding, labels, form.fields)
+    task.settle(train)
+    return backbone, task
 
 
 def load_system(

@@ -1,10 +1,12 @@
 """The settings of one run, the only thing that a recipe holds."""
 
 from softprompt.config.base import FolderName, Settings
+from softprompt.config.data_places import SPLIT_NAME, data_root, found, is_saved, places, settled
 from softprompt.config.loading import (
     apply_override,
     load_recipe,
     load_run,
+    load_stored,
     parse_as,
     parse_run,
     put,
@@ -15,6 +17,7 @@ from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings, PartSettings
 from softprompt.config.packaged import found_recipe, named_recipe, recipe_folder, recipe_names
 from softprompt.config.settings import (
+    AUTO,
     BackboneSettings,
     DataSettings,
     DecodingSettings,
@@ -31,10 +34,14 @@ from softprompt.config.tasks import (
     SpanSettings,
     TaggingSettings,
     TaskSettings,
+    as_stored,
 )
-from softprompt.config.training import TrainingSettings
+from softprompt.config.training import USUAL_RATE, TrainingSettings
 
 __all__ = [
+    "AUTO",
+    "SPLIT_NAME",
+    "USUAL_RATE",
     "BackboneSettings",
     "ChoiceSettings",
     "ClassificationSettings",
@@ -56,15 +63,22 @@ __all__ = [
     "TaskSettings",
     "TrainingSettings",
     "apply_override",
+    "as_stored",
+    "data_root",
     "explain_all",
+    "found",
     "found_recipe",
+    "is_saved",
     "load_recipe",
     "load_run",
+    "load_stored",
     "named_recipe",
     "parse_as",
     "parse_run",
+    "places",
     "put",
     "read_mapping",
     "recipe_folder",
     "recipe_names",
+    "settled",
 ]

@@ -10,6 +10,7 @@ from softprompt.config.base import Settings
 from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings
 from softprompt.config.settings import RunSettings
+from softprompt.config.tasks import as_stored
 from softprompt.errors import ConfigError, Problem, kind_of
 from softprompt.untrusted import DEEPEST, MOST_YAML, Unreadable, decode, parse_yaml, read_bytes
 
@@ -25,19 +26,53 @@ def load_run(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings:
     Raises:
         ConfigError: every mistake at once, a line each.
     """
-    return parse_run(read_mapping(Path(path), overrides), where=str(path))
+    folder = Path(path).parent
+    return _placed(
+        parse_as(_of_its_time(Path(path), read_mapping(Path(path), overrides)), RunSettings, str(path)),
+        folder,
+    )
+
+
+def load_stored(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings:
+    """As `load_run`, of the settings that a run keeps: those that were not yet there have the old meaning."""
+    raw = as_stored(read_mapping(Path(path)))
+    for override in overrides:
+        apply_override(raw, override)
+    return parse_run(raw, where=str(path))
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings | MixtureSettings:
     """As `load_run`, also for a run over several tasks, which a file with `parts` or `each` is."""
     raw = read_mapping(Path(path), overrides)
     several = "parts" in raw or "each" in raw
-    return parse_as(raw, MixtureSettings if several else RunSettings, str(path))
+    return _placed(parse_as(raw, MixtureSettings if several else RunSettings, str(path)), Path(path).parent)
 
 
 def parse_run(raw: dict[str, Any], where: str = "settings") -> RunSettings:
     """Check a mapping of settings; raises ConfigError with every mistake, a line each."""
-    return parse_as(raw, RunSettings, where)
+    return _placed(parse_as(raw, RunSettings, where), None)
+
+
+def _placed(settings: Any, folder: Path | None) -> Any:
+    """The settings with their data files as a run keeps them: found from any folder."""
+    if isinstance(settings, MixtureSettings):
+        parts = {
+            name: part.model_copy(update={"data": part.data.placed(folder)})
+            for name, part in settings.parts.items()
+        }
+        return settings.model_copy(update={"parts": parts})
+    return settings.model_copy(update={"data": settings.data.placed(folder)})
+
+
+def _of_its_time(path: Path, raw: dict[str, Any]) -> dict[str, Any]:
+    """A stored run's settings with what was the default before a setting existed.
+
+    Shares were not stratified once: the test share of such a run has to stay what it was.
+    """
+    data = raw.get("data")
+    if path.name != "settings.yaml" or not isinstance(data, dict) or "stratified" in data:
+        return raw
+    return {**raw, "data": {**data, "stratified": False}}
 
 
 def parse_as(raw: Any, kind: type[_Kind], where: str) -> _Kind:

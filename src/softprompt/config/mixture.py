@@ -14,6 +14,7 @@ from softprompt.config.settings import (
     DataSettings,
     DecodingSettings,
     RunSettings,
+    with_format,
 )
 from softprompt.config.tasks import AnyTask
 from softprompt.config.training import TrainingSettings
@@ -37,6 +38,11 @@ class PartSettings(Settings):
     task: AnyTask
     metrics: list[str] | None = None
     """As in a run of its own; the first one is what `select: metric` looks at."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_format(cls, raw: Any) -> Any:
+        return with_format(raw)
 
 
 class _Mistakes(ValueError):
@@ -62,7 +68,7 @@ class MixtureSettings(Settings):
     """The tasks, or users, by name; all with heads, or all generation, or all filling blanks. Similar parts
     may be written once: `each: {names: [a, b], data: ..., task: ...}`, where `{name}` stands for the name."""
     decoding: DecodingSettings = DecodingSettings()
-    training: TrainingSettings
+    training: TrainingSettings = TrainingSettings()
     """`batch_size` counts the whole batch of a shared prompt, and each part's share for separate ones;
     `select` is `loss` or `metric` (each part's first metric; for a shared prompt their mean, with the sign
     turned where less is better). `evaluate_every` is by default once per epoch of the mixture, and of the
@@ -181,7 +187,7 @@ class MixtureSettings(Settings):
             yield Problem("training.select", repr(training.select), "'loss' or 'metric'", do)
         if self.prompts == "shared":
             return
-        if training.steps is None:
+        if training.epochs is not None:
             do = "count in steps, because parts differ in size"
             yield Problem("training.epochs", "epochs with separate prompts", "training.steps", do)
         if training.schedule == "exponential":

@@ -1,5 +1,6 @@
 """The settings of each task."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -8,8 +9,24 @@ from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, model_v
 from softprompt.config.base import Settings
 from softprompt.config.named import named_settings
 from softprompt.errors import ConfigError, Problem
+from softprompt.metrics import LanguageName
 
 Pooling = Literal["first", "last", "mean"]
+
+
+def _as_label(raw: Any) -> Any:
+    """A label as YAML reads it: a number is its digits; what was `yes` or `no` cannot be known any more."""
+    if isinstance(raw, bool):
+        expected = "a text, since YAML reads yes, no, on, off, true and false without quotes as truth values"
+        raise ValueError(Problem("", str(raw).lower(), expected, 'quote it, e.g. "yes"'))
+    return str(raw) if isinstance(raw, int | float) else raw
+
+
+Label = Annotated[str, BeforeValidator(_as_label)]
+"""One label."""
+
+Labels = list[Label]
+"""Labels in the order of the head's outputs."""
 
 
 class TaskSettings(Settings):
@@ -41,21 +58,51 @@ class GenerationSettings(TaskSettings):
     writes_text = True
 
     name: Literal["generation"] = "generation"
+    chat: Literal["auto"] | bool = "auto"
+    """Whether the source is the user's turn in the tokenizer's chat template and the target the assistant's:
+    `auto` where there is a chat template and neither a separator nor a template is given (decoders)."""
+    system: str | None = None
+    """The system turn before the source (chat only); None leaves it to the chat template."""
     separator: str | None = None
-    """Text between source and target; None is the tokenizer's BOS, as in the paper."""
+    """Text between source and target where there is no chat; None is the tokenizer's BOS, as in the paper, or
+    [SEP] of BERT's tokenizers."""
     template: str | None = None
     """Words and slots around `{source}`, with the target in the blank, instead of the separator (decoders):
     `{source} [soft*10] [blank]` is Prefix-Tuning's infix."""
+    bos: bool | None = None
+    """Whether the source begins with BOS (decoders without chat and template); None is whether the tokenizer
+    itself puts it, or other special tokens, before a text."""
+    end: str | None = None
+    """The token behind a target, at which decoding stops; None is a chat's end of turn, else EOS, or
+    [SEP] of tokenizers without EOS."""
     max_source_tokens: int = Field(default=512, ge=1)
-    """Longer sources are cut at the end, and counted in the log."""
+    """Longer sources are cut at the end, and counted in the log; of a chat, the oldest turns go first."""
     max_target_tokens: int = Field(default=256, ge=1)
     """Longer targets are cut at the end, and counted in the log (training only)."""
+    language: LanguageName = "auto"
+    """By whose words texts are scored: `en` as the published scorers do, `latin` with accents, `intl` other
+    scripts with spaces, `zh`, `ja`, `ko`, `char` other scripts without; `auto` is that of the references."""
 
     @model_validator(mode="after")
-    def _one_between(self) -> "GenerationSettings":
+    def _one_form(self) -> "GenerationSettings":
         if self.template is not None and self.separator is not None:
             where, got = "task.separator", "both a separator and a template"
             raise ValueError(Problem(where, got, "one of the two", "write the separator into the template"))
+        plain = next(
+            (name for name in ("separator", "template", "bos") if getattr(self, name) is not None), ""
+        )
+        if self.chat is True and plain:
+            got = f"chat beside task.{plain}, a part of plain texts"
+            raise ValueError(
+                Problem("task.chat", got, "one of the two", f"leave task.{plain} out, or task.chat")
+            )
+        if self.system is not None and (self.chat is False or plain):
+            got = f"a system turn {'beside task.' + plain if plain else 'without chat'}"
+            do = f"leave task.{plain} out" if plain else "set task.chat=true"
+            raise ValueError(Problem("task.system", got, "a chat, where turns are", do))
+        if self.template is not None and self.bos is not None:
+            got, do = "both bos and a template, which begins as the tokenizer does", "leave task.bos out"
+            raise ValueError(Problem("task.bos", got, "one of the two", do))
         return self
 
 
@@ -76,8 +123,11 @@ class ClassificationSettings(_TextSettings):
     head_kinds = ("sequence",)
 
     name: Literal["classification"] = "classification"
-    labels: list[str] | None = Field(default=None, min_length=2)
+    labels: Labels | None = Field(default=None, min_length=2)
     """Every label, in the order of the head's outputs; None takes the format's, or the training data's."""
+    class_weights: Literal["balanced"] | dict[Label, Annotated[float, Field(gt=0)]] | None = None
+    """Weights of the labels in the loss: `balanced` weighs rare labels more, so that each counts the same
+    in all (n / (labels * records of the label)), or a number for each label. None weighs all alike."""
 
 
 class RegressionSettings(_TextSettings):
@@ -96,7 +146,7 @@ class TaggingSettings(TaskSettings):
     head_kinds = ("token",)
 
     name: Literal["tagging"] = "tagging"
-    labels: list[str] | None = Field(default=None, min_length=2)
+    labels: Labels | None = Field(default=None, min_length=2)
     """Every tag, in the order of the head's outputs; None takes those of the training data."""
     max_tokens: int = Field(default=128, ge=1)
     """A longer sentence is read in several windows, so that no word is lost."""
@@ -111,8 +161,11 @@ class ImageClassificationSettings(TaskSettings):
     batch_group = "pictures"
 
     name: Literal["image_classification"] = "image_classification"
-    labels: list[str] | None = Field(default=None, min_length=2)
+    labels: Labels | None = Field(default=None, min_length=2)
     """Every label, in the order of the head's outputs; None takes those of the training data."""
+    class_weights: Literal["balanced"] | dict[Label, Annotated[float, Field(gt=0)]] | None = None
+    """Weights of the labels in the loss: `balanced` weighs rare labels more, so that each counts the same
+    in all (n / (labels * records of the label)), or a number for each label. None weighs all alike."""
     pooling: Literal["cls", "image", "prompt", "mean"] | None = None
     """What the head reads; None is the class token, or the patches of models without a class token."""
     hidden_layers: int = Field(default=0, ge=0)
@@ -156,11 +209,14 @@ class SpanSettings(TaskSettings):
     """Whether "no answer" may be predicted (SQuAD v2); False always gives the best stretch (v1)."""
     separator: str = "\n"
     """Text between question and context, for tokenizers that have no form for pairs (decoders)."""
+    language: LanguageName = "auto"
+    """As whose answers these are scored: `en` and `latin` as SQuAD's, `zh` as CMRC's, `ja`, `ko` and `char`
+    by characters, `intl` by words; `auto` is that of contexts and answers."""
     head_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout before the head while training."""
 
 
-Words = dict[str, str | list[str]]
+Words = dict[Label, str | list[str]]
 """Words that stand for each label, in the order of the labels."""
 
 
@@ -233,12 +289,45 @@ def task_settings(raw: Any) -> Any:
     return named_settings("task", _table(), {"name": "generation", **raw}) if isinstance(raw, dict) else raw
 
 
+def as_stored(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's settings as a run folder or a prompt file holds them, with what missing ones meant then.
+
+    Generation was without chat templates and without BOS in front before the settings `chat` and `bos` were,
+    and decoding had a limit of its own.
+
+    Args:
+        raw: the mapping as it was stored; a recipe is none, since its missing settings are today's defaults.
+    """
+    stored = dict(raw)
+    if isinstance(parts := raw.get("parts"), Mapping):
+        stored["parts"] = {
+            name: as_stored(part) if isinstance(part, Mapping) else part for name, part in parts.items()
+        }
+        return stored
+    task = raw.get("task") or {}
+    if not isinstance(task, Mapping) or task.get("name", "generation") != "generation" or "chat" in task:
+        return stored
+    stored["task"] = {"chat": False, **({} if task.get("template") else {"bos": False}), **task}
+    decoding = raw.get("decoding") or {}
+    if isinstance(decoding, Mapping):
+        stored["decoding"] = {"max_new_tokens": 100, "ban_newlines": True, **decoding}
+    return stored
+
+
 def reads_pictures(name: Any) -> bool:
     """Whether a task reads pictures; False for a name that no task has."""
     try:
         return _table()[str(name)].reads_pictures
     except ConfigError:
         return False
+
+
+def records_of(name: Any) -> tuple[type, ...]:
+    """The classes of records that a task reads; none for a name that no task has."""
+    try:
+        return _table()[str(name)].records
+    except ConfigError:
+        return ()
 
 
 def tasks_with_templates() -> list[str]:

@@ -8,6 +8,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from softprompt.config.base import Rate, Seed, Settings
 from softprompt.errors import Problem
 
+USUAL_RATE = 1e-2
+"""The learning rate of a method that declares none."""
+
 _UNITS = {"B": 1}
 _UNITS |= {f"{letter}B": 1000**power for power, letter in enumerate("KMGT", start=1)}
 _UNITS |= {f"{letter}IB": 1024**power for power, letter in enumerate("KMGT", start=1)}
@@ -57,23 +60,28 @@ def _bytes(text: str) -> int | None:
 
 class TrainingSettings(Settings):
     steps: int | None = Field(default=None, ge=0)
-    """Optimizer steps; give this or `epochs`. 0 measures the prompt untrained."""
+    """Optimizer steps; give this or `epochs`. 0 measures the prompt untrained. Without both, the number
+    follows from the task and the number of training examples (docs/choosing.md)."""
     epochs: int | None = Field(default=None, ge=1)
     """Passes over the training pairs; give this or `steps`."""
     batch_size: int = Field(default=16, ge=1)
     """Pairs in an optimizer step."""
     accumulation: int = Field(default=1, ge=1)
     """Parts into which a step is cut to save memory; the result is the same."""
-    learning_rate: Rate = 1e-2
+    learning_rate: Rate | None = None
+    """None is the method's own (docs/choosing.md)."""
     head_learning_rate: Rate | None = None
-    """Learning rate of the head; None is that of the prompt."""
+    """Learning rate of the head; None is `learning_rate`, and without one the method's own for heads."""
     backbone_learning_rate: Rate | None = None
-    """Learning rate of tuned backbone tensors (`method.tune`); None is that of the prompt."""
-    schedule: Literal["linear", "cosine", "constant", "exponential"] = "linear"
-    """How the learning rate falls; `exponential` multiplies the rate by `decay` after every epoch."""
+    """Learning rate of tuned backbone tensors (`method.tune`); None is `learning_rate`, and without one the
+    rate that suits these tensors."""
+    schedule: Literal["linear", "cosine", "constant", "exponential"] | None = None
+    """How the learning rate falls; `exponential` multiplies the rate by `decay` after every epoch. None is
+    `linear`, and without a `learning_rate` the method's own."""
     decay: float = Field(default=0.95, gt=0, le=1)
     """Factor per epoch of the exponential schedule (0.95 in P-Tuning v2's tagging and span tasks)."""
-    warmup_steps: int = Field(default=0, ge=0)
+    warmup_steps: int | None = Field(default=None, ge=0)
+    """Steps over which the learning rate rises; None is 0, and without a `learning_rate` the method's own."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """`sgd` is that of visual prompt tuning for prompts and heads."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -110,7 +118,7 @@ class TrainingSettings(Settings):
     @model_validator(mode="after")
     def _nothing_ignored(self) -> "TrainingSettings":
         if self.schedule != "exponential" and self.decay != type(self).model_fields["decay"].default:
-            where, got = "training.decay", f"{self.decay} with schedule '{self.schedule}'"
+            where, got = "training.decay", f"{self.decay} with schedule '{self.schedule or 'linear'}'"
             raise ValueError(Problem(where, got, "the schedule 'exponential'", "leave decay out"))
         if self.optimizer != "sgd" and self.momentum != type(self).model_fields["momentum"].default:
             where, got = "training.momentum", f"{self.momentum} with optimizer '{self.optimizer}'"
@@ -138,7 +146,12 @@ class TrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _steps_or_epochs(self) -> "TrainingSettings":
-        if (self.steps is None) == (self.epochs is None):
-            got = "neither of them" if self.steps is None else "both of them"
-            raise ValueError(Problem("", got, "exactly one of training.steps and training.epochs"))
+        if self.steps is not None and self.epochs is not None:
+            expected = "at most one of training.steps and training.epochs"
+            raise ValueError(Problem("", "both of them", expected, "leave one out"))
         return self
+
+    @property
+    def rate(self) -> float:
+        """The learning rate; `USUAL_RATE` where none was given and no method was asked for its own."""
+        return USUAL_RATE if self.learning_rate is None else self.learning_rate

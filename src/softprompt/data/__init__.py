@@ -3,13 +3,16 @@
 The table `registry.FORMATS` has a row for each format.
 """
 
-from softprompt.data.formats.images import decode, picture_record, pictured_text
+from softprompt.config import data_root
+from softprompt.data.formats.images import decode, picture_record, pictured_text, pictures_below
 from softprompt.data.formats.trex import pattern, read_objects
-from softprompt.data.reading import data_root, read
+from softprompt.data.labels import check_known, check_spellings, in_order
+from softprompt.data.reading import read
 from softprompt.data.records import (
     Answer,
     AnyRecord,
     Choices,
+    Conversation,
     LabelledPicture,
     LabelledText,
     PicturedText,
@@ -18,35 +21,51 @@ from softprompt.data.records import (
     TaggedWords,
     pairs,
 )
-from softprompt.data.registry import FORMATS, Format, data_format
+from softprompt.data.registry import FORMATS, Format, data_format, usual_format
+from softprompt.data.roles import SOURCE_AND_TARGET, assigned, cell
 from softprompt.data.sampling import draw, keep_seen
 from softprompt.data.splits import Splits, check_splits, load, load_test
+from softprompt.data.tables import SUFFIXES, Row, Table, kind_of_file, read_table
 
 __all__ = [
     "FORMATS",
+    "SOURCE_AND_TARGET",
+    "SUFFIXES",
     "Answer",
     "AnyRecord",
     "Choices",
+    "Conversation",
     "Format",
     "LabelledPicture",
     "LabelledText",
     "PicturedText",
     "Question",
     "Record",
+    "Row",
     "Splits",
+    "Table",
     "TaggedWords",
+    "assigned",
+    "cell",
+    "check_known",
+    "check_spellings",
     "check_splits",
     "data_format",
     "data_root",
     "decode",
     "draw",
+    "in_order",
     "keep_seen",
+    "kind_of_file",
     "load",
     "load_test",
     "pairs",
     "pattern",
     "picture_record",
     "pictured_text",
+    "pictures_below",
     "read",
     "read_objects",
+    "read_table",
+    "usual_format",
 ]

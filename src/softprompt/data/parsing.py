@@ -7,40 +7,30 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
+from softprompt.data.contents import file_bytes, file_text, text_lines_of
+from softprompt.data.reading_rules import rules
 from softprompt.errors import DataError, Problem, kind_of, nearest
-from softprompt.untrusted import Unreadable, decode, forbidden_character, parse_json, read_bytes
+from softprompt.untrusted import Unreadable, forbidden_character, parse_json
 
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
 
-_MOST_MISTAKES, _MOST_KINDS = 1_000, 10
-"""Reading a file stops at so many mistakes, and at so many different ones, which are listed."""
+_MOST_MISTAKES, _LISTED = 10_000, 10
+"""Reading a file stops at so many mistakes, of which so many are listed."""
 
 
-def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
-    """The file as text, without a byte-order mark and with its line ends as they are.
+def read_text(path: Path, encoding: str | None = None) -> str:
+    """The file as text, without a byte-order mark and with its line ends as they are; gzipped or not.
 
     Args:
         path: the file.
-        encoding: UTF-8, or `latin-1`, which takes any byte.
+        encoding: None is `data.encoding`, or UTF-8 or what a byte-order mark says; `latin-1` takes any byte.
 
     Raises:
-        DataError: the file cannot be read, is empty, is not UTF-8 or holds the character NUL; with the line.
+        DataError: the file cannot be read, is empty, is in another encoding or holds the character NUL; with
+            the line.
     """
-    try:
-        data = read_bytes(path)
-    except Unreadable as error:
-        raise DataError(str(path), str(error), "a file that can be read") from None
-    try:
-        text = decode(data, encoding)
-    except Unreadable as error:
-        raise DataError(error.inside(path), str(error), "UTF-8 text", "save the file as UTF-8") from None
-    if "\0" in text:
-        where = f"{path}, line {text.count(chr(10), 0, text.index(chr(0))) + 1}"
-        raise DataError(where, "the character NUL", "UTF-8 text", "save the file as UTF-8")
-    if not text.strip():
-        raise DataError(str(path), "an empty file", "at least one record")
-    return text
+    return file_text(file_bytes(path), str(path), rules().encoding or encoding)
 
 
 def json_file(path: Path, expected: str) -> Any:
@@ -55,51 +45,67 @@ def json_file(path: Path, expected: str) -> Any:
 def each(items: Iterable[_Item], make: Callable[[_Item], _Made]) -> list[_Made]:
     """What `make` gives for every item, in order.
 
+    Where `data.on_bad_row` is `skip`, items with mistakes are left out, and counted.
+
     Raises:
-        DataError: the mistakes of all items, so that a file can be corrected at once. A mistake that several
-            items have is listed once, with their number.
+        DataError: the first ten mistakes, each with its place, and how many there are, so that a file can be
+            corrected at once; a place from which on the file cannot be followed.
     """
     made: list[_Made] = []
-    mistakes: dict[tuple[Any, str, str], list[DataError]] = {}
-    n_mistakes = 0
+    mistakes: list[Any] = []
+    n_items = n_bad = 0
+    broken: DataError | None = None
+    now = rules()
     try:
         for item in items:
+            n_items += 1
             try:
                 made.append(make(item))
             except DataError as error:
-                mistakes.setdefault((error.got, error.expected, error.hint), []).append(error)
-                n_mistakes += 1
-                if n_mistakes == _MOST_MISTAKES or len(mistakes) == _MOST_KINDS:
+                n_bad += 1
+                mistakes.extend(error.problems[: _LISTED - len(mistakes)])
+                if n_bad == _MOST_MISTAKES and not now.skip:
                     break
     except DataError as error:  # the file cannot be followed beyond this place
-        mistakes[error.got, error.expected, error.hint] = [error]
+        broken = error
+    if now.skip and n_bad and broken is None:
+        now.n_skipped += n_bad
+        now.skipped.extend(map(str, mistakes[: _LISTED - len(now.skipped)]))
+        return made
+    if broken is not None:
+        raise DataError.several([*mistakes, *broken.problems])
     if mistakes:
-        listed = [_alike(errors) for errors in mistakes.values()]
-        if n_mistakes == _MOST_MISTAKES or len(mistakes) >= _MOST_KINDS:
-            listed.append(Problem("", hint="there may be more mistakes, since reading stopped here"))
-        raise DataError.several(listed)
+        raise DataError.several([*mistakes, *_count(n_bad, n_items, len(mistakes))])
     return made
 
 
-def _alike(errors: Sequence[DataError]) -> Problem:
-    first, more = errors[0], len(errors) - 1
-    where = f"{first.where} and {more:,} more" if more else first.where
-    return Problem(where, first.got, first.expected, first.hint)
+def _count(n_bad: int, n_items: int, n_listed: int) -> list[Problem]:
+    """How many are bad, where that is more than are listed."""
+    if n_bad <= n_listed:
+        return []
+    at_least = "at least " if n_bad == _MOST_MISTAKES else ""
+    hint = (
+        f"{at_least}{n_bad:,} of {n_items:,} rows are bad, of which these are the first; correct them, "
+        "or set data.on_bad_row to skip to leave them out"
+    )
+    return [Problem("", hint=hint)]
 
 
-def text_lines(path: Path, encoding: str = "utf-8-sig") -> Iterator[tuple[int, str, str]]:
+def text_lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, str, str]]:
     """Each line's number, its place in messages, and its text; empty lines are among them, without a place.
 
+    Lines end as on Unix or Windows; where no line does, as on old Macs.
+
     Raises:
-        DataError: as `read_text`; a carriage return that no line feed follows, which some programs take for
-            the end of a line and others for a character.
+        DataError: as `read_text`; a carriage return inside a line, which some programs take for its end and
+            others for a character.
     """
-    # Only "\n" ends a line: splitlines() would also cut inside strings, at U+2028 for one.
-    for number, line in enumerate(read_text(path, encoding).split("\n"), start=1):
-        if not line:  # millions of blank lines are passed over soon
-            yield number, "", line
+    # Only these end a line: splitlines() would also cut inside strings, at U+2028 for one.
+    for number, text in enumerate(text_lines_of(read_text(path, encoding)), start=1):
+        if not text:  # millions of blank lines are passed over soon
+            yield number, "", text
             continue
-        where, text = f"{path}, line {number}", line.rstrip("\r")
+        where, text = f"{path}, line {number}", text.rstrip("\r")
         if "\r" in text:
             expected, do = (
                 "line feeds at the ends of lines",

@@ -64,6 +64,19 @@ class PicturedText(Record):
 
 
 @dataclass(frozen=True)
+class Conversation(Record):
+    """One question of a chat, with what was said before it.
+
+    Args:
+        earlier: the turns before `source`, each (role, text): a system turn at most as the first, then turns
+            of `user` and `assistant` by turns. `source` is the user's last turn, `targets` the assistant's
+            answers to it.
+    """
+
+    earlier: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class LabelledText:
     """One text, or a pair, with its label (classification) or its number (regression, as text).
 
@@ -208,6 +221,8 @@ def content_of(record: AnyRecord) -> str:
     """What tells whether two records ask about the same thing: a text, or what a picture's file holds."""
     if isinstance(record, PicturedText):
         return f"{record.digest} {record.source}"
+    if isinstance(record, Conversation) and record.earlier:
+        return "\n".join(f"{role}: {text}" for role, text in (*record.earlier, ("user", record.source)))
     return record.digest if isinstance(record, LabelledPicture) else record.source
 
 

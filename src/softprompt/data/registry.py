@@ -1,18 +1,21 @@
 """Every data format, a row each."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
+from softprompt.config import AUTO
 from softprompt.data.formats import (
     columns,
     conll,
     hub,
     images,
+    rows,
     sentences,
     squad,
+    structured,
     summarization,
     superglue,
     synthetic,
@@ -28,12 +31,25 @@ from softprompt.data.records import (
     Record,
     TaggedWords,
 )
+from softprompt.data.tables import TableSettings
 from softprompt.errors import ConfigError, DataError, kind_of
 from softprompt.registry import Registry, check_parameters
 
 COLUMNS = ("text", "second", "label")
-OPTIONS = ("source", "target", *COLUMNS, "word_column", "tag_column", "tagging", "image")
-"""The settings of `data` that say how to read a file."""
+OPTIONS = (
+    "source", "target", *COLUMNS, "word_column", "tag_column", "tagging", "image", "words", "tags",
+    "question", "context", "answers", "messages", "language",
+)  # fmt: skip
+"""The settings of `data` that say what the columns of a file are."""
+
+OF_TABLES = ("delimiter", "header", "quoted", "sheet")
+"""The settings of `data` that say how a table is read; readers get them as one argument, `table`."""
+
+FIXED: Mapping[str, Any] = {
+    "source": "source", "target": "target", "text": "text", "second": None, "label": "label",
+    "image": "image",
+}  # fmt: skip
+"""The columns that readers with fixed names take where none are given."""
 
 _KINDS = (Record, PicturedText, LabelledText, LabelledPicture, Choices, TaggedWords, Question)
 
@@ -58,6 +74,7 @@ class Format:
         grouped: whether records belong together (tag `question`) and are scored together, so that
             drawing some of them would change what the score means.
         named: whether the path is a name that need not be a file.
+        universal: whether it reads any table, and finds the columns that are not given.
     """
 
     name: str
@@ -68,11 +85,27 @@ class Format:
     fields: tuple[str, ...] = ()
     grouped: bool = False
     named: bool = False
+    universal: bool = False
 
     @cached_property
     def takes(self) -> tuple[str, ...]:
         """The settings that say how to read a file of this kind: those that the reader names."""
-        return tuple(name for name in inspect.signature(self.function).parameters if name in OPTIONS)
+        names = inspect.signature(self.function).parameters
+        columns = tuple(name for name in names if name in OPTIONS)
+        extra = OF_TABLES if "table" in names else ("delimiter",) if "delimiter" in names else ()
+        return (*columns, *extra)
+
+    def arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What the reader is called with, of the settings of `data`."""
+        made = {name: options[name] for name in self.takes if name in OPTIONS or name == "delimiter"}
+        if not self.universal:
+            made |= {name: FIXED[name] for name in made if name in FIXED and made[name] == AUTO}
+            if made.get("tagging") == AUTO and self.function is not conll.read_conll:
+                made["tagging"] = "bio"
+        if "table" in inspect.signature(self.function).parameters:
+            made.pop("delimiter", None)
+            made["table"] = TableSettings(None, *(options[name] for name in OF_TABLES))
+        return made
 
     @cached_property
     def generated(self) -> bool:
@@ -138,7 +171,9 @@ for _row in (
         "trex", trex.read_trex, "T-REx's JSON lines of one relation (published by LAMA)", LabelledText,
         fields=("subject",),
     ),
-    Format("conll", conll.read_conll, "sentences in columns of words and tags", TaggedWords),
+    Format(
+        "conll", conll.read_conll, "sentences in columns of words and tags", TaggedWords,
+    ),
     Format("squad", squad.read_squad, "SQuAD's JSON (published by rajpurkar/SQuAD-explorer)", Question),
     Format(
         "labelled_jsonl", columns.read_labelled_jsonl, "a JSON-lines file with named fields", LabelledText
@@ -153,8 +188,51 @@ for _row in (
         LabelledPicture,
     ),
     Format("datasets_images", hub.read_hub_images, _HUB, LabelledPicture, named=True),
+    Format(
+        "pairs", rows.read_pairs,
+        "any table with a source and a target, chats, or NAME.source and NAME.target",
+        named=True, universal=True,
+    ),
+    Format(
+        "labelled", rows.read_labelled, "any table with texts and labels or numbers", LabelledText,
+        named=True, universal=True,
+    ),
+    Format(
+        "tagged", structured.read_tagged, "sentences with tags: in columns, or any table with lists",
+        TaggedWords, named=True, universal=True,
+    ),
+    Format(
+        "questions", structured.read_questions, "SQuAD's JSON, or any table with questions", Question,
+        named=True, universal=True,
+    ),
+    Format(
+        "pictures", structured.read_pictures,
+        "a folder of pictures for each class, or any table with paths of pictures and labels",
+        LabelledPicture, named=True, universal=True,
+    ),
+    Format(
+        "pictured", rows.read_pictured, "any table with a source, a target and the path of a picture",
+        PicturedText, universal=True,
+    ),
 ):  # fmt: skip
     FORMATS.add(_row.name, _row, _row.function)
+
+
+def usual_format(records: Sequence[type], paths: Sequence[str], image: bool) -> str | None:
+    """The format of a task's own data, where a recipe names none; None for tasks without such a format.
+
+    Args:
+        records: the classes of records that the task reads.
+        paths: of its files.
+        image: whether a column of pictures is named.
+    """
+    if Record in records and any(path.casefold().removesuffix(".gz").endswith(".xml") for path in paths):
+        return "webnlg"
+    kinds = {
+        Record: "pictured" if image else "pairs", LabelledText: "labelled", TaggedWords: "tagged",
+        Question: "questions", LabelledPicture: "pictures",
+    }  # fmt: skip
+    return next((kinds[kind] for kind in records if kind in kinds), None)
 
 
 def data_format(

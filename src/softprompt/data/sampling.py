@@ -1,7 +1,7 @@
 """Drawing records: the same ones on every platform and Python version."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -143,6 +143,68 @@ def set_aside(
     dev.update([place for place in order if place not in dev][: room - len(dev)])
     train = [pair for place, pair in enumerate(pairs) if place not in dev]
     return train, [pairs[place] for place in sorted(dev)]
+
+
+def set_aside_of_each(
+    records: Sequence[Kind], subsample: int, share: float, stream: str = "dev"
+) -> tuple[list[Kind], list[Kind], list[str]]:
+    """`set_aside` with every label in its proportion on both sides.
+
+    What is set aside is as large as in `set_aside`, and shared out to the labels by largest remainders; a
+    label gives one record at least where there is room for every label, and keeps one at least. Whole texts
+    are set aside while they fit, and count as records of the first one's label; single records only where
+    that leaves a label short.
+
+    Returns:
+        What is left, what is set aside, and the labels with a single record, of which none is set aside.
+
+    Raises:
+        DataError: fewer than two pairs.
+    """
+    texts: dict[str, list[int]] = {}
+    for place in _shuffled_places(len(records), f"{stream} {subsample}"):
+        texts.setdefault(content_of(records[place]), []).append(place)
+    of_label: dict[str, list[list[int]]] = {}
+    for places in texts.values():
+        of_label.setdefault(_label(records[places[0]]), []).append(places)
+    room = min(max(int(share * len(records) + 0.5), 1), len(records) - 1)
+    aside: set[int] = set()
+    for label, quota in _shared_out(room, of_label).items():
+        groups, taken = of_label[label], 0
+        for places in groups[:-1]:
+            if taken + len(places) <= quota:
+                aside.update(places)
+                taken += len(places)
+        alike = [
+            place
+            for places in groups
+            if all(_label(records[one]) == label for one in places)
+            for place in places
+            if place not in aside
+        ]
+        aside.update(alike[: min(quota - taken, len(alike) - 1)] if taken < quota else [])
+    if not aside:  # texts with several labels alone
+        left, held = set_aside(records, subsample, share, stream)
+        return left, held, []
+    single = sorted(label for label, groups in of_label.items() if sum(map(len, groups)) < 2)
+    left = [record for place, record in enumerate(records) if place not in aside]
+    return left, [records[place] for place in sorted(aside)], single
+
+
+def _shared_out(room: int, of_label: Mapping[str, Sequence[Sequence[int]]]) -> dict[str, int]:
+    """How many records each label gives, by largest remainders; labels with a single record give none."""
+    all_sizes = {label: sum(map(len, groups)) for label, groups in of_label.items()}
+    sizes = {label: size for label, size in all_sizes.items() if size > 1}
+    total = sum(sizes.values())
+    exact = {label: room * size / total for label, size in sizes.items()}
+    least = 1 if room >= len(sizes) else 0
+    quotas = {label: max(int(share), least) for label, share in exact.items()}
+    while sum(quotas.values()) > room:  # those raised to one are paid for by the largest
+        quotas[max(quotas, key=lambda label: (quotas[label] - exact[label], label))] -= 1
+    for label in sorted(exact, key=lambda label: (quotas[label] - exact[label], label)):
+        if sum(quotas.values()) < room:
+            quotas[label] += 1
+    return quotas
 
 
 def merge(pairs: Iterable[Record]) -> list[Record]:

@@ -7,13 +7,30 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from softprompt.config import DataSettings
-from softprompt.data.formats.hub import saved
-from softprompt.data.reading import data_root, misfits, read
-from softprompt.data.records import LABELLED, AnyRecord, LabelledPicture, PicturedText, Record, pairs
+from softprompt.config import AUTO, SPLIT_NAME, DataSettings, found, places
+from softprompt.data.labels import one_spelling
+from softprompt.data.reading import misfits, read, read_with
+from softprompt.data.reading_rules import Rules
+from softprompt.data.records import (
+    LABELLED,
+    AnyRecord,
+    Conversation,
+    LabelledPicture,
+    PicturedText,
+    Record,
+    pairs,
+)
 from softprompt.data.registry import FORMATS
-from softprompt.data.sampling import draw, draw_per_class, folds, keep_seen, merge, set_aside
-from softprompt.errors import ConfigError, Problem
+from softprompt.data.sampling import (
+    draw,
+    draw_per_class,
+    folds,
+    keep_seen,
+    merge,
+    set_aside,
+    set_aside_of_each,
+)
+from softprompt.errors import ConfigError, DataError, Problem
 
 
 @dataclass(frozen=True)
@@ -26,20 +43,23 @@ class Splits:
         test: records with all their references; empty where the settings give none.
         fingerprint: SHA-256 (hex) of what the records above say, in order; file names and record ids
             do not enter, so the same data elsewhere has the same fingerprint.
+        notes: what was found while reading, a sentence each: which columns were taken, what was left out.
     """
 
     train: list[AnyRecord]
     dev: list[AnyRecord]
     test: list[AnyRecord]
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
 
 def load(settings: DataSettings) -> Splits:
     """Read the files, draw the sizes and set the development share aside.
 
-    Paths are relative to `data_root()` unless absolute. `train_size` counts pairs and is drawn by
-    `subsample`; `dev_size` and `test_size` count records and do not depend on the subsample, so
-    that scores of several subsamples compare. `extrapolation` filters train and dev, never test.
+    Paths are looked for beside the recipe, in the working folder and in `data_root()`. `train_size` counts
+    pairs and is drawn by `subsample`; `dev_size` and `test_size` count records and do not depend on the
+    subsample, so that scores of several subsamples compare. `extrapolation` filters train and dev, never
+    test.
     A development share is taken from the drawn training pairs; pairs of one source in it become
     one record where records have several references (`Record`), and stay apart where each has its
     own label. A test share is taken from the training file before everything else, always the same.
@@ -53,8 +73,10 @@ def load(settings: DataSettings) -> Splits:
         DataError: a file that is missing, empty or malformed; a size larger than the set.
     """
     check_splits(settings)
-    train, dev = (_read(settings, split) for split in ("train", "dev"))
-    train, test = _set_test_aside(settings, train)
+    notes: list[str] = []
+    train, dev = (_read(settings, split, notes) for split in ("train", "dev"))
+    train, test = _set_test_aside(settings, train, notes)
+    train, dev, test = one_spelling(train, (dev, test))
     if settings.extrapolation == "seen":
         train, dev = (keep_seen(records) if records else [] for records in (train, dev))
     whole = train = pairs(train)
@@ -63,7 +85,7 @@ def load(settings: DataSettings) -> Splits:
     if settings.train_per_class is not None:
         train = draw_per_class(train, settings.train_per_class, settings.subsample, "data.train_per_class")
     if settings.dev_share:
-        train, share = set_aside(train, settings.subsample, settings.dev_share)
+        train, share = _aside(settings, train, settings.subsample, settings.dev_share, "dev", notes)
         dev: list[Any] = merge(share) if FORMATS[settings.format].record is Record else share
     if settings.dev_size is not None:
         dev = draw(dev, settings.dev_size, 0, "data.dev_size")
@@ -78,7 +100,7 @@ def load(settings: DataSettings) -> Splits:
         dev = merge(dev) if FORMATS[settings.format].record is Record else dev
     if settings.join_dev:
         train, dev = [*train, *pairs(dev)], []
-    return Splits(train, dev, test, fingerprint(train, dev, test))
+    return Splits(train, dev, test, fingerprint(train, dev, test), tuple(dict.fromkeys(notes)))
 
 
 def load_test(settings: DataSettings) -> list[Any]:
@@ -87,7 +109,9 @@ def load_test(settings: DataSettings) -> list[Any]:
     Raises:
         DataError: as `load`.
     """
-    return _set_test_aside(settings, _read(settings, "train") if settings.test_share else [])[1]
+    notes: list[str] = []
+    train = _read(settings, "train", notes) if settings.test_share else []
+    return _set_test_aside(settings, train, notes)[1]
 
 
 def fingerprint(train: Sequence[AnyRecord], dev: Sequence[AnyRecord], test: Sequence[AnyRecord]) -> str:
@@ -101,6 +125,8 @@ def fingerprint(train: Sequence[AnyRecord], dev: Sequence[AnyRecord], test: Sequ
 
 
 def _content(record: Any) -> list[Any]:
+    if isinstance(record, Conversation) and record.earlier:
+        return [type(record).__name__, record.source, record.targets, record.earlier]
     if isinstance(record, PicturedText):
         return [type(record).__name__, record.source, record.targets, record.digest]
     if isinstance(record, Record):  # without its kind, as it has been since the first stored prompts
@@ -111,19 +137,45 @@ def _content(record: Any) -> list[Any]:
     return [type(record).__name__, content]
 
 
-def _set_test_aside(settings: DataSettings, train: list[Any]) -> tuple[list[Any], list[Any]]:
+def _set_test_aside(
+    settings: DataSettings, train: list[Any], notes: list[str]
+) -> tuple[list[Any], list[Any]]:
     """What is left to train on, and the test records."""
     if settings.test_share:
         # By a fixed draw: every subsample, seed and size is tested on the same records.
-        train, test = set_aside(train, 0, settings.test_share, "test")
+        train, test = _aside(settings, train, 0, settings.test_share, "test", notes)
     else:
-        test = [] if settings.test_size == 0 else _read(settings, "test")
+        test = [] if settings.test_size == 0 else _read(settings, "test", notes)
     if settings.test_size is not None:
         test = draw(test, settings.test_size, 0, "data.test_size") if settings.test_size else []
     return train, test
 
 
-def _read(settings: DataSettings, split: str) -> list[Any]:
+def _aside(
+    settings: DataSettings, train: list[Any], seed: int, share: float, stream: str, notes: list[str]
+) -> tuple[list[Any], list[Any]]:
+    """What is left, and the share that is set aside, with each label in its proportion where there are."""
+    labelled = bool(train) and all(
+        isinstance(record, LABELLED) and record.label is not None for record in train
+    )
+    if not settings.stratified or not labelled or not _few_labels(train):
+        return set_aside(train, seed, share, stream)
+    left, aside, single = set_aside_of_each(train, seed, share, stream)
+    if single:
+        some = ", ".join(f"'{label}'" for label in single[:10])
+        notes.append(
+            f"data.{stream}_share: {len(single)} of the labels have a single record, which stays in the "
+            f"training set, so that none is set aside: {some}"
+        )
+    return left, aside
+
+
+def _few_labels(records: Sequence[Any]) -> bool:
+    """Whether labels are classes, each with two records on average, rather than numbers of a regression."""
+    return len({record.label for record in records}) * 2 <= len(records)
+
+
+def _read(settings: DataSettings, split: str, notes: list[str]) -> list[Any]:
     form = FORMATS[settings.format]
     if form.generated:
         # Its own development records step back for a share of the training pairs.
@@ -131,13 +183,28 @@ def _read(settings: DataSettings, split: str) -> list[Any]:
     path: Path | None = getattr(settings, split)
     if path is None:
         return []
-    below = data_root() / path
-    place = path if form.named and not saved(below) else below
-    return read(settings.format, place, **{name: getattr(settings, name) for name in form.takes})
+    place = found(path, settings.beside)
+    if place is None:
+        is_split = SPLIT_NAME.fullmatch(path.as_posix()) is not None
+        if not form.named or (form.universal and not is_split):
+            looked = ", ".join(map(str, places(path, settings.beside)))
+            do = (
+                f"put it at one of the places looked at ({looked}), or set SOFTPROMPT_DATA to the data folder"
+            )
+            raise DataError(f"data.{split}: {path}", "no such file or folder", form.content, do)
+        place = path
+    rules = Rules(settings.encoding, settings.on_bad_row == "skip")
+    options = {name: getattr(settings, name) for name in form.takes}
+    records = read_with(rules, settings.format, place, None, options)
+    notes += rules.notes
+    return records
 
 
 def check_splits(settings: DataSettings) -> None:
     """Raises ConfigError, a line each, for settings that contradict each other; reads no file."""
+    if settings.format == AUTO:
+        expected = "the name of a format, where no task says what the columns are"
+        raise ConfigError("data.format", "nothing", expected, "set it, e.g. to labelled or pairs")
     form, name = FORMATS[settings.format], settings.format
     given = [split for split in ("train", "dev", "test") if getattr(settings, split) is not None]
     has = ["train", "dev", "test"] if form.generated else [*given, *["test"] * bool(settings.test_share)]

@@ -1,6 +1,7 @@
 """Files of JSON lines that runs write: a line that is damaged costs that line alone."""
 
 import json
+import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,16 @@ class Line:
     raw: bytes
     value: dict[str, Any] | None
     cut: bool = False
+
+
+_CUTTING = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What other readers take for a line's end, and halves of characters, which UTF-8 cannot hold."""
+
+
+def json_line(value: Any) -> str:
+    """A value on a line of its own, with the characters of its texts as they are."""
+    text = json.dumps(value, ensure_ascii=False)
+    return _CUTTING.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def read_lines(path: Path, usable: Callable[[dict[str, Any]], bool] = lambda value: True) -> list[Line]:

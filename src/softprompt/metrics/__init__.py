@@ -3,7 +3,9 @@
 `METRICS` has a row for each metric.
 """
 
+from softprompt.metrics.calibration import calibration_of
 from softprompt.metrics.labels import by_class, confusion, label_pairs, ranking_pairs
+from softprompt.metrics.languages import LanguageName, Reading, reading_of
 from softprompt.metrics.ranks import rank_pairs
 from softprompt.metrics.registry import (
     METRICS,
@@ -19,16 +21,20 @@ from softprompt.metrics.registry import (
 from softprompt.metrics.regression import number_pairs
 from softprompt.metrics.scores import Pairs, Scores
 from softprompt.metrics.spans import answer_pairs
-from softprompt.metrics.tagging import tag_pairs
+from softprompt.metrics.tagging import by_type, tag_pairs
 from softprompt.metrics.text import text_pairs
 
 __all__ = [
     "METRICS",
+    "LanguageName",
     "Metric",
     "Pairs",
+    "Reading",
     "Scores",
     "answer_pairs",
     "by_class",
+    "by_type",
+    "calibration_of",
     "confusion",
     "find_metric",
     "higher_is_better",
@@ -39,6 +45,7 @@ __all__ = [
     "number_pairs",
     "rank_pairs",
     "ranking_pairs",
+    "reading_of",
     "require_libraries",
     "score",
     "tag_pairs",

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from softprompt.metrics import java
+from softprompt.metrics.languages import ENGLISH, Reading, unicode_words
 from softprompt.metrics.scores import Scores
 
 # the evaluation looks for upper-case brackets (-LRB-) in lowered text, so brackets stay in
@@ -44,35 +45,46 @@ _WRITTEN: dict[str, str] = {
 }
 
 
-def captions(outputs: list[str], references: list[list[str]], names: Sequence[str]) -> Scores:
+def captions(
+    outputs: list[str],
+    references: list[list[str]],
+    names: Sequence[str],
+    language: Reading = ENGLISH,
+) -> Scores:
     """METEOR and ROUGE-L (0-100) and CIDEr (raw) over the whole set.
 
     Source: tuetschek/e2e-metrics, which calls the MS-COCO caption evaluation: Stanford's Penn Treebank
     tokens, lowered, without punctuation; ROUGE-L with beta 1.2 over the best precision and the best
     recall of all references; CIDEr with document frequencies from the references of this very set.
     Deviation: without Java the tokens come from `penn_line`, METEOR is left out, and notes say so.
-    WebNLG 2017 gives METEOR texts with their punctuation: 46.6 where this gives 46.0 (see `text.bleu`).
+    WebNLG 2017 gives METEOR texts with their punctuation: 46.6 where this gives 46.0 (see `text.bleu`). Texts
+    that are not in Latin letters have Unicode's words and characters in place of Penn Treebank tokens.
     """
     if java.find_jar("cider", "cider.py") is None:
         return Scores({}, (f"{', '.join(names)}: left out, the package pycocoevalcap is not installed",))
     runtime = java.find_java()
     notes: list[str] = []
     others = [name for name in names if name != "meteor"]
+    english = language.tokenizer == "13a"
     flat = [*outputs, *(text for group in references for text in group)]
     try:
         if runtime is None:
             raise java.JavaError("no Java runtime was found")
-        jar = java.find_jar("tokenizer", "stanford-corenlp-3.4.1.jar")
-        lines = java.penn_lines(runtime, _present(jar), flat)
+        if english:
+            jar = java.find_jar("tokenizer", "stanford-corenlp-3.4.1.jar")
+            lines = java.penn_lines(runtime, _present(jar), flat)
+        else:
+            lines = []
     except java.JavaError as error:
         if "meteor" in names:
             notes.append(f"meteor: left out, {error}")
-        if others:
+        if others and english:
             notes.append(
                 f"{', '.join(others)}: tokens from softprompt, not from Stanford's Java program, {error}"
             )
         names, lines = others, [penn_line(text) for text in flat]
-
+    if not english:
+        lines = [" ".join(unicode_words(text)) for text in flat]
     tokens = iter(" ".join(word for word in line.split() if word not in PUNCTUATION) for line in lines)
     texts = [next(tokens) for _ in outputs]
     golds = [[next(tokens) for _ in group] for group in references]
@@ -80,7 +92,7 @@ def captions(outputs: list[str], references: list[list[str]], names: Sequence[st
     if "meteor" in names and runtime is not None:
         try:
             jar = java.find_jar("meteor", "meteor-1.5.jar")
-            values["meteor"] = 100 * java.meteor(runtime, _present(jar), texts, golds)
+            values["meteor"] = 100 * java.meteor(runtime, _present(jar), texts, golds, english)
         except java.JavaError as error:
             notes.append(f"meteor: left out, {error}")
     if "rouge_l" in names:

@@ -58,13 +58,17 @@ def penn_lines(java: str, jar: Path, texts: list[str]) -> list[str]:
     return lines
 
 
-def meteor(java: str, jar: Path, hypotheses: list[str], references: list[list[str]]) -> float:
+def meteor(
+    java: str, jar: Path, hypotheses: list[str], references: list[list[str]], english: bool = True
+) -> float:
     """METEOR (0-1) of tokenised texts over the whole set.
 
     Source: METEOR 1.5 (Denkowski and Lavie 2014), English, normalised, in the question-and-answer mode
-    that the MS-COCO caption evaluation uses: statistics example by example, then one evaluation.
+    that the MS-COCO caption evaluation uses: statistics example by example, then one evaluation. Of other
+    languages METEOR knows no synonyms here: its parameters for any language, on the tokens as they are.
     """
-    command = [java, *_UTF8, "-Xmx2G", "-jar", jar.name, "-", "-", "-stdio", "-l", "en", "-norm"]
+    command = [java, *_UTF8, "-Xmx2G", "-jar", jar.name, "-", "-", "-stdio", "-l"]
+    command += ["en", "-norm"] if english else ["other"]
     with tempfile.TemporaryFile() as errors:
         try:
             # the jar finds its paraphrase table beside itself

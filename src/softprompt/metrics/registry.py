@@ -15,6 +15,7 @@ from softprompt.errors import ConfigError, kind_of, listed, nearest
 from softprompt.extras import require
 from softprompt.metrics import labels, ranks, regression, spans, tagging, text
 from softprompt.metrics.captions import captions
+from softprompt.metrics.languages import Reading, notes_of
 from softprompt.metrics.scores import Pairs, Scores
 from softprompt.registry import Registry, check_parameters
 
@@ -25,7 +26,7 @@ Metrics with the same function are computed in one call.
 """
 
 _Scorer = TypeVar("_Scorer", bound=Scorer)
-_FACTS = ("names", "labels", "groups", "rankings")
+_FACTS = ("names", "labels", "groups", "rankings", "language")
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,8 @@ def score(
         references: as many: texts, a label, tags, all right answers, a number, the right answer, or a label.
         task: as in recipes.
         facts: `labels`, the declared ones, for tasks with labels; `groups`, which question each record
-            belongs to, for classification.
+            belongs to, for classification; `language` of texts and answers, `auto` (that of the references'
+            scripts) by default, or a `Reading` that was found before.
 
     Returns:
         Percent (0-100) for most; -100 to 100 for correlations, raw for `nist` (about 0-12) and `cider`
@@ -213,7 +215,7 @@ def score(
         where, expected = f"task '{task}': pairs of its OutputForm", "a softprompt.metrics.Pairs"
         raise ConfigError(where, kind_of(pairs), expected)
     values: dict[str, float] = {}
-    notes: list[str] = []
+    notes: list[str] = [] if pairs.reading is None else notes_of(pairs.reading, names, pairs.outputs)
     for function in dict.fromkeys(METRICS[name].function for name in METRICS if name in names):
         own = [name for name in names if METRICS[name].function is function]
         with METRICS.naming(own[0]):
@@ -259,7 +261,8 @@ def _tasks() -> Any:
 
 
 def _wanted(function: Scorer, pairs: Pairs, names: list[str]) -> dict[str, Any]:
-    known = {"names": names, "labels": pairs.labels, "groups": pairs.groups, "rankings": pairs.rankings}
+    known: dict[str, Any] = {"names": names, "labels": pairs.labels, "groups": pairs.groups}
+    known |= {"rankings": pairs.rankings, "language": pairs.reading or Reading()}
     return {name: known[name] for name in inspect.signature(function).parameters if name in known}
 
 

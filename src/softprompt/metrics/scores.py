@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from softprompt.errors import ConfigError, DataError, kind_of, shortened
+from softprompt.metrics.languages import Reading
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Pairs:
         labels: the declared labels, in the order of their indices; empty for tasks without.
         groups: which question each record belongs to; None where records belong to none.
         rankings: labels by record, the likeliest first; empty for tasks without rankings.
+        reading: the language of the references; None for tasks whose answers are no texts.
     """
 
     outputs: list[Any]
@@ -41,6 +43,7 @@ class Pairs:
     labels: tuple[str, ...] = ()
     groups: tuple[str, ...] | None = None
     rankings: tuple[tuple[str, ...], ...] = ()
+    reading: Reading | None = None
 
 
 def check_lengths(outputs: Sequence[object], references: Sequence[object]) -> None:

@@ -45,3 +45,29 @@ def entities(outputs: list[list[str]], references: list[list[str]], names: Seque
     values = {name: 100 * float(scorers[name](references, outputs, zero_division=0)) for name in names}
     empty = all(tag == "O" for row in references for tag in row)
     return Scores(values, (f"{', '.join(names)}: the references hold no entity",) if empty else ())
+
+
+def by_type(
+    outputs: Sequence[Sequence[str]], references: Sequence[Sequence[str]]
+) -> dict[str, dict[str, float]]:
+    """For each type of entities precision, recall and F1 in percent, and how many are right (`records`).
+
+    Source: seqeval, as `entities`. A share with nothing to divide by is 0.
+    """
+    from seqeval.metrics import classification_report
+
+    sides = [list(map(list, references)), list(map(list, outputs))]
+    if all(tag == "O" for side in sides for row in side for tag in row):
+        return {}
+    options: Any = {"output_dict": True, "zero_division": 0}
+    report: Any = classification_report(sides[0], sides[1], **options)
+    return {
+        kind: {
+            "precision": 100 * float(row["precision"]),
+            "recall": 100 * float(row["recall"]),
+            "f1": 100 * float(row["f1-score"]),
+            "records": int(row["support"]),
+        }
+        for kind, row in report.items()
+        if not kind.endswith(" avg")
+    }

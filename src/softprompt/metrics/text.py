@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from softprompt.errors import DataError, kind_of
+from softprompt.metrics.languages import AUTO, ENGLISH, Reading, reading_of, splitter, unicode_words
 from softprompt.metrics.scores import Pairs, Scores
 
 NIST_ORDER = 5
@@ -14,8 +15,10 @@ _NIST_BETA = -math.log(0.5) / math.log(1.5) ** 2
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
-def text_pairs(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> Pairs:
-    """Texts with single spaces, and their references without empty ones.
+def text_pairs(
+    outputs: Sequence[str], references: Sequence[Sequence[str]], language: str | Reading = AUTO
+) -> Pairs:
+    """Texts with single spaces, their references without empty ones, and the language of these.
 
     The official file formats can hold neither line breaks nor empty references.
 
@@ -36,7 +39,9 @@ def text_pairs(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> P
         if not kept:
             raise DataError(f"references[{i}]", "no reference text", "at least one text")
         golds.append(kept)
-    return Pairs(texts, golds)
+    if not isinstance(language, Reading):
+        language = reading_of([text for group in golds for text in group], language)
+    return Pairs(texts, golds, reading=language)
 
 
 def _clean(text: str, where: str) -> str:
@@ -45,7 +50,7 @@ def _clean(text: str, where: str) -> str:
     return " ".join(text.split())
 
 
-def bleu(outputs: list[str], references: list[list[str]]) -> float:
+def bleu(outputs: list[str], references: list[list[str]], language: Reading = ENGLISH) -> float:
     """BLEU (0-100) over the whole set.
 
     Source: mteval-v13a as adapted to varying numbers of references in tuetschek/e2e-metrics, the
@@ -53,7 +58,7 @@ def bleu(outputs: list[str], references: list[list[str]]) -> float:
     letters are lowered. Deviations: a set in which no output has four tokens has BLEU 0. WebNLG 2017
     counts BLEU on text that is split at every non-word character, accents stripped, against three
     references (multi-bleu), and METEOR on that text too; on its test references spoiled at random that
-    gave BLEU 65.9 where this gives 65.6.
+    gave BLEU 65.9 where this gives 65.6. Languages other than English have sacrebleu's tokenisers for them.
     """
     from sacrebleu.metrics.bleu import BLEU
 
@@ -62,22 +67,20 @@ def bleu(outputs: list[str], references: list[list[str]]) -> float:
     # sacrebleu's shape is [rank][example], with None where an example has fewer references
     streams = [[group[k] if k < len(group) else None for group in golds] for k in range(most)]
     # `force` only silences advice about texts that look tokenised
-    scorer = BLEU(tokenize="13a", smooth_method="exp", force=True)
+    scorer = BLEU(tokenize=language.tokenizer, smooth_method="exp", force=True)
     return scorer.corpus_score(texts, streams).score  # type: ignore[arg-type]
 
 
-def nist(outputs: list[str], references: list[list[str]]) -> float:
+def nist(outputs: list[str], references: list[list[str]], language: Reading = ENGLISH) -> float:
     """NIST (raw, about 0-12) over n-grams of 1 to 5 tokens of the whole set.
 
     Source: Doddington (2002), with the counts and the tokens of mteval-v13a. nltk's `corpus_nist` differs:
     it scores each text against its single best reference instead of all of them together.
     """
-    from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
-
-    split = Tokenizer13a()
+    split = splitter(language.tokenizer)
     lowered, lowered_golds = _lowered(outputs, references)
-    texts = [split(text).split() for text in lowered]
-    golds = [[split(text).split() for text in group] for group in lowered_golds]
+    texts = [split(text) for text in lowered]
+    golds = [[split(text) for text in group] for group in lowered_golds]
 
     seen: Counter[tuple[str, ...]] = Counter()
     for group in golds:
@@ -103,20 +106,25 @@ def nist(outputs: list[str], references: list[list[str]]) -> float:
     return information * _nist_penalty(ratio)
 
 
-def ter(outputs: list[str], references: list[list[str]]) -> float:
+def ter(outputs: list[str], references: list[list[str]], language: Reading = ENGLISH) -> float:
     """Translation edit rate in percent over the whole set: word edits and block shifts; may pass 100.
 
     Source: the WebNLG 2017 evaluation: texts lowered and split at every non-word character, then
     tercom's TER, here sacrebleu's port of it: the fewest edits to any reference, over the mean
     reference length. Deviations: every reference counts (the challenge reads the first three), and
-    letters keep their accents (the challenge strips them).
+    letters keep their accents (the challenge strips them); texts that are not in Latin letters have the
+    words of `bleu`.
     """
     from sacrebleu.metrics.ter import TER
 
+    words_of = _words
+    if language.tokenizer != "13a":
+        split = splitter(language.tokenizer)
+        words_of = lambda text: split(text.lower())  # noqa: E731
     scorer = TER(case_sensitive=True)
     n_edits, n_words = 0, 0.0
     for text, group in zip(outputs, references, strict=True):
-        words, golds = _words(text), [_words(gold) for gold in group]
+        words, golds = words_of(text), [words_of(gold) for gold in group]
         # a word missing from one side costs an edit at least, so most references need no search
         bounds = sorted((_fewest_possible(words, gold), i) for i, gold in enumerate(golds))
         fewest: float = math.inf
@@ -130,18 +138,43 @@ def ter(outputs: list[str], references: list[list[str]]) -> float:
     return 100 * n_edits / n_words
 
 
-def rouge(outputs: list[str], references: list[list[str]], names: Sequence[str]) -> Scores:
+def rouge(
+    outputs: list[str], references: list[list[str]], names: Sequence[str], language: Reading = ENGLISH
+) -> Scores:
     """ROUGE F-measures (0-100), averaged over examples.
 
     Source: Google's rouge-score with Porter stemming, as Prefix-Tuning reports it; an example
     with several references takes the best F-measure of each kind. Deviation: the plain mean, where the
-    package's own aggregator takes the median of bootstrap samples.
+    package's own aggregator takes the median of bootstrap samples. The package's words are runs of a to z and
+    digits; texts of which these are not all have Unicode's words and characters.
     """
     from rouge_score.rouge_scorer import RougeScorer
 
-    scorer = RougeScorer(list(names), use_stemmer=True)
-    rows = [scorer.score_multi(group, text) for text, group in zip(outputs, references, strict=True)]
+    latin = RougeScorer(list(names), use_stemmer=True)
+    other = RougeScorer(list(names), tokenizer=_UnicodeWords())
+    rows = []
+    for text, group in zip(outputs, references, strict=True):
+        # one text in another script within an English set too
+        scorer = latin if language.language.english and not reading_of(group, "en").strays else other
+        rows.append(scorer.score_multi(group, text))
     return Scores({name: 100 * sum(row[name].fmeasure for row in rows) / len(rows) for name in names})
+
+
+class _UnicodeWords:
+    """The tokeniser that rouge-score takes; English words are stemmed as its own are."""
+
+    def __init__(self) -> None:
+        from rouge_score.tokenizers import DefaultTokenizer
+
+        self._stemmed = DefaultTokenizer(use_stemmer=True).tokenize
+
+    def tokenize(self, text: str) -> list[str]:
+        """The words of a text."""
+        return [
+            part
+            for word in unicode_words(text)
+            for part in (self._stemmed(word) if word.isascii() else [word])
+        ]
 
 
 def _lowered(outputs: list[str], references: list[list[str]]) -> tuple[list[str], list[list[str]]]:

@@ -18,6 +18,7 @@ from softprompt.plotting.curves import (
 )
 from softprompt.plotting.figure import Figure, panel_figure
 from softprompt.plotting.pictures import AttentionMap, draw_attention, draw_features
+from softprompt.plotting.reliability import draw_reliability
 from softprompt.plotting.style import DARK, LIGHT, Drawing, Palette, series, wrapped
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "draw_attention",
     "draw_confusion",
     "draw_features",
+    "draw_reliability",
     "line",
     "panel_figure",
     "runs_line",

@@ -4,7 +4,9 @@ from .inserts import Insert, LayerLinears
 from .loading import load_prompt
 from .methods import (
     METHODS,
+    UNDECLARED,
     Method,
+    TrainingDefaults,
     adapter,
     build_prompt,
     fine_tuning,
@@ -18,6 +20,7 @@ from .methods import (
     p_tuning_v2,
     prefix_tuning,
     prompt_tuning,
+    tuned_rate,
     visual_prompt_tuning,
 )
 from .methods.builder import PromptBuilder
@@ -44,6 +47,7 @@ __all__ = [
     "RECURRENT",
     "SPECIAL",
     "TUNE_FORMS",
+    "UNDECLARED",
     "AddedTokens",
     "AttentionShape",
     "ExtraChannels",
@@ -61,6 +65,7 @@ __all__ = [
     "Start",
     "StartRequest",
     "States",
+    "TrainingDefaults",
     "adapter",
     "build_prompt",
     "find_initialization",
@@ -81,5 +86,6 @@ __all__ = [
     "prefix_tuning",
     "prompt_tuning",
     "reads_prompt",
+    "tuned_rate",
     "visual_prompt_tuning",
 ]

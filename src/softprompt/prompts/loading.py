@@ -13,11 +13,13 @@ from softprompt.prompts.heads import Head, checked, head_width, resolve_pooling
 from softprompt.prompts.inserts import make_inserts, stored_sizes
 from softprompt.prompts.methods.registry import METHODS
 from softprompt.prompts.observable import Observable
+from softprompt.prompts.origin import Origin
 from softprompt.prompts.placements import RECURRENT, Shape, SlotShape, key_value_shapes, state_shapes
 from softprompt.prompts.plain import plain_tensors
 from softprompt.prompts.prompt import LIBRARIES, Prompt, unlike_backbone
 from softprompt.prompts.reparameterize import Direct
 from softprompt.prompts.visual import LOCATIONS, VisualShape
+from softprompt.untrusted import at_home
 
 # Errors of code that trusts a card, where the card was never saved by a prompt.
 _CONTRADICTIONS = (
@@ -76,6 +78,7 @@ def load_prompt(
         prompt = _made(card, tensors, backbone, where)
     prompt.check_range(backbone.dtype, where)
     prompt.accepted |= {backbone.card.key}
+    prompt.origin = Origin(backbone, at_home(where))
     # In evaluation mode, like a loaded model; for further training the head keeps its dropout.
     return prompt.to(backbone.device if device is None else device).eval()
 

@@ -12,6 +12,7 @@ from softprompt.errors import PromptError
 from softprompt.files import BackboneCard, PromptCard, difference, without_folders, write_prompt
 from softprompt.prompts.heads import Head, uses_output_layer
 from softprompt.prompts.inserts import Insert
+from softprompt.prompts.origin import Answering, Origin
 from softprompt.prompts.placements import Placement, Shape
 from softprompt.prompts.plain import plain_tensors
 from softprompt.prompts.reparameterize import Direct
@@ -21,7 +22,7 @@ LIBRARIES = ("softprompt", "torch", "transformers", "safetensors")
 """Whose versions every prompt file names."""
 
 
-class Prompt(nn.Module):
+class Prompt(Answering, nn.Module):
     """A soft prompt: its parameters alone need gradients.
 
     Calling it gives the placement, computed from the parameters (differentiable). Build one with a
@@ -49,6 +50,7 @@ class Prompt(nn.Module):
     ):
         super().__init__()
         self.card = card
+        self.origin = Origin()
         self.accepted = frozenset({card.backbone.key})
         """Keys of the backbones that the prompt belongs to, or that `any_backbone` accepted."""
         self.shapes = tuple(shapes)
@@ -140,8 +142,9 @@ class Prompt(nn.Module):
         return other._like(self)
 
     def _like(self, other: "Prompt") -> "Prompt":
-        """Take another prompt's mode (training or not) and accepted backbones; returns the prompt itself."""
+        """Take another prompt's mode (training or not) and backbones; returns the prompt itself."""
         self.accepted |= other.accepted
+        self.origin = other.origin
         return self.train(other.training)
 
     def unlike(self, backbone: BackboneCard) -> str | None:

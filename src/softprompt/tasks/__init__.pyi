@@ -1,6 +1,6 @@
 from .base import Task
 from .building import build_task, labels_of, template_of
-from .examples import AnyExample, ScoreRow
+from .examples import AnyExample, Outcome, ScoreRow
 from .headed import HeadTask, ReadingExample, ReadingTask
 from .inputs import RowForm
 from .language import ClozeTask, GenerationTask, check_decoding, score_texts
@@ -17,6 +17,7 @@ __all__ = [
     "GenerationTask",
     "HeadTask",
     "Mixture",
+    "Outcome",
     "OutputForm",
     "PartExample",
     "ReadingExample",

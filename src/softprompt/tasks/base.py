@@ -9,7 +9,7 @@ from torch import Tensor
 from softprompt.config import DecodingSettings, TaskSettings
 from softprompt.errors import ConfigError, PromptError
 from softprompt.files import HeadCard
-from softprompt.tasks.examples import ScoreRow, score_row
+from softprompt.tasks.examples import Outcome, ScoreRow, outcome_of, score_row
 from softprompt.tasks.registry import TASKS
 from softprompt.text import Template
 
@@ -69,6 +69,13 @@ class Task(ABC):
             seed: of what is drawn.
         """
 
+    def outcomes(
+        self, records: Sequence[Any], progress: Callable[[int], None] | None = None, seed: int = 0
+    ) -> list[Outcome]:
+        """As `predict`, with the probabilities of what is said where the task has any."""
+        explained = self.explained(records, progress, seed)
+        return [outcome_of(output, facts, self.labels) for output, facts in explained]
+
     @abstractmethod
     def check_positions(self, records: Sequence[Any], prompt_positions: int, training: bool) -> None:
         """Raise where the prompt and the longest text need more positions than the backbone has.
@@ -80,6 +87,16 @@ class Task(ABC):
         """
 
     # -- what a task may change ------------------------------------------------------------------
+
+    def explained(
+        self, records: Sequence[Any], progress: Callable[[int], None] | None = None, seed: int = 0
+    ) -> list[tuple[Any, Mapping[str, Any]]]:
+        """As `predict`, each output with what the task knows about it (`softprompt.answers` takes it up).
+
+        The facts are `probabilities` (of the labels or choices in order, of each word's tag, or of the words
+        of a ranking), or `start`, `end` and `probability` of a stretch of text; nothing by default.
+        """
+        return [(output, {}) for output in self.predict(records, progress, seed)]
 
     @property
     def head(self) -> HeadCard | None:
@@ -105,6 +122,35 @@ class Task(ABC):
     def n_cut(self) -> int:
         """Texts that were longer than the settings allow and were cut, so far."""
         return 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Further counts for a run's result, by name."""
+        return {}
+
+    @property
+    def cut_note(self) -> str:
+        """What was cut so far, to be said once; empty where nothing was."""
+        if not self.n_cut:
+            return ""
+        longest = getattr(self.settings, "max_tokens", None)
+        to = "" if longest is None else f" to {longest} tokens (task.max_tokens)"
+        return f"cut {self.n_cut} text{'' if self.n_cut == 1 else 's'}{to}"
+
+    @property
+    def form_note(self) -> str:
+        """What form the texts have, to be said where nobody chose it; empty where it is the usual one."""
+        return ""
+
+    cut_answers: tuple[int, ...] = ()
+    """The places of those of the last `predict`'s outputs that reached the limit before their end."""
+
+    def answer_note(self, n: int) -> str:
+        """That so many outputs reached the limit before their end; empty for none."""
+        return ""
+
+    def settle(self, records: Sequence[Any]) -> None:  # noqa: B027  most tasks leave nothing open
+        """Derive from the training records what the settings leave open."""
 
     @classmethod
     def labels_for(
@@ -174,6 +220,10 @@ class Task(ABC):
     def artefacts(self, records: Sequence[Any], outputs: Sequence[Any]) -> Mapping[str, str | bytes]:
         """Files beside the scores, by name; runs and evaluations keep them with the outputs."""
         return {}
+
+    def files(self, records: Sequence[Any], outcomes: Sequence[Outcome]) -> Mapping[str, str | bytes]:
+        """As `artefacts`, from outputs with their probabilities."""
+        return self.artefacts(records, [outcome.output for outcome in outcomes])
 
 
 def check_records(name: str, records: Iterable[Any]) -> None:

@@ -1,7 +1,7 @@
 """What passes between a task and its training: encoded records, and rows of scores."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
@@ -51,6 +51,42 @@ def drawn(records: Sequence[Any], k: int, seed: int) -> tuple[list[Any], random.
         )
     draw = random.Random(seed)
     return draw.sample(list(records), k), draw
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task says of one record, and how sure it is.
+
+    Args:
+        output: as `Task.predict` gives it.
+        probabilities: by label, the likeliest first; of tags the shares of those said, one for each word; of
+            choices one for each. None for a task that gives none.
+        confidence: the probability of what is said; of tags the smallest of the sentence.
+    """
+
+    output: Any
+    probabilities: Mapping[str, float] | Sequence[float] | None = None
+    confidence: float | None = None
+
+
+def outcome_of(output: Any, facts: Mapping[str, Any], labels: Sequence[str]) -> Outcome:
+    """An outcome from an output and what `Task.explained` says of it.
+
+    Args:
+        labels: of the task, in the order of its probabilities; of a task without labels, none.
+    """
+    shares = facts.get("probabilities")
+    if isinstance(output, Mapping):  # a ranking, which holds what it says of itself
+        return Outcome(output)
+    if shares is None:
+        return Outcome(output, confidence=facts.get("probability"))
+    if isinstance(output, str):
+        if output not in labels or len(shares) != len(labels):
+            return Outcome(output)
+        order = sorted(range(len(labels)), key=lambda i: -shares[i])
+        return Outcome(output, {labels[i]: shares[i] for i in order}, shares[labels.index(output)])
+    sure = shares[output] if isinstance(output, int) else min(shares, default=None)
+    return Outcome(output, shares, sure)
 
 
 class ScoreRow(TypedDict):

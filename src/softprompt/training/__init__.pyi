@@ -1,6 +1,6 @@
 from .distributed import Processes
 from .evaluation import generate_and_score
-from .loop import better
+from .loop import STEPS_OF_TEXTS, better, n_steps, steps_per_epoch
 from .progress import RunProgress, clock
 from .rescoring import rescore, runs_in
 from .run import RunResult, train
@@ -9,6 +9,7 @@ from .setup import load_frozen, with_template
 from .task_run import output_line, output_lines
 
 __all__ = [
+    "STEPS_OF_TEXTS",
     "Processes",
     "RunFolder",
     "RunProgress",
@@ -19,10 +20,12 @@ __all__ = [
     "generate_and_score",
     "load_frozen",
     "locked",
+    "n_steps",
     "output_line",
     "output_lines",
     "rescore",
     "runs_in",
+    "steps_per_epoch",
     "train",
     "versions",
     "with_template",

@@ -11,7 +11,7 @@ from torch import nn
 from softprompt.data import AnyRecord
 from softprompt.errors import TrainingError
 from softprompt.metrics import require_libraries
-from softprompt.tasks import AnyExample, ScoreRow, Task
+from softprompt.tasks import AnyExample, Outcome, ScoreRow, Task
 from softprompt.training.distributed import Processes
 from softprompt.training.loop import idle_passes, rank_slice
 
@@ -22,10 +22,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scored:
-    """Outputs of one prompt on some records, and a row of scores per group."""
+    """Outputs of one prompt on some records, and a row of scores per group.
 
-    outputs: list[Any]
+    Args:
+        outcomes: one per record.
+        rows: of scores.
+        n_cut: outputs that reached the limit of decoding before their end, of all processes.
+        note: says so in a sentence; empty where there are none.
+    """
+
+    outcomes: list[Outcome]
     rows: list[ScoreRow]
+    n_cut: int = 0
+    note: str = ""
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The outputs alone."""
+        return [outcome.output for outcome in self.outcomes]
 
 
 def mean_loss(
@@ -83,14 +97,19 @@ def generate_and_score(
     """
     require_libraries(metrics)
     mine = [records[i] for i in rank_slice(range(len(records)), processes.rank, processes.count)]
-    n_mine, outputs = len(mine), []
+    n_mine, n_cut = len(mine), 0
+    outcomes: list[Outcome] = []
     if backbone.sharded:  # all processes must run the same number of passes
         mine += records[: idle_passes(len(records), 1, processes.rank, processes.count)]
     if mine:
         with torch.no_grad(), evaluating(prompt), backbone.prompted(prompt):
-            outputs = task.predict(mine, progress=progress, seed=seed)[:n_mine]
-    outputs = processes.gather(outputs, len(records))
-    return Scored(outputs, list(task.score(records, outputs, metrics)))
+            outcomes = task.outcomes(mine, progress=progress, seed=seed)[:n_mine]
+        n_cut = sum(place < n_mine for place in task.cut_answers)
+    outcomes = processes.gather(outcomes, len(records))
+    if processes.count > 1:
+        n_cut = int(processes.sum([torch.tensor([float(n_cut)], device=backbone.device)])[0].item())
+    rows = task.score(records, [outcome.output for outcome in outcomes], metrics)
+    return Scored(outcomes, list(rows), n_cut, task.answer_note(n_cut))
 
 
 def overall(rows: Sequence[ScoreRow], metric: str) -> float:

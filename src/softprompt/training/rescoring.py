@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from softprompt.config import RunSettings, load_run
+from softprompt.config import RunSettings, load_stored
 from softprompt.data import Record
 from softprompt.data import load as load_splits
 from softprompt.errors import ConfigError, DataError, TrainingError
@@ -48,7 +48,7 @@ def rescore(path: Path) -> list[str]:
         raise TrainingError(path.as_posix(), "no result", "a finished run", "finish the run first")
     if "parts" in facts:
         raise ConfigError(path.as_posix(), "a run over several tasks", "a run of the task 'generation'")
-    settings = load_run(folder.settings)
+    settings = load_stored(folder.settings)
     if settings.task.name != "generation":
         got = f"task '{settings.task.name}', whose scores need no other program"
         raise ConfigError(path.as_posix(), got, "a run of the task 'generation'")
@@ -88,7 +88,8 @@ def _scored(settings: RunSettings, folder: RunFolder, metrics: Sequence[str]) ->
             "the records that the run answered",
             "set SOFTPROMPT_DATA to the same data",
         )
-    return score_texts(records, [output for _, _, output in kept], metrics)
+    language = getattr(settings.task, "language", "auto")
+    return score_texts(records, [output for _, _, output in kept], metrics, language)
 
 
 def _is_output(line: Mapping[str, Any]) -> bool:

@@ -16,12 +16,18 @@ from softprompt.files import without_folders, write_atomically, writing
 from softprompt.tasks import ScoreRow
 from softprompt.training.activation_cache import RunActivationCache
 from softprompt.training.distributed import Processes
-from softprompt.training.loop import Loop
+from softprompt.training.loop import ExplodedError, Loop
 from softprompt.training.memory import enough_memory, returned_after
 from softprompt.training.multitask import joined, objective_of, turned
 from softprompt.training.progress import RunProgress, clock
 from softprompt.training.run_folder import RunFolder, acquire, as_yaml, draw_curves, flat, hardware, versions
-from softprompt.training.setup import RunComponents, build_parts, resolve, resolve_parts
+from softprompt.training.setup import (
+    RunComponents,
+    build_parts,
+    resolve,
+    resolve_parts,
+    with_training_defaults,
+)
 from softprompt.training.task_run import KEPT, TaskRun
 from softprompt.training.trackers import Trackers, check_trackers
 
@@ -73,7 +79,8 @@ def train(
             known already; None generates what the samples need.
 
     Raises:
-        TrainingError: the folder holds something else, the loss is no number, or disk or memory is full.
+        TrainingError: the folder holds something else, the loss explodes or is no number, or disk or memory
+            is full.
         SoftpromptError: a mistake in settings, data or backbone; in one of several tasks, with its name.
         KeyboardInterrupt: on Ctrl-C or SIGTERM; while training, after a checkpoint.
     """
@@ -89,23 +96,36 @@ def train(
             parts = build_parts(settings, processes, backbone)
             if missing("plots"):
                 progress.say(f"no curves are drawn without matplotlib: {installation('plots')}")
-            running = _Run(settings, parts, folder, processes, progress)
+            chosen = with_training_defaults(settings, parts, folder.stored_training() if resume else {})
+            for line in chosen.said:
+                progress.say(line)
+            running = _Run(
+                settings, chosen.settings, chosen.parts, folder, processes, progress, chosen.usual_rate
+            )
             with running.trackers:
                 return RunResult(folder.path, running.go(resume, bare, started))
 
 
 class _Run:
-    """The state of a run in progress."""
+    """The state of a run in progress.
+
+    Args:
+        written: the settings as the user wrote them.
+        asked: the same with the rates and steps that they left to the method.
+        usual_rate: the method's default learning rate.
+    """
 
     def __init__(
         self,
+        written: RunSettings | MixtureSettings,
         asked: RunSettings | MixtureSettings,
         parts: Mapping[str, RunComponents],
         folder: RunFolder,
         processes: Processes,
         progress: RunProgress,
+        usual_rate: float,
     ) -> None:
-        self._asked, self._parts, self._folder = asked, parts, folder
+        self._written, self._asked, self._parts, self._folder = written, asked, parts, folder
         self._processes, self._progress = processes, progress
         self._backbone = next(iter(parts.values())).backbone
         names = asked.training.trackers if processes.is_main else []
@@ -119,6 +139,7 @@ class _Run:
             evaluate=self._evaluate if all(task.dev_examples for task in self._tasks.values()) else None,
             log=self._log if processes.is_main else lambda line: None,
             progress=progress,
+            usual_rate=usual_rate,
         )
         prompts = [part.prompt for part in parts.values()]
         self._cache = RunActivationCache(asked.training, self._backbone, prompts, progress)
@@ -134,8 +155,13 @@ class _Run:
     def go(self, resume: bool, bare: Sequence[Any] | None, started: float) -> dict[str, Any]:
         """Train, test, and write the folder; returns the content of `result.json`."""
         self._begin(resume)
-        with self._cache:
-            state = self._loop.run()
+        try:
+            with self._cache:
+                state = self._loop.run()
+        except ExplodedError as error:
+            if self._processes.is_main:
+                self._folder.explode(str(error))
+            raise
         self._progress.say(f"trained {state.step} steps in {clock(state.seconds)}")
         parts = {name: self._finish(task, bare) for name, task in self._tasks.items()}
         facts = self._facts(parts, time.perf_counter() - started)
@@ -156,7 +182,7 @@ class _Run:
         settings = resolve_parts(self._asked, self._parts, self._objective.steps_per_epoch)
         checkpoint = folder.checkpoints.newest() if resume else None
         if self._processes.is_main:
-            folder.begin(self._asked, settings, resume)
+            folder.begin(self._written, settings, resume)
             for damaged in folder.checkpoints.damaged:
                 self._progress.say(f"passed over a damaged checkpoint: {damaged}")
         if checkpoint is not None:

@@ -1,12 +1,12 @@
 """One task of a run while it lasts: measured, tested, and left as files."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from softprompt.config import RunSettings
 from softprompt.data import AnyRecord, Choices, pairs
-from softprompt.files import write_atomically, writing
+from softprompt.files import json_line, write_atomically, writing
+from softprompt.tasks import Outcome
 from softprompt.training.distributed import Processes
 from softprompt.training.evaluation import Scored, generate_and_score, mean_loss, overall
 from softprompt.training.loop import rank_slice
@@ -52,8 +52,15 @@ class TaskRun:
 
     def test(self) -> Scored | None:
         """Outputs and scores on the test set; None without one."""
-        records = self.parts.splits.test
-        return self._generate("test", records, self.parts.settings.metrics) if records else None
+        records, task = self.parts.splits.test, self.parts.task
+        if not records:
+            return None
+        n_before = task.n_cut
+        tested = self._generate("test", records, self.parts.settings.metrics)
+        # Cuts of the training texts were said at the start.
+        self._say(task.cut_note if task.n_cut > n_before else "")
+        self._say(tested.note)
+        return tested
 
     def samples(self, tested: Scored | None, bare: Sequence[Any] | None) -> str:
         """A few records with the outputs of the bare backbone and of the prompt.
@@ -81,8 +88,8 @@ class TaskRun:
             for i, record in enumerate(some)
         )
 
-    def counts(self) -> dict[str, int]:
-        """How many records, texts, tokens and parameters there are."""
+    def counts(self, tested: Scored | None = None) -> dict[str, int]:
+        """How many records, texts, tokens and parameters there are, and how many answers were cut."""
         splits, prompt = self.parts.splits, self.parts.prompt
         return {
             "train_pairs": len(splits.train),
@@ -93,20 +100,24 @@ class TaskRun:
             "left_out_records": sum(self.parts.left_out.values()),
             "trained_parameters": prompt.n_trained_parameters,
             "stored_parameters": prompt.n_stored_parameters,
+            **self.parts.task.counts,
+            **({} if tested is None else {"cut_answers": tested.n_cut}),
         }
 
     def facts(self, tested: Scored | None) -> dict[str, Any]:
         """The task's entries of a result, of a single task and of one of several alike."""
         return {
             "scores": tested.rows if tested is not None else [],
-            "counts": self.counts(),
+            "counts": self.counts(tested),
             "backbone": self.parts.backbone.card.model_dump(),
             "data_fingerprint": self.parts.splits.fingerprint,
         }
 
     def report(self) -> None:
-        """Print the losses of the drawn examples, and how many records were left out."""
+        """Print what was found while reading, the losses of drawn examples, and what was left out."""
         begin = f"{self.name}: " if self.name else ""
+        for note in self.parts.splits.notes:
+            self._progress.say(f"{begin}{note}")
         if losses := self.parts.draw_losses:
             low, high = min(losses), max(losses)
             self._progress.say(
@@ -116,6 +127,13 @@ class TaskRun:
         if self.parts.left_out:
             counts = ", ".join(f"{n} of {split}" for split, n in self.parts.left_out.items())
             self._progress.say(f"{begin}left out, because their answer is outside the vocabulary: {counts}")
+        self._say(self.parts.task.form_note)
+        self._say(self.parts.task.cut_note)
+
+    def _say(self, note: str) -> None:
+        """Print a note, if there is one."""
+        if note:
+            self._progress.say(f"{self.name + ': ' if self.name else ''}note: {note}")
 
     def save(
         self,
@@ -152,8 +170,8 @@ class TaskRun:
         if tested is None:
             return
         with writing(folder.path, KEPT):
-            write_atomically(folder.outputs, output_lines(splits.test, tested.outputs))
-            for name, content in self.parts.task.artefacts(splits.test, tested.outputs).items():
+            write_atomically(folder.outputs, output_lines(splits.test, tested.outcomes))
+            for name, content in self.parts.task.files(splits.test, tested.outcomes).items():
                 write_atomically(folder.path / name, content)
 
     def _generate(
@@ -178,18 +196,35 @@ class TaskRun:
             )
 
 
-def output_lines(records: Sequence[AnyRecord], outputs: Sequence[Any]) -> str:
+_MOST_KEPT = 10
+"""Labels whose probabilities are kept of a record, the likeliest ones."""
+
+
+def output_lines(records: Sequence[AnyRecord], outcomes: Sequence[Any]) -> str:
     """A line of JSON per record, see `output_line`."""
-    lines = [output_line(record, output) for record, output in zip(records, outputs, strict=True)]
-    return "".join(json.dumps(line) + "\n" for line in lines)
+    lines = [output_line(record, outcome) for record, outcome in zip(records, outcomes, strict=True)]
+    return "".join(map(json_line, lines))
 
 
-def output_line(record: AnyRecord, output: Any) -> dict[str, Any]:
+def output_line(record: AnyRecord, outcome: Any) -> dict[str, Any]:
     """What is kept of a record: its id and source, the references or the right answer, and the output.
 
-    A record with choices keeps them too, since its output is the index of one.
+    Where the task gives probabilities, they stand beside the output, those of labels for the ten likeliest. A
+    record with choices keeps them too, since its output is the index of one.
+
+    Args:
+        record: that was answered.
+        outcome: a `softprompt.tasks.Outcome`, or an output without probabilities.
     """
-    line = {"id": record.id, "source": record.source, "references": list(record.targets), "output": output}
+    outcome = outcome if isinstance(outcome, Outcome) else Outcome(outcome)
+    line = {"id": record.id, "source": record.source, "references": list(record.targets)}
+    line["output"] = outcome.output
+    given = outcome.probabilities
+    if isinstance(given, Mapping):
+        first = list(given.items())[:_MOST_KEPT]
+        line["probabilities"] = {label: round(share, 4) for label, share in first}
+    elif given is not None:
+        line["probabilities"] = [round(share, 4) for share in given]
     if isinstance(record, Choices):
         line["choices"] = list(record.choices)
     return line

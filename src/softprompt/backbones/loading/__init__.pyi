@@ -1,5 +1,5 @@
 from .bundled import BUNDLED, BUNDLED_NAMES, bundled_folder
-from .cached import cached_checkpoint
+from .cached import cached_checkpoint, tokenizer_here
 from .checkpoint import has_two_towers, read_model, read_processor, read_text_processor, read_tokenizer
 from .pull import pull_bundled
 from .quantization import (
@@ -35,5 +35,6 @@ __all__ = [
     "read_processor",
     "read_text_processor",
     "read_tokenizer",
+    "tokenizer_here",
     "without_bars",
 ]

@@ -84,9 +84,11 @@ def _before(
     from softprompt.tasks import build_task
     from softprompt.training import Processes, RunProgress, generate_and_score
 
-    records = load(settings.data).test
+    splits = load(settings.data)
+    records = splits.test
     processes = Processes(settings.backbone.device)
     task = build_task(backbone, settings.task, settings.decoding)
+    task.settle(splits.train)
     with RunProgress(console) as progress, progress.counter("before training", len(records)) as counter:
         scored = generate_and_score(
             backbone, task, None, records, settings.metrics, processes, progress=counter.add

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,7 +12,7 @@ from softprompt.cli.options import Overrides
 
 if TYPE_CHECKING:
     from softprompt.data import AnyRecord
-    from softprompt.tasks import Task
+    from softprompt.tasks import Outcome, Task
 
 EXAMPLES = (
     ("Example, after training that recipe", "softprompt evaluate runs/e2e-lowdata-prefix"),
@@ -112,8 +112,8 @@ def evaluate(
     if n_records > len(records):
         n = n_records - len(records)
         print_line(console, f"note: {n} records are left out, since their answer is outside the vocabulary")
-    if task.n_cut:
-        print_line(console, f"note: {task.n_cut} texts were too long for the task's settings and cut")
+    for note in filter(None, (task.cut_note, scored.note)):
+        print_line(console, f"note: {note}")
     facts = {
         "split": split,
         "system": kind or "prompt",
@@ -121,13 +121,14 @@ def evaluate(
         "left_out_records": n_records - len(records),
         "scores": scored.rows,
         "cut_texts": task.n_cut,
+        "cut_answers": scored.n_cut,
         "seconds": round(time.perf_counter() - started, 2),
-        "decoding": settings.decoding.model_dump(mode="json"),
+        "decoding": task.decoding.model_dump(mode="json"),
         "backbone": backbone.card.model_dump(),
         "data_fingerprint": fingerprint,
     }
     folder = output or place.output
-    _write(folder, name, facts, records, scored.outputs, task.artefacts(records, scored.outputs))
+    _write(folder, name, facts, records, scored.outcomes, task.files(records, scored.outcomes))
     print_line(console, f"kept in {folder / f'evaluation-{name}.json'}")
 
 
@@ -166,20 +167,20 @@ def _write(
     name: str,
     facts: dict[str, object],
     records: list["AnyRecord"],
-    outputs: list[Any],
+    outcomes: "list[Outcome]",
     artefacts: Mapping[str, str | bytes],
 ) -> None:
-    from softprompt.files import without_folders, write_atomically, writing
+    from softprompt.files import json_line, without_folders, write_atomically, writing
     from softprompt.training import output_line, versions
 
     lines = [
-        json.dumps({**output_line(record, output), "tags": dict(record.tags)}, ensure_ascii=False)
-        for record, output in zip(records, outputs, strict=True)
+        json_line({**output_line(record, outcome), "tags": dict(record.tags)})
+        for record, outcome in zip(records, outcomes, strict=True)
     ]
     with writing(folder, "the scores are in the table above alone"):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / f"outputs-{name}.jsonl", "".join(f"{line}\n" for line in lines))
-        text = json.dumps(without_folders({**facts, "versions": versions()}), indent=1)
+        write_atomically(folder / f"outputs-{name}.jsonl", "".join(lines))
+        text = json.dumps(without_folders({**facts, "versions": versions()}), indent=1, ensure_ascii=False)
         for file, content in artefacts.items():
             write_atomically(folder / f"{Path(file).stem}-{name}{Path(file).suffix}", content)
         write_atomically(folder / f"evaluation-{name}.json", text + "\n")

@@ -1,11 +1,11 @@
 """softprompt generate: generate texts under a stored prompt."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from softprompt.cli.answering import As, BatchSize, Column, Input, Output, Overwrite
 from softprompt.cli.options import BackboneName, Overrides, PromptFolder, check_characters
 
 EXAMPLES = (
@@ -13,7 +13,8 @@ EXAMPLES = (
         "Example, after `softprompt demo`",
         'softprompt generate runs/demo "name : Amber Bell | eatType : diner"',
     ),
-    ("One source on each line", "softprompt generate runs/demo < sources.txt"),
+    ("One source on each line, one answer on each line", "softprompt generate runs/demo < sources.txt"),
+    ("A file, row for row", "softprompt generate runs/demo --input new.csv --output answers.csv"),
 )
 
 
@@ -29,16 +30,30 @@ def generate(
         list[Path] | None,
         typer.Option(help="A picture for each source, in their order. May be repeated.", show_default=False),
     ] = None,
+    input: Input = None,
+    column: Column = None,
+    output: Output = None,
+    overwrite: Overwrite = False,
+    reading: As = "auto",
+    batch_size: BatchSize = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of sampled texts; the run's if not given.", show_default=False),
+    ] = None,
     backbone: BackboneName = None,
     overrides: Overrides = None,
 ) -> None:
-    """Generate a text for each source, and print one on each line."""
-    from softprompt.cli import places
+    """Generate a text for each source: a line each, or row for row into a file.
+
+    Blank lines and rows stay in their places. A text, a prompt and a seed always give the same answer,
+    whatever stands beside the text.
+    """
+    from softprompt.answers import Answerer, Bulk, asked_of, reading_settings, stored_run
+    from softprompt.cli import answering, places
     from softprompt.config import GenerationSettings
-    from softprompt.data import Record, pictured_text
     from softprompt.errors import ConfigError, PromptError
     from softprompt.files import read_card
-    from softprompt.terminal import echo, echo_answer
+    from softprompt.terminal import echo_answer
 
     folder = places.prompt_folder(prompt_folder)
     card = read_card(folder)
@@ -51,57 +66,33 @@ def generate(
             "a prompt that writes texts",
             "use `softprompt predict`",
         )
-    settings = places.stored_settings(folder, card, backbone, overrides or [])
+    changes = answering.with_batch(overrides, batch_size)
+    settings = places.stored_settings(folder, card, backbone, changes, seed=seed)
     if not isinstance(settings.task, GenerationSettings):
         raise ConfigError("task.name", f"'{settings.task.name}'", "'generation'", "leave it out")
-    check_characters("TEXT", text or [])
-    sources, pictures = list(text or _lines()), list(picture or [])
+    sources, pictures = list(text or []), list(picture or [])
+    of_files = {"--column": bool(column), "--output": output is not None, "--overwrite": overwrite}
+    answering.check_bulk(input or (None if sources else "-"), sources, of_files)
+    check_characters("TEXT", sources)
+    input = input or answering.a_file_instead(sources, reads_pictures=False) or (None if sources else "-")
+    if input is not None:
+        if pictures:
+            do = "name their files in a column beside the texts"
+            raise ConfigError("--picture", "pictures beside a file of texts", "texts as arguments", do)
+        of_data = reading_settings(stored_run(folder, card), changes)
+        table, lines = answering.read_input(input, reading, of_data, settings.task)
+        questions = answering.questions_from(settings.task, table, of_data, column, lines)
+        bulk = Bulk(Answerer(*places.load(folder, settings), settings), questions)
+        answering.answer_rows(bulk, output, overwrite, lines)
+        return
     if pictures and len(pictures) != len(sources):
         got = f"{len(pictures)} pictures for {len(sources)} sources"
         raise ConfigError("--picture", got, "one for each source", "repeat the option, or leave it out")
-    records = [Record(f"text {i + 1}", source, ()) for i, source in enumerate(sources)]
-    if pictures:
-        records = [
-            pictured_text(record.id, record.source, (), file, str(file))
-            for record, file in zip(records, pictures, strict=True)
-        ]
-
-    from softprompt.tasks import GenerationTask
-
-    frozen, prompt = places.load(folder, settings)
-    task = GenerationTask(frozen, settings.task, decoding=settings.decoding)
-    task.check(records, labelled=False)
-    task.check_positions(records, prompt.card.n_positions, training=False)
-    with frozen.prompted(prompt):
-        outputs = task.predict(records, seed=settings.training.seed)
-    for output in outputs:
-        # Decoding settings may allow line breaks inside an output.
-        echo_answer(" ".join(output.split()))
-    if task.n_cut:
-        echo(
-            f"note: {task.n_cut} sources were cut to {settings.task.max_source_tokens} tokens",
-            err=True,
-        )
-
-
-def _lines() -> list[str]:
-    from softprompt.errors import DataError
-    from softprompt.terminal import echo
-
-    if sys.stdin.isatty():
-        echo("write one source on each line; end with Ctrl-D (Windows: Ctrl-Z, Enter)", err=True)
-    try:
-        text = sys.stdin.buffer.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            "standard input", f"bytes that are not UTF-8 ({error.reason})", "UTF-8 text"
-        ) from None
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        raise DataError(
-            "standard input",
-            "no text",
-            "a source text on each line",
-            "pipe some in, or give the texts as arguments",
-        )
-    return lines
+    inputs = list(zip(sources, pictures, strict=True)) if pictures else sources
+    asked = [asked_of(settings.task, one, f"text {i}") for i, one in enumerate(inputs, start=1)]
+    answerer = Answerer(*places.load(folder, settings), settings)
+    answerer.check(asked)
+    for answer in answerer.answers(asked):
+        # Of several answers each is on a line of its own.
+        echo_answer(answer.line if len(asked) > 1 else answer.output)
+    answering.say_cuts(answerer)

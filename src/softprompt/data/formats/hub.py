@@ -2,22 +2,21 @@
 
 import hashlib
 import importlib
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from softprompt.data.formats.columns import label_text
+from softprompt.config import SPLIT_NAME, is_saved
 from softprompt.data.formats.images import MOST_PICTURE
+from softprompt.data.labels import label_text
 from softprompt.data.parsing import missing, words
 from softprompt.data.records import LabelledPicture, LabelledText
+from softprompt.data.tables import Row, Table
 from softprompt.errors import ConfigError, DataError
 from softprompt.extras import require
 from softprompt.untrusted import Unreadable, read_bytes
 
-# a split may be a slice, which holds a colon of its own: train[:100]
-_NAME = re.compile(r"(.+):([^:\[\]]+(?:\[[^\[\]]*\])?)")
 _FORM = "name:split or name:configuration:split, e.g. nyu-mll/glue:rte:train"
 
 
@@ -84,13 +83,67 @@ def read_hub_images(path: Path, image: str, label: str | None) -> list[LabelledP
     return records
 
 
+def is_name(path: Path) -> bool:
+    """Whether a path is the name of a data set with a split, and no file or folder."""
+    return not path.exists() and SPLIT_NAME.fullmatch(path.as_posix()) is not None
+
+
+def hub_table(name: str) -> Table:
+    """A data set as a table; class labels, also those of lists, are their names, and -1 is nothing.
+
+    Columns of pictures and sounds, which would be decoded, are left out.
+
+    Raises:
+        ConfigError: a name of another form, or the package is not installed.
+        DataError: a data set that cannot be loaded.
+    """
+    rows = _rows(name)
+    features: Any = rows.features
+    kept = [column for column in rows.column_names if type(features[column]).__name__ not in _MEDIA]
+    classes = {column: _names_of(features[column]) for column in kept}
+    made = [
+        Row(
+            number, f"{name}, row {number}", {column: _named(row[column], classes[column]) for column in kept}
+        )
+        for number, row in enumerate(rows.select_columns(kept))
+    ]
+    return Table(name, "hub", tuple(kept), made)
+
+
+_BUILDERS = (
+    "parquet",
+    "csv",
+    "json",
+    "text",
+    "arrow",
+    "pandas",
+    "xml",
+    "webdataset",
+    "imagefolder",
+    "pdffolder",
+)
+"""Names that the package takes for a way to read whatever lies in the working folder."""
+
+_MEDIA = ("Image", "Audio", "Video")
+
+
+def _names_of(feature: Any) -> Any:
+    """The names of a class label, or of those in a list."""
+    return getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
+
+
+def _named(value: Any, names: Any) -> Any:
+    if isinstance(value, list):
+        return [_named(item, names) for item in value]
+    if names is None or not isinstance(value, int):
+        return value
+    return names[value] if 0 <= value < len(names) else None
+
+
 def saved(path: Path) -> bool:
     """Whether `folder:split` names a folder that `save_to_disk` wrote."""
-    match = _NAME.fullmatch(path.as_posix())
-    folder = Path(match[1] if match else "")
-    return match is not None and any(
-        (folder / name).is_file() for name in ("dataset_dict.json", "state.json")
-    )
+    match = SPLIT_NAME.fullmatch(path.as_posix())
+    return match is not None and is_saved(match[1])
 
 
 def _file_in(rows: Any, number: int, image: str, where: str) -> bytes:
@@ -136,15 +189,18 @@ def _label(value: object, label: str, classes: list[str] | None, where: str) -> 
 
 
 def _rows(name: str) -> Any:
-    match = _NAME.fullmatch(name)
+    match = SPLIT_NAME.fullmatch(name)
     if match is None:
         raise ConfigError("data", repr(name), _FORM)
     require("hub", "data.format", error=ConfigError)
     package = importlib.import_module("datasets")
     where, split = match.groups()
     hub_id, _, configuration = where.partition(":")
+    if hub_id in _BUILDERS or Path(where).is_file():
+        do = "give the file itself without a split, and leave data.format out"
+        raise DataError(name, "a file or a kind of files as a data set's name", _FORM, do)
     try:
-        if saved(Path(name)):
+        if is_saved(where):
             return _split(package.load_from_disk(where), split, name)
         return package.load_dataset(hub_id, configuration or None, split=split)
     except DataError:
@@ -157,7 +213,9 @@ def _rows(name: str) -> Any:
 
 
 def _split(loaded: Any, split: str, name: str) -> Any:
-    # A single data set knows the split that it was; several are a mapping from split to data set.
+    # A single data set knows the split that it was, or was made without one; several are a mapping.
+    if not isinstance(loaded, dict) and loaded.split is None:
+        return loaded
     splits = loaded if isinstance(loaded, dict) else {str(loaded.split): loaded}
     if split not in splits:
         raise missing("split", split, list(map(str, splits)), name)

@@ -72,6 +72,15 @@ def read_image_folder(path: Path) -> list[LabelledPicture]:
     return records
 
 
+def pictures_below(folder: Path) -> list[Path]:
+    """The files of a folder and of the folders in it, in order of their names; hidden files are left out.
+
+    Raises:
+        DataError: the folder cannot be read, or leads into itself.
+    """
+    return sorted(_below(folder), key=lambda file: file.relative_to(folder).as_posix())
+
+
 def picture_record(file: Path, name: str, label: str | None = None) -> LabelledPicture:
     """The record of a picture in a file.
 

@@ -52,10 +52,10 @@ def linearize(mr: str, where: str = "mr") -> str:
     return " | ".join(parts)
 
 
-def read_webnlg(path: Path) -> list[Record]:
+def read_webnlg(path: Path, language: str | None = None) -> list[Record]:
     """One record per entry, from one XML file or from all below a folder in the order of their names.
 
-    Source: WebNLG challenge 2017 for the files; Prefix-Tuning (2101.00190) and its code for the
+    Source: WebNLG challenges 2017 and 2020 for the files; Prefix-Tuning (2101.00190) and its code for the
     form ` | subject : relation : object | ...` over the modified triples, in file order, with the
     bar in front. References are the lexicalisations whose comment is `good`, in every split alike;
     an entry that has none of them is left out (5 in train, 1 in dev, none in test, where all are
@@ -70,15 +70,28 @@ def read_webnlg(path: Path) -> list[Record]:
             raise DataError(str(path), "a folder without XML files", "WebNLG's files (*.xml)")
     else:
         files = [path]
-    entries = ((file, entry) for file in files for entry in _webnlg_root(file).iter("entry"))
-    records = [record for record in each(entries, _webnlg_record) if record is not None]
+    roots = [(file, _webnlg_root(file)) for file in files]
+    texts = [text for _, root in roots for text in root.iter("lex")]
+    languages = sorted({text.get("lang") or "en" for text in texts})
+    if language is None and len(languages) > 1:
+        got = f"texts in several languages ({', '.join(languages)})"
+        raise DataError(str(path), got, "one of them", f"name it, e.g. data.language: {languages[0]}")
+    if language is not None and language not in languages:
+        got, do = f"no text in '{language}'", f"choose one of {', '.join(languages)}"
+        raise DataError(str(path), got, "texts in data.language", do)
+    judged = any(text.get("comment") == "good" for text in texts)
+    entries = ((file, entry) for file, root in roots for entry in root.iter("entry"))
+    make = partial(_webnlg_record, judged=judged, language=language)
+    records = [record for record in each(entries, make) if record is not None]
     if not records:
-        raise DataError(str(path), 'no lexicalisation with comment="good"', "WebNLG 2017's files")
+        raise DataError(str(path), 'no lexicalisation with comment="good"', "WebNLG's files")
     return records
 
 
-def _webnlg_record(place: tuple[Path, ElementTree.Element]) -> Record | None:
-    """The record of an entry; None where none of its texts is good."""
+def _webnlg_record(
+    place: tuple[Path, ElementTree.Element], judged: bool, language: str | None
+) -> Record | None:
+    """The record of an entry; None where none of its texts is good, or in the language."""
     path, entry = place
     category, size, eid = (entry.get(name, "?") for name in ("category", "size", "eid"))
     where = f"{path}, entry {eid} ({category}, {size} triples)"
@@ -87,7 +100,12 @@ def _webnlg_record(place: tuple[Path, ElementTree.Element]) -> Record | None:
     texts = entry.findall("lex")
     if not texts:
         raise DataError(where, "no lexicalisation", "at least one <lex>", "take the file with references")
-    good = tuple(words(lex.text or "", "lex", where).strip() for lex in texts if lex.get("comment") == "good")
+    good = tuple(
+        words(lex.text or "", "lex", where).strip()
+        for lex in texts
+        if (lex.get("comment") == "good" if judged else not lex.get("comment"))
+        and (language is None or (lex.get("lang") or "en") == language)
+    )
     triples = [_webnlg_triple(node.text or "", where) for node in entry.iterfind("modifiedtripleset/mtriple")]
     if not triples:
         raise DataError(where, "no triple", "at least one <mtriple>")

@@ -17,10 +17,13 @@ from softprompt.prompts.methods.adapters import adapter, lora
 
 # isort: on
 from softprompt.prompts.methods.registry import METHODS, Method, build_prompt, method, n_examples
+from softprompt.prompts.methods.training_defaults import UNDECLARED, TrainingDefaults, tuned_rate
 
 __all__ = [
     "METHODS",
+    "UNDECLARED",
     "Method",
+    "TrainingDefaults",
     "adapter",
     "build_prompt",
     "fine_tuning",
@@ -34,5 +37,6 @@ __all__ = [
     "p_tuning_v2",
     "prefix_tuning",
     "prompt_tuning",
+    "tuned_rate",
     "visual_prompt_tuning",
 ]

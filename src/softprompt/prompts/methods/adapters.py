@@ -12,6 +12,7 @@ from softprompt.errors import BackboneError, PromptError, nearest
 from softprompt.files import Activation, AdapterPlacement, AdaptersCard, LoraCard
 from softprompt.prompts.methods.options import Count, Layers, Probability
 from softprompt.prompts.methods.registry import method
+from softprompt.prompts.methods.training_defaults import HEAD_RATE, TrainingDefaults
 
 if TYPE_CHECKING:
     from softprompt.files import HeadCard
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _REDUCTION = 16
 
 
-@method("adapter")
+@method("adapter", training=TrainingDefaults(1e-3, HEAD_RATE))
 def adapter(
     backbone: "Observable",
     *,
@@ -92,7 +93,7 @@ def adapter(
     return PromptBuilder("adapter", backbone, head, seed).without_vectors(card)
 
 
-@method("lora")
+@method("lora", training=TrainingDefaults(1e-3, HEAD_RATE))
 def lora(
     backbone: "Observable",
     *,

@@ -8,6 +8,7 @@ from pydantic import Field
 from softprompt.errors import PromptError
 from softprompt.prompts.methods.options import Count, Tune
 from softprompt.prompts.methods.registry import method
+from softprompt.prompts.methods.training_defaults import HEAD_RATE, TrainingDefaults, tuned_defaults
 
 if TYPE_CHECKING:
     from softprompt.files import HeadCard
@@ -20,7 +21,7 @@ _EXAMPLES = Field(
 )
 
 
-@method("fine_tuning")
+@method("fine_tuning", training=tuned_defaults())
 def fine_tuning(
     backbone: "Observable", *, tune: Tune = "all", head: "HeadCard | None" = None, seed: int = 0
 ) -> "Prompt":
@@ -50,7 +51,7 @@ def fine_tuning(
     return prompt
 
 
-@method("head_only")
+@method("head_only", training=TrainingDefaults(HEAD_RATE))
 def head_only(backbone: "Observable", *, head: "HeadCard | None" = None, seed: int = 0) -> "Prompt":
     """A head on the untouched backbone: the baseline that shows what a prompt adds.
 

@@ -7,6 +7,7 @@ from softprompt.errors import PromptError
 from softprompt.prompts.methods.options import Tune
 from softprompt.prompts.methods.p_tuning import parsed_template
 from softprompt.prompts.methods.registry import method
+from softprompt.prompts.methods.training_defaults import tuned_defaults
 
 if TYPE_CHECKING:
     from softprompt.files import HeadCard
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from softprompt.text import Template
 
 
-@method("null_prompt", recipe={"template": None})
+@method("null_prompt", recipe={"template": None}, training=tuned_defaults())
 def null_prompt(
     backbone: "Observable",
     template: "str | Sequence[str] | Template",

@@ -7,6 +7,7 @@ from pydantic import Field
 from softprompt.errors import PromptError
 from softprompt.prompts.methods.options import Count, Probability, Tune
 from softprompt.prompts.methods.registry import method
+from softprompt.prompts.methods.training_defaults import HEAD_RATE, TrainingDefaults
 
 if TYPE_CHECKING:
     from softprompt.files import HeadCard
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
 _FORMS = "'random', 'vocabulary', 'text: ...', 'zero', 'prompt: FOLDER' or a prompt"
 
 
-@method("p_tuning", recipe={"template": None})
+@method(
+    "p_tuning",
+    recipe={"template": None},
+    training=[
+        TrainingDefaults(1e-3, HEAD_RATE, when={"encoder": ("lstm", "mlp")}),
+        TrainingDefaults(5e-2, HEAD_RATE),
+    ],
+)
 def p_tuning(
     backbone: "Observable",
     template: "Annotated[int, Field(ge=1, strict=True)] | str | Template",

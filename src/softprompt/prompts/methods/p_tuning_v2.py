@@ -13,6 +13,7 @@ from softprompt.prompts.methods.options import (
     Tune,
 )
 from softprompt.prompts.methods.registry import method
+from softprompt.prompts.methods.training_defaults import HEAD_RATE, TrainingDefaults
 
 if TYPE_CHECKING:
     from softprompt.files import HeadCard
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
     from softprompt.prompts.prompt import Prompt
 
 
-@method("p_tuning_v2")
+@method(
+    "p_tuning_v2",
+    training=[
+        TrainingDefaults(5e-4, HEAD_RATE, when={"reparameterization": "mlp"}),
+        TrainingDefaults(3e-2, HEAD_RATE, when={"head": True}),
+        TrainingDefaults(1e-2),
+    ],
+)
 def p_tuning_v2(
     backbone: "Observable",
     length: Count | None = None,

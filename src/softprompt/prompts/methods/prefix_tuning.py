@@ -15,6 +15,7 @@ from softprompt.prompts.methods.options import (
     Tune,
 )
 from softprompt.prompts.methods.registry import method
+from softprompt.prompts.methods.training_defaults import HEAD_RATE, TrainingDefaults
 
 if TYPE_CHECKING:
     from softprompt.files import HeadCard
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
     from softprompt.prompts.prompt import Prompt
 
 
-@method("prefix_tuning", recipe={"initialization": (str, "examples:4"), "draws": DRAWS})
+@method(
+    "prefix_tuning",
+    recipe={"initialization": (str, "examples:4"), "draws": DRAWS},
+    training=[
+        TrainingDefaults(1e-2, HEAD_RATE, when={"sites": "recurrent"}),
+        TrainingDefaults(5e-4, HEAD_RATE, when={"reparameterization": "mlp"}),
+        TrainingDefaults(3e-2, HEAD_RATE, when={"head": True}),
+        TrainingDefaults(1e-2),
+    ],
+)
 def prefix_tuning(
     backbone: "Observable",
     length: Count | None = None,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from softprompt.config import MethodSettings, explain_all
-from softprompt.errors import Problem, PromptError
+from softprompt.errors import ConfigError, Problem, PromptError
 from softprompt.prompts.methods.signatures import Option, is_plain, options_of, settings_of, signature_of
+from softprompt.prompts.methods.training_defaults import TrainingDefaults, fitting
 from softprompt.registry import Registry, check_function
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Method:
         options: what the function leaves to its caller, by name.
         settings: what a recipe may say of it: bounds, defaults and texts are the function's.
         given: further arguments that only a run or Python gives.
+        training: how it is trained by default, a variant each.
     """
 
     name: str
@@ -45,6 +47,16 @@ class Method:
     options: Mapping[str, Option]
     settings: type[MethodSettings]
     given: Collection[str]
+    training: Sequence[TrainingDefaults] = ()
+
+    def training_defaults(self, settings: MethodSettings, has_head: bool = False) -> TrainingDefaults:
+        """How it is trained with these settings where a recipe does not say.
+
+        Args:
+            settings: of the method.
+            has_head: whether the task has a trained head.
+        """
+        return fitting(self.training, settings, has_head)
 
     @property
     def shows_examples(self) -> bool:
@@ -65,6 +77,7 @@ class Method:
         """The prompt, from options that were checked as settings."""
         import torch  # which a table of methods does without
 
+        from softprompt.prompts.origin import Origin
         from softprompt.prompts.plain import plain_tensors
         from softprompt.prompts.prompt import Prompt
 
@@ -80,6 +93,7 @@ class Method:
         package = METHODS.package(self.name)
         if package is not None:  # so that the prompt's file says what it was made with
             prompt.describe(versions={**prompt.card.versions, package.name: package.version})
+        prompt.origin = Origin(args[0] if args else options.get("backbone"))
         return prompt.describe(method=self.name)
 
     def _checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,7 +129,11 @@ METHODS: Registry[Method] = Registry("method", "method.name", "softprompt.method
 
 
 def method(
-    name: str, *, recipe: Mapping[str, Any] = MappingProxyType({}), given: Collection[str] = ()
+    name: str,
+    *,
+    recipe: Mapping[str, Any] = MappingProxyType({}),
+    given: Collection[str] = (),
+    training: TrainingDefaults | Sequence[TrainingDefaults] = (),
 ) -> Callable[[Callable[_Arguments, _Made]], Callable[_Arguments, _Made]]:
     """Make a function a method: recipes know it by its name, and its arguments are checked.
 
@@ -129,19 +147,25 @@ def method(
         recipe: where recipes differ from Python, by the setting's name: another default, or a pair of a type
             and a default (or `pydantic.Field`), also of settings that only recipes have.
         given: further arguments that no recipe can say.
+        training: how it is trained where a recipe gives no learning rate; for several variants the first
+            whose settings fit. Without any the rate is 1e-2, and falls in a line.
 
     Raises:
         ConfigError: a name that is taken, or an argument whose type no recipe can hold.
     """
 
     METHODS.check_name(name)
+    variants = (training,) if isinstance(training, TrainingDefaults) else training
+    if not isinstance(variants, list | tuple) or not all(isinstance(v, TrainingDefaults) for v in variants):
+        expected = "softprompt.TrainingDefaults, one or a list of them"
+        raise ConfigError(f"method '{name}': training", repr(training), expected)
 
     def decorate(function: Callable[_Arguments, _Made]) -> Callable[_Arguments, _Made]:
         check_function(f"method '{name}'", function)
         signature = signature_of(function, name)
         options = options_of(function, name, signature, {*FROM_RUN, *given})
         settings = settings_of(name, options, recipe, function.__module__)
-        made = Method(name, function, signature, options, settings, frozenset(given))
+        made = Method(name, function, signature, options, settings, frozenset(given), tuple(variants))
         METHODS.add(name, made, function)
 
         @wraps(function)

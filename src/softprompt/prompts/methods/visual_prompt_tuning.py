@@ -7,6 +7,7 @@ from softprompt.errors import PromptError
 from softprompt.files import Depth, Location, PicturePooling, PromptCard
 from softprompt.prompts.methods.options import Count, Layers, Probability, Tune
 from softprompt.prompts.methods.registry import method
+from softprompt.prompts.methods.training_defaults import TrainingDefaults
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from softprompt.prompts.visual import PictureFacts, VisualLocation
 
 
-@method("visual_prompt_tuning")
+@method("visual_prompt_tuning", training=TrainingDefaults(3e-3, 3e-3, warmup=0.05))
 def visual_prompt_tuning(
     backbone: "Observable",
     length: Count | None = None,

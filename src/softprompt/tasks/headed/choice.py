@@ -1,6 +1,6 @@
 """Multiple choice among several endings (COPA)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,9 +8,10 @@ from torch import Tensor
 
 from softprompt.data import Choices
 from softprompt.errors import DataError
-from softprompt.tasks.examples import ScoreRow, score_row
+from softprompt.tasks.examples import Outcome, ScoreRow, score_row
 from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
 from softprompt.tasks.inputs import RowForm
+from softprompt.tasks.labelled import answers_of, error_files
 
 
 class ChoiceTask(ReadingTask):
@@ -38,6 +39,9 @@ class ChoiceTask(ReadingTask):
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         return [int(row.argmax()) for row in _by_example(outputs, examples)]
 
+    def details(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Mapping[str, Any]]:
+        return [{"probabilities": row.softmax(-1).tolist()} for row in _by_example(outputs, examples)]
+
     def score(
         self, records: Sequence[Choices], outputs: Sequence[int], metrics: Sequence[str]
     ) -> list[ScoreRow]:
@@ -48,6 +52,10 @@ class ChoiceTask(ReadingTask):
         chosen, right = [str(i) for i in outputs], [str(record.label) for record in records]
         result = score(metrics, chosen, right, task=self.settings.name, labels=[str(i) for i in range(most)])
         return [score_row("all", result)]
+
+    def files(self, records: Sequence[Any], outcomes: Sequence[Outcome]) -> Mapping[str, str | bytes]:
+        """The wrong answers and the calibration."""
+        return {**super().files(records, outcomes), **error_files(answers_of(records, outcomes))}
 
 
 def _by_example(outputs: Tensor, examples: Sequence[ReadingExample]) -> Sequence[Tensor]:

@@ -1,7 +1,7 @@
 """One label, or one number, for a text or a pair of texts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,9 +10,10 @@ from torch import Tensor
 
 from softprompt.data import LabelledText
 from softprompt.errors import DataError
-from softprompt.tasks.examples import ScoreRow, score_row
+from softprompt.tasks.examples import Outcome, ScoreRow, score_row
 from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
 from softprompt.tasks.inputs import RowForm, labels_tensor
+from softprompt.tasks.labelled import answers_of, class_rows, error_files, label_files
 
 
 class ClassificationTask(ReadingTask):
@@ -30,15 +31,19 @@ class ClassificationTask(ReadingTask):
 
     def head_loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
         targets = labels_tensor([example.labels[0] for example in examples], outputs.device)
-        return F.cross_entropy(outputs, targets, reduction="sum")
+        weights = self.weights_of_labels(outputs)
+        return F.cross_entropy(outputs, targets, weight=weights, reduction="sum")
 
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         return [self.labels[i] for i in outputs.argmax(-1).tolist()]
 
+    def details(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Mapping[str, Any]]:
+        return [{"probabilities": row} for row in outputs.softmax(-1).tolist()]
+
     def score(
         self, records: Sequence[LabelledText], outputs: Sequence[str], metrics: Sequence[str]
     ) -> list[ScoreRow]:
-        """One row, `all`: the labels against the records'."""
+        """A row for all records, and one for those of each class."""
         from softprompt.metrics import score
 
         references = [str(record.label) for record in records]
@@ -46,7 +51,15 @@ class ClassificationTask(ReadingTask):
         groups = [record.tags["question"] for record in records if "question" in record.tags]
         facts = {"labels": self.labels, "groups": groups or None}
         result = score(metrics, outputs, references, task=self.settings.name, **facts)
-        return [score_row("all", result)]
+        return [score_row("all", result), *class_rows(outputs, references, self.labels, metrics)]
+
+    def artefacts(self, records: Sequence[Any], outputs: Sequence[Any]) -> Mapping[str, str | bytes]:
+        """The confusion matrix and the scores of each class; with matplotlib, a picture of the matrix."""
+        return label_files(outputs, [str(record.label) for record in records], self.labels)
+
+    def files(self, records: Sequence[Any], outcomes: Sequence[Outcome]) -> Mapping[str, str | bytes]:
+        """As `artefacts`, with the wrong answers and the calibration."""
+        return {**super().files(records, outcomes), **error_files(answers_of(records, outcomes))}
 
 
 class RegressionTask(ReadingTask):

@@ -1,14 +1,15 @@
 """Shared by the tasks whose answer a head gives, on texts and on pictures."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
-from softprompt.errors import DataError, PromptError, with_article
+from softprompt.data import check_spellings, in_order
+from softprompt.errors import ConfigError, DataError, PromptError, with_article
 from softprompt.files import HeadCard
 from softprompt.tasks.base import Task, check_records, several
 from softprompt.tasks.examples import AnyExample
@@ -106,10 +107,20 @@ class HeadTask(Task):
     def answers(self, outputs: Tensor, examples: Sequence[Any]) -> list[Any]:
         """One answer per example, from outputs as `head_loss` gets them."""
 
+    def details(self, outputs: Tensor, examples: Sequence[Any]) -> list[Mapping[str, Any]]:
+        """What is known of each answer, see `Task.explained`; from outputs as `answers` gets them."""
+        return [{} for _ in examples]
+
     @classmethod
     def labels_in(cls, records: Sequence[Any]) -> tuple[str, ...]:
-        """The labels of some records, in the order that the head's outputs take them."""
-        return tuple(sorted({record.label for record in records if record.label is not None}))
+        """The labels of some records, in the order that the head's outputs take them.
+
+        Raises:
+            ConfigError: labels that look alike, and may be one.
+        """
+        found = {record.label for record in records if record.label is not None}
+        check_spellings(found)
+        return tuple(in_order(found))
 
     # -- what is shared --------------------------------------------------------------------------
 
@@ -165,13 +176,38 @@ class HeadTask(Task):
             progress: called after every batch with the number of records in it.
             seed: without effect, since nothing is drawn.
         """
+        return self._answered(records, progress, self.answers)
+
+    @torch.no_grad()
+    def explained(
+        self, records: Sequence[Any], progress: Callable[[int], None] | None = None, seed: int = 0
+    ) -> list[tuple[Any, Mapping[str, Any]]]:
+        """As `predict`, each answer with the facts of `details`, from the same outputs."""
+
+        def both(outputs: Tensor, examples: Sequence[Any]) -> list[Any]:
+            return list(zip(self.answers(outputs, examples), self.details(outputs, examples), strict=True))
+
+        # A class of another package may answer in another way, of which the details here say nothing.
+        kind = type(self)
+        same_answers = issubclass(_owner(kind, "details"), _owner(kind, "answers"))
+        if _owner(kind, "predict") is not HeadTask or not same_answers:
+            return super().explained(records, progress, seed)
+        return self._answered(records, progress, both)
+
+    def _answered(
+        self,
+        records: Sequence[Any],
+        progress: Callable[[int], None] | None,
+        give: Callable[[Tensor, Sequence[Any]], list[Any]],
+    ) -> list[Any]:
+        """What `give` makes of the head's outputs, for each record."""
         examples = [self.encoded(record, labelled=False) for record in records]
 
         def answer(batch: list[Any]) -> list[Any]:
             answers: list[Any] = [None] * len(batch)
             for group in read(self.backbone, batch):
                 self.check_head(group.prompt)
-                of_group = self.answers(group.outputs, [batch[i] for i in group.members])
+                of_group = give(group.outputs, [batch[i] for i in group.members])
                 for i, given in zip(group.members, of_group, strict=True):
                     answers[i] = given
             return answers
@@ -192,6 +228,23 @@ class HeadTask(Task):
         # Without a card, which refuses labels that come from a prompt for another task.
         return self.kind, self.labels
 
+    def weights_of_labels(self, outputs: Tensor) -> Tensor | None:
+        """The weight of each label in the loss, `[label]`, in the outputs' dtype; None where all weigh alike.
+
+        Raises:
+            ConfigError: `balanced`, which a run replaces by numbers; weights for other labels.
+        """
+        given = getattr(self.settings, "class_weights", None)
+        if given is None:
+            return None
+        if isinstance(given, str):
+            do = "give a number for each label"
+            raise ConfigError("task.class_weights", repr(given), "numbers, outside of a run", do)
+        if set(given) != set(self.labels):
+            got, expected = f"weights for {sorted(given)}", f"one for each of {list(self.labels)}"
+            raise ConfigError("task.class_weights", got, expected)
+        return outputs.new_tensor([given[label] for label in self.labels])
+
     def index_of(self, label: str | None, where: str) -> int:
         """The place of a label among the head's outputs.
 
@@ -211,3 +264,8 @@ class HeadTask(Task):
                 do = f"give {settings} a setting labels, and let {kind}.__init__ take labels and pass them on"
             raise DataError(where, f"the label '{label}'", f"one of {list(self.labels)}", do)
         return self.labels.index(label)
+
+
+def _owner(kind: type, name: str) -> type:
+    """The class in which a method of `kind` stands."""
+    return next(one for one in kind.__mro__ if name in vars(one))

@@ -1,6 +1,5 @@
 """One label for a picture."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,12 @@ from torch import Tensor
 
 from softprompt.data import LabelledPicture
 from softprompt.errors import ConfigError
-from softprompt.extras import missing
 from softprompt.files import HeadCard
 from softprompt.tasks.examples import ScoreRow, score_row
 from softprompt.tasks.headed.gallery import Gallery
 from softprompt.tasks.headed.head_task import HeadTask
 from softprompt.tasks.inputs import labels_tensor
+from softprompt.tasks.labelled import Answer, class_rows, error_files, label_files
 from softprompt.tasks.mistakes import check_each
 
 if TYPE_CHECKING:
@@ -135,7 +134,8 @@ class ImageClassificationTask(HeadTask):
 
     def head_loss(self, outputs: Tensor, examples: Sequence[PictureExample]) -> Tensor:
         targets = labels_tensor([example.labels[0] for example in examples], outputs.device)
-        return F.cross_entropy(outputs, targets, reduction="sum")
+        weights = self.weights_of_labels(outputs)
+        return F.cross_entropy(outputs, targets, weight=weights, reduction="sum")
 
     def answers(self, outputs: Tensor, examples: Sequence[PictureExample]) -> list[Any]:
         """The five likeliest labels, the likeliest first, with their probabilities."""
@@ -145,48 +145,34 @@ class ImageClassificationTask(HeadTask):
             for row, shares in zip(places.tolist(), values.tolist(), strict=True)
         ]
 
+    def details(self, outputs: Tensor, examples: Sequence[PictureExample]) -> list[Mapping[str, Any]]:
+        return [{"probabilities": row} for row in outputs.softmax(-1).tolist()]
+
     def score(
         self, records: Sequence[LabelledPicture], outputs: Sequence[Any], metrics: Sequence[str]
     ) -> list[ScoreRow]:
         """A row for all pictures, and one for the pictures of each class: the recall as accuracy, and F1."""
-        from softprompt.metrics import by_class, score
+        from softprompt.metrics import score
 
         references = [str(record.label) for record in records]
         rankings = [output["labels"] for output in outputs]
         scores = score(metrics, rankings, references, task=self.settings.name, labels=self.labels)
-        rows = [score_row("all", scores)]
-        first = [ranking[0] for ranking in rankings]
-        classes = by_class(first, references, self.labels)
-        for label, row in classes.items():
+        top5 = {}
+        for label in set(references):
             of_class = [r for r, gold in zip(rankings, references, strict=True) if gold == label]
-            if not of_class:
-                continue
-            top5 = 100 * sum(label in ranking for ranking in of_class) / len(of_class)
-            figures = {"accuracy": row["recall"], "top5_accuracy": top5, "macro_f1": row["f1"]}
-            values = {name: figures[name] for name in metrics if name in figures}
-            rows.append({"group": f"class {label}", "values": values, "notes": []})
-        return rows
+            top5[label] = {"top5_accuracy": 100 * sum(label in r for r in of_class) / len(of_class)}
+        first = [ranking[0] for ranking in rankings]
+        return [score_row("all", scores), *class_rows(first, references, self.labels, metrics, top5)]
 
     def artefacts(self, records: Sequence[LabelledPicture], outputs: Sequence[Any]) -> Mapping[str, Any]:
-        """The confusion matrix and the scores of each class; with matplotlib, a picture of the matrix."""
-        from softprompt.metrics import by_class, confusion
-
+        """The confusion matrix and the scores of each class, the wrong answers and the calibration."""
         references = [str(record.label) for record in records]
+        answers = [
+            Answer(r.id, r.source, o["labels"][0], gold, o["probabilities"][0])
+            for r, o, gold in zip(records, outputs, references, strict=True)
+        ]
         first = [output["labels"][0] for output in outputs]
-        counts = confusion(first, references, self.labels)
-        facts = {
-            "labels": list(self.labels),
-            "rows": "right labels",
-            "columns": "said labels",
-            "counts": counts,
-            "classes": by_class(first, references, self.labels),
-        }
-        files: dict[str, Any] = {"confusion.json": json.dumps(facts, indent=1) + "\n"}
-        if not missing("plots"):
-            from softprompt.plotting import draw_confusion
-
-            files["confusion.png"] = draw_confusion(counts, self.labels)
-        return files
+        return {**label_files(first, references, self.labels), **error_files(answers)}
 
     def check(self, records: Sequence[LabelledPicture], labelled: bool = True) -> None:
         """Decode every picture, before anything is trained; the gallery keeps what fits into memory.

@@ -1,6 +1,7 @@
 """Extractive answers: the stretch of a context that answers a question (SQuAD)."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +40,29 @@ class SpanTask(ReadingTask):
     on decoders that place is an end token behind the context, since the first token has read nothing.
     """
 
+    def _set_up(self) -> None:
+        super()._set_up()
+        self._long_answers: set[str] = set()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many questions were trained on though their answer is too long to be given."""
+        return {"long_answers": len(self._long_answers)} if self._long_answers else {}
+
+    @property
+    def cut_note(self) -> str:
+        """How many questions were cut, and how many answers are too long to be given, so far."""
+        settings, n_cut, n_long = self.settings, self.n_cut, len(self._long_answers)
+        parts: list[str] = []
+        if n_cut:
+            longest = f"{settings.max_question_tokens} tokens (task.max_question_tokens)"
+            parts.append(f"cut {n_cut} question{'' if n_cut == 1 else 's'} to {longest}")
+        if n_long:
+            are = "answer is" if n_long == 1 else "answers are"
+            longest = f"{settings.max_answer_tokens} tokens (task.max_answer_tokens)"
+            parts.append(f"{n_long} {are} longer than {longest}, so that none can be given in full")
+        return "; ".join(parts)
+
     def _new_form(self) -> RowForm:
         if self.settings.stride >= self.settings.max_tokens:
             raise ConfigError(
@@ -64,6 +88,9 @@ class SpanTask(ReadingTask):
                 "lower it or task.max_question_tokens, or raise task.max_tokens",
             )
         target = self._target(record, offsets, where) if labelled else None
+        long = target is not None and target[1] - target[0] >= self.settings.max_answer_tokens
+        if long and form is self._form:  # another form reads only to check
+            self._long_answers.add(record.id)
         rows: list[Row] = []
         windows: list[Window] = []
         targets: list[tuple[int, int]] = []
@@ -149,26 +176,62 @@ class SpanTask(ReadingTask):
         return F.cross_entropy(scores, targets, reduction="sum") / 2
 
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
-        answers, first = [], 0
-        outputs = outputs.cpu()  # since many small steps follow
-        for example in examples:
-            windows, context = example.facts
-            answers.append(self._best(outputs[first : first + example.n_rows], windows, context))
-            first += example.n_rows
-        return answers
+        found = [self._best(rows, *example.facts) for rows, example in _by_example(outputs, examples)]
+        return [text for text, _, _, _ in found]
 
-    def _best(self, outputs: Tensor, windows: Sequence[Window], context: str) -> str:
+    def details(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Mapping[str, Any]]:
+        """The place of each answer, and its share among all answers that are considered.
+
+        The probability is a softmax over every stretch of at most `max_answer_tokens` in any window, and "no
+        answer" where it may be predicted. A stretch that stands in several windows counts once, by its best
+        score.
+        """
+        facts: list[Mapping[str, Any]] = []
+        for rows, example in _by_example(outputs, examples):
+            text, start, end, value = self._best(rows, *example.facts)
+            share = math.exp(value - self._log_total(rows, *example.facts))
+            place = {"start": start, "end": end} if text else {"start": None, "end": None}
+            facts.append({**place, "probability": share})
+        return facts
+
+    def _best(self, outputs: Tensor, windows: Sequence[Window], context: str) -> tuple[str, int, int, float]:
+        """The text of the best answer, the begin and end of its characters, and its score."""
         rows = list(zip(outputs, windows, strict=True))
         # Where no pair of the best starts and ends is in order, all pairs are considered.
         stretches = [self._stretch(scores, window, self.settings.n_best) for scores, window in rows]
         if all(value == float("-inf") for value, _, _ in stretches):
             stretches = [self._stretch(scores, window, len(window.offsets)) for scores, window in rows]
         value, start, end = max(stretches, key=lambda stretch: stretch[0])
-        nothing = min(float(scores[window.nothing].sum()) for scores, window in rows)
+        nothing = self._nothing(outputs, windows)
         if self.settings.unanswerable and nothing - value > self.settings.null_threshold:
-            return ""
+            return "", 0, 0, nothing
         # A token may begin with a space.
-        return context[start:end].strip()
+        text = context[start:end].strip()
+        start += len(context[start:end]) - len(context[start:end].lstrip())
+        return text, start, start + len(text), value
+
+    def _nothing(self, outputs: Tensor, windows: Sequence[Window]) -> float:
+        """The score of "no answer", the least of all windows."""
+        return min(float(scores[w.nothing].sum()) for scores, w in zip(outputs, windows, strict=True))
+
+    def _log_total(self, outputs: Tensor, windows: Sequence[Window], context: str) -> float:
+        """The logarithm of the sum over all answers, of the exponents of their scores."""
+        places, values = [], []
+        for scores, window in zip(outputs, windows, strict=True):
+            n = len(window.offsets)
+            own = scores[window.first : window.first + n]
+            sums = own[:, 0][:, None] + own[:, 1][None, :]
+            ones = torch.ones(n, n, dtype=torch.bool)
+            allowed = ones.triu() & ones.tril(self.settings.max_answer_tokens - 1)
+            starts, ends = torch.tensor(window.offsets).T
+            place = starts[:, None] * (len(context) + 1) + ends[None, :]
+            places.append(place[allowed])
+            values.append(sums[allowed])
+        distinct, which = torch.cat(places).unique(return_inverse=True)
+        best = torch.full(distinct.shape, float("-inf")).scatter_reduce(0, which, torch.cat(values), "amax")
+        if self.settings.unanswerable:
+            best = torch.cat([best, torch.tensor([self._nothing(outputs, windows)])])
+        return float(best.logsumexp(0))
 
     def _stretch(self, scores: Tensor, window: Window, n_best: int) -> tuple[float, int, int]:
         """The score of a window's best answer (-inf without one), and the begin and end of its characters."""
@@ -186,7 +249,11 @@ class SpanTask(ReadingTask):
         self, records: Sequence[Question], outputs: Sequence[str], metrics: Sequence[str]
     ) -> list[ScoreRow]:
         """Rows `answered`, `unanswerable` and `all` where both kinds of questions are there, else `all`."""
-        from softprompt.metrics import score
+        from softprompt.metrics import Reading, reading_of, score
+
+        language = reading_of([text for r in records for text in _own_texts(r)], self.settings.language)
+        # contexts tell the language of answers in figures; what is scored is the answers
+        language = Reading(language.name, language.found)
 
         groups: dict[str, list[int]] = {
             "answered": [i for i, record in enumerate(records) if record.answers],
@@ -198,9 +265,22 @@ class SpanTask(ReadingTask):
         rows: list[ScoreRow] = []
         for group, members in groups.items():
             references = [[answer.text for answer in records[i].answers] or [""] for i in members]
-            result = score(metrics, [outputs[i] for i in members], references, task=self.settings.name)
+            facts = {"task": self.settings.name, "language": language}
+            result = score(metrics, [outputs[i] for i in members], references, **facts)
             rows.append(score_row(group, result))
         return rows
+
+
+def _own_texts(record: Question) -> list[str]:
+    return [record.context, *(answer.text for answer in record.answers)]
+
+
+def _by_example(
+    outputs: Tensor, examples: Sequence[ReadingExample]
+) -> Iterator[tuple[Tensor, ReadingExample]]:
+    """The outputs of each example's windows, `[window, seq, 2]`; on the CPU, for many small steps."""
+    parts = outputs.cpu().split([example.n_rows for example in examples])
+    return zip(parts, examples, strict=True)
 
 
 def _allowed(outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:

@@ -1,6 +1,6 @@
 """A tag for every word of a sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -8,10 +8,12 @@ from torch import Tensor
 
 from softprompt.data import TaggedWords
 from softprompt.errors import DataError
+from softprompt.extras import missing
 from softprompt.tasks.batching import pad
-from softprompt.tasks.examples import IGNORED
+from softprompt.tasks.examples import IGNORED, Outcome, ScoreRow
 from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
 from softprompt.tasks.inputs import RowForm
+from softprompt.tasks.labelled import Answer, confusion_files, error_files
 
 _OUTSIDE = "O"
 """The tag of words outside every entity."""
@@ -71,16 +73,72 @@ class TaggingTask(ReadingTask):
         )
 
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
-        best = outputs.argmax(-1).tolist()
-        answers, first = [], 0
-        for example in examples:
-            answers.append([self.labels[best[first + row][place]] for row, place in example.facts])
-            first += example.n_rows
-        return answers
+        best = _at_words(outputs.argmax(-1), examples)
+        return [[self.labels[i] for i in of_example] for of_example in best]
+
+    def details(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Mapping[str, Any]]:
+        shares = _at_words(outputs.softmax(-1).amax(-1), examples)
+        return [{"probabilities": of_example} for of_example in shares]
 
     def reference(self, record: TaggedWords) -> Sequence[str]:
         """The tags of the record."""
         return record.labels
+
+    def score(
+        self, records: Sequence[TaggedWords], outputs: Sequence[Any], metrics: Sequence[str]
+    ) -> list[ScoreRow]:
+        """A row for all sentences, and one for the entities of each type."""
+        from softprompt.metrics import by_type
+
+        rows = super().score(records, outputs, metrics)
+        for kind, row in by_type(outputs, [record.labels for record in records]).items():
+            figures = {f"entity_{name}": row[name] for name in ("f1", "precision", "recall")}
+            values = {name: figures[name] for name in metrics if name in figures}
+            if values and row["records"]:
+                rows.append({"group": f"type {kind}", "values": values, "notes": []})
+        return rows
+
+    def artefacts(self, records: Sequence[Any], outputs: Sequence[Any]) -> Mapping[str, str | bytes]:
+        """The confusion matrix of the words' types, and the scores of each type of entities."""
+        from softprompt.metrics import by_type, confusion
+
+        if missing("metrics", "seqeval", "sklearn"):
+            return {}
+        types = list(dict.fromkeys(map(_type, self.labels)))
+        said, right = ([_type(tag) for row in side for tag in row] for side in (outputs, _tags(records)))
+        return confusion_files(types, confusion(said, right, types), by_type(outputs, _tags(records)))
+
+    def files(self, records: Sequence[Any], outcomes: Sequence[Outcome]) -> Mapping[str, str | bytes]:
+        """As `artefacts`, with the sentences that hold a wrong tag and the calibration over words."""
+        answers, judged = [], []
+        for record, outcome in zip(records, outcomes, strict=True):
+            said, sure = outcome.output, outcome.probabilities
+            answers.append(
+                Answer(record.id, record.source, " ".join(said), " ".join(record.labels), outcome.confidence)
+            )
+            if isinstance(sure, Sequence):
+                hits = (tag == gold for tag, gold in zip(said, record.labels, strict=True))
+                judged += zip(hits, sure, strict=True)
+        return {**super().files(records, outcomes), **error_files(answers, judged)}
+
+
+def _tags(records: Sequence[TaggedWords]) -> list[list[str]]:
+    return [list(record.labels) for record in records]
+
+
+def _type(tag: str) -> str:
+    """The type of the entity that a word belongs to."""
+    return tag.partition("-")[2] or tag
+
+
+def _at_words(values: Tensor, examples: Sequence[ReadingExample]) -> list[list[Any]]:
+    """The value at the first token of every word of each example, from `[row, seq]`."""
+    rows, first = values.tolist(), 0
+    found: list[list[Any]] = []
+    for example in examples:
+        found.append([rows[first + row][place] for row, place in example.facts])
+        first += example.n_rows
+    return found
 
 
 def word_windows(owners: Sequence[int], room: int) -> list[tuple[int, int]]:

@@ -95,8 +95,8 @@ class BlankTask(Task):
         """Negative log-likelihood of each example's answer, `[example]`, float32; differentiable."""
 
     @abstractmethod
-    def _answers(self, examples: Sequence[BlankExample]) -> list[Any]:
-        """One answer per example."""
+    def _explained(self, examples: Sequence[BlankExample]) -> list[tuple[Any, Mapping[str, Any]]]:
+        """One answer per example, with the probabilities of what might be answered."""
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -137,8 +137,15 @@ class BlankTask(Task):
             progress: called after every batch with the number of records in it.
             seed: without effect, since nothing is drawn.
         """
+        return [answer for answer, _ in self.explained(records, progress, seed)]
+
+    @torch.no_grad()
+    def explained(
+        self, records: Sequence[Any], progress: Callable[[int], None] | None = None, seed: int = 0
+    ) -> list[tuple[Any, Mapping[str, Any]]]:
+        """As `predict`, each answer with `probabilities`."""
         examples = [self._asked(record) for record in records]
-        return in_batches(examples, self.decoding.batch_size, self._answers, progress)
+        return in_batches(examples, self.decoding.batch_size, self._explained, progress)
 
     def _asked(self, record: Any) -> BlankExample:
         """The token ids of a record whose answer is to be predicted."""

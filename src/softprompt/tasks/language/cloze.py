@@ -1,6 +1,6 @@
 """Classification by the words that may fill a blank."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,9 @@ from softprompt.data import Choices, LabelledText
 from softprompt.errors import ConfigError, DataError, nearest
 from softprompt.files import HeadCard
 from softprompt.tasks.base import several
-from softprompt.tasks.examples import ScoreRow, drawn, score_row
+from softprompt.tasks.examples import Outcome, ScoreRow, drawn, score_row
 from softprompt.tasks.inputs import Row
+from softprompt.tasks.labelled import answers_of, class_rows, error_files, label_files
 from softprompt.tasks.language.blank_task import BlankExample, BlankTask, fields_of, segments_of
 from softprompt.tasks.language.label_words import causal_rows, masked_rows, word_scores
 from softprompt.text import LabelTokens, Template, Verbalizer, null_template, null_verbalizer, word_ids
@@ -246,12 +247,16 @@ class ClozeTask(BlankTask):
         pairs = zip(scores, examples, strict=True)
         return torch.stack([-of_example.log_softmax(-1)[example.target] for of_example, example in pairs])
 
-    def _answers(self, examples: Sequence[BlankExample]) -> list[Any]:
-        chosen = [int(scores.argmax()) for scores in self.scores(examples)]
-        return chosen if self.verbalizer is None else [self.labels[i] for i in chosen]
+    def _explained(self, examples: Sequence[BlankExample]) -> list[tuple[Any, Mapping[str, Any]]]:
+        explained: list[tuple[Any, Mapping[str, Any]]] = []
+        for scores in self.scores(examples):
+            chosen = int(scores.argmax())
+            answer = chosen if self.verbalizer is None else self.labels[chosen]
+            explained.append((answer, {"probabilities": scores.softmax(-1).tolist()}))
+        return explained
 
     def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:
-        """One row, `all`: the labels, or the indices of choices, against the records'."""
+        """A row for all records, and with a verbalizer one for those of each class."""
         from softprompt.metrics import score
 
         labels: Sequence[str] = self.labels
@@ -259,4 +264,15 @@ class ClozeTask(BlankTask):
             labels = [str(i) for i in range(max(len(record.choices) for record in records))]
         references, answers = [str(record.label) for record in records], [str(output) for output in outputs]
         result = score(metrics, answers, references, task=self.settings.name, labels=labels)
-        return [score_row("all", result)]
+        classes = [] if self.verbalizer is None else class_rows(answers, references, labels, metrics)
+        return [score_row("all", result), *classes]
+
+    def artefacts(self, records: Sequence[Any], outputs: Sequence[Any]) -> Mapping[str, str | bytes]:
+        """With a verbalizer the confusion matrix and the scores of each class, with matplotlib a picture."""
+        if self.verbalizer is None:
+            return {}
+        return label_files(outputs, [str(record.label) for record in records], self.labels)
+
+    def files(self, records: Sequence[Any], outcomes: Sequence[Outcome]) -> Mapping[str, str | bytes]:
+        """As `artefacts`, with the wrong answers and the calibration."""
+        return {**super().files(records, outcomes), **error_files(answers_of(records, outcomes))}

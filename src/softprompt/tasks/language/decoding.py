@@ -61,12 +61,13 @@ def check_decoding(settings: DecodingSettings) -> None:
                 "decoding.beams", "1 with strategy 'beam'", "2 beams or more", "set decoding.strategy=greedy"
             )
         )
-    if settings.min_new_tokens > settings.max_new_tokens:
+    most = settings.max_new_tokens
+    if most is not None and settings.min_new_tokens > most:
         problems.append(
             Problem(
                 "decoding.min_new_tokens",
                 settings.min_new_tokens,
-                f"at most max_new_tokens ({settings.max_new_tokens})",
+                f"at most max_new_tokens ({most})",
                 "lower it, or raise decoding.max_new_tokens",
             )
         )
@@ -75,19 +76,21 @@ def check_decoding(settings: DecodingSettings) -> None:
 
 
 def generate_arguments(
-    settings: DecodingSettings, eos: int, pad: int, banned: Sequence[int]
+    settings: DecodingSettings, limit: int, ends: Sequence[int], pad: int, banned: Sequence[int]
 ) -> dict[str, Any]:
     """Keyword arguments of `generate` that override the model's own generation file in everything.
 
     Args:
-        eos: the token that ends an output.
+        settings: of decoding.
+        limit: longest output in tokens, its end included.
+        ends: the tokens that end an output.
         pad: the token that fills finished rows.
         banned: tokens that are never generated.
     """
     return {
         "do_sample": settings.strategy == "sample",
         "num_beams": settings.beams if settings.strategy == "beam" else 1,
-        "max_new_tokens": settings.max_new_tokens,
+        "max_new_tokens": limit,
         "min_new_tokens": settings.min_new_tokens,
         "length_penalty": settings.length_penalty,
         "no_repeat_ngram_size": settings.no_repeat_ngram,
@@ -99,17 +102,17 @@ def generate_arguments(
         **dict.fromkeys(_SWITCHED_OFF),
         "num_return_sequences": 1,
         "use_cache": True,
-        "eos_token_id": eos,
+        "eos_token_id": ends[0] if len(ends) == 1 else list(ends),
         "pad_token_id": pad,
         "suppress_tokens": list(banned) or None,
     }
 
 
-def newline_tokens(tokenizer: Any, vocab: int, keep: int) -> list[int]:
-    """Every token below `vocab` whose text holds a line break, except `keep` (the end token)."""
+def newline_tokens(tokenizer: Any, vocab: int, keep: Sequence[int]) -> list[int]:
+    """Every token below `vocab` whose text holds a line break, except `keep` (those that end an answer)."""
     ids = range(min(len(tokenizer), vocab))
     texts = tokenizer.batch_decode([[i] for i in ids], clean_up_tokenization_spaces=False)
-    return [i for i, text in zip(ids, texts, strict=True) if i != keep and "\n" in text]
+    return [i for i, text in zip(ids, texts, strict=True) if i not in keep and "\n" in text]
 
 
 @contextmanager

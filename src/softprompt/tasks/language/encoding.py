@@ -1,11 +1,16 @@
 """Token ids of a source and a target, in a form for decoders and a form for encoder-decoders."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from softprompt.config import GenerationSettings
-from softprompt.errors import BackboneError, ConfigError
-from softprompt.text import Template
+from softprompt.errors import BackboneError, ConfigError, DataError
+from softprompt.text import Template, spaces_characters, without_spaces
+
+Turns = Sequence[tuple[str, str]]
+"""Turns of a chat, each (role, text)."""
 
 
 class PairForm(ABC):
@@ -18,34 +23,109 @@ class PairForm(ABC):
     """
 
     def __init__(self, tokenizer: Any, settings: GenerationSettings, name: str):
-        self.n_cut = 0
         self._tokenizer = tokenizer
         self._settings = settings
-        self.eos = end_token(tokenizer, name)
+        self._cut_sources: set[str] = set()
+        self._cut_targets: set[str] = set()
+        self.eos = end_token(tokenizer, name, settings.end)
 
     @abstractmethod
-    def context(self, source: str) -> list[int]:
-        """The tokens before the target."""
+    def context(self, source: str, earlier: Turns = ()) -> list[int]:
+        """The tokens before the target.
+
+        Args:
+            source: the text, of a chat the user's last turn.
+            earlier: the turns before it.
+
+        Raises:
+            DataError: earlier turns in a form without turns, or turns that a chat template refuses.
+        """
 
     @property
-    def longest_context(self) -> int:
-        """The largest number of tokens that `context` can give."""
+    def longest_context(self) -> int | None:
+        """The largest number of tokens that `context` can give; None where only the texts tell."""
         return self._settings.max_source_tokens + len(self.context(""))
 
     @abstractmethod
     def target(self, text: str) -> list[int]:
         """The tokens of a target, with the end token unless the text was cut."""
 
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The tokens at which an answer ends, of which `eos` is the first."""
+        return (self.eos,)
+
+    @property
+    def n_cut_sources(self) -> int:
+        """Sources that were too long; one that is read several times counts once."""
+        return len(self._cut_sources)
+
+    @property
+    def n_cut_targets(self) -> int:
+        """Targets that were too long, counted alike."""
+        return len(self._cut_targets)
+
+    @property
+    def n_cut(self) -> int:
+        """Sources and targets that were too long."""
+        return self.n_cut_sources + self.n_cut_targets
+
     def text(self, ids: list[int]) -> str:
-        """The text of tokens up to the end token, without special tokens."""
-        ids = ids[: ids.index(self.eos)] if self.eos in ids else ids
+        """The text of tokens up to the first that ends an answer, without special tokens."""
+        ids = ids[: next((place for place, token in enumerate(ids) if token in self.ends), len(ids))]
         text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text.strip()
+        return (without_spaces(text) if self._spaced else text).strip()
+
+    @cached_property
+    def _spaced(self) -> bool:
+        """Whether decoding puts spaces between Chinese characters (BERT's tokenizers)."""
+        return spaces_characters(self._tokenizer)
+
+    def changed(self, texts: Sequence[str]) -> list[tuple[str, str]]:
+        """Texts that this tokenizer cannot write, beside what it makes of them, apart from spaces."""
+        found = []
+        for text in texts:
+            ids = list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+            written = self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+            if "".join(written.split()) != "".join(text.split()):
+                found.append((text, written))
+        return found
+
+    def shortened(self, source: str, longest: int | None = None) -> str:
+        """A source without the characters that no token of the longest source holds; counted if cut.
+
+        Args:
+            source: the text.
+            longest: of its tokens; None is `max_source_tokens`.
+        """
+        longest = self._settings.max_source_tokens if longest is None else longest
+        ids = self._ids(source)
+        if len(ids) <= longest:
+            return source
+        self._cut_sources.add(source)
+        if not self._tokenizer.is_fast:
+            return self._tokenizer.decode(ids[:longest], clean_up_tokenization_spaces=False)
+        made = self._tokenizer(source, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return source[: made["offset_mapping"][longest - 1][1]] if longest else ""
+
+    def _ids(self, text: str) -> list[int]:
+        # `verbose`, since transformers would warn of a length that is cut or checked here.
+        return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    def _target(self, text: str) -> list[int]:
+        """The tokens of a text and the end token."""
+        ids, longest = self._ids(text), self._settings.max_target_tokens
+        if len(ids) <= longest:
+            return [*ids, self.eos]
+        self._cut_targets.add(text)
+        # An end token behind a cut text would train the prompt to stop in the middle of a sentence.
+        return ids[:longest]
 
 
 class DecoderForm(PairForm):
-    """`source · separator · target · end`, Prefix-Tuning's form for GPT-2.
+    """`beginning · source · separator · target · end`, Prefix-Tuning's form for GPT-2.
 
+    The beginning is what the tokenizer itself puts before a text: nothing for GPT-2, BOS for Llama and Gemma.
     The separator is the tokenizer's BOS unless the settings name a text. A space precedes the target, so that
     the token of its first word is that of a word inside a sentence; a separator text that ends in white space
     needs no further space.
@@ -53,58 +133,50 @@ class DecoderForm(PairForm):
 
     def __init__(self, tokenizer: Any, settings: GenerationSettings, name: str):
         super().__init__(tokenizer, settings, name)
-        self._shortened: set[str] = set()
         self._separator = self._separator_ids()
         self._lead = self._leading_text()
+        self.beginning = self._beginning_ids(name)
 
-    def context(self, source: str) -> list[int]:
-        """The source and the separator."""
-        return self._cut(self._ids(source), self._settings.max_source_tokens)[0] + self._separator
+    def context(self, source: str, earlier: Turns = ()) -> list[int]:
+        """The source behind its beginning, and the separator."""
+        refuse_turns(earlier)
+        ids, longest = self._ids(source), self._settings.max_source_tokens
+        if len(ids) > longest:
+            self._cut_sources.add(source)
+        return [*self.beginning, *ids[:longest], *self._separator]
 
     def target(self, text: str) -> list[int]:
         """The target behind its leading space, and the end token."""
-        ids, cut = self._cut(self._ids(self._lead + text.strip()), self._settings.max_target_tokens)
-        # An end token behind a cut text would train the prompt to stop in the middle of a sentence.
-        return ids if cut else [*ids, self.eos]
+        return self._target(self._lead + text.strip())
 
     @property
     def separator(self) -> list[int]:
         """The tokens between source and target."""
         return self._separator
 
-    def shortened(self, source: str) -> str:
-        """A source without the characters that no token of `max_source_tokens` holds; counted if cut."""
-        longest = self._settings.max_source_tokens
-        ids = self._ids(source)
-        if len(ids) <= longest:
-            return source
-        if source not in self._shortened:  # each is read several times
-            self._shortened.add(source)
-            self.n_cut += 1
-        if not self._tokenizer.is_fast:
-            return self._tokenizer.decode(ids[:longest], clean_up_tokenization_spaces=False)
-        made = self._tokenizer(source, add_special_tokens=False, return_offsets_mapping=True)
-        return source[: made["offset_mapping"][longest - 1][1]]
-
-    def _cut(self, ids: list[int], longest: int) -> tuple[list[int], bool]:
-        cut = len(ids) > longest
-        self.n_cut += cut
-        return ids[:longest], cut
-
-    def _ids(self, text: str) -> list[int]:
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+    def _beginning_ids(self, name: str) -> list[int]:
+        if self._settings.bos is False:
+            return []
+        own = own_beginning(self._tokenizer)
+        if own or not self._settings.bos:
+            return own
+        if self._tokenizer.bos_token_id is None:
+            got = f"true for {name}, whose tokenizer has no BOS token"
+            raise ConfigError("task.bos", got, "a tokenizer with one", "leave task.bos out")
+        return [self._tokenizer.bos_token_id]
 
     def _separator_ids(self) -> list[int]:
         if self._settings.separator is not None:
             return self._ids(self._settings.separator)
-        if self._tokenizer.bos_token_id is None:
-            raise ConfigError(
-                "task.separator",
-                "no separator for a tokenizer without a BOS token to stand in",
-                "a text between source and target",
-                "set one, e.g. task.separator=' ->'",
-            )
-        return [self._tokenizer.bos_token_id]
+        for between in (self._tokenizer.bos_token_id, self._tokenizer.sep_token_id):
+            if between is not None:
+                return [between]
+        raise ConfigError(
+            "task.separator",
+            "no separator for a tokenizer without a BOS token to stand in",
+            "a text between source and target",
+            "set one, e.g. task.separator=' ->'",
+        )
 
     def _leading_text(self) -> str:
         separator = self._settings.separator
@@ -118,6 +190,8 @@ class DecoderForm(PairForm):
 class TemplateForm(DecoderForm):
     """`template with the source · target · end`, with the target in the template's blank.
 
+    It begins as the tokenizer begins every text.
+
     Source: the infix of Prefix-Tuning (2101.00190) §7.3, trained vectors between source and target, is
     `{source} [soft*10] [blank]`. Of a text that is too long, the source is cut.
     """
@@ -128,8 +202,9 @@ class TemplateForm(DecoderForm):
         self.template.check(tokenizer, causal=True, where="task.template")
         super().__init__(tokenizer, settings, name)
 
-    def context(self, source: str) -> list[int]:
+    def context(self, source: str, earlier: Turns = ()) -> list[int]:
         """The template around the source."""
+        refuse_turns(earlier)
         filled = self.template.encode(
             self._tokenizer,
             {"source": source},
@@ -137,13 +212,17 @@ class TemplateForm(DecoderForm):
             causal=True,
             where="task.template",
         )
-        self.n_cut += filled.n_cut > 0
+        if filled.n_cut:
+            self._cut_sources.add(source)
         return list(filled.ids)
 
     @property
     def longest_context(self) -> int:
         """The limit of the settings, which holds for the template and the source together."""
         return self._settings.max_source_tokens
+
+    def _beginning_ids(self, name: str) -> list[int]:
+        return []
 
     def _separator_ids(self) -> list[int]:
         return []
@@ -157,44 +236,98 @@ class EncoderDecoderForm(PairForm):
 
     def __init__(self, tokenizer: Any, settings: GenerationSettings, name: str):
         super().__init__(tokenizer, settings, name)
-        if settings.separator is not None:
-            raise ConfigError(
-                "task.separator",
-                repr(settings.separator),
-                f"no separator, since {name} has the source in its encoder and the target in its decoder",
-                "leave task.separator out",
-            )
+        for setting, got in (
+            ("separator", None if settings.separator is None else repr(settings.separator)),
+            ("chat", "true" if settings.chat is True else None),
+            ("system", None if settings.system is None else repr(settings.system)),
+            ("bos", "true" if settings.bos else None),
+        ):
+            if got is not None:
+                raise ConfigError(
+                    f"task.{setting}",
+                    got,
+                    f"no {setting}, since {name} has the source in its encoder and the target in its decoder",
+                    f"leave task.{setting} out",
+                )
 
-    def context(self, source: str) -> list[int]:
+    def context(self, source: str, earlier: Turns = ()) -> list[int]:
         """The tokens of the source, for the encoder."""
-        return self._encoded(source, self._settings.max_source_tokens)[0]
+        refuse_turns(earlier)
+        ids, cut = self._encoded(source, self._settings.max_source_tokens)
+        if cut:
+            self._cut_sources.add(source)
+        return ids
 
     def target(self, text: str) -> list[int]:
         """The tokens of the target, for the decoder."""
         ids, cut = self._encoded(text.strip(), self._settings.max_target_tokens)
+        if cut:
+            self._cut_targets.add(text)
         return ids[:-1] if cut else ids
 
     def _encoded(self, text: str, longest: int) -> tuple[list[int], bool]:
-        ids = list(self._tokenizer(text)["input_ids"])
+        ids = list(self._tokenizer(text, verbose=False)["input_ids"])
         limit = longest + self._tokenizer.num_special_tokens_to_add()
         cut = len(ids) > limit
         if cut:
-            self.n_cut += 1
-            ids = list(self._tokenizer(text, truncation=True, max_length=limit)["input_ids"])
+            made = self._tokenizer(text, truncation=True, max_length=limit, verbose=False)
+            ids = list(made["input_ids"])
         return (ids if ids and ids[-1] == self.eos else [*ids, self.eos]), cut
 
 
-def end_token(tokenizer: Any, name: str) -> int:
-    """The end-of-sequence token of a tokenizer.
+def refuse_turns(earlier: Turns) -> None:
+    """Refuse earlier turns in a form that has none.
 
     Raises:
-        BackboneError: a tokenizer without one.
+        DataError: there are some.
     """
-    if tokenizer.eos_token_id is None:
-        raise BackboneError(
-            f"backbone {name}",
-            "a tokenizer without an end-of-sequence token",
-            "a tokenizer with one, since every target ends with it",
-            "set tokenizer.eos_token",
+    if earlier:
+        raise DataError(
+            "earlier turns",
+            f"{len(earlier)} before the last question, for a backbone or a setting without a chat template",
+            "a backbone with a chat template, or records of one question and one answer",
+            "use an instruct model, set task.chat=true, or take the earlier turns out of the data",
         )
-    return tokenizer.eos_token_id
+
+
+def own_beginning(tokenizer: Any) -> list[int]:
+    """The special tokens that a tokenizer itself puts before a text: Llama's and Gemma's BOS, GLM's two."""
+    made = tokenizer("a", return_special_tokens_mask=True, verbose=False)
+    special = [*made["special_tokens_mask"], 0]
+    return list(made["input_ids"][: special.index(0)])
+
+
+def end_token(tokenizer: Any, name: str, given: str | None = None) -> int:
+    """The token behind a target: the given one, else the tokenizer's end of sequence, else its separator.
+
+    Args:
+        tokenizer: of the backbone.
+        name: of the backbone, for messages.
+        given: `task.end`.
+
+    Raises:
+        BackboneError: a tokenizer without such a token.
+        ConfigError: a given text that is no single token.
+    """
+    if given is not None:
+        ids = list(tokenizer(given, add_special_tokens=False, verbose=False)["input_ids"])
+        if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
+            got = (
+                f"{given!r}, which {name} reads as {len(ids)} tokens"
+                if len(ids) != 1
+                else f"{given!r}, unknown"
+            )
+            special = ", ".join(map(repr, tokenizer.all_special_tokens[:6])) or "none"
+            do = f"choose one; its special tokens are {special}"
+            raise ConfigError("task.end", got, "one token of the backbone's tokenizer", do)
+        return ids[0]
+    for token in (tokenizer.eos_token_id, tokenizer.sep_token_id):
+        if token is not None:
+            return token
+    example = next(iter(tokenizer.all_special_tokens), "</s>")
+    raise BackboneError(
+        f"backbone {name}",
+        "a tokenizer without an end-of-sequence token",
+        "a tokenizer with one, since every target ends with it",
+        f"name the token that ends a target, e.g. task.end={example!r}, or set tokenizer.eos_token",
+    )

@@ -2,22 +2,27 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from softprompt.data import PicturedText, Record
-from softprompt.errors import BackboneError, ConfigError, DataError, with_article
+from softprompt.data import Conversation, PicturedText, Record
+from softprompt.errors import BackboneError, ConfigError, DataError, SoftpromptError, shortened, with_article
 from softprompt.tasks.base import Task
 from softprompt.tasks.batching import longest_first, pad
 from softprompt.tasks.examples import IGNORED, Example, ScoreRow, drawn, score_row
+from softprompt.tasks.language.chat import ChatForm
 from softprompt.tasks.language.decoding import check_decoding, generate_arguments, newline_tokens, seeded
-from softprompt.tasks.language.encoding import DecoderForm, EncoderDecoderForm, PairForm, TemplateForm
+from softprompt.tasks.language.encoding import DecoderForm, TemplateForm
+from softprompt.tasks.language.forms import form_of
 from softprompt.tasks.language.pictured import PicturedExample, PicturedSources, check_pictures
 from softprompt.text import Template
 
-if TYPE_CHECKING:
-    pass
+_MOST_TRIED = 1000
+"""References that are tried out on the tokenizer."""
+
+UNKNOWN_LIMIT = 100
+"""Longest answer in tokens where neither a setting nor training targets say one."""
 
 
 class GenerationTask(Task):
@@ -38,13 +43,7 @@ class GenerationTask(Task):
         backbone, settings = self.backbone, self.settings
         check_decoding(self.decoding)
         self._is_encoder_decoder = backbone.spec.is_encoder_decoder
-        form: type[PairForm] = EncoderDecoderForm if self._is_encoder_decoder else DecoderForm
-        if settings.template is not None:
-            if self._is_encoder_decoder:
-                got = f"a template for {backbone.spec.name}, an encoder-decoder"
-                raise ConfigError("task.template", got, "a decoder", "leave the template out")
-            form = TemplateForm
-        self._form = form(backbone.tokenizer, settings, backbone.spec.name)
+        self._form = form_of(backbone, settings)
         padding: Any = backbone.tokenizer.pad_token_id
         # Padding is masked everywhere, so that any token will do for a tokenizer without a padding token.
         self._pad: int = self._form.eos if padding is None else padding
@@ -53,6 +52,61 @@ class GenerationTask(Task):
     def template(self) -> Template | None:
         """The words and slots around the source, if the settings have a template."""
         return self._form.template if isinstance(self._form, TemplateForm) else None
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The form of the texts, which the recipe may have left to the tokenizer."""
+        form = self._form
+        made: dict[str, Any] = {"chat": isinstance(form, ChatForm)}
+        made["end"] = self.backbone.tokenizer.convert_ids_to_tokens(form.eos)
+        if type(form) is DecoderForm:
+            made["bos"] = bool(form.beginning)
+        return made
+
+    @property
+    def form_note(self) -> str:
+        """That a chat was chosen by itself."""
+        if self.settings.chat != "auto" or not isinstance(self._form, ChatForm):
+            return ""
+        return "texts are turns of a chat in the backbone's own template (task.chat=false: plain texts)"
+
+    def settle(self, records: Sequence[Any]) -> None:
+        """Limit answers to the longest target of these training records, unless the settings have a limit.
+
+        Raises:
+            ConfigError: `decoding.min_new_tokens` is more.
+        """
+        if self.decoding.max_new_tokens is not None:
+            return
+        targets = dict.fromkeys(target for record in records for target in record.targets)
+        longest = max((len(self._form.target(target)) for target in targets), default=UNKNOWN_LIMIT)
+        self.decoding = self.decoding.model_copy(update={"max_new_tokens": longest})
+        check_decoding(self.decoding)
+
+    @property
+    def _most_written(self) -> int:
+        return self.decoding.max_new_tokens or UNKNOWN_LIMIT
+
+    @property
+    def cut_note(self) -> str:
+        """How many sources and targets were cut so far."""
+        form, settings = self._form, self.settings
+        parts = [
+            f"{n} {what}{'' if n == 1 else 's'} to {longest} tokens (task.max_{what}_tokens)"
+            for n, what, longest in (
+                (form.n_cut_sources, "source", settings.max_source_tokens),
+                (form.n_cut_targets, "target", settings.max_target_tokens),
+            )
+            if n
+        ]
+        return f"cut {' and '.join(parts)}" if parts else ""
+
+    def answer_note(self, n: int) -> str:
+        """That so many answers were cut, and by what."""
+        if not n:
+            return ""
+        said = "1 answer was" if n == 1 else f"{n} answers were"
+        return f"{said} cut at {self._most_written} tokens, before an end (decoding.max_new_tokens)"
 
     @property
     def n_cut(self) -> int:
@@ -87,7 +141,10 @@ class GenerationTask(Task):
         """The tokens before the target."""
         if isinstance(record, PicturedText):
             return self._pictured.context(record)
-        return self._form.context(record.source)
+        try:
+            return self._form.context(record.source, _earlier(record))
+        except SoftpromptError as error:
+            raise error.inside(f"record {record.id}") from None
 
     @cached_property
     def _pictured(self) -> PicturedSources:
@@ -157,7 +214,8 @@ class GenerationTask(Task):
                 )
         device = self.backbone.device
         side = "right" if self._is_encoder_decoder else "left"
-        arguments = generate_arguments(self.decoding, self._form.eos, self._pad, self._banned)
+        limit, ends, cut = self._most_written, self._form.ends, list[int]()
+        arguments = generate_arguments(self.decoding, limit, ends, self._pad, self._banned)
         generate: Any = self.backbone.model.generate
         outputs = [""] * len(records)
         with seeded(seed, device):
@@ -169,8 +227,11 @@ class GenerationTask(Task):
                 written = written[:, 1 if self._is_encoder_decoder else ids.shape[1] :]
                 for i, row in zip(batch, written.tolist(), strict=True):
                     outputs[i] = self._form.text(row)
+                    if len(row) >= limit and not set(ends) & set(row):
+                        cut.append(i)
                 if progress is not None:
                     progress(len(batch))
+        self.cut_answers = tuple(sorted(cut))
         return outputs
 
     def demonstrations(self, records: Sequence[Record], k: int, seed: int) -> list[list[int]]:
@@ -182,16 +243,22 @@ class GenerationTask(Task):
         if any(isinstance(record, PicturedText) for record in records):
             return super().demonstrations(records, k, seed)
         chosen, draw = drawn(records, k, seed)
-        return [
-            self._form.context(record.source) + self._form.target(draw.choice(record.targets))
-            for record in chosen
-        ]
+        return [self._context(record) + self._form.target(draw.choice(record.targets)) for record in chosen]
 
     def score(
         self, records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]
     ) -> list[ScoreRow]:
-        """As `score_texts`."""
-        return score_texts(records, outputs, metrics)
+        """As `score_texts`, with a note where this tokenizer cannot write the references as they are."""
+        rows = score_texts(records, outputs, metrics, self.settings.language)
+        golds = list(dict.fromkeys(record.targets[0] for record in records if record.targets))
+        if changed := self._form.changed(golds[:_MOST_TRIED]):
+            text, written = (shortened(side, 40) for side in changed[0])
+            note = (
+                f"{len(changed)} of {len(golds[:_MOST_TRIED])} references cannot be written by the tokenizer "
+                f"of {self.backbone.spec.name}: {text!r} becomes {written!r}"
+            )
+            rows[-1]["notes"].append(note)
+        return rows
 
     def check_positions(self, records: Sequence[Record], prompt_positions: int, training: bool) -> None:
         """Refuse texts that, with the prompt, need more positions than the backbone has.
@@ -208,17 +275,18 @@ class GenerationTask(Task):
         if limit is None:
             return
         # The texts cut here are not to be counted in `n_cut`, so that the task's own form is not used.
-        form = type(self._form)(self.backbone.tokenizer, self.settings, self.backbone.spec.name)
+        form = form_of(self.backbone, self.settings)
         most_read = form.longest_context
         most_written = self.settings.max_target_tokens + len(form.target(""))
-        most_written = most_written if training else self.decoding.max_new_tokens
+        most_written = most_written if training else self._most_written
         # If even the longest texts fit, nothing needs to be tokenised.
         pictured = any(isinstance(record, PicturedText) for record in records)
-        if prompt_positions + most_read + most_written <= limit and not pictured:
+        known = most_read is not None and not pictured
+        if known and prompt_positions + most_read + most_written <= limit:
             return
         for record in records:
-            n_read = len(self._context(record) if pictured else form.context(record.source))
-            n_written = self.decoding.max_new_tokens
+            n_read = len(self._context(record) if pictured else form.context(record.source, _earlier(record)))
+            n_written = self._most_written
             if training:
                 n_written = max(len(form.target(target)) for target in record.targets)
             n_text = max(n_read, n_written) if self._is_encoder_decoder else n_read + n_written
@@ -236,7 +304,7 @@ class GenerationTask(Task):
     def _banned(self) -> list[int]:
         if not self.decoding.ban_newlines:
             return []
-        return newline_tokens(self.backbone.tokenizer, self.backbone.spec.vocab, self._form.eos)
+        return newline_tokens(self.backbone.tokenizer, self.backbone.spec.vocab, self._form.ends)
 
     def _decoder_inputs(self, labels: torch.Tensor) -> torch.Tensor:
         shift = getattr(self.backbone.model, "prepare_decoder_input_ids_from_labels", None)
@@ -250,9 +318,24 @@ class GenerationTask(Task):
         return shift(labels=labels)
 
 
-def score_texts(records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]) -> list[ScoreRow]:
-    """Score generated texts: rows `seen`, `unseen`, `all` where records say which they are, else `all`."""
-    from softprompt.metrics import score
+def _earlier(record: Any) -> tuple[tuple[str, str], ...]:
+    return record.earlier if isinstance(record, Conversation) else ()
+
+
+def score_texts(
+    records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str], language: str = "auto"
+) -> list[ScoreRow]:
+    """Score generated texts: rows `seen`, `unseen`, `all` where records say which they are, else `all`.
+
+    Args:
+        records: with the references.
+        outputs: one for each.
+        metrics: of the task 'generation'.
+        language: as in `task.language`; found from all references together.
+    """
+    from softprompt.metrics import reading_of, score
+
+    reading = reading_of([text for record in records for text in record.targets], language)
 
     groups: dict[str, list[int]] = {"seen": [], "unseen": []}
     for i, record in enumerate(records):
@@ -263,6 +346,6 @@ def score_texts(records: Sequence[Record], outputs: Sequence[str], metrics: Sequ
     for group, members in groups.items():
         if members:
             references = [list(records[i].targets) for i in members]
-            result = score(list(metrics), [outputs[i] for i in members], references)
+            result = score(list(metrics), [outputs[i] for i in members], references, language=reading)
             rows.append(score_row(group, result))
     return rows

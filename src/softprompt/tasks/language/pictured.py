@@ -9,6 +9,7 @@ from torch import Tensor
 from softprompt.data import PicturedText, decode
 from softprompt.errors import ConfigError, DataError
 from softprompt.tasks.examples import Example
+from softprompt.tasks.language.chat import ChatForm
 from softprompt.tasks.language.encoding import DecoderForm
 from softprompt.tasks.mistakes import check_each
 
@@ -87,8 +88,9 @@ def check_pictures(records: Sequence[Any], backbone: "Backbone", form: Any) -> N
         return
     _ = backbone.picture_texts  # refuses by name
     if type(form) is not DecoderForm:
-        got = "a template around sources with pictures"
-        raise ConfigError("task.template", got, "a separator", "leave the template out")
+        which = "chat" if isinstance(form, ChatForm) else "template"
+        got, do = f"a {which} around sources with pictures", f"leave task.{which} out"
+        raise ConfigError(f"task.{which}", got, "a separator", do)
     if len(pictured) < len(records):
         got = f"{len(pictured)} records with a picture and {len(records) - len(pictured)} without"
         raise ConfigError("data", got, "a picture in every record, or in none", "split the data")

@@ -1,6 +1,6 @@
 """Knowledge probing: which word of a vocabulary completes a fact."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,7 +125,7 @@ class ProbingTask(BlankTask):
         """
         return super().predict(records, progress, seed)
 
-    def _answers(self, examples: Sequence[BlankExample]) -> list[Any]:
+    def _explained(self, examples: Sequence[BlankExample]) -> list[tuple[Any, Mapping[str, Any]]]:
         logits = self.backbone.labelled_logits(*self._inputs(examples)).float()
         n_shown = min(_N_SHOWN, logits.shape[1])
         if self.vocabulary is not None:
@@ -133,15 +133,17 @@ class ProbingTask(BlankTask):
             outside = torch.full_like(logits[0], -torch.inf)
             outside[list(self.vocabulary.ids)] = 0
             logits = logits + outside
-        best = logits.topk(n_shown, dim=-1).indices.tolist()
+        best = logits.topk(n_shown, dim=-1).indices
+        shares = logits.softmax(-1).gather(-1, best).tolist()
         tokenizer: Any = self.backbone.tokenizer
-        answers: list[Any] = []
-        for row, example, tokens in zip(logits, examples, best, strict=True):
+        answers: list[tuple[Any, Mapping[str, Any]]] = []
+        for row, example, tokens, of_row in zip(logits, examples, best.tolist(), shares, strict=True):
             rank = None
             if example.target is not None:
                 # The object comes last among equal scores, since a tie is no knowledge.
                 rank = int((row >= row[example.target]).sum())
-            answers.append({"words": [tokenizer.decode([token]).strip() for token in tokens], "rank": rank})
+            words = [tokenizer.decode([token]).strip() for token in tokens]
+            answers.append(({"words": words, "rank": rank}, {"probabilities": of_row}))
         return answers
 
     def score(self, records: Sequence[Any], outputs: Sequence[Any], metrics: Sequence[str]) -> list[ScoreRow]:

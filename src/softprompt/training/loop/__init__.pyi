@@ -1,10 +1,13 @@
+from .explosion import ExplodedError
 from .loop import Evaluate, Loop
 from .objective import Group, Objective, OneTask, better
-from .schedule import idle_passes, rank_slice
+from .schedule import STEPS_OF_TEXTS, idle_passes, n_steps, rank_slice, steps_per_epoch
 from .several_tasks import PromptSet, SeveralTasks
 
 __all__ = [
+    "STEPS_OF_TEXTS",
     "Evaluate",
+    "ExplodedError",
     "Group",
     "Loop",
     "Objective",
@@ -13,5 +16,7 @@ __all__ = [
     "SeveralTasks",
     "better",
     "idle_passes",
+    "n_steps",
     "rank_slice",
+    "steps_per_epoch",
 ]

@@ -14,6 +14,7 @@ from torch import Tensor
 from softprompt.backbones import gradients_by_hand
 from softprompt.errors import TrainingError
 from softprompt.training.distributed import Processes
+from softprompt.training.loop.explosion import ExplodedError, LossWatch, rate_to_try
 from softprompt.training.loop.interrupt import Interrupt
 from softprompt.training.loop.objective import Objective
 from softprompt.training.loop.optimization import (
@@ -22,12 +23,14 @@ from softprompt.training.loop.optimization import (
     parameter_groups,
     state_tensors,
 )
-from softprompt.training.loop.schedule import check_warmup, learning_rate, passes
+from softprompt.training.loop.schedule import check_warmup, learning_rate, n_steps, passes
 from softprompt.training.progress import Counter, RunProgress
 from softprompt.training.run_folder import Checkpoint, Checkpoints, State, fingerprint
 
 Evaluate = Callable[[Callable[[], None]], Mapping[str, float]]
 """Measures the prompt on the development set; calls its argument wherever it may be interrupted."""
+
+_DTYPE = ", or set backbone.dtype to float32"
 
 Log = Callable[[Mapping[str, Any]], None]
 """Takes one line of the run's log."""
@@ -47,6 +50,7 @@ class Loop:
         evaluate: None where there is no development set; then the last prompt is the result.
         log: called with every step and evaluation.
         progress: shows the steps.
+        usual_rate: the method's default learning rate, which a run that exploded is told to try.
     """
 
     def __init__(
@@ -57,16 +61,18 @@ class Loop:
         evaluate: Evaluate | None = None,
         log: Log = lambda line: None,
         progress: RunProgress | None = None,
+        usual_rate: float | None = None,
     ) -> None:
         self.state = State()
         settings = objective.settings
-        self.n_steps = settings.steps or (settings.epochs or 0) * objective.steps_per_epoch
+        self.n_steps = n_steps(settings, objective.steps_per_epoch)
         check_warmup(self.n_steps, settings)
         self._objective, self._settings = objective, settings
         self._backbone, self._module = objective.trained.backbone, objective.trained.module
         self._checkpoints, self._processes = checkpoints, processes
         self._evaluate, self._log = evaluate, log
         self._progress = progress or RunProgress(None)
+        self._usual_rate, self._watch = usual_rate, LossWatch(settings.batch_size)
         groups = parameter_groups(objective.parameters, settings)
         self._optimizer = build_optimizer(groups, settings, self._backbone.device)
         self._best: dict[str, Tensor] = {}
@@ -104,7 +110,8 @@ class Loop:
         """Train to the end, or until patience runs out.
 
         Raises:
-            TrainingError: the loss or the gradients are no numbers, or the disk is full.
+            ExplodedError: the loss exploded, or the loss or the gradients are no numbers.
+            TrainingError: the disk is full.
             KeyboardInterrupt: on Ctrl-C or SIGTERM, after saving a checkpoint.
         """
         self._processes.same(list(self._module.state_dict().values()))
@@ -131,7 +138,8 @@ class Loop:
             while True:
                 self._evaluate_if_due(interrupt)
                 over = self.state.step == self.n_steps or self.stopped_early
-                if every is not None and (over or self.state.step % every == 0):
+                due = self.state.step % (every or 1) == 0 and not self._watch.rises(self.state)
+                if every is not None and (over or due):
                     self._save()
                 if over:
                     return
@@ -165,7 +173,8 @@ class Loop:
         self._objective.rest(batch)
         norm = self._objective.clip(step + 1)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise self._no_number(step + 1, f"loss {loss} and gradient norm {norm} at learning rate {rate:g}")
+            got = f"loss {loss} and gradient norm {norm} at learning rate {rate:g}"
+            raise self._exploded(f"step {step + 1}", got)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["share"]
         self._optimizer.step()
@@ -173,6 +182,7 @@ class Loop:
         seconds = time.perf_counter() - started
         self.state.step += 1
         self.state.seconds += seconds
+        self._watch.see(self.state, loss)
         # A clock that is coarse, or stood still while a machine was paused, gives no rate.
         tokens_per_s = sum(self._objective.lengths[i] for i in batch) / seconds if seconds > 0 else 0.0
         self._log(
@@ -188,6 +198,8 @@ class Loop:
             }
         )
         counter.add(1, f"loss {loss:.4f}, {tokens_per_s:,.0f} tokens/s")
+        if self._watch.exploded(self.state):
+            raise self._exploded(f"step {self.state.step}", self._watch.said(self.state, rate))
 
     def _gradients(self, batch: Sequence[int], interrupt: Interrupt) -> tuple[float, bool]:
         """The mean loss of a target token, and whether to stop; gradients are left in the parameters."""
@@ -228,7 +240,7 @@ class Loop:
         values = self._evaluate(interrupt.check if self._processes.count == 1 else lambda: None)
         for value in self._objective.selected(state, values).values():
             if not math.isfinite(value):
-                raise self._no_number(step, f"loss {value} on the development set")
+                raise self._exploded(f"step {step}", f"loss {value} on the development set")
         best = self._objective.judge(state, values)
         self._best |= best or {}
         state.misses = state.misses + 1 if best is None else 0
@@ -249,11 +261,14 @@ class Loop:
     def _fingerprint(self) -> str:
         return fingerprint(self._objective.examples)
 
-    def _no_number(self, step: int, got: str) -> TrainingError:
+    def _exploded(self, where: str, got: str) -> ExplodedError:
+        rate, why = rate_to_try(self._settings.rate, self._usual_rate)
         last = f"the last checkpoint is of step {self._saved}"
         saved = "no checkpoint was made yet" if self._saved < 0 else last
-        do = f"lower training.learning_rate, or set backbone.dtype to float32 ({saved})"
-        return TrainingError(f"training step {step}", got, "finite numbers", do)
+        rose = self._watch.exploded(self.state)
+        expected, dtype = ("a loss that falls", "") if rose else ("finite numbers", _DTYPE)
+        do = f"lower training.learning_rate: try {rate:g}, {why}{dtype} ({saved})"
+        return ExplodedError(f"training {where}", got, expected, do)
 
 
 def _seed_of(seed: int, step: int, rank: int) -> int:

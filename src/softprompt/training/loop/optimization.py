@@ -29,12 +29,12 @@ def build_optimizer(
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=fused)
     momentum, decay = settings.momentum, settings.weight_decay
-    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=momentum, weight_decay=decay)
+    return torch.optim.SGD(groups, lr=settings.rate, momentum=momentum, weight_decay=decay)
 
 
 def parameter_groups(named: Mapping[str, nn.Parameter], settings: TrainingSettings) -> list[dict[str, Any]]:
     """The prompt's, the head's and the tuned backbone tensors, and each group's share of the rate."""
-    rate = settings.learning_rate
+    rate = settings.rate
     rates = {"": rate, "head": settings.head_learning_rate, "_weights": settings.backbone_learning_rate}
     groups: dict[str, list[nn.Parameter]] = {kind: [] for kind in rates}
     for name, parameter in named.items():

@@ -11,6 +11,15 @@ from collections.abc import Sequence
 from softprompt.config import TrainingSettings
 from softprompt.errors import ConfigError
 
+USUAL_STEPS = 200
+"""The steps of a run that says neither steps nor epochs, where its epochs are neither few nor many."""
+
+STEPS_OF_TEXTS = 60
+"""The same of a task that writes texts, whose model can write already."""
+
+FEWEST_EPOCHS, MOST_EPOCHS = 3, 50
+"""The bounds of such a run: large sets are read this often, and small ones not more often."""
+
 # Sorting a quarter of an epoch at once leaves little padding and still mixes the batches well.
 _BUCKETS_PER_EPOCH = 4
 _LARGEST_BUCKET = 50
@@ -128,17 +137,32 @@ def learning_rate(step: int, n_steps: int, settings: TrainingSettings, steps_per
     0, which it would reach one step after the last, and `exponential` multiplies the rate by `decay` after
     every epoch, those of the warm-up included.
     """
-    warmup = settings.warmup_steps
+    rate, warmup = settings.rate, settings.warmup_steps or 0
     if step < warmup:
-        return settings.learning_rate * (step + 1) / warmup
+        return rate * (step + 1) / warmup
     done = (step - warmup) / (n_steps - warmup)
     if settings.schedule == "constant":
-        return settings.learning_rate
+        return rate
     if settings.schedule == "exponential":
-        return settings.learning_rate * settings.decay ** (step // steps_per_epoch)
-    if settings.schedule == "linear":
-        return settings.learning_rate * (1 - done)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        return rate * settings.decay ** (step // steps_per_epoch)
+    if settings.schedule == "cosine":
+        return rate * 0.5 * (1 + math.cos(math.pi * done))
+    return rate * (1 - done)
+
+
+def n_steps(settings: TrainingSettings, steps_per_epoch: int, usual: int | None = None) -> int:
+    """The optimizer steps of a run.
+
+    Args:
+        settings: of the training, which may say neither steps nor epochs.
+        steps_per_epoch: of the training examples.
+        usual: how many the task usually takes, for settings that say neither; None is `USUAL_STEPS`. Whole
+            epochs come nearest from above, at least `FEWEST_EPOCHS`, and at most `MOST_EPOCHS`.
+    """
+    if settings.steps is not None:
+        return settings.steps
+    wanted = -(-(usual or USUAL_STEPS) // steps_per_epoch)
+    return (settings.epochs or min(max(wanted, FEWEST_EPOCHS), MOST_EPOCHS)) * steps_per_epoch
 
 
 def check_warmup(n_steps: int, settings: TrainingSettings) -> None:

@@ -42,6 +42,8 @@ class State:
         misses: evaluations since the best.
         seconds: time in training steps, summed over all starts of the run.
         parts: step and value of each part's best, where each has its own.
+        first_loss: of the first step; None before it.
+        last_losses: of the last steps.
     """
 
     step: int = 0
@@ -51,6 +53,8 @@ class State:
     misses: int = 0
     seconds: float = 0.0
     parts: dict[str, tuple[int, float]] = field(default_factory=dict)
+    first_loss: float | None = None
+    last_losses: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

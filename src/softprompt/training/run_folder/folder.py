@@ -7,9 +7,18 @@ from typing import Any
 
 from softprompt.config import Settings
 from softprompt.errors import TrainingError, system_says
-from softprompt.files import Line, ends_line, objects, read_lines, warn_of_damage, write_atomically, writing
+from softprompt.files import (
+    Line,
+    ends_line,
+    json_line,
+    objects,
+    read_lines,
+    warn_of_damage,
+    write_atomically,
+    writing,
+)
 from softprompt.training.run_folder.checkpoint import Checkpoints
-from softprompt.training.run_folder.settings import as_yaml, differing, flat
+from softprompt.training.run_folder.settings import as_yaml, differing, flat, stored_training
 from softprompt.untrusted import Unreadable, read_bytes, read_json
 
 _FACTS = {"name": str, "steps": int, "best": dict, "scores": list, "counts": dict}
@@ -58,6 +67,7 @@ class RunFolder:
         self.result = path / "result.json"
         self.outputs = path / "outputs.jsonl"
         self.samples = path / "samples.txt"
+        self.exploded = path / "exploded.json"
         self.prompt = path / "prompt"
         self.checkpoints = Checkpoints(path / "checkpoints")
         self._former_states = path / "trunk"
@@ -101,12 +111,49 @@ class RunFolder:
         if resume:
             self._compare(type(resolved), flat(resolved))
             self._remove_former_states()
+            if self.exploded.exists():
+                self._begin_mended(asked, resolved)
             return
         with writing(self.path, "nothing was trained yet"):
             self.path.mkdir(parents=True, exist_ok=True)
             write_atomically(self.asked, as_yaml(asked))
             # Last, since a folder with this file is a run.
             write_atomically(self.settings, as_yaml(resolved))
+
+    def stored_training(self) -> dict[str, Any]:
+        """The section `training` with which the run in this folder began; empty where there is none.
+
+        Raises:
+            TrainingError: the settings cannot be read.
+        """
+        return stored_training(self.settings) if self.settings.exists() else {}
+
+    def explode(self, reason: str) -> None:
+        """Note that the loss exploded, so that the run goes on with other rates alone."""
+        with writing(self.path):
+            write_atomically(self.exploded, json.dumps({"reason": reason}) + "\n")
+
+    def _begin_mended(self, asked: Settings, resolved: Settings) -> None:
+        """Let a run go on whose loss exploded, with the settings that mend it.
+
+        Raises:
+            TrainingError: the settings are the same.
+        """
+        if not differing(self.settings, type(resolved), flat(resolved)):
+            raise TrainingError(str(self.path), *self._reason())
+        with writing(self.path):
+            write_atomically(self.asked, as_yaml(asked))
+            write_atomically(self.settings, as_yaml(resolved))
+            self.exploded.unlink()
+
+    def _reason(self) -> tuple[str, str, str]:
+        """What came, what was expected, and what to do about a run whose loss exploded."""
+        try:
+            reason = str(read_json(self.exploded, 1 << 20)["reason"])
+        except (Unreadable, KeyError, TypeError):
+            reason = "its loss exploded"
+        expected = "another learning rate, since it would stop again"
+        return f"a run that stopped: {reason}", expected, "resume it with --set training.learning_rate=..."
 
     def _remove_former_states(self) -> None:
         """Remove the backbone states of earlier versions in `trunk/`, which nothing reads any more."""
@@ -123,7 +170,7 @@ class RunFolder:
         with writing(self.path):
             start = "" if ends_line(self.log) else "\n"
             with open(self.log, "a", encoding="utf-8", newline="\n") as file:
-                file.write(start + json.dumps(dict(line)) + "\n")
+                file.write(start + json_line(dict(line)))
 
     def rewind(self, step: int, evaluated: int) -> None:
         """Drop the log's steps and evaluations after a checkpoint, which the run will repeat.
@@ -208,9 +255,10 @@ class RunFolder:
             raise TrainingError(
                 str(self.path), "no settings.yaml", "a run to resume", "leave resume out to start a new run"
             )
-        found = [differing(self.settings, kind, ours)]
+        exploded = self.exploded.exists()
+        found = [differing(self.settings, kind, ours, exploded)]
         if asked is not None and self.asked.exists():
-            found.append(differing(self.asked, kind, asked))
+            found.append(differing(self.asked, kind, asked, exploded))
         if all(found):
             raise TrainingError(
                 str(self.path),

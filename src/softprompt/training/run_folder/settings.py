@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from softprompt.config import Settings
+from softprompt.config import Settings, as_stored
 from softprompt.errors import TrainingError
 from softprompt.untrusted import MOST_YAML, Unreadable, parse_yaml, read_bytes
 
@@ -18,8 +18,51 @@ _IGNORED_ON_RESUME = (
 """Settings that do not change what a run computes, each with a dot; those inside them begin so."""
 
 
-def differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> list[str]:
-    """The settings that differ from stored ones, a text each."""
+_MENDS_AN_EXPLOSION = (
+    "training.learning_rate.", "training.head_learning_rate.", "training.backbone_learning_rate.",
+    "training.schedule.", "training.decay.", "training.warmup_steps.", "training.clip_norm.",
+    "backbone.dtype.",
+)  # fmt: skip
+"""Settings that may change when a run goes on whose loss exploded."""
+
+
+def differing(
+    stored: Path, kind: type[Settings], ours: Mapping[str, Any], exploded: bool = False
+) -> list[str]:
+    """The settings that differ from stored ones, a text each.
+
+    Args:
+        stored: the file.
+        kind: of settings.
+        ours: by dotted key.
+        exploded: whether those that mend an explosion may differ.
+    """
+    read = _read(stored)
+    # Settings that are newer than the run had their defaults.
+    with suppress(ValidationError):
+        read = kind.model_validate(as_stored(read)).model_dump(mode="json")
+    theirs = flat_mapping(read)
+    ignored = (*_IGNORED_ON_RESUME, *(_MENDS_AN_EXPLOSION if exploded else ()))
+    return [
+        f"{key} ({theirs.get(key)} there, {value} now)"
+        for key, value in sorted(ours.items())
+        if not f"{key}.".startswith(ignored)
+        and theirs.get(key) != value
+        and not _same_file(key, theirs.get(key), value)
+    ]
+
+
+def stored_training(stored: Path) -> dict[str, Any]:
+    """The section `training` of stored settings; empty where there is none.
+
+    Raises:
+        TrainingError: the file cannot be read.
+    """
+    training = _read(stored).get("training")
+    return training if isinstance(training, dict) else {}
+
+
+def _read(stored: Path) -> dict[str, Any]:
     try:
         content = read_bytes(stored, MOST_YAML * 4)
     except Unreadable as error:
@@ -31,15 +74,15 @@ def differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> li
         read = None
     if not isinstance(read, dict):
         raise TrainingError(stored.as_posix(), "broken YAML", "the settings that the run wrote at its start")
-    # Settings that are newer than the run had their defaults.
-    with suppress(ValidationError):
-        read = kind.model_validate(read).model_dump(mode="json")
-    theirs = flat_mapping(read)
-    return [
-        f"{key} ({theirs.get(key)} there, {value} now)"
-        for key, value in sorted(ours.items())
-        if not f"{key}.".startswith(_IGNORED_ON_RESUME) and theirs.get(key) != value
-    ]
+    return read
+
+
+def _same_file(key: str, theirs: Any, ours: Any) -> bool:
+    """Whether two paths of data may be one: runs once kept them as the recipe had them, and now keep all."""
+    if not key.endswith(("data.train", "data.dev", "data.test")) or not theirs or not ours:
+        return False
+    short, whole = sorted((Path(theirs).parts, Path(ours).parts), key=len)
+    return whole[-len(short) :] == short
 
 
 def as_yaml(settings: Settings) -> str:

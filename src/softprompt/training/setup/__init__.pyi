@@ -1,4 +1,5 @@
 from .components import RunComponents, build_parts, build_run, load_frozen, with_template
+from .defaults import with_training_defaults
 from .resolved import resolve, resolve_parts
 
 __all__ = [
@@ -9,4 +10,5 @@ __all__ = [
     "resolve",
     "resolve_parts",
     "with_template",
+    "with_training_defaults",
 ]

@@ -62,6 +62,21 @@ def check_shard(frozen: BackboneSettings, processes: Processes, backbone: "Backb
         raise ConfigError("backbone.shard", got, f"a backbone that is {not_}")
 
 
+def check_untrained(settings: RunSettings) -> None:
+    """Raises ConfigError where a method that trains nothing is given steps or epochs."""
+    training = settings.training
+    what = "steps" if training.epochs is None else "epochs"
+    n = getattr(training, what)
+    if n:
+        raise ConfigError(
+            f"training.{what}",
+            f"{n} {what} of {settings.method.name}, which trains nothing here",
+            "no steps",
+            "set training.steps=0 and training.epochs=null to measure it" if what == "epochs"
+            else "set training.steps=0 to measure it",
+        )  # fmt: skip
+
+
 def check_prompt(settings: RunSettings, backbone: "Backbone", task: Task, prompt: "Prompt") -> None:
     """Check that training moves something, and that the task reads everything that the prompt enters.
 
@@ -69,13 +84,8 @@ def check_prompt(settings: RunSettings, backbone: "Backbone", task: Task, prompt
         ConfigError: steps for a prompt without trained parameters, or a prompt for the decoder of an
             encoder-decoder whose head reads the encoder.
     """
-    if prompt.n_trained_parameters == 0 and settings.training.steps != 0:
-        raise ConfigError(
-            "training.steps",
-            f"{settings.training.steps} steps of {settings.method.name}, which trains nothing here",
-            "no steps",
-            "set training.steps=0 to measure it",
-        )
+    if prompt.n_trained_parameters == 0:
+        check_untrained(settings)
     unread = sorted(set(prompt.card.sites) - {"encoder"})
     if task.head is not None and backbone.spec.is_encoder_decoder and unread:
         raise ConfigError(

@@ -38,11 +38,13 @@ def resolve(parts: RunComponents, steps_per_epoch: int) -> RunSettings:
         "attention": parts.backbone.model.config._attn_implementation,
     }
     training = {"evaluate_every": settings.training.evaluate_every or steps_per_epoch}
+    decoding = {"max_new_tokens": parts.task.decoding.max_new_tokens} if settings.task.writes_text else {}
     return settings.model_copy(
         update={
             "method": settings.method.model_copy(update=method),
             "task": settings.task.model_copy(update=task),
             "backbone": settings.backbone.model_copy(update=backbone),
+            "decoding": settings.decoding.model_copy(update=decoding),
             "training": settings.training.model_copy(update=training if parts.splits.dev else {}),
         }
     )

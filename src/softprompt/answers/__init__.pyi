@@ -1,0 +1,58 @@
+from .answering import Answerer
+from .bulk import PROBLEM, Bulk, first_problems
+from .inputs import Asked, asked_of, takes, word_places
+from .kinds import (
+    Answer,
+    ChoiceAnswer,
+    Entity,
+    LabelAnswer,
+    NumberAnswer,
+    OwnAnswer,
+    SpanAnswer,
+    TaggedWord,
+    TagsAnswer,
+    TextAnswer,
+    WordsAnswer,
+)
+from .making import lines_of
+from .output import json_line, kind_of_output
+from .published import own_table
+from .python import generate, predict, score
+from .questions import Questions, questions_of
+from .stored import answer_settings, reading_settings, run_of, stored_run, task_name
+
+__all__ = [
+    "PROBLEM",
+    "Answer",
+    "Answerer",
+    "Asked",
+    "Bulk",
+    "ChoiceAnswer",
+    "Entity",
+    "LabelAnswer",
+    "NumberAnswer",
+    "OwnAnswer",
+    "Questions",
+    "SpanAnswer",
+    "TaggedWord",
+    "TagsAnswer",
+    "TextAnswer",
+    "WordsAnswer",
+    "answer_settings",
+    "asked_of",
+    "first_problems",
+    "generate",
+    "json_line",
+    "kind_of_output",
+    "lines_of",
+    "own_table",
+    "predict",
+    "questions_of",
+    "reading_settings",
+    "run_of",
+    "score",
+    "stored_run",
+    "takes",
+    "task_name",
+    "word_places",
+]

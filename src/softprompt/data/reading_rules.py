@@ -1,0 +1,43 @@
+"""What holds while one file is read: its encoding, what to do about bad rows, and what was taken for what."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Rules:
+    """How one file is read, and what there is to say about it.
+
+    Args:
+        encoding: of text; None is UTF-8, or what a byte-order mark says.
+        skip: whether bad rows are left out rather than refused.
+        skipped: the rows that were left out, a sentence each (the first ten).
+        n_skipped: how many were left out.
+        notes: what was found about the file, a sentence each.
+    """
+
+    encoding: str | None = None
+    skip: bool = False
+    skipped: list[str] = field(default_factory=list)
+    n_skipped: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+_RULES: ContextVar[Rules | None] = ContextVar("rules", default=None)
+
+
+def rules() -> Rules:
+    """The rules of the file that is being read; the usual ones where a reader is called by itself."""
+    return _RULES.get() or Rules()
+
+
+@contextmanager
+def following(given: Rules) -> Iterator[Rules]:
+    """While entered, files are read by these rules."""
+    token = _RULES.set(given)
+    try:
+        yield given
+    finally:
+        _RULES.reset(token)

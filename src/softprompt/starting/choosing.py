@@ -1,0 +1,221 @@
+"""Which task a file is for, as far as its columns and values leave no doubt."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from softprompt.config import AUTO
+from softprompt.data import SOURCE_AND_TARGET, Table, assigned
+from softprompt.errors import ConfigError, DataError, listed
+from softprompt.starting.columns import Column
+
+Roles = Mapping[str, str | None]
+
+_FEW_ANSWERS = 20
+"""The most different targets of a pair that are taken for labels rather than for texts."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A task, and what it takes of a table.
+
+    Args:
+        task: its name.
+        kind: of records: `pairs`, `labelled`, `tagged`, `questions`, `pictures` or `pictured`.
+        roles: the column, or the text of several, by role; None where there is none.
+        notes: what else it could have been, a sentence each.
+    """
+
+    task: str
+    kind: str
+    roles: Roles
+    notes: tuple[str, ...] = field(default=())
+
+
+_KINDS: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    "generation": (("pictured", ("image", "source", "target")), ("pairs", ("source", "target", "messages"))),
+    "classification": (("labelled", ("text", "second", "label")),),
+    "regression": (("labelled", ("text", "second", "label")),),
+    "tagging": (("tagged", ("words", "tags")),),
+    "spans": (("questions", ("question", "context", "answers")),),
+    "image_classification": (("pictures", ("image", "label")),),
+}
+"""By task, the kinds of records that a table can hold for it, and their roles."""
+
+
+def task_for(table: Table, columns: Sequence[Column], given: Roles, task: str | None = None) -> Choice:
+    """The task of a table.
+
+    Args:
+        table: the file.
+        columns: of the table, with what they hold.
+        given: columns that were named, by role.
+        task: the one that was asked for; None finds it.
+
+    Raises:
+        ConfigError: a task that no table is read for.
+        DataError: columns that leave the task open; with what to say.
+    """
+    by_name = {column.name: column for column in columns}
+    if task is not None:
+        if task not in _KINDS:
+            do = "write its recipe by hand: recipes/ has one for each task"
+            raise ConfigError("--task", repr(task), f"one of {', '.join(_KINDS)}", do)
+        return _of_task(table, by_name, given, task)
+    for find in (_turns, _tagged, _questions, _pictures, _pairs, _labelled):
+        if (choice := find(table, by_name, given)) is not None:
+            return choice
+    raise _open(table, columns)
+
+
+def _open(table: Table, columns: Sequence[Column]) -> DataError:
+    """The error for columns that leave the task open, with what would settle it."""
+    names = listed([f"'{column.name}'" for column in columns]) or "none"
+    texts = [column.name for column in columns if column.kind == "text"]
+    answers = [column.name for column in columns if column.kind in ("label", "number") and not column.serial]
+    if len(columns) < 2:
+        got, expected = f"one column, {names}", "an answer beside each text: a label, a number or a text"
+        return DataError(table.name, got, expected, "put the answers into a second column")
+    if len(answers) == 1 and len(texts) > 1:
+        first, second = texts[:2]
+        quoted = listed([f"'{text}'" for text in texts])
+        got = f"several columns of texts, {quoted}, beside '{answers[0]}'"
+        do = (
+            f"say it: --set data.text={second}, or a pair, "
+            f"--set data.text={first} --set data.second={second}, "
+            f"or both as one text, --set 'data.text={{{first}}} {{{second}}}'"
+        )
+        return DataError(table.name, got, "one that is plainly the text", do)
+    got = f"the columns {names}, which leave open what is asked"
+    do = (
+        "say it: --task classification --set data.text=COLUMN --set data.label=COLUMN, or "
+        "--task generation --set data.source=COLUMN --set data.target=COLUMN"
+    )
+    return DataError(table.name, got, "columns such as text and label, or question and answer", do)
+
+
+def _of_task(table: Table, columns: Mapping[str, Column], given: Roles, task: str) -> Choice:
+    kinds = _KINDS[task]
+    if task == "generation" and not any(column.kind == "picture" for column in columns.values()):
+        kinds = kinds[1:]
+    for kind, roles in kinds[:-1]:
+        if (found := _assigned(table, kind, roles, given)) is not None:
+            return Choice(task, kind, found)
+    kind, roles = kinds[-1]
+    wanted = {role: given.get(role, AUTO) for role in roles}
+    return Choice(task, kind, assigned(table, kind, wanted))
+
+
+def _assigned(table: Table, kind: str, roles: Sequence[str], given: Roles) -> dict[str, str | None] | None:
+    """The columns of the roles; None where they cannot be told, or others were named."""
+    if any(role not in roles for role in given):
+        return None
+    try:
+        return assigned(table, kind, {role: given.get(role, AUTO) for role in roles})
+    except DataError:
+        return None
+
+
+def _turns(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice | None:
+    turns = [name for name, column in columns.items() if column.kind == "turns"]
+    if len(turns) != 1 or given:
+        return None
+    return Choice("generation", "pairs", {"source": None, "target": None, "messages": turns[0]})
+
+
+def _tagged(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice | None:
+    found = _assigned(table, "tagged", ("words", "tags"), given)
+    if found is None or not _holds(columns, found["words"], "words"):
+        return None
+    return Choice("tagging", "tagged", found)
+
+
+def _questions(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice | None:
+    found = _assigned(table, "questions", ("question", "context", "answers"), given)
+    if found is None or not _holds(columns, found["answers"], "answers"):
+        return None
+    return Choice("spans", "questions", found)
+
+
+def _pictures(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice | None:
+    if not any(column.kind == "picture" for column in columns.values()):
+        return None
+    if (found := _assigned(table, "pictured", ("image", "source", "target"), given)) is not None:
+        return Choice("generation", "pictured", found)
+    found = _assigned(table, "pictures", ("image", "label"), given)
+    return None if found is None else Choice("image_classification", "pictures", found)
+
+
+def _pairs(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice | None:
+    found = _assigned(table, "pairs", ("source", "target", "messages"), given)
+    if found is None or found.get("target") is None:
+        return None
+    target = columns.get(str(found["target"]))
+    if target is None or target.kind in ("text", "words"):
+        if not given and not _usual_pair(found, columns):
+            return None  # two texts of no usual names: which is the answer is for a person to say
+        return Choice("generation", "pairs", found)
+    if "source" in given or "target" in given:
+        return Choice("generation", "pairs", found)
+    return None
+
+
+def _usual_pair(found: Roles, columns: Mapping[str, Column]) -> bool:
+    """Whether names, and not only the number of columns, say which text is the answer."""
+    source, target = str(found["source"]), str(found["target"])
+    pair = (source.casefold(), target.casefold())
+    return source not in columns or pair in SOURCE_AND_TARGET
+
+
+def _labelled(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice | None:
+    found = _assigned(table, "labelled", ("text", "second", "label"), given)
+    if found is None:
+        found = (None if given else _of_targets(table, columns)) or _by_values(table, columns, given)
+    if found is None or (label := columns.get(str(found["label"]))) is None:
+        return None
+    if label.kind == "number":
+        return Choice("regression", "labelled", found)
+    if label.kind == "label":
+        return Choice("classification", "labelled", found, tuple(_instead(label)))
+    return None
+
+
+def _by_values(table: Table, columns: Mapping[str, Column], given: Roles) -> dict[str, str | None] | None:
+    """The columns of texts and labels where one alone has the values of labels, and one alone texts."""
+    if any(role not in ("text", "second", "label") for role in given):
+        return None
+    answers = [
+        name for name, column in columns.items() if column.kind in ("label", "number") and not column.serial
+    ]
+    texts = [name for name, column in columns.items() if column.kind == "text"]
+    if "label" not in given and len(answers) == 1:
+        given = {**given, "label": answers[0]}
+    if "text" not in given and len(texts) == 1:
+        given = {**given, "text": texts[0]}
+    if "text" not in given or "label" not in given:
+        return None
+    return _assigned(table, "labelled", ("text", "second", "label"), given)
+
+
+def _instead(label: Column) -> Iterator[str]:
+    """What else labels could be."""
+    values = [value for value, _ in label.common]
+    if max(map(len, values)) > 30:
+        yield f"--task generation would write the texts of '{label.name}' instead"
+    if len(values) > 2 and all(value.lstrip("-").isdecimal() for value in values):
+        yield f"--task regression would take the labels of '{label.name}' as numbers"
+
+
+def _of_targets(table: Table, columns: Mapping[str, Column]) -> dict[str, str | None] | None:
+    """The columns of a pair whose few targets are labels: question and answer of yes and no."""
+    found = _assigned(table, "pairs", ("source", "target", "messages"), {})
+    if found is None or (target := columns.get(str(found.get("target")))) is None:
+        return None
+    labels = target.kind == "number" or (target.kind == "label" and target.different <= _FEW_ANSWERS)
+    if not labels or found["source"] not in columns:
+        return None
+    return {"text": found["source"], "second": None, "label": target.name}
+
+
+def _holds(columns: Mapping[str, Column], name: Any, kind: str) -> bool:
+    return name in columns and columns[name].kind == kind

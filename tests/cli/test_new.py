@@ -1,0 +1,288 @@
+"""softprompt new: from somebody's file to a recipe that trains as it stands."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from softprompt.config import load_recipe
+from support.pictures import picture_folder
+
+
+def rows_of(n: int, *columns: str) -> list[dict[str, str]]:
+    """Rows of a support desk: questions with labels, numbers and answers."""
+    kinds = ("refund", "delivery", "account")
+    made = []
+    for i in range(n):
+        kind = kinds[i % 3]
+        row = {
+            "text": f"where is my {kind} number {i}",
+            "label": kind,
+            "answer": f"Your {kind} {i} is on its way.",
+            "number": f"{i / 7:.3f}",
+            "other": f"sent on day {i}",
+        }
+        made.append({name: row[name.partition(":")[0]] for name in columns})
+    return made
+
+
+def write_csv(path: Path, rows: list[dict[str, str]], *names: str) -> Path:
+    """A CSV file; its columns have these names."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(names or rows[0])
+        writer.writerows(row.values() for row in rows)
+    return path
+
+
+def write_lines(path: Path, items: list[object]) -> Path:
+    path.write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
+    return path
+
+
+def write_tagged(path: Path, n: int) -> Path:
+    """Sentences of Chinese characters, a character and its tag on each line."""
+    sentence = [
+        *zip("王小明", ("B-PER", "I-PER", "I-PER"), strict=True),
+        ("在", "O"),
+        ("北", "B-LOC"),
+        ("京", "I-LOC"),
+    ]
+    lines = [f"{sign} {tag}\n" for sign, tag in sentence]
+    path.write_text("\n".join("".join(lines) + f"{i % 10} O\n" for i in range(n)) + "\n", encoding="utf-8")
+    return path
+
+
+def chats(n: int) -> list[object]:
+    return [
+        {"messages": [{"role": "user", "content": f"say {i}"}, {"role": "assistant", "content": f"{i}, sir"}]}
+        for i in range(n)
+    ]
+
+
+def squad(n: int) -> object:
+    return {
+        "data": [
+            {
+                "title": "rivers",
+                "paragraphs": [
+                    {
+                        "context": f"river {i} flows to the sea",
+                        "qas": [
+                            {
+                                "id": f"{i}",
+                                "question": "where to",
+                                "answers": [{"text": "the sea", "answer_start": 16 + len(str(i))}],
+                            }
+                        ],
+                    }
+                    for i in range(n)
+                ],
+            }
+        ]
+    }
+
+
+def labelled(folder: Path) -> Path:
+    return write_csv(folder / "desk.csv", rows_of(120, "text", "label"))
+
+
+def paired(folder: Path) -> Path:
+    return write_csv(folder / "desk.csv", rows_of(120, "text", "answer"), "question", "answer")
+
+
+def judged(folder: Path) -> Path:
+    return write_csv(folder / "stars.csv", rows_of(60, "text", "number"), "text", "score")
+
+
+def alpaca(folder: Path) -> Path:
+    rows = [{"instruction": f"Add one to {i}.", "input": "", "output": f"It is {i + 1}."} for i in range(40)]
+    (folder / "alpaca.json").write_text(json.dumps(rows), encoding="utf-8")
+    return folder / "alpaca.json"
+
+
+def entailed(folder: Path) -> Path:
+    return write_csv(
+        folder / "nli.csv", rows_of(60, "text", "other", "label"), "premise", "hypothesis", "label"
+    )
+
+
+def yes_or_no(folder: Path) -> Path:
+    rows = [{"question": f"is {i} even, please", "answer": ("yes", "no")[i % 2]} for i in range(40)]
+    return write_csv(folder / "even.csv", rows)
+
+
+def listed_tags(folder: Path) -> Path:
+    rows = [{"tokens": ["we", "fly", "to", "Rome"], "ner_tags": ["O", "O", "O", "B-LOC"]}] * 30
+    return write_lines(folder / "trips.jsonl", list(rows))
+
+
+def asked(folder: Path) -> Path:
+    (folder / "rivers.json").write_text(json.dumps(squad(30)), encoding="utf-8")
+    return folder / "rivers.json"
+
+
+KINDS = {
+    "labels": (labelled, "classification", {"text": "text", "label": "label"}),
+    "pairs": (paired, "generation", {"source": "question", "target": "answer"}),
+    "numbers": (judged, "regression", {"text": "text", "label": "score"}),
+    "alpaca": (alpaca, "generation", {"source": "{instruction}\n{input}", "target": "output"}),
+    "two texts": (entailed, "classification", {"text": "premise", "second": "hypothesis", "label": "label"}),
+    "yes or no": (yes_or_no, "classification", {"text": "question", "label": "answer"}),
+    "chat": (
+        lambda folder: write_lines(folder / "chat.jsonl", chats(30)),
+        "generation",
+        {"messages": "messages"},
+    ),
+    "tagged lines": (lambda folder: write_tagged(folder / "ner.txt", 30), "tagging", {}),
+    "listed tags": (listed_tags, "tagging", {"words": "tokens", "tags": "ner_tags"}),
+    "questions": (asked, "spans", {}),
+    "pictures": (lambda folder: picture_folder(folder / "colours", 8), "image_classification", {}),
+}
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_the_task_and_the_columns_are_found(softprompt, tmp_path, monkeypatch, kind):
+    make, task, columns = KINDS[kind]
+    monkeypatch.chdir(tmp_path)
+    data = make(tmp_path)
+    result = softprompt("new", data.name)
+    assert result.code == 0, result.err
+    recipe = tmp_path / f"{data.name.partition('.')[0]}.yaml"
+    raw = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    settings = load_recipe(recipe)
+    assert settings.task.name == task
+    assert {
+        key: value for key, value in raw["data"].items() if not key.endswith(("share", "train"))
+    } == columns
+    assert raw["data"]["train"] == data.name
+    assert f"softprompt train {recipe.name}" in result.out
+
+
+def test_a_share_is_set_aside_of_as_many_rows_as_allow_it(softprompt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for n, shares in ((15, set()), (60, {"test_share"}), (120, {"test_share", "dev_share"})):
+        write_csv(tmp_path / "rows.csv", rows_of(n, "text", "label"))
+        result = softprompt("new", "rows.csv", "--overwrite")
+        assert result.code == 0, result.err
+        raw = yaml.safe_load((tmp_path / "rows.yaml").read_text(encoding="utf-8"))
+        assert {key for key in raw["data"] if key.endswith("share")} == shares
+        assert ("select" in raw["training"]) == ("dev_share" in shares)
+
+
+def test_files_of_splits_are_found_in_a_folder(softprompt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sets").mkdir()
+    for name in ("train", "validation", "test"):
+        write_csv(tmp_path / "sets" / f"{name}.csv", rows_of(30, "text", "label"))
+    assert softprompt("new", "sets").code == 0
+    raw = yaml.safe_load((tmp_path / "sets.yaml").read_text(encoding="utf-8"))
+    assert raw["data"] == {
+        "train": "sets/train.csv", "dev": "sets/validation.csv", "test": "sets/test.csv",
+        "text": "text", "label": "label",
+    }  # fmt: skip
+
+
+def test_settings_on_the_command_line_come_first(softprompt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "rows.csv", rows_of(60, "text", "other", "label"), "a", "b", "c")
+    result = softprompt("new", "rows.csv")
+    assert result.code == 1 and "'a' and 'b', beside 'c'" in result.err and "--set data.text=b" in result.err
+    result = softprompt(
+        "new", "rows.csv", "--set", "data.text=b", "--set", "training.steps=7", "--method", "lora"
+    )
+    assert result.code == 0, result.err
+    raw = yaml.safe_load((tmp_path / "rows.yaml").read_text(encoding="utf-8"))
+    assert raw["data"]["text"] == "b" and raw["data"]["label"] == "c"
+    assert raw["training"]["steps"] == 7 and raw["method"] == {"name": "lora"}
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda f: write_csv(f / "x.csv", rows_of(9, "text", "other"), "a", "b"), "leave open what is asked"),
+        (lambda f: write_csv(f / "x.csv", rows_of(9, "text")), "an answer beside each text"),
+        (lambda f: f / "x.csv", "no such file or folder"),
+        (lambda f: write_csv(f / "x.log", rows_of(9, "text")), "a file that ends in one of"),
+        (lambda f: (f / "x").mkdir() or f / "x", "data to begin from"),
+    ],
+)
+def test_what_leaves_the_task_open_is_refused(softprompt, tmp_path, monkeypatch, make, said):
+    monkeypatch.chdir(tmp_path)
+    result = softprompt("new", make(tmp_path))
+    assert result.code == 1 and said in result.err and "Traceback" not in result.err
+    assert not (tmp_path / "x.yaml").exists()
+
+
+def test_a_recipe_that_is_there_is_kept(softprompt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    labelled(tmp_path)
+    (tmp_path / "desk.yaml").write_text("mine\n", encoding="utf-8")
+    result = softprompt("new", "desk.csv")
+    assert result.code == 2 and "--overwrite" in result.err
+    assert (tmp_path / "desk.yaml").read_text(encoding="utf-8") == "mine\n"
+
+
+def test_bad_rows_are_left_out_and_told(softprompt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = rows_of(40, "text", "label")
+    rows[7]["label"] = ""
+    write_csv(tmp_path / "rows.csv", rows)
+    result = softprompt("new", "rows.csv")
+    assert result.code == 0, result.err
+    assert "line 9" in result.out and "left out" in result.out
+    raw = yaml.safe_load((tmp_path / "rows.yaml").read_text(encoding="utf-8"))
+    assert raw["data"]["on_bad_row"] == "skip"
+
+
+def test_odd_rows_are_told(softprompt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = rows_of(40, "text", "label")
+    rows[4] = dict(rows[1])
+    rows[8] = {**rows[2], "label": "refund"}
+    write_csv(tmp_path / "rows.csv", rows)
+    out = softprompt("new", "rows.csv").out
+    assert "1 record stands there twice" in out and "1 input stands with different labels" in out
+
+
+FIVE = {
+    "labels": (labelled, "tiny_encoder", ["--input", "new.csv", "--output", "answers.csv"]),
+    "pairs": (paired, "tiny_folder", ["--input", "new.csv", "--output", "answers.csv"]),
+    "chat": (KINDS["chat"][0], "tiny_folder", ["--input", "new.csv", "--output", "answers.csv"]),
+    "tagged lines": (KINDS["tagged lines"][0], "tiny_folder", ["王小明在北京"]),
+    "pictures": (KINDS["pictures"][0], "tiny_vit", ["colours/red"]),
+}
+
+
+@pytest.mark.parametrize("kind", list(FIVE))
+def test_from_a_file_to_answers_in_five_commands(softprompt, tmp_path, monkeypatch, request, kind):
+    """new, train, evaluate, report and predict, and no line of YAML between them."""
+    make, model, asked = FIVE[kind]
+    backbone = request.getfixturevalue(model)
+    monkeypatch.chdir(tmp_path)
+    data = make(tmp_path)
+    questions = [f"where is my refund, number {i}?" for i in range(3)]
+    column = "text" if kind == "labels" else "question" if kind == "pairs" else "source"
+    write_csv(tmp_path / "new.csv", [{column: question} for question in questions])
+    name = data.name.partition(".")[0]
+    steps = "" if kind == "pictures" else "3"
+    new = ["new", data.name, "--backbone", backbone, "--set", f"training.steps={steps or 3}"]
+    commands = [
+        [*new, "--set", "backbone.device=cpu", "--set", "training.batch_size=4"],
+        ["train", f"{name}.yaml"],
+        ["evaluate", f"runs/{name}"],
+        ["report", f"runs/{name}"],
+        ["generate" if kind in ("pairs", "chat") else "predict", f"runs/{name}", *asked],
+    ]
+    for command in commands:
+        result = softprompt(*command)
+        assert result.code == 0, (command, result.err)
+    if "--output" in asked:
+        with (tmp_path / "answers.csv").open(encoding="utf-8", newline="") as file:
+            answers = list(csv.DictReader(file))
+        assert [row[column] for row in answers] == questions
+        assert all("prediction" in row for row in answers)
+    else:
+        assert result.out.strip()
