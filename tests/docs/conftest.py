@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from softprompt.cli.app import main
+from softprompt.config import named_recipe
 from softprompt.data.registry import FORMATS
 from softprompt.metrics.registry import METRICS
 from softprompt.prompts.initializations import INITIALIZATIONS
@@ -97,7 +98,7 @@ def softprompt_command():
 
 @pytest.fixture
 def working_folder(tmp_path, tiny_data, monkeypatch) -> Path:
-    """A folder with two pictures and two tables, as a reader's."""
+    """A folder with two pictures, two tables and `recipe.yaml`, as a reader's."""
     monkeypatch.setenv("SOFTPROMPT_DATA", str(tiny_data))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
@@ -108,6 +109,7 @@ def working_folder(tmp_path, tiny_data, monkeypatch) -> Path:
         rows = [f"a film of {i} hours,{'good' if i % 2 else 'bad'}" for i in range(30)]
         cells = [row if name == "reviews" else row.partition(",")[0] for row in rows]
         (tmp_path / f"{name}.csv").write_text("\n".join([columns, *cells]) + "\n", encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_bytes(named_recipe("e2e-lowdata-prefix").read_bytes())
     return tmp_path
 
 

@@ -100,7 +100,13 @@ def _train(arguments: list[str], given: Path, overrides: list[str], data: tuple[
         file is None or str(file).startswith(data) or Path(file).exists() or (path.parent / file).exists()
         for file in files
     )
-    if "parts" in raw or "each" in raw or not here or any("trackers" in one for one in overrides):
+    if (
+        "--resume" in arguments
+        or "parts" in raw
+        or "each" in raw
+        or not here
+        or any("trackers" in one for one in overrides)
+    ):
         return "checked"
     small = {**_TINY, ("training.epochs" if "epochs" in raw.get("training", {}) else "training.steps"): 1}
     if raw.get("task", {}).get("name", "generation") == "generation":
