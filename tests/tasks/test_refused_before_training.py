@@ -59,7 +59,8 @@ def test_a_label_outside_the_declared_set(tmp_path, refused, split):
     more = "" if split == "train" else ", or train on records that have them"
     assert refused(settings, DataError) == (
         f"data.{split}: got labels that the task does not have: 'maybe' (1), "
-        f"first in record {split}.txt:{line}, expected some of 'no', 'yes'. Correct them, or list them in task.labels{more}."
+        f"first in record {split}.txt:{line}, expected some of 'no', 'yes'. "
+        f"Correct them, or list them in task.labels{more}."
     )
 
 
