@@ -151,9 +151,9 @@ def _folder(path: Path) -> "Table":
     from softprompt.data import Row, Table, pictures_below
 
     files = [file.relative_to(path).as_posix() for file in pictures_below(path)]
-    rows = [Row(i, f"{path / file}", {"file": file}) for i, file in enumerate(files, start=1)]
+    rows = [Row(i, f"{path / file}", {"image": file}) for i, file in enumerate(files, start=1)]
     # Named as a file of the folder, from which the pictures are seen.
-    return Table(str(path / "files"), "txt", ("file",), rows)
+    return Table(str(path / "files"), "txt", ("image",), rows)
 
 
 def answer_rows(bulk: "Bulk", output: str | None, overwrite: bool, lines: bool) -> None:
