@@ -128,7 +128,9 @@ def stored_settings(
     stored = read_mapping(run / SETTINGS) if run is not None else {**card.training, "task": card.task}
     # The data and training of a prompt that was made by hand are unknown, and nothing here reads them.
     raw: dict[str, Any] = {"data": {"format": "restaurants"}, "training": {"steps": 1}}
-    if card.head is None:
+    if card.head is None and not stored.get("task"):
+        stored = {**stored, "task": {"name": "generation"}}
+    if stored.get("task"):
         stored = as_stored(stored)
     raw |= {key: stored[key] for key in ("task", "decoding") if stored.get(key)}
     training = stored.get("training")

@@ -31,14 +31,17 @@ def differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> li
         read = None
     if not isinstance(read, dict):
         raise TrainingError(stored.as_posix(), "broken YAML", "the settings that the run wrote at its start")
-    # Settings that are newer than the run had their defaults.
+    left_open: set[str] = set()
+    # Settings that are newer than the run had their defaults; None is a choice that was not yet stored.
     with suppress(ValidationError):
-        read = kind.model_validate(as_stored(read)).model_dump(mode="json")
+        made, there = kind.model_validate(as_stored(read)).model_dump(mode="json"), flat_mapping(read)
+        left_open = {key for key, value in flat_mapping(made).items() if value is None and key not in there}
+        read = made
     theirs = flat_mapping(read)
     return [
         f"{key} ({theirs.get(key)} there, {value} now)"
         for key, value in sorted(ours.items())
-        if not f"{key}.".startswith(_IGNORED_ON_RESUME) and theirs.get(key) != value
+        if not f"{key}.".startswith(_IGNORED_ON_RESUME) and theirs.get(key) != value and key not in left_open
     ]
 
 
