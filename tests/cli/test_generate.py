@@ -83,4 +83,4 @@ def test_cut_sources_are_told(softprompt, trained):
     prompt = trained / "runs" / "small"
     result = softprompt("generate", prompt, "a b c d", "--set", "task.max_source_tokens=2")
     assert result.code == 0
-    assert "note: cut 1 source to 2 tokens" in result.err
+    assert "note: cut 1 source to 2 tokens (task.max_source_tokens)" in result.err

@@ -303,3 +303,23 @@ def test_scores_of_answered_and_unanswerable_questions():
         ("answered", 100.0), ("unanswerable", 0.0), ("all", pytest.approx(200 / 3)),
     ]  # fmt: skip
     assert [row["group"] for row in task.score(records[:1], ["food"], ["answer_f1"])] == ["all"]
+
+
+def test_answers_that_are_too_long_to_be_given_are_counted_and_said():
+    long = CONTEXT[: CONTEXT.index(" for")]
+    task = task_of(bert(), "spans", max_tokens=64, stride=16, max_answer_tokens=4)
+    records = [asking(long, name="long"), asking("riverside", name="short")]
+    task.check(records)
+    assert (task.counts, task.cut_note) == ({}, "")
+    for _ in range(2):
+        for record in records:
+            task.encode(record)
+    assert task.counts == {"long_answers": 1}
+    assert task.cut_note.startswith("1 answer is longer than 4 tokens (task.max_answer_tokens)")
+    n = len(bert().tokenizer(long, add_special_tokens=False)["input_ids"])
+    enough = task_of(bert(), "spans", max_tokens=64, stride=16, max_answer_tokens=n)
+    enough.encode(records[0])
+    assert enough.counts == {}
+    enough = task_of(bert(), "spans", max_tokens=64, stride=16, max_answer_tokens=n - 1)
+    enough.encode(records[0])
+    assert enough.counts == {"long_answers": 1}

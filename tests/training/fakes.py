@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from softprompt.config import DecodingSettings
 from softprompt.data.records import Record
 from softprompt.tasks.examples import Example
 
@@ -63,6 +64,11 @@ class FakeTask:
     """Loss: squared distance between the prompt and each target token's frozen embedding."""
 
     n_cut = 2
+    form_note = ""
+    cut_note = "cut 2 texts"
+    counts: ClassVar[dict[str, int]] = {}
+    cut_answers = (0,)
+    decoding = DecodingSettings(max_new_tokens=100)
     head = None
     answers_bare = True
     template = None
@@ -100,6 +106,12 @@ class FakeTask:
             if progress is not None:
                 progress(1)
         return outputs
+
+    def settle(self, records: Sequence[Record]) -> None:
+        pass
+
+    def answer_note(self, n: int) -> str:
+        return f"cut {n} answers" if n else ""
 
     def demonstrations(self, records: Sequence[Record], k: int, seed: int) -> list[list[int]]:
         return [[1, 2] for _ in range(k)]

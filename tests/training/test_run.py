@@ -128,6 +128,7 @@ def test_the_folder_of_a_run(tmp_path, parts):
     assert all(line["bleu"] == 100.0 for line in evaluations)
     facts = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert facts == result.facts
+    assert facts["counts"]["cut_answers"] == 1
     assert facts["scores"] == [{"group": "all", "values": {"bleu": 100.0}, "notes": []}] == result.scores
     assert facts["best"] == {"metric": "bleu", "step": 0, "value": 100.0}
     assert (facts["steps"], facts["stopped_early"]) == (12, False)

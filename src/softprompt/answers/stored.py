@@ -111,7 +111,9 @@ def answer_settings(
     """
     # The data and training of a prompt that was made by hand are unknown, and nothing here reads them.
     raw: dict[str, Any] = {"data": {"format": "restaurants"}, "training": {"steps": 1}}
-    if task is None and card.head is None:
+    if task is None and card.head is None and not stored.get("task"):
+        stored = {**stored, "task": {"name": "generation"}}
+    if task is None and stored.get("task"):
         stored = as_stored(stored)
     raw |= {key: stored[key] for key in ("task", "decoding") if stored.get(key)}
     if task is not None:

@@ -60,7 +60,7 @@ class InitializationSources(Outputs):
 
     def token_ids(self, text: str) -> list[int]:
         """The text's tokens, without special ones."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def frozen_tensors(self) -> Mapping[str, Tensor]:
         """The model's own tensors by name; a shared tensor is listed under each of its names.

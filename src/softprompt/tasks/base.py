@@ -117,6 +117,11 @@ class Task(ABC):
         return 0
 
     @property
+    def counts(self) -> dict[str, int]:
+        """Further counts for a run's result, by name."""
+        return {}
+
+    @property
     def cut_note(self) -> str:
         """What was cut so far, to be said once; empty where nothing was."""
         if not self.n_cut:
@@ -124,6 +129,11 @@ class Task(ABC):
         longest = getattr(self.settings, "max_tokens", None)
         to = "" if longest is None else f" to {longest} tokens (task.max_tokens)"
         return f"cut {self.n_cut} text{'' if self.n_cut == 1 else 's'}{to}"
+
+    @property
+    def form_note(self) -> str:
+        """What form the texts have, to be said where nobody chose it; empty where it is the usual one."""
+        return ""
 
     cut_answers: tuple[int, ...] = ()
     """The places of those of the last `predict`'s outputs that reached the limit before their end."""

@@ -110,7 +110,7 @@ def _adds_space(tokenizer: Any) -> bool:
 def _ids_without_space(tokenizer: Any, word: str, where: str) -> tuple[int, ...]:
     """The tokens of a word that follows text without a space, from a tokenizer that adds spaces."""
     for mark in _BEFORE:
-        encoded = tokenizer(mark + word, add_special_tokens=False, return_offsets_mapping=True)
+        encoded = tokenizer(mark + word, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         pairs = list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
         if all(start >= 1 or end <= 1 for _, (start, end) in pairs):
             return tuple(token for token, (start, _) in pairs if start >= 1)
@@ -120,4 +120,6 @@ def _ids_without_space(tokenizer: Any, word: str, where: str) -> tuple[int, ...]
 
 
 def _ids(tokenizer: Any, texts: Sequence[str]) -> list[tuple[int, ...]]:
-    return [tuple(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+    return [
+        tuple(ids) for ids in tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    ]

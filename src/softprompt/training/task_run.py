@@ -97,10 +97,11 @@ class TaskRun:
             "test_records": len(splits.test),
             "train_tokens": sum(example.length for example in self.examples),
             "cut_texts": self.parts.task.n_cut,
-            "cut_answers": 0 if tested is None else tested.n_cut,
             "left_out_records": sum(self.parts.left_out.values()),
             "trained_parameters": prompt.n_trained_parameters,
             "stored_parameters": prompt.n_stored_parameters,
+            **self.parts.task.counts,
+            **({} if tested is None else {"cut_answers": tested.n_cut}),
         }
 
     def facts(self, tested: Scored | None) -> dict[str, Any]:
@@ -124,6 +125,7 @@ class TaskRun:
         if self.parts.left_out:
             counts = ", ".join(f"{n} of {split}" for split, n in self.parts.left_out.items())
             self._progress.say(f"{begin}left out, because their answer is outside the vocabulary: {counts}")
+        self._say(self.parts.task.form_note)
         self._say(self.parts.task.cut_note)
 
     def _say(self, note: str) -> None:

@@ -40,6 +40,29 @@ class SpanTask(ReadingTask):
     on decoders that place is an end token behind the context, since the first token has read nothing.
     """
 
+    def _set_up(self) -> None:
+        super()._set_up()
+        self._long_answers: set[str] = set()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many questions were trained on though their answer is too long to be given."""
+        return {"long_answers": len(self._long_answers)} if self._long_answers else {}
+
+    @property
+    def cut_note(self) -> str:
+        """How many questions were cut, and how many answers are too long to be given, so far."""
+        settings, n_cut, n_long = self.settings, self.n_cut, len(self._long_answers)
+        parts: list[str] = []
+        if n_cut:
+            longest = f"{settings.max_question_tokens} tokens (task.max_question_tokens)"
+            parts.append(f"cut {n_cut} question{'' if n_cut == 1 else 's'} to {longest}")
+        if n_long:
+            are = "answer is" if n_long == 1 else "answers are"
+            longest = f"{settings.max_answer_tokens} tokens (task.max_answer_tokens)"
+            parts.append(f"{n_long} {are} longer than {longest}, so that none can be given in full")
+        return "; ".join(parts)
+
     def _new_form(self) -> RowForm:
         if self.settings.stride >= self.settings.max_tokens:
             raise ConfigError(
@@ -65,6 +88,9 @@ class SpanTask(ReadingTask):
                 "lower it or task.max_question_tokens, or raise task.max_tokens",
             )
         target = self._target(record, offsets, where) if labelled else None
+        long = target is not None and target[1] - target[0] >= self.settings.max_answer_tokens
+        if long and form is self._form:  # another form reads only to check
+            self._long_answers.add(record.id)
         rows: list[Row] = []
         windows: list[Window] = []
         targets: list[tuple[int, int]] = []

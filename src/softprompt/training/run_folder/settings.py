@@ -31,9 +31,12 @@ def differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> li
         read = None
     if not isinstance(read, dict):
         raise TrainingError(stored.as_posix(), "broken YAML", "the settings that the run wrote at its start")
-    # Settings that are newer than the run had their defaults.
+    left_open: set[str] = set()
+    # Settings that are newer than the run had their defaults; None is a choice that was not yet stored.
     with suppress(ValidationError):
-        read = kind.model_validate(as_stored(read)).model_dump(mode="json")
+        made, there = kind.model_validate(as_stored(read)).model_dump(mode="json"), flat_mapping(read)
+        left_open = {key for key, value in flat_mapping(made).items() if value is None and key not in there}
+        read = made
     theirs = flat_mapping(read)
     return [
         f"{key} ({theirs.get(key)} there, {value} now)"
@@ -41,6 +44,7 @@ def differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> li
         if not f"{key}.".startswith(_IGNORED_ON_RESUME)
         and theirs.get(key) != value
         and not _same_file(key, theirs.get(key), value)
+        and key not in left_open
     ]
 
 
