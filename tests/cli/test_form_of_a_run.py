@@ -80,16 +80,20 @@ def test_a_chat_is_learned_with_its_line_breaks_and_written_the_same_from_the_fi
 def test_a_run_from_before_there_were_chats_goes_on_as_plain_texts(softprompt, run_of):
     run, _ = run_of(chat=False)
     assert outputs(run) == [row["target"] for row in ROWS]
-    path = run / "settings.yaml"
-    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for name in ("chat", "system", "bos", "end"):
-        del settings["task"][name]
-    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    for path in (run / "settings.yaml", run / "asked.yaml"):
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for name in ("chat", "system", "bos", "end"):
+            del settings["task"][name]
+        path.write_text(yaml.safe_dump(settings), encoding="utf-8")
     assert softprompt("evaluate", run).code == 0
     again = (run / "outputs-test.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["output"] for line in again] == outputs(run)
     result = softprompt("generate", run, ROWS[0]["source"])
     assert result.out.split() == ROWS[0]["target"].split()
+    resumed = softprompt("train", run.parent / "recipe.yaml", "--resume")
+    assert resumed.code == 0, resumed.err
+    today = softprompt("train", run.parent / "recipe.yaml", "--resume", "--set", "task.chat=auto")
+    assert "task.chat (False there, auto now)" in " ".join(today.err.split())
 
 
 def test_what_is_cut_is_said_and_counted(softprompt, run_of):

@@ -41,15 +41,19 @@ def differing(
     for data in _all_data(read):
         if data.get("dev_share") or data.get("test_share"):
             data.setdefault("stratified", False)  # as shares were drawn before the setting
-    # Settings that are newer than the run had their defaults.
+    left_open: set[str] = set()
+    # Settings that are newer than the run had their defaults; None is a choice that was not yet stored.
     with suppress(ValidationError):
-        read = kind.model_validate(as_stored(read)).model_dump(mode="json")
+        made, there = kind.model_validate(as_stored(read)).model_dump(mode="json"), flat_mapping(read)
+        left_open = {key for key, value in flat_mapping(made).items() if value is None and key not in there}
+        read = made
     theirs = flat_mapping(read)
     ignored = (*_IGNORED_ON_RESUME, *(_MENDS_AN_EXPLOSION if exploded else ()))
     return [
         f"{key} ({theirs.get(key)} there, {value} now)"
         for key, value in sorted(ours.items())
         if not f"{key}.".startswith(ignored)
+        and key not in left_open
         and theirs.get(key) != value
         and not _same_file(key, theirs.get(key), value)
         and not (value == AUTO and key in theirs and theirs[key] == _ONCE.get(_name(key), AUTO))
