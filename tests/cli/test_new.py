@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from softprompt.config import load_recipe
+from softprompt.config import load_run
 from support.pictures import picture_folder
 
 
@@ -152,7 +152,7 @@ def test_the_task_and_the_columns_are_found(softprompt, tmp_path, monkeypatch, k
     assert result.code == 0, result.err
     recipe = tmp_path / f"{data.name.partition('.')[0]}.yaml"
     raw = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    settings = load_recipe(recipe)
+    settings = load_run(recipe)
     assert settings.task.name == task
     assert {
         key: value for key, value in raw["data"].items() if not key.endswith(("share", "train"))

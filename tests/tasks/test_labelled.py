@@ -49,7 +49,8 @@ def test_probabilities_are_the_softmax_of_the_heads_outputs():
             mask = torch.ones_like(ids)
             states = backbone.read({"input_ids": ids, "attention_mask": mask})
             shares = head_of(prompt)(states, mask)[0].softmax(-1)
-            close(torch.tensor([outcome.probabilities[label] for label in LABELS]), shares)
+            assert outcome.probabilities is not None
+        close(torch.tensor([outcome.probabilities[label] for label in LABELS]), shares)
     assert [outcome.output for outcome in outcomes] == said
     for outcome in outcomes:
         assert list(outcome.probabilities.values()) == sorted(outcome.probabilities.values(), reverse=True)
