@@ -41,7 +41,7 @@ def test_what_a_tokenizer_cannot_write_is_said():
     task = build_task(gpt2(), GenerationSettings(chat=False))
     records = [Record("1", "a", ("the mill",))]
     assert task.score(records, ["the mill"], ["bleu"])[-1]["notes"] == []
-    task.form._tokenizer = word_piece("好")
+    task._form._tokenizer = word_piece("好")  # type: ignore[attr-defined]
     (note,) = task.score([Record("1", "a", ("The mill is cheap today",))], ["x"], ["bleu"])[-1]["notes"]
     assert note.startswith("1 of 1 references cannot be written by the tokenizer")
     assert "'the mill" in note
