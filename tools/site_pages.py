@@ -249,9 +249,8 @@ def command_reference() -> str:
     text = re.sub(r"\[bold\](.*?)\[/bold\]", r"`\1`", done.stdout)
     text = text.replace("# `softprompt`", "# Command line", 1)
     # a command that is kept for those who know its old name
-    return re.sub(
-        r"^## `softprompt rescore`\n.*?(?=^## )|^\* `rescore`.*\n", "", text, flags=re.MULTILINE | re.DOTALL
-    )
+    text = re.sub(r"^\* `rescore`.*\n", "", text, flags=re.MULTILINE)
+    return re.sub(r"^## `softprompt rescore`\n.*?(?=^## )", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 @cache
