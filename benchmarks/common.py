@@ -102,7 +102,7 @@ def as_long_as_e2e(backbone: Backbone, n: int) -> list[Example]:
 
 def generation(backbone: Backbone) -> GenerationTask:
     """The generation task as it is by default."""
-    return GenerationTask(backbone, GenerationSettings(), decoding=DecodingSettings())
+    return GenerationTask(backbone, GenerationSettings(chat=False), decoding=DecodingSettings())
 
 
 def made_up(backbone: Backbone, batch: int, seq: int, seed: int = 0) -> list[Example]:

@@ -57,7 +57,7 @@ def classification(backbone: Backbone, seq: int) -> tuple[Any, list[Any], list[P
 
 def generation(backbone: Backbone, seq: int) -> tuple[Any, list[Any], list[Prompt]]:
     """Sixteen users' generation, prefixes without reparameterisation; half of each text is wanted."""
-    task = GenerationTask(backbone, GenerationSettings(), decoding=DecodingSettings())
+    task = GenerationTask(backbone, GenerationSettings(chat=False), decoding=DecodingSettings())
     examples = []
     for i in range(ROWS):
         ids = tokens(backbone, seq, i)

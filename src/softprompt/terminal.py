@@ -10,10 +10,15 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.measure import Measurement
 from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
 
 from softprompt.errors import printable
+
+_ANY_WIDTH = 10_000
 
 
 class Terminal(Console):
@@ -32,8 +37,38 @@ class Terminal(Console):
 
     def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
         """The parts of whatever is printed; those that rich itself made to move the cursor stay."""
+        given = options or self.options
+        if isinstance(renderable, Table) and renderable.show_header:
+            for column in renderable.columns:
+                column.overflow = "fold"
+            if _needed(self, renderable) > given.max_width:
+                renderable = _stacked(renderable)
         for part in super().render(renderable, options):
             yield part if part.control else Segment(printable(part.text), part.style)
+
+
+def _needed(console: Console, table: Table) -> int:
+    """The width at which no word of a table is cut in two."""
+    return Measurement.get(console, console.options.update_width(_ANY_WIDTH), table).minimum
+
+
+def _stacked(table: Table) -> Group:
+    """A table for narrow terminals: the name of each row, and under it a line for each column."""
+    heads = [" ".join(_plain(column.header).split()) for column in table.columns]
+    lines: list[Text] = []
+    for cells in zip(*(list(column.cells) for column in table.columns), strict=True):
+        name, *values = map(_plain, cells)
+        lines.append(Text(name or heads[0], style="bold", overflow="fold"))
+        for head, value in zip(heads[1:], values, strict=True):
+            if value.strip():
+                lines.append(Text(f"  {head}: {value}", overflow="fold"))
+    above = [Text(_plain(table.title))] if table.title else []
+    below = [Text(_plain(table.caption))] if table.caption else []
+    return Group(*above, *lines, *below)
+
+
+def _plain(text: Any) -> str:
+    return printable(text.plain if isinstance(text, Text) else str(text))
 
 
 def print_line(console: Console, text: str) -> None:

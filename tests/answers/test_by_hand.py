@@ -167,6 +167,35 @@ def test_spans_in_windows_count_a_stretch_once(bert):
     assert windows.text == ("" if windows.start is None else context[windows.start : windows.end])
 
 
+CONTEXTS = [
+    "the mill\r\nis  in\r\nthe city",
+    "food\u00a0is\u3000blue",
+    "\U0001f600\U0001f600 mill in \U0001f1eb\U0001f1f7 city",
+    "caf\u00e9 food \u0628\u0644\u062f city",
+    "  mill  ",
+]
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_spans_are_the_contexts_own_characters(bert, context):
+    prompt = with_head(bert, "span")
+    asked = [(question, context) for question in ("is", "food in the city", "blue", "mill of x")]
+    answers = prompt.predict(asked, task={"name": "spans", "unanswerable": False})
+    placed = [answer for answer in answers if answer.start is not None]
+    # A line break is a token of this tokenizer, and alone no answer.
+    assert placed if "\n" in context else len(placed) == len(asked)
+    for answer in placed:
+        assert context[answer.start : answer.end] == answer.text == answer.text.strip()
+
+
+def test_a_card_from_elsewhere_names_no_file_for_answers(tmp_path):
+    backbone = blank_backbone("bert")
+    prompt = bare_prompt(backbone).describe(task={"name": "probing", "vocabulary": "../../secret.txt"})
+    prompt.save(tmp_path / "p")
+    with pytest.raises(ConfigError, match=r"outside of the data folder"):
+        softprompt.load_prompt(tmp_path / "p", backbone).predict(["France"])
+
+
 @torch.no_grad()
 def at_blank(backbone, text) -> torch.Tensor:
     """Log-probabilities of a masked model's words at its blank."""

@@ -202,7 +202,7 @@ def test_usual_lines_are_no_table(softprompt, trained, standard_input):
 def test_a_file_as_text_is_asked_about(softprompt, readers, questions, monkeypatch):
     result = softprompt("predict", readers / "runs" / "single", questions)
     assert result.code == 2 and result.out == ""
-    assert f"{questions}, which is a file: did you mean --input?" in result.err
+    assert f"{questions} is a file: did you mean --input {questions}?" in result.err
     monkeypatch.chdir(questions.parent)
     result = softprompt("predict", readers / "runs" / "single", "no.csv")
     assert result.code == 0 and "note: 'no.csv' is taken as a text; there is no such file" in result.err

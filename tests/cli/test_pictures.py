@@ -65,6 +65,26 @@ def test_evaluate_gives_the_runs_own_scores(pictures, softprompt):
     assert (run / "confusion-test.png").is_file()
 
 
+def test_predict_takes_folders_and_tables_of_pictures(pictures, softprompt, tmp_path):
+    run, folder = pictures / "runs" / "pictures", tmp_path / "some"
+    folder.mkdir()
+    for name in ("red", "blue"):
+        (folder / f"{name}.png").write_bytes((pictures / "test" / name / "200.png").read_bytes())
+    alone = softprompt("predict", run, folder / "blue.png", folder / "red.png")
+    assert softprompt("predict", run, folder).out == alone.out
+    labels = [line.split("\t")[1] for line in alone.out.splitlines()]
+    (folder / "bad.png").write_bytes(b"no picture")
+    table = tmp_path / "rows.csv"
+    table.write_text("n,image\n1,some/blue.png\n2,\n3,some/bad.png\n4,some/red.png\n", encoding="utf-8")
+    for given, places in ((folder, (1, 2)), (table, (0, 3))):
+        out = tmp_path / "out.jsonl"
+        result = softprompt("predict", run, "--input", given, "--output", out, "--overwrite")
+        assert result.code == 0, result.err
+        rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+        assert [rows[place]["prediction"] for place in places] == labels
+        assert all(row["problem"] for i, row in enumerate(rows) if i not in places)
+
+
 def test_predict_takes_files_of_pictures(pictures, softprompt, tmp_path):
     run = pictures / "runs" / "pictures"
     files = [pictures / "test" / "red" / "200.png", pictures / "test" / "blue" / "201.png"]

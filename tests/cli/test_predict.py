@@ -131,7 +131,7 @@ def test_a_cut_text_is_told(softprompt, readers):
     run = readers / "runs" / "single"
     result = softprompt("predict", run, "the mill is cheap and blue", "--set", "task.max_tokens=6")
     assert result.code == 0
-    assert "note: cut 1 text to 6 tokens" in result.err
+    assert "note: cut 1 text to 6 tokens (task.max_tokens)" in result.err
 
 
 def test_too_long_for_the_backbone_is_refused(softprompt, readers):

@@ -57,10 +57,8 @@ def test_unknown_labels_are_named_at_once():
     with pytest.raises(DataError) as caught:
         check_known(["a", "b"], dev=texts("a", "c", "c"), test=texts("d", None))
     dev, test = str(caught.value).split("\n")
-    assert dev.startswith(
-        "data.dev: got labels that the training data does not have: 'c' (2), first in record t:1"
-    )
-    assert test.startswith("data.test: got labels that the training data does not have: 'd' (1)")
+    assert dev.startswith("data.dev: got labels that the task does not have: 'c' (2), first in record t:1")
+    assert test.startswith("data.test: got labels that the task does not have: 'd' (1)")
 
 
 def test_labels_of_yaml():

@@ -133,7 +133,7 @@ def test_pictures_of_a_table(write, tmp_path):
         (tmp_path / "img" / f"{n}.png").write_bytes(encoded(picture((n, 2, 3), 0)))
     path = write("t.csv", "file_name,label\nimg/0.png,cat\nimg/1.png,dog\n")
     records = loaded("image_classification", train=path).train
-    assert [(record.source, record.label) for record in records] == [
+    assert [(record.source, record.targets[0]) for record in records] == [
         ("img/0.png", "cat"),
         ("img/1.png", "dog"),
     ]
@@ -144,7 +144,7 @@ def test_pictures_of_a_table(write, tmp_path):
 def test_bad_rows_are_skipped_and_said(write):
     path = write("t.csv", "text,label\na,x\n,y\nb\nc,z\n")
     splits = loaded("classification", train=path, on_bad_row="skip")
-    assert [record.text for record in splits.train] == ["a", "c"]
+    assert [record.source for record in splits.train] == ["a", "c"]
     (note,) = [note for note in splits.notes if "left out" in note]
     assert "2 bad rows were left out" in note and "line 3" in note and "line 4" in note
     with pytest.raises(DataError, match="malformed CSV"):

@@ -150,3 +150,20 @@ def test_scores_are_of_whole_entities():
         ("type y", 0.0),
     ]
     assert row["values"] == pytest.approx({"entity_f1": 200 / 3, "entity_recall": 50.0})
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["马", "云", "在", "CBD", "。"], "characters"),
+        (["阿里巴巴", "在", "杭州"], "spaces"),
+        (["the", "mill"], None),
+    ],
+)
+def test_a_run_keeps_what_words_without_spaces_were(words, expected):
+    task = task_of(bert(), "tagging", TAGS)
+    task.settle([TaggedWords("1", tuple(words), ("O",) * len(words))])
+    assert task.resolved.get("words") == expected
+    asked = task_of(bert(), "tagging", TAGS, words="spaces")
+    asked.settle([TaggedWords("1", tuple(words), ("O",) * len(words))])
+    assert asked.resolved == {}

@@ -155,7 +155,12 @@ def test_what_was_stored_before_there_were_chats_keeps_its_tokens():
     infix = {"task": {**old, "template": "{source} [blank]"}}
     assert task_of(llama(), **as_stored(infix)["task"]).encode(RECORD).input_ids[0] == 1
     parts = as_stored({"parts": {"a": {"task": old}, "b": {"task": {"name": "classification"}}}})["parts"]
-    assert parts == {"a": as_stored({"task": old}), "b": {"task": {"name": "classification"}}}
+    assert parts == {"a": {"task": stored["task"]}, "b": {"task": {"name": "classification"}}}
+    other = {
+        "task": {"name": "spans"},
+        "decoding": {"max_new_tokens": 100, "ban_newlines": True, "batch_size": 4},
+    }
+    assert as_stored(other) == {"task": {"name": "spans"}, "decoding": {"batch_size": 4}}
     today = {"task": {"name": "generation", "chat": True}, "decoding": {}}
     assert as_stored(today) == today
 

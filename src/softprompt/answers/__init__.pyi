@@ -19,7 +19,14 @@ from .output import json_line, kind_of_output
 from .published import own_table
 from .python import generate, predict, score
 from .questions import Questions, questions_of
-from .stored import answer_settings, reading_settings, run_of, stored_run, task_name
+from .stored import (
+    answer_settings,
+    check_vocabulary,
+    reading_settings,
+    run_of,
+    stored_run,
+    task_name,
+)
 
 __all__ = [
     "PROBLEM",
@@ -40,6 +47,7 @@ __all__ = [
     "WordsAnswer",
     "answer_settings",
     "asked_of",
+    "check_vocabulary",
     "first_problems",
     "generate",
     "json_line",

@@ -154,7 +154,7 @@ def _found(
             found = assigned(table, kind, roles_of)
             taken = {role: column for role in wanted if (column := found.get(role)) is not None}
             taken = taken or {names[0]: str(found["text"])}
-            if any(roles_of.get(role) == AUTO for role in taken):
+            if any(roles_of.get(role) == AUTO and role != column for role, column in taken.items()):
                 said = listed([f"{role} from column {column!r}" for role, column in taken.items()])
                 notes.append(f"{table.name}: {said}")
             return dict(taken)

@@ -1,7 +1,7 @@
 """The settings by which a stored or live prompt answers: its run's, or those of its card."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from softprompt.config import (
@@ -59,6 +59,29 @@ def task_name(card: PromptCard) -> str | None:
     return name
 
 
+def check_vocabulary(folder: Path, task: object) -> None:
+    """Refuse a card, which may come from anywhere, that names a file outside of the data folder.
+
+    Args:
+        folder: of the prompt.
+        task: the settings of the card.
+
+    Raises:
+        ConfigError: it names one.
+    """
+    place = task.get("vocabulary") if isinstance(task, dict) else None
+    if not isinstance(place, str):
+        return
+    path = PureWindowsPath(place)
+    if place.startswith("~") or path.drive or path.root or ".." in path.parts:
+        raise ConfigError(
+            f"{folder}: task.vocabulary",
+            f"'{place}', outside of the data folder",
+            "a file that you name",
+            "add --set task.vocabulary=FILE",
+        )
+
+
 def answer_settings(
     stored: Mapping[str, Any],
     card: PromptCard,
@@ -88,7 +111,9 @@ def answer_settings(
     """
     # The data and training of a prompt that was made by hand are unknown, and nothing here reads them.
     raw: dict[str, Any] = {"data": {"format": "restaurants"}, "training": {"steps": 1}}
-    if task is None and card.head is None:
+    if task is None and card.head is None and not stored.get("task"):
+        stored = {**stored, "task": {"name": "generation"}}
+    if task is None and stored.get("task"):
         stored = as_stored(stored)
     raw |= {key: stored[key] for key in ("task", "decoding") if stored.get(key)}
     if task is not None:
@@ -151,4 +176,6 @@ def live_settings(
             "give task={'name': 'generation'}, with the settings by which the prompt was trained",
         )
     where = "prompt" if folder is None else str(folder)
+    if task is None and folder is not None and run_of(folder) is None:
+        check_vocabulary(folder, card.task)
     return answer_settings(stored_run(folder, card), card, where, task=task, decoding=decoding, seed=seed)

@@ -96,8 +96,8 @@ def a_file_instead(texts: Sequence[str], reads_pictures: bool) -> str | None:
             if typer.confirm(f"{text} is a file: answer its rows?", default=True, err=True):
                 return text
             continue
-        do = f"write --input {text} for its rows, or pipe the text in"
-        raise ConfigError("TEXT", f"{text}, which is a file: did you mean --input?", "a text", do)
+        do = f"{text} is a file: did you mean --input {text}? As a text it can be piped in"
+        raise ConfigError("TEXT", f"the name of a file, {text}", "a text", do)
     return None
 
 
@@ -151,9 +151,9 @@ def _folder(path: Path) -> "Table":
     from softprompt.data import Row, Table, pictures_below
 
     files = [file.relative_to(path).as_posix() for file in pictures_below(path)]
-    rows = [Row(i, f"{path / file}", {"file": file}) for i, file in enumerate(files, start=1)]
+    rows = [Row(i, f"{path / file}", {"image": file}) for i, file in enumerate(files, start=1)]
     # Named as a file of the folder, from which the pictures are seen.
-    return Table(str(path / "files"), "txt", ("file",), rows)
+    return Table(str(path / "files"), "txt", ("image",), rows)
 
 
 def answer_rows(bulk: "Bulk", output: str | None, overwrite: bool, lines: bool) -> None:
@@ -178,9 +178,7 @@ def answer_rows(bulk: "Bulk", output: str | None, overwrite: bool, lines: bool) 
             n_broken = _print_rows(bulk, lines, counter.add)
         else:
             n_broken = _write_rows(bulk, Path(str(output)), overwrite, counter.add)
-    if n_broken:
-        what = f"{n_broken} answers have line breaks, shown as spaces"
-        echo(f"note: {what}; --output answers.jsonl keeps them", err=True)
+    say_breaks(n_broken)
     for line in first_problems(bulk.problems):
         echo(f"no answer: {line}", err=True)
     say_cuts(bulk.answerer)
@@ -226,6 +224,16 @@ def line_of(answer: "Answer", probabilities: bool = False) -> str:
         return answer.line
     named = shares.items() if hasattr(shares, "items") else zip(answer.words, shares, strict=True)  # type: ignore[attr-defined]
     return "\t".join([answer.line, *(f"{name} {share:.4f}" for name, share in named)])
+
+
+def say_breaks(n: int) -> None:
+    """Tell of answers whose line breaks a line cannot show."""
+    from softprompt.terminal import echo
+
+    if n:
+        what = "1 answer has" if n == 1 else f"{n} answers have"
+        do = "--input with --output answers.jsonl keeps them"
+        echo(f"note: {what} line breaks, shown as spaces; {do}", err=True)
 
 
 def say_cuts(answerer: "Answerer") -> None:

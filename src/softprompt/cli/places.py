@@ -1,10 +1,10 @@
 """Folders of prompts and runs, and the settings stored with them."""
 
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from softprompt.answers import answer_settings, run_of, stored_run
+from softprompt.answers import answer_settings, check_vocabulary, run_of, stored_run
 from softprompt.cli.options import recipe_or_named
 from softprompt.config import RunSettings, load_run, load_stored
 from softprompt.errors import BackboneError, ConfigError, PromptError
@@ -134,7 +134,7 @@ def stored_settings(
     if not any(override.startswith("backbone.name=") for override in overrides):
         chosen["name"] = allowed_backbone(folder, card, backbone)
     if run is None and not any(override.startswith("task.vocabulary=") for override in overrides):
-        _check_vocabulary(folder, stored.get("task"))
+        check_vocabulary(folder, stored.get("task"))
     return answer_settings(
         stored,
         card,
@@ -183,21 +183,6 @@ def allowed_backbone(folder: Path, card: "PromptCard", given: str | None) -> str
         "a backbone that you name",
         "add --backbone with its folder or its name on the hub",
     )
-
-
-def _check_vocabulary(folder: Path, task: object) -> None:
-    """Refuse a card that names a file outside of the data folder."""
-    place = task.get("vocabulary") if isinstance(task, dict) else None
-    if not isinstance(place, str):
-        return
-    path = PureWindowsPath(place)
-    if place.startswith("~") or path.drive or path.root or ".." in path.parts:
-        raise ConfigError(
-            f"{folder}: task.vocabulary",
-            f"'{place}', outside of the data folder",
-            "a file that you name",
-            "add --set task.vocabulary=FILE",
-        )
 
 
 def _check_prompt(run: Path) -> None:

@@ -152,6 +152,9 @@ class TaggingSettings(TaskSettings):
     """A longer sentence is read in several windows, so that no word is lost."""
     vanished: Literal["refuse", "unknown"] = "refuse"
     """For words without a token: an error, or the tokenizer's unknown token."""
+    words: Literal["auto", "spaces", "characters"] = "auto"
+    """What the words of a text are that `softprompt predict` is given, in scripts without spaces; `auto` is
+    what they are in the training data, and a run keeps it: characters or longer words."""
     head_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout before the head while training."""
 
@@ -299,19 +302,36 @@ def as_stored(raw: Mapping[str, Any]) -> dict[str, Any]:
         raw: the mapping as it was stored; a recipe is none, since its missing settings are today's defaults.
     """
     stored = dict(raw)
-    if isinstance(parts := raw.get("parts"), Mapping):
+    parts, decoding = raw.get("parts"), raw.get("decoding")
+    if isinstance(parts, Mapping):
+        tasks = [part.get("task") for part in parts.values() if isinstance(part, Mapping)]
         stored["parts"] = {
-            name: as_stored(part) if isinstance(part, Mapping) else part for name, part in parts.items()
+            name: {**part, "task": _as_stored(part["task"])}
+            if isinstance(part, Mapping) and isinstance(part.get("task"), Mapping)
+            else part
+            for name, part in parts.items()
         }
+    else:
+        tasks = [raw.get("task") or {}]
+        if isinstance(tasks[0], Mapping):
+            stored["task"] = _as_stored(tasks[0])
+    task = tasks[0] if tasks and isinstance(tasks[0], Mapping) else {"chat": None}
+    if "chat" in task or not isinstance(decoding or {}, Mapping):
         return stored
-    task = raw.get("task") or {}
-    if not isinstance(task, Mapping) or task.get("name", "generation") != "generation" or "chat" in task:
-        return stored
-    stored["task"] = {"chat": False, **({} if task.get("template") else {"bos": False}), **task}
-    decoding = raw.get("decoding") or {}
-    if isinstance(decoding, Mapping):
-        stored["decoding"] = {"max_new_tokens": 100, "ban_newlines": True, **decoding}
+    old = {"max_new_tokens": 100, "ban_newlines": True}
+    if task.get("name", "generation") == "generation":
+        stored["decoding"] = {**old, **(decoding or {})}
+    elif decoding:
+        # The defaults of that time, which say nothing where no text is written.
+        stored["decoding"] = {key: value for key, value in decoding.items() if old.get(key) != value}
     return stored
+
+
+def _as_stored(task: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a task as `as_stored` completes them."""
+    if task.get("name", "generation") != "generation" or "chat" in task:
+        return dict(task)
+    return {"chat": False, **({} if task.get("template") else {"bos": False}), **task}
 
 
 def reads_pictures(name: Any) -> bool:

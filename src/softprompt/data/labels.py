@@ -125,8 +125,9 @@ def check_known(labels: Sequence[str], **sets: Sequence[Any]) -> None:
             more = f" and {len(unknown) - 10:,} others" if len(unknown) > 10 else ""
             first = next(iter(unknown.values()))[0].id
             shown = ", ".join(map(repr, list(labels)[:20])) + (", ..." if len(labels) > 20 else "")
-            got = f"labels that the training data does not have: {some}{more}, first in record {first}"
-            do = "correct them, add such records to the training data, or list every label in task.labels"
+            got = f"labels that the task does not have: {some}{more}, first in record {first}"
+            do = "correct them, or list them in task.labels"
+            do += "" if name == "train" else ", or train on records that have them"
             problems.append(Problem(f"data.{name}", got, f"some of {shown}", do))
     if problems:
         raise DataError.several(problems)

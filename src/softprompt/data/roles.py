@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from softprompt.config import AUTO
-from softprompt.data.parsing import field, missing
+from softprompt.data.parsing import missing
 from softprompt.data.reading_rules import rules
 from softprompt.data.tables import Row, Table
 from softprompt.errors import DataError, listed
@@ -115,12 +115,16 @@ def is_template(table: Table, value: str) -> bool:
 def cell(table: Table, column: str, where: str = "") -> Callable[[Row], Any]:
     """What a row has in a column, or in a text of several, whose outer white space is taken off."""
     if not is_template(table, column):
-        return lambda row: field(dict(row.values), column, row.where)
+        return lambda row: row.values[column] if column in row.values else _lacking(row, column)
 
     def filled(row: Row) -> str:
         return _FIELD.sub(lambda match: _as_text(row, match[1]), column).strip()
 
     return filled
+
+
+def _lacking(row: Row, column: str) -> NoReturn:
+    raise missing("field", column, list(row.values), row.where)
 
 
 def _as_text(row: Row, column: str) -> str:

@@ -1,5 +1,5 @@
 from .atomic import sync_folder, write_atomically, write_synced, writing
-from .json_lines import Line, damaged, ends_line, json_line, objects, read_lines, warn_of_damage
+from .json_lines import Line, damaged, ends_line, json_line, json_text, objects, read_lines, warn_of_damage
 from .prompt_card import (
     Activation,
     AdapterPlacement,
@@ -48,6 +48,7 @@ __all__ = [
     "ends_line",
     "from_cell",
     "json_line",
+    "json_text",
     "kinds_of_tensors",
     "objects",
     "read_card",

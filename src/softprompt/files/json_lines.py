@@ -35,7 +35,12 @@ _CUTTING = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 def json_line(value: Any) -> str:
     """A value on a line of its own, with the characters of its texts as they are."""
-    text = json.dumps(value, ensure_ascii=False)
+    return json_text(value, None)
+
+
+def json_text(value: Any, indent: int | None = 1) -> str:
+    """A JSON file with the characters of its texts as they are, and a line's end."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
     return _CUTTING.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 

@@ -203,6 +203,11 @@ def unicode_words(text: str) -> list[str]:
     return words
 
 
+def n_unspaced(text: str) -> int:
+    """How many letters of a text are of scripts that put no spaces between words."""
+    return sum(script(character) in _UNSPACED for character in text)
+
+
 def unpunctuated(text: str) -> str:
     """A text without the punctuation of any script."""
     return "".join(c for c in text if unicodedata.category(c)[0] != "P")

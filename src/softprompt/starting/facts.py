@@ -1,19 +1,16 @@
 """What records hold: labels and their counts, lengths, scripts, rows that are odd."""
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from softprompt.data import Choices, Conversation, LabelledPicture, Question, Record, TaggedWords
+from softprompt.metrics import script
 
-_SCRIPTS = {
-    "LATIN": "Latin", "CJK": "Chinese", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean",
-    "CYRILLIC": "Cyrillic", "ARABIC": "Arabic", "HEBREW": "Hebrew", "DEVANAGARI": "Devanagari",
-    "THAI": "Thai", "GREEK": "Greek", "BENGALI": "Bengali", "TAMIL": "Tamil", "GEORGIAN": "Georgian",
-    "ARMENIAN": "Armenian", "KHMER": "Khmer", "LAO": "Lao", "MYANMAR": "Burmese", "ETHIOPIC": "Ethiopic",
-}  # fmt: skip
+_NAMES = {"CJK": "Chinese", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean"}
+"""Scripts by the first word of their letters' names in Unicode, where a person would say it otherwise."""
+
 _MOST_LETTERS = 200_000
 
 Measure = Callable[[str], int]
@@ -119,9 +116,8 @@ def scripts_of(texts: Iterable[str]) -> dict[str, float]:
     left = _MOST_LETTERS
     for text in texts:
         for sign, times in Counter(text[: max(left, 0)]).items():
-            if sign.isalpha():
-                name = unicodedata.name(sign, "").split(" ")[0].removesuffix("-UNIFIED")
-                counts[_SCRIPTS.get(name.partition("-")[0], "another script")] += times
+            if name := script(sign):
+                counts[_NAMES.get(name, name.capitalize())] += times
         left -= len(text)
     if counts["Japanese"] * 10 > counts["Chinese"]:
         counts["Japanese"] += counts.pop("Chinese", 0)

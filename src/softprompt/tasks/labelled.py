@@ -3,13 +3,12 @@
 Texts, pairs, blanks, tags and pictures come through here, so that a run of any of them leaves the same files.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from softprompt.extras import missing
-from softprompt.files import json_line
+from softprompt.files import json_line, json_text
 from softprompt.tasks.examples import Outcome, ScoreRow
 
 _MOST_ERRORS = 200
@@ -100,7 +99,7 @@ def confusion_files(
         "classes": dict(classes),
     }
     files: dict[str, str | bytes] = {
-        "confusion.json": json.dumps(facts, indent=1, ensure_ascii=False) + "\n",
+        "confusion.json": json_text(facts),
     }
     return {**files, **_drawn("confusion", counts, labels)}
 
@@ -144,7 +143,7 @@ def error_files(
     if len(pairs) < len(answers) or not pairs:
         return files
     measured = calibration_of([right for right, _ in pairs], [share for _, share in pairs])
-    files["calibration.json"] = json.dumps(measured, indent=1) + "\n"
+    files["calibration.json"] = json_text(measured)
     return {**files, **_drawn("reliability", measured)}
 
 

@@ -1,6 +1,5 @@
 """Missing scores of a finished run, computed later from the texts that the run kept."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from softprompt.config import RunSettings, load_stored
 from softprompt.data import Record
 from softprompt.data import load as load_splits
 from softprompt.errors import ConfigError, DataError, TrainingError
-from softprompt.files import damaged, objects, read_lines, without_folders, write_atomically
+from softprompt.files import damaged, json_text, objects, read_lines, without_folders, write_atomically
 from softprompt.tasks import ScoreRow, score_texts
 from softprompt.training.run_folder import RunFolder, versions
 
@@ -68,7 +67,7 @@ def rescore(path: Path) -> list[str]:
     if gained:
         facts["scores"] = [_joined(row, again[row["group"]], settings.metrics) for row in rows]
         facts["rescored"] = {"metrics": gained, "versions": versions()}
-        write_atomically(folder.result, json.dumps(without_folders(facts), indent=1) + "\n")
+        write_atomically(folder.result, json_text(without_folders(facts)))
     return gained
 
 

@@ -1,6 +1,5 @@
 """One run, of one task or of several, from its settings to a folder with a trained prompt for each."""
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from rich.console import Console
 from softprompt.backbones import n_kept
 from softprompt.config import MixtureSettings, RunSettings
 from softprompt.extras import installation, missing
-from softprompt.files import without_folders, write_atomically, writing
+from softprompt.files import json_text, without_folders, write_atomically, writing
 from softprompt.tasks import ScoreRow
 from softprompt.training.activation_cache import RunActivationCache
 from softprompt.training.distributed import Processes
@@ -263,4 +262,4 @@ class _Run:
 
 
 def _as_json(facts: Mapping[str, Any]) -> str:
-    return json.dumps(without_folders(facts), indent=1) + "\n"
+    return json_text(without_folders(facts))

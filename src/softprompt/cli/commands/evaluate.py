@@ -1,6 +1,5 @@
 """softprompt evaluate: score a prompt, or a baseline without it."""
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -170,7 +169,7 @@ def _write(
     outcomes: "list[Outcome]",
     artefacts: Mapping[str, str | bytes],
 ) -> None:
-    from softprompt.files import json_line, without_folders, write_atomically, writing
+    from softprompt.files import json_line, json_text, without_folders, write_atomically, writing
     from softprompt.training import output_line, versions
 
     lines = [
@@ -180,7 +179,7 @@ def _write(
     with writing(folder, "the scores are in the table above alone"):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / f"outputs-{name}.jsonl", "".join(lines))
-        text = json.dumps(without_folders({**facts, "versions": versions()}), indent=1, ensure_ascii=False)
+        text = json_text(without_folders({**facts, "versions": versions()}))
         for file, content in artefacts.items():
             write_atomically(folder / f"{Path(file).stem}-{name}{Path(file).suffix}", content)
-        write_atomically(folder / f"evaluation-{name}.json", text + "\n")
+        write_atomically(folder / f"evaluation-{name}.json", text)

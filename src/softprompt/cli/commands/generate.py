@@ -92,7 +92,10 @@ def generate(
     asked = [asked_of(settings.task, one, f"text {i}") for i, one in enumerate(inputs, start=1)]
     answerer = Answerer(*places.load(folder, settings), settings)
     answerer.check(asked)
-    for answer in answerer.answers(asked):
+    answers = answerer.answers(asked)
+    for answer in answers:
         # Of several answers each is on a line of its own.
         echo_answer(answer.line if len(asked) > 1 else answer.output)
+    if len(asked) > 1:
+        answering.say_breaks(sum("\n" in answer.output for answer in answers))
     answering.say_cuts(answerer)

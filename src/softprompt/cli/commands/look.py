@@ -1,6 +1,5 @@
 """softprompt look: pictures of a vision transformer's attention and features under prompts."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,7 +45,7 @@ def look(
     from softprompt.cli import places
     from softprompt.cli.records import records_of
     from softprompt.errors import ConfigError
-    from softprompt.files import without_folders, write_atomically, writing
+    from softprompt.files import json_text, without_folders, write_atomically, writing
     from softprompt.plotting import draw_attention, draw_features
     from softprompt.prompts import load_prompt
     from softprompt.studies import (
@@ -104,7 +103,7 @@ def look(
         "data_fingerprint": fingerprint,
         "versions": versions(),
     }
-    files["look.json"] = json.dumps(without_folders(facts), indent=1) + "\n"
+    files["look.json"] = json_text(without_folders(facts))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():

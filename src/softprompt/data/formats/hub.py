@@ -213,10 +213,9 @@ def _rows(name: str) -> Any:
 
 
 def _split(loaded: Any, split: str, name: str) -> Any:
-    # A single data set knows the split that it was, or was made without one; several are a mapping.
-    if not isinstance(loaded, dict) and loaded.split is None:
-        return loaded
-    splits = loaded if isinstance(loaded, dict) else {str(loaded.split): loaded}
+    # A single data set knows the split that it was; several are a mapping from split to data set. One that
+    # was made without splits is `train`, as the package calls it, and no other split, which would be equal.
+    splits = loaded if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
     if split not in splits:
         raise missing("split", split, list(map(str, splits)), name)
     return splits[split]

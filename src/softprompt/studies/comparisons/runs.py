@@ -1,6 +1,5 @@
 """Finished runs over several tasks against each other, paired by task."""
 
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.errors import ConfigError, TrainingError
-from softprompt.files import without_folders
+from softprompt.files import json_text, without_folders
 from softprompt.metrics import METRICS
 from softprompt.studies.comparisons.rows import better_first
 from softprompt.studies.definition.measures import group_of, higher_is_better, label, scores_of
@@ -210,4 +209,4 @@ def comparison_json(runs: Sequence[ComparedRun]) -> str:
         }
         for run in runs
     }
-    return json.dumps(values, indent=1) + "\n"
+    return json_text(values)

@@ -9,11 +9,15 @@ from torch import Tensor
 from softprompt.data import TaggedWords
 from softprompt.errors import DataError
 from softprompt.extras import missing
+from softprompt.metrics import n_unspaced
 from softprompt.tasks.batching import pad
 from softprompt.tasks.examples import IGNORED, Outcome, ScoreRow
 from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
 from softprompt.tasks.inputs import RowForm
 from softprompt.tasks.labelled import Answer, confusion_files, error_files
+
+_MOSTLY = 0.99
+"""The share of single characters among the words of a script without spaces, from which all are such."""
 
 _OUTSIDE = "O"
 """The tag of words outside every entity."""
@@ -32,6 +36,19 @@ class TaggingTask(ReadingTask):
         """The tags of some sentences in alphabetical order, that of words outside every entity first."""
         tags = {tag for record in records for tag in record.labels}
         return tuple(sorted(tags, key=lambda tag: (tag != _OUTSIDE, tag)))
+
+    def settle(self, records: Sequence[TaggedWords]) -> None:
+        """Take from the training records whether the words of scripts without spaces are characters."""
+        sizes = [n for record in records for word in record.words if (n := n_unspaced(word))]
+        if self.settings.words == "auto" and sizes:
+            single = sum(n == 1 for n in sizes) >= _MOSTLY * len(sizes)
+            self._words: str | None = "characters" if single else "spaces"
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """Values for the settings that the recipe left open."""
+        found = getattr(self, "_words", None)
+        return {"words": found} if found else {}
 
     def example(self, record: TaggedWords, form: RowForm, labelled: bool) -> ReadingExample:
         where = f"record {record.id}"

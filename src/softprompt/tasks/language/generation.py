@@ -281,8 +281,8 @@ class GenerationTask(Task):
         most_written = most_written if training else self._most_written
         # If even the longest texts fit, nothing needs to be tokenised.
         pictured = any(isinstance(record, PicturedText) for record in records)
-        known = most_read is not None and not pictured
-        if known and prompt_positions + most_read + most_written <= limit:
+        known = None if pictured else most_read
+        if known is not None and prompt_positions + known + most_written <= limit:
             return
         for record in records:
             n_read = len(self._context(record) if pictured else form.context(record.source, _earlier(record)))

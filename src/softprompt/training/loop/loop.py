@@ -148,9 +148,9 @@ class Loop:
                     gradients_by_hand(),
                     self._objective.trained.throughout(),
                 ):
-                    self._step(interrupt, counter)
+                    self._watched(*self._step(interrupt, counter))
                     while not self._pauses:
-                        self._step(interrupt, counter)
+                        self._watched(*self._step(interrupt, counter))
 
     @property
     def _pauses(self) -> bool:
@@ -159,7 +159,14 @@ class Loop:
         evaluates = self._evaluate is not None and step % self._objective.evaluate_every == 0
         return evaluates or (every is not None and step % every == 0) or step == self.n_steps
 
-    def _step(self, interrupt: Interrupt, counter: Counter) -> None:
+    def _watched(self, loss: float, rate: float) -> None:
+        """Look at the loss of the step that was made at a rate; raises ExplodedError."""
+        self._watch.see(self.state, loss)
+        if self._watch.exploded(self.state):
+            raise self._exploded(f"step {self.state.step}", self._watch.said(self.state, rate))
+
+    def _step(self, interrupt: Interrupt, counter: Counter) -> tuple[float, float]:
+        """One step; returns its loss and its learning rate."""
         started = time.perf_counter()
         step, settings, steps_per_epoch = self.state.step, self._settings, self._objective.steps_per_epoch
         batch = self._objective.batch(self.state)
@@ -182,7 +189,6 @@ class Loop:
         seconds = time.perf_counter() - started
         self.state.step += 1
         self.state.seconds += seconds
-        self._watch.see(self.state, loss)
         # A clock that is coarse, or stood still while a machine was paused, gives no rate.
         tokens_per_s = sum(self._objective.lengths[i] for i in batch) / seconds if seconds > 0 else 0.0
         self._log(
@@ -198,8 +204,7 @@ class Loop:
             }
         )
         counter.add(1, f"loss {loss:.4f}, {tokens_per_s:,.0f} tokens/s")
-        if self._watch.exploded(self.state):
-            raise self._exploded(f"step {self.state.step}", self._watch.said(self.state, rate))
+        return loss, rate
 
     def _gradients(self, batch: Sequence[int], interrupt: Interrupt) -> tuple[float, bool]:
         """The mean loss of a target token, and whether to stop; gradients are left in the parameters."""

@@ -8,7 +8,7 @@ import math
 import random
 from collections.abc import Sequence
 
-from softprompt.config import TrainingSettings
+from softprompt.config import USUAL_RATE, TrainingSettings
 from softprompt.errors import ConfigError
 
 USUAL_STEPS = 200
@@ -137,7 +137,8 @@ def learning_rate(step: int, n_steps: int, settings: TrainingSettings, steps_per
     0, which it would reach one step after the last, and `exponential` multiplies the rate by `decay` after
     every epoch, those of the warm-up included.
     """
-    rate, warmup = settings.rate, settings.warmup_steps or 0
+    rate = USUAL_RATE if settings.learning_rate is None else settings.learning_rate
+    warmup = settings.warmup_steps or 0
     if step < warmup:
         return rate * (step + 1) / warmup
     done = (step - warmup) / (n_steps - warmup)

@@ -38,7 +38,7 @@ def check_before_loading(settings: RunSettings) -> RunData:
     _check_libraries(settings, splits)
     labels = labels_of(settings.task, FORMATS[settings.data.format].labels, splits.train)
     if labels and TASKS[settings.task.name].settings.model_fields.get("labels") is not None:
-        check_known(labels, dev=splits.dev, test=splits.test)
+        check_known(labels, train=splits.train, dev=splits.dev, test=splits.test)
     return RunData(splits, labels)
 
 

@@ -149,12 +149,13 @@ def with_class_weights(settings: RunSettings, data: RunData) -> RunSettings:
     """
     if getattr(settings.task, "class_weights", None) != "balanced":
         return settings
-    counts = Counter(record.label for record in data.splits.train)
+    records: Sequence[Any] = data.splits.train
+    counts = Counter(record.label for record in records)
     if lacking := [label for label in data.labels if not counts[label]]:
         got = f"'balanced', though no training record has the label '{lacking[0]}'"
         do = "give a weight for each label instead, or leave labels without records out of task.labels"
         raise DataError("task.class_weights", got, "records of every label", do)
-    n = len(data.splits.train)
+    n = len(records)
     weights = {label: round(n / (len(data.labels) * counts[label]), 6) for label in data.labels}
     return settings.model_copy(update={"task": settings.task.model_copy(update={"class_weights": weights})})
 

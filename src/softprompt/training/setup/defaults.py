@@ -8,7 +8,7 @@ from softprompt.config import MixtureSettings, RunSettings, TrainingSettings
 from softprompt.training.loop import STEPS_OF_TEXTS, n_steps, steps_per_epoch
 from softprompt.training.setup.components import RunComponents
 
-_Kind = TypeVar("_Kind", RunSettings, MixtureSettings)
+_Kind = TypeVar("_Kind", bound=RunSettings | MixtureSettings)
 
 _OF_RATES = ("learning_rate", "head_learning_rate", "backbone_learning_rate", "schedule", "warmup_steps")
 _OF_LENGTH = ("steps", "epochs")

