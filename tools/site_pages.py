@@ -13,6 +13,7 @@ line of their own, become
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -244,14 +245,15 @@ def python_reference() -> str:
 def command_reference() -> str:
     """A page with every command, from the command line itself."""
     command = [sys.executable, "-m", "typer", "softprompt.cli.app", "utils", "docs", "--name", "softprompt"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
+    # of these sources, whatever is installed; a pipe of UTF-8 on every system
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     text = re.sub(r"\[bold\](.*?)\[/bold\]", r"`\1`", done.stdout)
     text = text.replace("# `softprompt`", "# Command line", 1)
     # a command that is kept for those who know its old name
-    return re.sub(
-        r"^## `softprompt rescore`\n.*?(?=^## )|^\* `rescore`.*\n", "", text, flags=re.MULTILINE | re.DOTALL
-    )
+    text = re.sub(r"^\* `rescore`.*\n", "", text, flags=re.MULTILINE)
+    return re.sub(r"^## `softprompt rescore`\n.*?(?=^## )", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 @cache

@@ -1,9 +1,11 @@
 """The documentation site: its navigation, the pages made from the code, its links."""
 
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -54,6 +56,21 @@ def test_the_reference_has_every_public_name(site_pages):
     assert all(f'<a id="softprompt.{name}"></a>' in text for name in softprompt.__all__)
     assert text.count("\n::: softprompt.") == len(softprompt.__all__)
     assert "\n::: softprompt.prompts.methods.prefix_tuning.prefix_tuning\n" in text
+
+
+def test_the_reference_has_every_command(site_pages):
+    import typer.main
+
+    from softprompt.cli.app import app
+
+    text = site_pages.command_reference()
+    command: Any = typer.main.get_command(app)
+    wanted = [name for name, one in command.commands.items() if not one.hidden]
+    wanted += [
+        f"{name} {below}" for name in wanted for below in getattr(command.commands[name], "commands", {})
+    ]
+    assert sorted(re.findall(r"^#+ `softprompt (.*)`$", text, re.MULTILINE)) == sorted(wanted)
+    assert "softprompt rescore" not in text and "[bold]" not in text
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs/methods").glob("*-*.md")), ids=lambda path: path.stem)
