@@ -194,9 +194,10 @@ def test_what_the_package_saved(tmp_path, monkeypatch):
         read("datasets", tmp_path / "mine:dev")
     with pytest.raises(
         DataError,
-        match=r"train:train: got no split 'train', expected .*\. Choose one of the splits here: None",
+        match=r"train:test: got no split 'test', expected .*\. Choose one of the splits here: train",
     ):
-        read("datasets", tmp_path / "mine" / "train:train")
+        read("datasets", tmp_path / "mine" / "train:test")
+    assert len(read("datasets", tmp_path / "mine" / "train:train")) == 2
 
 
 @needs_package

@@ -179,7 +179,7 @@ def test_a_workbook_of_several_sheets_asks_which(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.csv", b"PAR1" + bytes(40), r"a Parquet file.*give it the suffix \.parquet"),
+        ("x.csv", b"PAR1" + bytes(40), r"a Parquet file.*let the file end in \.parquet"),
         ("x.csv", b"PK\x03\x04" + bytes(40), r"got an Excel file, or another that is zipped"),
         ("x.xlsx", b"PK\x03\x04" + bytes(range(200)), r"openpyxl cannot read"),
         ("x.parquet", b"PAR1" + bytes(range(200)), r"pyarrow cannot read"),

@@ -25,7 +25,12 @@ def test_data(tmp_path_factory, number):
 
 def test_every_format_is_damaged():
     elsewhere = {"restaurants", "datasets", "datasets_images", "image_folder"}
-    elsewhere |= {"pictured_jsonl", "pictured_csv"}  # with files beside them: tests/data/test_pictured.py
+    elsewhere |= {
+        "pictures",
+        "pictured",
+        "pictured_jsonl",
+        "pictured_csv",
+    }  # with files beside them: tests/data/test_pictured.py
     assert set(SAMPLES) | elsewhere >= {name for name in FORMATS if "test" not in name}
 
 

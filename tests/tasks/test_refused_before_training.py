@@ -56,16 +56,19 @@ def test_a_label_outside_the_declared_set(tmp_path, refused, split):
     settings = settings_of("single", tmp_path, task={"labels": ["no", "yes"]})
     add(tmp_path / f"{split}.txt", json.dumps({"text": "the mill", "label": "maybe"}) + "\n")
     line = {"train": 7}.get(split, 5)
+    more = "" if split == "train" else ", or train on records that have them"
     assert refused(settings, DataError) == (
-        f"record {split}.txt:{line}: got the label 'maybe', expected one of ['no', 'yes']. Correct it, or "
-        "list it in task.labels."
+        f"data.{split}: got labels that the task does not have: 'maybe' (1), "
+        f"first in record {split}.txt:{line}, expected some of 'no', 'yes'. "
+        f"Correct them, or list them in task.labels{more}."
     )
 
 
 def test_a_label_that_only_the_test_set_has(tmp_path, refused):
     settings = settings_of("single", tmp_path)
     add(tmp_path / "test.txt", json.dumps({"text": "the mill", "label": "maybe"}) + "\n")
-    assert "got the label 'maybe', expected one of ['no', 'yes']" in refused(settings, DataError)
+    message = refused(settings, DataError)
+    assert "'maybe' (1), first in record test.txt:5, expected some of 'no', 'yes'" in message
 
 
 def test_labels_that_are_missing(tmp_path, refused):
@@ -101,9 +104,8 @@ def test_a_text_without_tokens(tmp_path, refused):
 def test_a_tag_that_no_training_sentence_has(tmp_path, refused):
     settings = settings_of("tagging", tmp_path)
     add(tmp_path / "test.txt", "the\tO\nmill\tB-z\n")
-    assert "word 2: got the label 'B-z', expected one of ['O', 'B-x', 'B-y', 'I-x']" in refused(
-        settings, DataError
-    )
+    message = refused(settings, DataError)
+    assert "'B-z' (1), first in record test.txt:19, expected some of 'O', 'B-x', 'B-y', 'I-x'" in message
 
 
 def test_tags_that_break_bio(tmp_path, refused):

@@ -46,7 +46,9 @@ def places(path: Path | str, beside: Path | None = None) -> Sequence[Path]:
     """The places where `found` looks, in order."""
     written = at_home(str(path))
     folders = [*([beside] if beside is not None else []), Path.cwd(), data_root()]
-    return [written] if written.is_absolute() else list(dict.fromkeys(one / written for one in folders))
+    if written.is_absolute():
+        return [written]
+    return list(dict.fromkeys(Path(os.path.normpath(folder / written)) for folder in folders))
 
 
 def settled(path: Path, beside: Path | None) -> Path:
@@ -60,5 +62,7 @@ def settled(path: Path, beside: Path | None) -> Path:
         beside: the folder of the recipe.
     """
     place = found(path, beside)
-    below = data_root() / path
-    return path if place is None or str(place).startswith(str(below)) else place.absolute()
+    below = Path(os.path.normpath(data_root() / path))
+    if place is None or str(place).startswith(str(below)):
+        return path
+    return Path(os.path.normpath(place.absolute()))

@@ -224,6 +224,23 @@ def usual_format(records: Any, paths: list[str], image: bool) -> str | None:
     return import_module("softprompt.data").usual_format(records, paths, image)
 
 
+def _in_its_roles(data: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Settings of `datasets`, whose columns were once `text`, `second` and `label` for every task."""
+    roles = {
+        "pairs": {"text": "source", "label": "target"},
+        "pictured": {"text": "source", "label": "target"},
+        "tagged": {"text": "words", "label": "tags"},
+        "questions": {"text": "question", "second": "context", "label": "answers"},
+    }.get(kind, {})
+    moved = {
+        roles[name]: data[name]
+        for name in roles
+        if data.get(name) not in (None, AUTO) and data.get(roles[name]) in (None, AUTO)
+    }
+    kept = {name: AUTO if name in roles else value for name, value in data.items()}
+    return {**kept, **moved}
+
+
 def with_format(raw: Any) -> Any:
     """Settings of a task and its data, with the format of the task's own data where none is named.
 
@@ -242,12 +259,14 @@ def with_format(raw: Any) -> Any:
     records = records_of(name)
     paths = [str(written[split]) for split in ("train", "dev", "test") if written.get(split) is not None]
     made = usual_format(records, paths, written.get("image") not in (None, AUTO))
-    if written.get("format") == "datasets" and (made == "labelled" or not paths):
-        return raw
+    if written.get("format") == "datasets":
+        if made == "labelled" or not paths:
+            return raw
+        written = _in_its_roles(written, str(made))
     if made is None:
         return raw
     if isinstance(data, DataSettings):
-        new = data.model_copy(update={"format": made})
+        new = data.model_copy(update={**written, "format": made})
         new._beside = data._beside
         return {**raw, "data": new}
     return {**raw, "data": {**written, "format": made}}

@@ -13,6 +13,21 @@ from softprompt.errors import ConfigError, Problem
 Pooling = Literal["first", "last", "mean"]
 
 
+def _as_label(raw: Any) -> Any:
+    """A label as YAML reads it: a number is its digits; what was `yes` or `no` cannot be known any more."""
+    if isinstance(raw, bool):
+        expected = "a text, since YAML reads yes, no, on, off, true and false without quotes as truth values"
+        raise ValueError(Problem("", str(raw).lower(), expected, 'quote it, e.g. "yes"'))
+    return str(raw) if isinstance(raw, int | float) else raw
+
+
+Label = Annotated[str, BeforeValidator(_as_label)]
+"""One label."""
+
+Labels = list[Label]
+"""Labels in the order of the head's outputs."""
+
+
 class TaskSettings(Settings):
     """What every task's settings are, with the facts about the task that settings are checked by."""
 
@@ -104,8 +119,11 @@ class ClassificationSettings(_TextSettings):
     head_kinds = ("sequence",)
 
     name: Literal["classification"] = "classification"
-    labels: list[str] | None = Field(default=None, min_length=2)
+    labels: Labels | None = Field(default=None, min_length=2)
     """Every label, in the order of the head's outputs; None takes the format's, or the training data's."""
+    class_weights: Literal["balanced"] | dict[Label, Annotated[float, Field(gt=0)]] | None = None
+    """Weights of the labels in the loss: `balanced` weighs rare labels more, so that each counts the same
+    in all (n / (labels * records of the label)), or a number for each label. None weighs all alike."""
 
 
 class RegressionSettings(_TextSettings):
@@ -124,7 +142,7 @@ class TaggingSettings(TaskSettings):
     head_kinds = ("token",)
 
     name: Literal["tagging"] = "tagging"
-    labels: list[str] | None = Field(default=None, min_length=2)
+    labels: Labels | None = Field(default=None, min_length=2)
     """Every tag, in the order of the head's outputs; None takes those of the training data."""
     max_tokens: int = Field(default=128, ge=1)
     """A longer sentence is read in several windows, so that no word is lost."""
@@ -139,8 +157,11 @@ class ImageClassificationSettings(TaskSettings):
     batch_group = "pictures"
 
     name: Literal["image_classification"] = "image_classification"
-    labels: list[str] | None = Field(default=None, min_length=2)
+    labels: Labels | None = Field(default=None, min_length=2)
     """Every label, in the order of the head's outputs; None takes those of the training data."""
+    class_weights: Literal["balanced"] | dict[Label, Annotated[float, Field(gt=0)]] | None = None
+    """Weights of the labels in the loss: `balanced` weighs rare labels more, so that each counts the same
+    in all (n / (labels * records of the label)), or a number for each label. None weighs all alike."""
     pooling: Literal["cls", "image", "prompt", "mean"] | None = None
     """What the head reads; None is the class token, or the patches of models without a class token."""
     hidden_layers: int = Field(default=0, ge=0)
@@ -188,7 +209,7 @@ class SpanSettings(TaskSettings):
     """Dropout before the head while training."""
 
 
-Words = dict[str, str | list[str]]
+Words = dict[Label, str | list[str]]
 """Words that stand for each label, in the order of the labels."""
 
 

@@ -6,6 +6,7 @@ The table `registry.FORMATS` has a row for each format.
 from softprompt.config import data_root
 from softprompt.data.formats.images import decode, picture_record, pictured_text, pictures_below
 from softprompt.data.formats.trex import pattern, read_objects
+from softprompt.data.labels import check_known, check_spellings, in_order
 from softprompt.data.reading import read
 from softprompt.data.records import (
     Answer,
@@ -44,11 +45,14 @@ __all__ = [
     "TaggedWords",
     "assigned",
     "cell",
+    "check_known",
+    "check_spellings",
     "check_splits",
     "data_format",
     "data_root",
     "decode",
     "draw",
+    "in_order",
     "keep_seen",
     "kind_of_file",
     "load",

@@ -147,4 +147,4 @@ def text_lines_of(text: str) -> list[str]:
     """
     if "\n" not in text:
         return text.split("\r")
-    return [line.removesuffix("\r") for line in text.split("\n")]
+    return [line.rstrip("\r") for line in text.split("\n")]

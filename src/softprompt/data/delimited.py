@@ -60,6 +60,8 @@ def delimited(
         made = _tabbed(text, where)
     else:
         made = _quoted(text, delimiter, where)
+    if not made.quoted:
+        _check_line_ends(made, where)
     if skipped:
         made.rows = [(line + skipped, cells) for line, cells in made.rows]
     return made
@@ -71,6 +73,16 @@ def _plain(text: str, delimiter: str) -> Cells:
     while rows and not rows[-1][1]:
         rows.pop()
     return Cells(rows, delimiter, quoted=False)
+
+
+def _check_line_ends(made: Cells, where: str) -> None:
+    """Refuse a carriage return inside a line, which some programs take for its end."""
+    for line, cells in made.rows:
+        if any("\r" in cell for cell in cells):
+            expected = "line feeds at the ends of lines"
+            do = "save the file with line ends of Unix or Windows"
+            at = f"{where}, line {line}"
+            raise DataError(at, "a carriage return inside of the line", expected, do)
 
 
 def _quoted(text: str, delimiter: str, where: str) -> Cells:

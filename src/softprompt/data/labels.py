@@ -1,13 +1,14 @@
 """Labels as texts, and one spelling for each number among them."""
 
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from softprompt.data.parsing import words
-from softprompt.data.records import LABELLED
-from softprompt.errors import DataError, kind_of
+from softprompt.data.records import LABELLED, TaggedWords
+from softprompt.errors import ConfigError, DataError, Problem, kind_of
 
 
 def label_text(value: object, name: str, where: str) -> str:
@@ -22,7 +23,11 @@ def label_text(value: object, name: str, where: str) -> str:
         return str(value)
     if not isinstance(value, str):
         got = value if isinstance(value, float) else kind_of(value)
-        raise DataError(where, f"{got} in '{name}'", "a text, a number, true or false")
+        do = ""
+        if isinstance(value, list):
+            do = "give one label for each text; several labels at once are not supported, so make a file of "
+            do += "yes and no for each label"
+        raise DataError(where, f"{got} in '{name}'", "a text, a number, true or false", do)
     if words(value, name, where) != value.strip():
         # Two spellings of one label would silently become two labels.
         got = f"the label {value!r} in '{name}'"
@@ -57,6 +62,75 @@ def one_spelling(train: Sequence[Any], others: Iterable[Sequence[Any]]) -> list[
         return record if label == record.label else replace(record, label=label)
 
     return [[spelled(record) for record in records] for records in sets]
+
+
+def in_order(labels: Iterable[str]) -> list[str]:
+    """Labels in the order of their numbers where all are numbers, else in alphabetical order."""
+    found = sorted(labels)
+    try:
+        numbers = {label: float(label) for label in found}
+    except ValueError:
+        return found
+    if not all(map(math.isfinite, numbers.values())):
+        return found
+    return sorted(found, key=lambda label: (numbers[label], label))
+
+
+def check_spellings(labels: Iterable[str]) -> None:
+    """Refuse labels that differ in nothing that a reader of them would mean: in case or invisible characters.
+
+    Raises:
+        ConfigError: such labels.
+    """
+    alike: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        seen = "".join(sign for sign in label if unicodedata.category(sign) != "Cf")
+        alike.setdefault(unicodedata.normalize("NFKC", seen).casefold(), []).append(label)
+    if several := [spellings for spellings in alike.values() if len(spellings) > 1]:
+        pairs = "; ".join(" and ".join(map(_quoted, some)) for some in several[:10])
+        got = f"labels that look alike: {pairs}"
+        do = "write them in one way, or list all labels in task.labels if they are meant to differ"
+        raise ConfigError("data.label", got, "one spelling for each label", do)
+
+
+def _quoted(label: str) -> str:
+    """A label in quotes, with invisible characters written out."""
+    shown = [
+        sign.encode("unicode_escape").decode() if unicodedata.category(sign) == "Cf" else sign
+        for sign in label
+    ]
+    return f"'{''.join(shown)}'"
+
+
+def check_known(labels: Sequence[str], **sets: Sequence[Any]) -> None:
+    """Refuse records of other sets with labels that no answer can be, all of them at once.
+
+    Args:
+        labels: what can be answered.
+        sets: the records of each set, by its name.
+
+    Raises:
+        DataError: such labels, with how many records have them and where the first one is.
+    """
+    known, problems = set(labels), []
+    for name, records in sets.items():
+        unknown: dict[str, list[Any]] = {}
+        for record in records:
+            own = record.labels if isinstance(record, TaggedWords) else (record.label,)
+            for label in own:
+                if label is not None and label not in known:
+                    unknown.setdefault(label, []).append(record)
+        if unknown:
+            some = ", ".join(f"{label!r} ({len(found):,})" for label, found in list(unknown.items())[:10])
+            more = f" and {len(unknown) - 10:,} others" if len(unknown) > 10 else ""
+            first = next(iter(unknown.values()))[0].id
+            shown = ", ".join(map(repr, list(labels)[:20])) + (", ..." if len(labels) > 20 else "")
+            got = f"labels that the task does not have: {some}{more}, first in record {first}"
+            do = "correct them, or list them in task.labels"
+            do += "" if name == "train" else ", or train on records that have them"
+            problems.append(Problem(f"data.{name}", got, f"some of {shown}", do))
+    if problems:
+        raise DataError.several(problems)
 
 
 def _whole(label: str) -> int | None:

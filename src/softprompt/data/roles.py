@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from softprompt.config import AUTO
-from softprompt.data.parsing import field, missing
+from softprompt.data.parsing import missing
 from softprompt.data.reading_rules import rules
 from softprompt.data.tables import Row, Table
 from softprompt.errors import DataError, listed
@@ -72,7 +72,7 @@ def assigned(table: Table, kind: str, given: Given) -> dict[str, str | None]:
     missing_roles = [role for role in roles if roles[role] == AUTO and role not in found]
     if missing_roles:
         raise _untold(table, missing_roles)
-    taken = {role: column for role, column in found.items() if column is not None}
+    taken = {role: found[role] for role in roles if found.get(role) is not None}
     if taken:
         said = listed([f"{role} from {column!r}" for role, column in taken.items()])
         rules().notes.append(f"{table.name}: {said}")
@@ -90,7 +90,15 @@ def check_column(table: Table, value: str, role: str) -> None:
             what = "field" if table.kind in ("json", "jsonl") else "column"
             row = next((row for row in table.rows if row.values), None)
             known = list(row.values) if row is not None and what == "field" else table.columns
-            raise missing(what, name, known, _header(table))
+            error = missing(what, name, known, _header(table))
+            if several := [part for part in name.split(",") if part.strip() in known]:
+                joined = "\\n".join(f"{{{part.strip()}}}" for part in several)
+                do = f'write a text of several columns in braces, e.g. data.{role}: "{joined}"'
+                raise DataError(error.where, error.got, error.expected, do)
+            if name.isdigit():
+                do = f"leave the quotes out to count columns from 0 (data.{role}: {name})"
+                raise DataError(error.where, error.got, error.expected, do)
+            raise error
         if name in table.repeated:
             times = 1 + sum(column.startswith(f"{name} (") for column in table.columns)
             got = f"the column '{name}' {times} times"
@@ -107,12 +115,16 @@ def is_template(table: Table, value: str) -> bool:
 def cell(table: Table, column: str, where: str = "") -> Callable[[Row], Any]:
     """What a row has in a column, or in a text of several, whose outer white space is taken off."""
     if not is_template(table, column):
-        return lambda row: field(dict(row.values), column, row.where)
+        return lambda row: row.values[column] if column in row.values else _lacking(row, column)
 
     def filled(row: Row) -> str:
         return _FIELD.sub(lambda match: _as_text(row, match[1]), column).strip()
 
     return filled
+
+
+def _lacking(row: Row, column: str) -> NoReturn:
+    raise missing("field", column, list(row.values), row.where)
 
 
 def _as_text(row: Row, column: str) -> str:

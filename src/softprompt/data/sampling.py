@@ -151,11 +151,12 @@ def set_aside_of_each(
     """`set_aside` with every label in its proportion on both sides.
 
     What is set aside is as large as in `set_aside`, and shared out to the labels by largest remainders; a
-    label gives one record at least where there is room for every label. Records of one text stay on one
-    side, and count as records of the first one's label; one text of every label stays.
+    label gives one record at least where there is room for every label, and keeps one at least. Whole texts
+    are set aside while they fit, and count as records of the first one's label; single records only where
+    that leaves a label short.
 
     Returns:
-        What is left, what is set aside, and the labels with a single text, of which none is set aside.
+        What is left, what is set aside, and the labels with a single record, of which none is set aside.
 
     Raises:
         DataError: fewer than two pairs.
@@ -169,21 +170,31 @@ def set_aside_of_each(
     room = min(max(int(share * len(records) + 0.5), 1), len(records) - 1)
     aside: set[int] = set()
     for label, quota in _shared_out(room, of_label).items():
-        taken = 0
-        for places in of_label[label][:-1]:
+        groups, taken = of_label[label], 0
+        for places in groups[:-1]:
             if taken + len(places) <= quota:
                 aside.update(places)
                 taken += len(places)
-    if not aside:  # no label has two texts, or none that are small enough
-        return *set_aside(records, subsample, share, stream), []
-    single = sorted(label for label, groups in of_label.items() if len(groups) < 2)
+        alike = [
+            place
+            for places in groups
+            if all(_label(records[one]) == label for one in places)
+            for place in places
+            if place not in aside
+        ]
+        aside.update(alike[: min(quota - taken, len(alike) - 1)] if taken < quota else [])
+    if not aside:  # texts with several labels alone
+        left, held = set_aside(records, subsample, share, stream)
+        return left, held, []
+    single = sorted(label for label, groups in of_label.items() if sum(map(len, groups)) < 2)
     left = [record for place, record in enumerate(records) if place not in aside]
     return left, [records[place] for place in sorted(aside)], single
 
 
 def _shared_out(room: int, of_label: Mapping[str, Sequence[Sequence[int]]]) -> dict[str, int]:
-    """How many records each label gives, by largest remainders; labels with a single text give none."""
-    sizes = {label: sum(map(len, groups)) for label, groups in of_label.items() if len(groups) > 1}
+    """How many records each label gives, by largest remainders; labels with a single record give none."""
+    all_sizes = {label: sum(map(len, groups)) for label, groups in of_label.items()}
+    sizes = {label: size for label, size in all_sizes.items() if size > 1}
     total = sum(sizes.values())
     exact = {label: room * size / total for label, size in sizes.items()}
     least = 1 if room >= len(sizes) else 0

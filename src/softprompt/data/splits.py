@@ -164,7 +164,7 @@ def _aside(
     if single:
         some = ", ".join(f"'{label}'" for label in single[:10])
         notes.append(
-            f"data.{stream}_share: {len(single)} of the labels have a single text, which stays in the "
+            f"data.{stream}_share: {len(single)} of the labels have a single record, which stays in the "
             f"training set, so that none is set aside: {some}"
         )
     return left, aside

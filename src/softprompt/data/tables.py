@@ -317,11 +317,8 @@ def _check_signature(data: bytes, kind: str, where: str) -> None:
     for other, sign in signs.items():
         if data.startswith(sign) and kind != other:
             what = {"parquet": "a Parquet file", "xlsx": "an Excel file, or another that is zipped"}[other]
-            do = (
-                f"give it the suffix .{other}"
-                if other == "parquet"
-                else "unpack it, or call it .xlsx if it is one"
-            )
+            do = f"leave data.format out, and let the file end in .{other}"
+            do += "" if other == "parquet" else " if it is one, or unpack it"
             raise DataError(where, what, f"{kind.upper()} as text", do)
     if kind in signs and not data.startswith(signs[kind]):
         raise DataError(where, f"a file that does not begin as one of kind {kind} does", f"a .{kind} file")

@@ -114,8 +114,10 @@ class TaskRun:
         }
 
     def report(self) -> None:
-        """Print the losses of the drawn examples, and how many records were left out."""
+        """Print what was found while reading, the losses of drawn examples, and what was left out."""
         begin = f"{self.name}: " if self.name else ""
+        for note in self.parts.splits.notes:
+            self._progress.say(f"{begin}{note}")
         if losses := self.parts.draw_losses:
             low, high = min(losses), max(losses)
             self._progress.say(

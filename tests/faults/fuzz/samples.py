@@ -77,6 +77,10 @@ _WSC = [
 
 _WORDS = "-DOCSTART-\tO\n\nAnn\tB-person\nrows\tO\n\nNew\tB-place\nYork\tI-place\n,\tO\nÅrhus\tB-place\n\n"
 
+_ANSWER = {"role": "assistant", "content": "yes"}
+
+_THERE = {"text": ["The mill"], "answer_start": [0]}
+
 SAMPLES: dict[str, tuple[Sample, ...]] = {
     "e2e": (Sample("d.csv", 'mr,ref\n"name[The Mill], area[riverside]",The Mill is by the river.\n'
                    '"name[The Mill], area[riverside]","A ""mill"", by\nthe river."\n"name[Ö]",Ö.\n'),),
@@ -126,5 +130,23 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
                      Sample("d.csv", "a,b,c\na,x,0.5\nb,y,1\n", {"text": "a", "second": "b", "label": "c"})),
     "labelled_tsv": (Sample("d.tsv", "text\tlabel\na\tx\nb\ty\n"),
                      Sample("d.tsv", "x\ta\tb\ny\tc\td\n", {"text": 1, "second": 2, "label": 0})),
+    "pairs": (
+        Sample("d.csv", 'document,summary\n"a, b",c\nd,"e\nf"\n'),
+        Sample("d.json", json.dumps([{"instruction": "do", "input": x, "output": "y"} for x in ("", "z")])),
+        Sample("d.jsonl", _lines(*[{"messages": [{"role": "user", "content": x}, _ANSWER]} for x in "ab"])),
+    ),
+    "labelled": (
+        Sample("d.csv", "sentence,class\na,x\n\"b\nc\",y\n"),
+        Sample("d.tsv", "premise\thypothesis\tgold_label\na\tb\tx\nc\td\ty\n"),
+        Sample("d.jsonl", _lines({"text": "a", "label": "x"}, {"text": "b", "label": 2})),
+    ),
+    "tagged": (
+        Sample("d.conll", _WORDS),
+        Sample("d.jsonl", _lines({"tokens": ["Ann", "rows"], "tags": ["S-x", "O"]}) * 2),
+    ),
+    "questions": (
+        Sample("d.json", json.dumps(_SQUAD)),
+        Sample("d.jsonl", _lines({"question": "What?", "context": "The mill.", "answers": _THERE}) * 2),
+    ),
 }  # fmt: skip
 """By format; formats that read no file, or a folder of pictures, or the hub, have none."""

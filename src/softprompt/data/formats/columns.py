@@ -14,7 +14,7 @@ from softprompt.data.formats.rows import (
 )
 from softprompt.data.labels import label_text
 from softprompt.data.records import LabelledText, PicturedText, Record
-from softprompt.data.tables import TableSettings
+from softprompt.data.tables import TableSettings, kind_of_file
 
 __all__ = ["label_text"]
 
@@ -22,7 +22,7 @@ __all__ = ["label_text"]
 def read_jsonl(path: Path, source: str, target: str) -> list[Record]:
     """One record per line; the target is a text, or a list of texts (several references)."""
     roles = {"source": source, "target": target}
-    return pair_records(table_of(path, roles, TableSettings("jsonl")), roles)
+    return pair_records(table_of(path, roles, _json(path)), roles)
 
 
 def read_csv(path: Path, source: str, target: str, table: TableSettings | None = None) -> list[Record]:
@@ -50,7 +50,7 @@ def read_pictured_jsonl(path: Path, source: str, target: str, image: str) -> lis
     file's own folder.
     """
     roles = {"source": source, "target": target, "image": image}
-    return pictured_records(table_of(path, roles, TableSettings("jsonl")), roles)
+    return pictured_records(table_of(path, roles, _json(path)), roles)
 
 
 def read_pictured_csv(
@@ -71,7 +71,7 @@ def read_labelled_jsonl(path: Path, text: str, second: str | None, label: str | 
         label: field of the label (a text, a number, true or false); None leaves records unlabelled.
     """
     roles = {"text": text, "second": second, "label": label}
-    return labelled_records(table_of(path, roles, TableSettings("jsonl")), roles)
+    return labelled_records(table_of(path, roles, _json(path)), roles)
 
 
 def read_labelled_csv(
@@ -102,6 +102,11 @@ def read_labelled_tsv(
     """
     roles = {"text": text, "second": second, "label": label}
     return labelled_records(table_of(path, roles, _as(table, "tsv", "\t")), roles)
+
+
+def _json(path: Path) -> TableSettings:
+    """JSON lines; a file called .json may hold one list of objects instead."""
+    return TableSettings("json" if kind_of_file(path) == "json" else "jsonl")
 
 
 def _as(table: TableSettings | None, kind: str, delimiter: str | None = None) -> TableSettings:

@@ -15,6 +15,11 @@ _TAG = re.compile(r"O|[BIEMSLU]-\S+")
 _SCHEMES = {"bio": "BI", "iob1": "BI", "bioes": "BIEMS", "bilou": "BILU"}
 """The letters of each scheme."""
 
+_DELIMITER = (
+    "separate columns by tabs or spaces, or say what does, e.g. data.delimiter: ','; set data.tag_column to "
+    "null if words have no tags"
+)
+
 _AS_BIO = {"M": "I", "E": "I", "L": "I", "S": "B", "U": "B"}
 
 _Line = tuple[int, str, list[str]]
@@ -49,7 +54,10 @@ def read_conll(
         for name, column in (("word_column", word_column), ("tag_column", tag_column)):
             if column is not None and not -len(row) <= column < len(row):
                 expected = f"{-len(row)} to {len(row) - 1} in a line of {len(row)} columns"
-                raise DataError(where, f"{column} as data.{name}", expected, "count columns from 0")
+                do = "count columns from 0" if len(row) > 1 else _DELIMITER
+                raise DataError(where, f"{column} as data.{name}", expected, do)
+        if tag_column is not None and len(row) == 1:
+            raise DataError(where, f"one column, {row[0]!r}", "a word and its tag in columns", _DELIMITER)
     if tagging == AUTO:
         tagging = "bio"
         if tag_column is not None:

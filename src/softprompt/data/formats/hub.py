@@ -110,6 +110,20 @@ def hub_table(name: str) -> Table:
     return Table(name, "hub", tuple(kept), made)
 
 
+_BUILDERS = (
+    "parquet",
+    "csv",
+    "json",
+    "text",
+    "arrow",
+    "pandas",
+    "xml",
+    "webdataset",
+    "imagefolder",
+    "pdffolder",
+)
+"""Names that the package takes for a way to read whatever lies in the working folder."""
+
 _MEDIA = ("Image", "Audio", "Video")
 
 
@@ -182,6 +196,9 @@ def _rows(name: str) -> Any:
     package = importlib.import_module("datasets")
     where, split = match.groups()
     hub_id, _, configuration = where.partition(":")
+    if hub_id in _BUILDERS or Path(where).is_file():
+        do = "give the file itself without a split, and leave data.format out"
+        raise DataError(name, "a file or a kind of files as a data set's name", _FORM, do)
     try:
         if is_saved(where):
             return _split(package.load_from_disk(where), split, name)
@@ -196,8 +213,9 @@ def _rows(name: str) -> Any:
 
 
 def _split(loaded: Any, split: str, name: str) -> Any:
-    # A single data set knows the split that it was; several are a mapping from split to data set.
-    splits = loaded if isinstance(loaded, dict) else {str(loaded.split): loaded}
+    # A single data set knows the split that it was; several are a mapping from split to data set. One that
+    # was made without splits is `train`, as the package calls it, and no other split, which would be the same.
+    splits = loaded if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
     if split not in splits:
         raise missing("split", split, list(map(str, splits)), name)
     return splits[split]

@@ -1,5 +1,6 @@
 """Records from the rows of any table, by the roles of its columns."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,7 +83,7 @@ def text_of(table: Table, column: str, row: Row, value: Any) -> str:
 
 
 def _name(table: Table, row: Row) -> str:
-    return f"{Path(table.name).name}:{row.line}"
+    return f"{table.name.rpartition('/')[2].rpartition(os.sep)[2]}:{row.line}"
 
 
 def _checked(table: Table, roles: Roles) -> dict[str, str | None]:
@@ -106,10 +107,11 @@ def labelled_records(table: Table, roles: Roles) -> list[LabelledText]:
     if label is not None and table.kind == "hub" and all(row.values[label] is None for row in table.rows):
         label = None
     texts = [(name, cell(table, name)) for role in ("text", "second") if (name := columns[role]) is not None]
+    of_label = None if label is None else cell(table, label)
 
     def record(row: Row) -> LabelledText:
         made = [text_of(table, name, row, of(row)) for name, of in texts]
-        value = None if label is None else label_text(cell(table, label)(row), label, row.where)
+        value = None if of_label is None else label_text(of_label(row), str(label), row.where)
         return LabelledText(_name(table, row), made[0], value, made[1] if len(made) > 1 else None)
 
     return rows_of(table, record)

@@ -22,9 +22,15 @@ def read_squad(path: Path) -> list[Question]:
         DataError: a missing field; an answer that is not at its `answer_start` in its context; answers
             that contradict `is_impossible`; an id that comes twice. The question's id is named.
     """
-    whole = json_file(path, _FORM)
+    do = "leave data.format out, which reads a row for each question too"
+    try:
+        whole = json_file(path, _FORM)
+    except DataError as error:
+        if "Extra data" in str(error.got):
+            raise DataError(error.where, error.got, error.expected, do) from None
+        raise
     if not isinstance(whole, dict):
-        raise DataError(str(path), kind_of(whole), _FORM)
+        raise DataError(str(path), kind_of(whole), _FORM, do)
     return squad_questions(whole, path)
 
 
@@ -53,7 +59,10 @@ def _questions(whole: dict[str, Any], path: Path) -> Iterator[tuple[dict[str, An
                 context = words(field(paragraph, "context", where), "context", where)
                 if not isinstance(item, dict):
                     raise DataError(where, f"{kind_of(item)} in 'qas'", "an object for every question")
-                name = words(field(item, "id", where), "id", where)
+                name = field(item, "id", where)
+                if isinstance(name, int) and not isinstance(name, bool):  # as annotation tools number them
+                    name = str(name)
+                item = {**item, "id": words(name, "id", where)}
                 yield item, context, f"{path}, question {name}"
 
 
@@ -65,7 +74,7 @@ def squad_record(item: dict[str, Any], context: str, known: bool, where: str) ->
     impossible = item.get("is_impossible", False)
     if not isinstance(impossible, bool):
         raise DataError(where, f"{impossible!r} in 'is_impossible'", "true or false")
-    answers = tuple(_answer(answer, context, where) for answer in _list(item, "answers", where))
+    answers = tuple(_answer(answer, context, where) for answer in _list(_in_rows(item), "answers", where))
     if impossible and answers:
         raise DataError(
             where, f"both is_impossible and {len(answers)} answers", "one of the two", "correct the file"
@@ -74,6 +83,18 @@ def squad_record(item: dict[str, Any], context: str, known: bool, where: str) ->
         do = "set is_impossible to true if the context does not answer it"
         raise DataError(where, "neither answers nor is_impossible", "at least one answer", do)
     return Question(item["id"], question, context, answers)
+
+
+def _in_rows(item: dict[str, Any]) -> dict[str, Any]:
+    """The question with a list of answers, where it has lists of texts and of starts as `datasets` writes."""
+    answers = item.get("answers")
+    if not isinstance(answers, dict):
+        return item
+    texts, starts = answers.get("text"), answers.get("answer_start")
+    if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+        return item
+    both = zip(texts, starts, strict=True)
+    return {**item, "answers": [{"text": text, "answer_start": start} for text, start in both]}
 
 
 def _answer(answer: Any, context: str, where: str) -> Answer:

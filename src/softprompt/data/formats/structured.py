@@ -135,9 +135,10 @@ def _answers(value: Any, row: Row, name: str) -> list[dict[str, Any]]:
             do = "write them as JSON, or give their place in a column 'answer_start'"
             raise DataError(where, f"a text in '{name}'", "answers with text and answer_start", do) from None
     if isinstance(value, Mapping):
-        columns = [value.get(part) for part in ("text", "answer_start")]
-        if all(isinstance(column, list) for column in columns) and len(columns[0]) == len(columns[1]):
-            return [{"text": text, "answer_start": start} for text, start in zip(*columns, strict=True)]
+        texts, starts = value.get("text"), value.get("answer_start")
+        if isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts):
+            both = zip(texts, starts, strict=True)
+            return [{"text": text, "answer_start": start} for text, start in both]
         raise DataError(
             where, f"{kind_of(value)} in '{name}'", "lists 'text' and 'answer_start', equally long"
         )

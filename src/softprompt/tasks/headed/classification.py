@@ -30,7 +30,8 @@ class ClassificationTask(ReadingTask):
 
     def head_loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
         targets = labels_tensor([example.labels[0] for example in examples], outputs.device)
-        return F.cross_entropy(outputs, targets, reduction="sum")
+        weights = self.weights_of_labels(outputs)
+        return F.cross_entropy(outputs, targets, weight=weights, reduction="sum")
 
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
         return [self.labels[i] for i in outputs.argmax(-1).tolist()]

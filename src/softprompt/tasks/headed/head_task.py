@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from softprompt.errors import DataError, PromptError, with_article
+from softprompt.data import check_spellings, in_order
+from softprompt.errors import ConfigError, DataError, PromptError, with_article
 from softprompt.files import HeadCard
 from softprompt.tasks.base import Task, check_records, several
 from softprompt.tasks.examples import AnyExample
@@ -112,8 +113,14 @@ class HeadTask(Task):
 
     @classmethod
     def labels_in(cls, records: Sequence[Any]) -> tuple[str, ...]:
-        """The labels of some records, in the order that the head's outputs take them."""
-        return tuple(sorted({record.label for record in records if record.label is not None}))
+        """The labels of some records, in the order that the head's outputs take them.
+
+        Raises:
+            ConfigError: labels that look alike, and may be one.
+        """
+        found = {record.label for record in records if record.label is not None}
+        check_spellings(found)
+        return tuple(in_order(found))
 
     # -- what is shared --------------------------------------------------------------------------
 
@@ -220,6 +227,23 @@ class HeadTask(Task):
     def _needed_head(self) -> tuple[str, tuple[str, ...]]:
         # Without a card, which refuses labels that come from a prompt for another task.
         return self.kind, self.labels
+
+    def weights_of_labels(self, outputs: Tensor) -> Tensor | None:
+        """The weight of each label in the loss, `[label]`, in the outputs' dtype; None where all weigh alike.
+
+        Raises:
+            ConfigError: `balanced`, which a run replaces by numbers; weights for other labels.
+        """
+        given = getattr(self.settings, "class_weights", None)
+        if given is None:
+            return None
+        if isinstance(given, str):
+            do = "give a number for each label"
+            raise ConfigError("task.class_weights", repr(given), "numbers, outside of a run", do)
+        if set(given) != set(self.labels):
+            got, expected = f"weights for {sorted(given)}", f"one for each of {list(self.labels)}"
+            raise ConfigError("task.class_weights", got, expected)
+        return outputs.new_tensor([given[label] for label in self.labels])
 
     def index_of(self, label: str | None, where: str) -> int:
         """The place of a label among the head's outputs.

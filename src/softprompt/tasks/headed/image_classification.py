@@ -135,7 +135,8 @@ class ImageClassificationTask(HeadTask):
 
     def head_loss(self, outputs: Tensor, examples: Sequence[PictureExample]) -> Tensor:
         targets = labels_tensor([example.labels[0] for example in examples], outputs.device)
-        return F.cross_entropy(outputs, targets, reduction="sum")
+        weights = self.weights_of_labels(outputs)
+        return F.cross_entropy(outputs, targets, weight=weights, reduction="sum")
 
     def answers(self, outputs: Tensor, examples: Sequence[PictureExample]) -> list[Any]:
         """The five likeliest labels, the likeliest first, with their probabilities."""

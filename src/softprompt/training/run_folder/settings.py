@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from softprompt.config import Settings, as_stored
+from softprompt.config import AUTO, Settings, as_stored
 from softprompt.errors import TrainingError
 from softprompt.untrusted import MOST_YAML, Unreadable, parse_yaml, read_bytes
 
@@ -31,6 +31,9 @@ def differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> li
         read = None
     if not isinstance(read, dict):
         raise TrainingError(stored.as_posix(), "broken YAML", "the settings that the run wrote at its start")
+    for data in _all_data(read):
+        if data.get("dev_share") or data.get("test_share"):
+            data.setdefault("stratified", False)  # as shares were drawn before the setting
     left_open: set[str] = set()
     # Settings that are newer than the run had their defaults; None is a choice that was not yet stored.
     with suppress(ValidationError):
@@ -45,7 +48,27 @@ def differing(stored: Path, kind: type[Settings], ours: Mapping[str, Any]) -> li
         and theirs.get(key) != value
         and not _same_file(key, theirs.get(key), value)
         and key not in left_open
+        and not (value == AUTO and key in theirs and theirs[key] == _ONCE.get(_name(key), AUTO))
     ]
+
+
+_ONCE = {
+    "source": "source", "target": "target", "text": "text", "second": None, "label": "label",
+    "image": "image", "tagging": "bio",
+}  # fmt: skip
+"""What `auto` was in the settings of data before the word, and still means in formats of fixed names."""
+
+
+def _name(key: str) -> str:
+    """The setting of data that a dotted key names."""
+    return key.rpartition("data.")[2]
+
+
+def _all_data(stored: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The sections of data in stored settings, of a single task or of several."""
+    parts = stored.get("parts")
+    holders = [stored, *(parts.values() if isinstance(parts, dict) else ())]
+    return [data for one in holders if isinstance(one, dict) and isinstance(data := one.get("data"), dict)]
 
 
 def _same_file(key: str, theirs: Any, ours: Any) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from softprompt.config import RunSettings
-from softprompt.data import FORMATS, Splits, load
+from softprompt.data import FORMATS, Splits, check_known, load
 from softprompt.errors import ConfigError, DataError
 from softprompt.extras import require
 from softprompt.files import read_card
@@ -37,6 +37,8 @@ def check_before_loading(settings: RunSettings) -> RunData:
     _check_examples(settings, splits)
     _check_libraries(settings, splits)
     labels = labels_of(settings.task, FORMATS[settings.data.format].labels, splits.train)
+    if labels and TASKS[settings.task.name].settings.model_fields.get("labels") is not None:
+        check_known(labels, train=splits.train, dev=splits.dev, test=splits.test)
     return RunData(splits, labels)
 
 

@@ -1,5 +1,6 @@
 """Builds the backbone, task, data and prompt of a run from its settings."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -103,7 +104,7 @@ def _assemble(
     """The task and the prompt of a run on its backbone."""
     splits = data.splits
     records = [*splits.train, *splits.dev, *splits.test]
-    settings = with_template(settings, records, backbone)
+    settings = with_class_weights(with_template(settings, records, backbone), data)
     fields = FORMATS[settings.data.format].fields
     task = build_task(backbone, settings.task, settings.decoding, data.labels, fields)
     splits, left_out = _usable(task, splits)
@@ -138,6 +139,27 @@ def with_template(settings: RunSettings, records: Sequence[Any], backbone: "Back
     return settings.model_copy(update={"task": settings.task.model_copy(update={"template": template})})
 
 
+def with_class_weights(settings: RunSettings, data: RunData) -> RunSettings:
+    """The settings with a number for each label in place of `balanced`: n / (labels * records of the label).
+
+    Source: scikit-learn's `compute_class_weight("balanced")`, after King and Zeng (2001).
+
+    Raises:
+        DataError: a label that no training record has.
+    """
+    if getattr(settings.task, "class_weights", None) != "balanced":
+        return settings
+    records: Sequence[Any] = data.splits.train
+    counts = Counter(record.label for record in records)
+    if lacking := [label for label in data.labels if not counts[label]]:
+        got = f"'balanced', though no training record has the label '{lacking[0]}'"
+        do = "give a weight for each label instead, or leave labels without records out of task.labels"
+        raise DataError("task.class_weights", got, "records of every label", do)
+    n = len(records)
+    weights = {label: round(n / (len(data.labels) * counts[label]), 6) for label in data.labels}
+    return settings.model_copy(update={"task": settings.task.model_copy(update={"class_weights": weights})})
+
+
 def _usable(task: Task, splits: Splits) -> tuple[Splits, dict[str, int]]:
     """The records that the task can ask about, and how many of each set it cannot.
 
@@ -157,7 +179,7 @@ def _usable(task: Task, splits: Splits) -> tuple[Splits, dict[str, int]]:
             )
     if not any(left_out.values()):
         return splits, {}
-    return Splits(kept["train"], kept["dev"], kept["test"], splits.fingerprint), left_out
+    return replace(splits, train=kept["train"], dev=kept["dev"], test=kept["test"]), left_out
 
 
 def load_frozen(frozen: BackboneSettings, device: Any, shard: bool = False) -> "Backbone":
