@@ -172,9 +172,12 @@ def answer_rows(bulk: "Bulk", output: str | None, overwrite: bool, lines: bool) 
     questions = bulk.questions
     for note in questions.notes:
         echo(f"note: {note}", err=True)
-    n_rows, console = len(questions.rows), Terminal(stderr=True)
+    printed = output in (None, "-")
+    # A bar among answers on one terminal would tear their lines.
+    console = None if printed and sys.stdout.isatty() else Terminal(stderr=True)
+    n_rows = len(questions.rows)
     with RunProgress(console) as shown, shown.counter("answering", n_rows) as counter:
-        if output in (None, "-"):
+        if printed:
             n_broken = _print_rows(bulk, lines, counter.add)
         else:
             n_broken = _write_rows(bulk, Path(str(output)), overwrite, counter.add)

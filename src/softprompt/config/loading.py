@@ -35,10 +35,10 @@ def load_run(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings:
 
 def load_stored(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings:
     """As `load_run`, of the settings that a run keeps: those that were not yet there have the old meaning."""
-    raw = as_stored(read_mapping(Path(path)))
+    raw = as_stored(_of_its_time(Path(path), read_mapping(Path(path))))
     for override in overrides:
         apply_override(raw, override)
-    return parse_run(raw, where=str(path))
+    return _placed(parse_as(raw, RunSettings, str(path)), Path(path).parent)
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings | MixtureSettings:
