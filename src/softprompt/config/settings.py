@@ -97,10 +97,10 @@ class DataSettings(Settings):
     `nyu-mll/glue:rte:train`; of a saved data set `folder:split`."""
     dev: Path | None = None
     test: Path | None = None
-    source: str = AUTO
+    source: Column = AUTO
     """Column of the source, or a text of several: `"{instruction}\\n{input}"`. `auto`, here and below, finds
     the column by its usual names and says which it took."""
-    target: str = AUTO
+    target: Column = AUTO
     """Column of the target, or a text of several."""
     text: Column = AUTO
     """Column of the text, or a text of several."""
