@@ -118,6 +118,15 @@ def test_the_task_says_which_records_come(write):
         loaded("choice", train=write("c.jsonl", [{"a": 1}]))
 
 
+def test_sources_and_targets_by_number(write):
+    lines = write("t.txt", "a | b||x\nc||y\n")
+    for data in ({"header": False}, {"source": 0, "target": 1}):
+        made = loaded("generation", train=lines, delimiter="||", **data).train
+        assert shown(made) == [("a | b", ("x",)), ("c", ("y",))]
+    cells = write("t.csv", "x,a\ny,b\n")
+    assert shown(loaded("generation", train=cells, source=1, target=0).train)[0] == ("a", ("x",))
+
+
 def test_lines_and_their_targets(write):
     path = write("t.source", "a\nb\n")
     write("t.target", "x\ny\n")

@@ -1,6 +1,7 @@
 """The settings of one run, the only thing that a recipe holds."""
 
 from softprompt.config.base import FolderName, Settings
+from softprompt.config.data import AUTO, DataSettings
 from softprompt.config.data_places import SPLIT_NAME, data_root, found, is_saved, places, settled
 from softprompt.config.loading import (
     apply_override,
@@ -17,9 +18,7 @@ from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings, PartSettings
 from softprompt.config.packaged import found_recipe, named_recipe, recipe_folder, recipe_names
 from softprompt.config.settings import (
-    AUTO,
     BackboneSettings,
-    DataSettings,
     DecodingSettings,
     RunSettings,
 )

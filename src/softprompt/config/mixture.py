@@ -7,14 +7,13 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from softprompt.config.base import FolderName, Settings
+from softprompt.config.data import DataSettings, with_format
 from softprompt.config.method import AnyMethod, default_method
 from softprompt.config.mistakes import explain_all
 from softprompt.config.settings import (
     BackboneSettings,
-    DataSettings,
     DecodingSettings,
     RunSettings,
-    with_format,
 )
 from softprompt.config.tasks import AnyTask
 from softprompt.config.training import TrainingSettings

@@ -7,13 +7,13 @@ from typing import Any
 from softprompt.config import AUTO, SPLIT_NAME, DataSettings
 from softprompt.data.reading_rules import Rules, following
 from softprompt.data.records import misfit
-from softprompt.data.registry import COLUMNS, FIXED, FORMATS, OF_TABLES, OPTIONS
+from softprompt.data.registry import FIXED, FORMATS, NUMBERED, OF_TABLES, OPTIONS
 from softprompt.errors import ConfigError, DataError, Problem, kind_of
 from softprompt.untrusted import at_home
 
 _DEFAULTS = {name: DataSettings.model_fields[name].default for name in (*OPTIONS, *OF_TABLES)}
 
-_NUMBERED = ("labelled", "labelled_csv", "labelled_tsv")
+_NUMBERED = ("labelled", "pairs", "csv", "labelled_csv", "labelled_tsv")
 """Formats whose columns may be given by number."""
 
 
@@ -21,8 +21,8 @@ def read(
     format: str,
     path: Path | str | None = None,
     *,
-    source: str = AUTO,
-    target: str = AUTO,
+    source: str | int = AUTO,
+    target: str | int = AUTO,
     text: str | int = AUTO,
     second: str | int | None = AUTO,
     label: str | int | None = AUTO,
@@ -189,10 +189,10 @@ def misfits(format: str, options: Mapping[str, Any]) -> list[Problem]:
         expected = f"one of {', '.join(_TAGGINGS)}"
         problems.append(Problem("data.tagging", repr(options["tagging"]), expected))
     problems += [problem for name in form.takes if (problem := _wrong_kind(name, options[name]))]
-    numbers = [name for name in taken if name in COLUMNS and isinstance(options[name], int)]
+    numbers = [name for name in taken if name in NUMBERED and isinstance(options[name], int)]
     if numbers and format not in _NUMBERED:
         got = f"the number {options[numbers[0]]} for {format}"
-        do = "keep numbers for tables whose columns have no names: labelled, labelled_csv or labelled_tsv"
+        do = "keep numbers for tables whose columns have no names"
         problems.append(Problem(f"data.{numbers[0]}", got, "a column's name", do))
     elif numbers and len(numbers) < len(taken):
         got = f"numbers for some columns ({', '.join(numbers)}) and names for others"
@@ -209,7 +209,7 @@ def _wrong_kind(name: str, value: Any) -> Problem | None:
         return None if isinstance(value, bool) else Problem(f"data.{name}", repr(value), "true or false")
     if name in ("word_column", "tag_column"):
         fits, expected = type(value) is int, "a number of columns, from 0 or, from the end, -1"
-    elif name in COLUMNS:
+    elif name in NUMBERED:
         fits = isinstance(value, str) or (type(value) is int and value >= 0)
         expected = "a column's name, or its number from 0"
     else:

@@ -36,6 +36,9 @@ from softprompt.errors import ConfigError, DataError, kind_of
 from softprompt.registry import Registry, check_parameters
 
 COLUMNS = ("text", "second", "label")
+NUMBERED = ("source", "target", *COLUMNS)
+"""Columns that may be given by number."""
+
 OPTIONS = (
     "source", "target", *COLUMNS, "word_column", "tag_column", "tagging", "image", "words", "tags",
     "question", "context", "answers", "messages", "language",

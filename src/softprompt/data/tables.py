@@ -1,12 +1,13 @@
 """One reader of any table to rows of named values: CSV, TSV, JSON, JSON lines, Parquet, Excel, lines."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 from softprompt.data.contents import file_bytes, file_text, stream_bytes, text_lines_of
 from softprompt.data.delimited import delimited
+from softprompt.data.json_rows import json_items
 from softprompt.data.workbooks import parquet_rows, sheet_rows
 from softprompt.errors import DataError, Problem, kind_of
 from softprompt.untrusted import Unreadable, parse_json
@@ -20,7 +21,6 @@ SUFFIXES: Mapping[str, str] = {
 KINDS = ("csv", "tsv", "json", "jsonl", "parquet", "xlsx", "txt")
 
 _PLACES = {"json": "item", "parquet": "row", "xlsx": "row"}
-_LISTS = ("data", "train", "rows", "examples", "records", "items", "instances")
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,24 +262,6 @@ def _of_json(text: str, where: str) -> Table:
         raise DataError(where, got, "a list of JSON objects, or one under the name 'data'")
     rows = [_json_row(n, f"{where}, item {n}", item) for n, item in enumerate(items, start=1)]
     return _of_objects(where, "json", rows)
-
-
-def json_items(value: Any) -> list[Any] | None:
-    """The rows of a JSON value: a list, a list under a usual name, or columns of equal length (pandas')."""
-    if isinstance(value, list):
-        return value
-    if not isinstance(value, dict) or not value:
-        return None
-    lists = [name for name in _LISTS if isinstance(value.get(name), list)]
-    if len(lists) == 1 and all(isinstance(item, dict) for item in value[lists[0]]):
-        return value[lists[0]]
-    for kind, keys in ((dict, dict.keys), (list, lambda cells: range(len(cells)))):
-        columns = list(value.values())
-        if all(isinstance(cells, kind) for cells in columns):
-            places: Callable[[Any], Any] = keys
-            if all(set(places(cells)) == set(places(columns[0])) for cells in columns):
-                return [{name: value[name][at] for name in value} for at in places(columns[0])]
-    return None
 
 
 def _is_object(line: str) -> bool:

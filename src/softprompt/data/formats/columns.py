@@ -25,7 +25,9 @@ def read_jsonl(path: Path, source: str, target: str) -> list[Record]:
     return pair_records(table_of(path, roles, _json(path)), roles)
 
 
-def read_csv(path: Path, source: str, target: str, table: TableSettings | None = None) -> list[Record]:
+def read_csv(
+    path: Path, source: str | int, target: str | int, table: TableSettings | None = None
+) -> list[Record]:
     """One record per distinct source, in order of first appearance.
 
     A CSV cell holds one text, so several references for a source are several rows, wherever they

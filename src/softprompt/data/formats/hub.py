@@ -213,8 +213,8 @@ def _rows(name: str) -> Any:
 
 
 def _split(loaded: Any, split: str, name: str) -> Any:
-    # A single data set knows the split that it was; several are a mapping from split to data set. One that
-    # was made without splits is `train`, as the package calls it, and no other split, which would be equal.
+    # A single data set knows the split that it was; several are a mapping from split to data set. One
+    # made without splits is `train`, as the package calls it, and no other, which would be the same rows.
     splits = loaded if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
     if split not in splits:
         raise missing("split", split, list(map(str, splits)), name)

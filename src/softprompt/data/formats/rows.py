@@ -203,7 +203,7 @@ def read_labelled(
 
 
 def read_pairs(
-    path: Path, source: str, target: str, messages: str, table: TableSettings | None = None
+    path: Path, source: str | int, target: str | int, messages: str, table: TableSettings | None = None
 ) -> list[Record]:
     """Sources and targets from any table, chats, or the lines of `NAME.source` and `NAME.target`."""
     if path.suffix == ".source":

@@ -149,8 +149,8 @@ def with_class_weights(settings: RunSettings, data: RunData) -> RunSettings:
     """
     if getattr(settings.task, "class_weights", None) != "balanced":
         return settings
-    records: Sequence[Any] = data.splits.train
-    counts: Counter[Any] = Counter(getattr(record, "label", None) for record in records)
+    records = data.splits.train
+    counts = Counter(next(iter(record.targets), "") for record in records)
     if lacking := [label for label in data.labels if not counts[label]]:
         got = f"'balanced', though no training record has the label '{lacking[0]}'"
         do = "give a weight for each label instead, or leave labels without records out of task.labels"

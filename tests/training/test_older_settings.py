@@ -1,0 +1,38 @@
+"""Settings that runs stored before some settings existed are recognised when the run is resumed."""
+
+import yaml
+
+from softprompt.config import load_run, parse_run
+from softprompt.training.run_folder.settings import differing, flat
+
+NEW = (
+    "words", "tags", "question", "context", "answers", "messages", "language", "delimiter", "encoding",
+    "header", "quoted", "sheet", "on_bad_row", "stratified",
+)  # fmt: skip
+
+ONCE = {"source": "source", "target": "target", "text": "text", "second": None, "label": "label"}
+
+
+def _stored(folder, **data):
+    (folder / "t.csv").write_text("text,label\na,x\nb,y\n", encoding="utf-8")
+    data = {"format": "labelled_csv", "train": str(folder / "t.csv"), **data}
+    settings = parse_run({"task": {"name": "classification"}, "data": data, "training": {"steps": 1}})
+    old = settings.model_dump(mode="json")
+    kept = {name: value for name, value in old["data"].items() if name not in NEW}
+    old["data"] = {**kept, **ONCE, "image": "image", "tagging": "bio", "train": "t.csv"}
+    path = folder / "settings.yaml"
+    path.write_text(yaml.safe_dump(old), encoding="utf-8")
+    return path, settings
+
+
+def test_columns_and_paths_of_older_runs_are_the_same(tmp_path):
+    path, settings = _stored(tmp_path)
+    assert differing(path, type(settings), flat(settings)) == []
+    other = settings.model_copy(update={"data": settings.data.model_copy(update={"text": "label"})})
+    assert differing(path, type(settings), flat(other)) == ["data.text (text there, label now)"]
+
+
+def test_shares_of_older_runs_are_not_stratified(tmp_path):
+    path, settings = _stored(tmp_path, dev_share=0.5)
+    assert not load_run(path).data.stratified
+    assert differing(path, type(settings), flat(settings)) == ["data.stratified (False there, True now)"]
