@@ -42,13 +42,16 @@ def task_of(backbone, decoding=None, **settings):
 
 def test_a_source_begins_as_the_tokenizer_begins_a_text():
     begins, bare = byte_level(begins=True), byte_level()
-    assert of(begins).context(SOURCE) == [*begins(SOURCE)["input_ids"], 1]
+    line = bare("\n")["input_ids"]
+    assert of(begins).context(SOURCE) == [*begins(SOURCE)["input_ids"], *line]
     assert begins(SOURCE)["input_ids"][0] == 1
     assert (
         of(begins, bos=False).context(SOURCE) == of(bare).context(SOURCE) == [*bare(SOURCE)["input_ids"], 1]
     )
     assert of(bare, bos=True).context(SOURCE) == of(begins).context(SOURCE)
-    assert of(begins).target(TARGET) == of(bare).target(TARGET)
+    # A line break needs no space behind it.
+    assert of(begins).target(TARGET) == [*bare(TARGET)["input_ids"], 2]
+    assert of(begins, separator=" ->").target(TARGET) == of(bare).target(TARGET)
     bare.bos_token = None
     with pytest.raises(ConfigError, match=r"task\.bos: got true for tiny, whose tokenizer has no BOS"):
         of(bare, bos=True, separator="\n")
@@ -59,11 +62,12 @@ def test_a_prompt_stands_before_bos_as_in_front_of_the_whole_tokenised_text():
     prompt = softprompt.prompt_tuning(backbone, 3, initialization="random", seed=1).eval()
     table = backbone.model.get_input_embeddings()
     text = backbone.tokenizer(SOURCE)["input_ids"]
-    answer = backbone.tokenizer(f" {TARGET}", add_special_tokens=False)["input_ids"]
+    text += backbone.tokenizer("\n", add_special_tokens=False)["input_ids"]
+    answer = backbone.tokenizer(TARGET, add_special_tokens=False)["input_ids"]
     assert text[0] == 1
     with torch.no_grad():
-        embeds = torch.cat([prompt().vectors, table(torch.tensor([*text, 1, *answer, 2]))])[None]
-        logits = backbone.model(inputs_embeds=embeds).logits[0, 3 + len(text) : -1]
+        embeds = torch.cat([prompt().vectors, table(torch.tensor([*text, *answer, 2]))])[None]
+        logits = backbone.model(inputs_embeds=embeds).logits[0, 2 + len(text) : -1]
         by_hand = -logits.log_softmax(-1)[range(len(answer) + 1), [*answer, 2]].sum()
         with backbone.prompted(prompt):
             close(task.loss([task.encode(RECORD)]), by_hand, 1e-4)

@@ -65,7 +65,7 @@ class GenerationSettings(TaskSettings):
     """The system turn before the source (chat only); None leaves it to the chat template."""
     separator: str | None = None
     """Text between source and target where there is no chat; None is the tokenizer's BOS, as in the paper, or
-    [SEP] of BERT's tokenizers."""
+    [SEP] of BERT's tokenizers; and a line break where the source begins with BOS."""
     template: str | None = None
     """Words and slots around `{source}`, with the target in the blank, instead of the separator (decoders):
     `{source} [soft*10] [blank]` is Prefix-Tuning's infix."""

@@ -126,16 +126,17 @@ class DecoderForm(PairForm):
     """`beginning · source · separator · target · end`, Prefix-Tuning's form for GPT-2.
 
     The beginning is what the tokenizer itself puts before a text: nothing for GPT-2, BOS for Llama and Gemma.
-    The separator is the tokenizer's BOS unless the settings name a text. A space precedes the target, so that
+    The separator is the tokenizer's BOS unless the settings name a text, and a line break behind a beginning
+    with BOS. A space precedes the target, so that
     the token of its first word is that of a word inside a sentence; a separator text that ends in white space
     needs no further space.
     """
 
     def __init__(self, tokenizer: Any, settings: GenerationSettings, name: str):
         super().__init__(tokenizer, settings, name)
+        self.beginning = self._beginning_ids(name)
         self._separator = self._separator_ids()
         self._lead = self._leading_text()
-        self.beginning = self._beginning_ids(name)
 
     def context(self, source: str, earlier: Turns = ()) -> list[int]:
         """The source behind its beginning, and the separator."""
@@ -166,8 +167,8 @@ class DecoderForm(PairForm):
         return [self._tokenizer.bos_token_id]
 
     def _separator_ids(self) -> list[int]:
-        if self._settings.separator is not None:
-            return self._ids(self._settings.separator)
+        if self._separator_text is not None:
+            return self._ids(self._separator_text)
         for between in (self._tokenizer.bos_token_id, self._tokenizer.sep_token_id):
             if between is not None:
                 return [between]
@@ -178,8 +179,15 @@ class DecoderForm(PairForm):
             "set one, e.g. task.separator=' ->'",
         )
 
+    @property
+    def _separator_text(self) -> str | None:
+        """The text between source and target; None where it is a token."""
+        # A model that learned that BOS begins a text reads nothing before a second one.
+        begins = self._tokenizer.bos_token_id in self.beginning
+        return "\n" if self._settings.separator is None and begins else self._settings.separator
+
     def _leading_text(self) -> str:
-        separator = self._settings.separator
+        separator = self._separator_text
         if separator is not None and separator[-1:].isspace():
             return ""
         # Some tokenizers put a space before every text; a second space would be one more token.
