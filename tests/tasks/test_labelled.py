@@ -49,7 +49,56 @@ def test_probabilities_are_the_softmax_of_the_heads_outputs():
             mask = torch.ones_like(ids)
             states = backbone.read({"input_ids": ids, "attention_mask": mask})
             shares = head_of(prompt)(states, mask)[0].softmax(-1)
-            shares = outcome.probabilities
+            close(torch.tensor([outcome.probabilities[label] for label in LABELS]), shares)
+    assert [outcome.output for outcome in outcomes] == said
+    for outcome in outcomes:
+        assert list(outcome.probabilities.values()) == sorted(outcome.probabilities.values(), reverse=True)
+        assert next(iter(outcome.probabilities)) == outcome.output
+        assert outcome.confidence == max(outcome.probabilities.values())
+
+
+def test_a_run_of_texts_leaves_what_a_run_of_pictures_leaves():
+    task = task_of(bert(), "classification", LABELS)
+    with torch.no_grad(), bert().prompted(prompt_of(bert(), task)):
+        outcomes = task.outcomes(TEXTS)
+    files = task.files(TEXTS, outcomes)
+    assert set(files) == {
+        "confusion.json", "confusion.png", "errors.jsonl", "calibration.json", "reliability.png",
+    }  # fmt: skip
+    facts = json.loads(files["confusion.json"])
+    assert facts["labels"] == list(LABELS)
+    for i, label in enumerate(LABELS):
+        assert sum(facts["counts"][i]) == facts["classes"][label]["records"] == 1
+    wrong = [json.loads(line) for line in str(files["errors.jsonl"]).splitlines()]
+    expected = [(r.id, o.confidence) for r, o in zip(TEXTS, outcomes, strict=True) if o.output != r.label]
+    assert [line["id"] for line in wrong] == [id_ for id_, _ in sorted(expected, key=lambda pair: -pair[1])]
+    assert files["confusion.png"].startswith(b"\x89PNG") and files["reliability.png"].startswith(b"\x89PNG")
+
+
+def test_choices_have_probabilities_and_no_classes():
+    records = [
+        Choices("1", "the mill", ("is cheap", "serves food"), 1),
+        Choices("2", "food", ("is", "it"), 0),
+    ]
+    task = task_of(gpt2(), "choice")
+    with torch.no_grad(), gpt2().prompted(prompt_of(gpt2(), task)):
+        outcomes = task.outcomes(records)
+    for outcome in outcomes:
+        assert sum(outcome.probabilities) == pytest.approx(1, abs=1e-5)
+        assert outcome.confidence == max(outcome.probabilities)
+    assert set(task.files(records, outcomes)) == {"errors.jsonl", "calibration.json", "reliability.png"}
+
+
+def test_words_in_a_blank_have_the_probabilities_of_their_labels():
+    task = cloze(blank_backbone("gpt2"))
+    records = [LabelledText("1", "the mill", "good"), LabelledText("2", "Blue Spice", "bad")]
+    backbone = task.backbone
+    with torch.no_grad(), backbone.prompted(None):
+        outcomes = task.outcomes(records)
+        scores = task.scores([task.encode(record) for record in records])
+        assert task.predict(records) == [outcome.output for outcome in outcomes]
+    for outcome, row in zip(outcomes, scores, strict=True):
+        shares = outcome.probabilities
         assert isinstance(shares, dict)
         close(torch.tensor([shares[label] for label in ("bad", "good")]), row.softmax(-1))
     rows = task.score(records, [outcome.output for outcome in outcomes], ["accuracy"])

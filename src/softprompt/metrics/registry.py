@@ -98,7 +98,8 @@ def metric(
     The function gets the outputs and the references of a test set, one of each for a record, as
     `docs/extending.md` says for each task, and by parameters of these names, where it has them, `labels`
     (the declared labels), `groups` (the question of each record, or None), `rankings` (labels by record, of
-    pictures) and `names` (the requested metrics, for a function that is registered several times). It returns
+    pictures), `language` (a `Reading`, of texts and answers) and `names` (the requested metrics, for a
+    function that is registered several times). It returns
     a finite number, or `softprompt.metrics.Scores` with notes, where a metric that is undefined is left out.
 
     Args:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from softprompt.plotting.fonts import numbered
 from softprompt.plotting.style import Drawing, Palette
 
 _WITH_NUMBERS, _WITH_NAMES = 20, 60
@@ -14,9 +15,11 @@ def draw_confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> by
 
     Args:
         counts: a row for each true label, a column for each predicted label.
-        labels: the names of the labels.
+        labels: the names of the labels; those that no font of this machine has are shown by their numbers.
     """
     n = len(labels)
+    labels, by_number = numbered(labels)
+    which = "label, by its number in confusion.json" if by_number else "label"
     shares = [[value / sum(row) if sum(row) else 0.0 for value in row] for row in counts]
     side = min(12.0, 2.8 + 0.42 * n)
 
@@ -33,8 +36,8 @@ def draw_confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> by
                 for j, value in enumerate(row):
                     color = "white" if shares[i][j] > 0.5 else "black"
                     panel.text(j, i, str(value), ha="center", va="center", color=color, fontsize=8)
-        panel.set_xlabel("predicted label")
-        panel.set_ylabel("true label")
+        panel.set_xlabel(f"predicted {which}")
+        panel.set_ylabel(f"true {which}")
         sheet.colorbar(shown, ax=panel, shrink=0.8, label="share of the class")
 
     return Drawing(fill, side * 0.92, side).png(dpi=150)

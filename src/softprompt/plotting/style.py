@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from softprompt.plotting.fonts import set_fonts
+
 WIDTH = 5.0
 """Width of a report's figure in inches; text stays readable if a paper shrinks it to 3.3 inches."""
 
@@ -79,6 +81,7 @@ class Drawing:
             FigureCanvasAgg(sheet)
             self.fill(sheet, LIGHT)
             _without_formulas(sheet)
+            set_fonts(_texts(sheet))
             yield sheet
 
     def svg(self, title: str = "") -> str:
@@ -100,6 +103,12 @@ def darkened(svg: str) -> str:
     """An SVG file in light colours with the dark colour in place of each."""
     dark = dict(zip(LIGHT.named().values(), DARK.named().values(), strict=True))
     return re.sub("#[0-9a-f]{6}\\b", lambda color: dark.get(color[0], color[0]), svg)
+
+
+def _texts(sheet: Any) -> list[Any]:
+    from matplotlib.text import Text
+
+    return list(sheet.findobj(Text))
 
 
 def _without_formulas(sheet: Any) -> None:

@@ -19,7 +19,16 @@ from .looking import (
     view_pictures,
 )
 from .reading.grid import load_grid
-from .report import compose_report, read_source, results_table, write_numbers, write_report, write_summary
+from .report import (
+    compose_report,
+    is_run,
+    read_source,
+    results_table,
+    write_numbers,
+    write_report,
+    write_run_page,
+    write_summary,
+)
 from .results.study_result import StudyResult, read_results
 from .running.runner import run_study
 
@@ -38,6 +47,7 @@ __all__ = [
     "comparison_markdown",
     "compose_report",
     "embed_features",
+    "is_run",
     "load_grid",
     "means_table",
     "neighbours_alike",
@@ -52,5 +62,6 @@ __all__ = [
     "view_pictures",
     "write_numbers",
     "write_report",
+    "write_run_page",
     "write_summary",
 ]

@@ -1,4 +1,4 @@
-"""softprompt report: tables and figures of a study, from its finished runs."""
+"""softprompt report: the page of a run, or tables and figures of a study from its finished runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ EXAMPLES = (
         " --output runs/wnut17-depth/report",
     ),
     ("Of the run folders", "softprompt report runs/rte-length"),
+    ("Of one run", "softprompt report runs/rte-p-tuning-v2"),
     ("In another place", "softprompt report recipes/studies/rte-length.yaml --output figures"),
 )
 
@@ -21,7 +22,10 @@ EXAMPLES = (
 def report(
     study: Annotated[
         Path,
-        typer.Argument(help="A study: its YAML file, its folder, or its study.json.", show_default=False),
+        typer.Argument(
+            help="A run folder, or a study: its YAML file, its folder, or its study.json.",
+            show_default=False,
+        ),
     ],
     overrides: Overrides = None,
     table: Annotated[
@@ -36,20 +40,37 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for the report; by default report/ in the study's own.", show_default=False
+            help="Folder for the report; by default report/ in the run's or the study's own.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Write a study's report again from its finished runs, without running any.
+    """Write the report of a run or of a study from what it left, without running anything.
 
-    One page that opens from disk, figures as SVG and PNG, tables in Markdown and LaTeX. What the study still
-    lacks is named; the same numbers give the same bytes.
+    Of a run, one page that opens from disk: scores, classes, confusion, calibration, the surest errors,
+    settings. Of a study, such a page, figures as SVG and PNG, tables in Markdown and LaTeX. What a study
+    still lacks is named; the same numbers give the same bytes.
     """
 
-    from softprompt.studies import command_line, compose_report, read_source, write_report
+    from softprompt.errors import ConfigError
+    from softprompt.studies import (
+        command_line,
+        compose_report,
+        is_run,
+        read_source,
+        write_report,
+        write_run_page,
+    )
     from softprompt.terminal import Terminal, print_line
 
     console = Terminal()
+    if is_run(study):
+        given = [name for name, value in (("--set", overrides), ("--from", table)) if value]
+        if given:
+            got = f"{' and '.join(given)} beside the folder of one run"
+            raise ConfigError("softprompt report", got, "the run folder alone", "leave the option out")
+        print_line(console, f"wrote {write_run_page(study, output)}")
+        return
     source = read_source(recipe_or_named(study), overrides or [], table)
     again = command_line("report", study, overrides=overrides or [], **{"from": table, "output": output})
     made = compose_report(source, again)
