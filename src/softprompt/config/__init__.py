@@ -20,6 +20,7 @@ from softprompt.config.settings import (
     DecodingSettings,
     RunSettings,
 )
+from softprompt.config.stored import as_stored
 from softprompt.config.tasks import (
     ChoiceSettings,
     ClassificationSettings,
@@ -31,7 +32,6 @@ from softprompt.config.tasks import (
     SpanSettings,
     TaggingSettings,
     TaskSettings,
-    as_stored,
 )
 from softprompt.config.training import TrainingSettings
 

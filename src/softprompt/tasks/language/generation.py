@@ -10,12 +10,13 @@ from softprompt.data import Conversation, PicturedText, Record
 from softprompt.errors import BackboneError, ConfigError, DataError, SoftpromptError, with_article
 from softprompt.tasks.base import Task
 from softprompt.tasks.batching import longest_first, pad
-from softprompt.tasks.examples import IGNORED, Example, ScoreRow, drawn, score_row
+from softprompt.tasks.examples import IGNORED, Example, ScoreRow, drawn
 from softprompt.tasks.language.chat import ChatForm
 from softprompt.tasks.language.decoding import check_decoding, generate_arguments, newline_tokens, seeded
 from softprompt.tasks.language.encoding import DecoderForm, TemplateForm
 from softprompt.tasks.language.forms import form_of
 from softprompt.tasks.language.pictured import PicturedExample, PicturedSources, check_pictures
+from softprompt.tasks.language.text_scores import score_texts
 from softprompt.text import Template
 
 UNKNOWN_LIMIT = 100
@@ -308,21 +309,3 @@ class GenerationTask(Task):
 
 def _earlier(record: Any) -> tuple[tuple[str, str], ...]:
     return record.earlier if isinstance(record, Conversation) else ()
-
-
-def score_texts(records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]) -> list[ScoreRow]:
-    """Score generated texts: rows `seen`, `unseen`, `all` where records say which they are, else `all`."""
-    from softprompt.metrics import score
-
-    groups: dict[str, list[int]] = {"seen": [], "unseen": []}
-    for i, record in enumerate(records):
-        if "seen" in record.tags:
-            groups.setdefault(record.tags["seen"], []).append(i)
-    groups["all"] = list(range(len(records)))
-    rows: list[ScoreRow] = []
-    for group, members in groups.items():
-        if members:
-            references = [list(records[i].targets) for i in members]
-            result = score(list(metrics), [outputs[i] for i in members], references)
-            rows.append(score_row(group, result))
-    return rows
