@@ -70,6 +70,19 @@ class PairForm(ABC):
         """Sources and targets that were too long."""
         return self.n_cut_sources + self.n_cut_targets
 
+    @property
+    def cut_note(self) -> str:
+        """How many sources and targets were cut so far, a sentence; empty where none was."""
+        parts = [
+            f"{n} {what}{'' if n == 1 else 's'} to {longest} tokens (task.max_{what}_tokens)"
+            for n, what, longest in (
+                (self.n_cut_sources, "source", self._settings.max_source_tokens),
+                (self.n_cut_targets, "target", self._settings.max_target_tokens),
+            )
+            if n
+        ]
+        return f"cut {' and '.join(parts)}" if parts else ""
+
     def text(self, ids: list[int]) -> str:
         """The text of tokens up to the first that ends an answer, without special tokens."""
         ids = ids[: next((place for place, token in enumerate(ids) if token in self.ends), len(ids))]

@@ -88,23 +88,13 @@ class GenerationTask(Task):
     @property
     def cut_note(self) -> str:
         """How many sources and targets were cut so far."""
-        form, settings = self._form, self.settings
-        parts = [
-            f"{n} {what}{'' if n == 1 else 's'} to {longest} tokens (task.max_{what}_tokens)"
-            for n, what, longest in (
-                (form.n_cut_sources, "source", settings.max_source_tokens),
-                (form.n_cut_targets, "target", settings.max_target_tokens),
-            )
-            if n
-        ]
-        return f"cut {' and '.join(parts)}" if parts else ""
+        return self._form.cut_note
 
     def answer_note(self, n: int) -> str:
         """That so many answers were cut, and by what."""
-        if not n:
-            return ""
-        said = "1 answer was" if n == 1 else f"{n} answers were"
-        return f"{said} cut at {self._most_written} tokens, before an end (decoding.max_new_tokens)"
+        were = "1 answer was" if n == 1 else f"{n} answers were"
+        note = f"{were} cut at {self._most_written} tokens, before an end (decoding.max_new_tokens)"
+        return note if n else ""
 
     @property
     def n_cut(self) -> int:
