@@ -22,6 +22,7 @@ from softprompt.config.settings import (
     DecodingSettings,
     RunSettings,
 )
+from softprompt.config.stored import as_stored
 from softprompt.config.tasks import (
     ChoiceSettings,
     ClassificationSettings,
@@ -33,7 +34,6 @@ from softprompt.config.tasks import (
     SpanSettings,
     TaggingSettings,
     TaskSettings,
-    as_stored,
 )
 from softprompt.config.training import USUAL_RATE, TrainingSettings
 

@@ -10,7 +10,7 @@ from softprompt.config.base import Settings
 from softprompt.config.mistakes import explain_all
 from softprompt.config.mixture import MixtureSettings
 from softprompt.config.settings import RunSettings
-from softprompt.config.tasks import as_stored
+from softprompt.config.stored import as_stored
 from softprompt.errors import ConfigError, Problem, kind_of
 from softprompt.untrusted import DEEPEST, MOST_YAML, Unreadable, decode, parse_yaml, read_bytes
 

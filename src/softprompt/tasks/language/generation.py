@@ -10,12 +10,13 @@ from softprompt.data import Conversation, PicturedText, Record
 from softprompt.errors import BackboneError, ConfigError, DataError, SoftpromptError, shortened, with_article
 from softprompt.tasks.base import Task
 from softprompt.tasks.batching import longest_first, pad
-from softprompt.tasks.examples import IGNORED, Example, ScoreRow, drawn, score_row
+from softprompt.tasks.examples import IGNORED, Example, ScoreRow, drawn
 from softprompt.tasks.language.chat import ChatForm
 from softprompt.tasks.language.decoding import check_decoding, generate_arguments, newline_tokens, seeded
 from softprompt.tasks.language.encoding import DecoderForm, TemplateForm
 from softprompt.tasks.language.forms import form_of
 from softprompt.tasks.language.pictured import PicturedExample, PicturedSources, check_pictures
+from softprompt.tasks.language.text_scores import score_texts
 from softprompt.text import Template
 
 _MOST_TRIED = 1000
@@ -90,23 +91,13 @@ class GenerationTask(Task):
     @property
     def cut_note(self) -> str:
         """How many sources and targets were cut so far."""
-        form, settings = self._form, self.settings
-        parts = [
-            f"{n} {what}{'' if n == 1 else 's'} to {longest} tokens (task.max_{what}_tokens)"
-            for n, what, longest in (
-                (form.n_cut_sources, "source", settings.max_source_tokens),
-                (form.n_cut_targets, "target", settings.max_target_tokens),
-            )
-            if n
-        ]
-        return f"cut {' and '.join(parts)}" if parts else ""
+        return self._form.cut_note
 
     def answer_note(self, n: int) -> str:
         """That so many answers were cut, and by what."""
-        if not n:
-            return ""
-        said = "1 answer was" if n == 1 else f"{n} answers were"
-        return f"{said} cut at {self._most_written} tokens, before an end (decoding.max_new_tokens)"
+        were = "1 answer was" if n == 1 else f"{n} answers were"
+        note = f"{were} cut at {self._most_written} tokens, before an end (decoding.max_new_tokens)"
+        return note if n else ""
 
     @property
     def n_cut(self) -> int:
@@ -320,32 +311,3 @@ class GenerationTask(Task):
 
 def _earlier(record: Any) -> tuple[tuple[str, str], ...]:
     return record.earlier if isinstance(record, Conversation) else ()
-
-
-def score_texts(
-    records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str], language: str = "auto"
-) -> list[ScoreRow]:
-    """Score generated texts: rows `seen`, `unseen`, `all` where records say which they are, else `all`.
-
-    Args:
-        records: with the references.
-        outputs: one for each.
-        metrics: of the task 'generation'.
-        language: as in `task.language`; found from all references together.
-    """
-    from softprompt.metrics import reading_of, score
-
-    reading = reading_of([text for record in records for text in record.targets], language)
-
-    groups: dict[str, list[int]] = {"seen": [], "unseen": []}
-    for i, record in enumerate(records):
-        if "seen" in record.tags:
-            groups.setdefault(record.tags["seen"], []).append(i)
-    groups["all"] = list(range(len(records)))
-    rows: list[ScoreRow] = []
-    for group, members in groups.items():
-        if members:
-            references = [list(records[i].targets) for i in members]
-            result = score(list(metrics), [outputs[i] for i in members], references, language=reading)
-            rows.append(score_row(group, result))
-    return rows
