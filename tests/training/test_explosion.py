@@ -6,12 +6,16 @@ import random
 
 import pytest
 
+from softprompt.config import parse_run
 from softprompt.errors import TrainingError
 from softprompt.training.loop import ExplodedError
 from softprompt.training.loop.explosion import LossWatch, rate_to_try
 from softprompt.training.run import train
 from softprompt.training.run_folder import Checkpoints, RunFolder, State
+from support.folders import write_lines
+from support.reading import llama
 from training.test_loop import Setup
+from training.test_multitask_run import TEXTS
 from training.test_run import parts, settings  # noqa: F401
 
 
@@ -125,3 +129,22 @@ def test_the_same_settings_are_refused_and_other_rates_go_on(tmp_path, stopped):
     result = train(settings(tmp_path, learning_rate=0.01), resume=True)
     assert result.facts["steps"] > 5 and not stopped.exploded.exists()
     assert stopped.stored_training()["learning_rate"] == 0.01
+
+
+def test_a_real_run_explodes_says_the_rate_of_its_method_and_goes_on_with_it(tmp_path):
+    rows = [{"source": text, "target": other} for text, other in zip(TEXTS, reversed(TEXTS), strict=True)]
+    raw = {
+        "name": "run", "output": str(tmp_path), "method": {"name": "fine_tuning"},
+        "data": {"format": "jsonl", "train": write_lines(tmp_path, "pairs.jsonl", rows)},
+        "training": {"steps": 30, "batch_size": 8, "checkpoint_every": 5, "learning_rate": 3.0},
+    }  # fmt: skip
+    with pytest.raises(ExplodedError) as caught:
+        train(parse_run(raw), backbone=llama())
+    assert "try 0.0001, the default of the method" in str(caught.value)
+    with pytest.raises(TrainingError, match="got a run that stopped"):
+        train(parse_run(raw), resume=True, backbone=llama())
+    raw["training"] |= {"learning_rate": None}
+    with pytest.raises(TrainingError, match="got a run that stopped"):  # open is what the run began with
+        train(parse_run(raw), resume=True, backbone=llama())
+    raw["training"] |= {"learning_rate": 1e-4}
+    assert train(parse_run(raw), resume=True, backbone=llama()).facts["steps"] == 30
