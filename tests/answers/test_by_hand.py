@@ -407,3 +407,9 @@ def test_words_that_may_be_two_things_are_asked_about():
         word_places("北京 很 大", "x")
     assert word_places("北京 很 大", "x", "spaces") == ((0, 2), (3, 4), (5, 6))
     assert word_places("北京 很", "x", "characters") == ((0, 1), (1, 2), (3, 4))
+    # what the words of the training data were decides, where it is known
+    assert word_places("北京 很", "x", trained="characters") == ((0, 1), (1, 2), (3, 4))
+    assert word_places("in Rome", "x", trained="characters") == ((0, 2), (3, 7))
+    assert word_places("北京 很大", "x", trained="spaces") == ((0, 2), (3, 5))
+    with pytest.raises(DataError, match="trained on words"):
+        word_places("北京很大", "x", trained="spaces")

@@ -18,7 +18,7 @@ from softprompt.data import (
     picture_record,
     pictured_text,
 )
-from softprompt.errors import ConfigError, DataError, kind_of, nearest
+from softprompt.errors import ConfigError, DataError, kind_of, nearest, shortened
 from softprompt.tasks import TASKS
 from softprompt.untrusted import at_home, forbidden_character
 
@@ -138,7 +138,7 @@ def _made(task: Any, kind: type, parts: Mapping[str, Any], id: str, words: Words
     if kind is LabelledPicture:
         return Asked(_picture(parts.get("image"), id))
     if kind is TaggedWords:
-        return _tagged(parts.get("words"), id, words)
+        return _tagged(parts.get("words"), id, words, getattr(task, "words", "auto"))
     if kind is Choices:
         choices = parts.get("choices")
         if isinstance(choices, str) or not isinstance(choices, Sequence):
@@ -206,31 +206,50 @@ def _picture(value: Any, id: str) -> LabelledPicture:
     return picture_record(at_home(name), name)
 
 
-def _tagged(value: Any, id: str, how: Words) -> Asked:
+def _tagged(value: Any, id: str, how: Words, trained: Words) -> Asked:
     if isinstance(value, str):
         text = text_of(value, id, "text")
-        offsets = word_places(text, id, how)
+        offsets = word_places(text, id, how, trained)
         return Asked(TaggedWords(id, tuple(text[a:b] for a, b in offsets)), text, offsets)
     if not isinstance(value, (list, tuple)):
         raise DataError(f"record {id}", _given(value, "words"), "a text, or a list of words")
     return _spaced(TaggedWords(id, tuple(text_of(word, id, "word") for word in value)))
 
 
-def word_places(text: str, id: str, how: Words = "auto") -> tuple[tuple[int, int], ...]:
+def word_places(
+    text: str, id: str, how: Words = "auto", trained: Words = "auto"
+) -> tuple[tuple[int, int], ...]:
     """Begin and end of each word of a text.
 
-    By `auto`, a text with white space in it is cut there, and a text without, in a script that puts no
-    spaces between words, into its characters, as Chinese data sets of tags are.
+    By `auto`, words are what they were in the training data. Where that is not known, a text with white
+    space in it is cut there, and a text without, in a script that puts no spaces between words, into its
+    characters, as Chinese data sets of tags are.
+
+    Args:
+        text: what is to be tagged.
+        id: names it in errors.
+        how: its words.
+        trained: the words of the training data, in scripts without spaces.
 
     Raises:
-        DataError: words of several such characters with spaces between them, which may mean either.
+        DataError: words of several such characters with spaces between them, which may mean either; or a
+            text without spaces for a prompt that was trained on longer words.
     """
-    if how == "characters":
+    if how == "characters" or (how == "auto" and trained == "characters" and _UNSPACED.search(text)):
         return _characters(text)
     chunks = tuple((found.start(), found.end()) for found in re.finditer(r"\S+", text))
     unspaced = [text[a:b] for a, b in chunks if len(_UNSPACED.findall(text[a:b])) > 1]
     if how == "spaces" or not unspaced:
         return chunks
+    if trained == "spaces":
+        if len(chunks) > 1:
+            return chunks
+        raise DataError(
+            f"record {id}",
+            f"'{shortened(unspaced[0], 60)}' without spaces, for a prompt that was trained on words",
+            "spaces between the words, as in the training data",
+            "put them in, or say --words characters (in Python words='characters')",
+        )
     if len(chunks) == 1:
         return _characters(text)
     raise DataError(
