@@ -11,6 +11,7 @@ from .loading import (
     agreed_before,
     bundled_folder,
     cached_checkpoint,
+    config_here,
     pull_bundled,
     tokenizer_here,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "cached_checkpoint",
     "check_device",
     "class_attention",
+    "config_here",
     "fast_bf16",
     "fingerprint",
     "gradients_by_hand",

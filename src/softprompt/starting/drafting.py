@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softprompt.backbones import BUNDLED
+from softprompt.backbones import BUNDLED, config_here, tokenizer_here
 from softprompt.config import RunSettings, apply_override, parse_run
 from softprompt.data import Table, load, read_table
 from softprompt.errors import ConfigError, DataError
@@ -22,6 +22,7 @@ from softprompt.starting.fitting import (
     method_for,
     metrics_for,
     odd,
+    separates,
     task_settings,
     training_settings,
 )
@@ -107,10 +108,13 @@ def draft(
         data["on_bad_row"] = "skip"
     found = scripts_of(text_of(record) for record in records) if choice.kind != "pictures" else {}
     name = backbone or backbone_for(choice.task, found)
-    measure, measured = measure_of(name) if choice.kind != "pictures" else (len, "pixels")
+    tokenizer = tokenizer_here(name) if choice.kind != "pictures" else None
+    measure, measured = measure_of(tokenizer)
     facts = facts_of(records, measure)
     comments: dict[str, str] = {}
-    raw = _raw(recipe, name, method, choice, data, facts, comments, measured)
+    raw = _raw(
+        recipe, name, method, choice, data, facts, comments, measured, separates(tokenizer, config_here(name))
+    )
     notes += odd(facts, raw["task"], measured)
     if "test" not in data and facts.n < FEW:
         notes.append(f"{facts.n} records are too few to set some aside, so that nothing is measured")
@@ -205,6 +209,7 @@ def _raw(
     facts: Facts,
     comments: dict[str, str],
     measured: str,
+    separated: bool,
 ) -> dict[str, Any]:
     """What the recipe says."""
     folder = recipe.parent
@@ -226,9 +231,9 @@ def _raw(
     return {
         "name": recipe.stem,
         "backbone": {"name": backbone},
-        "method": {"name": method or method_for(choice.task)},
+        "method": {"name": method} if method else method_for(choice.task, facts.n, comments),
         "data": shown,
-        "task": {"name": choice.task, **task_settings(choice.task, facts, measured, comments)},
+        "task": {"name": choice.task, **task_settings(choice.task, facts, measured, separated, comments)},
         "metrics": metrics,
         "training": {"select": metrics[0]} if by_score else {},
     }

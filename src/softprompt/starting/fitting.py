@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from softprompt.backbones import tokenizer_here
 from softprompt.config import RunSettings
 from softprompt.prompts import METHODS
 from softprompt.starting.facts import Facts, Measure
@@ -21,7 +20,8 @@ _USUAL_INPUT = 128
 _RARE = 5
 """Records below which a label is told to be rare."""
 
-_METHODS = {"generation": "prefix_tuning", "image_classification": "visual_prompt_tuning"}
+_MANY_PAIRS = 1000
+"""Pairs from which the network of the paper is worth its slow training."""
 
 _METRICS = {
     "classification": ["macro_f1", "accuracy"],
@@ -31,6 +31,16 @@ _METRICS = {
     "spans": ["answer_f1", "exact_match"],
     "image_classification": ["accuracy", "macro_f1"],
 }
+
+
+def separates(tokenizer: Any, config: Mapping[str, Any]) -> bool:
+    """Whether a backbone itself can tell where a source ends; true where it is not here.
+
+    It can with a chat template, a token to begin texts with, or an encoder that reads the source alone.
+    """
+    if tokenizer is None or config.get("is_encoder_decoder"):
+        return True
+    return bool(tokenizer.chat_template) or tokenizer.bos_token_id is not None
 
 
 def backbone_for(task: str, scripts: Mapping[str, float]) -> str:
@@ -45,17 +55,26 @@ def backbone_for(task: str, scripts: Mapping[str, float]) -> str:
     )
 
 
-def measure_of(backbone: str) -> tuple[Measure, str]:
-    """A way to count the tokens of a text, or its words where the tokenizer is not here yet."""
-    tokenizer = tokenizer_here(backbone)
+def measure_of(tokenizer: Any) -> tuple[Measure, str]:
+    """A way to count the tokens of a text, or its words where there is no tokenizer."""
     if tokenizer is None:
         return lambda text: len(text.split()), "words"
     return lambda text: len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]), "tokens"
 
 
-def method_for(task: str) -> str:
-    """The first method to try for a task."""
-    return _METHODS.get(task, "p_tuning_v2")
+def method_for(task: str, n: int, comments: dict[str, str]) -> dict[str, Any]:
+    """The first method to try for a task with so many records, as docs/choosing.md has it."""
+    if task == "image_classification":
+        return {"name": "visual_prompt_tuning", "depth": "deep"}
+    if task != "generation":
+        comments["method.reparameterization"] = "trained through a network, which is removed from the file"
+        return {"name": "p_tuning_v2", "reparameterization": "mlp"}
+    if n >= _MANY_PAIRS:
+        return {"name": "prefix_tuning"}
+    comments["method.reparameterization"] = (
+        "keys and values themselves, which begin at those of four examples"
+    )
+    return {"name": "prefix_tuning", "reparameterization": None}
 
 
 def metrics_for(task: str) -> list[str]:
@@ -63,8 +82,21 @@ def metrics_for(task: str) -> list[str]:
     return _METRICS[task]
 
 
-def task_settings(task: str, facts: Facts, measured: str, comments: dict[str, str]) -> dict[str, Any]:
-    """The settings of the task that follow from lengths."""
+def task_settings(
+    task: str, facts: Facts, measured: str, separated: bool, comments: dict[str, str]
+) -> dict[str, Any]:
+    """The settings of the task that follow from lengths and from the tokenizer.
+
+    Args:
+        task: its name.
+        facts: of the records.
+        measured: what lengths are counted in.
+        separated: whether the tokenizer itself can tell where a source ends.
+        comments: on settings, by dotted name; those of these are put in.
+    """
+    if task == "generation" and not separated:
+        comments["task.separator"] = "between source and target: the tokenizer has no token of its own for it"
+        return {"separator": "\n"}
     of_length = task in ("classification", "regression", "tagging") and measured == "tokens"
     if not of_length or facts.sources is None:
         return {}

@@ -1,5 +1,5 @@
 from .bundled import BUNDLED, BUNDLED_NAMES, bundled_folder
-from .cached import cached_checkpoint, tokenizer_here
+from .cached import cached_checkpoint, config_here, tokenizer_here
 from .checkpoint import has_two_towers, read_model, read_processor, read_text_processor, read_tokenizer
 from .pull import pull_bundled
 from .quantization import (
@@ -22,6 +22,7 @@ __all__ = [
     "bundled_folder",
     "cached_checkpoint",
     "check_weights",
+    "config_here",
     "float_dtype",
     "has_two_towers",
     "is_packed",
