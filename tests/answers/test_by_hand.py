@@ -364,7 +364,8 @@ def test_scores_are_those_of_the_answers(bert):
     said = [answer.label for answer in prompt.predict(TEXTS, task=task)]
     right = [said[0], said[1], said[2], *("no" if label != "no" else "yes" for label in said[3:])]
     records = [LabelledText(str(i), t, label) for i, (t, label) in enumerate(zip(TEXTS, right, strict=True))]
-    (row,) = prompt.score(records, ["accuracy"], task=task)
+    row, *classes = prompt.score(records, ["accuracy"], task=task)
+    assert [one["group"] for one in classes] == [f"class {label}" for label in LABELS if label in right]
     assert row["group"] == "all" and row["values"]["accuracy"] == pytest.approx(60.0)
 
 

@@ -51,7 +51,7 @@ def test_a_run_may_be_tracked_from_its_middle_on(recipe, softprompt, monkeypatch
     def stop(self, interrupt, counter):
         if self.state.step == 2:
             raise KeyboardInterrupt
-        step(self, interrupt, counter)
+        return step(self, interrupt, counter)
 
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "_step", stop)

@@ -41,7 +41,7 @@ def test_interrupted_training_exits_130_and_says_how_to_go_on(softprompt, recipe
     def interrupted(self, *arguments):
         if self.state.step == at:
             raise KeyboardInterrupt
-        step(self, *arguments)
+        return step(self, *arguments)
 
     monkeypatch.setattr(loop.Loop, "_step", interrupted)
     result = softprompt("train", recipe, "--set", "training.seed=3")

@@ -17,7 +17,7 @@ from support.packages import write_package
 @pytest.fixture(autouse=True)
 def a_table_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     mine = copy.deepcopy(FORMATS)
-    for place in ("data", "data.registry", "data.reading", "data.splits"):
+    for place in ("data", "data.registry", "data.reading", "data.splits", "data.split_checks"):
         monkeypatch.setattr(f"softprompt.{place}.FORMATS", mine)
 
 

@@ -15,10 +15,10 @@ def interrupted_before(step: int) -> Iterator[None]:
     """Whatever trains in this context is interrupted before this step, counted from 0, and must be."""
     plain = Loop._step
 
-    def stopping(self: Any, *arguments: Any) -> None:
+    def stopping(self: Any, *arguments: Any) -> Any:
         if self.state.step == step:
             raise KeyboardInterrupt
-        plain(self, *arguments)
+        return plain(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Loop, "_step", stopping)

@@ -174,8 +174,8 @@ def test_several_tasks_have_the_same_defaults(tmp_path, prompts, monkeypatch):
         usual.learning_rate,
         usual.head_learning_rate,
     )
-    # Of 7 and 4 examples in batches of 3: those of the mixture together, or of the largest part.
-    assert kept["steps"] == result.facts["steps"] == {"shared": 8, "separate": 6}[prompts]
+    # Of 7, 4 and 3 examples in batches of 3: those of the mixture together, or of the largest part.
+    assert kept["steps"] == result.facts["steps"] == {"shared": 10, "separate": 6}[prompts]
     for part in result.parts:
         assert written(result.folder / part)["learning_rate"] == usual.learning_rate
 

@@ -45,7 +45,8 @@ def differing(
     # Settings that are newer than the run had their defaults; None is a choice that was not yet stored.
     with suppress(ValidationError):
         made, there = kind.model_validate(as_stored(read)).model_dump(mode="json"), flat_mapping(read)
-        left_open = {key for key, value in flat_mapping(made).items() if value is None and key not in there}
+        unsaid = {key for key, value in flat_mapping(made).items() if value is None and key not in there}
+        left_open = {key for key in unsaid if any(f".{name}." in f".{key}" for name in _CHOSEN_AT_THE_START)}
         read = made
     theirs = flat_mapping(read)
     ignored = (*_IGNORED_ON_RESUME, *(_MENDS_AN_EXPLOSION if exploded else ()))
@@ -84,6 +85,9 @@ def _read(stored: Path) -> dict[str, Any]:
         raise TrainingError(stored.as_posix(), "broken YAML", "the settings that the run wrote at its start")
     return read
 
+
+_CHOSEN_AT_THE_START = ("task", "decoding", "training")
+"""The sections in which None is a choice that the run makes and stores."""
 
 _ONCE = {
     "source": "source", "target": "target", "text": "text", "second": None, "label": "label",
