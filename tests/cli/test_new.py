@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -245,6 +246,55 @@ def test_odd_rows_are_told(softprompt, tmp_path, monkeypatch):
     write_csv(tmp_path / "rows.csv", rows)
     out = softprompt("new", "rows.csv").out
     assert "1 record stands there twice" in out and "1 input stands with different labels" in out
+
+
+def test_long_texts_leave_room_for_the_prompt(softprompt, tmp_path, monkeypatch, tiny_encoder):
+    monkeypatch.chdir(tmp_path)
+    rows = rows_of(40, "text", "label")
+    write_csv(tmp_path / "rows.csv", [{**row, "text": row["text"] + " very late" * 600} for row in rows])
+    result = softprompt("new", "rows.csv", "--backbone", tiny_encoder)
+    assert result.code == 0 and "is cut to" in result.out
+    recipe = (tmp_path / "rows.yaml").read_text(encoding="utf-8")
+    assert "the end of longer texts is cut" in recipe and "99 of 100" not in recipe
+    assert softprompt("train", "rows.yaml", "--set", "training.steps=1").code == 0
+
+
+def test_short_answers_to_instructions_are_texts(softprompt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"instruction": "Add one.", "input": f"{i % 4}", "output": f"{i % 4 + 1}"} for i in range(40)]
+    (tmp_path / "sums.json").write_text(json.dumps(rows), encoding="utf-8")
+    assert softprompt("new", "sums.json").code == 0
+    raw = yaml.safe_load((tmp_path / "sums.yaml").read_text(encoding="utf-8"))
+    assert raw["task"]["name"] == "generation" and raw["data"]["source"] == "{instruction}\n{input}"
+
+
+def test_what_train_would_refuse_or_a_person_overlook_is_told(softprompt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "one.csv", [{**row, "label": "refund"} for row in rows_of(30, "text", "label")])
+    result = softprompt("new", "one.csv")
+    assert result.code == 1 and "one label alone, 'refund'" in result.err
+    rows = rows_of(30, "text", "label")
+    write_csv(tmp_path / "headless.csv", rows[1:], *rows[0].values())
+    result = softprompt("new", "headless.csv")
+    assert "--set data.header=false" in result.out
+    houses = [{"text": f"house {i} by the sea", "price": str(100000 + 7 * i)} for i in range(30)]
+    write_csv(tmp_path / "houses.csv", houses)
+    result = softprompt("new", "houses.csv", "--task", "regression")
+    assert "numbers: 100000 to 100203, 30 different" in result.out and "another unit" in result.out
+
+
+def test_the_commands_that_it_prints_can_be_pasted(softprompt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "my rows.csv", rows_of(60, "text", "other", "label"), "a", "b", "c")
+    said = softprompt("new", "my rows.csv").err
+    (setting,) = [
+        word for word in shlex.split(said.rpartition("or both")[2]) if word.startswith("data.text=")
+    ]
+    result = softprompt("new", "my rows.csv", "--set", setting.rstrip("."))
+    assert result.code == 0, result.err
+    raw = yaml.safe_load((tmp_path / "my rows.yaml").read_text(encoding="utf-8"))
+    assert raw["data"]["text"] == "{a} {b}" and raw["data"]["label"] == "c"
+    assert "softprompt train 'my rows.yaml'" in result.out
 
 
 FIVE = {

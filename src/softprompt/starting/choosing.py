@@ -11,6 +11,9 @@ from softprompt.starting.columns import Column
 
 Roles = Mapping[str, str | None]
 
+_ASKING = ("instruction", "prompt", "source", "src", "document", "article", "dialogue")
+"""Names of sources whose targets are texts, however short and few."""
+
 _FEW_ANSWERS = 20
 """The most different targets of a pair that are taken for labels rather than for texts."""
 
@@ -83,7 +86,7 @@ def _open(table: Table, columns: Sequence[Column]) -> DataError:
         do = (
             f"say it: --set data.text={second}, or a pair, "
             f"--set data.text={first} --set data.second={second}, "
-            f"or both as one text, --set 'data.text={{{first}}} {{{second}}}'"
+            f"or both as one text, --set 'data.text=\"{{{first}}} {{{second}}}\"'"
         )
         return DataError(table.name, got, "one that is plainly the text", do)
     got = f"the columns {names}, which leave open what is asked"
@@ -151,6 +154,9 @@ def _pairs(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice 
     if found is None or found.get("target") is None:
         return None
     target = columns.get(str(found["target"]))
+    source = str(found["source"])
+    if source not in columns or source.casefold() in _ASKING:  # several columns as one text, as Alpaca's
+        return Choice("generation", "pairs", found)
     if target is None or target.kind in ("text", "words"):
         if not given and not _usual_pair(found, columns):
             return None  # two texts of no usual names: which is the answer is for a person to say

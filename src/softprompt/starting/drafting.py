@@ -1,6 +1,6 @@
 """From somebody's data to the settings of a first run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,9 +112,12 @@ def draft(
     measure, measured = measure_of(tokenizer)
     facts = facts_of(records, measure)
     comments: dict[str, str] = {}
-    raw = _raw(
-        recipe, name, method, choice, data, facts, comments, measured, separates(tokenizer, config_here(name))
-    )
+    raw = _raw(recipe, name, method, choice, data, facts, comments, (tokenizer, measured))
+    if choice.task == "classification" and len(facts.labels) < 2:
+        got = f"one label alone, '{next(iter(facts.labels), '')}'"
+        raise DataError(str(place.train), got, "records of at least two labels", "add those of another")
+    if table is not None:
+        notes += _of_header(table, columns)
     notes += odd(facts, raw["task"], measured)
     if "test" not in data and facts.n < FEW:
         notes.append(f"{facts.n} records are too few to set some aside, so that nothing is measured")
@@ -180,6 +183,16 @@ def _data(
     return {**data, **given}
 
 
+def _of_header(table: Table, columns: Sequence[Column]) -> Iterator[str]:
+    """A note where the first row looks like one of the others."""
+    values = [column.name for column in columns if column.name in {value for value, _ in column.common}]
+    if table.header and values:
+        yield (
+            f"'{values[0]}' of the first row is a value of its column too; "
+            "if the file has no header, say --set data.header=false"
+        )
+
+
 def _records(data: Mapping[str, Any], task: str) -> tuple[list[Any], bool]:
     """All records of the training file, and whether rows had to be left out."""
     whole = {key: value for key, value in data.items() if key not in ("dev", "test")}
@@ -208,10 +221,12 @@ def _raw(
     data: Mapping[str, Any],
     facts: Facts,
     comments: dict[str, str],
-    measured: str,
-    separated: bool,
+    read_by: tuple[Any, str],
 ) -> dict[str, Any]:
-    """What the recipe says."""
+    """What the recipe says; `read_by` is the tokenizer, and what lengths are counted in."""
+    tokenizer, measured = read_by
+    config = config_here(backbone)
+    of_task = task_settings(choice.task, facts, measured, separates(tokenizer, config), config, comments)
     folder = recipe.parent
     shown = {key: _from(folder, value) if isinstance(value, Path) else value for key, value in data.items()}
     if "dev" not in data and facts.n >= ENOUGH:
@@ -233,7 +248,7 @@ def _raw(
         "backbone": {"name": backbone},
         "method": {"name": method} if method else method_for(choice.task, facts.n, comments),
         "data": shown,
-        "task": {"name": choice.task, **task_settings(choice.task, facts, measured, separated, comments)},
+        "task": {"name": choice.task, **of_task},
         "metrics": metrics,
         "training": {"select": metrics[0]} if by_score else {},
     }

@@ -13,12 +13,17 @@ FEW, ENOUGH = 20, 100
 
 DEV_SHARE, TEST_SHARE = 0.1, 0.2
 
-_LONGEST_INPUT = 512
+_POSITIONS, _BESIDE_THE_TEXT = 512, 64
+"""Positions of a backbone that does not say how many it has, and those left to the prompt."""
+
 _USUAL_INPUT = 128
 """The default of `task.max_tokens`, which a recipe need not say."""
 
 _RARE = 5
 """Records below which a label is told to be rare."""
+
+_LARGEST_NUMBER = 100
+"""Magnitude from which numbers are far from where a head begins."""
 
 _MANY_PAIRS = 1000
 """Pairs from which the network of the paper is worth its slow training."""
@@ -83,7 +88,12 @@ def metrics_for(task: str) -> list[str]:
 
 
 def task_settings(
-    task: str, facts: Facts, measured: str, separated: bool, comments: dict[str, str]
+    task: str,
+    facts: Facts,
+    measured: str,
+    separated: bool,
+    config: Mapping[str, Any],
+    comments: dict[str, str],
 ) -> dict[str, Any]:
     """The settings of the task that follow from lengths and from the tokenizer.
 
@@ -92,6 +102,7 @@ def task_settings(
         facts: of the records.
         measured: what lengths are counted in.
         separated: whether the tokenizer itself can tell where a source ends.
+        config: of the backbone; empty where it is not here.
         comments: on settings, by dotted name; those of these are put in.
     """
     if task == "generation" and not separated:
@@ -100,12 +111,15 @@ def task_settings(
     of_length = task in ("classification", "regression", "tagging") and measured == "tokens"
     if not of_length or facts.sources is None:
         return {}
+    positions = min(int(config.get("max_position_embeddings") or _POSITIONS), _POSITIONS)
+    room = max(positions - _BESIDE_THE_TEXT, positions // 2)
     # Room for the tokens around a text, in steps that a person would write.
-    most = min(max(32, -(-(facts.sources.most + 8) // 16) * 16), _LONGEST_INPUT)
-    if most == _USUAL_INPUT:
+    wanted = max(32, -(-(facts.sources.most + 8) // 16) * 16)
+    if min(wanted, room) == _USUAL_INPUT:
         return {}
-    comments["task.max_tokens"] = "99 of 100 texts are shorter"
-    return {"max_tokens": most}
+    cut = "the end of longer texts is cut; the backbone has no more room beside the prompt"
+    comments["task.max_tokens"] = "99 of 100 texts are shorter" if wanted <= room else cut
+    return {"max_tokens": min(wanted, room)}
 
 
 def training_settings(settings: RunSettings, n_examples: int, comments: dict[str, str]) -> dict[str, Any]:
@@ -146,6 +160,13 @@ def odd(facts: Facts, task: Mapping[str, Any], measured: str) -> Iterator[str]:
     if facts.contradicted:
         stand = "input stands" if facts.contradicted == 1 else "inputs stand"
         yield f"{facts.contradicted} {stand} with different labels"
+    if task["name"] == "regression" and facts.labels:
+        largest = max(abs(float(label)) for label in facts.labels)
+        if largest > _LARGEST_NUMBER:
+            yield (
+                f"the numbers reach {largest:g}, which takes a head long to learn: "
+                "write them in another unit, so that most lie between -10 and 10"
+            )
     rare = [label for label, count in facts.labels.items() if count < _RARE]
     if task["name"] in ("classification", "image_classification") and rare:
         stand = "label stands" if len(rare) == 1 else "labels stand"

@@ -1,7 +1,8 @@
 """softprompt new: look at data, and write a recipe for a first run on it."""
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -90,19 +91,23 @@ def new(
     _show(console, made)
     write_atomically(recipe, recipe_text(made.raw, made.comments, _head(made, recipe)))
     print_line(console, f"\nwrote {recipe}. Next:")
-    for line in (f"train {recipe}", f"report {made.settings.folder}", _predicting(made)):
-        print_line(console, f"  softprompt {line}")
+    for words in (["train", recipe], ["report", made.settings.folder], _predicting(made)):
+        print_line(console, f"  softprompt {shlex.join(map(str, words))}")
 
 
-def _predicting(made: "Draft") -> str:
+def _predicting(made: "Draft") -> list[Any]:
     """The command that predicts for data of the same kind."""
-    run = made.settings.folder
-    if made.choice.task == "image_classification":
-        return f"predict {run} FOLDER"
-    suffix = made.place.train.suffix if made.place.kind == "table" else ".txt"
+    run, train = made.settings.folder, made.place.train
+    if made.place.kind == "pictures":
+        return ["predict", run, "FOLDER"]
+    suffix = {"words": ".txt", "questions": ".json"}.get(made.place.kind, ".csv")
+    if "messages" in made.choice.roles:
+        suffix = ".txt"  # a question on each line
+    elif made.place.kind == "table":
+        suffix = train.suffix if train.suffix != ".gz" else train.with_suffix("").suffix
     output = suffix if suffix in (".csv", ".tsv", ".jsonl", ".parquet") else ".csv"
     command = "generate" if made.settings.task.writes_text else "predict"
-    return f"{command} {run} --input NEW{suffix} --output ANSWERS{output}"
+    return [command, run, "--input", f"NEW{suffix}", "--output", f"ANSWERS{output}"]
 
 
 def _name(data: Path) -> str:
@@ -139,7 +144,10 @@ def _show(console: "Console", made: "Draft") -> None:
     of = ", ".join(f"{role} '{column}'" for role, column in columns.items())
     print_line(console, f"task: {made.choice.task}" + (f" ({of})" if of else ""))
     print_line(console, f"records: {facts.n}")
-    if facts.labels:
+    if made.choice.task == "regression":
+        numbers = sorted(map(float, facts.labels))
+        print_line(console, f"numbers: {numbers[0]:g} to {numbers[-1]:g}, {len(numbers)} different")
+    elif facts.labels:
         shown = ", ".join(f"{label} {count}" for label, count in list(facts.labels.items())[:_SHOWN_LABELS])
         more = f" and {len(facts.labels) - _SHOWN_LABELS} more" if len(facts.labels) > _SHOWN_LABELS else ""
         print_line(console, f"labels: {shown}{more}")
@@ -147,7 +155,7 @@ def _show(console: "Console", made: "Draft") -> None:
         if lengths is not None:
             print_line(
                 console,
-                f"{made.measured} {what}: {lengths.middle} in the middle, 99% up to {lengths.most}, "
+                f"{made.measured} {what}: median {lengths.middle}, 99% up to {lengths.most}, "
                 f"longest {lengths.longest}",
             )
     if scripts:
@@ -164,7 +172,10 @@ def _show_columns(console: "Console", made: "Draft") -> None:
 
     table = made.table
     assert table is not None
-    print_line(console, f"{table.name}: {len(table.rows)} rows, {len(table.columns)} columns")
+    print_line(
+        console,
+        f"{table.name}: {len(table.rows)} rows, {len(table.columns)} column{'s' * (len(table.columns) != 1)}",
+    )
     shown = Table()
     for name in ("column", "holds", "filled", "different", "example"):
         shown.add_column(
