@@ -6,6 +6,7 @@ import pickle
 import threading
 from typing import Any
 
+import pandas
 import pytest
 import torch
 from PIL import Image
@@ -381,6 +382,10 @@ def test_what_cannot_be_answered_is_refused(bert, writer):
         writing.predict(["x"], task=FORM)
     with pytest.raises(DataError, match=r"record 2: got nothing as text|record 2: got no text"):
         prompt.predict(["the mill", None], task=task)
+    with pytest.raises(DataError, match=r"record 2: got nan as text"):
+        prompt.predict(["the mill", float("nan")], task=task)
+    with pytest.raises(DataError, match=r"a table of pandas.*Give one of its columns"):
+        prompt.predict(pandas.DataFrame({"text": ["the mill"]}), task=task)
     with pytest.raises(ConfigError, match=r"the key 'txt'.*Did you mean 'text'"):
         prompt.predict([{"txt": "the mill"}], task=task)
     with pytest.raises(ConfigError, match=r"3 parts for task 'classification'"):

@@ -1,5 +1,6 @@
 """What is asked: a text, a pair, words, a question, choices or a picture, as the record that a task reads."""
 
+import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -186,6 +187,8 @@ def text_of(value: Any, id: str, name: str) -> str:
     Raises:
         DataError: nothing, another kind of value, or a text that no text may be.
     """
+    if isinstance(value, float) and not math.isfinite(value):  # pandas' form of a missing value
+        raise DataError(f"record {id}", f"{value} as {name}", "a text", "leave out rows without one")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):

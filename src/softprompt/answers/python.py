@@ -96,6 +96,10 @@ def score(
 
 def _listed(inputs: Any) -> list[Any]:
     """Several inputs as a list; a single text or mapping is one input."""
+    if hasattr(inputs, "columns") and hasattr(inputs, "itertuples"):
+        # Its iterator gives the names of columns, which would be answered.
+        got, do = "a table of pandas", "give one of its columns, e.g. table['text']"
+        raise DataError("prompt.predict or generate", got, "a list of inputs", do)
     if isinstance(inputs, (str, bytes, Mapping)) or not hasattr(inputs, "__iter__"):
         return [inputs]
     return list(inputs)
