@@ -85,7 +85,18 @@ def test_constraints_pin_every_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pinned = {canonicalize_name(name): version for name, version in pins.items()}
     optional = project["optional-dependencies"]
-    tested = ("train", "metrics", "plots", "studies", "docs", "notebooks", "dev", "ecosystem")
+    tested = (
+        "train",
+        "metrics",
+        "plots",
+        "studies",
+        "docs",
+        "notebooks",
+        "languages",
+        "tables",
+        "dev",
+        "ecosystem",
+    )
     for line in project["dependencies"] + [line for extra in tested for line in optional[extra]]:
         requirement = Requirement(line)
         if requirement.name == "softprompt":  # an extra that includes others
