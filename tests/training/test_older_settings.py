@@ -2,7 +2,7 @@
 
 import yaml
 
-from softprompt.config import load_run, parse_run
+from softprompt.config import load_stored, parse_run
 from softprompt.training.run_folder.settings import differing, flat
 
 NEW = (
@@ -34,5 +34,5 @@ def test_columns_and_paths_of_older_runs_are_the_same(tmp_path):
 
 def test_shares_of_older_runs_are_not_stratified(tmp_path):
     path, settings = _stored(tmp_path, dev_share=0.5)
-    assert not load_run(path).data.stratified
+    assert not load_stored(path).data.stratified
     assert differing(path, type(settings), flat(settings)) == ["data.stratified (False there, True now)"]

@@ -26,16 +26,12 @@ def load_run(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings:
     Raises:
         ConfigError: every mistake at once, a line each.
     """
-    folder = Path(path).parent
-    return _placed(
-        parse_as(_of_its_time(Path(path), read_mapping(Path(path), overrides)), RunSettings, str(path)),
-        folder,
-    )
+    return _placed(parse_as(read_mapping(Path(path), overrides), RunSettings, str(path)), Path(path).parent)
 
 
 def load_stored(path: Path | str, overrides: Sequence[str] = ()) -> RunSettings:
     """As `load_run`, of the settings that a run keeps: those that were not yet there have the old meaning."""
-    raw = as_stored(_of_its_time(Path(path), read_mapping(Path(path))))
+    raw = as_stored(read_mapping(Path(path)))
     for override in overrides:
         apply_override(raw, override)
     return _placed(parse_as(raw, RunSettings, str(path)), Path(path).parent)
@@ -62,17 +58,6 @@ def _placed(settings: Any, folder: Path | None) -> Any:
         }
         return settings.model_copy(update={"parts": parts})
     return settings.model_copy(update={"data": settings.data.placed(folder)})
-
-
-def _of_its_time(path: Path, raw: dict[str, Any]) -> dict[str, Any]:
-    """A stored run's settings with what was the default before a setting existed.
-
-    Shares were not stratified once: the test share of such a run has to stay what it was.
-    """
-    data = raw.get("data")
-    if path.name != "settings.yaml" or not isinstance(data, dict) or "stratified" in data:
-        return raw
-    return {**raw, "data": {**data, "stratified": False}}
 
 
 def parse_as(raw: Any, kind: type[_Kind], where: str) -> _Kind:

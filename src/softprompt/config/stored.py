@@ -8,20 +8,18 @@ def as_stored(raw: Mapping[str, Any]) -> dict[str, Any]:
     """A run's settings as a run folder or a prompt file holds them, with what missing ones meant then.
 
     Generation was without chat templates and without BOS in front before the settings `chat` and `bos` were,
-    and decoding had a limit of its own.
+    and decoding had a limit of its own. Shares were not stratified: the test share of such a run stays what
+    it was.
 
     Args:
         raw: the mapping as it was stored; a recipe is none, since its missing settings are today's defaults.
     """
-    stored = dict(raw)
+    stored = _with_data(raw)
     parts, decoding = raw.get("parts"), raw.get("decoding")
     if isinstance(parts, Mapping):
         tasks = [part.get("task") for part in parts.values() if isinstance(part, Mapping)]
         stored["parts"] = {
-            name: {**part, "task": _as_stored(part["task"])}
-            if isinstance(part, Mapping) and isinstance(part.get("task"), Mapping)
-            else part
-            for name, part in parts.items()
+            name: _part(part) if isinstance(part, Mapping) else part for name, part in parts.items()
         }
     else:
         tasks = [raw.get("task") or {}]
@@ -44,3 +42,17 @@ def _as_stored(task: Mapping[str, Any]) -> dict[str, Any]:
     if task.get("name", "generation") != "generation" or "chat" in task:
         return dict(task)
     return {"chat": False, **({} if task.get("template") else {"bos": False}), **task}
+
+
+def _part(part: Mapping[str, Any]) -> dict[str, Any]:
+    """One task of several as `as_stored` completes it."""
+    made, task = _with_data(part), part.get("task")
+    return {**made, "task": _as_stored(task)} if isinstance(task, Mapping) else made
+
+
+def _with_data(holder: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run or a part, whose data have the shares that they had then."""
+    data = holder.get("data")
+    if not isinstance(data, Mapping) or not (data.get("dev_share") or data.get("test_share")):
+        return dict(holder)
+    return {**holder, "data": {"stratified": False, **data}}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.backbones import BUNDLED, config_here, tokenizer_here
-from softprompt.config import RunSettings, apply_override, parse_run
+from softprompt.config import RunSettings, apply_override, parse_as, parse_run
 from softprompt.data import Table, load, read_table
 from softprompt.errors import ConfigError, DataError
 from softprompt.starting.choosing import Choice, task_for
@@ -123,16 +123,8 @@ def draft(
         notes.append(f"{facts.n} records are too few to set some aside, so that nothing is measured")
     for override in overrides:
         apply_override(raw, override)
-    found_here = {
-        **raw,
-        "data": {
-            **raw["data"],
-            **{split: data[split] for split in ("train", "dev", "test") if split in data},
-        },
-    }
-    for override in overrides:
-        apply_override(found_here, override)
-    settings = parse_run(found_here, where=str(recipe))
+    settings = parse_as(raw, RunSettings, str(recipe))
+    settings = settings.model_copy(update={"data": settings.data.placed(recipe.parent)})
     splits = load(settings.data)
     notes += splits.notes
     raw["training"] = {**training_settings(settings, len(splits.train), comments), **raw["training"]}

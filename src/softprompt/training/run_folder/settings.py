@@ -38,9 +38,6 @@ def differing(
         exploded: whether those that mend an explosion may differ.
     """
     read = _read(stored)
-    for data in _all_data(read):
-        if data.get("dev_share") or data.get("test_share"):
-            data.setdefault("stratified", False)  # as shares were drawn before the setting
     left_open: set[str] = set()
     # Settings that are newer than the run had their defaults; None is a choice that was not yet stored.
     with suppress(ValidationError):
@@ -99,13 +96,6 @@ _ONCE = {
 def _name(key: str) -> str:
     """The setting of data that a dotted key names."""
     return key.rpartition("data.")[2]
-
-
-def _all_data(stored: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The sections of data in stored settings, of a single task or of several."""
-    parts = stored.get("parts")
-    holders = [stored, *(parts.values() if isinstance(parts, dict) else ())]
-    return [data for one in holders if isinstance(one, dict) and isinstance(data := one.get("data"), dict)]
 
 
 def _same_file(key: str, theirs: Any, ours: Any) -> bool:
