@@ -17,7 +17,7 @@ from softprompt.prompts.methods.adapters import adapter, lora
 
 # isort: on
 from softprompt.prompts.methods.registry import METHODS, Method, build_prompt, method, n_examples
-from softprompt.prompts.methods.training_defaults import UNDECLARED, TrainingDefaults, tuned_rate
+from softprompt.prompts.methods.training_defaults import UNDECLARED, TrainingDefaults, head_rate, tuned_rate
 
 __all__ = [
     "METHODS",
@@ -28,6 +28,7 @@ __all__ = [
     "build_prompt",
     "fine_tuning",
     "head_only",
+    "head_rate",
     "in_context",
     "lora",
     "method",

@@ -1,5 +1,6 @@
 """Shared by the tasks whose answer a head gives, on texts and on pictures."""
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -123,6 +124,18 @@ class HeadTask(Task):
         return tuple(in_order(found))
 
     # -- what is shared --------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def state_size(self, records: Sequence[Any]) -> float:
+        """The mean sum of the magnitudes of a state of the bare backbone, over all tokens of some records.
+
+        A step of a head's weights by a rate changes an output by at most the rate times this.
+        """
+        own = copy.copy(self)
+        own._set_up()  # counts of its own of what is cut
+        examples = [own.encoded(record, labelled=False) for record in records]
+        states, mask = examples[0].states(self.backbone, examples)
+        return states.float().abs().sum(-1)[mask > 0].mean().item()
 
     @classmethod
     def labels_for(

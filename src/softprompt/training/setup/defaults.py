@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from softprompt.config import MixtureSettings, RunSettings, TrainingSettings
+from softprompt.prompts import METHODS, UNDECLARED, TrainingDefaults, head_rate, tuned_rate
+from softprompt.tasks import HeadTask
 from softprompt.training.loop import STEPS_OF_TEXTS, n_steps, steps_per_epoch
 from softprompt.training.setup.components import RunComponents
 
@@ -12,6 +14,8 @@ _Kind = TypeVar("_Kind", bound=RunSettings | MixtureSettings)
 
 _OF_RATES = ("learning_rate", "head_learning_rate", "backbone_learning_rate", "schedule", "warmup_steps")
 _OF_LENGTH = ("steps", "epochs")
+_STATES = 8
+"""Records whose states are measured."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,6 @@ def with_training_defaults(
         stored: the training settings with which a run began that is resumed now; empty for a new run. Choices
             that are open now are those of that run, whatever the defaults have become since.
     """
-    from softprompt.prompts import METHODS, UNDECLARED, tuned_rate
-
     method, training = settings.method, settings.training
     has_head = next(iter(parts.values())).settings.task.has_head
     sgd = training.optimizer == "sgd"  # the rates of methods are AdamW's
@@ -72,6 +74,8 @@ def with_training_defaults(
         rates["warmup_steps"] = round(usual.warmup * steps)
         if has_head:
             rates["head_learning_rate"] = usual.head_learning_rate
+            if not sgd and "head_learning_rate" in open_ and training.head_learning_rate is None:
+                rates["head_learning_rate"] = _of_head(usual, parts)
         if "tune" not in usual.when and not sgd:
             rates["backbone_learning_rate"] = tuned_rate(method)
         rates = {key: value for key, value in rates.items() if getattr(training, key) is None}
@@ -80,6 +84,18 @@ def with_training_defaults(
             said.append(_of_rates(rates, "sgd" if sgd else method.name, usual.when))
     made = {name: replace(part, settings=_trained(part.settings, training)) for name, part in parts.items()}
     return Chosen(_trained(settings, training), made, tuple(said), usual.learning_rate)
+
+
+def _of_head(usual: TrainingDefaults, parts: Mapping[str, RunComponents]) -> float | None:
+    """The rate of the heads beside the method's, which fits the size of the states that they read."""
+    own = usual.learning_rate if usual.head_learning_rate is None else usual.head_learning_rate
+    sizes = [
+        part.task.state_size(part.splits.train[:_STATES])
+        for part in parts.values()
+        if isinstance(part.task, HeadTask) and part.splits.train
+    ]
+    rate = head_rate(own, max(sizes, default=0.0))
+    return usual.head_learning_rate if rate == own else rate
 
 
 def _open(training: TrainingSettings, keys: tuple[str, ...]) -> tuple[str, ...]:
