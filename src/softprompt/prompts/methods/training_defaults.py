@@ -8,8 +8,8 @@ from softprompt.config import USUAL_RATE, MethodSettings
 from softprompt.errors import ConfigError
 
 HEAD_RATE = 1e-2
-"""The learning rate of a linear head, which begins at random numbers whatever the prompt is; less on a backbone
-with large states, see `head_rate`."""
+"""The learning rate of a linear head, which begins at random numbers whatever the prompt is; less on large
+states, see `head_rate`."""
 
 
 def _number(value: object, above: float, most: float) -> bool:
@@ -60,8 +60,8 @@ class TrainingDefaults:
 
 
 def head_rate(usual: float, state_size: float) -> float:
-    """The default rate of a head on states of a size: at most such that AdamW's first step changes no output by
-    more than about 1.
+    """The default rate of a head on states of a size: such that AdamW's first step changes no output by more
+    than about 1.
 
     Its first step changes every weight by the rate, whatever the gradient, and so an output by the rate times
     the sum of the state's magnitudes. At 1e-2 that is 0.9 on MiniLM's states and 7 on those of SmolLM2, where
