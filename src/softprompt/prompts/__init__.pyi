@@ -1,7 +1,7 @@
 from .heads import CLASS, PATCH, PROMPT, SPECIAL, head, pool_picture, reads_prompt
 from .initializations import find_initialization, initialization
 from .inserts import Insert, LayerLinears
-from .loading import load_prompt
+from .loading import assembled, load_prompt
 from .methods import (
     METHODS,
     UNDECLARED,
@@ -67,6 +67,7 @@ __all__ = [
     "States",
     "TrainingDefaults",
     "adapter",
+    "assembled",
     "build_prompt",
     "find_initialization",
     "fine_tuning",
