@@ -74,7 +74,7 @@ def read_adapter(folder: Path | str) -> tuple[AdapterConfig, dict[str, Tensor], 
         folder: as PEFT's `save_pretrained` leaves it.
 
     Raises:
-        PromptError: missing, damaged, of a kind that is no soft prompt, or tensors that contradict the config.
+        PromptError: missing, damaged, of a kind that is no soft prompt, or tensors other than the config's.
     """
     folder = at_home(str(folder))
     config = _config(folder)

@@ -120,7 +120,9 @@ def _stacked(fixed: Sequence[Tensor], trained: Sequence[Tensor], where: str) -> 
     """`[layer, kv_head, token, dim]` of lists over layers, the fixed tokens first."""
     parts = [fixed, trained] if fixed else [trained]
     try:
-        layers = [torch.cat([part.detach().float() for part in layer], 2)[0] for layer in zip(*parts, strict=True)]
+        layers = [
+            torch.cat([part.detach().float() for part in layer], 2)[0] for layer in zip(*parts, strict=True)
+        ]
         return torch.stack(layers)
     except RuntimeError:
         raise PromptError(where, "layers of different sizes", "the same heads and tokens in each") from None

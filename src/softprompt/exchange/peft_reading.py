@@ -31,8 +31,9 @@ def load_peft(
     rows equal those without padding and under the whole prefix, and PEFT's do not.
 
     Args:
-        folder: as PEFT's `save_pretrained` leaves it: prefix tuning (with a projection or without), cartridges,
-            prompt tuning, P-tuning, CPT, multi-task prompt tuning, and the modules that were saved beside it.
+        folder: as PEFT's `save_pretrained` leaves it: prefix tuning (with a projection or without),
+            cartridges, prompt tuning, P-tuning, CPT, multi-task prompt tuning, and the modules that were
+            saved beside it.
         backbone: the model that it was trained on; with its classification head where one was saved.
         task: of a multi-task prompt, from 0; one of several has to be named.
         any_backbone: accept a backbone of another name; PEFT stores nothing else of it.
@@ -135,7 +136,10 @@ def _of_task(own: Mapping[str, Tensor], task: int | None, n: int, where: str) ->
         task = 0
     if task is None or not 0 <= task < n:
         raise PromptError(
-            f"{where}: task", "none" if task is None else task, f"one of 0 to {n - 1}", "pass task=... (--task)"
+            f"{where}: task",
+            "none" if task is None else task,
+            f"one of 0 to {n - 1}",
+            "pass task=... (--task)",
         )
     return own["prefix_task_cols"][task] @ own["prefix_task_rows"][task]
 
@@ -151,7 +155,7 @@ def check_reading(task_type: str | None, backbone: Backbone, where: str) -> None
     if task_type == "SEQ_CLS" and backbone.stacks == {"encoder"}:
         raise PromptError(
             f"{where}: task_type",
-            "SEQ_CLS of soft tokens on an encoder, where PEFT gives the head the state of the first soft token",
+            "SEQ_CLS of soft tokens on an encoder, whose head PEFT gives the state of the first soft token",
             "a head that reads the text's own tokens, as softprompt's do",
             "train it in softprompt with a head, or train keys and values (a prefix)",
         )
@@ -184,4 +188,3 @@ def _network(config: AdapterConfig) -> str | None:
         return "mlp"
     kind = config.encoder_reparameterization_type
     return kind.lower() if config.peft_type == "P_TUNING" and kind else None
-

@@ -28,11 +28,12 @@ TASK_TYPES = {
 def save_peft(prompt: Prompt, folder: Path | str, backbone: Backbone | None = None) -> Path:
     """Write a prompt as an adapter folder, which `PeftModel.from_pretrained` loads. PEFT is not needed.
 
-    Logits of rows without padding are equal in both libraries, and `softprompt.peft.load` gives the same tensors back.
+    Logits of rows without padding are equal in both libraries, and `softprompt.peft.load` gives the same
+    tensors back.
 
     Args:
-        prompt: keys and values of every layer of a decoder (or of an encoder alone), or soft tokens in front of
-            the text; with shifted positions. A reparameterisation is baked.
+        prompt: keys and values of every layer of a decoder (or of an encoder alone), or soft tokens in front
+            of the text; with shifted positions. A reparameterisation is baked.
         folder: made where there is none.
         backbone: the model of the prompt; None is the one that it was made or loaded for.
 
@@ -71,8 +72,7 @@ def _key_values(block: KeyValues, backbone: Backbone) -> tuple[dict[str, Any], d
             raise PromptError(
                 "prompt",
                 f"other keys and values in decoder layer {layer} than in layer {filled[pair]}",
-                "the same in both, since PEFT reads one entry of its file for the two on an encoder-decoder of "
-                f"{n_layers} layers",
+                f"the same in both: on an encoder-decoder of {n_layers} layers PEFT reads one entry for two",
             )
         filled[pair] = layer
         stored[pair] = both[layer]

@@ -28,11 +28,12 @@ def read_pickled(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         reason = " ".join(str(error).split())
         named = reason.partition("GLOBAL ")[2].split(" ")[0]
-        got = f"a pickle that asks for {named}" if named else "a pickle of more than tensors"
-        raise PromptError(
-            str(path), got, "tensors alone", "have it saved as safetensors, by whoever made it"
-        ) from None
+        got = f"a pickle that asks for {named}" if named else "no pickle of tensors"
+        do = "have it saved as safetensors, by whoever made it" if named else "copy the file again"
+        raise PromptError(str(path), got, "tensors alone, as torch.save writes them", do) from None
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         reason = " ".join(str(error).split())[:120]
         got = f"a file that torch.load cannot read ({reason})"
-        raise PromptError(str(path), got, "tensors as torch.save writes them", "copy the file again") from None
+        raise PromptError(
+            str(path), got, "tensors as torch.save writes them", "copy the file again"
+        ) from None

@@ -8,14 +8,13 @@ from torch import Tensor
 
 from softprompt.errors import PromptError
 from softprompt.files import PromptCard
-from softprompt.prompts import KeyValues, Prompt, PromptBuilder, assembled
+from softprompt.prompts import KeyValues, KeyValueShape, Prompt, PromptBuilder, assembled
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
-    from softprompt.prompts.placements import KeyValueShape
 
 
-def whole_shape(backbone: "Backbone", where: str) -> "KeyValueShape":
+def whole_shape(backbone: "Backbone", where: str) -> KeyValueShape:
     """The layout of keys and values before every layer: of the decoder, or of an encoder that stands alone.
 
     Raises:
@@ -135,8 +134,10 @@ def check_vectors_alone(prompt: Prompt, owner: str) -> None:
     """Refuse prompts with anything beside keys and values or soft tokens in front of the text."""
     card = prompt.card
     others = {
-        "states": "states of recurrent layers", "image": "a visual prompt", "none": "a prompt without vectors",
-    }  # fmt: skip
+        "states": "states of recurrent layers",
+        "image": "a visual prompt",
+        "none": "a prompt without vectors",
+    }
     if card.placement in others:
         got, expected = f"{others[card.placement]} ({card.method})", "keys and values, or soft tokens"
         raise PromptError("prompt", got, f"{expected}, which is what {owner} has")

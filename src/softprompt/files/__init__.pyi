@@ -16,7 +16,7 @@ from .prompt_card import (
     PromptCard,
     TextPooling,
 )
-from .prompt_folder import TENSORS, read_card, read_prompt, write_prompt
+from .prompt_folder import TENSORS, is_prompt_folder, read_card, read_prompt, write_prompt
 from .recognition import Held, difference
 from .shipping import without_folders
 from .spreadsheet import as_cell, from_cell
@@ -47,6 +47,7 @@ __all__ = [
     "difference",
     "ends_line",
     "from_cell",
+    "is_prompt_folder",
     "json_line",
     "json_text",
     "kinds_of_tensors",

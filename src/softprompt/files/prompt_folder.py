@@ -122,6 +122,11 @@ def read_prompt(
         time.sleep(0.002)
 
 
+def is_prompt_folder(folder: Path) -> bool:
+    """Whether a prompt was saved there."""
+    return (folder / CARD).is_file()
+
+
 def read_card(folder: Path | str) -> PromptCard:
     """Only the card of a prompt folder."""
     folder = expanded(folder)

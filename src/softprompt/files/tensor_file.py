@@ -80,8 +80,7 @@ def _refuse_pickle(start: bytes) -> None:
     """Name what a file of another form most often is."""
     if start.startswith(b"PK\x03\x04"):
         raise Unreadable("what torch.save writes, a pickle in a zip, which could run anything")
-    # As the length of a header, the first eight bytes would be more than four gigabytes.
-    if start[:1] == b"\x80" and any(start[4:]):
+    if start[:1] == b"\x80" and int.from_bytes(start, "little") > _MOST_HEADER:
         raise Unreadable("a pickle, which could run anything")
 
 
@@ -116,7 +115,9 @@ def _shapes(
             raise Unreadable(where)
         if entry["dtype"] not in precisions:
             floats = "float32" if len(precisions) == 1 else "floats"
-            raise Unreadable(f"numbers of {str(entry['dtype'])[:80]} in {name[:80]!r}, which are not {floats}")
+            raise Unreadable(
+                f"numbers of {str(entry['dtype'])[:80]} in {name[:80]!r}, which are not {floats}"
+            )
         if math.prod(shape) * _BYTES[entry["dtype"]] != span[1] - span[0]:
             raise Unreadable(where)
         shapes[name] = tuple(shape)

@@ -25,7 +25,7 @@ from .methods import (
 )
 from .methods.builder import PromptBuilder
 from .methods.options import TUNE_FORMS, is_tune
-from .placements import RECURRENT, AttentionShape, KeyValues, SlotEmbeddings, States
+from .placements import RECURRENT, AttentionShape, KeyValues, KeyValueShape, SlotEmbeddings, States
 from .prompt import Prompt
 from .start_request import Start, StartRequest
 from .visual import (
@@ -53,6 +53,7 @@ __all__ = [
     "ExtraChannels",
     "ImageTokens",
     "Insert",
+    "KeyValueShape",
     "KeyValues",
     "LayerLinears",
     "Method",
