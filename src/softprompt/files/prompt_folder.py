@@ -185,7 +185,8 @@ def _no_prompt(folder: Path) -> PromptError:
             str(folder / CARD), "no such file or directory", _EXPECTED, "copy the card as well"
         )
     if (folder / "adapter_config.json").exists():
-        return PromptError(str(folder), "a folder of PEFT's (adapter_config.json)", _EXPECTED)
+        do = "read it with softprompt.peft.load, or softprompt convert"
+        return PromptError(str(folder), "a folder of PEFT's (adapter_config.json)", _EXPECTED, do)
     return PromptError(str(folder / CARD), "no such file or directory", _EXPECTED)
 
 
