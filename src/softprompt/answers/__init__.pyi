@@ -17,7 +17,7 @@ from .kinds import (
 from .making import lines_of
 from .output import json_line, kind_of_output
 from .published import own_table
-from .python import generate, predict, score
+from .python import generate, live_answerer, predict, score
 from .questions import Questions, questions_of
 from .stored import (
     answer_settings,
@@ -53,6 +53,7 @@ __all__ = [
     "json_line",
     "kind_of_output",
     "lines_of",
+    "live_answerer",
     "own_table",
     "predict",
     "questions_of",

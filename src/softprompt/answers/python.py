@@ -127,3 +127,12 @@ def _answers(
     answerer = _answerer(prompt, backbone, settings)
     answerer.check(asked)
     return answerer.answers(asked)
+
+
+def live_answerer(prompt: "Prompt", backbone: "Backbone | None" = None) -> Answerer:
+    """What answers as `Prompt.generate` and `Prompt.predict` do.
+
+    Raises:
+        PromptError: a prompt that does not know its backbone, or does not say what it was trained for.
+    """
+    return _answerer(prompt, backbone, live_settings(prompt, None, None, None))

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from softprompt.cli.commands import (
     backbones,
     compare,
+    convert,
     demo,
     evaluate,
     generate,
@@ -62,7 +63,20 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, new, train, study, report, compare, evaluate, generate, predict, inspect, look):
+for command in (
+    demo,
+    new,
+    train,
+    study,
+    report,
+    compare,
+    evaluate,
+    generate,
+    predict,
+    inspect,
+    look,
+    convert,
+):
     name = command.__name__.rpartition(".")[2]
     app.command(name, epilog=epilog(command.EXAMPLES))(getattr(command, name))
 app.command("rescore", hidden=True)(rescore.rescore)

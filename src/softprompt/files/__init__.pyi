@@ -16,11 +16,11 @@ from .prompt_card import (
     PromptCard,
     TextPooling,
 )
-from .prompt_folder import TENSORS, read_card, read_prompt, write_prompt
+from .prompt_folder import TENSORS, is_prompt_folder, read_card, read_prompt, write_prompt
 from .recognition import Held, difference
 from .shipping import without_folders
 from .spreadsheet import as_cell, from_cell
-from .tensor_file import Shapes
+from .tensor_file import Shapes, read_foreign_tensors, serialised
 from .tensor_kinds import kinds_of_tensors
 
 __all__ = [
@@ -47,13 +47,16 @@ __all__ = [
     "difference",
     "ends_line",
     "from_cell",
+    "is_prompt_folder",
     "json_line",
     "json_text",
     "kinds_of_tensors",
     "objects",
     "read_card",
+    "read_foreign_tensors",
     "read_lines",
     "read_prompt",
+    "serialised",
     "sync_folder",
     "warn_of_damage",
     "without_folders",

@@ -122,6 +122,11 @@ def read_prompt(
         time.sleep(0.002)
 
 
+def is_prompt_folder(folder: Path) -> bool:
+    """Whether a prompt was saved there."""
+    return (folder / CARD).is_file()
+
+
 def read_card(folder: Path | str) -> PromptCard:
     """Only the card of a prompt folder."""
     folder = expanded(folder)
@@ -180,7 +185,8 @@ def _no_prompt(folder: Path) -> PromptError:
             str(folder / CARD), "no such file or directory", _EXPECTED, "copy the card as well"
         )
     if (folder / "adapter_config.json").exists():
-        return PromptError(str(folder), "a folder of PEFT's (adapter_config.json)", _EXPECTED)
+        do = "read it with softprompt.peft.load, or softprompt convert"
+        return PromptError(str(folder), "a folder of PEFT's (adapter_config.json)", _EXPECTED, do)
     return PromptError(str(folder / CARD), "no such file or directory", _EXPECTED)
 
 

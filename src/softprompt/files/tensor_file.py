@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _MOST_HEADER = 8 << 20
 _MOST_AXES = 16
-_FLOAT32_BYTES = 4
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+"""Of a number, by the names that safetensors has for precisions."""
 
 
 def serialised(tensors: Mapping[str, Tensor]) -> bytes:
@@ -52,13 +53,46 @@ def read_tensors(path: Path, digest: str, fits: Callable[[Shapes], object]) -> d
     return _decoded(path, content)
 
 
+def read_foreign_tensors(path: Path, fits: Callable[[Shapes], object]) -> dict[str, Tensor]:
+    """The tensors of another library's file of safetensors, whatever float they are held in; on the CPU.
+
+    Args:
+        path: the file, or a link to it.
+        fits: raises where names or sizes are not the expected ones; called before the tensors are read.
+
+    Raises:
+        PromptError: no file of safetensors, or numbers that are no floats.
+    """
+    try:
+        with open_regular(path) as (file, size):
+            start = file.read(8)
+            _refuse_pickle(start)
+            length = int.from_bytes(start, "little")
+            fits(_shapes(file.read(_header_length(length, size)), size - 8 - length, tuple(_BYTES)))
+            file.seek(0)
+            content = file.read(size)
+    except Unreadable as error:
+        raise _no_tensors(path, error) from None
+    return _decoded(path, content)
+
+
+def _refuse_pickle(start: bytes) -> None:
+    """Name what a file of another form most often is."""
+    if start.startswith(b"PK\x03\x04"):
+        raise Unreadable("what torch.save writes, a pickle in a zip, which could run anything")
+    if start[:1] == b"\x80" and int.from_bytes(start, "little") > _MOST_HEADER:
+        raise Unreadable("a pickle, which could run anything")
+
+
 def _header_length(length: int, size: int) -> int:
     if size < 8 or not 0 < length <= min(size - 8, _MOST_HEADER):
         raise Unreadable(f"no tensors ({size:,} bytes with a header of {length:,})")
     return length
 
 
-def _shapes(header: bytes, n_bytes: int) -> dict[str, tuple[int, ...]]:
+def _shapes(
+    header: bytes, n_bytes: int, precisions: Collection[str] = ("F32",)
+) -> dict[str, tuple[int, ...]]:
     """Sizes by names of a header, which must describe exactly the bytes that follow.
 
     Raises:
@@ -79,9 +113,12 @@ def _shapes(header: bytes, n_bytes: int) -> dict[str, tuple[int, ...]]:
         shape, span = entry["shape"], entry["data_offsets"]
         if not _are_counts(shape) or not _are_counts(span) or len(span) != 2 or len(shape) > _MOST_AXES:
             raise Unreadable(where)
-        if entry["dtype"] != "F32":
-            raise Unreadable(f"numbers of {str(entry['dtype'])[:80]} in {name[:80]!r}, which are not float32")
-        if math.prod(shape) * _FLOAT32_BYTES != span[1] - span[0]:
+        if entry["dtype"] not in precisions:
+            floats = "float32" if len(precisions) == 1 else "floats"
+            raise Unreadable(
+                f"numbers of {str(entry['dtype'])[:80]} in {name[:80]!r}, which are not {floats}"
+            )
+        if math.prod(shape) * _BYTES[entry["dtype"]] != span[1] - span[0]:
             raise Unreadable(where)
         shapes[name] = tuple(shape)
         spans.append(span)
@@ -113,4 +150,4 @@ def _decoded(path: Path, content: bytes) -> dict[str, Tensor]:
 
 
 def _no_tensors(path: Path, got: object) -> PromptError:
-    return PromptError(str(path), str(got), "float32 tensors in a file of safetensors", "copy the file again")
+    return PromptError(str(path), str(got), "tensors in a file of safetensors", "copy the file again")

@@ -1,7 +1,7 @@
 from .heads import CLASS, PATCH, PROMPT, SPECIAL, head, pool_picture, reads_prompt
 from .initializations import find_initialization, initialization
 from .inserts import Insert, LayerLinears
-from .loading import load_prompt
+from .loading import assembled, load_prompt
 from .methods import (
     METHODS,
     UNDECLARED,
@@ -26,7 +26,7 @@ from .methods import (
 )
 from .methods.builder import PromptBuilder
 from .methods.options import TUNE_FORMS, is_tune
-from .placements import RECURRENT, AttentionShape, KeyValues, SlotEmbeddings, States
+from .placements import RECURRENT, AttentionShape, KeyValues, KeyValueShape, SlotEmbeddings, States
 from .prompt import Prompt
 from .start_request import Start, StartRequest
 from .visual import (
@@ -54,6 +54,7 @@ __all__ = [
     "ExtraChannels",
     "ImageTokens",
     "Insert",
+    "KeyValueShape",
     "KeyValues",
     "LayerLinears",
     "Method",
@@ -68,6 +69,7 @@ __all__ = [
     "States",
     "TrainingDefaults",
     "adapter",
+    "assembled",
     "build_prompt",
     "find_initialization",
     "fine_tuning",

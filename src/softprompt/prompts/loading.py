@@ -83,6 +83,28 @@ def load_prompt(
     return prompt.to(backbone.device if device is None else device).eval()
 
 
+@plain_tensors()
+def assembled(card: PromptCard, tensors: Mapping[str, Tensor], backbone: Observable, where: str) -> Prompt:
+    """A prompt out of a card and its tensors, in evaluation mode on the backbone's device.
+
+    Args:
+        card: with the backbone's own card in it.
+        tensors: by the names of prompt files; copied.
+        backbone: the frozen model that the prompt is used with.
+        where: what is read, for errors.
+
+    Raises:
+        PromptError: tensors that do not fit the card or the backbone, or that are not finite.
+    """
+    _check_sizes(card, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, backbone, where)
+    own = {name: tensor.detach().float().cpu().clone() for name, tensor in tensors.items()}
+    with _explained(card, where):
+        prompt = _made(card, own, backbone, where)
+    prompt.check_range(backbone.dtype, where)
+    prompt.origin = Origin(backbone)
+    return prompt.to(backbone.device).eval()
+
+
 @contextmanager
 def _explained(card: PromptCard, where: str) -> Iterator[None]:
     """Turn whatever a card's contradictions raise into a PromptError."""

@@ -85,8 +85,14 @@ class GenerationTask(Task):
         check_decoding(self.decoding)
 
     @property
-    def _most_written(self) -> int:
+    def most_written(self) -> int:
+        """Tokens after which an answer is cut."""
         return self.decoding.max_new_tokens or UNKNOWN_LIMIT
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The tokens that end an answer."""
+        return tuple(self._form.ends)
 
     @property
     def cut_note(self) -> str:
@@ -96,7 +102,7 @@ class GenerationTask(Task):
     def answer_note(self, n: int) -> str:
         """That so many answers were cut, and by what."""
         were = "1 answer was" if n == 1 else f"{n} answers were"
-        note = f"{were} cut at {self._most_written} tokens, before an end (decoding.max_new_tokens)"
+        note = f"{were} cut at {self.most_written} tokens, before an end (decoding.max_new_tokens)"
         return note if n else ""
 
     @property
@@ -117,7 +123,7 @@ class GenerationTask(Task):
                 "one (source, target) pair to train on",
                 "split the records with softprompt.data.records.pairs",
             )
-        context, target = self._context(record), self._form.target(record.targets[0])
+        context, target = self.context(record), self._form.target(record.targets[0])
         if self._is_encoder_decoder:
             return Example(record.id, tuple(context), tuple(target), len(context) + len(target), len(target))
         ids = (*context, *target)
@@ -128,8 +134,8 @@ class GenerationTask(Task):
             return PicturedExample(record.id, ids, labels, len(ids), len(ids) - n_unlabelled, record=record)
         return Example(record.id, ids, labels, len(ids), len(ids) - n_unlabelled)
 
-    def _context(self, record: Record) -> list[int]:
-        """The tokens before the target."""
+    def context(self, record: Record) -> list[int]:
+        """The tokens before the target, as the prompt reads the record's source."""
         if isinstance(record, PicturedText):
             return self._pictured.context(record)
         try:
@@ -197,7 +203,7 @@ class GenerationTask(Task):
         Raises:
             DataError: a record without a token to start from.
         """
-        contexts = [self._context(record) for record in records]
+        contexts = [self.context(record) for record in records]
         for record, context in zip(records, contexts, strict=True):
             if not context:
                 raise DataError(
@@ -205,7 +211,7 @@ class GenerationTask(Task):
                 )
         device = self.backbone.device
         side = "right" if self._is_encoder_decoder else "left"
-        limit, ends, cut = self._most_written, self._form.ends, list[int]()
+        limit, ends, cut = self.most_written, self._form.ends, list[int]()
         arguments = generate_arguments(self.decoding, limit, ends, self._pad, self._banned)
         generate: Any = self.backbone.model.generate
         outputs = [""] * len(records)
@@ -234,7 +240,7 @@ class GenerationTask(Task):
         if any(isinstance(record, PicturedText) for record in records):
             return super().demonstrations(records, k, seed)
         chosen, draw = drawn(records, k, seed)
-        return [self._context(record) + self._form.target(draw.choice(record.targets)) for record in chosen]
+        return [self.context(record) + self._form.target(draw.choice(record.targets)) for record in chosen]
 
     def score(
         self, records: Sequence[Record], outputs: Sequence[str], metrics: Sequence[str]
@@ -269,15 +275,15 @@ class GenerationTask(Task):
         form = form_of(self.backbone, self.settings)
         most_read = form.longest_context
         most_written = self.settings.max_target_tokens + len(form.target(""))
-        most_written = most_written if training else self._most_written
+        most_written = most_written if training else self.most_written
         # If even the longest texts fit, nothing needs to be tokenised.
         pictured = any(isinstance(record, PicturedText) for record in records)
         known = None if pictured else most_read
         if known is not None and prompt_positions + known + most_written <= limit:
             return
         for record in records:
-            n_read = len(self._context(record) if pictured else form.context(record.source, _earlier(record)))
-            n_written = self._most_written
+            n_read = len(self.context(record) if pictured else form.context(record.source, _earlier(record)))
+            n_written = self.most_written
             if training:
                 n_written = max(len(form.target(target)) for target in record.targets)
             n_text = max(n_read, n_written) if self._is_encoder_decoder else n_read + n_written
