@@ -22,11 +22,12 @@ from softprompt.data.records import (
     pairs,
 )
 from softprompt.data.registry import FORMATS, Format, data_format, usual_format
-from softprompt.data.roles import SOURCE_AND_TARGET, assigned, cell
+from softprompt.data.roles import assigned, cell
 from softprompt.data.sampling import draw, keep_seen
 from softprompt.data.split_checks import check_splits
 from softprompt.data.splits import Splits, load, load_test
 from softprompt.data.tables import SUFFIXES, Row, Table, kind_of_file, read_table
+from softprompt.data.usual_names import SOURCE_AND_TARGET
 
 __all__ = [
     "FORMATS",
