@@ -233,7 +233,7 @@ def test_a_workbook_of_several_sheets_asks_which(tmp_path):
         ("x.csv", b"text,label\ngo\0od,1\n", r"line 2: got the character NUL"),
         ("x.csv", b"", r"an empty file"),
         ("x.csv", b"text;a,label\n1;2,3\n", r"separated by a comma and a semicolon.*data\.delimiter"),
-        ("x.json", b'{}', r"an empty object"),
+        ("x.json", b"{}", r"an empty object"),
         ("x.dat", b"text", r"no suffix that says what the file is"),
     ],
 )

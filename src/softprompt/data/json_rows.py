@@ -44,7 +44,9 @@ def json_rows(value: Any, where: str) -> tuple[list[Any], str | None]:
     if all(isinstance(held, dict) and held for held in value.values()):
         return _of_objects(value, where)
     if _are_columns(list(value.values())) and not _is_tagged(value):
-        return [{name: value[name][n] for name in value} for n in range(len(next(iter(value.values()))))], None
+        return [
+            {name: value[name][n] for name in value} for n in range(len(next(iter(value.values()))))
+        ], None
     return [value], "its one object is one row"
 
 
