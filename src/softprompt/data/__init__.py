@@ -4,7 +4,8 @@ The table `registry.FORMATS` has a row for each format.
 """
 
 from softprompt.config import data_root
-from softprompt.data.formats.images import decode, picture_record, pictured_text, pictures_below
+from softprompt.data.formats.images import picture_record, pictured_text, pictures_below
+from softprompt.data.formats.pixels import decode
 from softprompt.data.formats.trex import pattern, read_objects
 from softprompt.data.labels import check_known, check_spellings, in_order
 from softprompt.data.numbers import PLAIN, notations_of

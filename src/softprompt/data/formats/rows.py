@@ -183,7 +183,10 @@ def pictured_records(table: Table, roles: Roles) -> list[PicturedText]:
     def record(row: Row) -> PicturedText:
         _, text, targets = pair(row)
         picture = words(of_image(row), image, row.where)
-        return pictured_text(_name(table, row), text, targets, folder / picture, picture)
+        try:
+            return pictured_text(_name(table, row), text, targets, folder / picture, picture, check=True)
+        except DataError as error:
+            raise error.inside(row.where) from None
 
     return rows_of(table, record)
 
@@ -198,7 +201,7 @@ def picture_records(table: Table, roles: Roles) -> list[LabelledPicture]:
         picture = words(of_image(row), image, row.where)
         value = None if label is None else label_text(cell(table, label)(row), label, row.where)
         try:
-            return picture_record(folder / picture, picture, value)
+            return picture_record(folder / picture, picture, value, check=True)
         except DataError as error:
             raise error.inside(row.where) from None
 
