@@ -167,6 +167,33 @@ _FORMS = [
     {"image_processor_type": "ViTImageProcessor", "size": 20, "do_rescale": False},
     {"image_processor_type": "ViTImageProcessor", "size": 20, "rescale_factor": 1 / 127.5},
     *({"image_processor_type": "ViTImageProcessor", "size": 20, "resample": i} for i in range(6)),
+    *(
+        {"image_processor_type": f"{name}ImageProcessor", "size": {"shortest_edge": side}, **more}
+        for name, side, more in (
+            ("ConvNext", 20, {}),
+            ("ConvNext", 19, {"crop_pct": 0.95}),
+            ("ConvNext", 384, {"resample": 3}),
+            ("ConvNext", 384, {"do_center_crop": True, "crop_size": {"height": 20, "width": 20}}),
+            ("ConvNext", 32, {"do_center_crop": True, "crop_size": {"height": 20, "width": 20}}),
+            ("PoolFormer", 20, {"crop_pct": 0.9, "crop_size": {"height": 20, "width": 20}}),
+            ("PoolFormer", 20, {"crop_size": {"height": 18, "width": 16}}),
+            ("Levit", 20, {"crop_size": {"height": 20, "width": 20}}),
+            ("MobileNetV1", 23, {"crop_size": {"height": 20, "width": 20}}),
+            ("MobileNetV2", 23, {"crop_size": {"height": 20, "width": 20}}),
+            ("DeiT", 23, {"crop_size": {"height": 20, "width": 20}}),
+            ("Beit", 23, {"do_center_crop": True, "crop_size": {"height": 20, "width": 20}}),
+        )
+    ),
+    {
+        "image_processor_type": "PoolFormerImageProcessor",
+        "size": {"height": 20, "width": 20},
+        "crop_size": 20,
+    },
+    {
+        "image_processor_type": "PoolFormerImageProcessor",
+        "size": {"height": 24, "width": 20},
+        "crop_size": 20,
+    },
 ]
 
 
@@ -190,6 +217,17 @@ def test_pixels_are_those_of_transformers_own_processor(settings, size, tmp_path
     [
         ({"size": {"shortest_edge": 20}}, "pictures of different sizes"),
         ({"size": {"longest_edge": 20}}, "height and width, or shortest_edge"),
+        ({"size": {"shortest_edge": 20}, "image_processor_type": "DeiTImageProcessor"}, "different sizes"),
+        (
+            {
+                "size": {"shortest_edge": 25},
+                "crop_pct": 0.9,
+                "image_processor_type": "ConvNextImageProcessor",
+                "do_center_crop": True,
+                "crop_size": 20,
+            },
+            "a crop to 20 by 20 behind one to 25 by 25",
+        ),
         ({"size": 20, "do_pad": True}, "do_pad=True"),
         ({"size": 20, "image_mean": None}, "no image_mean"),
     ],
@@ -202,11 +240,8 @@ def test_forms_that_are_not_followed_are_refused(settings, message):
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("ConvNext", {"do_center_crop": True, "crop_size": {"height": 20, "width": 20}}),  # crop_pct
         ("EfficientNet", {}),  # an offset, and twice normalised
-        ("Levit", {}),  # resizes to 256 / 224 of its size
         ("Perceiver", {}),  # crops before it resizes
-        ("PoolFormer", {}),
         ("DPT", {"do_center_crop": True, "crop_size": {"height": 20, "width": 20}}),  # never crops
         ("VideoMAE", {}),  # takes films
         ("ImageGPT", {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}),

@@ -162,6 +162,30 @@ def test_the_task_and_the_columns_are_found(softprompt, tmp_path, monkeypatch, k
     assert f"softprompt train {recipe.name}" in result.out
 
 
+@pytest.mark.parametrize("task", [[], ["--task", "regression"]])
+def test_numbers_with_a_decimal_comma_are_found_and_those_of_two_readings_refused(softprompt, tmp_path, task):
+    rows = [{"text": f"a house with {i} rooms", "price": f"{i % 7},{i:02}"} for i in range(40)]
+    made = softprompt("new", write_csv(tmp_path / "x.csv", rows), "--output", tmp_path / "x.yaml", *task)
+    assert made.code == 0, made.err
+    data = yaml.safe_load((tmp_path / "x.yaml").read_text(encoding="utf-8"))["data"]
+    assert data["decimal"] == "," and "thousands" not in data
+    for i, row in enumerate(rows):
+        row["price"] = f"1.{i + 100}" if i % 3 == 0 else str(300 + i)
+    made = softprompt("new", write_csv(tmp_path / "y.csv", rows), "--output", tmp_path / "y.yaml", *task)
+    assert made.code == 1 and "which may be 1.100 or 1100" in made.err
+
+
+def test_broken_pictures_are_said_and_left_out(softprompt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = picture_folder(tmp_path / "colours", 8)
+    (folder / "blue" / "cut.png").write_bytes((folder / "blue" / "000.png").read_bytes()[:60])
+    (folder / "red" / "no.png").write_bytes(b"")
+    result = softprompt("new", "colours")
+    assert result.code == 0, result.err
+    assert "2 bad rows were left out" in result.out and "colours/blue/cut.png" in result.out
+    assert load_run(tmp_path / "colours.yaml").data.on_bad_row == "skip"
+
+
 def test_a_share_is_set_aside_of_as_many_rows_as_allow_it(softprompt, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for n, shares in ((15, set()), (60, {"test_share"}), (120, {"test_share", "dev_share"})):

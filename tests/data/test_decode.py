@@ -1,10 +1,14 @@
 """Odd pictures become what a person sees, or are refused by name."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from softprompt.data import decode
+from softprompt.data.formats.pixels import check_picture
 from softprompt.errors import DataError
 from support.pictures import encoded, picture
 
@@ -48,6 +52,38 @@ def test_sixteen_bits_keep_their_upper_eight(kind):
     deep = np.array([[0, 0x0100, 0x8000, 0xFFFF]], dtype=np.uint16)
     found = read(encoded(Image.fromarray(deep), kind))
     assert found[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("most", [255, 1023, 4095])
+def test_sixteen_bits_whose_upper_four_are_never_used_are_refused(kind, most):
+    content = encoded(Image.fromarray(np.linspace(0, most, 64, dtype=np.uint16).reshape(8, 8)), kind)
+    for look in (decode, check_picture):
+        with pytest.raises(DataError, match=f"picture x: got .* no value above {most:,} of 65,535"):
+            look(content, "picture x")
+    black = encoded(Image.fromarray(np.zeros((4, 4), dtype=np.uint16)), kind)
+    assert read(black).max() == 0
+
+
+def test_a_file_that_says_how_many_bits_count_is_scaled_by_them():
+    values = np.array([[0, 16, 2048, 4095]], dtype=np.uint16)
+    content = encoded(Image.fromarray(values), "TIFF", tiffinfo={281: 4095})
+    assert read(content)[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_colours_of_twelve_bits_in_sixteen_are_refused():
+    def png(most):  # Pillow writes no colours of 16 bits
+        rows = b"".join(b"\0" + np.full(12, most, dtype=">u2").tobytes() for _ in range(4))
+        parts = ((b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)))
+        chunks = [
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in (*parts, (b"IEND", b""))
+        ]
+        return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+    assert read(png(0x8000)).tolist() == [[[128] * 3] * 4] * 4
+    with pytest.raises(DataError, match=r"no value in the upper 4 bits.*Save it with 8 bits"):
+        read(png(4095))
 
 
 def test_transparent_pixels_lie_on_white():
@@ -97,7 +133,7 @@ def damaged(content):
         (PNG[: len(PNG) // 2], "cannot be read as a picture"),
         (PNG[:20], "cannot be read as a picture"),
         (damaged(PNG), "cannot be read as a picture"),
-        (b"", "none of PNG, JPEG"),
+        (b"", "an empty file"),
         (b"not a picture\n" * 20, "none of PNG, JPEG"),
         (encoded(Image.new("F", (2, 2), 0.5), "TIFF"), "floating-point"),
         (encoded(Image.fromarray(np.array([[1 << 20]], dtype=np.int32)), "TIFF"), "32 bits"),

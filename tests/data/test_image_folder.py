@@ -69,6 +69,32 @@ def test_what_is_no_folder_of_classes_is_refused(folder, tmp_path):
         read("image_folder", tmp_path / "none")
 
 
+def broken(folder):
+    """Three files that are no whole pictures, in a folder of twelve others."""
+    photograph = encoded(picture((200, 60, 40), 0, (64, 64)), "JPEG")
+    (folder / "red" / "cut.jpg").write_bytes(photograph[: len(photograph) // 2])
+    (folder / "red" / "empty.png").write_bytes(b"")
+    (folder / "blue" / "text.png").write_bytes(b"no picture")
+    (folder / "blue" / "whole.jpg").write_bytes(photograph)
+    return ("red/cut.jpg", "red/empty.png", "blue/text.png")
+
+
+def test_files_that_are_no_whole_pictures_are_bad_rows(folder):
+    names = broken(folder)
+    with pytest.raises(DataError) as refused:
+        read("image_folder", folder)
+    for name in names:
+        assert f"picture train/{name}: got a file that cannot be read as a picture" in str(refused.value)
+    splits = load(settings(train=folder, on_bad_row="skip"))
+    assert len(splits.train) == 13 and "3 bad rows were left out" in splits.notes[0]
+    table = folder.parent / "labels.csv"
+    rows = [f"train/{name},{name.partition('/')[0]}\n" for name in (*names, "blue/whole.jpg", "red/000.png")]
+    table.write_text("image,label\n" + "".join(rows))
+    with pytest.raises(DataError, match=r"line 2: picture train/red/cut\.jpg"):
+        read("pictures", table)
+    assert [record.label for record in read("pictures", table, on_bad_row="skip")] == ["blue", "red"]
+
+
 def test_draws_per_class_and_folds(folder):
     splits: Any = load(settings(train=folder, train_per_class=2, dev_per_class=1))
     assert [record.label for record in splits.train] == ["blue"] * 2 + ["green"] * 2 + ["red"] * 2

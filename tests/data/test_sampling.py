@@ -1,7 +1,8 @@
 import pytest
 
 from softprompt.data import Record, draw, keep_seen, pairs
-from softprompt.data.sampling import merge, set_aside
+from softprompt.data.formats.chats import conversations
+from softprompt.data.sampling import folds, merge, set_aside
 from softprompt.errors import DataError
 
 
@@ -66,6 +67,45 @@ def test_set_aside_fills_up_with_single_pairs_where_sources_are_too_large():
 def test_set_aside_leaves_something_on_both_sides(share, n_dev):
     train, dev = set_aside(records(3), 0, share)
     assert (len(train), len(dev)) == (3 - n_dev, n_dev)
+
+
+def chats(n, opening="question {i}"):
+    """Conversations of one to four answers."""
+    made = []
+    for i in range(n):
+        turns = [(role, f"{role} {i} {k}") for k in range(1 + i % 4) for role in ("user", "assistant")]
+        turns[0] = ("user", opening.format(i=i))
+        value = [{"role": role, "content": text} for role, text in turns]
+        made += conversations(value, f"chat {i}", f"line {i}")
+    return made
+
+
+def chats_of(records):
+    return {record.id.partition("/")[0] for record in records}
+
+
+def test_conversations_are_set_aside_whole():
+    turns = chats(40)
+    train, dev = set_aside(turns, 0, 0.3)
+    assert not chats_of(train) & chats_of(dev)
+    assert len(dev) == round(0.3 * len(turns)) and len(train) + len(dev) == len(turns)
+    fold_of = folds(turns, 4, 0)
+    for fold in range(4):
+        inside = [turn for turn, at in zip(turns, fold_of, strict=True) if at == fold]
+        outside = [turn for turn, at in zip(turns, fold_of, strict=True) if at != fold]
+        assert inside and not chats_of(inside) & chats_of(outside)
+
+
+def test_conversations_that_begin_with_the_same_question_stay_together():
+    train, dev = set_aside([*chats(20, "hello"), *chats(20)[10:]], 0, 0.3)
+    assert ("hello" in str(train)) != ("hello" in str(dev))
+
+
+def test_one_conversation_alone_cannot_be_shared_out():
+    with pytest.raises(DataError, match=r"data\.dev_share: got turns of one conversation alone"):
+        set_aside(chats(4)[-4:], 0, 0.3)
+    train, dev = set_aside([*chats(4)[-4:], *chats(3)[-3:]], 0, 0.1)
+    assert (len(train), len(dev)) == (4, 3)
 
 
 def test_set_aside_needs_two_pairs():

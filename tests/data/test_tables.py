@@ -9,7 +9,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from softprompt.data import read_table
+from softprompt.config import DataSettings
+from softprompt.data import load, read_table
 from softprompt.errors import DataError
 
 ROWS = [{"text": 'he said "hi", and\tleft', "label": "1"}, {"text": "好\nfilm", "label": "0"}]
@@ -155,6 +156,49 @@ def test_json_in_each_of_its_forms(write, content):
     assert _values(read_table(write("x.json", content))) == [{"text": "a"}, {"text": "b"}]
 
 
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        ('{"text": "a", "label": "x"}', [{"text": "a", "label": "x"}]),
+        ('\n{"source": "a", "target": ["b", "c"]}\n', [{"source": "a", "target": ["b", "c"]}]),
+        ('{"messages": [{"role": "user", "content": "a"}]}',
+         [{"messages": [{"role": "user", "content": "a"}]}]),
+        ('{"tokens": ["a", "b"], "tags": ["O", "O"]}', [{"tokens": ["a", "b"], "tags": ["O", "O"]}]),
+        ('{"text": "a", "entities": [{"start": 0}]}', [{"text": "a", "entities": [{"start": 0}]}]),
+        ('{"version": 1, "rows": [{"text": "a"}]}', [{"text": "a"}]),
+        ('{"sentences": [{"text": "a"}, {"text": "b"}]}', [{"text": "a"}, {"text": "b"}]),
+        ('{"a1": {"text": "a", "label": "x"}, "a2": {"text": "b"}}',
+         [{"text": "a", "label": "x"}, {"text": "b"}]),
+        *((pandas.DataFrame(ROWS).to_json(orient=orient), ROWS)
+          for orient in ("records", "columns", "index", "split", "table")),
+    ],
+)  # fmt: skip
+def test_one_json_value_is_a_row_or_holds_rows(write, content, rows):
+    made = _values(read_table(write("x.json", content)))
+    assert [{name: value for name, value in row.items() if name != "index"} for row in made] == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"text": "a", "label": "x", "data": [{"a": 1}]}', r"its list 'data', or which may be one row with"),
+        ('{"id": 3, "entities": [{"start": 0}]}', r"its list 'entities', or which may be one row with 'id'"),
+        ('{"train": [{"text": "a"}], "test": [{"text": "b"}]}', r"several lists of objects, 'train' and 'te"),
+        ('{"data": {"a": {"text": "x"}, "b": {"text": "y"}}}', r"an object of objects, 'data'"),
+        ('{"train": {"text": {"0": "a"}, "label": {"0": "x"}}}', r"an object of objects, 'train'"),
+    ],
+)
+def test_json_that_may_be_read_in_several_ways_is_refused(write, content, message):
+    with pytest.raises(DataError, match=message):
+        read_table(write("x.json", content))
+
+
+def test_what_a_json_object_was_taken_for_is_said(write):
+    path = write("x.json", '{"info": "v1", "examples": [{"text": "a", "label": "x"}]}')
+    settings = DataSettings(format="labelled", train=path)
+    assert f"{path}: its rows are the list 'examples'" in load(settings).notes
+
+
 def test_txt_is_lines_or_cells(write):
     assert _values(read_table(write("x.txt", "a, b\n\nc"))) == [{"text": "a, b"}, {"text": "c"}]
     assert _values(read_table(write("x.txt", "a||b\nc||d\n"), delimiter="||", header=False)) == [
@@ -189,7 +233,7 @@ def test_a_workbook_of_several_sheets_asks_which(tmp_path):
         ("x.csv", b"text,label\ngo\0od,1\n", r"line 2: got the character NUL"),
         ("x.csv", b"", r"an empty file"),
         ("x.csv", b"text;a,label\n1;2,3\n", r"separated by a comma and a semicolon.*data\.delimiter"),
-        ("x.json", b'{"text": "a"}', r"without a list of objects"),
+        ("x.json", b"{}", r"an empty object"),
         ("x.dat", b"text", r"no suffix that says what the file is"),
     ],
 )

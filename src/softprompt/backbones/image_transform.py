@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _KNOWN = (
     "do_resize", "size", "resample", "do_center_crop", "crop_size", "do_rescale", "rescale_factor",
-    "do_normalize", "image_mean", "image_std",
+    "do_normalize", "image_mean", "image_std", "crop_pct",
 )  # fmt: skip
 # Further steps of other processors.
 _UNKNOWN = ("do_pad", "do_thumbnail", "do_align_long_axis", "do_split_image", "do_flip_channel_order")
@@ -66,13 +66,9 @@ class ImageTransform:
                 raise BackboneError(
                     "backbone.processor", f"{name}=True", f"settings out of {', '.join(_KNOWN)}"
                 )
-        size = settings.get("size")
-        resize = None
-        if settings.get("do_resize", True):
-            resize = _size(size, "size")
-        crop = None
+        resize, crop = _resizing(settings) if settings.get("do_resize", True) else (None, None)
         if settings.get("do_center_crop", False):
-            crop = _both(_size(settings.get("crop_size"), "crop_size"))
+            crop = _cropped(crop, _both(_size(settings.get("crop_size"), "crop_size")))
         normalise = settings.get("do_normalize", True)
         mean, std = settings.get("image_mean"), settings.get("image_std")
         if normalise and (mean is None or std is None):
@@ -215,6 +211,45 @@ def _check_same_pixels(processor: Any, transform: ImageTransform) -> None:
         "a processor with these steps only (ViT's, DeiT's, BEiT's, CLIP's, SigLIP's, Bit's)",
         "pass its settings as a mapping, processor={...}, to apply just these steps",
     )
+
+
+def _resizing(settings: Mapping[str, Any]) -> tuple[tuple[int, int] | int, tuple[int, int] | None]:
+    """What a picture is resized to, and the crop that belongs to it.
+
+    Three families resize to more than `size` says.
+
+    Source: `resize` of transformers' ConvNextImageProcessor, PoolFormerImageProcessor, LevitImageProcessor.
+    """
+    size, share = _size(settings.get("size"), "size"), settings.get("crop_pct")
+    family = str(settings.get("image_processor_type") or settings.get("feature_extractor_type") or "")
+    if not family and share is not None:  # settings of an older file, or written by hand
+        family = "PoolFormer" if settings.get("do_center_crop") else "ConvNext"
+    if family.startswith("ConvNext") and isinstance(size, int):
+        if size >= 384:
+            return (size, size), None
+        return int(size / (224 / 256 if share is None else share)), (size, size)
+    if family.startswith("PoolFormer") and share is not None:
+        if isinstance(size, int):
+            return int(size / share), None
+        height, width = size
+        return int(height / share) if height == width else (int(height / share), int(width / share)), None
+    if family.startswith("Levit") and isinstance(size, int):
+        return int((256 / 224) * size), None
+    return size, None
+
+
+def _cropped(first: tuple[int, int] | None, then: tuple[int, int]) -> tuple[int, int]:
+    """One crop in place of two in a row.
+
+    Raises:
+        BackboneError: two whose middles differ by rounding.
+    """
+    if first is not None and any(
+        one < other or (one - other) % 2 for one, other in zip(first, then, strict=True)
+    ):
+        got = f"a crop to {then[0]} by {then[1]} behind one to {first[0]} by {first[1]}"
+        raise BackboneError("backbone.processor", got, "one crop", "set do_center_crop to false")
+    return then
 
 
 def _size(size: Any, name: str) -> tuple[int, int] | int:

@@ -90,6 +90,11 @@ class DataSettings(Settings):
     """Whether the first row names the columns; None is true unless columns are given by number."""
     quoted: bool | None = None
     """Whether quotes stand around cells and are no part of them; None is true for CSV and found for TSV."""
+    decimal: str | None = Field(default=None, min_length=1, max_length=1)
+    """The sign before the fraction of numbers that are labels (regression): `.` or `,`. None is the point; a
+    regression then refuses numbers that may mean something else."""
+    thousands: str | None = Field(default=None, min_length=1, max_length=1)
+    """The sign between the thousands of such numbers; None is none."""
     sheet: str | None = None
     """Sheet of an Excel workbook; None takes the only one that is filled."""
     on_bad_row: Literal["refuse", "skip"] = "refuse"

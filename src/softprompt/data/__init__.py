@@ -4,9 +4,11 @@ The table `registry.FORMATS` has a row for each format.
 """
 
 from softprompt.config import data_root
-from softprompt.data.formats.images import decode, picture_record, pictured_text, pictures_below
+from softprompt.data.formats.images import picture_record, pictured_text, pictures_below
+from softprompt.data.formats.pixels import decode
 from softprompt.data.formats.trex import pattern, read_objects
 from softprompt.data.labels import check_known, check_spellings, in_order
+from softprompt.data.numbers import PLAIN, notations_of
 from softprompt.data.reading import read
 from softprompt.data.records import (
     Answer,
@@ -22,14 +24,16 @@ from softprompt.data.records import (
     pairs,
 )
 from softprompt.data.registry import FORMATS, Format, data_format, usual_format
-from softprompt.data.roles import SOURCE_AND_TARGET, assigned, cell
+from softprompt.data.roles import assigned, cell
 from softprompt.data.sampling import draw, keep_seen
 from softprompt.data.split_checks import check_splits
-from softprompt.data.splits import Splits, load, load_test
+from softprompt.data.splits import Splits, check_numbers, load, load_test
 from softprompt.data.tables import SUFFIXES, Row, Table, kind_of_file, read_table
+from softprompt.data.usual_names import SOURCE_AND_TARGET
 
 __all__ = [
     "FORMATS",
+    "PLAIN",
     "SOURCE_AND_TARGET",
     "SUFFIXES",
     "Answer",
@@ -49,6 +53,7 @@ __all__ = [
     "assigned",
     "cell",
     "check_known",
+    "check_numbers",
     "check_spellings",
     "check_splits",
     "data_format",
@@ -60,6 +65,7 @@ __all__ = [
     "kind_of_file",
     "load",
     "load_test",
+    "notations_of",
     "pairs",
     "pattern",
     "picture_record",

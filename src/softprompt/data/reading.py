@@ -37,6 +37,8 @@ def read(
     tag_column: int | None = -1,
     tagging: str = AUTO,
     language: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
     delimiter: str | None = None,
     header: bool | None = None,
     quoted: bool | None = None,
@@ -70,6 +72,8 @@ def read(
         tag_column: place of the tags in a line; None where there are none.
         tagging: `bio`, `iob1`, `bioes` or `bilou`; `auto` finds which.
         language: of WebNLG 2020's texts.
+        decimal: the sign before the fraction of labels that are numbers; None is the point.
+        thousands: the sign between their thousands; None is none.
         delimiter: what separates cells; None finds it.
         header: whether the first row names the columns; None is true unless columns are numbers.
         quoted: whether quotes stand around cells; None is true for CSV and found for TSV.
@@ -89,6 +93,7 @@ def read(
         "image": image, "words": words, "tags": tags, "question": question, "context": context,
         "answers": answers, "messages": messages,
         "word_column": word_column, "tag_column": tag_column, "tagging": tagging, "language": language,
+        "decimal": decimal, "thousands": thousands,
         "delimiter": delimiter, "header": header, "quoted": quoted, "sheet": sheet,
     }  # fmt: skip
     return read_with(Rules(encoding, on_bad_row == "skip"), format, path, split, options)
@@ -151,7 +156,7 @@ def read_with(
     return records
 
 
-_COLUMNS = tuple(name for name in OPTIONS if name not in ("tagging", "language"))
+_COLUMNS = tuple(name for name in OPTIONS if name not in ("tagging", "language", "decimal", "thousands"))
 
 _TAGGINGS = ("auto", "bio", "iob1", "bioes", "bilou")
 
@@ -188,6 +193,10 @@ def misfits(format: str, options: Mapping[str, Any]) -> list[Problem]:
     if options["tagging"] not in _TAGGINGS:
         expected = f"one of {', '.join(_TAGGINGS)}"
         problems.append(Problem("data.tagging", repr(options["tagging"]), expected))
+    if "decimal" in form.takes and options["thousands"] == (options["decimal"] or "."):
+        got = f"{options['thousands']!r}, which is the sign before the fraction too"
+        do = "set data.decimal to another, e.g. ','" if options["decimal"] is None else "set one of them"
+        problems.append(Problem("data.thousands", got, "another sign", do))
     problems += [problem for name in form.takes if (problem := _wrong_kind(name, options[name]))]
     numbers = [name for name in taken if name in NUMBERED and isinstance(options[name], int)]
     if numbers and format not in _NUMBERED:
@@ -203,8 +212,16 @@ def misfits(format: str, options: Mapping[str, Any]) -> list[Problem]:
 
 def _wrong_kind(name: str, value: Any) -> Problem | None:
     """What is wrong with one option by itself: settings are of these kinds, arguments may be of any."""
-    if value is None and name in (*OF_TABLES, "second", "label", "tag_column", "tags", "answers", "language"):
+    if value is None and name in (
+        *OF_TABLES, "second", "label", "tag_column", "tags", "answers", "language", "decimal", "thousands",
+    ):  # fmt: skip
         return None
+    if name in ("decimal", "thousands"):
+        return (
+            None
+            if isinstance(value, str) and len(value) == 1
+            else Problem(f"data.{name}", repr(value), "a sign")
+        )
     if name in ("header", "quoted"):
         return None if isinstance(value, bool) else Problem(f"data.{name}", repr(value), "true or false")
     if name in ("word_column", "tag_column"):

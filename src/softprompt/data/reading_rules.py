@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from softprompt.errors import Problem
+
 
 @dataclass
 class Rules:
@@ -16,6 +18,7 @@ class Rules:
         skipped: the rows that were left out, a sentence each (the first ten).
         n_skipped: how many were left out.
         notes: what was found about the file, a sentence each.
+        doubts: what stands against reading labels as numbers.
     """
 
     encoding: str | None = None
@@ -23,6 +26,14 @@ class Rules:
     skipped: list[str] = field(default_factory=list)
     n_skipped: int = 0
     notes: list[str] = field(default_factory=list)
+    doubts: list[Problem] = field(default_factory=list)
+
+    def include(self, other: "Rules") -> None:
+        """Say what there is to say about another file too."""
+        self.skipped += other.skipped
+        self.n_skipped += other.n_skipped
+        self.notes += other.notes
+        self.doubts += other.doubts
 
 
 _RULES: ContextVar[Rules | None] = ContextVar("rules", default=None)

@@ -41,7 +41,7 @@ NUMBERED = ("source", "target", *COLUMNS)
 
 OPTIONS = (
     "source", "target", *COLUMNS, "word_column", "tag_column", "tagging", "image", "words", "tags",
-    "question", "context", "answers", "messages", "language",
+    "question", "context", "answers", "messages", "language", "decimal", "thousands",
 )  # fmt: skip
 """The settings of `data` that say what the columns of a file are."""
 

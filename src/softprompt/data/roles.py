@@ -8,39 +8,8 @@ from softprompt.config import AUTO
 from softprompt.data.parsing import missing
 from softprompt.data.reading_rules import rules
 from softprompt.data.tables import Row, Table
+from softprompt.data.usual_names import ROLES, SOURCE_AND_TARGET, TWO_TEXTS
 from softprompt.errors import DataError, listed
-
-ROLES: Mapping[str, tuple[str, ...]] = {
-    "text": (
-        "text", "sentence", "review", "content", "comment", "tweet", "utterance", "message", "query",
-        "headline", "title", "question", "document", "body", "subject",
-    ),
-    "label": (
-        "label", "labels", "class", "category", "intent", "sentiment", "target", "topic", "gold_label",
-        "label_name", "label_desc", "emotion", "rating", "stars", "score", "object",
-    ),
-    "words": ("words", "tokens"),
-    "tags": ("tags", "ner_tags", "labels", "ner", "tag"),
-    "question": ("question", "query"),
-    "context": ("context", "passage", "paragraph"),
-    "answers": ("answers", "answer"),
-    "image": ("image", "picture", "image_path", "file_name", "filename", "file", "path", "img"),
-    "messages": ("messages", "conversation", "conversations"),
-}  # fmt: skip
-"""The names under which the columns of a role are usual."""
-
-TWO_TEXTS = (
-    ("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_a", "sentence_b"), ("text1", "text2"),
-    ("text_a", "text_b"), ("question1", "question2"), ("question", "sentence"), ("question", "passage"),
-)  # fmt: skip
-
-SOURCE_AND_TARGET = (
-    ("source", "target"), ("input", "output"), ("instruction", "output"), ("instruction", "response"),
-    ("prompt", "completion"), ("prompt", "response"), ("query", "response"), ("question", "answer"),
-    ("document", "summary"), ("article", "summary"), ("article", "highlights"), ("dialogue", "summary"),
-    ("text", "summary"), ("content", "summary"), ("text", "headline"), ("src", "tgt"), ("input", "target"),
-    ("input", "response"), ("text", "target"),
-)  # fmt: skip
 
 _IDS = ("", "id", "idx", "index", "uuid", "guid", "uid", "unnamed: 0", "no")
 """Names of columns that count rows, and that no role takes unless it is told to."""

@@ -1,11 +1,11 @@
 """Drawing records: the same ones on every platform and Python version."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from softprompt.data.records import AnyRecord, Record, content_of
+from softprompt.data.records import AnyRecord, Conversation, Record, content_of
 from softprompt.errors import DataError
 
 Kind = TypeVar("Kind", bound=AnyRecord)
@@ -77,7 +77,8 @@ def folds(records: Sequence[AnyRecord], n: int, seed: int, where: str = "data.fo
     and what does not divide is dropped; here folds are drawn, stratified, and hold every record.
 
     Of every label, and of all together, folds differ by one record at most, unless texts repeat:
-    records of one text are kept in one fold, since a fold is what the others are tested on. Kinds
+    records of one text are kept in one fold, and turns of one conversation, since a fold is what the others
+    are tested on. Kinds
     without labels are treated as one label.
 
     Args:
@@ -89,19 +90,17 @@ def folds(records: Sequence[AnyRecord], n: int, seed: int, where: str = "data.fo
     Raises:
         DataError: fewer different texts than folds.
     """
-    by_source: dict[str, list[int]] = {}
-    for place in _shuffled_places(len(records), f"fold {seed}"):
-        by_source.setdefault(content_of(records[place]), []).append(place)
-    if len(by_source) < n:
-        expected = f"at most {len(by_source)}, the different texts to train and choose by"
+    groups = _together(records, _shuffled_places(len(records), f"fold {seed}"))
+    if len(groups) < n:
+        expected = f"at most {len(groups)}, the different {_name(records)} to train and choose by"
         raise DataError(where, n, expected, "ask for fewer")
     by_label: dict[Any, list[list[int]]] = {}
-    for places in by_source.values():
+    for places in groups:
         by_label.setdefault(getattr(records[places[0]], "label", None), []).append(places)
     fold_of, sizes = [0] * len(records), [0] * n
-    for groups in by_label.values():
+    for of_one in by_label.values():
         of_label = [0] * n
-        for places in groups:
+        for places in of_one:
             # The fold with the fewest records of this label, and among equals the smallest fold.
             fold = min(range(n), key=lambda i: (of_label[i], sizes[i]))
             of_label[fold] += len(places)
@@ -122,10 +121,11 @@ def set_aside(
 
     Whole sources move to dev while they fit, so that no source is on both sides; only where that
     leaves dev short (all sources left are larger than the room) do single pairs fill it. The paper
-    does not say whether it kept them apart.
+    does not say whether it kept them apart. The turns of a conversation move together, always: each of
+    them holds those before it. What is set aside is then smaller, or one conversation.
 
     Raises:
-        DataError: fewer than two pairs.
+        DataError: fewer than two pairs, or turns of a single conversation.
     """
     if len(pairs) < 2:
         raise DataError(
@@ -133,16 +133,72 @@ def set_aside(
         )
     room = min(max(int(dev_share * len(pairs) + 0.5), 1), len(pairs) - 1)
     order = _shuffled_places(len(pairs), f"{stream} {subsample}")
-    by_source: dict[str, list[int]] = {}
-    for place in order:
-        by_source.setdefault(content_of(pairs[place]), []).append(place)
+    groups = _together(pairs, order)
     dev: set[int] = set()
-    for places in by_source.values():
+    for places in groups:
         if len(dev) + len(places) <= room:
             dev.update(places)
-    dev.update([place for place in order if place not in dev][: room - len(dev)])
+    if not _has_conversations(pairs):
+        dev.update([place for place in order if place not in dev][: room - len(dev)])
+    elif not dev:
+        if len(groups) < 2:
+            expected = "at least 2 conversations, to be split as wholes"
+            raise DataError(f"data.{stream}_share", "turns of one conversation alone", expected, "add others")
+        dev.update(min(groups, key=len))
     train = [pair for place, pair in enumerate(pairs) if place not in dev]
     return train, [pairs[place] for place in sorted(dev)]
+
+
+def _has_conversations(records: Sequence[AnyRecord]) -> bool:
+    """Whether some records are further turns of a conversation, so that others are turns of it too."""
+    return any(isinstance(record, Conversation) for record in records)
+
+
+def _name(records: Sequence[AnyRecord]) -> str:
+    return "conversations" if _has_conversations(records) else "texts"
+
+
+def _together(records: Sequence[AnyRecord], order: Sequence[int]) -> list[list[int]]:
+    """The places of records that stay on one side: those of one text, and the turns of one conversation.
+
+    Turns are of one conversation where it begins with the same question and the same answer to it.
+
+    Args:
+        records: all of them.
+        order: their places, in which groups and the places in them are given.
+    """
+    if not _has_conversations(records):
+        by_text: dict[str, list[int]] = {}
+        for place in order:
+            by_text.setdefault(content_of(records[place]), []).append(place)
+        return list(by_text.values())
+    joined: dict[Hashable, Hashable] = {}
+
+    def root(key: Hashable) -> Hashable:
+        while (above := joined.setdefault(key, key)) != key:
+            joined[key] = joined[above]
+            key = joined[key]
+        return key
+
+    keys: list[list[Hashable]] = [[content_of(record), *_beginnings(record)] for record in records]
+    for first, *others in keys:
+        for other in others:
+            joined[root(other)] = root(first)
+    groups: dict[Hashable, list[int]] = {}
+    for place in order:
+        groups.setdefault(root(keys[place][0]), []).append(place)
+    return list(groups.values())
+
+
+def _beginnings(record: Any) -> list[Hashable]:
+    """How a record's conversation begins, up to its first answer: one for each of the record's targets."""
+    earlier = record.earlier if isinstance(record, Conversation) else ()
+    made: list[Hashable] = []
+    for target in record.targets or ("",):
+        turns = (*earlier, ("user", record.source), ("assistant", target))
+        end = next(n for n, (role, _) in enumerate(turns) if role == "assistant")
+        made.append(turns[: end + 1])
+    return made
 
 
 def set_aside_of_each(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from softprompt.data.records import (
     AnyRecord,
     Conversation,
     LabelledPicture,
+    LabelledText,
     PicturedText,
     Record,
     pairs,
@@ -31,7 +33,7 @@ from softprompt.data.sampling import (
     set_aside_of_each,
 )
 from softprompt.data.split_checks import check_splits
-from softprompt.errors import DataError
+from softprompt.errors import DataError, Problem
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Splits:
         fingerprint: SHA-256 (hex) of what the records above say, in order; file names and record ids
             do not enter, so the same data elsewhere has the same fingerprint.
         notes: what was found while reading, a sentence each: which columns were taken, what was left out.
+        doubts: what stands against reading labels as numbers, which a regression refuses.
     """
 
     train: list[AnyRecord]
@@ -52,6 +55,7 @@ class Splits:
     test: list[AnyRecord]
     fingerprint: str
     notes: tuple[str, ...] = ()
+    doubts: tuple[Problem, ...] = ()
 
 
 def load(settings: DataSettings) -> Splits:
@@ -74,9 +78,9 @@ def load(settings: DataSettings) -> Splits:
         DataError: a file that is missing, empty or malformed; a size larger than the set.
     """
     check_splits(settings)
-    notes: list[str] = []
-    train, dev = (_read(settings, split, notes) for split in ("train", "dev"))
-    train, test = _set_test_aside(settings, train, notes)
+    told = Rules()
+    train, dev = (_read(settings, split, told) for split in ("train", "dev"))
+    train, test = _set_test_aside(settings, train, told)
     train, dev, test = one_spelling(train, (dev, test))
     if settings.extrapolation == "seen":
         train, dev = (keep_seen(records) if records else [] for records in (train, dev))
@@ -86,7 +90,7 @@ def load(settings: DataSettings) -> Splits:
     if settings.train_per_class is not None:
         train = draw_per_class(train, settings.train_per_class, settings.subsample, "data.train_per_class")
     if settings.dev_share:
-        train, share = _aside(settings, train, settings.subsample, settings.dev_share, "dev", notes)
+        train, share = _aside(settings, train, settings.subsample, settings.dev_share, "dev", told)
         dev: list[Any] = merge(share) if FORMATS[settings.format].record is Record else share
     if settings.dev_size is not None:
         dev = draw(dev, settings.dev_size, 0, "data.dev_size")
@@ -101,7 +105,33 @@ def load(settings: DataSettings) -> Splits:
         dev = merge(dev) if FORMATS[settings.format].record is Record else dev
     if settings.join_dev:
         train, dev = [*train, *pairs(dev)], []
-    return Splits(train, dev, test, fingerprint(train, dev, test), tuple(dict.fromkeys(notes)))
+    made = fingerprint(train, dev, test)
+    return Splits(train, dev, test, made, tuple(dict.fromkeys(told.notes)), tuple(told.doubts))
+
+
+def check_numbers(splits: Splits) -> None:
+    """Refuse labels that are no numbers, or that may be read as several, for a regression.
+
+    Raises:
+        DataError: such labels, the first ten of them.
+    """
+    if splits.doubts:
+        raise DataError.several(dict.fromkeys(splits.doubts))
+    wrong = [
+        Problem(f"record {record.id}", f"the label '{record.label}'", "a finite number")
+        for record in (*splits.train, *splits.dev, *splits.test)
+        if isinstance(record, LabelledText) and record.label is not None and not _is_number(record.label)
+    ]
+    if wrong:
+        more = [Problem("", hint=f"{len(wrong):,} labels are no numbers")] if len(wrong) > 10 else []
+        raise DataError.several([*wrong[:10], *more])
+
+
+def _is_number(label: str) -> bool:
+    try:
+        return math.isfinite(float(label))
+    except ValueError:
+        return False
 
 
 def load_test(settings: DataSettings) -> list[Any]:
@@ -110,9 +140,9 @@ def load_test(settings: DataSettings) -> list[Any]:
     Raises:
         DataError: as `load`.
     """
-    notes: list[str] = []
-    train = _read(settings, "train", notes) if settings.test_share else []
-    return _set_test_aside(settings, train, notes)[1]
+    told = Rules()
+    train = _read(settings, "train", told) if settings.test_share else []
+    return _set_test_aside(settings, train, told)[1]
 
 
 def fingerprint(train: Sequence[AnyRecord], dev: Sequence[AnyRecord], test: Sequence[AnyRecord]) -> str:
@@ -138,22 +168,20 @@ def _content(record: Any) -> list[Any]:
     return [type(record).__name__, content]
 
 
-def _set_test_aside(
-    settings: DataSettings, train: list[Any], notes: list[str]
-) -> tuple[list[Any], list[Any]]:
+def _set_test_aside(settings: DataSettings, train: list[Any], told: Rules) -> tuple[list[Any], list[Any]]:
     """What is left to train on, and the test records."""
     if settings.test_share:
         # By a fixed draw: every subsample, seed and size is tested on the same records.
-        train, test = _aside(settings, train, 0, settings.test_share, "test", notes)
+        train, test = _aside(settings, train, 0, settings.test_share, "test", told)
     else:
-        test = [] if settings.test_size == 0 else _read(settings, "test", notes)
+        test = [] if settings.test_size == 0 else _read(settings, "test", told)
     if settings.test_size is not None:
         test = draw(test, settings.test_size, 0, "data.test_size") if settings.test_size else []
     return train, test
 
 
 def _aside(
-    settings: DataSettings, train: list[Any], seed: int, share: float, stream: str, notes: list[str]
+    settings: DataSettings, train: list[Any], seed: int, share: float, stream: str, told: Rules
 ) -> tuple[list[Any], list[Any]]:
     """What is left, and the share that is set aside, with each label in its proportion where there are."""
     labelled = bool(train) and all(
@@ -164,7 +192,7 @@ def _aside(
     left, aside, single = set_aside_of_each(train, seed, share, stream)
     if single:
         some = ", ".join(f"'{label}'" for label in single[:10])
-        notes.append(
+        told.notes.append(
             f"data.{stream}_share: {len(single)} of the labels have a single record, which stays in the "
             f"training set, so that none is set aside: {some}"
         )
@@ -176,7 +204,7 @@ def _few_labels(records: Sequence[Any]) -> bool:
     return len({record.label for record in records}) * 2 <= len(records)
 
 
-def _read(settings: DataSettings, split: str, notes: list[str]) -> list[Any]:
+def _read(settings: DataSettings, split: str, told: Rules) -> list[Any]:
     form = FORMATS[settings.format]
     if form.generated:
         # Its own development records step back for a share of the training pairs.
@@ -197,5 +225,5 @@ def _read(settings: DataSettings, split: str, notes: list[str]) -> list[Any]:
     rules = Rules(settings.encoding, settings.on_bad_row == "skip")
     options = {name: getattr(settings, name) for name in form.takes}
     records = read_with(rules, settings.format, place, None, options)
-    notes += rules.notes
+    told.include(rules)
     return records

@@ -7,7 +7,8 @@ from typing import IO, Any
 
 from softprompt.data.contents import file_bytes, file_text, stream_bytes, text_lines_of
 from softprompt.data.delimited import delimited
-from softprompt.data.json_rows import json_items
+from softprompt.data.json_rows import json_rows
+from softprompt.data.reading_rules import rules
 from softprompt.data.workbooks import parquet_rows, sheet_rows
 from softprompt.errors import DataError, Problem, kind_of
 from softprompt.untrusted import Unreadable, parse_json
@@ -249,24 +250,23 @@ def _of_json(text: str, where: str) -> Table:
     try:
         value = parse_json(text)
     except Unreadable as error:
-        first = next(line for line in text_lines_of(text) if line.strip())
-        if "Extra data" in str(error) and _is_object(first):
+        if "Extra data" in str(error) and _begins_with_object(text):
             return _of_json_lines(text, where)  # many files of JSON lines are called .json
         at = "" if error.column is None else f", column {error.column}"
         got = f"{str(error).removesuffix(')')}{at})" if at else str(error)
         do = "write one list of objects, or an object on each line"
         raise DataError(error.inside(where), got, "a list of JSON objects", do) from None
-    items = json_items(value)
-    if items is None:
-        got = f"{kind_of(value)} without a list of objects"
-        raise DataError(where, got, "a list of JSON objects, or one under the name 'data'")
+    items, said = json_rows(value, where)
+    if said is not None:
+        rules().notes.append(f"{where}: {said}")
     rows = [_json_row(n, f"{where}, item {n}", item) for n, item in enumerate(items, start=1)]
     return _of_objects(where, "json", rows)
 
 
-def _is_object(line: str) -> bool:
+def _begins_with_object(text: str) -> bool:
+    """Whether the first line that is not blank is a whole object, as in JSON lines."""
     try:
-        return isinstance(parse_json(line), dict)
+        return isinstance(parse_json(next(line for line in text_lines_of(text) if line.strip())), dict)
     except Unreadable:
         return False
 
@@ -289,7 +289,8 @@ def _kind_of_content(data: bytes) -> str:
         return "xlsx"
     begin = data.removeprefix(b"\xef\xbb\xbf").lstrip()
     if begin[:1] in (b"{", b"["):
-        return "jsonl" if begin[:1] == b"{" and b"\n" in begin.strip() else "json"
+        first, _, rest = begin.strip().partition(b"\n")
+        return "jsonl" if begin[:1] == b"{" and rest and first.rstrip().endswith(b"}") else "json"
     return "tsv" if b"\t" in begin.split(b"\n", 1)[0] and b"," not in begin.split(b"\n", 1)[0] else "csv"
 
 

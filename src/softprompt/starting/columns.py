@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from softprompt.data import Table
+from softprompt.data import Table, notations_of
 
 ColumnKind = Literal["empty", "number", "label", "text", "words", "turns", "answers", "picture", "other"]
 
@@ -84,7 +84,7 @@ def _is_filled(value: Any) -> bool:
 
 def _says_something(text: str) -> bool:
     """Whether a value is more than a number or a name of its row: of several words, or measured."""
-    measured = "." in text and _NUMBER.fullmatch(text.strip()) is not None
+    measured = not text.strip().isdigit() and bool(notations_of([text.strip()]))
     # A sentence of a script without spaces is no name of a row either.
     return measured or any(sign.isspace() for sign in text) or len(text.encode()) > len(text) + 8
 
@@ -109,6 +109,8 @@ def _kind(values: Sequence[Any], texts: Sequence[str], counts: Mapping[str, int]
         whole = all(float(text) == int(float(text)) for text in counts)
         # Many different whole numbers are a measure too: years, prices, stars out of a hundred.
         return "label" if few and whole and len(counts) <= 20 else "number"
+    if notations_of(texts):  # with a decimal comma, or signs between the thousands
+        return "number"
     return "label" if few and max(map(len, texts)) <= _LONGEST_LABEL else "text"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from softprompt.backbones import BUNDLED, config_here, tokenizer_here
 from softprompt.config import RunSettings, apply_override, parse_as, parse_run
-from softprompt.data import Table, load, read_table
+from softprompt.data import PLAIN, Table, check_numbers, load, notations_of, read_table
 from softprompt.errors import ConfigError, DataError
 from softprompt.starting.choosing import Choice, task_for
 from softprompt.starting.columns import Column, columns_of
@@ -103,6 +103,9 @@ def draft(
     table, columns, choice = _look(place, data_given or {}, task)
     notes = list(choice.notes)
     data = _data(place, choice, dev, test, data_given or {})
+    comments: dict[str, str] = {}
+    if choice.task == "regression" and table is not None:
+        data |= _notation(table, choice, data, comments)
     records, skipped = _records(data, choice.task)
     if skipped:
         data["on_bad_row"] = "skip"
@@ -111,7 +114,6 @@ def draft(
     tokenizer = tokenizer_here(name) if choice.kind != "pictures" else None
     measure, measured = measure_of(tokenizer)
     facts = facts_of(records, measure)
-    comments: dict[str, str] = {}
     raw = _raw(recipe, name, method, choice, data, facts, comments, (tokenizer, measured))
     if choice.task == "classification" and len(facts.labels) < 2:
         got = f"one label alone, '{next(iter(facts.labels), '')}'"
@@ -185,13 +187,32 @@ def _of_header(table: Table, columns: Sequence[Column]) -> Iterator[str]:
         )
 
 
+def _notation(
+    table: Table, choice: Choice, given: Mapping[str, Any], comments: dict[str, str]
+) -> dict[str, str]:
+    """The settings for numbers that are written with a comma, or with signs between the thousands."""
+    if "decimal" in given or "thousands" in given:
+        return {}
+    label = choice.roles.get("label")
+    values = [row.values.get(str(label)) for row in table.rows]
+    found = notations_of(value for value in values if isinstance(value, str) and value.strip())
+    if len(found) != 1 or found[0] == PLAIN:
+        return {}
+    comments["data.decimal"] = f"so that numbers are read as in '{label}'"
+    thousands = found[0].thousands
+    return {"decimal": found[0].decimal, **({} if thousands is None else {"thousands": thousands})}
+
+
 def _records(data: Mapping[str, Any], task: str) -> tuple[list[Any], bool]:
     """All records of the training file, and whether rows had to be left out."""
     whole = {key: value for key, value in data.items() if key not in ("dev", "test")}
 
     def read(**more: Any) -> list[Any]:
         settings = parse_run({"data": {**whole, **more}, "task": {"name": task}, "training": {"steps": 0}})
-        return load(settings.data).train
+        splits = load(settings.data)
+        if task == "regression":
+            check_numbers(splits)
+        return splits.train
 
     try:
         return read(), False

@@ -9,8 +9,9 @@ from typing import Any
 
 from softprompt.config import SPLIT_NAME, is_saved
 from softprompt.data.formats.images import MOST_PICTURE
+from softprompt.data.formats.pixels import check_picture
 from softprompt.data.labels import label_text
-from softprompt.data.parsing import missing, words
+from softprompt.data.parsing import each, missing, words
 from softprompt.data.records import LabelledPicture, LabelledText
 from softprompt.data.tables import Row, Table
 from softprompt.errors import ConfigError, DataError
@@ -73,14 +74,18 @@ def read_hub_images(path: Path, image: str, label: str | None) -> list[LabelledP
         )
     classes, unlabelled = _classes(rows, label)
     rows = rows.cast_column(image, kind(decode=False))
-    records = []
-    for number, row in enumerate(rows):
+
+    def record(numbered: tuple[int, Any]) -> LabelledPicture:
+        number, row = numbered
         where = f"{name}, row {number}"
-        digest = hashlib.sha256(_file_of(row[image], where)).hexdigest()
+        content = _file_of(row[image], where)
+        check_picture(content, f"picture {name}:{number}")
+        digest = hashlib.sha256(content).hexdigest()
         value = None if unlabelled else _label(row[label], label or "", classes, where)
         load = partial(_file_in, rows, number, image, where)
-        records.append(LabelledPicture(where, f"{name}:{number}", digest, load, value))
-    return records
+        return LabelledPicture(where, f"{name}:{number}", digest, load, value)
+
+    return each(enumerate(rows), record)
 
 
 def is_name(path: Path) -> bool:

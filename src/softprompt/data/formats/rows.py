@@ -10,6 +10,7 @@ from softprompt.data.formats.chats import conversations
 from softprompt.data.formats.hub import hub_table, is_name
 from softprompt.data.formats.images import picture_record, pictured_text
 from softprompt.data.labels import label_text
+from softprompt.data.numbers import Notation, doubt, setting
 from softprompt.data.parsing import each, several, text_lines, words
 from softprompt.data.reading_rules import rules
 from softprompt.data.records import LabelledPicture, LabelledText, PicturedText, Record
@@ -94,12 +95,13 @@ def _checked(table: Table, roles: Roles) -> dict[str, str | None]:
     return made  # type: ignore[return-value]
 
 
-def labelled_records(table: Table, roles: Roles) -> list[LabelledText]:
+def labelled_records(table: Table, roles: Roles, notation: Notation | None = None) -> list[LabelledText]:
     """One record per row.
 
     Args:
         table: the file.
         roles: `text`, `second` and `label`: a column, or None where there is none.
+        notation: in which labels that are numbers are written as texts; None takes them as they stand.
     """
     columns = _checked(table, roles)
     label = columns["label"]
@@ -111,10 +113,26 @@ def labelled_records(table: Table, roles: Roles) -> list[LabelledText]:
 
     def record(row: Row) -> LabelledText:
         made = [text_of(table, name, row, of(row)) for name, of in texts]
-        value = None if of_label is None else label_text(of_label(row), str(label), row.where)
+        value = None if of_label is None else of_label(row)
+        if isinstance(value, str):
+            value = _number(value, notation, str(label), row.where) if notation else value
+            written.append(value)
+        value = None if of_label is None else label_text(value, str(label), row.where)
         return LabelledText(_name(table, row), made[0], value, made[1] if len(made) > 1 else None)
 
-    return rows_of(table, record)
+    written: list[str] = []
+    records = rows_of(table, record)
+    if notation is None and (problem := doubt(written, str(label), table.name)) is not None:
+        rules().doubts.append(problem)
+    return records
+
+
+def _number(text: str, notation: Notation, column: str, where: str) -> str:
+    """A number in the form that every program reads; a blank label is left to be refused as one."""
+    plain = notation.plain(text) if text.strip() else text
+    if plain is None:
+        raise DataError(where, f"'{text}' in '{column}'", f"a number as by {setting(notation)}")
+    return plain
 
 
 def pair_records(table: Table, roles: Roles) -> list[Record]:
@@ -165,7 +183,10 @@ def pictured_records(table: Table, roles: Roles) -> list[PicturedText]:
     def record(row: Row) -> PicturedText:
         _, text, targets = pair(row)
         picture = words(of_image(row), image, row.where)
-        return pictured_text(_name(table, row), text, targets, folder / picture, picture)
+        try:
+            return pictured_text(_name(table, row), text, targets, folder / picture, picture, check=True)
+        except DataError as error:
+            raise error.inside(row.where) from None
 
     return rows_of(table, record)
 
@@ -180,7 +201,7 @@ def picture_records(table: Table, roles: Roles) -> list[LabelledPicture]:
         picture = words(of_image(row), image, row.where)
         value = None if label is None else label_text(cell(table, label)(row), label, row.where)
         try:
-            return picture_record(folder / picture, picture, value)
+            return picture_record(folder / picture, picture, value, check=True)
         except DataError as error:
             raise error.inside(row.where) from None
 
@@ -192,6 +213,8 @@ def read_labelled(
     text: str | int,
     second: str | int | None,
     label: str | int | None,
+    decimal: str | None = None,
+    thousands: str | None = None,
     table: TableSettings | None = None,
 ) -> list[LabelledText]:
     """Texts with labels or numbers, from any table; columns that are `auto` are found."""
@@ -199,7 +222,8 @@ def read_labelled(
     if second == AUTO and text != AUTO:
         roles["second"] = None
     made = table_of(path, roles, table)
-    return labelled_records(made, assigned(made, "labelled", roles))
+    notation = Notation(decimal or ".", thousands) if decimal or thousands else None
+    return labelled_records(made, assigned(made, "labelled", roles), notation)
 
 
 def read_pairs(

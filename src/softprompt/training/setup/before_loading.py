@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from softprompt.config import RunSettings
-from softprompt.data import FORMATS, Splits, check_known, load
+from softprompt.data import FORMATS, Splits, check_known, check_numbers, load
 from softprompt.errors import ConfigError, DataError
 from softprompt.extras import require
 from softprompt.files import read_card
@@ -33,6 +33,8 @@ def check_before_loading(settings: RunSettings) -> RunData:
     check_decoding(settings.decoding)
     _check_method(settings)
     splits = load(settings.data)
+    if settings.task.name == "regression":
+        check_numbers(splits)
     check_splits(settings, splits)
     _check_examples(settings, splits)
     _check_libraries(settings, splits)
