@@ -1,5 +1,6 @@
 """Rows of a file as questions to a prompt: which column is what, and what is wrong with a row."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +16,9 @@ from softprompt.errors import ConfigError, DataError, SoftpromptError, listed, n
 
 NO_TEXT = "no text"
 """The problem of a row without anything to answer."""
+
+UNREAD = "unread"
+"""The column of what a row holds that no column of the file has a place for."""
 
 _KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "text": ("labelled", ("text", "second", "label")),
@@ -62,6 +66,20 @@ class Questions:
     def rows(self) -> list[Row]:
         """Its rows in order."""
         return self.table.rows
+
+    def held(self, row: Row) -> dict[str, Any]:
+        """What a row holds, by column, also where it cannot be read: its cells as far as the columns go.
+
+        What has no column is under `UNREAD`: the further cells, or the text of what is no JSON object.
+        """
+        if row.unread is None:
+            return dict(row.values)
+        if self.table.kind in ("json", "jsonl"):
+            text = row.unread if isinstance(row.unread, str) else json.dumps(row.unread, ensure_ascii=False)
+            return {UNREAD: text}
+        cells = list(row.unread)
+        more = {UNREAD: cells[len(self.columns) :]} if len(cells) > len(self.columns) else {}
+        return dict(zip(self.columns, cells, strict=False)) | more
 
     def value_of(self, row: Row) -> dict[str, Any]:
         """What a row asks, by part; DataError where a column is missing."""
