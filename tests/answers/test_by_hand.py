@@ -73,6 +73,19 @@ def test_pairs(bert):
         assert list(answer.probabilities.values()) == pytest.approx(shares.tolist(), abs=1e-5)
 
 
+def test_further_keys_are_left_as_further_columns_are(bert):
+    prompt = with_head(bert, "sequence", LABELS)
+    task = {"name": "classification"}
+    rows = [{"id": 7, "text": text, "label": "yes", "date": None} for text in TEXTS]
+    assert prompt.predict(rows, task=task) == prompt.predict(TEXTS, task=task)
+    # by the usual name of a column, as in a file
+    rows = [{"id": 7, "sentence": text, "label": "yes"} for text in TEXTS]
+    assert prompt.predict(rows, task=task) == prompt.predict(TEXTS, task=task)
+    choosing = with_head(bert, "choice")
+    asked = {"n": 1, "text": "the mill", "choice1": "is blue", "choice2": "is it"}
+    assert choosing.predict(asked) == choosing.predict([("the mill", ["is blue", "is it"])])
+
+
 def test_numbers(bert):
     prompt = with_head(bert, "value")
     answers = prompt.predict(TEXTS)  # the head alone says that the task is regression
@@ -388,6 +401,11 @@ def test_what_cannot_be_answered_is_refused(bert, writer):
         prompt.predict(pandas.DataFrame({"text": ["the mill"]}), task=task)
     with pytest.raises(ConfigError, match=r"the key 'txt'.*Did you mean 'text'"):
         prompt.predict([{"txt": "the mill"}], task=task)
+    keys = r"record 1: got a mapping with the keys 'a' and 'b', none of which is the text, expected .*'text'"
+    with pytest.raises(ConfigError, match=keys):
+        prompt.predict([{"a": 1, "b": 2}], task=task)
+    with pytest.raises(ConfigError, match=r"record 2: got the key 'secondd'.*Did you mean 'second'"):
+        prompt.predict([{"text": "a"}, {"text": "a", "secondd": "b"}], task=task)
     with pytest.raises(ConfigError, match=r"3 parts for task 'classification'"):
         prompt.predict([("a", "b", "c")], task=task)
     with pytest.raises(DataError, match=r"a Choices as text"):

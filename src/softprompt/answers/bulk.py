@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.answers.answering import Answerer
-from softprompt.answers.inputs import Words
 from softprompt.answers.journal import Journal
 from softprompt.answers.kinds import Answer
 from softprompt.answers.making import cell_names
 from softprompt.answers.output import kind_of_output, write_table
 from softprompt.answers.questions import UNREAD, Questions, asked_in
+from softprompt.answers.words import Words
 from softprompt.data import Row
 from softprompt.errors import ConfigError
 

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from softprompt.answers.answering import Answerer
-from softprompt.answers.inputs import Asked, Words, asked_of
+from softprompt.answers.inputs import Asked, asked_of
 from softprompt.answers.kinds import Answer
-from softprompt.answers.stored import live_settings
+from softprompt.answers.questions import parts_of
+from softprompt.answers.stored import live_settings, reading_settings, stored_run_of
+from softprompt.answers.words import Words
 from softprompt.config import RunSettings, TaskSettings
 from softprompt.errors import ConfigError, DataError, PromptError
 from softprompt.metrics import metrics_of, require_libraries
@@ -38,7 +40,8 @@ def generate(
             got = f"{len(pictures)} pictures for {len(inputs)} texts"
             raise ConfigError("pictures", got, "one for each text")
         inputs = list(zip(inputs, pictures, strict=True))
-    return [answer.output for answer in _answers(prompt, backbone, settings, _asked(settings, inputs))]
+    asked = _asked(prompt, settings, inputs)
+    return [answer.output for answer in _answers(prompt, backbone, settings, asked)]
 
 
 def predict(
@@ -57,7 +60,7 @@ def predict(
         raise PromptError(
             "prompt.predict", got, "a prompt with labels, tags or numbers", "use prompt.generate"
         )
-    return _answers(prompt, backbone, settings, _asked(settings, _listed(inputs), words))
+    return _answers(prompt, backbone, settings, _asked(prompt, settings, _listed(inputs), words))
 
 
 def score(
@@ -105,8 +108,14 @@ def _listed(inputs: Any) -> list[Any]:
     return list(inputs)
 
 
-def _asked(settings: RunSettings, inputs: Sequence[Any], words: Words = "auto") -> list[Asked]:
-    return [asked_of(settings.task, one, str(i), words) for i, one in enumerate(inputs, start=1)]
+def _asked(
+    prompt: "Prompt", settings: RunSettings, inputs: Sequence[Any], words: Words = "auto"
+) -> list[Asked]:
+    task, stored, asked = settings.task, reading_settings(stored_run_of(prompt), ()), []
+    for i, one in enumerate(inputs, start=1):
+        value = parts_of(task, one, str(i), stored) if isinstance(one, Mapping) else one
+        asked.append(asked_of(task, value, str(i), words))
+    return asked
 
 
 def _answerer(prompt: "Prompt", backbone: "Backbone | None", settings: RunSettings) -> Answerer:

@@ -22,7 +22,8 @@ from softprompt.data.records import (
     pairs,
 )
 from softprompt.data.registry import FORMATS, Format, data_format, usual_format
-from softprompt.data.roles import SOURCE_AND_TARGET, assigned, cell
+from softprompt.data.roles import ROLES as USUAL_NAMES
+from softprompt.data.roles import SOURCE_AND_TARGET, TWO_TEXTS, assigned, cell
 from softprompt.data.sampling import draw, keep_seen
 from softprompt.data.split_checks import check_splits
 from softprompt.data.splits import Splits, load, load_test
@@ -32,6 +33,8 @@ __all__ = [
     "FORMATS",
     "SOURCE_AND_TARGET",
     "SUFFIXES",
+    "TWO_TEXTS",
+    "USUAL_NAMES",
     "Answer",
     "AnyRecord",
     "Choices",
