@@ -4,9 +4,10 @@ The table `registry.FORMATS` has a row for each format.
 """
 
 from softprompt.config import data_root
+from softprompt.data.formats.chats import conversations
 from softprompt.data.formats.images import decode, picture_record, pictured_text, pictures_below
 from softprompt.data.formats.trex import pattern, read_objects
-from softprompt.data.labels import check_known, check_spellings, in_order
+from softprompt.data.labels import check_known, check_spellings, in_order, label_text
 from softprompt.data.reading import read
 from softprompt.data.records import (
     Answer,
@@ -54,6 +55,7 @@ __all__ = [
     "check_known",
     "check_spellings",
     "check_splits",
+    "conversations",
     "data_format",
     "data_root",
     "decode",
@@ -61,6 +63,7 @@ __all__ = [
     "in_order",
     "keep_seen",
     "kind_of_file",
+    "label_text",
     "load",
     "load_test",
     "pairs",
