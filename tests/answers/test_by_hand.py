@@ -15,7 +15,7 @@ from transformers import ViTImageProcessor
 import softprompt
 from softprompt.answers import LabelAnswer, SpanAnswer, TagsAnswer, word_places
 from softprompt.backbones.load import load_backbone
-from softprompt.data import Choices, LabelledText
+from softprompt.data import Choices, LabelledText, Record
 from softprompt.errors import ConfigError, DataError, PromptError
 from support.blanks import WORDS, blank_backbone
 from support.prompts import bare_prompt, disturb
@@ -71,6 +71,19 @@ def test_pairs(bert):
     for pair, answer in zip(pairs, answers, strict=True):
         shares = outputs(bert, prompt, *pair)[1][0].softmax(-1)
         assert list(answer.probabilities.values()) == pytest.approx(shares.tolist(), abs=1e-5)
+
+
+def test_further_keys_are_left_as_further_columns_are(bert):
+    prompt = with_head(bert, "sequence", LABELS)
+    task = {"name": "classification"}
+    rows = [{"id": 7, "text": text, "label": "yes", "date": None} for text in TEXTS]
+    assert prompt.predict(rows, task=task) == prompt.predict(TEXTS, task=task)
+    # by the usual name of a column, as in a file
+    rows = [{"id": 7, "sentence": text, "label": "yes"} for text in TEXTS]
+    assert prompt.predict(rows, task=task) == prompt.predict(TEXTS, task=task)
+    choosing = with_head(bert, "choice")
+    asked = {"n": 1, "text": "the mill", "choice1": "is blue", "choice2": "is it"}
+    assert choosing.predict(asked) == choosing.predict([("the mill", ["is blue", "is it"])])
 
 
 def test_numbers(bert):
@@ -370,6 +383,82 @@ def test_scores_are_those_of_the_answers(bert):
     assert row["group"] == "all" and row["values"]["accuracy"] == pytest.approx(60.0)
 
 
+def test_scores_of_what_predict_takes(bert):
+    """Mappings, and inputs with targets, have the scores of the records that they say."""
+    task = {"name": "classification"}
+    prompt = with_head(bert, "sequence", LABELS)
+    right = ["yes", "no", "maybe", "yes", "no"]
+    both = list(zip(TEXTS, TEXTS[::-1], right, strict=True))
+    records = [LabelledText(str(i), a, label, b) for i, (a, b, label) in enumerate(both, start=1)]
+    rows = [{"id": 3, "text": a, "second": b, "label": label} for a, b, label in both]
+    wanted = prompt.score(records, ["accuracy"], task=task)
+    said = [answer.label for answer in prompt.predict(rows, task=task)]
+    hits = sum(a == b for a, b in zip(said, right, strict=True))
+    assert wanted[0]["values"]["accuracy"] == pytest.approx(100 * hits / 5) and 0 < hits < 5
+    assert prompt.score(rows, ["accuracy"], task=task) == wanted
+    pairs = [(a, b) for a, b, _ in both]
+    assert prompt.score(pairs, ["accuracy"], targets=pandas.Series(right), task=task) == wanted
+    numbers = with_head(bert, "value")
+    off = [answer.number + 0.5 for answer in numbers.predict(TEXTS)]
+    (row,) = numbers.score(TEXTS, ["rmse"], targets=off)
+    assert row["values"]["rmse"] == pytest.approx(0.5, abs=1e-5)
+    choosing = with_head(bert, "choice")
+    asked = [("the mill", ["is blue", "is it"]), ("food", ["is in", "the"])]
+    place = choosing.predict(asked)[0].index
+    for targets in ([place, asked[1][1][0]], [asked[0][1][place], 0]):
+        second = 100.0 if choosing.predict(asked)[1].index == 0 else 50.0
+        assert choosing.score(asked, ["accuracy"], targets=targets)[0]["values"]["accuracy"] == second
+
+
+def test_scores_of_tags_and_stretches(bert):
+    tagger = with_head(bert, "token", ("B-x", "I-x", "O"))
+    words = [["the", "mill", "is"], ["blue", "food"]]
+    tags = [answer.output for answer in tagger.predict(words, task={"name": "tagging"})]
+    assert any(tag != "O" for some in tags for tag in some)
+    rows = [{"words": w, "tags": t} for w, t in zip(words, tags, strict=True)]
+    for given in ({"records": rows}, {"records": words, "targets": [" ".join(t) for t in tags]}):
+        row, *_ = tagger.score(metrics=["entity_f1"], task={"name": "tagging"}, **given)
+        assert row["values"]["entity_f1"] == 100.0
+    with pytest.raises(DataError, match=r"record 1: got 2 tags for 3 words"):
+        tagger.score(words, targets=[["O", "O"], ["O", "O"]], task={"name": "tagging"})
+    reading, spans = with_head(bert, "span"), {"name": "spans", "unanswerable": False}
+    asked = {"question": "is it", "context": "the mill is in the blue city"}
+    said = reading.predict(asked, task=spans)[0].text
+    place = asked["context"].index(said)
+    for right in (said, [said, "city"], {"text": [said], "answer_start": [place]}):
+        rows = reading.score([{**asked, "answers": right}], ["exact_match"], task=spans)
+        assert said and rows[-1]["values"]["exact_match"] == 100.0
+    with pytest.raises(DataError, match=r"'Rome', which is not in the context"):
+        reading.score(asked, targets=["Rome"], task=spans)
+
+
+def test_scores_of_texts(writer):
+    _, prompt = writer
+    texts = ["name : a", "name : b"]
+    said = prompt.generate(texts, task=FORM)
+    rows = [{"source": text, "target": out} for text, out in zip(texts, said, strict=True)]
+    wanted = prompt.score(
+        [Record(str(i), r["source"], (r["target"],)) for i, r in enumerate(rows)], task=FORM
+    )
+    assert prompt.score(rows, task=FORM) == wanted
+    assert prompt.score(texts, targets=[[out] for out in said], task=FORM) == wanted
+
+
+def test_scores_without_what_is_right_are_refused(bert):
+    prompt, task = with_head(bert, "sequence", LABELS), {"name": "classification"}
+    refused = [
+        (TEXTS, {}, r"a text as record 1.*Give it in targets="),
+        ([{"text": "a"}], {}, r"record 1: got the keys 'text', expected 'label'"),
+        ([LabelledText("7", "a")], {}, r"record 7: got a record without what is right"),
+        (TEXTS, {"targets": ["yes"]}, r"1 targets for 5 inputs"),
+        (TEXTS, {"targets": [float("nan")] * 5}, r"record 1: got nan"),
+        (["a"], {"targets": ["perhaps"]}, r"prompt.score: got labels that the task does not have: 'perhaps'"),
+    ]
+    for records, more, said in refused:
+        with pytest.raises(DataError, match=said):
+            prompt.score(records, ["accuracy"], task=task, **more)
+
+
 def test_what_cannot_be_answered_is_refused(bert, writer):
     _, writing = writer
     with pytest.raises(PromptError, match=r"does not say which task.*Give task="):
@@ -388,6 +477,11 @@ def test_what_cannot_be_answered_is_refused(bert, writer):
         prompt.predict(pandas.DataFrame({"text": ["the mill"]}), task=task)
     with pytest.raises(ConfigError, match=r"the key 'txt'.*Did you mean 'text'"):
         prompt.predict([{"txt": "the mill"}], task=task)
+    keys = r"record 1: got a mapping with the keys 'a' and 'b', none of which is the text, expected .*'text'"
+    with pytest.raises(ConfigError, match=keys):
+        prompt.predict([{"a": 1, "b": 2}], task=task)
+    with pytest.raises(ConfigError, match=r"record 2: got the key 'secondd'.*Did you mean 'second'"):
+        prompt.predict([{"text": "a"}, {"text": "a", "secondd": "b"}], task=task)
     with pytest.raises(ConfigError, match=r"3 parts for task 'classification'"):
         prompt.predict([("a", "b", "c")], task=task)
     with pytest.raises(DataError, match=r"a Choices as text"):

@@ -309,6 +309,46 @@ def test_bad_rows_keep_their_places(softprompt, readers, tmp_path):
     assert "4 without an answer (column problem)" in result.err and "line 2" in result.err
 
 
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_rows_that_cannot_be_read_keep_what_they_hold(softprompt, readers, tmp_path, suffix):
+    file, out = tmp_path / "rows.csv", tmp_path / f"out.{suffix}"
+    file.write_text('id,text,n\n1,food,a\n2,food\n\n4,mill,b,c,"d, e"\n,,\n6,is it,f\n\n\n', encoding="utf-8")
+    result = softprompt("predict", readers / "runs" / "single", "--input", file, "--output", out)
+    assert result.code == 0, result.err
+    rows = [{name: value or None for name, value in row.items()} for row in rows_in(out)]
+    held = [(row["id"], row["text"], row.get("n")) for row in rows]
+    assert held == [
+        ("1", "food", "a"),
+        ("2", "food", None),
+        (None, None, None),
+        ("4", "mill", "b"),
+        (None, None, None),
+        ("6", "is it", "f"),
+    ]
+    assert [bool(row["prediction"]) for row in rows] == [True, False, False, False, False, True]
+    assert "2 fields" in rows[1]["problem"] and "5 fields" in rows[3]["problem"]
+    assert rows[2]["problem"] == rows[4]["problem"] == "no text"
+    rest = rows[3]["unread"]
+    assert (json.loads(rest) if isinstance(rest, str) else rest) == ["c", "d, e"]
+    assert [row.get("unread") for row in rows[:3]] == [None] * 3
+
+
+def test_lines_that_are_no_objects_keep_their_text(softprompt, readers, tmp_path, standard_input):
+    text = '{"text": "food"}\n{bad\n["a"]\n\n{"text": "is it"}\n'
+    file = tmp_path / "rows.jsonl"
+    file.write_text(text, encoding="utf-8")
+    run, out = readers / "runs" / "single", tmp_path / "out.csv"
+    result = softprompt("predict", run, "--input", file, "--output", out)
+    assert result.code == 0, result.err
+    assert [row["unread"] for row in rows_in(out)] == ["", "{bad", '["a"]', "", ""]
+    standard_input(text.encode())
+    printed = [json.loads(line) for line in softprompt("predict", run).out.splitlines()]
+    assert [row.get("unread") for row in printed] == [None, "{bad", '["a"]', None, None]
+    file.write_text(text.replace('"food"', '"food", "unread": 1'), encoding="utf-8")
+    result = softprompt("predict", run, "--input", file, "--output", out, "--overwrite")
+    assert result.code == 2 and "a column 'unread'" in result.err
+
+
 def test_an_output_is_not_overwritten_unless_asked(softprompt, readers, questions):
     run, out = readers / "runs" / "single", questions.with_name("out.csv")
     out.write_text("mine", encoding="utf-8")

@@ -1,6 +1,6 @@
 from .answering import Answerer
 from .bulk import PROBLEM, Bulk, first_problems
-from .inputs import Asked, asked_of, takes, word_places
+from .inputs import Asked, asked_of, takes
 from .kinds import (
     Answer,
     ChoiceAnswer,
@@ -27,6 +27,7 @@ from .stored import (
     stored_run,
     task_name,
 )
+from .words import word_places
 
 __all__ = [
     "PROBLEM",

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.answers.answering import Answerer
-from softprompt.answers.inputs import Words
 from softprompt.answers.journal import Journal
 from softprompt.answers.kinds import Answer
 from softprompt.answers.making import cell_names
 from softprompt.answers.output import kind_of_output, write_table
-from softprompt.answers.questions import Questions, asked_in
+from softprompt.answers.questions import UNREAD, Questions, asked_in
+from softprompt.answers.words import Words
 from softprompt.data import Row
 from softprompt.errors import ConfigError
 
@@ -45,7 +45,9 @@ class Bulk:
     """The rows without an answer, in the order in which they were met, with the reason."""
 
     def __post_init__(self) -> None:
-        self.added = (*cell_names(self.answerer.settings.task.name, self.probabilities), PROBLEM)
+        unread = any(UNREAD in self.questions.held(row) for row in self.questions.rows if row.problem)
+        names = cell_names(self.answerer.settings.task.name, self.probabilities)
+        self.added = (*names, PROBLEM, *([UNREAD] if unread else []))
         twice = [name for name in self.added if name in self.questions.columns]
         if twice:
             got = f"a column '{twice[0]}', which the answers are written to"
@@ -87,8 +89,12 @@ class Bulk:
     def cells(self, answer: Answer | None, reason: str) -> dict[str, Any]:
         """What is written into a row beside its own cells."""
         if answer is None:
-            return {**dict.fromkeys(self.added), PROBLEM: reason}
+            return {**dict.fromkeys(name for name in self.added if name != UNREAD), PROBLEM: reason}
         return {**answer.cells(self.probabilities), PROBLEM: None}
+
+    def row_of(self, row: Row, cells: Mapping[str, Any]) -> dict[str, Any]:
+        """A row of the table of predictions: what the row holds, and the cells of its answer."""
+        return {**cells, **self.questions.held(row)}
 
     def write(
         self, output: Path, overwrite: bool = False, progress: Callable[[int], None] | None = None
@@ -118,7 +124,7 @@ class Bulk:
             cells += new
             if progress is not None:
                 progress(len(new))
-        rows = [{**row.values, **one} for row, one in zip(self.questions.rows, cells, strict=True)]
+        rows = [self.row_of(row, one) for row, one in zip(self.questions.rows, cells, strict=True)]
         write_table(output, self.columns, rows)
         journal.end()
         return len(kept)
@@ -127,7 +133,8 @@ class Bulk:
         settings = self.answerer.settings
         digest = hashlib.sha256(repr(self.questions.columns).encode())
         for row in self.questions.rows:
-            digest.update(repr((row.values, row.blank, str(row.problem))).encode("utf-8", "surrogatepass"))
+            held = (row.values, row.blank, str(row.problem), row.unread)
+            digest.update(repr(held).encode("utf-8", "surrogatepass"))
         prompt = hashlib.sha256(repr(self.answerer.prompt.card.head).encode())
         for name, tensor in sorted(self.answerer.prompt.tensors().items()):
             prompt.update(name.encode() + tensor.detach().float().cpu().numpy().tobytes())

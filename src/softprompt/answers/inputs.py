@@ -1,13 +1,14 @@
 """What is asked: a text, a pair, words, a question, choices or a picture, as the record that a task reads."""
 
+import difflib
 import math
 import re
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from softprompt.answers.words import Words, word_places
 from softprompt.data import (
     Choices,
     Conversation,
@@ -19,18 +20,9 @@ from softprompt.data import (
     picture_record,
     pictured_text,
 )
-from softprompt.errors import ConfigError, DataError, kind_of, nearest, shortened
+from softprompt.errors import ConfigError, DataError, kind_of, listed
 from softprompt.tasks import TASKS
 from softprompt.untrusted import at_home, forbidden_character
-
-Words = Literal["auto", "spaces", "characters"]
-"""How a text to tag is cut into words: at white space, into single characters, or as the script asks."""
-
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    "\U00020000-\U0003ffff]"
-)
-"""Letters of scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, Japanese and Chinese."""
 
 ROLES: Mapping[type, tuple[str, ...]] = {
     LabelledText: ("text", "second"),
@@ -44,6 +36,11 @@ ROLES: Mapping[type, tuple[str, ...]] = {
 and `messages` (turns of a chat, the user's last) stand in place of a source."""
 
 _ALIASES = {"text": ("source", "words", "image"), "tokens": ("words",), "second": ("context",)}
+
+_NUMBERED_CHOICE = re.compile(r"choice ?_?\d+")
+
+_NEAR = 0.8
+"""How alike a key and the name of a part are, of 1, that it may be meant."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +63,8 @@ def asked_of(task: Any, value: Any, id: str, words: Words = "auto") -> Asked:
 
     Args:
         task: its settings.
-        value: a record, a text, a tuple of what `ROLES` lists, a mapping by these names, the words of a
-            sentence, or the file of a picture.
+        value: a record, a text, a tuple of what `ROLES` lists, a mapping by these names (whose further keys
+            are left), the words of a sentence, or the file of a picture.
         id: names the record in errors.
         words: how a text is cut into words, for tags.
 
@@ -95,6 +92,17 @@ def takes(task: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
+def has_first(task: Any, value: Mapping[Any, Any]) -> bool:
+    """Whether a mapping has the first part of what is asked, by a name that is always taken for it."""
+    first = takes(task)[0]
+    return any(key in value for key in (first, *(key for key, names in _ALIASES.items() if first in names)))
+
+
+def numbered_choices(names: Iterable[Any]) -> tuple[str, ...]:
+    """Those of some columns or keys that hold a choice each: `choice1`, `choice2` and so on."""
+    return tuple(name for name in names if isinstance(name, str) and _NUMBERED_CHOICE.fullmatch(name))
+
+
 def _of_record(record: Any) -> Asked:
     if not isinstance(record, TaggedWords):
         return Asked(record)
@@ -114,25 +122,46 @@ def _parts(task: Any, value: Any, id: str) -> dict[str, Any]:
     """The value's parts by their names."""
     names = takes(task)
     if isinstance(value, Mapping):
-        parts: dict[str, Any] = {}
-        for key, part in value.items():
-            name = key if key in names else next((a for a in _ALIASES.get(key, ()) if a in names), None)
-            if name is None:
-                expected = f"some of {', '.join(names)}"
-                raise ConfigError(
-                    id, f"the key {key!r} for task '{task.name}'", expected, nearest(key, names)
-                )
-            parts[name] = part
-        return parts
-    listed = isinstance(value, (list, tuple)) and not isinstance(value, str)
-    if names == ("words",) and listed:
+        return _named_parts(task, value, id)
+    several = isinstance(value, (list, tuple))
+    if names == ("words",) and several:
         return {"words": value}
-    if not listed:
+    if not several:
         return {names[0]: value}
     if len(value) > len(names):
         got = f"{len(value)} parts for task '{task.name}'"
-        raise ConfigError(id, got, f"at most {len(names)}: {', '.join(names)}")
+        raise ConfigError(f"record {id}", got, f"at most {len(names)}: {', '.join(names)}")
     return dict(zip(names, value, strict=False))
+
+
+def _named_parts(task: Any, value: Mapping[Any, Any], id: str) -> dict[str, Any]:
+    """The parts of a mapping; what else it has is left, as further columns of a file are.
+
+    Raises:
+        ConfigError: no key is the text, or a key is nearly the name of a part that lacks.
+    """
+    names = takes(task)
+    parts = {name: value[name] for name in names if name in value}
+    for key, others in _ALIASES.items():
+        name = next((other for other in others if other in names), None)
+        if key in value and key not in parts and name is not None:
+            parts.setdefault(name, value[key])
+    if "choices" in names and "choices" not in parts and (numbered := numbered_choices(value)):
+        parts["choices"] = [value[key] for key in numbered if value[key] not in (None, "")]
+    lacking = [name for name in names if name not in parts]
+    left = [str(key) for key in value if key not in names and key not in _ALIASES]
+    for key in left:
+        if meant := difflib.get_close_matches(key, lacking, n=1, cutoff=_NEAR):
+            got = f"the key {key!r} for task '{task.name}'"
+            do = f"did you mean {meant[0]!r}? Further keys are left, but none that may be a slip of the pen"
+            raise ConfigError(f"record {id}", got, f"some of {', '.join(names)}", do)
+    if names[0] not in parts and parts.get("messages") is None:
+        keys = listed([repr(str(key)) for key in value]) or "none"
+        got = f"a mapping with the keys {keys}, none of which is the {names[0]}"
+        more = f", besides {listed(names[1:])} where the task asks for them" if names[1:] else ""
+        do = f"write {{{names[0]!r}: ...}}"
+        raise ConfigError(f"record {id}", got, f"the key {names[0]!r}{more}; others are left", do)
+    return parts
 
 
 def _made(task: Any, kind: type, parts: Mapping[str, Any], id: str, words: Words) -> Asked:
@@ -143,7 +172,7 @@ def _made(task: Any, kind: type, parts: Mapping[str, Any], id: str, words: Words
     if kind is Choices:
         choices = parts.get("choices")
         if isinstance(choices, str) or not isinstance(choices, Sequence):
-            raise ConfigError(id, _given(choices, "choices"), "a list of at least 2 choices")
+            raise ConfigError(f"record {id}", _given(choices, "choices"), "a list of at least 2 choices")
         texts = tuple(text_of(one, id, "choice") for one in choices)
         return Asked(Choices(id, text_of(parts.get("text"), id, "text"), texts))
     if kind is Question:
@@ -162,7 +191,7 @@ def _made(task: Any, kind: type, parts: Mapping[str, Any], id: str, words: Words
         more = None if second is None else text_of(second, id, "second")
         return Asked(LabelledText(id, text_of(parts.get("text"), id, "text"), second=more))
     got = f"a value for task '{task.name}', which reads {kind.__name__} records"
-    raise ConfigError(id, got, f"records of the class {kind.__name__}", "make them in Python")
+    raise ConfigError(f"record {id}", got, f"records of the class {kind.__name__}", "make them in Python")
 
 
 def _conversation(messages: Any, id: str) -> Conversation:
@@ -217,60 +246,3 @@ def _tagged(value: Any, id: str, how: Words, trained: Words) -> Asked:
     if not isinstance(value, (list, tuple)):
         raise DataError(f"record {id}", _given(value, "words"), "a text, or a list of words")
     return _spaced(TaggedWords(id, tuple(text_of(word, id, "word") for word in value)))
-
-
-def word_places(
-    text: str, id: str, how: Words = "auto", trained: Words = "auto"
-) -> tuple[tuple[int, int], ...]:
-    """Begin and end of each word of a text.
-
-    By `auto`, words are what they were in the training data. Where that is not known, a text with white
-    space in it is cut there, and a text without, in a script that puts no spaces between words, into its
-    characters, as Chinese data sets of tags are.
-
-    Args:
-        text: what is to be tagged.
-        id: names it in errors.
-        how: its words.
-        trained: the words of the training data, in scripts without spaces.
-
-    Raises:
-        DataError: words of several such characters with spaces between them, which may mean either; or a
-            text without spaces for a prompt that was trained on longer words.
-    """
-    if how == "characters" or (how == "auto" and trained == "characters" and _UNSPACED.search(text)):
-        return _characters(text)
-    chunks = tuple((found.start(), found.end()) for found in re.finditer(r"\S+", text))
-    unspaced = [text[a:b] for a, b in chunks if len(_UNSPACED.findall(text[a:b])) > 1]
-    if how == "spaces" or not unspaced:
-        return chunks
-    if trained == "spaces":
-        if len(chunks) > 1:
-            return chunks
-        raise DataError(
-            f"record {id}",
-            f"'{shortened(unspaced[0], 60)}' without spaces, for a prompt that was trained on words",
-            "spaces between the words, as in the training data",
-            "put them in, or say --words characters (in Python words='characters')",
-        )
-    if len(chunks) == 1:
-        return _characters(text)
-    raise DataError(
-        f"record {id}",
-        f"'{unspaced[0]}' between spaces, which is one word or {len(unspaced[0])}",
-        "what the words of the training data are",
-        "say --words characters (in Python words='characters') for a tag for each character, or spaces",
-    )
-
-
-def _characters(text: str) -> tuple[tuple[int, int], ...]:
-    """The characters that are no white space, each with the marks that belong to it."""
-    places: list[tuple[int, int]] = []
-    for i, character in enumerate(text):
-        if character.isspace():
-            continue
-        if places and places[-1][1] == i and unicodedata.combining(character):
-            places[-1] = (places[-1][0], i + 1)
-        else:
-            places.append((i, i + 1))
-    return tuple(places)

@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from softprompt.answers.answering import Answerer
-from softprompt.answers.inputs import Asked, Words, asked_of
+from softprompt.answers.inputs import Asked, asked_of
 from softprompt.answers.kinds import Answer
-from softprompt.answers.stored import live_settings
+from softprompt.answers.questions import parts_of
+from softprompt.answers.right import check_right, conversations_of, right_of, with_right
+from softprompt.answers.stored import live_settings, reading_settings, stored_run_of
+from softprompt.answers.words import Words
 from softprompt.config import RunSettings, TaskSettings
-from softprompt.errors import ConfigError, DataError, PromptError
+from softprompt.errors import ConfigError, DataError, PromptError, kind_of
 from softprompt.metrics import metrics_of, require_libraries
 from softprompt.tasks import TASKS, ScoreRow
 
@@ -38,7 +41,8 @@ def generate(
             got = f"{len(pictures)} pictures for {len(inputs)} texts"
             raise ConfigError("pictures", got, "one for each text")
         inputs = list(zip(inputs, pictures, strict=True))
-    return [answer.output for answer in _answers(prompt, backbone, settings, _asked(settings, inputs))]
+    asked = _asked(prompt, settings, inputs)
+    return [answer.output for answer in _answers(prompt, backbone, settings, asked)]
 
 
 def predict(
@@ -57,14 +61,15 @@ def predict(
         raise PromptError(
             "prompt.predict", got, "a prompt with labels, tags or numbers", "use prompt.generate"
         )
-    return _answers(prompt, backbone, settings, _asked(settings, _listed(inputs), words))
+    return _answers(prompt, backbone, settings, _asked(prompt, settings, _listed(inputs), words))
 
 
 def score(
     prompt: "Prompt",
-    records: Sequence[Any],
+    records: Any,
     metrics: Sequence[str] | None = None,
     *,
+    targets: Sequence[Any] | None = None,
     backbone: "Backbone | None" = None,
     task: TaskSettings | Mapping[str, Any] | None = None,
     decoding: Mapping[str, Any] | None = None,
@@ -75,23 +80,49 @@ def score(
     stored = prompt.card.training.get("metrics")
     names = list(metrics if metrics is not None else stored or metrics_of(settings.task.name)[:1])
     require_libraries(names)
-    kinds = TASKS[settings.task.name].records
-    for one in records:
-        if not isinstance(one, kinds):
-            expected = (
-                f"{' or '.join(kind.__name__ for kind in kinds)} of softprompt.data, with what is right"
-            )
-            raise DataError("prompt.score", type(one).__name__, expected)
-    if not records:
+    scored = _with_right(prompt, settings, records, targets)
+    if not scored:
         raise DataError("prompt.score", "no records", "records to score")
     answerer = _answerer(prompt, backbone, settings)
-    usable = answerer.task.usable(records)
+    usable = answerer.task.usable(scored)
     if not usable:
-        got = f"{len(records)} records, none of them with an answer in the vocabulary"
+        got = f"{len(scored)} records, none of them with an answer in the vocabulary"
         raise DataError("prompt.score", got, "at least one record with such an answer")
+    check_right(usable, answerer.task.labels)
     asked = [asked_of(settings.task, record, record.id) for record in usable]
     answerer.check(asked)
+    answerer.task.check(usable)
     return answerer.score(usable, answerer.answers(asked), names)
+
+
+def _with_right(
+    prompt: "Prompt", settings: RunSettings, records: Any, targets: Sequence[Any] | None
+) -> list[Any]:
+    """The records of what `prompt.score` is given."""
+    task, kinds, made = settings.task, TASKS[settings.task.name].records, []
+    stored = reading_settings(stored_run_of(prompt), ())
+    inputs = _listed(records)
+    if targets is not None:
+        right = _listed(targets)
+        if len(right) != len(inputs):
+            got = f"{len(right)} targets for {len(inputs)} inputs"
+            raise DataError("prompt.score", got, "what is right for each input")
+        asked = [one.record for one in _asked(prompt, settings, inputs)]
+        return [with_right(record, one) for record, one in zip(asked, right, strict=True)]
+    for i, one in enumerate(inputs, start=1):
+        if isinstance(one, kinds):
+            made.append(one)
+        elif not isinstance(one, Mapping):
+            known = " or ".join(kind.__name__ for kind in kinds)
+            expected = f"records ({known} of softprompt.data) or mappings, with what is right"
+            do = "give it in targets=, one for each input"
+            raise DataError("prompt.score", f"{kind_of(one)} as record {i}", expected, do)
+        elif task.writes_text and (turns := conversations_of(one, str(i))) is not None:
+            made += turns
+        else:
+            record = asked_of(task, parts_of(task, one, str(i), stored), str(i)).record
+            made.append(with_right(record, right_of(one, record, stored)))
+    return made
 
 
 def _listed(inputs: Any) -> list[Any]:
@@ -105,8 +136,14 @@ def _listed(inputs: Any) -> list[Any]:
     return list(inputs)
 
 
-def _asked(settings: RunSettings, inputs: Sequence[Any], words: Words = "auto") -> list[Asked]:
-    return [asked_of(settings.task, one, str(i), words) for i, one in enumerate(inputs, start=1)]
+def _asked(
+    prompt: "Prompt", settings: RunSettings, inputs: Sequence[Any], words: Words = "auto"
+) -> list[Asked]:
+    task, stored, asked = settings.task, reading_settings(stored_run_of(prompt), ()), []
+    for i, one in enumerate(inputs, start=1):
+        value = parts_of(task, one, str(i), stored) if isinstance(one, Mapping) else one
+        asked.append(asked_of(task, value, str(i), words))
+    return asked
 
 
 def _answerer(prompt: "Prompt", backbone: "Backbone | None", settings: RunSettings) -> Answerer:

@@ -1,5 +1,6 @@
 """Rows of a file as questions to a prompt: which column is what, and what is wrong with a row."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -7,14 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softprompt.answers.inputs import Asked, Words, asked_of, takes
+from softprompt.answers.inputs import Asked, asked_of, has_first, numbered_choices, takes
 from softprompt.answers.published import PLAIN, rewrites
+from softprompt.answers.words import Words
 from softprompt.config import AUTO
-from softprompt.data import FORMATS, Row, Table, assigned, cell
+from softprompt.data import FORMATS, SOURCE_AND_TARGET, TWO_TEXTS, USUAL_NAMES, Row, Table, assigned, cell
 from softprompt.errors import ConfigError, DataError, SoftpromptError, listed, nearest
 
 NO_TEXT = "no text"
 """The problem of a row without anything to answer."""
+
+UNREAD = "unread"
+"""The column of what a row holds that no column of the file has a place for."""
 
 _KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "text": ("labelled", ("text", "second", "label")),
@@ -28,7 +33,13 @@ _KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 _RIGHT = ("label", "target", "tags", "answers")
 """Roles of what is right, which a file of questions may lack."""
 
-_NUMBERED_CHOICE = re.compile(r"choice ?_?\d+")
+_USUAL = {
+    name
+    for names in (*USUAL_NAMES.values(), *TWO_TEXTS, *(pair[:1] for pair in SOURCE_AND_TARGET))
+    for name in names
+}
+"""Names of columns that say what they hold."""
+
 _PLACE = re.compile(r"\{([^{}]+)\}")
 
 
@@ -62,6 +73,20 @@ class Questions:
     def rows(self) -> list[Row]:
         """Its rows in order."""
         return self.table.rows
+
+    def held(self, row: Row) -> dict[str, Any]:
+        """What a row holds, by column, also where it cannot be read: its cells as far as the columns go.
+
+        What has no column is under `UNREAD`: the further cells, or the text of what is no JSON object.
+        """
+        if row.unread is None:
+            return dict(row.values)
+        if self.table.kind in ("json", "jsonl"):
+            text = row.unread if isinstance(row.unread, str) else json.dumps(row.unread, ensure_ascii=False)
+            return {UNREAD: text}
+        cells = list(row.unread)
+        more = {UNREAD: cells[len(self.columns) :]} if len(cells) > len(self.columns) else {}
+        return dict(zip(self.columns, cells, strict=False)) | more
 
     def value_of(self, row: Row) -> dict[str, Any]:
         """What a row asks, by part; DataError where a column is missing."""
@@ -108,7 +133,7 @@ def questions_of(
     else:
         parts = _found(table, names, stored, notes)
     if "choices" in names and "choices" not in parts:
-        numbered = tuple(name for name in table.columns if _NUMBERED_CHOICE.fullmatch(name))
+        numbered = numbered_choices(table.columns)
         if "choices" in table.columns or numbered:
             parts["choices"] = numbered or "choices"
     _check_complete(task, names, parts, stored, table)
@@ -192,6 +217,36 @@ def _check_complete(
     if lacking:
         got = f"no column for the {lacking[0]} (columns: {', '.join(map(repr, table.columns))})"
         raise ConfigError(table.name, got, "two texts, as in training", "name both: --column A --column B")
+
+
+def parts_of(task: Any, value: Mapping[Any, Any], id: str, stored: Mapping[str, Any]) -> Mapping[Any, Any]:
+    """A mapping by the names of a question's parts, where its keys are the columns of a file.
+
+    A row of a file and the same row as a mapping ask the same: its keys may be the columns of the data that
+    the prompt was trained on, or the usual names of such columns. A mapping by the parts' own names is
+    given back as it is, and so is one that says nothing.
+
+    Args:
+        task: its settings.
+        value: the mapping.
+        id: of the input.
+        stored: settings of `data` of the prompt.
+    """
+    first = takes(task)[0]
+    own = stored.get(first)
+    named = isinstance(own, str) and own not in (AUTO, first)
+    mine = named and all(name in value for name in _PLACE.findall(str(own)) or [own])
+    if not mine and (has_first(task, value) or value.get("messages") is not None):
+        return value
+    columns = tuple(key for key in value if isinstance(key, str))
+    row = Row(1, f"record {id}", {key: value[key] for key in columns})
+    with suppress(SoftpromptError):
+        questions = questions_of(task, Table(f"record {id}", "json", columns, [row]), stored)
+        # A file's only column is taken whatever its name, and that is printed; here nobody would see it.
+        column = str(questions.parts.get(first))
+        if mine or all(name.casefold() in _USUAL for name in _PLACE.findall(column) or [column]):
+            return questions.value_of(row)
+    return value
 
 
 def asked_in(task: Any, questions: Questions, row: Row, words: Words = "auto") -> tuple[Asked | None, str]:

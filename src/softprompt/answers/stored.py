@@ -47,6 +47,11 @@ def stored_run(folder: Path | None, card: PromptCard) -> dict[str, Any]:
     return read_mapping(run / SETTINGS) if run is not None else {**card.training, "task": card.task}
 
 
+def stored_run_of(prompt: "Prompt") -> dict[str, Any]:
+    """`stored_run` of a prompt in Python."""
+    return stored_run(prompt.origin.folder, prompt.card)
+
+
 def task_name(card: PromptCard) -> str | None:
     """The task that a prompt was trained for, or the first that its head can answer; None if unknown."""
     name = card.task.get("name")

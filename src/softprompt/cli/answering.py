@@ -212,7 +212,7 @@ def _print_rows(bulk: "Bulk", lines: bool, progress: Any) -> int:
     for some in bulk.answered():
         for row, answer, reason in some:
             if not lines:
-                echo_answer(json_line(bulk.columns, {**row.values, **bulk.cells(answer, reason)}))
+                echo_answer(json_line(bulk.columns, bulk.row_of(row, bulk.cells(answer, reason))))
                 continue
             n_broken += answer is not None and "\n" in str(answer.prediction)
             echo_answer("" if answer is None else line_of(answer, bulk.probabilities))

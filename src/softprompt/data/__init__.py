@@ -4,10 +4,11 @@ The table `registry.FORMATS` has a row for each format.
 """
 
 from softprompt.config import data_root
+from softprompt.data.formats.chats import conversations
 from softprompt.data.formats.images import picture_record, pictured_text, pictures_below
 from softprompt.data.formats.pixels import decode
 from softprompt.data.formats.trex import pattern, read_objects
-from softprompt.data.labels import check_known, check_spellings, in_order
+from softprompt.data.labels import check_known, check_spellings, in_order, label_text
 from softprompt.data.numbers import PLAIN, notations_of
 from softprompt.data.reading import read
 from softprompt.data.records import (
@@ -29,13 +30,16 @@ from softprompt.data.sampling import draw, keep_seen
 from softprompt.data.split_checks import check_splits
 from softprompt.data.splits import Splits, check_numbers, load, load_test
 from softprompt.data.tables import SUFFIXES, Row, Table, kind_of_file, read_table
-from softprompt.data.usual_names import SOURCE_AND_TARGET
+from softprompt.data.usual_names import ROLES as USUAL_NAMES
+from softprompt.data.usual_names import SOURCE_AND_TARGET, TWO_TEXTS
 
 __all__ = [
     "FORMATS",
     "PLAIN",
     "SOURCE_AND_TARGET",
     "SUFFIXES",
+    "TWO_TEXTS",
+    "USUAL_NAMES",
     "Answer",
     "AnyRecord",
     "Choices",
@@ -56,6 +60,7 @@ __all__ = [
     "check_numbers",
     "check_spellings",
     "check_splits",
+    "conversations",
     "data_format",
     "data_root",
     "decode",
@@ -63,6 +68,7 @@ __all__ = [
     "in_order",
     "keep_seen",
     "kind_of_file",
+    "label_text",
     "load",
     "load_test",
     "notations_of",

@@ -60,6 +60,8 @@ def delimited(
         made = _tabbed(text, where)
     else:
         made = _quoted(text, delimiter, where)
+    while made.rows and not made.rows[-1][1] and made.broken is None:
+        made.rows.pop()  # blank lines at the end, which are no rows
     if not made.quoted:
         _check_line_ends(made, where)
     if skipped:
@@ -70,8 +72,6 @@ def delimited(
 def _plain(text: str, delimiter: str) -> Cells:
     lines = text_lines_of(text)
     rows = [(n, line.split(delimiter) if line.strip() else []) for n, line in enumerate(lines, start=1)]
-    while rows and not rows[-1][1]:
-        rows.pop()
     return Cells(rows, delimiter, quoted=False)
 
 

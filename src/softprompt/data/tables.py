@@ -36,6 +36,7 @@ class Row:
             them. A column that a JSON object lacks is not there. Empty for a row with a problem.
         problem: why it cannot be read; None where it can.
         blank: whether all of its cells are empty.
+        unread: what a row with a problem holds: its cells, or the line or value of JSON.
     """
 
     line: int
@@ -43,6 +44,7 @@ class Row:
     values: Mapping[str, Any]
     problem: Problem | None = None
     blank: bool = False
+    unread: Any = None
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,8 @@ def _of_cells(
             do = "separate fields by single tabs" if tabs else ""
             if len(cells) > len(columns) and not tabs:
                 do = "put cells that hold the delimiter in quotes"
-            made.append(Row(line, at, {}, Problem(at, f"{len(cells)} fields", expected, do)))
+            problem = Problem(at, f"{len(cells)} fields", expected, do)
+            made.append(Row(line, at, {}, problem, unread=list(cells)))
         else:
             made.append(Row(line, at, dict(zip(columns, cells, strict=True))))
     line = first_line if kind != "xlsx" else None
@@ -238,7 +241,7 @@ def _of_json_lines(text: str, where: str) -> Table:
         except Unreadable as error:
             column = "" if error.column is None else f", column {error.column}"
             got = f"{str(error).removesuffix(')')}{column})" if column else str(error)
-            rows.append(Row(n, at, {}, Problem(at, got, "a JSON object")))
+            rows.append(Row(n, at, {}, Problem(at, got, "a JSON object"), unread=line))
             continue
         rows.append(_json_row(n, at, value))
     while rows and rows[-1].blank:
@@ -273,7 +276,7 @@ def _begins_with_object(text: str) -> bool:
 
 def _json_row(line: int, where: str, value: Any) -> Row:
     if not isinstance(value, dict):
-        return Row(line, where, {}, Problem(where, kind_of(value), "a JSON object"))
+        return Row(line, where, {}, Problem(where, kind_of(value), "a JSON object"), unread=value)
     return Row(line, where, value)
 
 

@@ -103,19 +103,25 @@ class Answering:
 
     def score(
         self,
-        records: Sequence[Any],
+        records: Any,
         metrics: Sequence[str] | None = None,
         *,
+        targets: Sequence[Any] | None = None,
         backbone: Any = None,
         task: Any = None,
         decoding: Mapping[str, Any] | None = None,
         seed: int | None = None,
     ) -> list[Any]:
-        """Scores of the prompt's answers to records with what is right, as `softprompt evaluate` gives them.
+        """Scores of the prompt's answers beside what is right, as `softprompt evaluate` gives them.
 
         Args:
-            records: of `softprompt.data`, e.g. `softprompt.data.load(settings.data).test`.
+            records: mappings as `predict` and `generate` take them, with what is right under `label`,
+                `target`, `tags` or `answers` or the column of the prompt's own data; records of
+                `softprompt.data`, e.g. `softprompt.data.load(settings.data).test`; or, with `targets`,
+                anything that `predict` and `generate` take.
             metrics: their names; None is those of the prompt's run, else the task's first.
+            targets: what is right for each input: a label or number, a text or several, a list of tags, a
+                choice or its place, the texts that answer a question.
             backbone: None is the one that the prompt was made or loaded for.
             task: settings of the task (or a mapping), for a prompt that stores none.
             decoding: settings that change.
@@ -129,7 +135,14 @@ class Answering:
             SoftpromptError: a record that cannot be answered or scored.
         """
         return _answers().score(
-            self, records, metrics, backbone=backbone, task=task, decoding=decoding, seed=seed
+            self,
+            records,
+            metrics,
+            targets=targets,
+            backbone=backbone,
+            task=task,
+            decoding=decoding,
+            seed=seed,
         )
 
 
