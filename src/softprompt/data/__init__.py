@@ -6,6 +6,7 @@ The table `registry.FORMATS` has a row for each format.
 from softprompt.config import data_root
 from softprompt.data.formats.images import decode, picture_record, pictured_text, pictures_below
 from softprompt.data.formats.trex import pattern, read_objects
+from softprompt.data.label_sets import joined_by
 from softprompt.data.labels import check_known, check_spellings, in_order
 from softprompt.data.reading import read
 from softprompt.data.records import (
@@ -15,6 +16,7 @@ from softprompt.data.records import (
     Conversation,
     LabelledPicture,
     LabelledText,
+    MultiLabelledText,
     PicturedText,
     Question,
     Record,
@@ -39,6 +41,7 @@ __all__ = [
     "Format",
     "LabelledPicture",
     "LabelledText",
+    "MultiLabelledText",
     "PicturedText",
     "Question",
     "Record",
@@ -56,6 +59,7 @@ __all__ = [
     "decode",
     "draw",
     "in_order",
+    "joined_by",
     "keep_seen",
     "kind_of_file",
     "load",
