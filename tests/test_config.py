@@ -74,7 +74,7 @@ def test_a_short_run_has_defaults():
             "'pictured_jsonl', 'pictured_csv', 'restaurants', 'boolq', 'cb', 'copa', 'multirc', 'rte', "
             "'wic', 'wsc', 'sst2', 'trec', 'trec_fine', 'trex', 'conll', 'squad', 'labelled_jsonl', "
             "'labelled_csv', 'labelled_tsv', 'datasets', 'image_folder', 'datasets_images', 'pairs', "
-            "'labelled', 'tagged', 'questions', 'pictures' or 'pictured'. "
+            "'labelled', 'multi_labelled', 'tagged', 'questions', 'pictures' or 'pictured'. "
             "Did you mean 'e2e'?",
         ),
         (
@@ -115,8 +115,8 @@ def test_a_short_run_has_defaults():
         ),
         (
             changed(task={"name": "taging"}),
-            "task.name: got 'taging', expected one of 'generation', 'classification', 'tagging', 'choice', "
-            "'spans', 'regression', 'cloze', 'probing', "
+            "task.name: got 'taging', expected one of 'generation', 'classification', "
+            "'multi_label_classification', 'tagging', 'choice', 'spans', 'regression', 'cloze', 'probing', "
             "'image_classification'. Did you mean 'tagging'?",
         ),
         (

@@ -38,6 +38,7 @@ def test_every_task_has_metrics_and_its_default_comes_first() -> None:
     assert {task: metrics_of(task) for task in TASKS} == {
         "generation": ["bleu", "nist", "meteor", "rouge_l", "cider", "ter", "rouge1", "rouge2", "rougeL"],
         "classification": ["accuracy", "f1", "macro_f1", "mcc", "question_em"],
+        "multi_label_classification": ["micro_f1", "macro_f1", "subset_accuracy"],
         "tagging": ["entity_f1", "entity_precision", "entity_recall"],
         "choice": ["accuracy"],
         "spans": ["answer_f1", "exact_match"],

@@ -8,13 +8,14 @@ from typing import Any
 
 from softprompt.answers.answering import Answerer
 from softprompt.answers.journal import Journal
-from softprompt.answers.kinds import Answer
+from softprompt.answers.kinds import Answer, joined
 from softprompt.answers.making import cell_names
 from softprompt.answers.output import kind_of_output, write_table
 from softprompt.answers.questions import UNREAD, Questions, asked_in
 from softprompt.answers.words import Words
 from softprompt.data import Row
 from softprompt.errors import ConfigError
+from softprompt.tasks import OUTPUT_FORMS, TASKS
 
 PROBLEM = "problem"
 """The column that says why a row has no answer."""
@@ -124,10 +125,20 @@ class Bulk:
             cells += new
             if progress is not None:
                 progress(len(new))
+        if kind_of_output(output) in ("csv", "tsv"):
+            cells = [self._in_cells(one) for one in cells]
         rows = [self.row_of(row, one) for row, one in zip(self.questions.rows, cells, strict=True)]
         write_table(output, self.columns, rows)
         journal.end()
         return len(kept)
+
+    def _in_cells(self, cells: dict[str, Any]) -> dict[str, Any]:
+        """The cells of a text, with several labels joined as they are in the data."""
+        said = cells.get("prediction")
+        if TASKS[self.answerer.settings.task.name].outputs is not OUTPUT_FORMS["labels"] or said is None:
+            return cells
+        separator = getattr(self.answerer.settings.task, "label_separator", None)
+        return {**cells, "prediction": joined(said, separator or ";")}
 
     def _identity(self) -> Mapping[str, Any]:
         settings = self.answerer.settings

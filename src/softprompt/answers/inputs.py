@@ -14,6 +14,7 @@ from softprompt.data import (
     Conversation,
     LabelledPicture,
     LabelledText,
+    MultiLabelledText,
     Question,
     Record,
     TaggedWords,
@@ -26,6 +27,7 @@ from softprompt.untrusted import at_home, forbidden_character
 
 ROLES: Mapping[type, tuple[str, ...]] = {
     LabelledText: ("text", "second"),
+    MultiLabelledText: ("text", "second"),
     Record: ("source", "image", "messages"),
     TaggedWords: ("words",),
     Choices: ("text", "choices"),
@@ -87,7 +89,7 @@ def takes(task: Any) -> tuple[str, ...]:
     """The names of what a task's records are made of."""
     row = TASKS[task.name]
     names = dict.fromkeys(role for kind in row.records for role in ROLES.get(kind, ()))
-    if LabelledText in row.records and not row.second:
+    if not row.second and (LabelledText in row.records or MultiLabelledText in row.records):
         names.pop("second", None)
     return tuple(names)
 
@@ -186,10 +188,10 @@ def _made(task: Any, kind: type, parts: Mapping[str, Any], id: str, words: Words
             return Asked(Record(id, source, ()))
         file = at_home(text_of(str(picture), id, "image"))
         return Asked(pictured_text(id, source, (), file, str(picture)))
-    if kind is LabelledText:
+    if kind in (LabelledText, MultiLabelledText):
         second = parts.get("second")
         more = None if second is None else text_of(second, id, "second")
-        return Asked(LabelledText(id, text_of(parts.get("text"), id, "text"), second=more))
+        return Asked(kind(id, text_of(parts.get("text"), id, "text"), second=more))
     got = f"a value for task '{task.name}', which reads {kind.__name__} records"
     raise ConfigError(f"record {id}", got, f"records of the class {kind.__name__}", "make them in Python")
 

@@ -1,6 +1,7 @@
 """The answers of prompts: one class for each kind, with the cells that tables of predictions have of it."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +97,42 @@ class LabelAnswer(Answer):
         """`prediction`, `probability`, and `probabilities` by label."""
         more = {"probabilities": self.probabilities} if probabilities else {}
         return {"prediction": self.label, "probability": self.probability, **more}
+
+
+@dataclass(frozen=True)
+class LabelsAnswer(Answer):
+    """Any number of the task's labels; `probability` is that of exactly these.
+
+    Args:
+        labels: those that pass the threshold, in the order of the task's labels; none may.
+        probabilities: of every label, in that order.
+        separator: between them in a cell.
+    """
+
+    labels: tuple[str, ...] = ()
+    probabilities: Mapping[str, float] | None = None
+    separator: str = ";"
+
+    @property
+    def prediction(self) -> list[str]:
+        """The labels."""
+        return list(self.labels)
+
+    @property
+    def line(self) -> str:
+        """The labels, joined; nothing where there is none."""
+        return joined(self.labels, self.separator)
+
+    def cells(self, probabilities: bool = False) -> Cells:
+        """`prediction` (the labels), and `probabilities` by label."""
+        return {"prediction": self.prediction, "probabilities": self.probabilities}
+
+
+def joined(labels: Sequence[str], separator: str) -> str:
+    """Labels in one cell; a list of JSON where the separator is part of one of them."""
+    if any(separator in label for label in labels):
+        return json.dumps(list(labels), ensure_ascii=False)
+    return separator.join(labels)
 
 
 @dataclass(frozen=True)

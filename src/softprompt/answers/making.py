@@ -9,6 +9,7 @@ from softprompt.answers.kinds import (
     ChoiceAnswer,
     Entity,
     LabelAnswer,
+    LabelsAnswer,
     NumberAnswer,
     OwnAnswer,
     SpanAnswer,
@@ -23,6 +24,7 @@ from softprompt.tasks import OUTPUT_FORMS, TASKS
 _NAMES: Mapping[str | None, tuple[str, ...]] = {
     "text": ("prediction", "cut"),
     "label": ("prediction", "probability"),
+    "labels": ("prediction", "probabilities"),
     "choice": ("prediction", "probability"),
     "label_or_choice": ("prediction", "probability"),
     "ranked_labels": ("prediction", "probability"),
@@ -73,6 +75,11 @@ def answer_from(
         return NumberAnswer(output)
     if name in ("label", "choice", "label_or_choice", "ranked_labels"):
         return _label(name, labels, asked, output, shares)
+    if name == "labels":
+        by_label = dict(zip(labels, shares, strict=True)) if len(shares) == len(labels) else None
+        sure = facts.get("probability")
+        of_all = None if sure is None else _short(sure)
+        return LabelsAnswer(output, of_all, tuple(output), by_label, facts.get("separator") or ";")
     if name == "tags":
         return _tags(asked, output, shares)
     if name == "answer":

@@ -57,8 +57,12 @@ class DataSettings(Settings):
     """Column of the text, or a text of several."""
     second: Column | None = AUTO
     """Column of the second text of a pair; None where there is one text."""
-    label: Column | None = AUTO
-    """Column of the label or number; None where nothing is labelled."""
+    label: Column | None | Annotated[list[Column], Field(min_length=2)] = AUTO
+    """Column of the label or number; None where nothing is labelled. Of several labels for each text also a
+    list of columns, one for each label, with 1 where the text has it and 0 where it does not."""
+    label_separator: str | None = Field(default=None, min_length=1, max_length=10)
+    """What separates the labels in a cell with several of them, e.g. `;` (multi-label classification); None
+    is for lists, and for cells with one label."""
     image: str = AUTO
     """Column of the pictures."""
     words: str = AUTO

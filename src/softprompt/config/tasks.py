@@ -129,6 +129,23 @@ class ClassificationSettings(_TextSettings):
     in all (n / (labels * records of the label)), or a number for each label. None weighs all alike."""
 
 
+class MultiLabelSettings(_TextSettings):
+    head_kinds = ("sequence",)
+
+    name: Literal["multi_label_classification"] = "multi_label_classification"
+    labels: Labels | None = Field(default=None, min_length=2)
+    """Every label, in the order of the head's outputs; None takes those of the training data."""
+    class_weights: Literal["balanced"] | dict[Label, Annotated[float, Field(gt=0)]] | None = None
+    """Weights of the texts that have a label, in that label's loss: `balanced` lets them count as much as
+    those without it (records without / records with the label), or a number for each label. None weighs all
+    alike."""
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    """A text has the labels whose probability is at least this."""
+    label_separator: str | None = Field(default=None, min_length=1)
+    """What stands between a text's labels in tables of predictions (in JSON they are a list); None is
+    `data.label_separator`, or `;` where the data needs none."""
+
+
 class RegressionSettings(_TextSettings):
     head_kinds = ("value",)
 

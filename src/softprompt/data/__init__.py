@@ -8,6 +8,7 @@ from softprompt.data.formats.chats import conversations
 from softprompt.data.formats.images import picture_record, pictured_text, pictures_below
 from softprompt.data.formats.pixels import decode
 from softprompt.data.formats.trex import pattern, read_objects
+from softprompt.data.label_sets import joined_by
 from softprompt.data.labels import check_known, check_spellings, in_order, label_text
 from softprompt.data.numbers import PLAIN, notations_of
 from softprompt.data.reading import read
@@ -18,6 +19,7 @@ from softprompt.data.records import (
     Conversation,
     LabelledPicture,
     LabelledText,
+    MultiLabelledText,
     PicturedText,
     Question,
     Record,
@@ -47,6 +49,7 @@ __all__ = [
     "Format",
     "LabelledPicture",
     "LabelledText",
+    "MultiLabelledText",
     "PicturedText",
     "Question",
     "Record",
@@ -66,6 +69,7 @@ __all__ = [
     "decode",
     "draw",
     "in_order",
+    "joined_by",
     "keep_seen",
     "kind_of_file",
     "label_text",

@@ -7,8 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from softprompt.data.parsing import words
-from softprompt.data.records import LABELLED, TaggedWords
+from softprompt.data.records import LABELLED, MultiLabelledText, TaggedWords
 from softprompt.errors import ConfigError, DataError, Problem, kind_of
+
+_SEVERAL = (TaggedWords, MultiLabelledText)
+"""The kinds of records with several labels each."""
 
 
 def label_text(value: object, name: str, where: str) -> str:
@@ -25,8 +28,8 @@ def label_text(value: object, name: str, where: str) -> str:
         got = value if isinstance(value, float) else kind_of(value)
         do = ""
         if isinstance(value, list):
-            do = "give one label for each text; several labels at once are not supported, so make a file of "
-            do += "yes and no for each label"
+            do = "give one label for each; for texts with several labels set "
+            do += "task.name=multi_label_classification"
         raise DataError(where, f"{got} in '{name}'", "a text, a number, true or false", do)
     if words(value, name, where) != value.strip():
         # Two spellings of one label would silently become two labels.
@@ -116,7 +119,7 @@ def check_known(labels: Sequence[str], **sets: Sequence[Any]) -> None:
     for name, records in sets.items():
         unknown: dict[str, list[Any]] = {}
         for record in records:
-            own = record.labels if isinstance(record, TaggedWords) else (record.label,)
+            own = (record.labels or ()) if isinstance(record, _SEVERAL) else (record.label,)
             for label in own:
                 if label is not None and label not in known:
                     unknown.setdefault(label, []).append(record)

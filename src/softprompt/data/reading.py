@@ -6,14 +6,14 @@ from typing import Any
 
 from softprompt.config import AUTO, SPLIT_NAME, DataSettings
 from softprompt.data.reading_rules import Rules, following
-from softprompt.data.records import misfit
+from softprompt.data.records import MultiLabelledText, misfit
 from softprompt.data.registry import FIXED, FORMATS, NUMBERED, OF_TABLES, OPTIONS
 from softprompt.errors import ConfigError, DataError, Problem, kind_of
 from softprompt.untrusted import at_home
 
 _DEFAULTS = {name: DataSettings.model_fields[name].default for name in (*OPTIONS, *OF_TABLES)}
 
-_NUMBERED = ("labelled", "pairs", "csv", "labelled_csv", "labelled_tsv")
+_NUMBERED = ("labelled", "multi_labelled", "pairs", "csv", "labelled_csv", "labelled_tsv")
 """Formats whose columns may be given by number."""
 
 
@@ -25,7 +25,8 @@ def read(
     target: str | int = AUTO,
     text: str | int = AUTO,
     second: str | int | None = AUTO,
-    label: str | int | None = AUTO,
+    label: str | int | list[str | int] | None = AUTO,
+    label_separator: str | None = None,
     image: str = AUTO,
     words: str = AUTO,
     tags: str | None = AUTO,
@@ -60,7 +61,9 @@ def read(
         target: column of the target.
         text: column of the text, by name, or by number from 0 where the file has no header.
         second: column of the second text of a pair; None where there is one text.
-        label: column of the label or number; None where there are none.
+        label: column of the label or number; None where there are none. Of several labels for each text
+            also a list of columns of 0 and 1.
+        label_separator: between the labels in a cell with several.
         image: column of the pictures.
         words: column of a sentence's words.
         tags: column of its tags; None where there are none.
@@ -90,6 +93,7 @@ def read(
         raise ConfigError("data.on_bad_row", repr(on_bad_row), "'refuse' or 'skip'")
     options = {
         "source": source, "target": target, "text": text, "second": second, "label": label,
+        "label_separator": label_separator,
         "image": image, "words": words, "tags": tags, "question": question, "context": context,
         "answers": answers, "messages": messages,
         "word_column": word_column, "tag_column": tag_column, "tagging": tagging, "language": language,
@@ -175,6 +179,8 @@ def misfits(format: str, options: Mapping[str, Any]) -> list[Problem]:
         if name not in form.takes and options[name] not in usual:
             takers = [other for other, row in FORMATS.rows.items() if name in row.takes and not row.universal]
             expected = f"format {_or(takers)}" if takers else "data without a format, or with another"
+            if name == "label_separator":
+                expected = "task.name=multi_label_classification, whose texts have several labels"
             problems.append(
                 Problem(f"data.{name}", f"{options[name]!r} for {format}", expected, "leave it out")
             )
@@ -197,6 +203,12 @@ def misfits(format: str, options: Mapping[str, Any]) -> list[Problem]:
         got = f"{options['thousands']!r}, which is the sign before the fraction too"
         do = "set data.decimal to another, e.g. ','" if options["decimal"] is None else "set one of them"
         problems.append(Problem("data.thousands", got, "another sign", do))
+    columns = options.get("label")
+    if isinstance(columns, list):
+        if form.record is not MultiLabelledText:
+            got, do = f"{columns!r} for {format}", "set task.name=multi_label_classification"
+            problems.append(Problem("data.label", got, "one column", f"if each is a label of its own, {do}"))
+        options = {**options, "label": columns[0] if columns else None}
     problems += [problem for name in form.takes if (problem := _wrong_kind(name, options[name]))]
     numbers = [name for name in taken if name in NUMBERED and isinstance(options[name], int)]
     if numbers and format not in _NUMBERED:
@@ -214,6 +226,7 @@ def _wrong_kind(name: str, value: Any) -> Problem | None:
     """What is wrong with one option by itself: settings are of these kinds, arguments may be of any."""
     if value is None and name in (
         *OF_TABLES, "second", "label", "tag_column", "tags", "answers", "language", "decimal", "thousands",
+        "label_separator",
     ):  # fmt: skip
         return None
     if name in ("decimal", "thousands"):

@@ -103,6 +103,27 @@ class LabelledText:
 
 
 @dataclass(frozen=True)
+class MultiLabelledText:
+    """A `LabelledText` with any number of labels, none included; None where they are unknown."""
+
+    id: str
+    text: str
+    labels: tuple[str, ...] | None = None
+    second: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """As that of `LabelledText`."""
+        return self.text if self.second is None else f"{self.text} | {self.second}"
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The labels as one text, which is empty where there is none."""
+        return () if self.labels is None else (", ".join(self.labels),)
+
+
+@dataclass(frozen=True)
 class LabelledPicture:
     """One picture with its label.
 
@@ -236,6 +257,7 @@ _FITS: Mapping[Any, tuple[str, Callable[[Any], bool]]] = {
     int | None: ("an index, or None", lambda value: value is None or type(value) is int),
     bool: ("True or False", lambda value: isinstance(value, bool)),
     tuple[str, ...]: ("a tuple of texts", _texts),
+    tuple[str, ...] | None: ("a tuple of texts, or None", lambda value: value is None or _texts(value)),
     tuple[Answer, ...]: (
         "a tuple of answers",
         lambda value: isinstance(value, (tuple, list)) and all(isinstance(one, Answer) for one in value),

@@ -14,6 +14,7 @@ from softprompt.data.formats import (
     images,
     rows,
     sentences,
+    several_labels,
     squad,
     structured,
     summarization,
@@ -26,6 +27,7 @@ from softprompt.data.records import (
     Choices,
     LabelledPicture,
     LabelledText,
+    MultiLabelledText,
     PicturedText,
     Question,
     Record,
@@ -41,7 +43,7 @@ NUMBERED = ("source", "target", *COLUMNS)
 
 OPTIONS = (
     "source", "target", *COLUMNS, "word_column", "tag_column", "tagging", "image", "words", "tags",
-    "question", "context", "answers", "messages", "language", "decimal", "thousands",
+    "question", "context", "answers", "messages", "language", "decimal", "thousands", "label_separator",
 )  # fmt: skip
 """The settings of `data` that say what the columns of a file are."""
 
@@ -54,7 +56,9 @@ FIXED: Mapping[str, Any] = {
 }  # fmt: skip
 """The columns that readers with fixed names take where none are given."""
 
-_KINDS = (Record, PicturedText, LabelledText, LabelledPicture, Choices, TaggedWords, Question)
+_KINDS = (
+    Record, PicturedText, LabelledText, MultiLabelledText, LabelledPicture, Choices, TaggedWords, Question,
+)  # fmt: skip
 
 Reader = Callable[..., Sequence[Any]]
 """A function of a path and of those settings of `data` that it names; of a split where it reads no file."""
@@ -201,6 +205,11 @@ for _row in (
         named=True, universal=True,
     ),
     Format(
+        "multi_labelled", several_labels.read_multi_labelled,
+        "any table with texts and any number of labels for each", MultiLabelledText, named=True,
+        universal=True,
+    ),
+    Format(
         "tagged", structured.read_tagged, "sentences with tags: in columns, or any table with lists",
         TaggedWords, named=True, universal=True,
     ),
@@ -232,8 +241,9 @@ def usual_format(records: Sequence[type], paths: Sequence[str], image: bool) -> 
     if Record in records and any(path.casefold().removesuffix(".gz").endswith(".xml") for path in paths):
         return "webnlg"
     kinds = {
-        Record: "pictured" if image else "pairs", LabelledText: "labelled", TaggedWords: "tagged",
-        Question: "questions", LabelledPicture: "pictures",
+        Record: "pictured" if image else "pairs", LabelledText: "labelled",
+        MultiLabelledText: "multi_labelled", TaggedWords: "tagged", Question: "questions",
+        LabelledPicture: "pictures",
     }  # fmt: skip
     return next((kinds[kind] for kind in records if kind in kinds), None)
 

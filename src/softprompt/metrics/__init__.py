@@ -4,6 +4,7 @@
 """
 
 from softprompt.metrics.calibration import calibration_of
+from softprompt.metrics.label_sets import by_label, label_set_pairs
 from softprompt.metrics.labels import by_class, confusion, label_pairs, ranking_pairs
 from softprompt.metrics.languages import LanguageName, Reading, n_unspaced, reading_of, script
 from softprompt.metrics.ranks import rank_pairs
@@ -33,6 +34,7 @@ __all__ = [
     "Scores",
     "answer_pairs",
     "by_class",
+    "by_label",
     "by_type",
     "calibration_of",
     "confusion",
@@ -40,6 +42,7 @@ __all__ = [
     "higher_is_better",
     "label_of",
     "label_pairs",
+    "label_set_pairs",
     "metric",
     "metrics_of",
     "n_unspaced",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from softprompt.errors import ConfigError, DataError, nearest
+from softprompt.metrics.label_sets import macro_f1_of_sets
 from softprompt.metrics.scores import Pairs, Scores, check_lengths
 
 _TOP = 5
@@ -77,7 +78,11 @@ def f1(outputs: list[str], references: list[str], labels: Sequence[str]) -> floa
 
 
 def macro_f1(outputs: list[str], references: list[str], labels: Sequence[str]) -> Scores:
-    """Mean F1 of the labels that either side holds in percent, with a note where some are left out."""
+    """Mean F1 of the labels that either side holds in percent, with a note where some are left out; of sets
+    of labels, as `macro_f1_of_sets`.
+    """
+    if outputs and not isinstance(outputs[0], str):
+        return macro_f1_of_sets(outputs, references, labels)
     held = [label for label in labels if label in outputs or label in references]
     missing = f"macro_f1: over {len(held)} of {len(labels)} labels, the others are on neither side"
     notes = (missing,) if len(held) < len(labels) else ()

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from softprompt.errors import ConfigError, kind_of, listed, nearest
 from softprompt.extras import require
-from softprompt.metrics import labels, ranks, regression, spans, tagging, text
+from softprompt.metrics import label_sets, labels, ranks, regression, spans, tagging, text
 from softprompt.metrics.captions import captions
 from softprompt.metrics.languages import Reading, notes_of
 from softprompt.metrics.scores import Pairs, Scores
@@ -53,6 +53,7 @@ class Metric:
 _LABELS = ("classification", "cloze")
 _ANY_LABELS = ("classification", "choice", "cloze", "image_classification")
 _PICTURES = ("image_classification",)
+_SETS = ("multi_label_classification",)
 
 METRICS: Registry[Metric] = Registry("metric", "metrics", "softprompt.metrics")
 """Every metric by name, in the order of tables; the first of a task is its default."""
@@ -72,7 +73,9 @@ for _row in (
     Metric("top5_accuracy", "top-5 accuracy", _PICTURES, labels.top5_accuracy),
     Metric("class_accuracy", "mean class accuracy", _PICTURES, labels.class_accuracy),
     Metric("f1", "F1", _LABELS, labels.f1, needs=("sklearn",)),
-    Metric("macro_f1", "macro F1", (*_LABELS, *_PICTURES), labels.macro_f1, needs=("sklearn",)),
+    Metric("micro_f1", "micro F1", _SETS, label_sets.micro_f1, needs=("sklearn",)),
+    Metric("macro_f1", "macro F1", (*_LABELS, *_PICTURES, *_SETS), labels.macro_f1, needs=("sklearn",)),
+    Metric("subset_accuracy", "exact match", _SETS, label_sets.subset_accuracy),
     Metric("mcc", "MCC", _LABELS, labels.mcc, needs=("sklearn",)),
     Metric("question_em", "question EM", ("classification",), labels.question_em),
     Metric("entity_f1", "entity F1", ("tagging",), tagging.entities, needs=("seqeval",)),

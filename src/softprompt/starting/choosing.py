@@ -10,6 +10,7 @@ from softprompt.errors import ConfigError, DataError, listed
 from softprompt.starting.columns import Column
 
 Roles = Mapping[str, str | None]
+Columns = str | list[str] | None
 
 _ASKING = ("instruction", "prompt", "source", "src", "document", "article", "dialogue")
 """Names of sources whose targets are texts, however short and few."""
@@ -27,23 +28,32 @@ class Choice:
         kind: of records: `pairs`, `labelled`, `tagged`, `questions`, `pictures` or `pictured`.
         roles: the column, or the text of several, by role; None where there is none.
         notes: what else it could have been, a sentence each.
+        separator: what joins several labels in a cell; None where nothing does.
     """
 
     task: str
     kind: str
-    roles: Roles
+    roles: Mapping[str, Columns]
     notes: tuple[str, ...] = field(default=())
+    separator: str | None = None
 
 
 _KINDS: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "generation": (("pictured", ("image", "source", "target")), ("pairs", ("source", "target", "messages"))),
     "classification": (("labelled", ("text", "second", "label")),),
+    "multi_label_classification": (("multi_labelled", ("text", "second", "label")),),
     "regression": (("labelled", ("text", "second", "label")),),
     "tagging": (("tagged", ("words", "tags")),),
     "spans": (("questions", ("question", "context", "answers")),),
     "image_classification": (("pictures", ("image", "label")),),
 }
 """By task, the kinds of records that a table can hold for it, and their roles."""
+
+
+SEVERAL = "multi_label_classification"
+
+_ASSIGNED = {"multi_labelled": "labelled"}
+"""Kinds of records whose columns are found as those of another kind."""
 
 
 def task_for(table: Table, columns: Sequence[Column], given: Roles, task: str | None = None) -> Choice:
@@ -65,7 +75,7 @@ def task_for(table: Table, columns: Sequence[Column], given: Roles, task: str | 
             do = "write its recipe by hand: recipes/ has one for each task"
             raise ConfigError("--task", repr(task), f"one of {', '.join(_KINDS)}", do)
         return _of_task(table, by_name, given, task)
-    for find in (_turns, _tagged, _questions, _pictures, _pairs, _labelled):
+    for find in (_turns, _tagged, _questions, _pictures, _pairs, _labelled, _flagged):
         if (choice := find(table, by_name, given)) is not None:
             return choice
     raise _open(table, columns)
@@ -105,8 +115,12 @@ def _of_task(table: Table, columns: Mapping[str, Column], given: Roles, task: st
         if (found := _assigned(table, kind, roles, given)) is not None:
             return Choice(task, kind, found)
     kind, roles = kinds[-1]
+    if task == SEVERAL:
+        found = _flagged(table, columns, given) or _several(table, columns, given)
+        if found is not None:
+            return found
     wanted = {role: given.get(role, AUTO) for role in roles}
-    return Choice(task, kind, assigned(table, kind, wanted))
+    return Choice(task, kind, assigned(table, _ASSIGNED.get(kind, kind), wanted))
 
 
 def _assigned(table: Table, kind: str, roles: Sequence[str], given: Roles) -> dict[str, str | None] | None:
@@ -179,6 +193,8 @@ def _labelled(table: Table, columns: Mapping[str, Column], given: Roles) -> Choi
         found = (None if given else _of_targets(table, columns)) or _by_values(table, columns, given)
     if found is None or (label := columns.get(str(found["label"]))) is None:
         return None
+    if label.kind in ("labels", "words"):
+        return _of_several(label, found)
     if label.kind == "number":
         return Choice("regression", "labelled", found)
     if label.kind == "label":
@@ -186,12 +202,53 @@ def _labelled(table: Table, columns: Mapping[str, Column], given: Roles) -> Choi
     return None
 
 
+def _several(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice | None:
+    """A column of labels, several or one in each cell, where it was asked for."""
+    found = _assigned(table, "labelled", ("text", "second", "label"), given) or _by_values(
+        table, columns, given
+    )
+    label = None if found is None else columns.get(str(found["label"]))
+    return None if found is None or label is None else _of_several(label, found)
+
+
+def _of_several(label: Column, found: Roles) -> Choice:
+    """Multi-label classification, with what joins the labels and what else they could be."""
+    notes = ()
+    if label.separator is not None:
+        joined = next(value for value, _ in label.common if label.separator in value)
+        notes = (
+            f"'{label.name}' has several labels in a cell, joined by {label.separator!r} ({joined!r}); "
+            "if each cell is one label, say --task classification",
+        )
+    return Choice(SEVERAL, "multi_labelled", found, notes, label.separator)
+
+
+def _flagged(table: Table, columns: Mapping[str, Column], given: Roles) -> Choice | None:
+    """One text beside several columns of 0 and 1, each of them for a label."""
+    flags = [name for name, column in columns.items() if _is_flag(column)]
+    texts = [name for name, column in columns.items() if column.kind == "text" and not column.serial]
+    text = given.get("text") or (texts[0] if len(texts) == 1 else None)
+    if len(flags) < 2 or text is None or any(role not in ("text", "second") for role in given):
+        return None
+    return Choice(SEVERAL, "multi_labelled", {"text": text, "second": given.get("second"), "label": flags})
+
+
+def _is_flag(column: Column) -> bool:
+    """Whether a column holds 0 and 1 alone, or one of them."""
+    values = {value.lower() for value, _ in column.common}
+    return column.kind in ("label", "number") and (
+        values <= {"0", "1"} or values <= {"0.0", "1.0"} or values <= {"true", "false"}
+    )
+
+
 def _by_values(table: Table, columns: Mapping[str, Column], given: Roles) -> dict[str, str | None] | None:
     """The columns of texts and labels where one alone has the values of labels, and one alone texts."""
     if any(role not in ("text", "second", "label") for role in given):
         return None
     answers = [
-        name for name, column in columns.items() if column.kind in ("label", "number") and not column.serial
+        name
+        for name, column in columns.items()
+        if column.kind in ("label", "labels", "words", "number") and not column.serial
     ]
     texts = [name for name, column in columns.items() if column.kind == "text"]
     if "label" not in given and len(answers) == 1:

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from softprompt.data import Table, notations_of
+from softprompt.data import Table, joined_by, notations_of
 
-ColumnKind = Literal["empty", "number", "label", "text", "words", "turns", "answers", "picture", "other"]
+ColumnKind = Literal[
+    "empty", "number", "label", "labels", "text", "words", "turns", "answers", "picture", "other"
+]
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2")
 
@@ -27,15 +29,16 @@ class Column:
 
     Args:
         name: in the header, or its number.
-        kind: what its values are: `label` for few different short values, `number` for many different
-            numbers, `words` for lists of texts, `turns` for conversations, `answers` for SQuAD's answers,
-            `picture` for names of picture files.
+        kind: what its values are: `label` for few different short values, `labels` for several of them in a
+            cell, `number` for many different numbers, `words` for lists of texts, `turns` for conversations,
+            `answers` for SQuAD's answers, `picture` for names of picture files.
         filled: rows that have something in it.
         different: different values.
         longest: characters of its longest value, as text.
         median: characters of the middle one.
         common: its values and how often each stands, the most frequent first; of labels all.
         example: one value, as text.
+        separator: what joins several labels in a cell; None where nothing does.
         serial: whether it numbers or names the rows: as many different values as rows, none of
             several words or with a decimal point.
     """
@@ -49,6 +52,7 @@ class Column:
     common: tuple[tuple[str, int], ...]
     example: str
     serial: bool
+    separator: str | None = None
 
 
 def columns_of(table: Table) -> list[Column]:
@@ -62,7 +66,9 @@ def _column(name: str, values: Sequence[Any]) -> Column:
     counts = Counter(texts)
     lengths = sorted(map(len, texts))
     kind = _kind(filled, texts, counts)
-    common = counts.most_common(None if kind == "label" else 5)
+    separator = joined_by(filled) if kind in ("label", "text") else None
+    kind = kind if separator is None else "labels"
+    common = counts.most_common(None if kind in ("label", "labels") else 5)
     return Column(
         name,
         kind,
@@ -73,6 +79,7 @@ def _column(name: str, values: Sequence[Any]) -> Column:
         common=tuple(sorted(common, key=lambda pair: (-pair[1], pair[0]))),
         example=texts[0] if texts else "",
         serial=len(texts) > 3 and len(counts) == len(values) and not any(map(_says_something, texts)),
+        separator=separator,
     )
 
 

@@ -9,7 +9,7 @@ from softprompt.backbones import BUNDLED, config_here, tokenizer_here
 from softprompt.config import RunSettings, apply_override, parse_as, parse_run
 from softprompt.data import PLAIN, Table, check_numbers, load, notations_of, read_table
 from softprompt.errors import ConfigError, DataError
-from softprompt.starting.choosing import Choice, task_for
+from softprompt.starting.choosing import SEVERAL, Choice, task_for
 from softprompt.starting.columns import Column, columns_of
 from softprompt.starting.facts import Facts, facts_of, scripts_of, text_of
 from softprompt.starting.fitting import (
@@ -115,7 +115,7 @@ def draft(
     measure, measured = measure_of(tokenizer)
     facts = facts_of(records, measure)
     raw = _raw(recipe, name, method, choice, data, facts, comments, (tokenizer, measured))
-    if choice.task == "classification" and len(facts.labels) < 2:
+    if choice.task in ("classification", SEVERAL) and len(facts.labels) < 2:
         got = f"one label alone, '{next(iter(facts.labels), '')}'"
         raise DataError(str(place.train), got, "records of at least two labels", "add those of another")
     if table is not None:
@@ -174,6 +174,8 @@ def _data(
         if path is not None:
             data[split] = path
     data |= {role: column for role, column in choice.roles.items() if column is not None}
+    if choice.separator is not None:
+        data["label_separator"] = choice.separator
     return {**data, **given}
 
 
@@ -248,6 +250,10 @@ def _raw(
     if "test" not in data and facts.n >= FEW:
         shown["test_share"] = TEST_SHARE
         comments["data.test_share"] = "set aside first; the scores are of these"
+    if "label_separator" in data:
+        comments["data.label_separator"] = "between the labels of a cell"
+    if isinstance(data.get("label"), list):
+        comments["data.label"] = "1 where the text has the label of the column's name"
     if data.get("on_bad_row") == "skip":
         comments["data.on_bad_row"] = "left out and counted"
     bundled = BUNDLED.get(backbone)

@@ -5,7 +5,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from softprompt.data import Choices, Conversation, LabelledPicture, Question, Record, TaggedWords
+from softprompt.data import (
+    Choices,
+    Conversation,
+    LabelledPicture,
+    MultiLabelledText,
+    Question,
+    Record,
+    TaggedWords,
+)
 from softprompt.metrics import script
 
 _NAMES = {"CJK": "Chinese", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean"}
@@ -94,8 +102,8 @@ def text_of(record: Any) -> str:
 
 
 def _labels(record: Any) -> Iterable[str]:
-    if isinstance(record, TaggedWords):
-        return record.labels
+    if isinstance(record, (TaggedWords, MultiLabelledText)):
+        return record.labels or ()
     label = getattr(record, "label", None)
     return () if label is None or isinstance(record, Choices) else (label,)
 

@@ -28,8 +28,11 @@ _LARGEST_NUMBER = 100
 _MANY_PAIRS = 1000
 """Pairs from which the network of the paper is worth its slow training."""
 
+_LABELLED = ("classification", "multi_label_classification")
+
 _METRICS = {
     "classification": ["macro_f1", "accuracy"],
+    "multi_label_classification": ["micro_f1", "macro_f1", "subset_accuracy"],
     "generation": ["bleu", "rougeL"],
     "regression": ["spearman", "pearson", "rmse"],
     "tagging": ["entity_f1"],
@@ -108,7 +111,7 @@ def task_settings(
     if task == "generation" and not separated:
         comments["task.separator"] = "between source and target: the tokenizer has no token of its own for it"
         return {"separator": "\n"}
-    of_length = task in ("classification", "regression", "tagging") and measured == "tokens"
+    of_length = task in (*_LABELLED, "regression", "tagging") and measured == "tokens"
     if not of_length or facts.sources is None:
         return {}
     positions = min(int(config.get("max_position_embeddings") or _POSITIONS), _POSITIONS)
@@ -168,6 +171,6 @@ def odd(facts: Facts, task: Mapping[str, Any], measured: str) -> Iterator[str]:
                 "write them in another unit, so that most lie between -10 and 10"
             )
     rare = [label for label, count in facts.labels.items() if count < _RARE]
-    if task["name"] in ("classification", "image_classification") and rare:
+    if task["name"] in (*_LABELLED, "image_classification") and rare:
         stand = "label stands" if len(rare) == 1 else "labels stand"
         yield f"{len(rare)} {stand} fewer than {_RARE} times: {', '.join(rare[:5])}"

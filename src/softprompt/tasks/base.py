@@ -94,7 +94,8 @@ class Task(ABC):
         """As `predict`, each output with what the task knows about it (`softprompt.answers` takes it up).
 
         The facts are `probabilities` (of the labels or choices in order, of each word's tag, or of the words
-        of a ranking), or `start`, `end` and `probability` of a stretch of text; nothing by default.
+        of a ranking), `start`, `end` and `probability` of a stretch of text, or `probability` and `separator`
+        of several labels; nothing by default.
         """
         return [(output, {}) for output in self.predict(records, progress, seed)]
 

@@ -9,6 +9,7 @@ from softprompt.metrics import (
     Pairs,
     answer_pairs,
     label_pairs,
+    label_set_pairs,
     number_pairs,
     rank_pairs,
     ranking_pairs,
@@ -74,6 +75,12 @@ def _chosen(record: Any, output: Any) -> list[str]:
 OUTPUT_FORMS: Mapping[str, OutputForm] = {
     "text": OutputForm(text_pairs, _text, compared="texts"),
     "label": OutputForm(label_pairs, _text),
+    "labels": OutputForm(
+        label_set_pairs,
+        lambda output, line: ", ".join(map(str, _of_type(list, output))),
+        lambda record, output: [", ".join(output)],
+        empty="no label passes the threshold",
+    ),
     "choice": OutputForm(label_pairs, _choice, _chosen),
     "label_or_choice": OutputForm(label_pairs, _label_or_choice, _chosen),
     "tags": OutputForm(

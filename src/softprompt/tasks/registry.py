@@ -14,6 +14,7 @@ from softprompt.config import (
     ClozeSettings,
     GenerationSettings,
     ImageClassificationSettings,
+    MultiLabelSettings,
     ProbingSettings,
     RegressionSettings,
     SpanSettings,
@@ -24,6 +25,7 @@ from softprompt.data import (
     Choices,
     LabelledPicture,
     LabelledText,
+    MultiLabelledText,
     PicturedText,
     Question,
     Record,
@@ -89,6 +91,10 @@ for _row in (
     TaskKind(
         "classification", ClassificationSettings, "headed:ClassificationTask", _TEXT,
         _FORMS["label"], second=True,
+    ),
+    TaskKind(
+        "multi_label_classification", MultiLabelSettings, "headed:MultiLabelTask", (MultiLabelledText,),
+        _FORMS["labels"], second=True,
     ),
     TaskKind("tagging", TaggingSettings, "headed:TaggingTask", (TaggedWords,), _FORMS["tags"]),
     TaskKind("choice", ChoiceSettings, "headed:ChoiceTask", (Choices,), _FORMS["choice"]),

@@ -120,6 +120,7 @@ def _head(made: "Draft", recipe: Path) -> list[str]:
     what = {
         "generation": "A text for each source",
         "classification": f"One of {len(made.facts.labels)} labels for each text",
+        "multi_label_classification": f"Any of {len(made.facts.labels)} labels for each text",
         "regression": "A number for each text",
         "tagging": "A tag for each word",
         "spans": "The stretch of a context that answers a question",
@@ -192,6 +193,7 @@ _HOLDS = {
     "empty": "nothing",
     "number": "numbers",
     "label": "labels",
+    "labels": "several labels in a cell",
     "text": "texts",
     "words": "lists of texts",
     "turns": "conversations",

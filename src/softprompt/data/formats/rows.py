@@ -9,6 +9,7 @@ from softprompt.config import AUTO
 from softprompt.data.formats.chats import conversations
 from softprompt.data.formats.hub import hub_table, is_name
 from softprompt.data.formats.images import picture_record, pictured_text
+from softprompt.data.label_sets import joined_by
 from softprompt.data.labels import label_text
 from softprompt.data.numbers import Notation, doubt, setting
 from softprompt.data.parsing import each, several, text_lines, words
@@ -83,7 +84,8 @@ def text_of(table: Table, column: str, row: Row, value: Any) -> str:
     return words(value, column, row.where)
 
 
-def _name(table: Table, row: Row) -> str:
+def row_name(table: Table, row: Row) -> str:
+    """The name of the record that a row is, by its file and line."""
     return f"{table.name.rpartition('/')[2].rpartition(os.sep)[2]}:{row.line}"
 
 
@@ -110,6 +112,12 @@ def labelled_records(table: Table, roles: Roles, notation: Notation | None = Non
         label = None
     texts = [(name, cell(table, name)) for role in ("text", "second") if (name := columns[role]) is not None]
     of_label = None if label is None else cell(table, label)
+    if label is not None and (separator := joined_by(row.values.get(label) for row in table.rows)):
+        do = "task.name=multi_label_classification and data.label_separator"
+        rules().notes.append(
+            f"{table.name}: the labels in '{label}' look joined by {separator!r}, and are taken as they "
+            f"stand; if a text has several labels, set {do}={separator!r}"
+        )
 
     def record(row: Row) -> LabelledText:
         made = [text_of(table, name, row, of(row)) for name, of in texts]
@@ -118,7 +126,7 @@ def labelled_records(table: Table, roles: Roles, notation: Notation | None = Non
             value = _number(value, notation, str(label), row.where) if notation else value
             written.append(value)
         value = None if of_label is None else label_text(value, str(label), row.where)
-        return LabelledText(_name(table, row), made[0], value, made[1] if len(made) > 1 else None)
+        return LabelledText(row_name(table, row), made[0], value, made[1] if len(made) > 1 else None)
 
     written: list[str] = []
     records = rows_of(table, record)
@@ -145,7 +153,7 @@ def pair_records(table: Table, roles: Roles) -> list[Record]:
     if (messages := roles.get("messages")) is not None:
         of = cell(table, str(messages))
         check_column(table, str(messages), "messages")
-        made = rows_of(table, lambda row: conversations(of(row), _name(table, row), row.where))
+        made = rows_of(table, lambda row: conversations(of(row), row_name(table, row), row.where))
         return [record for records in made for record in records]
     rows = rows_of(table, _pair(table, _checked(table, {role: roles[role] for role in ("source", "target")})))
     if table.kind in _MEANT:
@@ -184,7 +192,7 @@ def pictured_records(table: Table, roles: Roles) -> list[PicturedText]:
         _, text, targets = pair(row)
         picture = words(of_image(row), image, row.where)
         try:
-            return pictured_text(_name(table, row), text, targets, folder / picture, picture, check=True)
+            return pictured_text(row_name(table, row), text, targets, folder / picture, picture, check=True)
         except DataError as error:
             raise error.inside(row.where) from None
 

@@ -143,6 +143,8 @@ def _part(name: str, path: Path, facts: Mapping[str, Any], task: str) -> Part:
         tables.append(_classes(confusion))
         if len(confusion["labels"]) <= _MOST_LABELS:
             tables.append(_confusion(confusion))
+    elif classes := _json(path / "classes.json"):  # of several labels for each text
+        tables.append(_classes(classes))
     tables.append(_data(facts))
     notes = list(dict.fromkeys(note for row in rows for note in row["notes"]))
     if measured := _json(path / "calibration.json"):

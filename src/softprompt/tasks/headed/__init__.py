@@ -4,6 +4,7 @@ from softprompt.tasks.headed.choice import ChoiceTask
 from softprompt.tasks.headed.classification import ClassificationTask, RegressionTask
 from softprompt.tasks.headed.head_task import HeadTask, read
 from softprompt.tasks.headed.image_classification import ImageClassificationTask
+from softprompt.tasks.headed.multi_label import MultiLabelTask
 from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
 from softprompt.tasks.headed.spans import SpanTask
 from softprompt.tasks.headed.tagging import TaggingTask
@@ -13,6 +14,7 @@ __all__ = [
     "ClassificationTask",
     "HeadTask",
     "ImageClassificationTask",
+    "MultiLabelTask",
     "ReadingExample",
     "ReadingTask",
     "RegressionTask",

@@ -38,7 +38,10 @@ def check_before_loading(settings: RunSettings) -> RunData:
     check_splits(settings, splits)
     _check_examples(settings, splits)
     _check_libraries(settings, splits)
-    labels = labels_of(settings.task, FORMATS[settings.data.format].labels, splits.train)
+    declared = FORMATS[settings.data.format].labels
+    if isinstance(settings.data.label, list):  # a column for each label, whether a text has it or not
+        declared = [str(column) for column in settings.data.label]
+    labels = labels_of(settings.task, declared, splits.train)
     if labels and TASKS[settings.task.name].settings.model_fields.get("labels") is not None:
         check_known(labels, train=splits.train, dev=splits.dev, test=splits.test)
     return RunData(splits, labels)

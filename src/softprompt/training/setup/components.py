@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from softprompt.config import BackboneSettings, MixtureSettings, RunSettings
-from softprompt.data import FORMATS, Splits
+from softprompt.data import FORMATS, MultiLabelledText, Splits
 from softprompt.errors import ConfigError, DataError, SoftpromptError
 from softprompt.tasks import Task, build_task, template_of
 from softprompt.training.distributed import Processes
@@ -104,7 +104,7 @@ def _assemble(
     """The task and the prompt of a run on its backbone."""
     splits = data.splits
     records = [*splits.train, *splits.dev, *splits.test]
-    settings = with_class_weights(with_template(settings, records, backbone), data)
+    settings = with_label_separator(with_class_weights(with_template(settings, records, backbone), data))
     fields = FORMATS[settings.data.format].fields
     task = build_task(backbone, settings.task, settings.decoding, data.labels, fields)
     splits, left_out = _usable(task, splits)
@@ -140,7 +140,8 @@ def with_template(settings: RunSettings, records: Sequence[Any], backbone: "Back
 
 
 def with_class_weights(settings: RunSettings, data: RunData) -> RunSettings:
-    """The settings with a number for each label in place of `balanced`: n / (labels * records of the label).
+    """The settings with a number for each label in place of `balanced`: n / (labels * records of the label);
+    of several labels for each text, records without the label / records with it.
 
     Source: scikit-learn's `compute_class_weight("balanced")`, after King and Zeng (2001).
 
@@ -149,15 +150,34 @@ def with_class_weights(settings: RunSettings, data: RunData) -> RunSettings:
     """
     if getattr(settings.task, "class_weights", None) != "balanced":
         return settings
-    records = data.splits.train
-    counts = Counter(next(iter(record.targets), "") for record in records)
+    records: Sequence[Any] = data.splits.train
+    sets = [record.labels or () for record in records if isinstance(record, MultiLabelledText)]
+    if several := len(sets) == len(records):
+        counts = Counter(label for labels in sets for label in labels)
+    else:
+        counts = Counter(next(iter(record.targets), "") for record in records)
     if lacking := [label for label in data.labels if not counts[label]]:
         got = f"'balanced', though no training record has the label '{lacking[0]}'"
         do = "give a weight for each label instead, or leave labels without records out of task.labels"
         raise DataError("task.class_weights", got, "records of every label", do)
     n = len(records)
     weights = {label: round(n / (len(data.labels) * counts[label]), 6) for label in data.labels}
+    if several:
+        # A label that every record has keeps a small weight, since no record is without it.
+        weights = {label: round(max(n - counts[label], 1) / counts[label], 6) for label in data.labels}
     return settings.model_copy(update={"task": settings.task.model_copy(update={"class_weights": weights})})
+
+
+def with_label_separator(settings: RunSettings) -> RunSettings:
+    """The settings with the separator of the data's labels as that of predictions, where the task has one."""
+    task, separator = settings.task, settings.data.label_separator
+    if (
+        "label_separator" not in type(task).model_fields
+        or getattr(task, "label_separator", None)
+        or not separator
+    ):
+        return settings
+    return settings.model_copy(update={"task": task.model_copy(update={"label_separator": separator})})
 
 
 def _usable(task: Task, splits: Splits) -> tuple[Splits, dict[str, int]]:
