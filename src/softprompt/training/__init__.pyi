@@ -5,8 +5,9 @@ from .progress import RunProgress, clock
 from .rescoring import rescore, runs_in
 from .run import RunResult, train
 from .run_folder import RunFolder, flat, locked, versions
-from .setup import load_frozen, with_template
+from .setup import check_before_loading, check_shard, load_frozen, with_template
 from .task_run import output_line, output_lines
+from .trackers import check_trackers
 
 __all__ = [
     "STEPS_OF_TEXTS",
@@ -15,6 +16,9 @@ __all__ = [
     "RunProgress",
     "RunResult",
     "better",
+    "check_before_loading",
+    "check_shard",
+    "check_trackers",
     "clock",
     "flat",
     "generate_and_score",

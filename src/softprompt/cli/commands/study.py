@@ -42,6 +42,7 @@ def study(
     """
     from softprompt.errors import TrainingError
     from softprompt.studies import (
+        check_runs,
         command_line,
         load_grid,
         read_results,
@@ -67,6 +68,7 @@ def study(
     )
     interrupted = False
     if not report_only:
+        check_runs(grid, retry_failed)
         # From here on the folder says what study it is, also where a kill leaves no report.
         write_numbers(read_results(grid), again)
         try:

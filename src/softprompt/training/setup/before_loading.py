@@ -21,8 +21,12 @@ class RunData:
     labels: Sequence[str]
 
 
-def check_before_loading(settings: RunSettings) -> RunData:
+def check_before_loading(settings: RunSettings, splits: Splits | None = None) -> RunData:
     """Check what needs no backbone, and read the data of one task.
+
+    Args:
+        settings: of the run.
+        splits: the records of these settings' data, where they have been read already.
 
     Raises:
         ConfigError: settings that contradict each other or the data.
@@ -32,7 +36,7 @@ def check_before_loading(settings: RunSettings) -> RunData:
     """
     check_decoding(settings.decoding)
     _check_method(settings)
-    splits = load(settings.data)
+    splits = load(settings.data) if splits is None else splits
     check_splits(settings, splits)
     _check_examples(settings, splits)
     _check_libraries(settings, splits)
