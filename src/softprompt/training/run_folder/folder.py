@@ -1,6 +1,5 @@
 """The folder of one run: its files, and when a run may write to it."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,7 +130,7 @@ class RunFolder:
     def explode(self, reason: str) -> None:
         """Note that the loss exploded, so that the run goes on with other rates alone."""
         with writing(self.path):
-            write_atomically(self.exploded, json.dumps({"reason": reason}) + "\n")
+            write_atomically(self.exploded, json_line({"reason": reason}))
 
     def _begin_mended(self, asked: Settings, resolved: Settings) -> None:
         """Let a run go on whose loss exploded, with the settings that mend it.
