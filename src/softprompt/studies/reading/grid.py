@@ -19,7 +19,7 @@ from softprompt.studies.definition.settings import (
     labelled,
 )
 from softprompt.studies.reading.mistakes import Mistakes
-from softprompt.studies.reading.runs import ChangedRecipe, RunMaker, slug
+from softprompt.studies.reading.runs import ChangedRecipe, RunMaker, folder_part
 from softprompt.studies.reading.study_file import load_study
 
 MOST_RUNS = 5_000
@@ -139,7 +139,7 @@ class _Expansion:
             return None
         changed = ChangedRecipe(
             name,
-            "--".join(slug(part) for part in (kind, row.name, of_column) if part),
+            "--".join(folder_part(part) for part in (kind, row.name, of_column) if part),
             self._recipes[base],
             {**self._study.set, **row.set, **changes},
             (column.show if column else None) or (),

@@ -13,7 +13,7 @@ from softprompt.studies.definition.chance import no_majority
 from softprompt.studies.definition.measures import GROUPS, group_of, metric_of
 
 _LONGEST_NAME = 200
-"""The most characters of a run's folder, whose name is made of ASCII; file systems take 255 bytes."""
+"""The most bytes of the name of a run's folder; file systems take 255."""
 
 
 class Mistakes:
@@ -93,8 +93,9 @@ class Mistakes:
         """Add runs that share a folder, and cells of one column that have different metrics."""
         folders: dict[str, str] = {}
         for run in (run for cell in cells for run in (*cell.folds, *cell.possible)):
-            if len(run.settings.name) > _LONGEST_NAME:
-                got = f"a folder's name of {len(run.settings.name):,} characters"
+            if (size := len(run.settings.name.encode())) > _LONGEST_NAME:
+                unit = "characters" if run.settings.name.isascii() else "bytes"
+                got = f"a folder's name of {size:,} {unit}"
                 self.add(
                     run.label,
                     "name",
