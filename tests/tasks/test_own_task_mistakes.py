@@ -94,8 +94,8 @@ def test_an_exception_in_a_class_method() -> None:
         ("head_loss", lambda outputs, examples: outputs.detach().sum(), "got a loss without a gradient"),
         ("answers", lambda outputs, examples: None, "got nothing, expected a list of answers"),
         ("answers", lambda outputs, examples: outputs.argmax(-1), "got a Tensor, expected a list of answers"),
-        ("answers", lambda outputs, examples: ["no"], "got 1 answers, expected 2, one for each record"),
-        ("predict", lambda records, **_: ["no"], "got 1 answers, expected 2, one for each record"),
+        ("answers", lambda outputs, examples: ["no"], "got 1 answer, expected 2, one for each record"),
+        ("predict", lambda records, **_: ["no"], "got 1 answer, expected 2, one for each record"),
         ("example", lambda record, form, labelled: None, "got nothing, expected a .*ReadingExample"),
         ("example", lambda record, form, labelled: ReadingExample("1", ()), "rows: got no rows, expected"),
         (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from softprompt.cli.options import Engine, Jobs, Overrides, RetryFailed, recipe_or_named
+from softprompt.errors import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,7 +85,9 @@ def study(
         raise typer.Exit(130)
     if result.failed and not report_only:
         retry = f"{again} --retry-failed"
-        message = f"{len(result.failed)} of {grid.n_runs} runs failed; try them again with: {retry}"
+        message = (
+            f"{len(result.failed)} of {counted(grid.n_runs, 'run')} failed; try them again with: {retry}"
+        )
         echo(message, err=True)
         raise typer.Exit(1)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from softprompt.config import RunSettings
 from softprompt.data import FORMATS, Splits, check_known, load
-from softprompt.errors import ConfigError, DataError
+from softprompt.errors import ConfigError, DataError, counted
 from softprompt.extras import require
 from softprompt.files import read_card
 from softprompt.metrics import require_libraries
@@ -70,7 +70,7 @@ def _check_examples(settings: RunSettings, splits: Splits) -> None:
 
     n = n_examples(settings.method)
     if not METHODS[settings.method.name].shows_examples and n > len(splits.train):
-        got = f"{n} examples of {len(splits.train)} training pairs"
+        got = f"{counted(n, 'example')} of {counted(len(splits.train), 'training pair')}"
         raise DataError("method.initialization", got, f"at most {len(splits.train)}", "ask for fewer")
 
 
