@@ -1,7 +1,8 @@
-"""For every test: shapes in signatures are checked, tiny models compute in one thread."""
+"""For every test: shapes in signatures are checked, tiny models compute in one thread, registrations end."""
 
 import gc
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -29,6 +30,16 @@ install_import_hook(
 
 # On tiny tensors a second thread only waits, and on busy machines it waits long.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _registrations_end() -> Iterator[None]:
+    """No test finds what another one registered, in whatever order they run."""
+    # Imports the package, so after the hook above.
+    from support.registrations import undone
+
+    with undone():
+        yield
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -3,7 +3,9 @@
 import copy
 import multiprocessing
 import pickle
+import re
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from softprompt.errors import (
     Problem,
     SoftpromptError,
     TrainingError,
+    counted,
     kind_of,
     nearest,
     system_says,
@@ -218,3 +221,16 @@ def test_long_values_are_shortened():
     assert "end (50,003 characters)" in str(error)
     several = ConfigError.several(Problem("x", i) for i in range(5000))
     assert len(several.problems) == 5000 and str(several).endswith("and 4,900 more of the kind")
+
+
+def test_one_is_not_several():
+    counts = [counted(0, "row"), counted(1, "row"), counted(2, "training pair"), counted(12345, "step")]
+    assert counts == ["0 rows", "1 row", "2 training pairs", "12,345 steps"]
+
+
+def test_the_rooms_that_speak_to_people_count_by_it():
+    things = "steps|rows|records|pairs|examples|texts|pictures|labels|columns|lines|runs|tokens|words"
+    without = re.compile(r"\{len\([^{}]*\)(:,)?\} (" + things + r")\b")
+    rooms = [Path(softprompt.__file__).parent / room for room in ("cli", "training", "studies", "starting")]
+    for file in (file for room in rooms for file in room.rglob("*.py")):
+        assert not without.search(file.read_text(encoding="utf-8")), file

@@ -91,6 +91,11 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in 'aeio' else 'a'} {noun}"
 
 
+def counted(n: int, noun: str) -> str:
+    """A number with its noun, in the plural but for one: `1 row`, `1,200 rows`."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def listed(words: Sequence[str]) -> str:
     """Words with commas and a final *and*: `choice, cloze and tagging`."""
     return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)

@@ -67,6 +67,22 @@ def test_version(softprompt):
     assert (result.code, result.out.strip()) == (0, f"softprompt {__version__}")
 
 
+def test_every_help_has_an_example(softprompt):
+    import typer.main
+
+    from softprompt.cli.app import app
+
+    group: Any = typer.main.get_command(app)
+    shown = [[]]
+    for name, command in group.commands.items():
+        shown += (
+            [] if command.hidden else [[name], *([name, one] for one in getattr(command, "commands", ()))]
+        )
+    for words in shown:
+        said = " ".join(softprompt(*words, "--help").out.split())
+        assert re.search(r"Example[^:]*: softprompt ", said), words
+
+
 @pytest.mark.parametrize("command", EXAMPLES)
 def test_examples_of_the_help_parse_and_name_files_that_are_there(command, monkeypatch):
     """Every example is taken apart as its command would, and nothing is run."""

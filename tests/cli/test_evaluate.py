@@ -127,6 +127,7 @@ def test_a_split_without_records_is_refused(softprompt, trained):
     result = softprompt("evaluate", trained / "runs" / "small", "--split", "dev")
     assert result.code == 2
     assert "data.dev: got no records, expected records to score. Name a file in data.dev" in result.err
+    assert "--set data.dev=FILE; or score the test set: --split test" in result.err
 
 
 def test_positions_are_checked_before_anything_is_written(softprompt, trained):

@@ -152,6 +152,44 @@ def test_mistakes_are_code_2_and_nothing_is_written(softprompt, file):
     assert not (file.parent / "runs").exists()
 
 
+def test_what_data_and_backbones_show_is_refused_at_once_before_any_run(softprompt, file, monkeypatch):
+    def never(*arguments, **others):
+        raise AssertionError("nothing is loaded for a study that is refused")
+
+    monkeypatch.setattr("softprompt.backbones.load_backbone", never)
+    raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    del raw["vary"], raw["references"]
+    raw["rows"] = [
+        {"name": "right"},
+        {"name": "no data", "set": {"data.train": "none.csv"}},
+        {"name": "too many", "set": {"data.train_size": 5000}},
+        {"name": "no model", "set": {"backbone.name": "./none"}},
+        {"name": "no start", "set": {"method.initialization": "prompt:none"}},
+        {"name": "no start", "set": {"method.initialization": "prompt:none", "training.steps": 2}},
+    ]
+    raw["rows"][-1]["name"] = "no start either"
+    raw["seeds"] = [0, 1]
+    file.write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
+    result = softprompt("study", file)
+    assert result.code == 2 and "run 1/" not in result.out
+    lines = [line.partition("study.yaml: ")[2] for line in result.err.strip().splitlines()]
+    assert sorted(line.partition(": got")[0] for line in lines if line) == [
+        "no data: data.train: none.csv", "no model: backbone.name", "no start (and 1 more): none/prompt.json",
+        "too many: data.train_size",
+    ]  # fmt: skip
+    assert not (file.parent / "runs").exists()
+
+
+def test_runs_that_ended_need_their_data_no_more(softprompt, file):
+    assert softprompt("study", file, "--set", "seeds=[0]").code == 0
+    for data in file.parent.glob("train.jsonl"):
+        data.rename(data.with_suffix(".gone"))
+    again = softprompt("study", file, "--set", "seeds=[0]")
+    assert again.code == 0 and "3 of 3 runs are there already" in again.out, again.err
+    more = softprompt("study", file, "--set", "seeds=[0, 1]")
+    assert more.code == 2 and more.err.count("data.train") == 1
+
+
 def test_interrupted_says_how_to_go_on(softprompt, file, monkeypatch):
     import softprompt.studies.running.execution as execution
 

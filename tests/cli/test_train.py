@@ -30,7 +30,7 @@ def test_of_several_processes_one_talks(softprompt, recipe, monkeypatch):
 
 def test_a_second_run_in_the_same_folder_is_refused_and_resume_gives_its_result(softprompt, trained):
     result = softprompt("train", trained / "recipe.yaml")
-    assert result.code == 1 and "a finished run" in result.err
+    assert result.code == 1 and "a finished run" in result.err and "--set name=small-2." in result.err
     assert softprompt("train", trained / "recipe.yaml", "--resume").code == 0
 
 

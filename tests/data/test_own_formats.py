@@ -1,6 +1,5 @@
 """Data formats of other people: registered from Python, and brought by an installed package."""
 
-import copy
 import json
 from pathlib import Path
 
@@ -12,13 +11,6 @@ from softprompt.data import FORMATS, Choices, Format, LabelledText, load, read
 from softprompt.errors import ConfigError, DataError
 from support.fresh_python import python
 from support.packages import write_package
-
-
-@pytest.fixture(autouse=True)
-def a_table_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = copy.deepcopy(FORMATS)
-    for place in ("data", "data.registry", "data.reading", "data.splits", "data.split_checks"):
-        monkeypatch.setattr(f"softprompt.{place}.FORMATS", mine)
 
 
 def read_lines(path: Path, text: str) -> list[LabelledText]:

@@ -69,7 +69,7 @@ def test_a_file_without_answers_is_unanswered(write):
             ask(answers=[]),
             "got neither answers nor is_impossible, expected at least one answer. Set is_imposs",
         ),
-        (ask(is_impossible=True), "got both is_impossible and 1 answers, expected one of the two"),
+        (ask(is_impossible=True), "got both is_impossible and 1 answer, expected one of the two"),
         (ask(is_impossible="no"), "got 'no' in 'is_impossible', expected true or false"),
         (ask(question=""), "got an empty 'question'"),
         ({"id": "q1", "question": "What?"}, "got no field 'answers'"),

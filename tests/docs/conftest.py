@@ -2,19 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from softprompt.cli.app import main
 from softprompt.config import named_recipe
-from softprompt.data.registry import FORMATS
-from softprompt.metrics.registry import METRICS
-from softprompt.prompts.initializations import INITIALIZATIONS
-from softprompt.prompts.methods.registry import METHODS
-from softprompt.registry import Registry
-from softprompt.tasks.registry import TASKS
 from support.curves import undrawn
 from support.pictures import encoded, picture, picture_folder
 from support.reading import bert_model
@@ -117,16 +110,3 @@ def working_folder(tmp_path, tiny_data, monkeypatch) -> Path:
 def _no_curves():
     with undrawn():
         yield
-
-
-@pytest.fixture(autouse=True)
-def _registries_stay():
-    """What a page registers is forgotten after it."""
-    tables: list[Registry[Any]] = [METRICS, FORMATS, INITIALIZATIONS, METHODS, TASKS]
-    before = [(table, dict(table._rows), dict(table._origins)) for table in tables]
-    yield
-    for table, rows, origins in before:
-        table._rows.clear()
-        table._rows.update(rows)
-        table._origins.clear()
-        table._origins.update(origins)

@@ -1,6 +1,5 @@
 """Exceptions and wrong results of other packages' functions name the function, in one line."""
 
-import copy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,23 +12,14 @@ import torch
 
 import softprompt
 from softprompt.config import parse_run
-from softprompt.data import FORMATS, LabelledText, read
+from softprompt.data import LabelledText, read
 from softprompt.errors import ConfigError, DataError, PromptError, SoftpromptError
-from softprompt.metrics import METRICS, Scores, score
-from softprompt.prompts import METHODS, Start
+from softprompt.metrics import Scores, score
+from softprompt.prompts import Start
 from softprompt.prompts.initializations import INITIALIZATIONS
 from support.tiny import tiny_backbone
 
 HERE = r"in test_own_exceptions\.py, line \d+ \("
-
-
-@pytest.fixture(autouse=True)
-def tables_as_they_were() -> Iterator[None]:
-    tables = (METHODS, FORMATS, METRICS, INITIALIZATIONS)
-    before = [{name: copy.copy(value) for name, value in vars(table).items()} for table in tables]
-    yield
-    for table, values in zip(tables, before, strict=True):
-        vars(table).update(values)
 
 
 def names(caught: pytest.ExceptionInfo[SoftpromptError], cause: type[Exception]) -> None:

@@ -1,7 +1,5 @@
 """Functions of other packages that do not fit: a sentence when they are registered, nothing wrong later."""
 
-import copy
-from collections.abc import Iterator
 from typing import Literal
 
 import pytest
@@ -18,15 +16,6 @@ from softprompt.tasks.headed import ClassificationTask, ImageClassificationTask
 from softprompt.training.setup.before_loading import check_before_loading
 from support.processes import running
 from support.tiny import tiny_backbone
-
-
-@pytest.fixture(autouse=True)
-def tables_as_they_were() -> Iterator[None]:
-    tables = (METHODS, FORMATS, TASKS)
-    before = [{name: copy.copy(value) for name, value in vars(table).items()} for table in tables]
-    yield
-    for table, values in zip(tables, before, strict=True):
-        vars(table).update(values)
 
 
 def test_no_metric_takes_the_name_of_the_loss():

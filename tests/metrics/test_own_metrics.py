@@ -1,6 +1,5 @@
 """Metrics of other people: registered from Python, and brought by an installed package."""
 
-import copy
 import json
 from pathlib import Path
 
@@ -13,11 +12,6 @@ from softprompt.errors import ConfigError
 from softprompt.metrics import METRICS, Scores
 from support.fresh_python import python
 from support.packages import write_package
-
-
-@pytest.fixture(autouse=True)
-def a_table_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("softprompt.metrics.registry.METRICS", copy.deepcopy(METRICS))
 
 
 def length_ratio(outputs: list[str], references: list[list[str]]) -> float:

@@ -121,10 +121,10 @@ def test_settings_build_their_method():
         ({"dropout": 1.0}, r"prefix_tuning\.dropout: got 1\.0, expected less than 1"),
         ({"initialization": "magic"}, r"method\.initialization: got 'magic', expected 'examples:k'"),
         ({"initialization": "examples:0"}, r"got 'examples:0'"),
-        ({"initialization": "examples:3", "examples": [[5]]}, r"'examples:3' with 1 examples, expected 3"),
+        ({"initialization": "examples:3", "examples": [[5]]}, r"'examples:3' with 1 example, expected 3"),
         (
             {"initialization": "examples:1", "examples": [[5, 6]], "length": 9},
-            r"prompt\.length: got 9, expected 2, the tokens of 1 examples\. Leave length out",
+            r"prompt\.length: got 9, expected 2, the tokens of 1 example\. Leave length out",
         ),
     ],
 )

@@ -212,10 +212,10 @@ def test_several_metrics_in_a_cell_and_the_first_decides(tmp_path, base):
     [
         ({"wins": True, "seeds": [0]},
          "wins: got true with one seed, expected at least two seeds to test over. Give seeds."),
-        ({"wins": True, "rows": ROWS[:1]}, "wins: got true with 1 rows, expected at least two rows "
+        ({"wins": True, "rows": ROWS[:1]}, "wins: got true with 1 row, expected at least two rows "
         "to compare."),
         ({"paired": True, "columns": [{"name": "x"}]},
-         "paired: got true with 1 columns, expected at least two columns to pair. Give columns."),
+         "paired: got true with 1 column, expected at least two columns to pair. Give columns."),
         ({"chance": {"z": 5.0}, "columns": [{"name": "x"}]},
          "chance: got 'z', expected one of the columns (x)."),
         ({"columns": [{"name": "x", "show": ["accuracy", "bleu"]}]},

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from softprompt.config import put
+from softprompt.config import parse_run, put
 from softprompt.errors import ConfigError
 from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.reading.runs import slug
@@ -212,6 +212,16 @@ def test_an_override_that_cannot_be_read_is_one_line(tmp_path):
 )
 def test_folder_names(name, folder):
     assert slug(name) == folder
+
+
+def test_names_without_latin_letters_have_folders_of_their_own(tmp_path):
+    names = ["方法一", "方法二", "Привет", "सॉफ्ट", "!?"]
+    grid = load_grid(write_study(tmp_path, rows=[{"name": name} for name in names], seeds=[0]))
+    folders = [run.settings.name for run in grid.runs]
+    assert folders[:3] == ["方法一--seed-0", "方法二--seed-0", "привет--seed-0"]
+    assert len(set(folders)) == 5 and folders[-1] == "unnamed--seed-0"
+    again = parse_run(next(grid.runs).settings.model_dump(mode="json"))
+    assert again.folder == next(grid.runs).settings.folder
 
 
 def test_put_makes_sections_and_refuses_empty_parts():

@@ -94,7 +94,7 @@ def test_wilcoxon_with_ties_needs_no_exact_ranks():
 @pytest.mark.parametrize(
     ("a", "b", "message"),
     [
-        ([1.0], [1.0], "got 1 values, expected at least 2 values, since one has no spread."),
+        ([1.0], [1.0], "got 1 value, expected at least 2 values, since one has no spread."),
         ([1.0, math.nan], [1.0, 2.0], "got nan, expected finite numbers."),
     ],
 )

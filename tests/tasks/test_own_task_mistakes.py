@@ -1,7 +1,5 @@
 """Mistakes in another package's task: each is named where it is made, with the task."""
 
-import copy
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
@@ -12,8 +10,8 @@ import softprompt
 from softprompt.config import parse_run
 from softprompt.data import LabelledText
 from softprompt.errors import ConfigError, DataError, SoftpromptError
-from softprompt.metrics import METRICS, score
-from softprompt.tasks import TASKS, OutputForm, ReadingExample, ReadingTask, build_task
+from softprompt.metrics import score
+from softprompt.tasks import OutputForm, ReadingExample, ReadingTask, build_task
 from support.reading import bert
 
 NAME = "own_of_a_test"
@@ -39,13 +37,6 @@ class OwnTask(ReadingTask):
 
     def answers(self, outputs, examples):
         return [self.labels[i] for i in outputs.argmax(-1).tolist()]
-
-
-@pytest.fixture(autouse=True)
-def a_table_as_it_was() -> Iterator[None]:
-    before = {name: copy.copy(value) for name, value in vars(TASKS).items()}
-    yield
-    vars(TASKS).update(before)
 
 
 def registered(**methods: Any) -> type[ReadingTask]:
@@ -103,8 +94,8 @@ def test_an_exception_in_a_class_method() -> None:
         ("head_loss", lambda outputs, examples: outputs.detach().sum(), "got a loss without a gradient"),
         ("answers", lambda outputs, examples: None, "got nothing, expected a list of answers"),
         ("answers", lambda outputs, examples: outputs.argmax(-1), "got a Tensor, expected a list of answers"),
-        ("answers", lambda outputs, examples: ["no"], "got 1 answers, expected 2, one for each record"),
-        ("predict", lambda records, **_: ["no"], "got 1 answers, expected 2, one for each record"),
+        ("answers", lambda outputs, examples: ["no"], "got 1 answer, expected 2, one for each record"),
+        ("predict", lambda records, **_: ["no"], "got 1 answer, expected 2, one for each record"),
         ("example", lambda record, form, labelled: None, "got nothing, expected a .*ReadingExample"),
         ("example", lambda record, form, labelled: ReadingExample("1", ()), "rows: got no rows, expected"),
         (
@@ -138,8 +129,7 @@ def test_what_a_method_returns(method: str, returned: Any, message: str) -> None
         ),
     ],
 )
-def test_a_form_of_outputs_names_the_task(pairs: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("softprompt.metrics.registry.METRICS", copy.deepcopy(METRICS))
+def test_a_form_of_outputs_names_the_task(pairs: Any, message: str) -> None:
     softprompt.task(NAME, OwnSettings, LabelledText, OutputForm(pairs, lambda output, line: output))(OwnTask)
     softprompt.metric("own_of_a_test", NAME)(lambda outputs, references: 1.0)
     with pytest.raises(ConfigError, match=message):

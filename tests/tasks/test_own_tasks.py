@@ -1,7 +1,5 @@
 """Tasks that a program registers: how they are made, scored and shown."""
 
-import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,19 +8,10 @@ import pytest
 import softprompt
 from softprompt.data import LabelledText
 from softprompt.errors import ConfigError
-from softprompt.metrics import METRICS, Pairs, metrics_of, score
+from softprompt.metrics import Pairs, metrics_of, score
 from softprompt.tasks import OUTPUT_FORMS, TASKS, Mixture, OutputForm, Task, answer_of, build_task
 from softprompt.tasks.headed import ClassificationTask
 from support.reading import bert
-
-
-@pytest.fixture(autouse=True)
-def tables_as_they_were() -> Iterator[None]:
-    tables = (METRICS, TASKS)
-    before = [{name: copy.copy(value) for name, value in vars(table).items()} for table in tables]
-    yield
-    for table, values in zip(tables, before, strict=True):
-        vars(table).update(values)
 
 
 class OwnSettings(softprompt.TaskSettings):

@@ -122,7 +122,7 @@ def test_without_an_unknown_token_nothing_stands_in(monkeypatch):
             TaggedWords("6", ("a", "b"), ("O", "B-z")),
             r"record 6, word 2: got the label 'B-z', expected one of",
         ),
-        (TaggedWords("6", ("a", "b"), ("O",)), r"record 6: got 1 tags for 2 words, expected one tag for"),
+        (TaggedWords("6", ("a", "b"), ("O",)), r"record 6: got 1 tag for 2 words, expected one tag for"),
         (TaggedWords("6", ("a", "b")), r"record 6: got 0 tags for 2 words"),
         (TaggedWords("6", ()), r"record 6: got a sentence without words"),
     ],

@@ -32,7 +32,7 @@ def test_single_words_name_their_pieces(gpt):
     ("words", "message"),
     [
         ({}, "verbalizer: got 0 labels, expected words for at least two labels"),
-        ({"a": ["x"]}, "verbalizer: got 1 labels"),
+        ({"a": ["x"]}, "verbalizer: got 1 label,"),
         ({"a": ["x"], "b": []}, "verbalizer.b: got no words, expected at least one word"),
         ({"a": ["x"], "b": [" x"]}, "verbalizer.b: got ' x', expected a word without white space around it"),
         ({"a": ["x"], "b": ""}, "verbalizer.b: got '', expected a word"),

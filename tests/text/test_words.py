@@ -52,7 +52,7 @@ def test_allowed_words_agree_with_word_ids(any_kind):
 
 def test_no_allowed_words(gpt):
     with pytest.raises(
-        ConfigError, match=r"data\.vocabulary: got 1 words, none of them a single token, expected at least"
+        ConfigError, match=r"data\.vocabulary: got 1 word, none of them a single token, expected at least"
     ):
         allowed_ids(gpt, ["Ouagadougou"], spaced=True, where="data.vocabulary")
     with pytest.raises(ConfigError, match="got 0 words, none of them a single token, expected at least one"):

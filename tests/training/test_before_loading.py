@@ -58,7 +58,7 @@ def refused(raw: dict[str, Any]) -> str:
         ),
         (
             {"method": {"name": "prompt_tuning", "initialization": "examples:99999999999"}},
-            "method.initialization: got 99999999999 examples of 4 training pairs, expected at most 4.",
+            "method.initialization: got 99,999,999,999 examples of 4 training pairs, expected at most 4.",
         ),
     ],
 )

@@ -141,7 +141,7 @@ def test_a_method_that_trains_nothing_makes_no_step(tmp_path, parts, monkeypatch
 @pytest.mark.parametrize(
     ("method_name", "training", "line"),
     [
-        ("in_context", {"steps": 1}, "training.steps: got 1 steps of in_context, which trains nothing here"),
+        ("in_context", {"steps": 1}, "training.steps: got 1 step of in_context, which trains nothing here"),
         ("in_context", {"epochs": 2}, "training.epochs: got 2 epochs of in_context, which trains nothing"),
         ("head_only", {}, "method.name: got 'head_only' for task 'generation', which has no head"),
     ],

@@ -21,7 +21,7 @@ from softprompt.data import (
     picture_record,
     pictured_text,
 )
-from softprompt.errors import ConfigError, DataError, kind_of, listed
+from softprompt.errors import ConfigError, DataError, counted, kind_of, listed
 from softprompt.tasks import TASKS
 from softprompt.untrusted import at_home, forbidden_character
 
@@ -131,7 +131,7 @@ def _parts(task: Any, value: Any, id: str) -> dict[str, Any]:
     if not several:
         return {names[0]: value}
     if len(value) > len(names):
-        got = f"{len(value)} parts for task '{task.name}'"
+        got = f"{counted(len(value), 'part')} for task '{task.name}'"
         raise ConfigError(f"record {id}", got, f"at most {len(names)}: {', '.join(names)}")
     return dict(zip(names, value, strict=False))
 

@@ -11,7 +11,7 @@ from softprompt.answers.right import check_right, conversations_of, right_of, wi
 from softprompt.answers.stored import live_settings, reading_settings, stored_run_of
 from softprompt.answers.words import Words
 from softprompt.config import RunSettings, TaskSettings
-from softprompt.errors import ConfigError, DataError, PromptError, kind_of
+from softprompt.errors import ConfigError, DataError, PromptError, counted, kind_of
 from softprompt.metrics import metrics_of, require_libraries
 from softprompt.tasks import TASKS, ScoreRow
 
@@ -38,7 +38,7 @@ def generate(
     inputs = _listed(texts)
     if pictures is not None:
         if len(pictures) != len(inputs):
-            got = f"{len(pictures)} pictures for {len(inputs)} texts"
+            got = f"{counted(len(pictures), 'picture')} for {counted(len(inputs), 'text')}"
             raise ConfigError("pictures", got, "one for each text")
         inputs = list(zip(inputs, pictures, strict=True))
     asked = _asked(prompt, settings, inputs)
@@ -86,7 +86,7 @@ def score(
     answerer = _answerer(prompt, backbone, settings)
     usable = answerer.task.usable(scored)
     if not usable:
-        got = f"{len(scored)} records, none of them with an answer in the vocabulary"
+        got = f"{counted(len(scored), 'record')}, none of them with an answer in the vocabulary"
         raise DataError("prompt.score", got, "at least one record with such an answer")
     check_right(usable, answerer.task.labels)
     asked = [asked_of(settings.task, record, record.id) for record in usable]

@@ -13,7 +13,7 @@ from softprompt.answers.published import PLAIN, rewrites
 from softprompt.answers.words import Words
 from softprompt.config import AUTO
 from softprompt.data import FORMATS, SOURCE_AND_TARGET, TWO_TEXTS, USUAL_NAMES, Row, Table, assigned, cell
-from softprompt.errors import ConfigError, DataError, SoftpromptError, listed, nearest
+from softprompt.errors import ConfigError, DataError, SoftpromptError, counted, listed, nearest
 
 NO_TEXT = "no text"
 """The problem of a row without anything to answer."""
@@ -125,7 +125,7 @@ def questions_of(
     names = takes(task)
     if len(columns) > len(names):
         expected = f"at most {len(names)}, for {', '.join(names)}"
-        raise ConfigError("--column", f"{len(columns)} columns", expected)
+        raise ConfigError("--column", counted(len(columns), "column"), expected)
     parts: dict[str, str | tuple[str, ...]]
     notes: list[str] = []
     if columns:

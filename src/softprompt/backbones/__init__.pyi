@@ -4,7 +4,7 @@ from .backbone import Backbone
 from .callers import PromptedModel
 from .image_transform import ImageTransform, raw_pixels
 from .inspection import fingerprint
-from .load import check_device, fast_bf16, load_backbone
+from .load import check_device, check_found, fast_bf16, load_backbone
 from .loading import (
     BUNDLED,
     BUNDLED_NAMES,
@@ -34,6 +34,7 @@ __all__ = [
     "bundled_folder",
     "cached_checkpoint",
     "check_device",
+    "check_found",
     "class_attention",
     "config_here",
     "fast_bf16",

@@ -20,7 +20,7 @@ from softprompt.backbones.inspection import (
 )
 from softprompt.backbones.outputs import Outputs
 from softprompt.backbones.recurrence import held_state, is_cache
-from softprompt.errors import BackboneError
+from softprompt.errors import BackboneError, counted
 from softprompt.prompts import KeyValues, States
 
 
@@ -164,7 +164,7 @@ class InitializationSources(Outputs):
     def _fits(self, n_tokens: int) -> None:
         longest = self.spec.max_positions
         if longest is not None and n_tokens > longest:
-            raise BackboneError("method.initialization", f"{n_tokens} tokens", f"at most {longest}")
+            raise BackboneError("method.initialization", counted(n_tokens, "token"), f"at most {longest}")
 
     def _n_tokens(self) -> int:
         return self.spec.vocab if self._tokenizer is None else len(self._tokenizer)

@@ -21,6 +21,7 @@ from softprompt.backbones.loading import (
     has_two_towers,
     is_quantised,
     pull_bundled,
+    read_config,
     read_model,
     read_processor,
     read_text_processor,
@@ -104,6 +105,15 @@ def load_backbone(
     if shard:
         backbone.shard(target)
     return backbone
+
+
+def check_found(name: str) -> None:
+    """Find a backbone without reading its weights; a bundled one is fetched where it is not here yet.
+
+    Raises:
+        BackboneError: no such checkpoint, or one whose config cannot be read.
+    """
+    read_config(name, str(pull_bundled(name)) if name in BUNDLED else name)
 
 
 def _prepared(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones.inspection import WRITTEN_TYPES, BackboneSpec, base_module, has_pictures
-from softprompt.errors import BackboneError, DataError
+from softprompt.errors import BackboneError, DataError, counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -71,7 +71,7 @@ class PictureTexts:
         if n_places > 1:
             raise DataError(
                 where,
-                f"a text with places for {n_places} pictures ({self.places[0]})",
+                f"a text with places for {counted(n_places, 'picture')} ({self.places[0]})",
                 "one place for the record's one picture, or none, which puts it in front",
                 "remove the others",
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from softprompt.cli.standard_input import STANDARD_INPUT, Reading, standard_input
+from softprompt.errors import counted
 
 if TYPE_CHECKING:
     from softprompt.answers import Answer, Answerer, Bulk, Questions
@@ -199,7 +200,7 @@ def _write_rows(bulk: "Bulk", output: Path, overwrite: bool, progress: Any) -> i
         raise
     before = f", {n_before} of them by an earlier command" if n_before else ""
     n_none = f", {len(bulk.problems)} without an answer (column problem)" if bulk.problems else ""
-    echo(f"{n_rows} rows in {output}{before}{n_none}", err=True)
+    echo(f"{counted(n_rows, 'row')} in {output}{before}{n_none}", err=True)
     return 0
 
 

@@ -80,9 +80,9 @@ for command in (
     name = command.__name__.rpartition(".")[2]
     app.command(name, epilog=epilog(command.EXAMPLES))(getattr(command, name))
 app.command("rescore", hidden=True)(rescore.rescore)
-app.add_typer(backbones.app, name="backbones")
-app.add_typer(papers.app, name="papers")
-app.add_typer(recipes.app, name="recipes")
+app.add_typer(backbones.app, name="backbones", epilog=epilog(backbones.LIST_EXAMPLES))
+app.add_typer(papers.app, name="papers", epilog=epilog(papers.LIST_EXAMPLES))
+app.add_typer(recipes.app, name="recipes", epilog=epilog(recipes.LIST_EXAMPLES))
 
 
 def _version(wanted: bool) -> None:

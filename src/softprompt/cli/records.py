@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+_NAMES = {"test": "test", "dev": "development"}
+
 if TYPE_CHECKING:
     from softprompt.config import RunSettings
     from softprompt.data import AnyRecord
@@ -27,7 +29,13 @@ def records_of(
     splits = load(settings.data)
     records: list[AnyRecord] = getattr(splits, split)
     if not records:
-        raise ConfigError(f"data.{split}", "no records", "records to score", f"name a file in data.{split}")
+        do, other = (
+            f"name a file in data.{split}: --set data.{split}=FILE",
+            {"test": "dev", "dev": "test"}[split],
+        )
+        if getattr(splits, other):
+            do += f"; or score the {_NAMES[other]} set: --split {other}"
+        raise ConfigError(f"data.{split}", "no records", "records to score", do)
     if limit is None or limit >= len(records):
         return records, splits.train, splits.fingerprint
     if FORMATS[settings.data.format].grouped:

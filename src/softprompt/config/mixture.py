@@ -17,7 +17,7 @@ from softprompt.config.settings import (
 )
 from softprompt.config.tasks import AnyTask
 from softprompt.config.training import TrainingSettings
-from softprompt.errors import Problem
+from softprompt.errors import Problem, counted
 from softprompt.metrics import metrics_of
 
 _OWN = ("data", "task", "metrics")
@@ -88,7 +88,7 @@ class MixtureSettings(Settings):
         written = str({key: value for key, value in each.items() if key != "names"})
         size = len(names) * (len(written) + written.count("{name}") * max(map(len, names)))
         if len(names) > _MOST_PARTS or size > _MOST_WRITTEN:
-            got = f"{len(names):,} names that make {size:,} characters"
+            got = f"{counted(len(names), 'name')} that make {size:,} characters"
             expected = f"at most {_MOST_PARTS:,} names and {_MOST_WRITTEN:,} characters"
             raise ValueError(Problem("each.names", got, expected, "make several runs of it"))
         if len(set(names)) < len(names):

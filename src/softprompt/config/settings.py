@@ -23,7 +23,7 @@ from softprompt.config.tasks import (
     tasks_with_templates,
 )
 from softprompt.config.training import TrainingSettings
-from softprompt.errors import ConfigError, Problem, nearest
+from softprompt.errors import ConfigError, Problem, counted, nearest
 from softprompt.metrics import METRICS, find_metric, metrics_of
 
 
@@ -138,7 +138,8 @@ class RunSettings(Settings):
         # The same method trains nothing but a head; without one, steps could never be made.
         if "examples" in options and not self.task.has_head and (training.steps or training.epochs):
             what = "epochs" if training.epochs else "steps"
-            got = f"{getattr(training, what)} {what} of {method}, which trains nothing here"
+            n = counted(getattr(training, what), what.removesuffix("s"))
+            got = f"{n} of {method}, which trains nothing here"
             do = "set training.steps=0" + (" and training.epochs=null" if training.epochs else "")
             raise ValueError(Problem(f"training.{what}", got, "no steps", f"{do} to measure it"))
         if method == "head_only" and not self.task.has_head:

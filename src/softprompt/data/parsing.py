@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from softprompt.data.contents import file_bytes, file_text, text_lines_of
 from softprompt.data.reading_rules import rules
-from softprompt.errors import DataError, Problem, kind_of, nearest
+from softprompt.errors import DataError, Problem, counted, kind_of, nearest
 from softprompt.untrusted import Unreadable, forbidden_character, parse_json
 
 _Item = TypeVar("_Item")
@@ -85,8 +85,8 @@ def _count(n_bad: int, n_items: int, n_listed: int) -> list[Problem]:
         return []
     at_least = "at least " if n_bad == _MOST_MISTAKES else ""
     hint = (
-        f"{at_least}{n_bad:,} of {n_items:,} rows are bad, of which these are the first; correct them, "
-        "or set data.on_bad_row to skip to leave them out"
+        f"{at_least}{n_bad:,} of {counted(n_items, 'row')} are bad, of which these are the first; correct "
+        "them, or set data.on_bad_row to skip to leave them out"
     )
     return [Problem("", hint=hint)]
 

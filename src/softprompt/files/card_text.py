@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from softprompt.errors import PromptError
+from softprompt.errors import PromptError, counted
+from softprompt.files.json_lines import json_text
 from softprompt.files.prompt_card import FORMAT_VERSION, PromptCard
 from softprompt.untrusted import DEEPEST, Unreadable, decode, parse_json
 
@@ -76,11 +77,11 @@ def card_content(card: PromptCard, digest: str, folder: Path) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:
         got = f"facts that JSON cannot hold ({error})"
         raise PromptError(f"{folder}: card", got, "texts, numbers, lists and mappings") from None
-    content = (json.dumps({**plain, _CHECKSUM: checksum(plain)}, indent=2) + "\n").encode()
+    content = json_text({**plain, _CHECKSUM: checksum(plain)}, indent=2).encode()
     try:
         parse_json(decode(content), DEEPEST)
         if len(content) > MOST_CARD:
-            raise Unreadable(f"{len(content):,} bytes, more than {MOST_CARD:,}")
+            raise Unreadable(f"{counted(len(content), 'byte')}, more than {MOST_CARD:,}")
     except Unreadable as error:
         raise PromptError(f"{folder}: card", str(error), "facts that can be read again") from None
     return content

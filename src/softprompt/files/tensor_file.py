@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from softprompt.errors import PromptError
+from softprompt.errors import PromptError, counted
 from softprompt.untrusted import Unreadable, decode, open_regular, parse_json
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -48,7 +48,7 @@ def read_tensors(path: Path, digest: str, fits: Callable[[Shapes], object]) -> d
     except Unreadable as error:
         raise _no_tensors(path, error) from None
     if hashlib.sha256(content).hexdigest() != digest:
-        got = f"{len(content)} bytes that do not match the card"
+        got = f"{counted(len(content), 'byte')} that do not match the card"
         raise PromptError(str(path), got, "the tensors as they were saved", "copy the file again")
     return _decoded(path, content)
 
@@ -86,7 +86,7 @@ def _refuse_pickle(start: bytes) -> None:
 
 def _header_length(length: int, size: int) -> int:
     if size < 8 or not 0 < length <= min(size - 8, _MOST_HEADER):
-        raise Unreadable(f"no tensors ({size:,} bytes with a header of {length:,})")
+        raise Unreadable(f"no tensors ({counted(size, 'byte')} with a header of {length:,})")
     return length
 
 
@@ -128,7 +128,7 @@ def _shapes(
             raise Unreadable("no tensors (bytes that belong to none or to several)")
         end = last
     if end != n_bytes:
-        raise Unreadable(f"no tensors ({n_bytes:,} bytes of numbers, and {end:,} in the header)")
+        raise Unreadable(f"no tensors ({counted(n_bytes, 'byte')} of numbers, and {end:,} in the header)")
     return shapes
 
 
@@ -146,7 +146,7 @@ def _decoded(path: Path, content: bytes) -> dict[str, Tensor]:
         reason = " ".join(str(error).split())[:120]
         raise _no_tensors(path, f"no tensors ({reason})") from None
     except MemoryError:
-        raise _no_tensors(path, f"{len(content):,} bytes, for which there is no memory") from None
+        raise _no_tensors(path, f"{counted(len(content), 'byte')}, for which there is no memory") from None
 
 
 def _no_tensors(path: Path, got: object) -> PromptError:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from softprompt.errors import DataError
+from softprompt.errors import DataError, counted
 
 N_BINS = 15
 
@@ -27,7 +27,7 @@ def calibration_of(right: Sequence[bool], confidence: Sequence[float]) -> dict[s
         DataError: nothing to measure, lengths that differ, or something else than probabilities.
     """
     if not right or len(right) != len(confidence):
-        got = f"{len(right)} answers and {len(confidence)} probabilities"
+        got = f"{counted(len(right), 'answer')} and {len(confidence)} probabilities"
         raise DataError("calibration", got, "a probability for each of some answers")
     if bad := [value for value in confidence if not 0 <= value <= 1.0001]:
         raise DataError("calibration", repr(bad[0]), "a probability from 0 to 1")

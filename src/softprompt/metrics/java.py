@@ -9,6 +9,8 @@ import threading
 from importlib.util import find_spec
 from pathlib import Path
 
+from softprompt.errors import counted
+
 TIME_LIMIT_S = 1200
 """Seconds that one program may take for a whole set."""
 
@@ -53,7 +55,9 @@ def penn_lines(java: str, jar: Path, texts: list[str]) -> list[str]:
     # Java ends its lines as the platform does
     lines = done.stdout.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")[:-1]
     if done.returncode or len(lines) != len(texts):
-        reason = _last_line(done.stderr) if done.returncode else f"{len(lines)} lines for {len(texts)}"
+        reason = (
+            _last_line(done.stderr) if done.returncode else f"{counted(len(lines), 'line')} for {len(texts)}"
+        )
         raise JavaError(f"the tokenizer stopped ({reason})")
     return lines
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from softprompt.errors import ConfigError, PromptError, kind_of, nearest, with_article
+from softprompt.errors import ConfigError, PromptError, counted, kind_of, nearest, with_article
 from softprompt.prompts.prompt import Prompt
 from softprompt.prompts.start_request import Start, StartRequest
 from softprompt.registry import Registry, check_parameters
@@ -133,11 +133,11 @@ def _examples(request: StartRequest, count: str) -> Start:
     if len(examples) < k:
         raise PromptError(
             "method.initialization",
-            f"'examples:{count}' with {len(examples)} examples",
+            f"'examples:{count}' with {counted(len(examples), 'example')}",
             f"{k} examples as token ids",
             "pass examples=[...], or choose 'vocabulary' or 'text: ...'",
         )
-    return request.from_tokens([token for ids in examples[:k] for token in ids], f"{k} examples")
+    return request.from_tokens([token for ids in examples[:k] for token in ids], counted(k, "example"))
 
 
 @initialization("text", "(?s).+")

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from softprompt.errors import PromptError, shortened
+from softprompt.errors import PromptError, counted, shortened
 from softprompt.files import HeadCard, InsertsCard, PromptCard, Shapes, read_prompt
 from softprompt.prompts.heads import Head, checked, head_width, resolve_pooling
 from softprompt.prompts.inserts import make_inserts, stored_sizes
@@ -175,7 +175,7 @@ def _sizes(card: PromptCard, n_tensors: int, backbone: Observable, where: str) -
             got = f"{shortened(str(value), 80)} for a prompt of placement '{card.placement}'"
             raise PromptError(f"{where}: {name}", got, f"no {name}, which only '{placements[0]}' has")
     if card.placement == "states" and (card.length, card.positions) != (1, "unshifted"):
-        got = f"{card.length} vectors with {card.positions} positions as states"
+        got = f"{counted(card.length, 'vector')} with {card.positions} positions as states"
         raise PromptError(f"{where}: length", got, "1 with unshifted positions")
     sizes: dict[str, tuple[int, ...]] = {}
     for shape in _shapes(card, backbone, where):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from softprompt.config import RunSettings
+from softprompt.errors import counted
 from softprompt.prompts import METHODS
 from softprompt.starting.facts import Facts, Measure
 from softprompt.training import STEPS_OF_TEXTS, n_steps, steps_per_epoch
@@ -134,7 +135,9 @@ def training_settings(settings: RunSettings, n_examples: int, comments: dict[str
         per_epoch = steps_per_epoch(n_examples, training.batch_size)
         steps = n_steps(training, per_epoch, STEPS_OF_TEXTS if settings.task.writes_text else None)
         shown["steps"] = steps
-        comments["training.steps"] = f"{_number(steps / per_epoch)} times all {n_examples} examples"
+        comments["training.steps"] = (
+            f"{_number(steps / per_epoch)} times all {counted(n_examples, 'example')}"
+        )
     if training.learning_rate is None:
         shown["learning_rate"] = None
         comments["training.learning_rate"] = f"{usual.learning_rate:g}, the method's own (docs/choosing.md)"

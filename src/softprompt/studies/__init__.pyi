@@ -30,6 +30,7 @@ from .report import (
     write_summary,
 )
 from .results.study_result import StudyResult, read_results
+from .running.checking import check_runs
 from .running.runner import run_study
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "all_papers",
     "balanced_pictures",
     "check_alike",
+    "check_runs",
     "chosen_protocols",
     "command_line",
     "comparison_json",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from softprompt.config import DecodingSettings, TaskSettings
-from softprompt.errors import ConfigError, PromptError
+from softprompt.errors import ConfigError, PromptError, counted
 from softprompt.files import HeadCard
 from softprompt.tasks.examples import Outcome, ScoreRow, outcome_of, score_row
 from softprompt.tasks.registry import TASKS
@@ -135,8 +135,8 @@ class Task(ABC):
         if not self.n_cut:
             return ""
         longest = getattr(self.settings, "max_tokens", None)
-        to = "" if longest is None else f" to {longest} tokens (task.max_tokens)"
-        return f"cut {self.n_cut} text{'' if self.n_cut == 1 else 's'}{to}"
+        to = "" if longest is None else f" to {counted(longest, 'token')} (task.max_tokens)"
+        return f"cut {counted(self.n_cut, 'text')}{to}"
 
     @property
     def form_note(self) -> str:

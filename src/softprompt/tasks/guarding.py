@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softprompt.errors import ConfigError, kind_of
+from softprompt.errors import ConfigError, counted, kind_of
 from softprompt.tasks.base import Task
 from softprompt.tasks.examples import ScoreRow
 from softprompt.tasks.inputs import Row
@@ -68,7 +68,7 @@ def _check_answers(where: str, returned: object, args: Sequence[Any]) -> None:
         raise ConfigError(where, kind_of(returned), "a list of answers, one for each record")
     n_records = len(args[-1] if where.endswith("answers") else args[0])
     if len(returned) != n_records:
-        raise ConfigError(where, f"{len(returned)} answers", f"{n_records}, one for each record")
+        raise ConfigError(where, counted(len(returned), "answer"), f"{n_records}, one for each record")
 
 
 def _check_encoded(where: str, returned: object, args: Sequence[Any]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from softprompt.errors import ConfigError
+from softprompt.errors import ConfigError, counted
 from softprompt.tasks.batching import longest_first
 from softprompt.tasks.inputs import Row
 
@@ -85,7 +85,7 @@ def check_rows_fit(
         if prompt_positions + longest > limit:
             raise ConfigError(
                 f"record {record.id}",
-                f"{prompt_positions} prompt positions and {longest} tokens",
+                f"{prompt_positions} prompt positions and {counted(longest, 'token')}",
                 f"at most {limit} positions together ({backbone.spec.name} has no more)",
                 "lower task.max_tokens or the prompt's length, or set method.positions=unshifted",
             )

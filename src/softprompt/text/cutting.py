@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from softprompt.errors import ConfigError, DataError
+from softprompt.errors import ConfigError, DataError, counted
 from softprompt.text.parser import Field
 
 
@@ -47,7 +47,7 @@ def shortened(
     if needed > max_tokens:
         room = ", which leaves room for the record" if fields else ""
         hint = "shorten the template, or allow more tokens"
-        raise ConfigError(where, f"room for {max_tokens} tokens", f"{needed} or more{room}", hint)
+        raise ConfigError(where, f"room for {counted(max_tokens, 'token')}", f"{needed} or more{room}", hint)
     excess = len(tokens) - max_tokens
     cuttable = [place for place, field in fields.items() if not field.whole]
     if excess > sum(left[place] for place in cuttable):
@@ -55,7 +55,7 @@ def shortened(
         n = sum(left.values()) - sum(left[place] for place in cuttable)
         expected = f"at most {max_tokens - n_template} tokens beside the template's {n_template}"
         hint = "allow more tokens, or remove the '!'"
-        raise DataError(where, f"{n} tokens in {names}, never to be cut", expected, hint)
+        raise DataError(where, f"{counted(n, 'token')} in {names}, never to be cut", expected, hint)
     for _ in range(excess):
         left[max(cuttable, key=lambda place: (left[place], place))] -= 1
     kept: list[Token] = []

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from softprompt.errors import ConfigError
+from softprompt.errors import ConfigError, counted
 from softprompt.text.words import word_ids
 
 LabelTokens = tuple[tuple[tuple[int, ...], ...], ...]
@@ -29,7 +29,7 @@ class Verbalizer:
         self.labels = tuple(words)
         self.words = tuple((w,) if isinstance(w, str) else tuple(w) for w in words.values())
         if len(self.labels) < 2:
-            raise ConfigError(where, f"{len(self.labels)} labels", "words for at least two labels")
+            raise ConfigError(where, counted(len(self.labels), "label"), "words for at least two labels")
         seen: dict[str, str] = {}
         for label, word in self._each():
             if not isinstance(word, str) or not word or word != word.strip():
@@ -58,7 +58,7 @@ class Verbalizer:
             ids = word_ids(tokenizer, word, spaced, where)
             pieces = " ".join(tokenizer.convert_ids_to_tokens(list(ids)))
             if single and len(ids) > 1:
-                got = f"'{word}', which is {len(ids)} tokens ({pieces})"
+                got = f"'{word}', which is {counted(len(ids), 'token')} ({pieces})"
                 raise ConfigError(where, got, "a single token", "choose another word")
             self._check_new(seen, ids, label, f"'{word}', to this tokenizer {pieces}")
             tokens[word] = ids
@@ -105,7 +105,7 @@ def null_verbalizer(labels: Sequence[str], tokenizer: Any, seed: int, *, spaced:
         if token not in special and word.isalpha() and _is_token(tokenizer, word, spaced, token):
             words.append(word)
     if len(words) < len(labels):
-        got = f"{len(labels)} labels for {len(words)} words of the vocabulary"
+        got = f"{counted(len(labels), 'label')} for {counted(len(words), 'word')} of the vocabulary"
         raise ConfigError("null_verbalizer", got, "a word of one token for each label")
     return Verbalizer(dict(zip(labels, words, strict=True)))
 

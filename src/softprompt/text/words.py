@@ -7,7 +7,7 @@ Within a sentence, the space before a word is part of its token: a byte-level to
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from softprompt.errors import ConfigError
+from softprompt.errors import ConfigError, counted
 
 # Of these, at least one does not merge with a word after it.
 _BEFORE = ('"', "(", "/", "-", "'")
@@ -51,7 +51,7 @@ def allowed_ids(tokenizer: Any, words: Sequence[str], spaced: bool, where: str =
     if not fit:
         raise ConfigError(
             where,
-            f"{len(different)} words, none of them a single token",
+            f"{counted(len(different), 'word')}, none of them a single token",
             "at least one that is a single token",
         )
     return Allowed(tuple(sorted(set(fit.values()))), tuple(word for word in different if word not in fit))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from softprompt.backbones import ActivationCache, ActivationStore
 from softprompt.config import TrainingSettings
-from softprompt.errors import BackboneError, ConfigError, PromptError
+from softprompt.errors import BackboneError, ConfigError, PromptError, counted
 from softprompt.training.progress import RunProgress, clock
 
 if TYPE_CHECKING:
@@ -71,8 +71,9 @@ class RunActivationCache:
         read = counts.found + counts.computed
         if read:
             self._progress.say(
-                f"trunk cache: layers below {cache.n_below} of {cache.n_layers}, {states.n_rows:,} rows in "
-                f"{states.n_bytes / 1e6:,.1f} MB; {counts.found:,} of {read:,} rows were found there"
+                f"trunk cache: layers below {cache.n_below} of {cache.n_layers}, "
+                f"{counted(states.n_rows, 'row')} in {states.n_bytes / 1e6:,.1f} MB; "
+                f"{counts.found:,} of {counted(read, 'row')} were found there"
                 + ("" if saved is None or saved < 0 else f", about {clock(saved)} saved")
             )
         return {
@@ -92,6 +93,6 @@ class RunActivationCache:
 
     def _say_full(self, states: ActivationStore) -> None:
         self._progress.say(
-            f"trunk cache: full with {states.n_rows:,} rows in {states.n_bytes / 1e6:,.1f} MB "
+            f"trunk cache: full with {counted(states.n_rows, 'row')} in {states.n_bytes / 1e6:,.1f} MB "
             f"of {states.limit_bytes / 1e6:,.1f}; other rows are computed in every step"
         )

@@ -7,7 +7,7 @@ from typing import Any
 from softprompt.config import RunSettings, load_stored
 from softprompt.data import Record
 from softprompt.data import load as load_splits
-from softprompt.errors import ConfigError, DataError, TrainingError
+from softprompt.errors import ConfigError, DataError, TrainingError, counted
 from softprompt.files import damaged, json_text, objects, read_lines, without_folders, write_atomically
 from softprompt.tasks import ScoreRow, score_texts
 from softprompt.training.run_folder import RunFolder, versions
@@ -83,7 +83,7 @@ def _scored(settings: RunSettings, folder: RunFolder, metrics: Sequence[str]) ->
     if [(record.id, list(record.targets)) for record in records] != [(id_, said) for id_, said, _ in kept]:
         raise DataError(
             "data.test",
-            f"{len(records)} records that are not the {len(kept)} of {folder.outputs.as_posix()}",
+            f"{counted(len(records), 'record')} that are not the {len(kept)} of {folder.outputs.as_posix()}",
             "the records that the run answered",
             "set SOFTPROMPT_DATA to the same data",
         )

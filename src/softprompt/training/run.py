@@ -10,6 +10,7 @@ from rich.console import Console
 
 from softprompt.backbones import n_kept
 from softprompt.config import MixtureSettings, RunSettings
+from softprompt.errors import counted
 from softprompt.extras import installation, missing
 from softprompt.files import json_text, without_folders, write_atomically, writing
 from softprompt.tasks import ScoreRow
@@ -161,7 +162,7 @@ class _Run:
             if self._processes.is_main:
                 self._folder.explode(str(error))
             raise
-        self._progress.say(f"trained {state.step} steps in {clock(state.seconds)}")
+        self._progress.say(f"trained {counted(state.step, 'step')} in {clock(state.seconds)}")
         parts = {name: self._finish(task, bare) for name, task in self._tasks.items()}
         facts = self._facts(parts, time.perf_counter() - started)
         if self._processes.is_main:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from softprompt.errors import system_says
+from softprompt.errors import counted, system_says
 
 MOST_BYTES = 2 << 30
 """The largest data file, in bytes. Larger ones are read through `format: datasets`, which maps them."""
@@ -57,7 +57,7 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """
     with open_regular(path) as (file, size):
         if size > most:
-            raise Unreadable(f"{size:,} bytes, more than {most:,}")
+            raise Unreadable(f"{counted(size, 'byte')}, more than {most:,}")
         # A file may grow, or have no size of its own, as those of /proc.
         content = file.read(size + 1)
         if len(content) > size:

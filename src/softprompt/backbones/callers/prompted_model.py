@@ -16,7 +16,7 @@ from softprompt.backbones.callers.prompted_class import class_for
 from softprompt.backbones.callers.prompted_heads import read_head
 from softprompt.backbones.runtime import gradients_by_hand, layers_in_training
 from softprompt.backbones.view import PromptedView
-from softprompt.errors import BackboneError, PromptError, with_article
+from softprompt.errors import BackboneError, PromptError, counted, with_article
 from softprompt.prompts import Prompt
 
 _RUNNING: "ContextVar[tuple[PromptedModel, ...]]" = ContextVar("running", default=())
@@ -182,7 +182,7 @@ class PromptedModel(ModelSurface):
             PromptError: no prompt, or several.
         """
         if self._several or not len(self.prompts):
-            n = f"{len(self.prompts)} prompts" if len(self.prompts) else "no prompt"
+            n = counted(len(self.prompts), "prompt") if len(self.prompts) else "no prompt"
             raise PromptError("PromptedModel", n, "one", "use its `prompts`, each of which has a `save`")
         return self.prompts[0]  # type: ignore[return-value]
 

@@ -1,6 +1,13 @@
 from .bundled import BUNDLED, BUNDLED_NAMES, bundled_folder
 from .cached import cached_checkpoint, config_here, tokenizer_here
-from .checkpoint import has_two_towers, read_model, read_processor, read_text_processor, read_tokenizer
+from .checkpoint import (
+    has_two_towers,
+    read_config,
+    read_model,
+    read_processor,
+    read_text_processor,
+    read_tokenizer,
+)
 from .pull import pull_bundled
 from .quantization import (
     check_weights,
@@ -32,6 +39,7 @@ __all__ = [
     "pull_bundled",
     "quantisation",
     "quantised_layers",
+    "read_config",
     "read_model",
     "read_processor",
     "read_text_processor",

@@ -47,6 +47,22 @@ _OPTIONAL = {"pooler", "mask_token"}
 """Modules and tensors that checkpoints often lack, and that softprompt never uses."""
 
 
+def read_config(name: str, source: str) -> Any:
+    """transformers' config of a checkpoint; no weights are read.
+
+    Args:
+        name: as the user wrote it, for errors.
+        source: a checkpoint folder or a hub id.
+
+    Raises:
+        BackboneError: a checkpoint that does not exist, or whose config cannot be read.
+    """
+    try:
+        return AutoConfig.from_pretrained(source, **_NO_CODE)
+    except _FOREIGN as error:
+        raise _unreadable(name, error, None) from error
+
+
 def read_model(name: str, source: str, dtype: str | torch.dtype, attention: str | None) -> Any:
     """The model of a checkpoint, with its vocabulary head where the checkpoint has one.
 
@@ -64,9 +80,8 @@ def read_model(name: str, source: str, dtype: str | torch.dtype, attention: str 
     options: dict[str, Any] = {"dtype": dtype}
     if attention is not None:
         options["attn_implementation"] = attention
-    config: Any = None
+    config: Any = read_config(name, source)
     try:
-        config = AutoConfig.from_pretrained(source, **_NO_CODE)
         with without_bars():
             if has_two_towers(config):
                 config = config.vision_config

@@ -36,7 +36,7 @@ def compare(
     """Print means over the tasks, paired comparisons of runs task by task, and every task."""
     from rich.table import Table
 
-    from softprompt.errors import ConfigError
+    from softprompt.errors import ConfigError, counted
     from softprompt.files import write_atomically, writing
     from softprompt.studies import (
         DEVELOPMENT,
@@ -51,11 +51,13 @@ def compare(
     from softprompt.terminal import Terminal, print_line
 
     if len(runs) < 2:
-        raise ConfigError("compare", f"{len(runs)} runs", "at least 2 runs")
+        raise ConfigError("compare", counted(len(runs), "run"), "at least 2 runs")
     names = name or [None] * len(runs)
     if len(names) != len(runs):
         raise ConfigError(
-            "--name", f"{len(names)} names for {len(runs)} runs", "one name for each run, or none at all"
+            "--name",
+            f"{counted(len(names), 'name')} for {counted(len(runs), 'run')}",
+            "one name for each run, or none at all",
         )
     found = [read_compared_run(folder, called) for folder, called in zip(runs, names, strict=True)]
     if len({run.name for run in found}) < len(found):

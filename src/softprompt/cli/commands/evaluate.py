@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from softprompt.cli.options import Overrides
+from softprompt.errors import counted
 
 if TYPE_CHECKING:
     from softprompt.data import AnyRecord
@@ -106,11 +107,12 @@ def evaluate(
         return
     kind = "no-prompt" if no_prompt else f"demonstrations-{demonstrations}" if demonstrations else None
     name = f"{split}-{kind}" if kind else split
-    title = f"{settings.name}: {name}, {len(records)} records"
+    title = f"{settings.name}: {name}, {counted(len(records), 'record')}"
     print_scores(console, title, scored.rows, settings.metrics)
     if n_records > len(records):
         n = n_records - len(records)
-        print_line(console, f"note: {n} records are left out, since their answer is outside the vocabulary")
+        was = "record is left out, since its" if n == 1 else "records are left out, since their"
+        print_line(console, f"note: {n:,} {was} answer is outside the vocabulary")
     for note in filter(None, (task.cut_note, scored.note)):
         print_line(console, f"note: {note}")
     facts = {
@@ -138,7 +140,7 @@ def _usable(task: "Task", split: str, records: "list[AnyRecord]") -> "list[AnyRe
     if not usable:
         raise ConfigError(
             f"data.{split}",
-            f"{len(records)} records, none of them with an answer in the vocabulary",
+            f"{counted(len(records), 'record')}, none of them with an answer in the vocabulary",
             "at least one record with such an answer",
             "allow more words with task.vocabulary",
         )

@@ -7,6 +7,7 @@ import typer
 
 from softprompt.cli.answering import As, BatchSize, Column, Input, Output, Overwrite
 from softprompt.cli.options import BackboneName, Overrides, PromptFolder, check_characters
+from softprompt.errors import counted
 
 EXAMPLES = (
     (
@@ -86,7 +87,7 @@ def generate(
         answering.answer_rows(bulk, output, overwrite, lines)
         return
     if pictures and len(pictures) != len(sources):
-        got = f"{len(pictures)} pictures for {len(sources)} sources"
+        got = f"{counted(len(pictures), 'picture')} for {counted(len(sources), 'source')}"
         raise ConfigError("--picture", got, "one for each source", "repeat the option, or leave it out")
     inputs = list(zip(sources, pictures, strict=True)) if pictures else sources
     asked = [asked_of(settings.task, one, f"text {i}") for i, one in enumerate(inputs, start=1)]

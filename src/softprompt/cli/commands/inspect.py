@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from softprompt.cli.options import PromptFolder
+from softprompt.errors import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -134,7 +135,7 @@ def _print_size(
     from softprompt.cli.tables import share, size
     from softprompt.terminal import print_line
 
-    line = f"Size: {n_bytes:,} bytes ({size(n_bytes)}), {n_numbers:,} numbers: "
+    line = f"Size: {counted(n_bytes, 'byte')} ({size(n_bytes)}), {counted(n_numbers, 'number')}: "
     line += f"{share(n_numbers, n_parameters)} of the parameters of {name}"
     if backbone_bytes is not None:
         line += f", {share(n_bytes, backbone_bytes)} of its {size(backbone_bytes)}"

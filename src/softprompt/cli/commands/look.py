@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from softprompt.cli.options import Overrides
+from softprompt.errors import counted
 
 if TYPE_CHECKING:
     from softprompt.cli.places import Place
@@ -68,7 +69,9 @@ def look(
     records, _, fingerprint = records_of(settings, "test", None)
     chosen = balanced_pictures(records, per_class)
     if len(chosen) <= NEIGHBOURS:
-        raise ConfigError("--per-class", f"{len(chosen)} pictures", f"more than {NEIGHBOURS}", "raise it")
+        raise ConfigError(
+            "--per-class", counted(len(chosen), "picture"), f"more than {NEIGHBOURS}", "raise it"
+        )
     backbone = load_frozen(settings.backbone, settings.backbone.device)
     names = ["no prompt", *(place.settings.name for place in found)]
     prompts = [load_prompt(str(place.prompt), backbone).to(backbone.device) for place in found]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from softprompt.cli.options import Overrides
+from softprompt.errors import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from softprompt.starting import Draft
 
 EXAMPLES = (
-    ("Example", "softprompt new reviews.csv"),
+    ("Example, with a table of your own", "softprompt new reviews.csv"),
     ("Pictures, in a folder for each class", "softprompt new photographs"),
     (
         "Where the columns leave it open",
@@ -119,17 +120,17 @@ def _name(data: Path) -> str:
 def _head(made: "Draft", recipe: Path) -> list[str]:
     what = {
         "generation": "A text for each source",
-        "classification": f"One of {len(made.facts.labels)} labels for each text",
-        "multi_label_classification": f"Any of {len(made.facts.labels)} labels for each text",
+        "classification": f"One of {counted(len(made.facts.labels), 'label')} for each text",
+        "multi_label_classification": f"Any of {counted(len(made.facts.labels), 'label')} for each text",
         "regression": "A number for each text",
         "tagging": "A tag for each word",
         "spans": "The stretch of a context that answers a question",
-        "image_classification": f"One of {len(made.facts.labels)} labels for each picture",
+        "image_classification": f"One of {counted(len(made.facts.labels), 'label')} for each picture",
     }[made.choice.task]
     train, dev, test = made.counts
     return [
         f"{what}, from {made.raw['data']['train']}:",
-        f"{train} records to train on, {dev} to choose the best checkpoint by, {test} to test on.",
+        f"{counted(train, 'record')} to train on, {dev} to choose the best checkpoint by, {test} to test on.",
         f"  softprompt train {recipe.as_posix()}",
     ]
 
@@ -175,7 +176,7 @@ def _show_columns(console: "Console", made: "Draft") -> None:
     assert table is not None
     print_line(
         console,
-        f"{table.name}: {len(table.rows)} rows, {len(table.columns)} column{'s' * (len(table.columns) != 1)}",
+        f"{table.name}: {counted(len(table.rows), 'row')}, {counted(len(table.columns), 'column')}",
     )
     shown = Table()
     for name in ("column", "holds", "filled", "different", "example"):

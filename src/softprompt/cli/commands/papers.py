@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from softprompt.cli.options import Engine, Jobs, Overrides, RetryFailed, epilog
+from softprompt.errors import counted
 
 if TYPE_CHECKING:
     from softprompt.studies import Protocol
@@ -53,7 +54,7 @@ def show(name: _Name) -> None:
                 n = len(one.runs)
             else:
                 n = load_grid(one.file).n_runs
-            echo(f"  {one.name}: {one.shows} ({n} runs)\n    {one.file.as_posix()}")
+            echo(f"  {one.name}: {one.shows} ({counted(n, 'run')})\n    {one.file.as_posix()}")
     if found.lacking:
         echo(f"\nnot here: {found.lacking}")
 

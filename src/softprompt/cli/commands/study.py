@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from softprompt.cli.options import Engine, Jobs, Overrides, RetryFailed, recipe_or_named
+from softprompt.errors import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,6 +43,7 @@ def study(
     """
     from softprompt.errors import TrainingError
     from softprompt.studies import (
+        check_runs,
         command_line,
         load_grid,
         read_results,
@@ -67,6 +69,7 @@ def study(
     )
     interrupted = False
     if not report_only:
+        check_runs(grid, retry_failed)
         # From here on the folder says what study it is, also where a kill leaves no report.
         write_numbers(read_results(grid), again)
         try:
@@ -82,7 +85,9 @@ def study(
         raise typer.Exit(130)
     if result.failed and not report_only:
         retry = f"{again} --retry-failed"
-        message = f"{len(result.failed)} of {grid.n_runs} runs failed; try them again with: {retry}"
+        message = (
+            f"{len(result.failed)} of {counted(grid.n_runs, 'run')} failed; try them again with: {retry}"
+        )
         echo(message, err=True)
         raise typer.Exit(1)
 

@@ -1,11 +1,15 @@
 """softprompt train: one run from a recipe, of one task or of several."""
 
+from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from softprompt.cli.options import Overrides, recipe_or_named
+
+if TYPE_CHECKING:
+    from softprompt.training import FolderTakenError
 
 EXAMPLES = (
     ("Example", "softprompt train recipes/e2e-lowdata-prefix.yaml"),
@@ -36,7 +40,7 @@ def train(
     settings = load_recipe(recipe_or_named(recipe), overrides or [])
     from softprompt.cli.tables import print_parts, print_scores
     from softprompt.terminal import Terminal, print_line
-    from softprompt.training import Processes
+    from softprompt.training import FolderTakenError, Processes
     from softprompt.training import train as train_prompt
 
     console = Terminal()
@@ -49,12 +53,23 @@ def train(
     except KeyboardInterrupt:
         _say_how_to_go_on(settings.folder, recipe, overrides or [], output)
         raise typer.Exit(130) from None
+    except FolderTakenError as error:
+        raise _with_another_name(error, settings.folder) from None
     if isinstance(settings, MixtureSettings):
         metrics = {name: settings.part(name).metrics for name in result.parts}
         print_parts(console, f"{settings.name}: test", result.parts, metrics)
     elif result.scores:
         print_scores(console, f"{settings.name}: test", result.scores, settings.metrics)
     print_line(console, f"run folder: {result.folder}")
+
+
+def _with_another_name(error: "FolderTakenError", folder: Path) -> "FolderTakenError":
+    """The refusal of a folder with what to type."""
+    name = next(name for i in count(2) if not folder.with_name(name := f"{folder.name}-{i}").exists())
+    do = f"choose another name: --set name={name}"
+    if (folder / "settings.yaml").exists() and not (folder / "result.json").exists():
+        do += "; or go on with this run: --resume"
+    return type(error)(error.where, error.got, error.expected, do)
 
 
 def _say_how_to_go_on(folder: Path, recipe: Path, overrides: list[str], output: Path | None) -> None:

@@ -17,7 +17,7 @@ from softprompt.data.reading_rules import rules
 from softprompt.data.records import LabelledPicture, LabelledText, PicturedText, Record
 from softprompt.data.roles import assigned, cell, check_column
 from softprompt.data.tables import Row, Table, TableSettings, read_table
-from softprompt.errors import DataError
+from softprompt.errors import DataError, counted
 
 _Made = TypeVar("_Made")
 
@@ -255,7 +255,7 @@ def _lines(sources: Path, targets: Path) -> list[Record]:
         if lines and not lines[-1][2]:
             lines.pop()
     if len(left) != len(right):
-        got, expected = f"{len(left):,} lines", f"{len(right):,}, as in {targets.name}"
+        got, expected = counted(len(left), "line"), f"{len(right):,}, as in {targets.name}"
         raise DataError(str(sources), got, expected, "give every source its target on the same line")
     both = zip(left, right, strict=True)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from softprompt.data.parsing import all_have, each, field, json_file, words
 from softprompt.data.records import Answer, Question
-from softprompt.errors import DataError, kind_of
+from softprompt.errors import DataError, counted, kind_of
 
 _FORM = "SQuAD's object with 'data'"
 
@@ -77,7 +77,10 @@ def squad_record(item: dict[str, Any], context: str, known: bool, where: str) ->
     answers = tuple(_answer(answer, context, where) for answer in _list(_in_rows(item), "answers", where))
     if impossible and answers:
         raise DataError(
-            where, f"both is_impossible and {len(answers)} answers", "one of the two", "correct the file"
+            where,
+            f"both is_impossible and {counted(len(answers), 'answer')}",
+            "one of the two",
+            "correct the file",
         )
     if not impossible and not answers:
         do = "set is_impossible to true if the context does not answer it"

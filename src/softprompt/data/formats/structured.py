@@ -14,7 +14,7 @@ from softprompt.data.parsing import json_file, several
 from softprompt.data.records import LabelledPicture, Question, TaggedWords
 from softprompt.data.roles import assigned, cell
 from softprompt.data.tables import Row, Table, TableSettings, kind_of_file
-from softprompt.errors import DataError, kind_of
+from softprompt.errors import DataError, counted, kind_of
 from softprompt.untrusted import Unreadable, parse_json
 
 _OBJECTS = ("json", "jsonl", "parquet")
@@ -49,7 +49,7 @@ def read_tagged(
         if of_tags is not None:
             labels = _tags(of_tags(row), str(name), row.where)
             if len(labels) != len(sentence):
-                got, expected = f"{len(labels)} tags", f"{len(sentence)}, as many as words"
+                got, expected = counted(len(labels), "tag"), f"{len(sentence)}, as many as words"
                 raise DataError(row.where, got, expected)
             made_tags, problems = as_bio(
                 labels, "bio" if tagging == AUTO else tagging, [row.where] * len(labels)

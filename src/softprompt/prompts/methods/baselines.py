@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from softprompt.errors import PromptError
+from softprompt.errors import PromptError, counted
 from softprompt.prompts.methods.options import Count, Tune
 from softprompt.prompts.methods.registry import method
 from softprompt.prompts.methods.training_defaults import HEAD_RATE, TrainingDefaults, tuned_defaults
@@ -135,6 +135,8 @@ def fitting(examples: Sequence[Sequence[int]], max_tokens: Count) -> list[Sequen
             room -= len(example)
     if not kept:
         shortest = min((len(example) for example in examples), default=None)
-        got = "no examples" if shortest is None else f"examples of {shortest} tokens and more"
-        raise PromptError("in_context.examples", got, f"at least one of at most {max_tokens} tokens")
+        got = "no examples" if shortest is None else f"examples of {counted(shortest, 'token')} and more"
+        raise PromptError(
+            "in_context.examples", got, f"at least one of at most {counted(max_tokens, 'token')}"
+        )
     return kept

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from softprompt.errors import PromptError
+from softprompt.errors import PromptError, counted
 from softprompt.prompts.methods.options import Count, Probability, Tune
 from softprompt.prompts.methods.registry import method
 from softprompt.prompts.methods.training_defaults import HEAD_RATE, TrainingDefaults
@@ -162,5 +162,7 @@ def _check_start(backbone: "Observable", initialization: str, n_slots: int) -> N
         n_tokens = len(backbone.token_ids(text.strip()))
         if n_tokens != n_slots:
             raise PromptError(
-                "method.initialization", f"a text of {n_tokens} tokens", f"{n_slots}, one for each slot"
+                "method.initialization",
+                f"a text of {counted(n_tokens, 'token')}",
+                f"{n_slots}, one for each slot",
             )

@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from softprompt.errors import ConfigError, TrainingError
+from softprompt.errors import ConfigError, TrainingError, counted
 from softprompt.files import json_text, without_folders
 from softprompt.metrics import METRICS
 from softprompt.studies.comparisons.rows import better_first
@@ -155,10 +155,10 @@ def comparison_markdown(runs: Sequence[ComparedRun], metric: str, command: str) 
     n, records = len(runs[0].parts), sum(f["counts"]["test_records"] for f in runs[0].parts.values())
     versions = ", ".join(f"{key} {value}" for key, value in runs[0].facts["versions"].items())
     out = runs[0].count("left_out_records")
-    left_out = f"Left out everywhere, their answer being outside the vocabulary: {out:,} records"
+    left_out = f"Left out everywhere, their answer being outside the vocabulary: {counted(out, 'record')}"
     notes = [
         f"Command: {code(without_folders(command))}",
-        f"Test scores, mean over {n} parts with {records:,} test records together",
+        f"Test scores, mean over {counted(n, 'part')} with {records:,} test records together",
         *[left_out] * bool(out),
         f"Hardware: {'; '.join(dict.fromkeys(run.facts['hardware'] for run in runs))}",
         f"Versions: {versions}",

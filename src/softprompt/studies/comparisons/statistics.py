@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from softprompt.errors import DataError
+from softprompt.errors import DataError, counted
 
 ALPHA = 0.025
 """The level of significance of one-sided tests, as in null prompts (2106.13353)."""
@@ -151,7 +151,7 @@ def _certain(difference: float) -> float:
 def _paired(where: str, a: Sequence[float], b: Sequence[float]) -> list[float]:
     if len(a) != len(b):
         raise DataError(
-            where, f"{len(a)} and {len(b)} values", "pairs: as many values of one as of the other"
+            where, f"{len(a)} and {counted(len(b), 'value')}", "pairs: as many values of one as of the other"
         )
     _check(where, a, b)
     return [x - y for x, y in zip(a, b, strict=True)]
@@ -160,7 +160,7 @@ def _paired(where: str, a: Sequence[float], b: Sequence[float]) -> list[float]:
 def _check(where: str, *sides: Sequence[float]) -> None:
     for side in sides:
         if len(side) < 2:
-            raise DataError(where, f"{len(side)} values", "at least 2 values, since one has no spread")
+            raise DataError(where, counted(len(side), "value"), "at least 2 values, since one has no spread")
         for value in side:
             if not math.isfinite(value):
                 raise DataError(where, value, "finite numbers")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from softprompt.config import ClassificationSettings, RunSettings
 from softprompt.data import FORMATS, LabelledText, load_test
-from softprompt.errors import DataError, Problem, SoftpromptError
+from softprompt.errors import DataError, Problem, SoftpromptError, counted
 from softprompt.metrics import metrics_of, score
 from softprompt.studies.definition.cells import Cell, Grid
 
@@ -65,7 +65,9 @@ def majority(cell: Cell) -> dict[str, float]:
     right = [target for record in records for target in record.targets]
     if len(right) < len(records):
         n = len(records) - len(right)
-        raise DataError(str(settings.data.test), f"{n} records without a label", "a label in every record")
+        raise DataError(
+            str(settings.data.test), f"{counted(n, 'record')} without a label", "a label in every record"
+        )
     counts = Counter(right)
     most = min(counts, key=lambda label: (-counts[label], label))
     groups = [record.tags.get("question", "") for record in records]

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from softprompt.config import Settings, parse_as, read_mapping, recipe_folder
-from softprompt.errors import ConfigError, Problem, nearest
+from softprompt.errors import ConfigError, Problem, counted, nearest
 
 Scale = Literal["small", "full"]
 
@@ -34,7 +34,7 @@ class Protocol(Settings):
             raise ValueError(Problem("", got, "exactly one of study and recipe"))
         if (self.recipe is None) != (len(self.runs) < 2):
             raise ValueError(
-                Problem("runs", f"{len(self.runs)} runs", "at least two for a recipe, none for a study")
+                Problem("runs", counted(len(self.runs), "run"), "at least two for a recipe, none for a study")
             )
         return self
 

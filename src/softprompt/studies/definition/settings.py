@@ -136,7 +136,8 @@ def labelled(value: Any) -> tuple[str, Any]:
         return str(value["label"]), value["value"]
     if isinstance(value, str):
         return value, value
-    return yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip(), value
+    text = yaml.safe_dump(value, default_flow_style=True, width=1000, allow_unicode=True)
+    return text.removesuffix("...\n").strip(), value
 
 
 def filled(value: Any, filling: Any) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from softprompt import plotting
+from softprompt.errors import counted
 from softprompt.plotting import Figure, Palette
 from softprompt.studies.definition.measures import label
 from softprompt.studies.figures.along import draw_boxes_along
@@ -46,8 +47,8 @@ def _by_rows(result: StudyResult, what: str, caption: str, draw_values: Callable
         return {}
 
     title = f"{named(cell.cell.metric for cell in result.cells)} {what}"
-    across = f" in {len(panels)} columns" if len(panels) > 1 else ""
-    alt = f"{title} for {len(rows)} rows{across}. {IN_TABLE}"
+    across = f" in {counted(len(panels), 'column')}" if len(panels) > 1 else ""
+    alt = f"{title} for {counted(len(rows), 'row')}{across}. {IN_TABLE}"
     caption += " The dotted line is chance." * any(result.chance.values())
     height = 0.8 + 0.19 * max(sum(row.count("\n") + 1 for row in rows), 1.6 * len(rows))
     return plotting.panel_figure(title, caption, alt, panels, draw, height, share_rows=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import apply_override, read_mapping
-from softprompt.errors import ConfigError
+from softprompt.errors import ConfigError, counted
 from softprompt.studies.definition.cells import Cell, Grid, Plan
 from softprompt.studies.definition.measures import metric_of
 from softprompt.studies.definition.published import unshown
@@ -19,7 +19,7 @@ from softprompt.studies.definition.settings import (
     labelled,
 )
 from softprompt.studies.reading.mistakes import Mistakes
-from softprompt.studies.reading.runs import ChangedRecipe, RunMaker, slug
+from softprompt.studies.reading.runs import ChangedRecipe, RunMaker, folder_part
 from softprompt.studies.reading.study_file import load_study
 
 MOST_RUNS = 5_000
@@ -104,7 +104,7 @@ class _Expansion:
             n_candidates = len(self._candidates(row))
             n_runs += n * (n_draws * max(1, n_candidates) + n_folds * n_candidates)
         if n_runs > MOST_RUNS:
-            got, expected = f"{n_runs:,} runs", f"at most {MOST_RUNS:,}"
+            got, expected = counted(n_runs, "run"), f"at most {MOST_RUNS:,}"
             raise ConfigError(self._plan.file, got, expected, "make several studies of it")
 
     def _rows(self) -> list[Variant]:
@@ -139,7 +139,7 @@ class _Expansion:
             return None
         changed = ChangedRecipe(
             name,
-            "--".join(slug(part) for part in (kind, row.name, of_column) if part),
+            "--".join(folder_part(part) for part in (kind, row.name, of_column) if part),
             self._recipes[base],
             {**self._study.set, **row.set, **changes},
             (column.show if column else None) or (),

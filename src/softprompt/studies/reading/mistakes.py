@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import RunSettings
-from softprompt.errors import ConfigError, Problem
+from softprompt.errors import ConfigError, Problem, SoftpromptError
 from softprompt.studies.definition.cells import Cell
 from softprompt.studies.definition.chance import no_majority
 from softprompt.studies.definition.measures import GROUPS, group_of, metric_of
 
 _LONGEST_NAME = 200
-"""The most characters of a run's folder, whose name is made of ASCII; file systems take 255 bytes."""
+"""The most bytes of the name of a run's folder; file systems take 255."""
 
 
 class Mistakes:
@@ -40,17 +40,16 @@ class Mistakes:
         self.add_all(cell, [Problem(where, got, expected, do)])
 
     def add_all(self, cell: str, problems: Iterable[object]) -> None:
-        """Add several mistakes of a cell, e.g. those of a ConfigError."""
-        for problem in problems:
-            assert isinstance(problem, Problem)
+        """Add several mistakes of a cell, e.g. those of an error."""
+        for problem in map(_as_problem, problems):
             self._cells.setdefault(problem, {})[cell] = None
 
     @contextmanager
     def gathered(self, cell: str) -> Iterator[None]:
-        """A context that a ConfigError ends; its mistakes are added to the cell's."""
+        """A context that an error of softprompt ends; its mistakes are added to the cell's."""
         try:
             yield
-        except ConfigError as error:
+        except SoftpromptError as error:
             self.add_all(cell, error.problems)
 
     def tell(self) -> None:
@@ -94,8 +93,9 @@ class Mistakes:
         """Add runs that share a folder, and cells of one column that have different metrics."""
         folders: dict[str, str] = {}
         for run in (run for cell in cells for run in (*cell.folds, *cell.possible)):
-            if len(run.settings.name) > _LONGEST_NAME:
-                got = f"a folder's name of {len(run.settings.name):,} characters"
+            if (size := len(run.settings.name.encode())) > _LONGEST_NAME:
+                unit = "characters" if run.settings.name.isascii() else "bytes"
+                got = f"a folder's name of {size:,} {unit}"
                 self.add(
                     run.label,
                     "name",
@@ -120,6 +120,15 @@ class Mistakes:
         for column in dict.fromkeys(cell.column for cell in cells):
             if mistake := no_majority([cell for cell in cells if cell.column == column]):
                 self.add_all(column or study, [mistake])
+
+
+def _as_problem(one: object) -> Problem:
+    """A mistake as an error holds it: itself a mistake, an error, or a line."""
+    if isinstance(one, Problem):
+        return one
+    if isinstance(one, SoftpromptError):
+        return Problem(one.where, one.got, one.expected, one.hint) if one.where else Problem(str(one))
+    return Problem(str(one))
 
 
 def _sections(key: str) -> Iterator[str]:

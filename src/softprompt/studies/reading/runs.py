@@ -73,7 +73,7 @@ class RunMaker:
         changed = replace(
             cell,
             name=f"{cell.name}, {candidate.name}",
-            stem=f"{cell.stem}--{slug(candidate.name)}",
+            stem=f"{cell.stem}--{folder_part(candidate.name)}",
             changes={**cell.changes, **candidate.set},
         )
         runs = self.runs(changed)
@@ -130,6 +130,13 @@ class RunMaker:
                 apply_override(raw, override)
             return parse_run(raw, where="")
         return None
+
+
+def folder_part(name: str) -> str:
+    """The part of a folder's name that a row, column or candidate gives, in its own script if not Latin."""
+    plain = slug(name)
+    own = re.sub(r"[^\w.]+", "-", unicodedata.normalize("NFC", name).casefold()).strip("-._")
+    return own if plain == "unnamed" and own else plain
 
 
 def slug(name: str) -> str:

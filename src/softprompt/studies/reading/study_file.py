@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import apply_override, parse_as, read_mapping
-from softprompt.errors import ConfigError, Problem, nearest
+from softprompt.errors import ConfigError, Problem, counted, nearest
 from softprompt.studies.definition.published import misplaced
 from softprompt.studies.definition.settings import (
     PLACEHOLDER,
@@ -98,7 +98,7 @@ def _about_vary(vary: Vary, columns: Sequence[Variant]) -> Iterator[Problem]:
         if isinstance(vary.key, list):
             for text, value in map(labelled, vary.values):
                 if not isinstance(value, list) or len(value) != len(vary.key):
-                    keys = f"a list of {len(vary.key)} values for {', '.join(vary.key)}"
+                    keys = f"a list of {counted(len(vary.key), 'value')} for {', '.join(vary.key)}"
                     yield Problem("vary.values", text, keys)
     without = [column.name for column in columns if PLACEHOLDER not in str(column.set)]
     if vary.key is None and (without or not columns):
@@ -136,11 +136,11 @@ def _about_comparing(study: StudySettings) -> Iterator[Problem]:
     n_rows = len(study.rows) if study.vary is None else len(study.vary.values)
     for name in ("wins", "paired"):
         if getattr(study, name) and n_rows < 2:
-            yield Problem(name, f"true with {n_rows} rows", "at least two rows to compare")
+            yield Problem(name, f"true with {counted(n_rows, 'row')}", "at least two rows to compare")
     if study.wins and len(study.seeds or [0]) * len(study.subsamples or [0]) < 2:
         yield Problem("wins", "true with one seed", "at least two seeds to test over", "give seeds")
     if study.paired and len(study.columns) < 2:
-        got = f"true with {len(study.columns)} columns"
+        got = f"true with {counted(len(study.columns), 'column')}"
         yield Problem("paired", got, "at least two columns to pair", "give columns")
     columns = [column.name for column in study.columns]
     if isinstance(study.chance, dict):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from softprompt.errors import counted
 from softprompt.files import without_folders
 from softprompt.plotting import Figure
 from softprompt.studies.comparisons.statistics import ALPHA
@@ -94,7 +95,7 @@ def _gap(cell: CellResult) -> str:
         )
     folds = [run for option in cell.folds for run in option if run.state != "done"]
     failed = [f"; {run.run.label} failed: {one_line(run.error)}" for run in folds if run.state == "failed"]
-    return f"nothing chosen yet, {len(folds)} runs on folds are missing{''.join(failed)}"
+    return f"nothing chosen yet, {counted(len(folds), 'run')} on folds are missing{''.join(failed)}"
 
 
 def one_line(text: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from softprompt.errors import TrainingError
+from softprompt.errors import TrainingError, counted
 from softprompt.files import damaged, read_lines
 from softprompt.studies.results.study_result import CellResult, RunResult, StudyResult
 from softprompt.tasks import TASKS, answer_of
@@ -114,11 +114,11 @@ def _of_column(column: str, cells: Sequence[CellResult]) -> Examples | None:
     answers = "texts" not in compared
     if not answers:
         chosen = _spread(shared, _N_TEXTS)
-        what = f"{len(chosen)} of {len(shared)} test records, evenly spread"
+        what = f"{len(chosen)} of {counted(len(shared), 'test record')}, evenly spread"
     else:
         differing = [key for key in shared if len({lines[key].text for lines in outputs.values()}) > 1]
         chosen = _spread(differing, _N_ANSWERS)
-        what = f"The rows differ on {len(differing)} of {len(shared)} test records"
+        what = f"The rows differ on {len(differing)} of {counted(len(shared), 'test record')}"
         what += f", {len(chosen)} of them evenly spread" if differing else ""
     found = tuple(_example(key, outputs, answers) for key in chosen)
     return Examples(column, f"{what}; {seed}", answers, found, tuple(lacking))

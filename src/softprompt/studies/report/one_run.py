@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.config import load_recipe, load_stored
-from softprompt.errors import TrainingError
+from softprompt.errors import TrainingError, counted
 from softprompt.files import objects, read_lines, without_folders, write_atomically, writing
 from softprompt.metrics import label_of
 from softprompt.plotting import DARK, LIGHT
@@ -121,7 +121,8 @@ def _read(path: Path) -> RunPage:
     notes = []
     seconds = facts.get("seconds", {}).get("training")
     if seconds is not None:
-        notes.append(f"Trained for {facts.get('steps', 0):,} steps in {seconds:,.0f} seconds")
+        steps = counted(facts.get("steps", 0), "step")
+        notes.append(f"Trained for {steps} in {counted(round(seconds), 'second')}")
     if hardware := facts.get("hardware"):
         notes.append(f"Hardware: {hardware}")
     if versions := facts.get("versions"):

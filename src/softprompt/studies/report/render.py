@@ -1,6 +1,5 @@
 """The files of a report, from templates and figures."""
 
-import json
 from base64 import b64encode
 from functools import cache
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from softprompt.errors import printable
-from softprompt.files import without_folders, write_atomically, writing
+from softprompt.files import json_text, without_folders, write_atomically, writing
 from softprompt.plotting import DARK, LIGHT
 from softprompt.studies.markdown import code, plain, table_lines
 from softprompt.studies.report import runs
@@ -91,8 +90,8 @@ def write_numbers(result: StudyResult, command: str) -> None:
             (folder / PLAN).unlink(missing_ok=True)
         else:
             exact = {"plan": facts["plan"], "command": command, "cells": []}
-            write_atomically(folder / PLAN, json.dumps(exact, indent=1) + "\n")
-        write_atomically(folder / "study.json", json.dumps(given, indent=1) + "\n")
+            write_atomically(folder / PLAN, json_text(exact))
+        write_atomically(folder / "study.json", json_text(given))
 
 
 def page(report: Report) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from softprompt.errors import counted
 from softprompt.studies.commands import command_line
 from softprompt.studies.definition.cells import Cell, Grid, Run
 from softprompt.studies.definition.measures import label, scores_of
@@ -25,14 +26,14 @@ def cell_summary(result: StudyResult, cell: CellResult) -> str:
     done = sum(run.state == "done" for run in cell.runs)
     shown = f", {mean_and_std(cell.values, cell.cell.metric)}" if cell.values else ""
     chose = f", chose {cell.cell.chosen}" if cell.cell.chosen else ""
-    return f"{cell_name(result, cell)}: {done} of {cell.cell.n_runs} runs{shown}{chose}"
+    return f"{cell_name(result, cell)}: {done} of {counted(cell.cell.n_runs, 'run')}{shown}{chose}"
 
 
 def run_facts(run: RunResult) -> str:
     """Scores, steps and time; empty if none is known."""
     facts = [f"{label(measure)} {cut(value, measure)}" for measure, value in scores_of(run.facts).items()]
     if run.state == "done":
-        facts.append(f"{run.facts['steps']:,} steps in {clock(run.facts['seconds']['training'])}")
+        facts.append(f"{counted(run.facts['steps'], 'step')} in {clock(run.facts['seconds']['training'])}")
     return "; ".join(facts)
 
 

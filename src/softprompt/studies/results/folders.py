@@ -1,10 +1,9 @@
 """A study's folder: the folders of runs, and the errors of those that failed."""
 
-import json
 from pathlib import Path
 
 from softprompt.errors import Problem, TrainingError
-from softprompt.files import write_atomically, writing
+from softprompt.files import json_text, write_atomically, writing
 from softprompt.studies.definition.cells import Grid, Run
 from softprompt.training import RunFolder
 from softprompt.untrusted import read_json
@@ -39,8 +38,7 @@ def write_failure(grid: Grid, run: Run, error: str, trace: str) -> None:
     path = failure_of(grid, run)
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"error": error, "trace": trace}, indent=1)
-        write_atomically(path, text + "\n")
+        write_atomically(path, json_text({"error": error, "trace": trace}))
 
 
 def read_failure(grid: Grid, run: Run) -> str | None:

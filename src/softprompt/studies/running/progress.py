@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from softprompt.errors import TrainingError
+from softprompt.errors import TrainingError, counted
 from softprompt.studies.definition.cells import Grid, Run
 from softprompt.studies.definition.choosing import chosen
 from softprompt.studies.results.folders import failure_of
@@ -36,7 +36,7 @@ class StudyProgress:
         self._lock = threading.Lock()
         self._bar: Progress | None = None
         if ended:
-            self._say(f"{len(ended)} of {self._n_runs} runs are there already")
+            self._say(f"{len(ended)} of {counted(self._n_runs, 'run')} are there already")
         if failed:
             self._say(f"{len(failed)} failed before and are left out (--retry-failed tries them again):")
         for run in failed:

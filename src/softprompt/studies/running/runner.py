@@ -27,7 +27,8 @@ def run_study(
 ) -> None:
     """Run every run of the study that has not ended yet; interrupted runs are resumed.
 
-    A run that fails leaves its error in the study's folder (`failure_of`), and the others go on. Where
+    A run that fails leaves its error in the study's folder (`failure_of`), and the others go on; what can be
+    found before any run begins, `check_runs` finds. Where
     cells choose, the runs on folds come first; a cell without all of their scores is not run.
 
     Args:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from softprompt.data import Question
-from softprompt.errors import BackboneError, ConfigError, DataError
+from softprompt.errors import BackboneError, ConfigError, DataError, counted
 from softprompt.tasks.examples import ScoreRow, score_row
 from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
 from softprompt.tasks.inputs import Frame, Row, RowForm
@@ -56,7 +56,7 @@ class SpanTask(ReadingTask):
         parts: list[str] = []
         if n_cut:
             longest = f"{settings.max_question_tokens} tokens (task.max_question_tokens)"
-            parts.append(f"cut {n_cut} question{'' if n_cut == 1 else 's'} to {longest}")
+            parts.append(f"cut {counted(n_cut, 'question')} to {longest}")
         if n_long:
             are = "answer is" if n_long == 1 else "answers are"
             longest = f"{settings.max_answer_tokens} tokens (task.max_answer_tokens)"
@@ -81,9 +81,10 @@ class SpanTask(ReadingTask):
         room = self.settings.max_tokens - first - len(frame.after)
         stride = self.settings.stride
         if room <= stride and room < len(ids):
+            left = counted(max(room, 0), "token")
             raise ConfigError(
                 "task.stride",
-                f"{stride}, where the question of {where} leaves {max(room, 0)} tokens for the context",
+                f"{stride}, where the question of {where} leaves {left} for the context",
                 "a stride below the length of the windows",
                 "lower it or task.max_question_tokens, or raise task.max_tokens",
             )
@@ -109,8 +110,8 @@ class SpanTask(ReadingTask):
         if target is not None and not whole:
             raise DataError(
                 where,
-                f"an answer of {target[1] - target[0] + 1} tokens, which no window holds whole",
-                f"answers of at most {stride + 1} tokens",
+                f"an answer of {counted(target[1] - target[0] + 1, 'token')}, which no window holds whole",
+                f"answers of at most {counted(stride + 1, 'token')}",
                 "raise task.stride",
             )
         return ReadingExample(

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from softprompt.data import TaggedWords
-from softprompt.errors import DataError
+from softprompt.errors import DataError, counted
 from softprompt.extras import missing
 from softprompt.metrics import n_unspaced
 from softprompt.tasks.batching import pad
@@ -56,7 +56,9 @@ class TaggingTask(ReadingTask):
             raise DataError(where, "a sentence without words", "at least one word")
         if labelled and len(record.labels) != len(record.words):
             raise DataError(
-                where, f"{len(record.labels)} tags for {len(record.words)} words", "one tag for each word"
+                where,
+                f"{counted(len(record.labels), 'tag')} for {counted(len(record.words), 'word')}",
+                "one tag for each word",
             )
         ids, owners = form.words(record.words, where, self.settings.vanished == "unknown")
         room, n_before = form.room(form.single), len(form.single.before)

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from softprompt.config import GenerationSettings
-from softprompt.errors import ConfigError, DataError
+from softprompt.errors import ConfigError, DataError, counted
 from softprompt.tasks.language.special_tokens import end_token, own_beginning
 from softprompt.text import Template, spaces_characters, without_spaces
 
@@ -75,7 +75,7 @@ class PairForm(ABC):
     def cut_note(self) -> str:
         """How many sources and targets were cut so far, a sentence; empty where none was."""
         parts = [
-            f"{n} {what}{'' if n == 1 else 's'} to {longest} tokens (task.max_{what}_tokens)"
+            f"{counted(n, what)} to {counted(longest, 'token')} (task.max_{what}_tokens)"
             for n, what, longest in (
                 (self.n_cut_sources, "source", self._settings.max_source_tokens),
                 (self.n_cut_targets, "target", self._settings.max_target_tokens),

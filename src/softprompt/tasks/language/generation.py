@@ -7,7 +7,15 @@ from typing import Any
 import torch
 
 from softprompt.data import Conversation, PicturedText, Record
-from softprompt.errors import BackboneError, ConfigError, DataError, SoftpromptError, shortened, with_article
+from softprompt.errors import (
+    BackboneError,
+    ConfigError,
+    DataError,
+    SoftpromptError,
+    counted,
+    shortened,
+    with_article,
+)
 from softprompt.tasks.base import Task
 from softprompt.tasks.batching import longest_first, pad
 from softprompt.tasks.examples import IGNORED, Example, ScoreRow, drawn
@@ -102,7 +110,7 @@ class GenerationTask(Task):
     def answer_note(self, n: int) -> str:
         """That so many answers were cut, and by what."""
         were = "1 answer was" if n == 1 else f"{n} answers were"
-        note = f"{were} cut at {self.most_written} tokens, before an end (decoding.max_new_tokens)"
+        note = f"{were} cut at {counted(self.most_written, 'token')}, before an end (decoding.max_new_tokens)"
         return note if n else ""
 
     @property
@@ -119,7 +127,7 @@ class GenerationTask(Task):
         if len(record.targets) != 1:
             raise DataError(
                 f"record {record.id}",
-                f"{len(record.targets)} targets",
+                counted(len(record.targets), "target"),
                 "one (source, target) pair to train on",
                 "split the records with softprompt.data.records.pairs",
             )
@@ -293,7 +301,7 @@ class GenerationTask(Task):
                 raise ConfigError(
                     f"record {record.id}",
                     f"{prompt_positions} prompt positions, {n_read} source tokens and {n_written} {written}",
-                    f"at most {limit} positions together ({self.backbone.spec.name} has no more)",
+                    f"at most {counted(limit, 'position')} together ({self.backbone.spec.name} has no more)",
                     f"lower task.max_source_tokens, {setting} or the prompt's length",
                 )
 

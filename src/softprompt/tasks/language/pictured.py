@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from softprompt.data import PicturedText, decode
-from softprompt.errors import ConfigError, DataError
+from softprompt.errors import ConfigError, DataError, counted
 from softprompt.tasks.examples import Example
 from softprompt.tasks.language.chat import ChatForm
 from softprompt.tasks.language.encoding import DecoderForm
@@ -92,7 +92,7 @@ def check_pictures(records: Sequence[Any], backbone: "Backbone", form: Any) -> N
         got, do = f"a {which} around sources with pictures", f"leave task.{which} out"
         raise ConfigError(f"task.{which}", got, "a separator", do)
     if len(pictured) < len(records):
-        got = f"{len(pictured)} records with a picture and {len(records) - len(pictured)} without"
+        got = f"{counted(len(pictured), 'record')} with a picture and {len(records) - len(pictured)} without"
         raise ConfigError("data", got, "a picture in every record, or in none", "split the data")
     sources = PicturedSources(backbone, form)
     check_each(pictured, sources.context)

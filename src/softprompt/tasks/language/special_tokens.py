@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from softprompt.errors import BackboneError, ConfigError
+from softprompt.errors import BackboneError, ConfigError, counted
 
 
 def own_beginning(tokenizer: Any) -> list[int]:
@@ -28,7 +28,7 @@ def end_token(tokenizer: Any, name: str, given: str | None = None) -> int:
         ids = list(tokenizer(given, add_special_tokens=False, verbose=False)["input_ids"])
         if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
             got = (
-                f"{given!r}, which {name} reads as {len(ids)} tokens"
+                f"{given!r}, which {name} reads as {counted(len(ids), 'token')}"
                 if len(ids) != 1
                 else f"{given!r}, unknown"
             )

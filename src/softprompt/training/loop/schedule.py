@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 
 from softprompt.config import USUAL_RATE, TrainingSettings
-from softprompt.errors import ConfigError
+from softprompt.errors import ConfigError, counted
 
 USUAL_STEPS = 200
 """The steps of a run that says neither steps nor epochs, where its epochs are neither few nor many."""
@@ -172,6 +172,6 @@ def check_warmup(n_steps: int, settings: TrainingSettings) -> None:
         raise ConfigError(
             "training.warmup_steps",
             settings.warmup_steps,
-            f"fewer than the run's {n_steps} steps",
+            f"fewer than the run's {counted(n_steps, 'step')}",
             "shorten the warm-up or train longer",
         )

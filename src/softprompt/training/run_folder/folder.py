@@ -1,6 +1,5 @@
 """The folder of one run: its files, and when a run may write to it."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +50,10 @@ def _counts(path: Path) -> bool:
     return not (path.name == "asked.yaml" or (path.name.startswith(".") and path.name.endswith(".writing")))
 
 
+class FolderTakenError(TrainingError):
+    """The folder of a new run holds files already."""
+
+
 class RunFolder:
     """Settings, log, checkpoints, curves, outputs, samples, result and prompt of one run.
 
@@ -76,6 +79,7 @@ class RunFolder:
         """Refuse a folder to which this run may not write.
 
         Raises:
+            FolderTakenError: a new run in the folder of another one.
             TrainingError: no folder that can be read, or one with another or a finished run; or, to resume,
                 with none or a different one.
         """
@@ -86,7 +90,7 @@ class RunFolder:
             raise TrainingError(str(self.path), system_says(error), "a new or empty folder", do) from None
         if taken:
             state = "a finished run" if self.result.exists() else "a run that did not finish"
-            raise TrainingError(
+            raise FolderTakenError(
                 str(self.path),
                 state if self.settings.exists() else "other files",
                 "a new or empty folder",
@@ -131,7 +135,7 @@ class RunFolder:
     def explode(self, reason: str) -> None:
         """Note that the loss exploded, so that the run goes on with other rates alone."""
         with writing(self.path):
-            write_atomically(self.exploded, json.dumps({"reason": reason}) + "\n")
+            write_atomically(self.exploded, json_line({"reason": reason}))
 
     def _begin_mended(self, asked: Settings, resolved: Settings) -> None:
         """Let a run go on whose loss exploded, with the settings that mend it.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from softprompt.config import RunSettings
 from softprompt.data import FORMATS, Splits, check_known, check_numbers, load
-from softprompt.errors import ConfigError, DataError
+from softprompt.errors import ConfigError, DataError, counted
 from softprompt.extras import require
 from softprompt.files import read_card
 from softprompt.metrics import require_libraries
@@ -21,8 +21,12 @@ class RunData:
     labels: Sequence[str]
 
 
-def check_before_loading(settings: RunSettings) -> RunData:
+def check_before_loading(settings: RunSettings, splits: Splits | None = None) -> RunData:
     """Check what needs no backbone, and read the data of one task.
+
+    Args:
+        settings: of the run.
+        splits: the records of these settings' data, where they have been read already.
 
     Raises:
         ConfigError: settings that contradict each other or the data.
@@ -32,7 +36,7 @@ def check_before_loading(settings: RunSettings) -> RunData:
     """
     check_decoding(settings.decoding)
     _check_method(settings)
-    splits = load(settings.data)
+    splits = load(settings.data) if splits is None else splits
     if settings.task.name == "regression":
         check_numbers(splits)
     check_splits(settings, splits)
@@ -71,7 +75,7 @@ def _check_examples(settings: RunSettings, splits: Splits) -> None:
 
     n = n_examples(settings.method)
     if not METHODS[settings.method.name].shows_examples and n > len(splits.train):
-        got = f"{n} examples of {len(splits.train)} training pairs"
+        got = f"{counted(n, 'example')} of {counted(len(splits.train), 'training pair')}"
         raise DataError("method.initialization", got, f"at most {len(splits.train)}", "ask for fewer")
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from softprompt.config import BackboneSettings, RunSettings
 from softprompt.data import Splits
-from softprompt.errors import ConfigError
+from softprompt.errors import ConfigError, counted
 from softprompt.tasks import Task
 from softprompt.training.distributed import Processes
 
@@ -70,7 +70,7 @@ def check_untrained(settings: RunSettings) -> None:
     if n:
         raise ConfigError(
             f"training.{what}",
-            f"{n} {what} of {settings.method.name}, which trains nothing here",
+            f"{counted(n, what.removesuffix('s'))} of {settings.method.name}, which trains nothing here",
             "no steps",
             "set training.steps=0 and training.epochs=null to measure it" if what == "epochs"
             else "set training.steps=0 to measure it",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from softprompt.config import MixtureSettings, RunSettings, TrainingSettings
+from softprompt.errors import counted
 from softprompt.prompts import METHODS, UNDECLARED, TrainingDefaults, head_rate, tuned_rate
 from softprompt.tasks import HeadTask
 from softprompt.training.loop import STEPS_OF_TEXTS, n_steps, steps_per_epoch
@@ -64,9 +65,9 @@ def with_training_defaults(
         steps = 0
         if any(part.prompt.n_trained_parameters for part in parts.values()):
             steps = n_steps(training, per_epoch, STEPS_OF_TEXTS if first.settings.task.writes_text else None)
-            said.append(
-                f"{steps} steps ({steps // per_epoch} epochs): the default for {n_examples:,} examples"
-            )
+            epochs = counted(steps // per_epoch, "epoch")
+            of = counted(n_examples, "example")
+            said.append(f"{counted(steps, 'step')} ({epochs}): the default for {of}")
         training = _updated(training, {"steps": steps})
     if training.learning_rate is None:
         steps = n_steps(training, per_epoch)
@@ -124,7 +125,7 @@ def _of_rates(rates: Mapping[str, Any], method: str, when: Mapping[str, Any]) ->
     """A line such as `learning rate 5e-3 (head 1e-2): the default of p_tuning_v2`."""
     words = {"head_learning_rate": "head", "backbone_learning_rate": "tuned tensors"}
     beside = [f"{word} {rates[key]:g}" for key, word in words.items() if rates.get(key) is not None]
-    beside += [f"{rates['warmup_steps']} steps of warm-up"] if rates.get("warmup_steps") else []
+    beside += [f"{counted(rates['warmup_steps'], 'step')} of warm-up"] if rates.get("warmup_steps") else []
     beside += [rates["schedule"]] if rates.get("schedule") not in (None, "linear") else []
     more = f" ({', '.join(beside)})" if beside else ""
     of = "".join(f", {name} {_said(value)}" for name, value in when.items() if name != "head")
