@@ -4,7 +4,7 @@ The table `registry.FORMATS` has a row for each format.
 """
 
 from softprompt.config import data_root
-from softprompt.data.formats.chats import conversations
+from softprompt.data.formats.chats import conversations, last_question
 from softprompt.data.formats.images import decode, picture_record, pictured_text, pictures_below
 from softprompt.data.formats.trex import pattern, read_objects
 from softprompt.data.labels import check_known, check_spellings, in_order, label_text
@@ -64,6 +64,7 @@ __all__ = [
     "keep_seen",
     "kind_of_file",
     "label_text",
+    "last_question",
     "load",
     "load_test",
     "pairs",

@@ -16,6 +16,7 @@ class Rules:
         skipped: the rows that were left out, a sentence each (the first ten).
         n_skipped: how many were left out.
         notes: what was found about the file, a sentence each.
+        columns: by role, the column that was taken for it, or a text of several; None where there is none.
     """
 
     encoding: str | None = None
@@ -23,6 +24,7 @@ class Rules:
     skipped: list[str] = field(default_factory=list)
     n_skipped: int = 0
     notes: list[str] = field(default_factory=list)
+    columns: dict[str, str | None] = field(default_factory=dict)
 
 
 _RULES: ContextVar[Rules | None] = ContextVar("rules", default=None)

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Splits:
         fingerprint: SHA-256 (hex) of what the records above say, in order; file names and record ids
             do not enter, so the same data elsewhere has the same fingerprint.
         notes: what was found while reading, a sentence each: which columns were taken, what was left out.
+        columns: of the training file, by role, in formats that find them; None where a role has none.
     """
 
     train: list[AnyRecord]
@@ -52,6 +53,7 @@ class Splits:
     test: list[AnyRecord]
     fingerprint: str
     notes: tuple[str, ...] = ()
+    columns: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def load(settings: DataSettings) -> Splits:
@@ -75,7 +77,8 @@ def load(settings: DataSettings) -> Splits:
     """
     check_splits(settings)
     notes: list[str] = []
-    train, dev = (_read(settings, split, notes) for split in ("train", "dev"))
+    columns: dict[str, str | None] = {}
+    train, dev = _read(settings, "train", notes, columns), _read(settings, "dev", notes)
     train, test = _set_test_aside(settings, train, notes)
     train, dev, test = one_spelling(train, (dev, test))
     if settings.extrapolation == "seen":
@@ -101,7 +104,7 @@ def load(settings: DataSettings) -> Splits:
         dev = merge(dev) if FORMATS[settings.format].record is Record else dev
     if settings.join_dev:
         train, dev = [*train, *pairs(dev)], []
-    return Splits(train, dev, test, fingerprint(train, dev, test), tuple(dict.fromkeys(notes)))
+    return Splits(train, dev, test, fingerprint(train, dev, test), tuple(dict.fromkeys(notes)), columns)
 
 
 def load_test(settings: DataSettings) -> list[Any]:
@@ -176,7 +179,9 @@ def _few_labels(records: Sequence[Any]) -> bool:
     return len({record.label for record in records}) * 2 <= len(records)
 
 
-def _read(settings: DataSettings, split: str, notes: list[str]) -> list[Any]:
+def _read(
+    settings: DataSettings, split: str, notes: list[str], columns: dict[str, str | None] | None = None
+) -> list[Any]:
     form = FORMATS[settings.format]
     if form.generated:
         # Its own development records step back for a share of the training pairs.
@@ -198,4 +203,6 @@ def _read(settings: DataSettings, split: str, notes: list[str]) -> list[Any]:
     options = {name: getattr(settings, name) for name in form.takes}
     records = read_with(rules, settings.format, place, None, options)
     notes += rules.notes
+    if columns is not None:
+        columns.update(rules.columns)
     return records
