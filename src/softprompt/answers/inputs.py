@@ -11,13 +11,13 @@ from typing import Any
 from softprompt.answers.words import Words, word_places
 from softprompt.data import (
     Choices,
-    Conversation,
     LabelledPicture,
     LabelledText,
     MultiLabelledText,
     Question,
     Record,
     TaggedWords,
+    last_question,
     picture_record,
     pictured_text,
 )
@@ -35,7 +35,7 @@ ROLES: Mapping[type, tuple[str, ...]] = {
     LabelledPicture: ("image",),
 }
 """What a record of each kind is made of, in the order of a tuple. `second` and `image` of a text may lack,
-and `messages` (turns of a chat, the user's last) stand in place of a source."""
+and `messages` (the turns of a chat) stand in place of a source."""
 
 _ALIASES = {"text": ("source", "words", "image"), "tokens": ("words",), "second": ("context",)}
 
@@ -126,6 +126,8 @@ def _parts(task: Any, value: Any, id: str) -> dict[str, Any]:
     if isinstance(value, Mapping):
         return _named_parts(task, value, id)
     several = isinstance(value, (list, tuple))
+    if several and value and "messages" in names and all(isinstance(one, Mapping) for one in value):
+        return {"messages": value}
     if names == ("words",) and several:
         return {"words": value}
     if not several:
@@ -181,7 +183,7 @@ def _made(task: Any, kind: type, parts: Mapping[str, Any], id: str, words: Words
         question, context = (text_of(parts.get(name), id, name) for name in ("question", "context"))
         return Asked(Question(id, question, context, answered=False))
     if kind is Record and parts.get("messages") is not None:
-        return Asked(_conversation(parts["messages"], id))
+        return Asked(last_question(parts["messages"], id, f"record {id}"))
     if kind is Record:
         source, picture = text_of(parts.get("source"), id, "source"), parts.get("image")
         if picture is None:
@@ -194,22 +196,6 @@ def _made(task: Any, kind: type, parts: Mapping[str, Any], id: str, words: Words
         return Asked(kind(id, text_of(parts.get("text"), id, "text"), second=more))
     got = f"a value for task '{task.name}', which reads {kind.__name__} records"
     raise ConfigError(f"record {id}", got, f"records of the class {kind.__name__}", "make them in Python")
-
-
-def _conversation(messages: Any, id: str) -> Conversation:
-    """The last turn of the user, with the turns before it; a last turn of the assistant is what was right."""
-    expected = "a list of turns with role and content, the last of them the user's"
-    if not isinstance(messages, (list, tuple)) or not all(isinstance(turn, Mapping) for turn in messages):
-        raise DataError(f"record {id}", _given(messages, "messages"), expected)
-    turns = [
-        (text_of(turn.get("role"), id, "role"), text_of(turn.get("content"), id, "content"))
-        for turn in messages
-    ]
-    if turns and turns[-1][0] == "assistant":
-        turns.pop()
-    if not turns or turns[-1][0] != "user":
-        raise DataError(f"record {id}", "messages without a turn of the user at their end", expected)
-    return Conversation(id, turns[-1][1], (), earlier=tuple(turns[:-1]))
 
 
 def text_of(value: Any, id: str, name: str) -> str:

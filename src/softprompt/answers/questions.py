@@ -1,19 +1,18 @@
 """Rows of a file as questions to a prompt: which column is what, and what is wrong with a row."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from softprompt.answers.columns import PLACE, check_complete, found_columns, holds_chats, named_column
 from softprompt.answers.inputs import Asked, asked_of, has_first, numbered_choices, takes
-from softprompt.answers.published import PLAIN, rewrites
 from softprompt.answers.words import Words
 from softprompt.config import AUTO
-from softprompt.data import FORMATS, SOURCE_AND_TARGET, TWO_TEXTS, USUAL_NAMES, Row, Table, assigned, cell
-from softprompt.errors import ConfigError, DataError, SoftpromptError, counted, listed, nearest
+from softprompt.data import SOURCE_AND_TARGET, TWO_TEXTS, USUAL_NAMES, Row, Table, cell
+from softprompt.errors import ConfigError, DataError, SoftpromptError, counted, listed
 
 NO_TEXT = "no text"
 """The problem of a row without anything to answer."""
@@ -21,26 +20,12 @@ NO_TEXT = "no text"
 UNREAD = "unread"
 """The column of what a row holds that no column of the file has a place for."""
 
-_KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "text": ("labelled", ("text", "second", "label")),
-    "source": ("pairs", ("source", "target", "messages")),
-    "words": ("tagged", ("words", "tags")),
-    "question": ("questions", ("question", "context", "answers")),
-    "image": ("pictures", ("image", "label")),
-}
-"""By the first part of a question: the kind of table, and its roles."""
-
-_RIGHT = ("label", "target", "tags", "answers")
-"""Roles of what is right, which a file of questions may lack."""
-
 _USUAL = {
     name
     for names in (*USUAL_NAMES.values(), *TWO_TEXTS, *(pair[:1] for pair in SOURCE_AND_TARGET))
     for name in names
 }
 """Names of columns that say what they hold."""
-
-_PLACE = re.compile(r"\{([^{}]+)\}")
 
 
 @dataclass(frozen=True)
@@ -129,94 +114,17 @@ def questions_of(
     parts: dict[str, str | tuple[str, ...]]
     notes: list[str] = []
     if columns:
-        parts = {part: _named(column, table) for part, column in zip(names, columns, strict=False)}
+        parts = {part: named_column(column, table) for part, column in zip(names, columns, strict=False)}
+        if "messages" in names and len(columns) == 1 and holds_chats(columns[0], table, stored):
+            parts = {"messages": columns[0]}
     else:
-        parts = _found(table, names, stored, notes)
+        parts = found_columns(table, names, stored, notes)
     if "choices" in names and "choices" not in parts:
         numbered = numbered_choices(table.columns)
         if "choices" in table.columns or numbered:
             parts["choices"] = numbered or "choices"
-    _check_complete(task, names, parts, stored, table)
+    check_complete(task, names, parts, stored, table)
     return Questions(table, parts, Path(table.name).parent, tuple(notes))
-
-
-def _named(column: str, table: Table) -> str:
-    for name in [column] if column in table.columns else _PLACE.findall(column) or [column]:
-        if name not in table.columns:
-            expected = f"one of {', '.join(table.columns)}"
-            raise ConfigError("--column", f"'{name}'", expected, nearest(name, table.columns))
-    return column
-
-
-def _found(
-    table: Table, names: Sequence[str], stored: Mapping[str, Any], notes: list[str]
-) -> dict[str, str | tuple[str, ...]]:
-    """The columns of the parts: those of the prompt's own data, else those with usual names.
-
-    Raises:
-        ConfigError: a part whose column cannot be told.
-    """
-    kind, roles = _KINDS[names[0]]
-    if rewrites(str(stored.get("format"))):
-        # Its reader has taken the file where it could: what is left are tables of other people.
-        named = {name: name for name in names if name in table.columns}
-        if names[0] in named:
-            return dict(named)
-        got = f"the columns {', '.join(map(repr, table.columns))} for a prompt of data '{stored['format']}'"
-        expected = f"a file of that format, or the column '{names[0]}' with the text as the model reads it"
-        raise ConfigError(table.name, got, expected, "name it with --column")
-    pictured = names[0] == "source" and str(stored.get("format")).startswith("pictured")
-    roles = (*roles, "image") if pictured else roles
-    given = {role: _own(role, table, stored) for role in roles}
-    wanted = [role for role in roles if role in names]
-    # A file of questions mostly lacks what is right; where it has it, that column is none of the question's.
-    without = {role: None if role in _RIGHT else value for role, value in given.items()}
-    tries = [("pictured" if pictured else kind, roles_of) for roles_of in (without, given)]
-    if kind == "tagged":  # a text to tag is cut into words here
-        tries.append(("labelled", {"text": AUTO, "second": None, "label": None}))
-    for kind, roles_of in tries:
-        with suppress(DataError):
-            found = assigned(table, kind, roles_of)
-            taken = {role: column for role in wanted if (column := found.get(role)) is not None}
-            taken = taken or {names[0]: str(found["text"])}
-            if any(roles_of.get(role) == AUTO and role != column for role, column in taken.items()):
-                said = listed([f"{role} from column {column!r}" for role, column in taken.items()])
-                notes.append(f"{table.name}: {said}")
-            return dict(taken)
-    if len(table.columns) == 1:
-        notes.append(f"{table.name}: {names[0]} from column {table.columns[0]!r}")
-        return {names[0]: table.columns[0]}
-    known = ", ".join(map(repr, table.columns)) or "none"
-    got = f"the columns {known}, none of which is plainly the {listed(wanted[:2])}"
-    raise ConfigError(table.name, got, "a column for each", "name it with --column")
-
-
-def _own(role: str, table: Table, stored: Mapping[str, Any]) -> Any:
-    """The setting of a role of the prompt's own data, where the table has what it names."""
-    own = stored.get(role, AUTO)
-    if own is None and role in ("second", *_RIGHT):
-        return None
-    format = str(stored.get("format"))
-    if own in (None, AUTO) and role in ("text", "second") and format in PLAIN:
-        fields = dict(zip(("text", "second"), FORMATS[format].fields, strict=False))
-        own = fields.get(role, AUTO)
-    columns = _PLACE.findall(str(own)) or [str(own)]
-    return str(own) if all(column in table.columns for column in columns) else AUTO
-
-
-def _check_complete(
-    task: Any, names: Sequence[str], parts: Mapping[str, Any], stored: Mapping[str, Any], table: Table
-) -> None:
-    """Refuse a file without the second texts or contexts with which a prompt was trained."""
-    format, second = str(stored.get("format")), stored.get("second")
-    fields = FORMATS[format].fields if format in PLAIN else ()
-    paired = "second" in names and (second not in (None, AUTO) or len(fields) > 1)
-    lacking = [role for role in ("context",) if role in names and role not in parts]
-    if paired and "second" not in parts and "choices" not in parts:
-        lacking = ["second text"]
-    if lacking:
-        got = f"no column for the {lacking[0]} (columns: {', '.join(map(repr, table.columns))})"
-        raise ConfigError(table.name, got, "two texts, as in training", "name both: --column A --column B")
 
 
 def parts_of(task: Any, value: Mapping[Any, Any], id: str, stored: Mapping[str, Any]) -> Mapping[Any, Any]:
@@ -235,16 +143,17 @@ def parts_of(task: Any, value: Mapping[Any, Any], id: str, stored: Mapping[str, 
     first = takes(task)[0]
     own = stored.get(first)
     named = isinstance(own, str) and own not in (AUTO, first)
-    mine = named and all(name in value for name in _PLACE.findall(str(own)) or [own])
+    mine = named and all(name in value for name in PLACE.findall(str(own)) or [own])
     if not mine and (has_first(task, value) or value.get("messages") is not None):
         return value
     columns = tuple(key for key in value if isinstance(key, str))
     row = Row(1, f"record {id}", {key: value[key] for key in columns})
-    with suppress(SoftpromptError):
+    partly = named and any(name in value for name in PLACE.findall(str(own)))
+    with nullcontext() if partly else suppress(SoftpromptError):
         questions = questions_of(task, Table(f"record {id}", "json", columns, [row]), stored)
         # A file's only column is taken whatever its name, and that is printed; here nobody would see it.
         column = str(questions.parts.get(first))
-        if mine or all(name.casefold() in _USUAL for name in _PLACE.findall(column) or [column]):
+        if mine or all(name.casefold() in _USUAL for name in PLACE.findall(column) or [column]):
             return questions.value_of(row)
     return value
 

@@ -5,6 +5,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from softprompt.config import (
+    AUTO,
     RunSettings,
     TaskSettings,
     apply_override,
@@ -39,12 +40,19 @@ def run_of(folder: Path) -> Path | None:
 def stored_run(folder: Path | None, card: PromptCard) -> dict[str, Any]:
     """The mapping of settings that a prompt was trained by; of one made by hand, little or nothing.
 
+    Columns of the data that were left to be found are those that were found.
+
     Args:
         folder: of the prompt; None where it was not read from one.
         card: of the prompt.
     """
     run = None if folder is None else run_of(folder)
-    return read_mapping(run / SETTINGS) if run is not None else {**card.training, "task": card.task}
+    stored = read_mapping(run / SETTINGS) if run is not None else {**card.training, "task": card.task}
+    data, columns = stored.get("data"), card.data.get("columns")
+    if not isinstance(data, Mapping) or not isinstance(columns, Mapping):
+        return stored
+    found = {role: column for role, column in columns.items() if data.get(role, AUTO) == AUTO}
+    return {**stored, "data": {**data, **found}}
 
 
 def stored_run_of(prompt: "Prompt") -> dict[str, Any]:

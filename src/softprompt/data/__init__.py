@@ -4,7 +4,7 @@ The table `registry.FORMATS` has a row for each format.
 """
 
 from softprompt.config import data_root
-from softprompt.data.formats.chats import conversations
+from softprompt.data.formats.chats import conversations, last_question
 from softprompt.data.formats.images import picture_record, pictured_text, pictures_below
 from softprompt.data.formats.pixels import decode
 from softprompt.data.formats.trex import pattern, read_objects
@@ -73,6 +73,7 @@ __all__ = [
     "keep_seen",
     "kind_of_file",
     "label_text",
+    "last_question",
     "load",
     "load_test",
     "notations_of",

@@ -19,6 +19,7 @@ class Rules:
         n_skipped: how many were left out.
         notes: what was found about the file, a sentence each.
         doubts: what stands against reading labels as numbers.
+        columns: by role, the column that was taken for it, or a text of several; None where there is none.
     """
 
     encoding: str | None = None
@@ -27,13 +28,15 @@ class Rules:
     n_skipped: int = 0
     notes: list[str] = field(default_factory=list)
     doubts: list[Problem] = field(default_factory=list)
+    columns: dict[str, str | None] = field(default_factory=dict)
 
     def include(self, other: "Rules") -> None:
-        """Say what there is to say about another file too."""
+        """Say what there is to say about another file too; columns are those of the first that has some."""
         self.skipped += other.skipped
         self.n_skipped += other.n_skipped
         self.notes += other.notes
         self.doubts += other.doubts
+        self.columns = self.columns or other.columns
 
 
 _RULES: ContextVar[Rules | None] = ContextVar("rules", default=None)

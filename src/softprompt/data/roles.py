@@ -45,7 +45,9 @@ def assigned(table: Table, kind: str, given: Given) -> dict[str, str | None]:
     if taken:
         said = listed([f"{role} from {column!r}" for role, column in taken.items()])
         rules().notes.append(f"{table.name}: {said}")
-    return {role: found.get(role) if value == AUTO else value for role, value in roles.items()}
+    made = {role: found.get(role) if value == AUTO else value for role, value in roles.items()}
+    rules().columns.update(made)
+    return made
 
 
 def check_column(table: Table, value: str, role: str) -> None:

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Splits:
             do not enter, so the same data elsewhere has the same fingerprint.
         notes: what was found while reading, a sentence each: which columns were taken, what was left out.
         doubts: what stands against reading labels as numbers, which a regression refuses.
+        columns: of the training file, by role, in formats that find them; None where a role has none.
     """
 
     train: list[AnyRecord]
@@ -56,6 +57,7 @@ class Splits:
     fingerprint: str
     notes: tuple[str, ...] = ()
     doubts: tuple[Problem, ...] = ()
+    columns: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def load(settings: DataSettings) -> Splits:
@@ -106,7 +108,7 @@ def load(settings: DataSettings) -> Splits:
     if settings.join_dev:
         train, dev = [*train, *pairs(dev)], []
     made = fingerprint(train, dev, test)
-    return Splits(train, dev, test, made, tuple(dict.fromkeys(told.notes)), tuple(told.doubts))
+    return Splits(train, dev, test, made, tuple(dict.fromkeys(told.notes)), tuple(told.doubts), told.columns)
 
 
 def check_numbers(splits: Splits) -> None:

@@ -155,6 +155,9 @@ class TaskRun:
         """
         splits = self.parts.splits
         data: dict[str, Any] = {"format": settings.data.format, "fingerprint": splits.fingerprint}
+        if splits.columns:
+            # Files of questions are read by the same columns, whatever else they have.
+            data["columns"] = dict(splits.columns)
         if shared_with is not None:
             data["shared_with"] = dict(shared_with)
         rows = tested.rows if tested is not None else []

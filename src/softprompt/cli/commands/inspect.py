@@ -96,7 +96,7 @@ def _print_card(console: "Console", card: "PromptCard") -> None:
         "seed": str(card.seed),
         "backbone": f"{card.backbone.name} ({card.backbone.family}), fingerprint {card.backbone.fingerprint}",
         "task": ", ".join(f"{key} {value}" for key, value in card.task.items() if value is not None),
-        "data": ", ".join(f"{key} {value}" for key, value in card.data.items()),
+        "data": ", ".join(f"{key} {value}" for key, value in card.data.items() if key != "columns"),
         "metrics": ", ".join(f"{key} {value:.2f}" for key, value in card.metrics.items()),
         "written by": ", ".join(f"{key} {value}" for key, value in card.versions.items()),
     }

@@ -27,13 +27,49 @@ def conversations(value: Any, name: str, where: str) -> list[Record]:
         DataError: another form, an unknown role, turns that do not alternate, a system turn that is not the
             first, no turn of the user.
     """
+    turns = turns_of(value, where)
+    first = int(turns[0][0] == "system")
+    answered = [n for n, (role, _) in enumerate(turns) if role == "assistant"]
+    if not answered:
+        return [_record(name, turns[:first], turns[first][1], ())]
+    return [
+        _record(f"{name}/{k}" if len(answered) > 1 else name, turns[: n - 1], turns[n - 1][1], (turns[n][1],))
+        for k, n in enumerate(answered, start=1)
+    ]
+
+
+def last_question(value: Any, name: str, where: str) -> Record:
+    """The user's last turn, with what was said before it, to be answered.
+
+    A turn of the assistant behind it is an answer that is there already; it is left out.
+
+    Args:
+        value: as `conversations` takes it.
+        name: of the record.
+        where: the chat, for errors.
+
+    Raises:
+        DataError: as `conversations`.
+    """
+    turns = turns_of(value, where)
+    if turns[-1][0] == "assistant":
+        turns.pop()
+    return _record(name, turns[:-1], turns[-1][1], ())
+
+
+def turns_of(value: Any, where: str) -> list[tuple[str, str]]:
+    """The turns of a chat, each (role, text), checked to alternate.
+
+    Raises:
+        DataError: as `conversations`.
+    """
     if isinstance(value, str):
         try:
             value = parse_json(value)
         except Unreadable as error:
             raise DataError(where, f"{error} in the messages", "a list of turns") from None
-    if not isinstance(value, list) or not value:
-        got = "an empty list" if value == [] else kind_of(value)
+    if not isinstance(value, (list, tuple)) or not value:
+        got = "an empty list" if value in ([], ()) else kind_of(value)
         raise DataError(where, f"{got} as messages", "a list of objects with 'role' and 'content'")
     turns = [_turn(item, f"{where}, turn {n}") for n, item in enumerate(value, start=1)]
     spoken = [turn for turn in turns if turn[0] != "system"]
@@ -48,14 +84,7 @@ def conversations(value: Any, name: str, where: str) -> list[Record]:
             raise DataError(at, f"a turn of the {role}", f"one of the {wanted}", do)
     if not spoken:
         raise DataError(where, "no turn of the user", "at least one")
-    first = len(turns) - len(spoken)
-    answered = [n for n, (role, _) in enumerate(turns) if role == "assistant"]
-    if not answered:
-        return [_record(name, turns[:first], turns[first][1], ())]
-    return [
-        _record(f"{name}/{k}" if len(answered) > 1 else name, turns[: n - 1], turns[n - 1][1], (turns[n][1],))
-        for k, n in enumerate(answered, start=1)
-    ]
+    return turns
 
 
 def _record(name: str, earlier: list[tuple[str, str]], source: str, targets: tuple[str, ...]) -> Record:
