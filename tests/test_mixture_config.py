@@ -84,7 +84,8 @@ def test_a_part_is_the_settings_of_a_run_of_its_own(tmp_path):
         (
             changed(parts__rte__task={"name": "clasification"}),
             "parts.rte.task.name: got 'clasification', expected one of 'generation', 'classification', "
-            "'tagging', 'choice', 'spans', 'regression', 'cloze', 'probing', 'image_classification'. "
+            "'multi_label_classification', 'tagging', 'choice', 'spans', 'regression', 'cloze', 'probing', "
+            "'image_classification'. "
             "Did you mean 'classification'?",
         ),
         (

@@ -304,7 +304,7 @@ def test_what_train_would_refuse_or_a_person_overlook_is_told(softprompt, tmp_pa
     houses = [{"text": f"house {i} by the sea", "price": str(100000 + 7 * i)} for i in range(30)]
     write_csv(tmp_path / "houses.csv", houses)
     result = softprompt("new", "houses.csv", "--task", "regression")
-    assert "numbers: 100000 to 100203, 30 different" in result.out and "another unit" in result.out
+    assert "numbers: 100000 to 100203, 30 different" in result.out
 
 
 def test_the_commands_that_it_prints_can_be_pasted(softprompt, tmp_path, monkeypatch):

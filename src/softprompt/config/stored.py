@@ -9,7 +9,7 @@ def as_stored(raw: Mapping[str, Any]) -> dict[str, Any]:
 
     Generation was without chat templates and without BOS in front before the settings `chat` and `bos` were,
     and decoding had a limit of its own. Shares were not stratified: the test share of such a run stays what
-    it was.
+    it was. Numbers of a regression were trained on as they stand.
 
     Args:
         raw: the mapping as it was stored; a recipe is none, since its missing settings are today's defaults.
@@ -39,6 +39,8 @@ def as_stored(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_stored(task: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a task as `as_stored` completes them."""
+    if task.get("name") == "regression":
+        return {"scale": None, **task}
     if task.get("name", "generation") != "generation" or "chat" in task:
         return dict(task)
     return {"chat": False, **({} if task.get("template") else {"bos": False}), **task}

@@ -28,6 +28,10 @@ Labels = list[Label]
 """Labels in the order of the head's outputs."""
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class TaskSettings(Settings):
     """What every task's settings are, with the facts about the task that settings are checked by."""
 
@@ -150,6 +154,10 @@ class RegressionSettings(_TextSettings):
     head_kinds = ("value",)
 
     name: Literal["regression"] = "regression"
+    scale: Literal["standard"] | tuple[Finite, Deviation] | None = "standard"
+    """`standard` trains on labels less the mean of the training set's, by their standard deviation; two
+    numbers are that mean and deviation, which a run and its prompt keep. None trains on labels as they are.
+    Predictions and scores are in the labels' own unit in any case."""
 
 
 class ChoiceSettings(_TextSettings):

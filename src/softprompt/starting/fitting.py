@@ -23,9 +23,6 @@ _USUAL_INPUT = 128
 _RARE = 5
 """Records below which a label is told to be rare."""
 
-_LARGEST_NUMBER = 100
-"""Magnitude from which numbers are far from where a head begins."""
-
 _MANY_PAIRS = 1000
 """Pairs from which the network of the paper is worth its slow training."""
 
@@ -166,13 +163,6 @@ def odd(facts: Facts, task: Mapping[str, Any], measured: str) -> Iterator[str]:
     if facts.contradicted:
         stand = "input stands" if facts.contradicted == 1 else "inputs stand"
         yield f"{facts.contradicted} {stand} with different labels"
-    if task["name"] == "regression" and facts.labels:
-        largest = max(abs(float(label)) for label in facts.labels)
-        if largest > _LARGEST_NUMBER:
-            yield (
-                f"the numbers reach {largest:g}, which takes a head long to learn: "
-                "write them in another unit, so that most lie between -10 and 10"
-            )
     rare = [label for label, count in facts.labels.items() if count < _RARE]
     if task["name"] in (*_LABELLED, "image_classification") and rare:
         stand = "label stands" if len(rare) == 1 else "labels stand"

@@ -1,15 +1,12 @@
-"""One label, or one number, for a text or a pair of texts."""
+"""One label for a text or a pair of texts."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from softprompt.data import LabelledText
-from softprompt.errors import DataError
 from softprompt.tasks.examples import Outcome, ScoreRow, score_row
 from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
 from softprompt.tasks.inputs import RowForm, labels_tensor
@@ -60,37 +57,3 @@ class ClassificationTask(ReadingTask):
     def files(self, records: Sequence[Any], outcomes: Sequence[Outcome]) -> Mapping[str, str | bytes]:
         """As `artefacts`, with the wrong answers and the calibration."""
         return {**super().files(records, outcomes), **error_files(answers_of(records, outcomes))}
-
-
-class RegressionTask(ReadingTask):
-    """A number for a text or a pair: squared error on the head's one output."""
-
-    def example(self, record: LabelledText, form: RowForm, labelled: bool) -> ReadingExample:
-        where = f"record {record.id}"
-        row = form.row(record.text, record.second, where)
-        return ReadingExample(record.id, (row,), (_number(record.label, where),) if labelled else ())
-
-    def head_loss(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> Tensor:
-        targets = torch.tensor([example.labels[0] for example in examples], device=outputs.device)
-        return F.mse_loss(outputs[:, 0], targets.float(), reduction="sum")
-
-    def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:
-        return outputs[:, 0].tolist()
-
-    def reference(self, record: LabelledText) -> float:
-        """The number of the record.
-
-        Raises:
-            DataError: no number.
-        """
-        return _number(record.label, f"record {record.id}")
-
-
-def _number(label: str | None, where: str) -> float:
-    try:
-        number = float(label if label is not None else "")
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise DataError(where, "no label" if label is None else f"the label '{label}'", "a finite number")
-    return number
