@@ -91,6 +91,17 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in 'aeio' else 'a'} {noun}"
 
 
+def counted(n: int, what: str, several: str = "") -> str:
+    """How many of something, in words: `1 bad row`, `1,200 bad rows`.
+
+    Args:
+        n: how many.
+        what: one of them.
+        several: more of them, where that is not `what` with an s.
+    """
+    return f"{n:,} {what if n == 1 else several or what + 's'}"
+
+
 def listed(words: Sequence[str]) -> str:
     """Words with commas and a final *and*: `choice, cloze and tagging`."""
     return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)

@@ -55,7 +55,7 @@ def test_iob1_leaves_bio_as_it_is(write):
         ),
         ("a B-\n", "line 1: got the tag 'B-', expected O, B-<type>"),
         ("a o\n", "line 1: got the tag 'o'"),
-        ("a O\nb\n", "line 2: got 1 columns, expected 2, as in the first line"),
+        ("a O\nb\n", "line 2: got 1 column, expected 2, as in the first line"),
         ("a O\nb c O\n", "line 2: got 3 columns, expected 2"),
         ("a\tO\tx\nb\t\tx\n", "line 2: got an empty column 1, expected a word and its tag. Fill it in"),
     ],

@@ -1,6 +1,6 @@
 """What holds while one file is read: its encoding, what to do about bad rows, and what was taken for what."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,6 +19,9 @@ class Rules:
         n_skipped: how many were left out.
         notes: what was found about the file, a sentence each.
         doubts: what stands against reading labels as numbers.
+        split: `train`, `dev` or `test`, where the file is one of a run's.
+        first: the columns that were taken of the training file, by role.
+        taken: those that were taken of this one, where settings leave it to the file.
     """
 
     encoding: str | None = None
@@ -27,6 +30,9 @@ class Rules:
     n_skipped: int = 0
     notes: list[str] = field(default_factory=list)
     doubts: list[Problem] = field(default_factory=list)
+    split: str | None = None
+    first: Mapping[str, str | None] = field(default_factory=dict)
+    taken: Mapping[str, str | None] = field(default_factory=dict)
 
     def include(self, other: "Rules") -> None:
         """Say what there is to say about another file too."""
@@ -34,6 +40,7 @@ class Rules:
         self.n_skipped += other.n_skipped
         self.notes += other.notes
         self.doubts += other.doubts
+        self.first = self.first or other.taken
 
 
 _RULES: ContextVar[Rules | None] = ContextVar("rules", default=None)

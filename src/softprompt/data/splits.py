@@ -48,6 +48,7 @@ class Splits:
             do not enter, so the same data elsewhere has the same fingerprint.
         notes: what was found while reading, a sentence each: which columns were taken, what was left out.
         doubts: what stands against reading labels as numbers, which a regression refuses.
+        n_skipped: bad rows that were left out.
     """
 
     train: list[AnyRecord]
@@ -56,6 +57,7 @@ class Splits:
     fingerprint: str
     notes: tuple[str, ...] = ()
     doubts: tuple[Problem, ...] = ()
+    n_skipped: int = 0
 
 
 def load(settings: DataSettings) -> Splits:
@@ -106,7 +108,9 @@ def load(settings: DataSettings) -> Splits:
     if settings.join_dev:
         train, dev = [*train, *pairs(dev)], []
     made = fingerprint(train, dev, test)
-    return Splits(train, dev, test, made, tuple(dict.fromkeys(told.notes)), tuple(told.doubts))
+    return Splits(
+        train, dev, test, made, tuple(dict.fromkeys(told.notes)), tuple(told.doubts), told.n_skipped
+    )
 
 
 def check_numbers(splits: Splits) -> None:
@@ -222,7 +226,7 @@ def _read(settings: DataSettings, split: str, told: Rules) -> list[Any]:
             )
             raise DataError(f"data.{split}: {path}", "no such file or folder", form.content, do)
         place = path
-    rules = Rules(settings.encoding, settings.on_bad_row == "skip")
+    rules = Rules(settings.encoding, settings.on_bad_row == "skip", split=split, first=told.first)
     options = {name: getattr(settings, name) for name in form.takes}
     records = read_with(rules, settings.format, place, None, options)
     told.include(rules)

@@ -10,7 +10,7 @@ from softprompt.data.delimited import delimited
 from softprompt.data.json_rows import json_rows
 from softprompt.data.reading_rules import rules
 from softprompt.data.workbooks import parquet_rows, sheet_rows
-from softprompt.errors import DataError, Problem, kind_of
+from softprompt.errors import DataError, Problem, counted, kind_of
 from softprompt.untrusted import Unreadable, parse_json
 
 SUFFIXES: Mapping[str, str] = {
@@ -206,7 +206,7 @@ def _of_cells(
             do = "separate fields by single tabs" if tabs else ""
             if len(cells) > len(columns) and not tabs:
                 do = "put cells that hold the delimiter in quotes"
-            made.append(Row(line, at, {}, Problem(at, f"{len(cells)} fields", expected, do)))
+            made.append(Row(line, at, {}, Problem(at, counted(len(cells), "field"), expected, do)))
         else:
             made.append(Row(line, at, dict(zip(columns, cells, strict=True))))
     line = first_line if kind != "xlsx" else None

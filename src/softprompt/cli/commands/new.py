@@ -168,13 +168,14 @@ def _show(console: "Console", made: "Draft") -> None:
 def _show_columns(console: "Console", made: "Draft") -> None:
     from rich.table import Table
 
+    from softprompt.errors import counted
     from softprompt.terminal import print_line
 
     table = made.table
     assert table is not None
     print_line(
         console,
-        f"{table.name}: {len(table.rows)} rows, {len(table.columns)} column{'s' * (len(table.columns) != 1)}",
+        f"{table.name}: {counted(len(table.rows), 'row')}, {counted(len(table.columns), 'column')}",
     )
     shown = Table()
     for name in ("column", "holds", "filled", "different", "example"):

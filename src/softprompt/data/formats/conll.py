@@ -8,7 +8,7 @@ from softprompt.config import AUTO
 from softprompt.data.parsing import each, text_lines
 from softprompt.data.reading_rules import rules
 from softprompt.data.records import TaggedWords
-from softprompt.errors import DataError, Problem
+from softprompt.errors import DataError, Problem, counted
 
 _TAG = re.compile(r"O|[BIEMSLU]-\S+")
 
@@ -53,7 +53,7 @@ def read_conll(
     for _, where, row in sentences[0][:1] if sentences else ():
         for name, column in (("word_column", word_column), ("tag_column", tag_column)):
             if column is not None and not -len(row) <= column < len(row):
-                expected = f"{-len(row)} to {len(row) - 1} in a line of {len(row)} columns"
+                expected = f"{-len(row)} to {len(row) - 1} in a line of {counted(len(row), 'column')}"
                 do = "count columns from 0" if len(row) > 1 else _DELIMITER
                 raise DataError(where, f"{column} as data.{name}", expected, do)
         if tag_column is not None and len(row) == 1:
@@ -71,7 +71,7 @@ def read_conll(
             if len(row) != len(sentences[0][0][2]):
                 expected = f"{len(sentences[0][0][2])}, as in the first line"
                 problems.append(
-                    Problem(where, f"{len(row)} columns", expected, "give every word the same columns")
+                    Problem(where, counted(len(row), "column"), expected, "give every word the same columns")
                 )
                 continue
             try:
