@@ -5,6 +5,7 @@ Every message has the place, what was given, what was expected and what to do:
 """
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
@@ -89,6 +90,11 @@ def in_its_words(error: Exception) -> str:
 def with_article(noun: str) -> str:
     """A noun with *a* or *an* before it: `an AlbertAttention`."""
     return f"{'an' if noun[:1].lower() in 'aeio' else 'a'} {noun}"
+
+
+def in_yaml(name: str) -> str:
+    """A name as a recipe has it: in quotes where it is more than a word."""
+    return name if re.fullmatch(r"[^\W\d][\w-]*", name) else json.dumps(name, ensure_ascii=False)
 
 
 def counted(n: int, what: str, several: str = "") -> str:

@@ -9,7 +9,7 @@ from softprompt.data.parsing import missing
 from softprompt.data.reading_rules import rules
 from softprompt.data.tables import Row, Table
 from softprompt.data.usual_names import ROLES, SOURCE_AND_TARGET, TWO_TEXTS
-from softprompt.errors import DataError, listed
+from softprompt.errors import DataError, in_yaml, listed
 
 _IDS = ("", "id", "idx", "index", "uuid", "guid", "uid", "unnamed: 0", "no")
 """Names of columns that count rows, and that no role takes unless it is told to."""
@@ -263,7 +263,7 @@ def _untold(table: Table, roles: Sequence[str]) -> DataError:
     names = ", ".join(repr(column) for column in table.columns) or "none"
     got = f"the columns {names}, none of which is plainly the {listed(list(roles))}"
     first = next((column for column in _content(table.columns)), "COLUMN")
-    do = f"say which it is, e.g. data.{roles[0]}: {first}"
+    do = f"say which it is, e.g. data.{roles[0]}: {in_yaml(first)}"
     if table.header and table.kind in ("csv", "tsv", "xlsx"):
         do += "; if the first row is no header, give columns by number, e.g. data.text: 0"
     elif table.kind in ("csv", "tsv", "txt"):
