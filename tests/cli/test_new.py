@@ -5,6 +5,7 @@ import json
 import shlex
 from pathlib import Path
 
+import openpyxl
 import pytest
 import yaml
 
@@ -184,6 +185,28 @@ def test_broken_pictures_are_said_and_left_out(softprompt, tmp_path, monkeypatch
     assert result.code == 0, result.err
     assert "2 bad rows were left out" in result.out and "colours/blue/cut.png" in result.out
     assert load_run(tmp_path / "colours.yaml").data.on_bad_row == "skip"
+
+
+def test_errors_say_what_to_add_to_the_command_and_it_works(softprompt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"电影{i}很好看,{'好' if i % 2 else '坏'}\n" for i in range(40))
+    (tmp_path / "film.csv").write_bytes(f"text,label\n{rows}".encode("gb18030"))
+    refused = softprompt("new", "film.csv")
+    assert refused.code == 1 and "--set data.encoding=gb18030 (Chinese)" in refused.err
+    assert "data.encoding: " not in refused.err
+    assert softprompt("new", "film.csv", "--set", "data.encoding=gb18030").code == 0
+    book = openpyxl.Workbook()
+    book.active.title = "all rows"
+    for sheet in (book.active, book.create_sheet("more")):
+        for row in (("text", "label"), *((f"a film {i}", "ab"[i % 2]) for i in range(40))):
+            sheet.append(row)
+    book.save("book.xlsx")
+    refused = softprompt("new", "book.xlsx")
+    (option,) = [
+        word for word in shlex.split(refused.err.rpartition("e.g. ")[2].rstrip(".\n")) if "=" in word
+    ]
+    assert option == 'data.sheet="all rows"'
+    assert softprompt("new", "book.xlsx", "--set", option).code == 0
 
 
 def test_a_share_is_set_aside_of_as_many_rows_as_allow_it(softprompt, tmp_path, monkeypatch):

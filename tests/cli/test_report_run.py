@@ -34,6 +34,19 @@ def test_the_page_shows_what_the_run_left(kind, readers, softprompt, tmp_path):
     assert str(readers) not in page
 
 
+def test_the_page_says_what_was_found_while_reading(readers, softprompt, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(readers / "runs" / "single", run)
+    facts = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    facts["counts"]["skipped_rows"] = 17
+    facts["reading"] = ["/data/of ann/x.csv: 17 bad rows were left out", "/data/x.csv: text from 'body'"]
+    (run / "result.json").write_text(json.dumps(facts), encoding="utf-8")
+    assert softprompt("report", run).code == 0
+    page = (run / "report" / "report.html").read_text(encoding="utf-8")
+    assert "17 bad rows were left out" in page and re.search(r"skipped rows</th>\s*<td>17", page)
+    assert "Reading: x.csv: text from" in page
+
+
 def test_pages_of_texts_escape_them(readers, softprompt, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(readers / "runs" / "pair", run)

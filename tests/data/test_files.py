@@ -60,7 +60,7 @@ def test_csv_rows_give_the_line_that_they_start_on(write):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a,b\n1,2\n3\n", r"x\.csv, line 3: got 1 fields, expected 2, as in the header"),
+        ("a,b\n1,2\n3\n", r"x\.csv, line 3: got 1 field, expected 2, as in the header"),
         ("a,b\n1,2,3\n", r"x\.csv, line 2: got 3 fields, expected 2"),
         ('a,b\n1,2\n3,"never\nclosed\n', r"x\.csv, line 3: got malformed CSV \(unexpected end of data\)"),
         (

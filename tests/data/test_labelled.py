@@ -86,7 +86,7 @@ def test_bad_jsonl(write, item, message):
             "labelled_tsv",
             "text\tlabel\na\n",
             {},
-            r"line 2: got 1 fields, expected 2, as in the first line. Sep",
+            r"line 2: got 1 field, expected 2, as in the first line. Sep",
         ),
         ("labelled_tsv", "a\tb\nc\td\te\n", {"text": 0, "label": 1}, r"line 2: got 3 fields, expected 2"),
         (

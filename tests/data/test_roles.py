@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from softprompt.config import load_run, parse_run
+from softprompt.config import DataSettings, load_run, parse_run
 from softprompt.data import Conversation, load, read
 from softprompt.errors import ConfigError, DataError
 from support.pictures import encoded, picture
@@ -236,3 +236,30 @@ def test_datasets_of_other_tasks(tmp_path):
     tagged = datasets.Dataset.from_dict({"tokens": [["Ann", "ran"]], "ner_tags": [[1, 0]]}, features=features)
     tagged.save_to_disk(tmp_path / "n")
     assert shown(loaded("tagging", train=f"{tmp_path}/n:train").train) == [("Ann ran", ("B-PER O",))]
+
+
+def splits(folder, **files):
+    for name, text in files.items():
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    given = {name: folder / f"{name}.csv" for name in files}
+    return load(DataSettings(format="labelled", **given))
+
+
+def test_other_files_have_the_columns_of_the_training_file(tmp_path):
+    train = "text,label,topic\na,x,1\nb,y,2\n"
+    made = splits(tmp_path, train=train, test="topic,label,text\n1,x,a\n")
+    assert (made.test[0].text, made.test[0].label) == ("a", "x")
+    # of another name where it is usual
+    made = splits(tmp_path, train=train, test="sentence,category\na,x\n")
+    assert (made.test[0].text, made.test[0].label) == ("a", "x")
+
+
+@pytest.mark.parametrize("test", ["text,remark\na,5\n", "id,text\n1,a\n"])
+def test_a_test_file_without_the_label_is_refused_and_no_other_column_taken(tmp_path, test):
+    message = r"no column 'label', which is the label in the training file.*softprompt predict RUN --input"
+    with pytest.raises(DataError, match=message):
+        splits(tmp_path, train="text,label\na,x\nb,y\n", test=test)
+    files = {name: tmp_path / f"{name}.csv" for name in ("train", "test")}
+    given = DataSettings(format="labelled", text="text", label="label", **files)
+    with pytest.raises(DataError, match=r"no column 'label'.*softprompt predict RUN --input \S+test\.csv"):
+        load(given)

@@ -123,7 +123,7 @@ def test_rows_that_cannot_be_read_stay_in_their_place(write):
         (2, True, False), (3, False, False), (4, False, True),
         (5, False, True), (6, True, False), (7, False, False),
     ]  # fmt: skip
-    assert str(table.rows[2].problem).endswith("line 4: got 1 fields, expected 2, as in the header.")
+    assert str(table.rows[2].problem).endswith("line 4: got 1 field, expected 2, as in the header.")
     table = read_table(write("x.jsonl", '{"text": "a"}\n{"text": "b"},\n[1]\n\n{"text": "c"}\n'))
     assert [(row.line, bool(row.problem)) for row in table.rows] == [
         (1, False),

@@ -56,7 +56,8 @@ class RunPrompt(FakePrompt):
         (folder / "facts.json").write_text(json.dumps(self.facts), encoding="utf-8")
 
 
-SPLITS = Splits(pairs(records(18)), records(6, seed=1), records(4, seed=2), "abc")
+NOTE = "x.csv: 1 bad row was left out"
+SPLITS = Splits(pairs(records(18)), records(6, seed=1), records(4, seed=2), "abc", (NOTE,), n_skipped=1)
 
 
 @pytest.fixture
@@ -129,6 +130,7 @@ def test_the_folder_of_a_run(tmp_path, parts):
     facts = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert facts == result.facts
     assert facts["counts"]["cut_answers"] == 1
+    assert (facts["counts"]["skipped_rows"], facts["reading"]) == (1, [NOTE])
     assert facts["scores"] == [{"group": "all", "values": {"bleu": 100.0}, "notes": []}] == result.scores
     assert facts["best"] == {"metric": "bleu", "step": 0, "value": 100.0}
     assert (facts["steps"], facts["stopped_early"]) == (12, False)

@@ -144,7 +144,7 @@ def csv_rows(path: Path, columns: Sequence[str], make: Callable[[int, str, list[
     def made(line: tuple[int, str, list[str]]) -> _Made:
         number, where, row = line
         if len(row) != len(header):
-            raise DataError(where, f"{len(row)} fields", f"{len(header)}, as in the header")
+            raise DataError(where, counted(len(row), "field"), f"{len(header)}, as in the header")
         return make(number, where, [row[place] for place in places])
 
     return each(rows, made)
@@ -189,7 +189,7 @@ def tsv_rows(
         number, where, row = line
         if len(row) != len(header):
             expected = f"{len(header)}, as in the first line"
-            raise DataError(where, f"{len(row)} fields", expected, "separate fields by single tabs")
+            raise DataError(where, counted(len(row), "field"), expected, "separate fields by single tabs")
         return make(number, where, [row[place] for place in places])
 
     return each(rows, made)

@@ -8,7 +8,7 @@ from softprompt.config import AUTO, SPLIT_NAME, DataSettings
 from softprompt.data.reading_rules import Rules, following
 from softprompt.data.records import MultiLabelledText, misfit
 from softprompt.data.registry import FIXED, FORMATS, NUMBERED, OF_TABLES, OPTIONS
-from softprompt.errors import ConfigError, DataError, Problem, kind_of
+from softprompt.errors import ConfigError, DataError, Problem, counted, kind_of
 from softprompt.untrusted import at_home
 
 _DEFAULTS = {name: DataSettings.model_fields[name].default for name in (*OPTIONS, *OF_TABLES)}
@@ -146,9 +146,11 @@ def read_with(
     if rules.n_skipped:
         some = "the first ten: " if rules.n_skipped > len(rules.skipped) else ""
         said = " ".join(rules.skipped)
-        rules.notes.append(f"{path}: {rules.n_skipped:,} bad rows were left out ({some}{said})")
+        were = "was" if rules.n_skipped == 1 else "were"
+        bad = counted(rules.n_skipped, "bad row")
+        rules.notes.append(f"{path}: {bad} {were} left out ({some}{said})")
     if not records:
-        got = f"no records beside {rules.n_skipped:,} bad rows" if rules.n_skipped else "no records"
+        got = f"no records beside {counted(rules.n_skipped, 'bad row')}" if rules.n_skipped else "no records"
         raise DataError(str(path), got, form.content)
     for record in records:
         if not isinstance(record, form.record):

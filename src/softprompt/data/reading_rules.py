@@ -1,6 +1,6 @@
 """What holds while one file is read: its encoding, what to do about bad rows, and what was taken for what."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,6 +19,8 @@ class Rules:
         n_skipped: how many were left out.
         notes: what was found about the file, a sentence each.
         doubts: what stands against reading labels as numbers.
+        split: `train`, `dev` or `test`, where the file is one of a run's.
+        first: the columns of the training file, by role, where this is another one.
         columns: by role, the column that was taken for it, or a text of several; None where there is none.
     """
 
@@ -28,6 +30,8 @@ class Rules:
     n_skipped: int = 0
     notes: list[str] = field(default_factory=list)
     doubts: list[Problem] = field(default_factory=list)
+    split: str | None = None
+    first: Mapping[str, str | None] = field(default_factory=dict)
     columns: dict[str, str | None] = field(default_factory=dict)
 
     def include(self, other: "Rules") -> None:

@@ -9,7 +9,7 @@ from softprompt.data.parsing import missing
 from softprompt.data.reading_rules import rules
 from softprompt.data.tables import Row, Table
 from softprompt.data.usual_names import ROLES, SOURCE_AND_TARGET, TWO_TEXTS
-from softprompt.errors import DataError, listed
+from softprompt.errors import DataError, in_yaml, listed
 
 _IDS = ("", "id", "idx", "index", "uuid", "guid", "uid", "unnamed: 0", "no")
 """Names of columns that count rows, and that no role takes unless it is told to."""
@@ -36,18 +36,56 @@ def assigned(table: Table, kind: str, given: Given) -> dict[str, str | None]:
     for role, value in roles.items():
         if isinstance(value, str) and value != AUTO:
             check_column(table, value, role)
-    free = _free(table, roles)
-    found = _FINDERS[kind](table, roles, free)
-    missing_roles = [role for role in roles if roles[role] == AUTO and role not in found]
+    asked = dict(roles)
+    now = rules()
+    # What the training file's columns are, those of the same names in other files are too.
+    same = {
+        role: column
+        for role, column in now.first.items()
+        if roles.get(role) == AUTO and (column is None or _has(table, column))
+    }
+    roles |= same
+    found = {**_FINDERS[kind](table, roles, _free(table, roles)), **same}
+    missing_roles = [role for role in roles if roles[role] == AUTO and not _is_found(role, found, now.first)]
+    if missing_roles and missing_roles[0] in now.first:
+        raise _absent(table, missing_roles[0], str(now.first[missing_roles[0]]))
     if missing_roles:
         raise _untold(table, missing_roles)
+    roles = asked
     taken = {role: found[role] for role in roles if found.get(role) is not None}
     if taken:
         said = listed([f"{role} from {column!r}" for role, column in taken.items()])
         rules().notes.append(f"{table.name}: {said}")
     made = {role: found.get(role) if value == AUTO else value for role, value in roles.items()}
-    rules().columns.update(made)
+    now.columns.update(made)
     return made
+
+
+def _has(table: Table, column: str) -> bool:
+    return all(name in table.columns for name in _FIELD.findall(column) or (column,))
+
+
+def _is_found(role: str, found: Mapping[str, str | None], first: Given) -> bool:
+    """Whether a role has a column: of another name than in the training file only a usual one."""
+    column = found.get(role)
+    usual = {*ROLES.get(role, ()), *(name for pair in (*TWO_TEXTS, *SOURCE_AND_TARGET) for name in pair)}
+    return role in found and (role not in first or column is None or column.casefold() in usual)
+
+
+def _absent(table: Table, role: str, column: str) -> DataError:
+    """The error for a file without the column that the training file's role has."""
+    got = f"no column '{column}', which is the {role} in the training file"
+    named = listed([f"'{name}'" for name in table.columns])
+    do = f"name the columns alike in all files ({named} here)" + _unanswered(table, role)
+    return DataError(_header(table), got, "the same column", do)
+
+
+def _unanswered(table: Table, role: str) -> str:
+    """What to do about a file whose rows have no answers, where a role is the answer."""
+    command = {"label": "predict", "tags": "predict", "answers": "predict", "target": "generate"}.get(role)
+    if command is None or rules().split not in ("dev", "test"):
+        return ""
+    return f"; rows without a {role} are for softprompt {command} RUN --input {table.name}"
 
 
 def check_column(table: Table, value: str, role: str) -> None:
@@ -69,7 +107,8 @@ def check_column(table: Table, value: str, role: str) -> None:
             if name.isdigit():
                 do = f"leave the quotes out to count columns from 0 (data.{role}: {name})"
                 raise DataError(error.where, error.got, error.expected, do)
-            raise error
+            hint = f"{error.hint}{_unanswered(table, role)}"
+            raise DataError(error.where, error.got, error.expected, hint)
         if name in table.repeated:
             times = 1 + sum(column.startswith(f"{name} (") for column in table.columns)
             got = f"the column '{name}' {times} times"
@@ -225,7 +264,7 @@ def _untold(table: Table, roles: Sequence[str]) -> DataError:
     names = ", ".join(repr(column) for column in table.columns) or "none"
     got = f"the columns {names}, none of which is plainly the {listed(list(roles))}"
     first = next((column for column in _content(table.columns)), "COLUMN")
-    do = f"say which it is, e.g. data.{roles[0]}: {first}"
+    do = f"say which it is, e.g. data.{roles[0]}: {in_yaml(first)}"
     if table.header and table.kind in ("csv", "tsv", "xlsx"):
         do += "; if the first row is no header, give columns by number, e.g. data.text: 0"
     elif table.kind in ("csv", "tsv", "txt"):

@@ -49,6 +49,7 @@ class Splits:
         notes: what was found while reading, a sentence each: which columns were taken, what was left out.
         doubts: what stands against reading labels as numbers, which a regression refuses.
         columns: of the training file, by role, in formats that find them; None where a role has none.
+        n_skipped: bad rows that were left out.
     """
 
     train: list[AnyRecord]
@@ -58,6 +59,7 @@ class Splits:
     notes: tuple[str, ...] = ()
     doubts: tuple[Problem, ...] = ()
     columns: Mapping[str, str | None] = field(default_factory=dict)
+    n_skipped: int = 0
 
 
 def load(settings: DataSettings) -> Splits:
@@ -108,7 +110,8 @@ def load(settings: DataSettings) -> Splits:
     if settings.join_dev:
         train, dev = [*train, *pairs(dev)], []
     made = fingerprint(train, dev, test)
-    return Splits(train, dev, test, made, tuple(dict.fromkeys(told.notes)), tuple(told.doubts), told.columns)
+    notes, doubts = tuple(dict.fromkeys(told.notes)), tuple(told.doubts)
+    return Splits(train, dev, test, made, notes, doubts, told.columns, told.n_skipped)
 
 
 def check_numbers(splits: Splits) -> None:
@@ -224,7 +227,7 @@ def _read(settings: DataSettings, split: str, told: Rules) -> list[Any]:
             )
             raise DataError(f"data.{split}: {path}", "no such file or folder", form.content, do)
         place = path
-    rules = Rules(settings.encoding, settings.on_bad_row == "skip")
+    rules = Rules(settings.encoding, settings.on_bad_row == "skip", split=split, first=told.columns)
     options = {name: getattr(settings, name) for name in form.takes}
     records = read_with(rules, settings.format, place, None, options)
     told.include(rules)

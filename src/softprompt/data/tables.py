@@ -10,7 +10,7 @@ from softprompt.data.delimited import delimited
 from softprompt.data.json_rows import json_rows
 from softprompt.data.reading_rules import rules
 from softprompt.data.workbooks import parquet_rows, sheet_rows
-from softprompt.errors import DataError, Problem, kind_of
+from softprompt.errors import DataError, Problem, counted, kind_of
 from softprompt.untrusted import Unreadable, parse_json
 
 SUFFIXES: Mapping[str, str] = {
@@ -208,7 +208,7 @@ def _of_cells(
             do = "separate fields by single tabs" if tabs else ""
             if len(cells) > len(columns) and not tabs:
                 do = "put cells that hold the delimiter in quotes"
-            problem = Problem(at, f"{len(cells)} fields", expected, do)
+            problem = Problem(at, counted(len(cells), "field"), expected, do)
             made.append(Row(line, at, {}, problem, unread=list(cells)))
         else:
             made.append(Row(line, at, dict(zip(columns, cells, strict=True))))

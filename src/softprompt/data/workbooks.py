@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Sequence
 from typing import Any
 
-from softprompt.errors import DataError, in_its_words
+from softprompt.errors import DataError, in_its_words, in_yaml
 from softprompt.extras import require
 from softprompt.untrusted import MOST_BYTES
 
@@ -73,7 +73,7 @@ def sheet_rows(data: bytes, where: str, sheet: str | None = None) -> list[tuple[
     if len(filled) != 1:
         got = f"{len(filled)} filled sheets ({', '.join(filled)})" if filled else "an empty workbook"
         raise DataError(
-            where, got, "one sheet with rows", f"name it, e.g. data.sheet: {next(iter(filled), '')}"
+            where, got, "one sheet with rows", f"name it, e.g. data.sheet: {in_yaml(next(iter(filled), ''))}"
         )
     return next(iter(filled.values()))
 

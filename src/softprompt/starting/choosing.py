@@ -8,6 +8,7 @@ from softprompt.config import AUTO
 from softprompt.data import SOURCE_AND_TARGET, Table, assigned
 from softprompt.errors import ConfigError, DataError, listed
 from softprompt.starting.columns import Column
+from softprompt.starting.hints import chosen
 
 Roles = Mapping[str, str | None]
 Columns = str | list[str] | None
@@ -94,8 +95,7 @@ def _open(table: Table, columns: Sequence[Column]) -> DataError:
         quoted = listed([f"'{text}'" for text in texts])
         got = f"several columns of texts, {quoted}, beside '{answers[0]}'"
         do = (
-            f"say it: --set data.text={second}, or a pair, "
-            f"--set data.text={first} --set data.second={second}, "
+            f"say it: {chosen(text=second)}, or a pair, {chosen(text=first, second=second)}, "
             f"or both as one text, --set 'data.text=\"{{{first}}} {{{second}}}\"'"
         )
         return DataError(table.name, got, "one that is plainly the text", do)

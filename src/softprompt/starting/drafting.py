@@ -8,7 +8,7 @@ from typing import Any
 from softprompt.backbones import BUNDLED, config_here, tokenizer_here
 from softprompt.config import RunSettings, apply_override, parse_as, parse_run
 from softprompt.data import PLAIN, Table, check_numbers, load, notations_of, read_table
-from softprompt.errors import ConfigError, DataError
+from softprompt.errors import ConfigError, DataError, counted
 from softprompt.starting.choosing import SEVERAL, Choice, task_for
 from softprompt.starting.columns import Column, columns_of
 from softprompt.starting.facts import Facts, facts_of, scripts_of, text_of
@@ -122,7 +122,8 @@ def draft(
         notes += _of_header(table, columns)
     notes += odd(facts, raw["task"], measured)
     if "test" not in data and facts.n < FEW:
-        notes.append(f"{facts.n} records are too few to set some aside, so that nothing is measured")
+        few = counted(facts.n, "record is", "records are")
+        notes.append(f"{few} too few to set some aside, so that nothing is measured")
     for override in overrides:
         apply_override(raw, override)
     settings = parse_as(raw, RunSettings, str(recipe))

@@ -108,7 +108,8 @@ class TaskRun:
         """The task's entries of a result, of a single task and of one of several alike."""
         return {
             "scores": tested.rows if tested is not None else [],
-            "counts": self.counts(tested),
+            "counts": {**self.counts(tested), "skipped_rows": self.parts.splits.n_skipped},
+            "reading": list(self.parts.splits.notes),
             "backbone": self.parts.backbone.card.model_dump(),
             "data_fingerprint": self.parts.splits.fingerprint,
         }

@@ -70,7 +70,7 @@ def new(
     """Look at data, say what is in it, and write a short recipe for a first run."""
     from softprompt.errors import ConfigError
     from softprompt.files import write_atomically
-    from softprompt.starting import draft, recipe_text
+    from softprompt.starting import draft, hints_as_options, recipe_text
     from softprompt.terminal import Terminal, print_line
 
     recipe = output or Path(f"{_name(data)}.yaml")
@@ -79,16 +79,17 @@ def new(
             str(recipe), "a file that is there", "a new file", "add --overwrite, or give --output"
         )
     console = Terminal()
-    made = draft(
-        data,
-        recipe,
-        task=task,
-        backbone=backbone,
-        method=method,
-        dev=dev,
-        test=test,
-        overrides=overrides or [],
-    )
+    with hints_as_options():
+        made = draft(
+            data,
+            recipe,
+            task=task,
+            backbone=backbone,
+            method=method,
+            dev=dev,
+            test=test,
+            overrides=overrides or [],
+        )
     _show(console, made)
     write_atomically(recipe, recipe_text(made.raw, made.comments, _head(made, recipe)))
     print_line(console, f"\nwrote {recipe}. Next:")
@@ -170,6 +171,7 @@ def _show(console: "Console", made: "Draft") -> None:
 def _show_columns(console: "Console", made: "Draft") -> None:
     from rich.table import Table
 
+    from softprompt.errors import counted
     from softprompt.terminal import print_line
 
     table = made.table

@@ -148,6 +148,7 @@ def _part(name: str, path: Path, facts: Mapping[str, Any], task: str) -> Part:
         tables.append(_classes(classes))
     tables.append(_data(facts))
     notes = list(dict.fromkeys(note for row in rows for note in row["notes"]))
+    notes += [f"Reading: {without_folders(note)}" for note in facts.get("reading", [])]
     if measured := _json(path / "calibration.json"):
         notes.append(
             f"Calibration: the answers' mean probability is {measured['confidence']:.1f}%, "
