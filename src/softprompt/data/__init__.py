@@ -5,7 +5,13 @@ The table `registry.FORMATS` has a row for each format.
 
 from softprompt.config import data_root
 from softprompt.data.formats.chats import conversations, last_question
-from softprompt.data.formats.images import decode, picture_record, pictured_text, pictures_below
+from softprompt.data.formats.images import (
+    decode,
+    may_be_picture,
+    picture_record,
+    pictured_text,
+    pictures_below,
+)
 from softprompt.data.formats.trex import pattern, read_objects
 from softprompt.data.labels import check_known, check_spellings, in_order, label_text
 from softprompt.data.reading import read
@@ -67,6 +73,7 @@ __all__ = [
     "last_question",
     "load",
     "load_test",
+    "may_be_picture",
     "pairs",
     "pattern",
     "picture_record",

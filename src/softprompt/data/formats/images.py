@@ -81,6 +81,23 @@ def pictures_below(folder: Path) -> list[Path]:
     return sorted(_below(folder), key=lambda file: file.relative_to(folder).as_posix())
 
 
+def may_be_picture(file: Path) -> bool:
+    """Whether a file is named as a picture, or begins as one whatever its name; it may be damaged still."""
+    require("train", "pictures", "PIL")
+    from PIL import Image
+
+    Image.init()
+    if Image.EXTENSION.get(file.suffix.lower()) in _KINDS:
+        return True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=[kind for kind in _KINDS if kind in Image.OPEN]):
+                return True
+    except Exception:  # what Pillow's readers raise for files of others has no bounds
+        return False
+
+
 def picture_record(file: Path, name: str, label: str | None = None) -> LabelledPicture:
     """The record of a picture in a file.
 
