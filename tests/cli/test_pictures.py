@@ -65,6 +65,37 @@ def test_evaluate_gives_the_runs_own_scores(pictures, softprompt):
     assert (run / "confusion-test.png").is_file()
 
 
+def test_files_among_pictures_that_are_none(pictures, softprompt, tmp_path):
+    """What others leave in a folder is told and left; a damaged picture keeps its place."""
+    run, folder = pictures / "runs" / "pictures", tmp_path / "some"
+    folder.mkdir()
+    whole = (pictures / "test" / "red" / "200.png").read_bytes()
+    for name in ("a.png", "c.png", "noname"):
+        (folder / name).write_bytes(whole)
+    alone = softprompt("predict", run, folder).out.splitlines()
+    (folder / "b.png").write_bytes(whole[: len(whole) // 2])
+    for junk in ("notes.txt", ".DS_Store", "Thumbs.db", "labels.csv", "data.bin"):
+        (folder / junk).write_bytes(b"nothing of a picture")
+    result = softprompt("predict", run, folder)
+    assert result.code == 0, result.err
+    lines = result.out.splitlines()
+    assert [lines[0], *lines[2:]] == alone and lines[1] == f"{folder / 'b.png'}\t"
+    assert "3 files that are no pictures are left out: data.bin, labels.csv, notes.txt" in result.err
+    assert "no answer: " in result.err and "b.png" in result.err
+    out = tmp_path / "out.jsonl"
+    result = softprompt("predict", run, "--input", folder, "--output", out)
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [row["image"] for row in rows] == ["a.png", "b.png", "c.png", "noname"]
+    assert [row["prediction"] is None for row in rows] == [False, True, False, False]
+    assert "cannot be read as a picture" in rows[1]["problem"] and "3 files that are no" in result.err
+    result = softprompt("predict", run, folder / "b.png")
+    assert result.code == 1 and "cannot be read as a picture" in result.err and not result.out
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "notes.txt").write_text("a", encoding="utf-8")
+    result = softprompt("predict", run, tmp_path / "none")
+    assert result.code == 1 and "1 file, none of them a picture" in result.err
+
+
 def test_predict_takes_folders_and_tables_of_pictures(pictures, softprompt, tmp_path):
     run, folder = pictures / "runs" / "pictures", tmp_path / "some"
     folder.mkdir()

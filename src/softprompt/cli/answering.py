@@ -148,10 +148,34 @@ def read_input(
     return own or read_table(path, keep_blank=True, **options), False
 
 
-def _folder(path: Path) -> "Table":
-    from softprompt.data import Row, Table, pictures_below
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures below a folder, damaged ones among them; other files are told and left.
 
-    files = [file.relative_to(path).as_posix() for file in pictures_below(path)]
+    Raises:
+        DataError: the folder cannot be read, or holds no picture.
+    """
+    from softprompt.data import may_be_picture, pictures_below
+    from softprompt.errors import DataError
+    from softprompt.terminal import echo
+
+    files = pictures_below(folder)
+    pictures = [file for file in files if may_be_picture(file)]
+    left = [file.relative_to(folder).as_posix() for file in files if file not in set(pictures)]
+    if not pictures:
+        n_files = "1 file" if len(files) == 1 else f"{len(files)} files"
+        raise DataError(str(folder), f"{n_files}, none of them a picture", "a folder of pictures")
+    if left:
+        some = ", ".join(left[:10]) + (", ..." if len(left) > 10 else "")
+        what = "1 file that is no picture is"
+        what = what if len(left) == 1 else f"{len(left)} files that are no pictures are"
+        echo(f"note: {folder}: {what} left out: {some}", err=True)
+    return pictures
+
+
+def _folder(path: Path) -> "Table":
+    from softprompt.data import Row, Table
+
+    files = [file.relative_to(path).as_posix() for file in pictures_in(path)]
     rows = [Row(i, f"{path / file}", {"image": file}) for i, file in enumerate(files, start=1)]
     # Named as a file of the folder, from which the pictures are seen.
     return Table(str(path / "files"), "txt", ("image",), rows)

@@ -5,8 +5,12 @@ The table `registry.FORMATS` has a row for each format.
 
 from softprompt.config import data_root
 from softprompt.data.formats.chats import conversations, last_question
-from softprompt.data.formats.images import picture_record, pictured_text, pictures_below
-from softprompt.data.formats.pixels import decode
+from softprompt.data.formats.images import (
+    picture_record,
+    pictured_text,
+    pictures_below,
+)
+from softprompt.data.formats.pixels import decode, may_be_picture
 from softprompt.data.formats.trex import pattern, read_objects
 from softprompt.data.label_sets import joined_by
 from softprompt.data.labels import check_known, check_spellings, in_order, label_text
@@ -76,6 +80,7 @@ __all__ = [
     "last_question",
     "load",
     "load_test",
+    "may_be_picture",
     "notations_of",
     "pairs",
     "pattern",

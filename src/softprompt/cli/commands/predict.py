@@ -9,6 +9,7 @@ from softprompt.cli.answering import As, BatchSize, Column, Input, Output, Overw
 from softprompt.cli.options import BackboneName, Overrides, PromptFolder, check_characters
 
 if TYPE_CHECKING:
+    from softprompt.answers import Answerer
     from softprompt.config import RunSettings
 
 EXAMPLES = (
@@ -72,6 +73,7 @@ def predict(
     from softprompt.files import read_card
     from softprompt.tasks import TASKS
     from softprompt.terminal import echo
+    from softprompt.untrusted import at_home
 
     folder = places.prompt_folder(prompt_folder)
     card = read_card(folder)
@@ -99,6 +101,10 @@ def predict(
         answering.answer_rows(bulk, output, overwrite, lines)
         return
     inputs = inputs_of(settings, given, second, choice)
+    if pictures and len(inputs) > 1 and any(at_home(one).is_dir() for one in given):
+        answerer = Answerer(*places.load(folder, settings), settings)
+        answer_pictures(answerer, inputs, given, probabilities)
+        return
     ids = ["text"] if len(inputs) == 1 else [f"text {i}" for i in range(1, len(inputs) + 1)]
     asked = [asked_of(settings.task, one, id, words) for one, id in zip(inputs, ids, strict=True)]
     answerer = Answerer(*places.load(folder, settings), settings)
@@ -109,6 +115,47 @@ def predict(
     form = TASKS[name].outputs
     if form.empty and not all(answer.output for answer in answers):
         echo(f"note: {form.empty}", err=True)
+    answering.say_cuts(answerer)
+
+
+def answer_pictures(answerer: "Answerer", files: list[str], named: list[str], probabilities: bool) -> None:
+    """Print the answer to each of several pictures; one of a folder that cannot be read keeps its line.
+
+    Args:
+        answerer: of the prompt.
+        files: the pictures.
+        named: those that the user has named one by one, and folders.
+        probabilities: of every label too.
+
+    Raises:
+        SoftpromptError: one that is named cannot be read, or none of a folder can.
+    """
+    from softprompt.answers import asked_of
+    from softprompt.cli import answering
+    from softprompt.errors import SoftpromptError
+    from softprompt.terminal import echo, echo_answer
+
+    settings, asked, problems = answerer.settings, [], {}
+    for file in files:
+        try:
+            one = asked_of(settings.task, file, file)
+            answerer.check([one])
+            asked.append(one)
+        except SoftpromptError as error:
+            if file in named:
+                raise
+            problems[file] = error
+    if not asked:
+        raise next(iter(problems.values()))
+    answers = iter(zip(asked, answerer.answers(asked), strict=True))
+    for file in files:
+        if file in problems:
+            echo_answer(f"{file}\t")
+            continue
+        one, answer = next(answers)
+        show(settings, one.record, answer, probabilities, 0)
+    for error in problems.values():
+        echo(f"no answer: {error}", err=True)
     answering.say_cuts(answerer)
 
 
@@ -165,7 +212,8 @@ def inputs_of(
     Raises:
         ConfigError: an option that the task needs and that is not there.
     """
-    from softprompt.data import Choices, LabelledPicture, Question, pictures_below
+    from softprompt.cli.answering import pictures_in
+    from softprompt.data import Choices, LabelledPicture, Question
     from softprompt.errors import ConfigError
     from softprompt.tasks import TASKS
     from softprompt.untrusted import at_home
@@ -175,7 +223,7 @@ def inputs_of(
         files: list[Path] = []
         for text in texts:
             path = at_home(text)
-            files += pictures_below(path) if path.is_dir() else [Path(text)]
+            files += pictures_in(path) if path.is_dir() else [Path(text)]
         return [str(file) for file in files]
     check_characters("TEXT", texts)
     check_characters("--second", [second or ""])

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softprompt.errors import DataError
@@ -133,3 +134,20 @@ def _too_dark(where: str, what: str) -> DataError:
     got = f"a picture with 16 bits that has no value {what}, as of 12 or fewer, and would be nearly black"
     do = "save it with 8 bits, or scale its values to the whole range (of 12 bits times 16)"
     return DataError(where, got, "values over the range of 16 bits", do)
+
+
+def may_be_picture(file: Path) -> bool:
+    """Whether a file is named as a picture, or begins as one whatever its name; it may be damaged still."""
+    require("train", "pictures", "PIL")
+    from PIL import Image
+
+    Image.init()
+    if Image.EXTENSION.get(file.suffix.lower()) in _KINDS:
+        return True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=[kind for kind in _KINDS if kind in Image.OPEN]):
+                return True
+    except Exception:  # what Pillow's readers raise for files of others has no bounds
+        return False
