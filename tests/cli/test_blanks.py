@@ -227,3 +227,31 @@ def test_an_encoder_without_a_vocabulary_head_is_refused(softprompt, folder, tin
     path = recipe(folder, "no-words", backbone={"name": str(tiny_encoder), "device": "cpu"})
     ended = softprompt("train", path)
     assert ended.code != 0 and "without a vocabulary head" in ended.err
+
+
+def test_a_null_prompt_by_its_defaults_fits_a_backbone_without_biases(softprompt, tmp_path, tiny_folder):
+    rows = [json.dumps({"text": text, "label": label}) for text, label in TEXTS]
+    (tmp_path / "train.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    settings = {
+        "name": "norms",
+        "output": str(tmp_path / "runs"),
+        "backbone": {"name": str(tiny_folder), "device": "cpu"},
+        "method": {"name": "null_prompt"},
+        "data": {"train": str(tmp_path / "train.jsonl")},
+        "task": {"name": "cloze", "verbalizer": {"bad": "a", "good": "b"}},
+        "training": {"steps": 2},
+    }
+    (tmp_path / "norms.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    ended = softprompt("train", tmp_path / "norms.yaml")
+    assert ended.code == 0, ended.err
+    assert (
+        "tiny-llama has no biases to train, so that layernorm is trained (method.tune)"
+        in ended.out + ended.err
+    )
+    run = tmp_path / "runs" / "norms"
+    assert (
+        yaml.safe_load((run / "settings.yaml").read_text(encoding="utf-8"))["method"]["tune"] == "layernorm"
+    )
+    assert json.loads((run / "prompt" / "prompt.json").read_text(encoding="utf-8"))["tune"] == "layernorm"
+    ended = softprompt("train", tmp_path / "norms.yaml", "--resume")
+    assert ended.code == 0, ended.err

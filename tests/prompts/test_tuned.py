@@ -297,6 +297,13 @@ def test_null_prompts(tmp_path):
     assert prompt.n_trained_parameters == softprompt.fine_tuning(backbone, tune="bitfit").n_trained_parameters
     card = softprompt.load_prompt(prompt.save(tmp_path / "null"), backbone).card
     assert (card.template, card.tune) == (TEXT, "bitfit")
+    # Llama's has no biases: the paper's other choice of as few tensors.
+    llama = tiny_backbone("llama")
+    norms = softprompt.null_prompt(llama, "{text} [blank]")
+    assert norms.card.tune == "layernorm" and norms.n_trained_parameters
+    assert set(norms.weights) == {name for name, _ in llama.model.named_parameters() if "norm" in name}
+    with pytest.raises(PromptError, match=r"no such tensors, .* Choose 'layernorm', or 'biases', which adds"):
+        softprompt.null_prompt(llama, "{text} [blank]", tune="bitfit")
     nothing = softprompt.null_prompt(backbone, TEXT, tune="none")
     assert nothing.n_trained_parameters == 0 and nothing.card.template == TEXT
     with backbone.prompted(nothing):

@@ -128,6 +128,10 @@ class TaskRun:
         if self.parts.left_out:
             counts = ", ".join(f"{n} of {split}" for split, n in self.parts.left_out.items())
             self._progress.say(f"{begin}left out, because their answer is outside the vocabulary: {counts}")
+        card, method = self.parts.prompt.card, self.parts.settings.method
+        if getattr(method, "tune", None) == "auto" and card.tune != "bitfit":
+            where = self.parts.backbone.spec.name
+            self._say(f"{where} has no biases to train, so that {card.tune} is trained (method.tune)")
         self._say(self.parts.task.form_note)
         self._say(self.parts.task.cut_note)
 

@@ -79,9 +79,9 @@ def tuned_tensors(
     if kind == "biases":
         names += absent_biases(model, () if lm_head else head)
     if not names:
-        raise PromptError(
-            "prompt.tune", f"'{tune}' on {name}, which has no such tensors", "'all' or another choice"
-        )
+        got = f"'{tune}' on {name}, which has no such tensors"
+        do = "choose 'layernorm', or 'biases', which adds new ones" if kind == "bitfit" else ""
+        raise PromptError("prompt.tune", got, "'all' or another choice", do)
     packed = {key for key, weight in model.named_parameters(remove_duplicate=False) if is_packed(weight)}
     untrainable = sorted(packed.intersection(names))
     if untrainable:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from softprompt.errors import PromptError
-from softprompt.prompts.methods.options import Tune
+from softprompt.prompts.heads import uses_output_layer
+from softprompt.prompts.methods.options import FittingTune
 from softprompt.prompts.methods.p_tuning import parsed_template
 from softprompt.prompts.methods.registry import method
 from softprompt.prompts.methods.training_defaults import tuned_defaults
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
     from softprompt.text import Template
 
 
-@method("null_prompt", recipe={"template": None}, training=tuned_defaults())
+@method("null_prompt", recipe={"template": None}, training=tuned_defaults(auto=True))
 def null_prompt(
     backbone: "Observable",
     template: "str | Sequence[str] | Template",
     *,
-    tune: Tune = "bitfit",
+    tune: FittingTune = "auto",
     head: "HeadCard | None" = None,
     seed: int = 0,
 ) -> "Prompt":
@@ -33,7 +34,8 @@ def null_prompt(
     Args:
         backbone: the model.
         template: a template without slots, or the names of its fields in their order.
-        tune: which of the backbone's tensors are trained, as in `fine_tuning`; `none` trains nothing.
+        tune: which of the backbone's tensors are trained, as in `fine_tuning`; `none` trains nothing. `auto`
+            is the paper's choice, `bitfit`, and on backbones without biases (Llama's) its `layernorm`.
         head: read off the states, see `softprompt.head`; None where the answer is a word.
         seed: of the head's random numbers.
 
@@ -57,4 +59,15 @@ def null_prompt(
             "no slots, since a null prompt has no vectors",
             "use p_tuning",
         )
+    if tune == "auto":
+        tune = _fitting(backbone, head)
     return PromptBuilder("null_prompt", backbone, head, seed, tune, str(parsed)).without_vectors()
+
+
+def _fitting(backbone: "Observable", head: "HeadCard | None") -> str:
+    """`bitfit` where the backbone has biases to train, else `layernorm`."""
+    try:
+        backbone.tuned_tensors("bitfit", lm_head=uses_output_layer(head))
+    except PromptError:
+        return "layernorm"
+    return "bitfit"

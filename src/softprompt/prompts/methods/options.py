@@ -29,6 +29,12 @@ def _known(text: str) -> str:
     return text
 
 
+def _known_or_auto(text: str) -> str:
+    if text != "auto" and not is_tune(text):
+        raise ValueError(Problem("", repr(text), f"'auto', {TUNE_FORMS}"))
+    return text
+
+
 def _drawn(draws: int, others: ValidationInfo) -> int:
     start = others.data.get("initialization", "")
     if draws > 1 and not start.startswith("examples:"):
@@ -68,6 +74,9 @@ Reparameterization = Literal["mlp"]
 
 Tune = Annotated[str, AfterValidator(_known)]
 """Which of the backbone's own tensors are trained."""
+
+FittingTune = Annotated[str, AfterValidator(_known_or_auto)]
+"""The same, or `auto`, a choice that the backbone has."""
 
 DRAWS = (
     Annotated[Count, AfterValidator(_drawn)],

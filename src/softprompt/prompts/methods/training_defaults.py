@@ -90,16 +90,24 @@ TUNED: Mapping[str, float] = {
 """The learning rates of the backbone's own tensors, by what `tune` chooses."""
 
 
-def tuned_defaults() -> list[TrainingDefaults]:
-    """A variant for each choice of `tune`, for methods that train the backbone's tensors alone."""
+def tuned_defaults(auto: bool = False) -> list[TrainingDefaults]:
+    """A variant for each choice of `tune`, for methods that train the backbone's tensors alone.
+
+    Args:
+        auto: whether the choice may be `auto`, `bitfit` or `layernorm`, which have one rate.
+    """
     return [
-        TrainingDefaults(rate, HEAD_RATE, warmup=0.05, when={"tune": tune}) for tune, rate in TUNED.items()
+        TrainingDefaults(
+            rate, HEAD_RATE, warmup=0.05, when={"tune": (tune, "auto") if auto and tune == "bitfit" else tune}
+        )
+        for tune, rate in TUNED.items()
     ]
 
 
 def tuned_rate(settings: MethodSettings) -> float | None:
     """The rate of the tensors that a method's `tune` chooses; None where it chooses none."""
-    return TUNED.get(str(getattr(settings, "tune", None)).partition(":")[0])
+    tune = str(getattr(settings, "tune", None)).partition(":")[0]
+    return TUNED.get("bitfit" if tune == "auto" else tune)
 
 
 def fitting(

@@ -88,9 +88,10 @@ _CHOSEN_AT_THE_START = ("task", "decoding", "training")
 
 _ONCE = {
     "source": "source", "target": "target", "text": "text", "second": None, "label": "label",
-    "image": "image", "tagging": "bio",
+    "image": "image", "tagging": "bio", "method.tune": "bitfit",
 }  # fmt: skip
-"""What `auto` was in the settings of data before the word, and still means in formats of fixed names."""
+"""What `auto` was in the settings of data before the word, and still means in formats of fixed names; and
+what null prompts tuned."""
 
 
 def _name(key: str) -> str:

@@ -24,6 +24,8 @@ def resolve(parts: RunComponents, steps_per_epoch: int) -> RunSettings:
     # A method of another package may mean something else by these names, so that what was set stays.
     made = {"length": card.length, "positions": card.positions, "sites": list(card.sites)}
     chosen = {key: value for key, value in made.items() if getattr(settings.method, key, None) is None}
+    if getattr(settings.method, "tune", None) == "auto":
+        chosen["tune"] = card.tune
     if card.inserts is not None and card.inserts.kind == "lora":
         chosen["targets"] = list(card.inserts.targets)
     method = {key: value for key, value in chosen.items() if key in type(settings.method).model_fields}
