@@ -12,6 +12,7 @@ import yaml
 
 import softprompt
 from softprompt.prompts import METHODS
+from support.browser import Browser, missing
 from support.doc_blocks import ROOT
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -48,6 +49,8 @@ def test_nothing_is_fetched_when_the_site_is_built_or_read():
     assert SETTINGS["strict"] is True
     assert SETTINGS["theme"]["font"] is False
     assert not SETTINGS.get("extra_javascript")
+    # the theme's own script asks the host of a repository for its stars and releases
+    assert "repo_url" not in SETTINGS
     assert all(not style.startswith("http") for style in SETTINGS["extra_css"])
 
 
@@ -135,3 +138,17 @@ def test_the_site_builds_and_its_links_lead_somewhere(tmp_path):
     assert "0 broken links" in done.stdout
     python = (tmp_path / "site" / "reference" / "python" / "index.html").read_text(encoding="utf-8")
     assert all(f'id="softprompt.{name}"' in python for name in softprompt.__all__)
+    if not missing():
+        read_by_a_browser(tmp_path)
+
+
+def read_by_a_browser(folder: Path) -> None:
+    """A reader's browser asks for the site's own files alone, and shows the colours that the system asks for."""
+    browser = Browser(folder / "profile")
+    try:
+        for dark in (False, True, False):
+            page = browser.open((folder / "site" / "index.html").as_uri(), 1280, dark)
+            assert not [address for address in page.asked if not address.startswith(("file:", "data:"))]
+            assert page.evaluate("document.body.dataset.mdColorScheme") == ("slate" if dark else "default")
+    finally:
+        browser.close()
