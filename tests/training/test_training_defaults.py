@@ -1,22 +1,26 @@
 """What a run that gives no learning rate, schedule or steps is trained with, and what it keeps of that."""
 
+import copy
 import io
+import json
+import statistics
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from rich.console import Console
 
 import softprompt
 from softprompt.config import USUAL_RATE, parse_run
 from softprompt.errors import ConfigError
-from softprompt.prompts import METHODS, TrainingDefaults, n_examples
+from softprompt.prompts import METHODS, TrainingDefaults, head_rate, n_examples
 from softprompt.prompts.methods.training_defaults import TUNED
 from softprompt.training.loop.schedule import FEWEST_EPOCHS, MOST_EPOCHS, learning_rate, n_steps
 from softprompt.training.run import train
 from softprompt.training.run_folder import RunFolder
 from support.questions import reader
-from training.test_multitask_run import mixture
+from training.test_multitask_run import mixture, reading
 from training.test_run import parts, settings  # noqa: F401
 
 OPEN = ("learning_rate", "head_learning_rate", "backbone_learning_rate", "schedule", "warmup_steps")
@@ -218,3 +222,54 @@ def test_what_are_no_defaults_is_refused():
     with pytest.raises(ConfigError) as caught:
         softprompt.method("wrong_rates_of_a_test", training=wrong)
     assert "expected softprompt.TrainingDefaults, one or a list of them" in str(caught.value)
+
+
+def scaled(times: float) -> Any:
+    """A tiny BERT whose last states are some times as large."""
+    backbone = reader("bert")
+    model = copy.deepcopy(backbone.model)
+    norm = model.encoder.layer[-1].output.LayerNorm
+    with torch.no_grad():
+        norm.weight.mul_(times)
+        norm.bias.mul_(times)
+    return softprompt.load_backbone(model, backbone.tokenizer)
+
+
+def heads_rate(folder, backbone, **options) -> tuple[float | None, list[float]]:
+    """Of a run, with the losses of its steps."""
+    folder.mkdir()
+    data = reading(folder, "mood", 12)
+    del data["data"]["dev"], data["data"]["test"]
+    run = train(
+        parse_run(
+            {"name": "run", "output": str(folder), "method": {"name": "p_tuning_v2", **options}, **data,
+             "training": {"steps": 12, "batch_size": 4, "checkpoint_every": None}}
+        ),
+        backbone=backbone,
+    )  # fmt: skip
+    steps = [line["loss"] for line in RunFolder(run.folder).lines() if line["kind"] == "step"]
+    return written(run.folder)["head_learning_rate"], steps
+
+
+def test_a_head_on_large_states_learns_slower(tmp_path):
+    """AdamW's first step changes an output by at most the rate times the sum of the state's magnitudes."""
+    usual = METHODS["p_tuning_v2"].training_defaults(method("p_tuning_v2"), has_head=True).head_learning_rate
+    small, large = scaled(1), scaled(100)
+    assert heads_rate(tmp_path / "small", small)[0] == usual
+    rate, losses = heads_rate(tmp_path / "large", large)
+    texts = [
+        line["text"] for line in map(json.loads, (tmp_path / "large" / "mood.jsonl").read_text().splitlines())
+    ][:8]
+    sums = []
+    for text in texts:
+        inputs = large.tokenizer(text, return_tensors="pt")
+        with torch.no_grad():
+            sums += large.model(**inputs).last_hidden_state[0].abs().sum(-1).tolist()
+    assert rate == pytest.approx(1 / statistics.mean(sums), rel=0.05)
+    assert max(losses) < 2 * losses[0] + 1  # at the usual rate the loss rises from 100 times the states
+
+
+def test_rates_of_heads_by_the_size_of_states():
+    assert head_rate(1e-2, 90) == 1e-2  # MiniLM
+    assert head_rate(1e-2, 690) == 1.4e-3  # SmolLM2
+    assert head_rate(1e-2, 0.0) == head_rate(1e-2, float("nan")) == 1e-2

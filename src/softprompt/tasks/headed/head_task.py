@@ -134,7 +134,8 @@ class HeadTask(Task):
         own = copy.copy(self)
         own._set_up()  # counts of its own of what is cut
         examples = [own.encoded(record, labelled=False) for record in records]
-        states, mask = examples[0].states(self.backbone, examples)
+        with self.backbone.prompted(None):
+            states, mask = examples[0].states(self.backbone, examples)
         return states.float().abs().sum(-1)[mask > 0].mean().item()
 
     @classmethod
