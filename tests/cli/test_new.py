@@ -209,6 +209,33 @@ def test_errors_say_what_to_add_to_the_command_and_it_works(softprompt, tmp_path
     assert softprompt("new", "book.xlsx", "--set", option).code == 0
 
 
+@pytest.mark.parametrize(
+    ("begin", "message"),
+    [
+        ("Report of May,\n\ntext,label\n", r"the columns 'Report of May' and '' in the first row"),
+        (
+            "# made by a program\ntext,label\n",
+            "'# made by a program' in the first row, and 2 fields behind",
+        ),
+    ],
+)
+def test_lines_above_the_header_are_no_header(softprompt, tmp_path, monkeypatch, begin, message):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"a question {i},{'ab'[i % 2]}\n" for i in range(40))
+    (tmp_path / "x.csv").write_text(begin + rows, encoding="utf-8")
+    refused = softprompt("new", "x.csv")
+    assert refused.code == 1 and message in refused.err and "Remove what stands above" in refused.err
+
+
+def test_labels_that_look_alike_are_refused_as_training_would(softprompt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"text": f"a question {i}", "label": ("paid", "open", "Paid")[i % 3]} for i in range(60)]
+    write_csv(tmp_path / "x.csv", rows)
+    refused = softprompt("new", "x.csv")
+    assert refused.code != 0 and "labels that look alike: 'Paid' and 'paid'" in refused.err
+    assert softprompt("new", "x.csv", "--set", "task.labels=[paid, open, Paid]").code == 0
+
+
 def test_a_share_is_set_aside_of_as_many_rows_as_allow_it(softprompt, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for n, shares in ((15, set()), (60, {"test_share"}), (120, {"test_share", "dev_share"})):

@@ -195,7 +195,7 @@ def _find_labelled(table: Table, roles: Mapping[str, Any], free: list[str]) -> d
     wanted = [role for role in ("text", "label") if roles[role] == AUTO and role not in found]
     if len(wanted) == 1 and len(rest) == 1:
         found[wanted[0]] = rest[0]
-    elif len(wanted) == 2 and len(rest) == 2 and (label := _repeating(table, rest)) is not None:
+    elif len(wanted) == len(rest) == 2 and (label := _repeating(table, rest)) is not None:
         found["label"] = label
         found["text"] = next(column for column in rest if column != label)
     if roles["second"] == AUTO:

@@ -87,6 +87,18 @@ def _open(table: Table, columns: Sequence[Column]) -> DataError:
     names = listed([f"'{column.name}'" for column in columns]) or "none"
     texts = [column.name for column in columns if column.kind == "text"]
     answers = [column.name for column in columns if column.kind in ("label", "number") and not column.serial]
+    if "" in table.columns[1:] or (len(columns) < 2 and any(row.problem is not None for row in table.rows)):
+        wider = next((row.problem for row in table.rows if row.problem is not None), None)
+        got = f"the columns {names} in the first row" + (f", and {wider.got} behind it" if wider else "")
+        do = "remove what stands above that row, or name all columns"
+        return DataError(table.name, got, "a first row that names every column", do)
+    if len(columns) < 2 and table.kind == "txt":
+        got, expected = (
+            "lines of texts without tabs",
+            "an answer beside each text: a label, a number or a text",
+        )
+        do = "if cells are separated by another sign, say it, e.g. --set 'data.delimiter=\"|\"'"
+        return DataError(table.name, got, expected, do)
     if len(columns) < 2:
         got, expected = f"one column, {names}", "an answer beside each text: a label, a number or a text"
         return DataError(table.name, got, expected, "put the answers into a second column")
@@ -245,12 +257,14 @@ def _by_values(table: Table, columns: Mapping[str, Column], given: Roles) -> dic
     """The columns of texts and labels where one alone has the values of labels, and one alone texts."""
     if any(role not in ("text", "second", "label") for role in given):
         return None
+    # A column without a name is an index, or its name stands below a title.
+    named = {name: column for name, column in columns.items() if name}
     answers = [
         name
-        for name, column in columns.items()
+        for name, column in named.items()
         if column.kind in ("label", "labels", "words", "number") and not column.serial
     ]
-    texts = [name for name, column in columns.items() if column.kind == "text"]
+    texts = [name for name, column in named.items() if column.kind == "text"]
     if "label" not in given and len(answers) == 1:
         given = {**given, "label": answers[0]}
     if "text" not in given and len(texts) == 1:

@@ -7,7 +7,7 @@ from typing import Any
 
 from softprompt.backbones import BUNDLED, config_here, tokenizer_here
 from softprompt.config import RunSettings, apply_override, parse_as, parse_run
-from softprompt.data import PLAIN, Table, check_numbers, load, notations_of, read_table
+from softprompt.data import PLAIN, Table, check_numbers, check_spellings, load, notations_of, read_table
 from softprompt.errors import ConfigError, DataError, counted
 from softprompt.starting.choosing import SEVERAL, Choice, task_for
 from softprompt.starting.columns import Column, columns_of
@@ -127,6 +127,11 @@ def draft(
     for override in overrides:
         apply_override(raw, override)
     settings = parse_as(raw, RunSettings, str(recipe))
+    if (
+        choice.task in ("classification", "image_classification")
+        and getattr(settings.task, "labels", None) is None
+    ):
+        check_spellings(facts.labels)
     settings = settings.model_copy(update={"data": settings.data.placed(recipe.parent)})
     splits = load(settings.data)
     notes += splits.notes

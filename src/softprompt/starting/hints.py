@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from softprompt.errors import ConfigError, DataError, Problem
 
-_TO = re.compile(r"\bset (data\.\w+) to '?(\w+)'?")
+_TO = re.compile(r"\bset (data\.\w+) to '?(true|false|skip)\b'?")
 _IS = re.compile(r"(?:\b([Ss])et )?(data\.\w+): (\"[^\"]*\"|'[^']*'|[^\s,;()]+)")
 
 
