@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from softprompt.data import Choices, Conversation, LabelledPicture, Question, Record, TaggedWords
-from softprompt.metrics import script
+from softprompt.scripts import script
 
 _NAMES = {"CJK": "Chinese", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean"}
 """Scripts by the first word of their letters' names in Unicode, where a person would say it otherwise."""
