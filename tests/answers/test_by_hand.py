@@ -473,6 +473,11 @@ def test_what_cannot_be_answered_is_refused(bert, writer):
         writing.predict(["x"], task=FORM)
     with pytest.raises(DataError, match=r"record 2: got nothing as text|record 2: got no text"):
         prompt.predict(["the mill", None], task=task)
+    for empty in ("", " \n"):
+        with pytest.raises(DataError, match=r"record 2: got an empty text as text"):
+            prompt.predict(["the mill", empty], task=task)
+        with pytest.raises(DataError, match=r"record 1: got an empty text as source"):
+            writing.generate(empty, task=FORM)
     with pytest.raises(DataError, match=r"record 2: got nan as text"):
         prompt.predict(["the mill", float("nan")], task=task)
     with pytest.raises(DataError, match=r"a table of pandas.*Give one of its columns"):
