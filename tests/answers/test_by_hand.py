@@ -15,8 +15,10 @@ from transformers import ViTImageProcessor
 import softprompt
 from softprompt.answers import LabelAnswer, SpanAnswer, TagsAnswer, word_places
 from softprompt.backbones.load import load_backbone
-from softprompt.data import Choices, LabelledText, Record
+from softprompt.config import TaggingSettings
+from softprompt.data import Choices, LabelledText, Record, TaggedWords
 from softprompt.errors import ConfigError, DataError, PromptError
+from softprompt.tasks import build_task
 from support.blanks import WORDS, blank_backbone
 from support.prompts import bare_prompt, disturb
 from support.questions import reader
@@ -471,6 +473,11 @@ def test_what_cannot_be_answered_is_refused(bert, writer):
         writing.predict(["x"], task=FORM)
     with pytest.raises(DataError, match=r"record 2: got nothing as text|record 2: got no text"):
         prompt.predict(["the mill", None], task=task)
+    for empty in ("", " \n"):
+        with pytest.raises(DataError, match=r"record 2: got an empty text as text"):
+            prompt.predict(["the mill", empty], task=task)
+        with pytest.raises(DataError, match=r"record 1: got an empty text as source"):
+            writing.generate(empty, task=FORM)
     with pytest.raises(DataError, match=r"record 2: got nan as text"):
         prompt.predict(["the mill", float("nan")], task=task)
     with pytest.raises(DataError, match=r"a table of pandas.*Give one of its columns"):
@@ -500,6 +507,41 @@ def test_what_cannot_be_answered_is_refused(bert, writer):
 )
 def test_words_of_typed_texts(text, words):
     assert [text[a:b] for a, b in word_places(text, "x")] == words
+
+
+def words_of(text, how="auto", trained="auto"):
+    return " ".join(text[a:b] for a, b in word_places(text, "x", how, trained))
+
+
+def test_words_of_other_scripts_are_what_they_were_in_training():
+    text = "我用iPhone 15打 电话"
+    assert words_of(text, trained="scripts") == words_of(text, "scripts") == "我 用 iPhone 15 打 电 话"
+    assert words_of(text, trained="letters") == "我 用 i P h o n e 1 5 打 电 话"
+    assert words_of(text, "characters", "scripts") == words_of(text, trained="letters")
+    for trained in ("characters", "auto"):
+        with pytest.raises(DataError, match=r"'iPhone' in a text without.*one word or 6.*--words scripts"):
+            word_places("我用iPhone打电话", "x", trained=trained)
+    assert words_of("A股涨了", trained="characters") == "A 股 涨 了"
+    assert words_of("སྐད་ཡིག", trained="characters") == "སྐ ད ་ ཡི ག"  # a mark belongs to its letter
+    assert words_of("Él va", trained="scripts") == "Él va"
+
+
+@pytest.mark.parametrize(
+    ("sentences", "found"),
+    [
+        (["我 用 iPhone 打", "买 15 个"], "scripts"),
+        (["我 用 i P h o n e 打"], "letters"),
+        (["我 爱 北 京 。", "A 股"], "characters"),
+        (["我 用 iPhone 打", "买 1 5 个"], "characters"),
+        (["我 爱 北京 。"], "spaces"),
+        (["in Rome"], None),
+        (["我 爱", "in Rome , 5 6"], "characters"),
+    ],
+)
+def test_what_words_are_in_training_data(bert, sentences, found):
+    task = build_task(bert, TaggingSettings(), labels=("B", "O"))
+    task.settle([TaggedWords(str(i), tuple(text.split())) for i, text in enumerate(sentences)])
+    assert task.resolved == ({} if found is None else {"words": found})
 
 
 def test_words_that_may_be_two_things_are_asked_about():

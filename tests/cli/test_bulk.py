@@ -349,6 +349,12 @@ def test_lines_that_are_no_objects_keep_their_text(softprompt, readers, tmp_path
     assert result.code == 2 and "a column 'unread'" in result.err
 
 
+def test_an_empty_text_is_refused_as_a_blank_row_is(softprompt, readers, trained):
+    for command, run in (("predict", readers / "runs" / "single"), ("generate", trained / "runs" / "small")):
+        result = softprompt(command, run, "")
+        assert result.code == 1 and "got an empty text" in result.err and not result.out
+
+
 def test_an_output_is_not_overwritten_unless_asked(softprompt, readers, questions):
     run, out = readers / "runs" / "single", questions.with_name("out.csv")
     out.write_text("mine", encoding="utf-8")

@@ -24,6 +24,22 @@ def test_rouge_l_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert value == pytest.approx(100 * (first + 1) / 2)
 
 
+@pytest.mark.parametrize(
+    ("references", "why"),
+    [
+        ([["the mill is in the city", "a mill"]], "one record"),
+        ([["the mill is in the city"]] * 3, "references are of the same words"),
+        ([["the mill is in the city"], ["food"]], None),
+    ],
+)
+def test_cider_of_records_that_do_not_differ_is_told(references, why) -> None:
+    outputs = [group[0] for group in references]
+    scores = metrics.score(["cider"], outputs, references)
+    said = [note for note in scores.notes if note.startswith("cider: 0 for")]
+    assert (scores.values["cider"] == 0) == bool(said) == (why is not None)
+    assert why is None or why in said[0]
+
+
 def test_cider_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java, "find_java", lambda: None)
     # every n-gram is in one of two examples: all weights log 2; cosines 3/4, 2/3, 1/2 and 0, one word apart

@@ -155,7 +155,9 @@ def test_scores_are_of_whole_entities():
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["马", "云", "在", "CBD", "。"], "characters"),
+        (["马", "云", "在", "CBD", "。"], "scripts"),
+        (["马", "云", "在", "C", "B", "D", "。"], "letters"),
+        (["马", "云", "在", "。"], "characters"),
         (["阿里巴巴", "在", "杭州"], "spaces"),
         (["the", "mill"], None),
     ],

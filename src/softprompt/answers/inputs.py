@@ -178,24 +178,33 @@ def _made(task: Any, kind: type, parts: Mapping[str, Any], id: str, words: Words
         if isinstance(choices, str) or not isinstance(choices, Sequence):
             raise ConfigError(f"record {id}", _given(choices, "choices"), "a list of at least 2 choices")
         texts = tuple(text_of(one, id, "choice") for one in choices)
-        return Asked(Choices(id, text_of(parts.get("text"), id, "text"), texts))
+        return Asked(Choices(id, _first(parts, id, "text"), texts))
     if kind is Question:
-        question, context = (text_of(parts.get(name), id, name) for name in ("question", "context"))
+        question, context = _first(parts, id, "question"), text_of(parts.get("context"), id, "context")
         return Asked(Question(id, question, context, answered=False))
     if kind is Record and parts.get("messages") is not None:
         return Asked(last_question(parts["messages"], id, f"record {id}"))
     if kind is Record:
-        source, picture = text_of(parts.get("source"), id, "source"), parts.get("image")
+        picture = parts.get("image")
         if picture is None:
-            return Asked(Record(id, source, ()))
+            return Asked(Record(id, _first(parts, id, "source"), ()))
+        source = text_of(parts.get("source"), id, "source")
         file = at_home(text_of(str(picture), id, "image"))
         return Asked(pictured_text(id, source, (), file, str(picture)))
     if kind in (LabelledText, MultiLabelledText):
         second = parts.get("second")
         more = None if second is None else text_of(second, id, "second")
-        return Asked(kind(id, text_of(parts.get("text"), id, "text"), second=more))
+        return Asked(kind(id, _first(parts, id, "text"), second=more))
     got = f"a value for task '{task.name}', which reads {kind.__name__} records"
     raise ConfigError(f"record {id}", got, f"records of the class {kind.__name__}", "make them in Python")
+
+
+def _first(parts: Mapping[str, Any], id: str, name: str) -> str:
+    """The text that is asked; one without content is refused, as a blank row of a file is not answered."""
+    text = text_of(parts.get(name), id, name)
+    if not text.strip():
+        raise DataError(f"record {id}", f"an empty text as {name}", "a text with content", "leave it out")
+    return text
 
 
 def text_of(value: Any, id: str, name: str) -> str:

@@ -5,19 +5,18 @@ import unicodedata
 from typing import Literal
 
 from softprompt.errors import DataError, shortened
+from softprompt.scripts import is_spaced, n_unspaced
 
-Words = Literal["auto", "spaces", "characters"]
-"""How a text to tag is cut into words: at white space, into single characters, or as the script asks."""
+Words = Literal["auto", "spaces", "characters", "scripts"]
+"""How a text to tag is cut into words: at white space; into single characters; into single characters where a
+script puts no spaces between words, and whole words of other scripts; or as in the training data."""
 
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    "\U00020000-\U0003ffff]"
-)
-"""Letters of scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, Japanese and Chinese."""
+Trained = Literal["auto", "spaces", "characters", "scripts", "letters"]
+"""What the words of the training data are, see `TaggingSettings.words`."""
 
 
 def word_places(
-    text: str, id: str, how: Words = "auto", trained: Words = "auto"
+    text: str, id: str, how: Words = "auto", trained: Trained = "auto"
 ) -> tuple[tuple[int, int], ...]:
     """Begin and end of each word of a text.
 
@@ -32,14 +31,21 @@ def word_places(
         trained: the words of the training data, in scripts without spaces.
 
     Raises:
-        DataError: words of several such characters with spaces between them, which may mean either; or a
-            text without spaces for a prompt that was trained on longer words.
+        DataError: a text whose words may be two things: several such characters between spaces; words of
+            other scripts among such characters, where it is not known whether these are whole or letters; or
+            a text without spaces for a prompt that was trained on longer words.
     """
-    if how == "characters" or (how == "auto" and trained == "characters" and _UNSPACED.search(text)):
+    if how == "characters" or (how == "auto" and trained == "letters"):
         return _characters(text)
+    if how == "scripts" or (how == "auto" and trained == "scripts"):
+        return _by_script(text)
     chunks = tuple((found.start(), found.end()) for found in re.finditer(r"\S+", text))
-    unspaced = [text[a:b] for a, b in chunks if len(_UNSPACED.findall(text[a:b])) > 1]
-    if how == "spaces" or not unspaced:
+    if how == "spaces":
+        return chunks
+    if trained == "characters" and n_unspaced(text):
+        return _unmixed(text, id)
+    unspaced = [text[a:b] for a, b in chunks if n_unspaced(text[a:b]) > 1]
+    if not unspaced:
         return chunks
     if trained == "spaces":
         if len(chunks) > 1:
@@ -51,13 +57,38 @@ def word_places(
             "put them in, or say --words characters (in Python words='characters')",
         )
     if len(chunks) == 1:
-        return _characters(text)
+        return _unmixed(text, id)
     raise DataError(
         f"record {id}",
-        f"'{unspaced[0]}' between spaces, which is one word or {len(unspaced[0])}",
+        f"'{unspaced[0]}' between spaces, which is one word or {len(_characters(unspaced[0]))}",
         "what the words of the training data are",
         "say --words characters (in Python words='characters') for a tag for each character, or spaces",
     )
+
+
+def _unmixed(text: str, id: str) -> tuple[tuple[int, int], ...]:
+    """The characters of a text, in which words of other scripts would be whole or single letters."""
+    whole = next((text[a:b] for a, b in _by_script(text) if b - a > 1 and is_spaced(text[a])), None)
+    if whole is None:
+        return _characters(text)
+    raise DataError(
+        f"record {id}",
+        f"'{shortened(whole, 60)}' in a text without spaces, which is one word or {len(whole)}",
+        "what such words are in the training data",
+        "say --words scripts (in Python words='scripts') to keep them whole, or characters for a tag each",
+    )
+
+
+def _by_script(text: str) -> tuple[tuple[int, int], ...]:
+    """The characters, with letters and digits of scripts with spaces that stand together as one word."""
+    places: list[tuple[int, int]] = []
+    for start, end in _characters(text):
+        before, at = places[-1] if places else (start, -1)
+        if at == start and is_spaced(text[before]) and is_spaced(text[start]):
+            places[-1] = (places[-1][0], end)
+        else:
+            places.append((start, end))
+    return tuple(places)
 
 
 def _characters(text: str) -> tuple[tuple[int, int], ...]:
@@ -66,7 +97,7 @@ def _characters(text: str) -> tuple[tuple[int, int], ...]:
     for i, character in enumerate(text):
         if character.isspace():
             continue
-        if places and places[-1][1] == i and unicodedata.combining(character):
+        if places and places[-1][1] == i and unicodedata.category(character)[0] == "M":
             places[-1] = (places[-1][0], i + 1)
         else:
             places.append((i, i + 1))

@@ -32,6 +32,12 @@ _EXPECTED = {
 }
 
 
+_LITERAL = " literal_error "
+"""Behind a path: the key of an error about a word that is none of those expected."""
+
+_QUOTE = 'YAML reads yes, no, on, off, true and false without quotes as truth values; quote it, e.g. "yes"'
+
+
 def explain_all(items: Sequence[Any], root: type[Settings]) -> list[Problem]:
     """pydantic's errors in settings of a class, a problem each, in their order."""
     found: dict[str, Problem] = {}
@@ -46,9 +52,18 @@ def explain_all(items: Sequence[Any], root: type[Settings]) -> list[Problem]:
         else:
             # pydantic reports every member of a union; here they share one line.
             unions.setdefault(path, []).append(expected)
-            found[path] = Problem(path, repr(item["input"]), " or ".join(unions[path]))
+            kinds = " or ".join(dict.fromkeys(unions[path]))
+            is_word = isinstance(item["input"], bool) and "a text" in unions[path]
+            found[path] = Problem(path, repr(item["input"]), kinds, _QUOTE if is_word else "")
     # A value with a mistake inside is of the right kind, so errors on its kind are left out.
     inside = {path for path in unions if any(one.where.startswith(f"{path}.") for one in found.values())}
+    # So are those on a word that may stand in place of a mapping, where the mapping has mistakes.
+    for key, one in found.items():
+        if key.endswith(_LITERAL) and isinstance(one.got, str) and one.got.startswith(("{", "[")):
+            path = key.removesuffix(_LITERAL)
+            others = (other.where for name, other in found.items() if name != key)
+            if any(where == path or where.startswith(f"{path}.") for where in others):
+                inside.add(key)
     return [one for path, one in found.items() if path not in inside]
 
 
@@ -101,6 +116,8 @@ def _place(loc: Sequence[str | int], root: type[Settings]) -> tuple[str, list[st
             of_mapping = False
         elif part == "[key]":  # the error is in the name itself
             continue
+        elif isinstance(part, int) and i + 1 < len(loc) and loc[i + 1] == "[key]":
+            continue  # pydantic's form of a name that is a truth value
         elif isinstance(part, int):
             path.append(str(part))
         elif model is not None and part in model.model_fields:

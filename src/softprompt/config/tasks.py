@@ -176,9 +176,10 @@ class TaggingSettings(TaskSettings):
     """A longer sentence is read in several windows, so that no word is lost."""
     vanished: Literal["refuse", "unknown"] = "refuse"
     """For words without a token: an error, or the tokenizer's unknown token."""
-    words: Literal["auto", "spaces", "characters"] = "auto"
-    """What the words of a text are that `softprompt predict` is given, in scripts without spaces; `auto` is
-    what they are in the training data, and a run keeps it: characters or longer words."""
+    words: Literal["auto", "spaces", "characters", "scripts", "letters"] = "auto"
+    """What the words of a text are that `softprompt predict` is given, in scripts without spaces: longer
+    words between `spaces`, or `characters`. Beside these, words of other scripts are whole by `scripts`,
+    single letters by `letters`, and asked about by `characters`. `auto` is what the training data shows."""
     head_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout before the head while training."""
 

@@ -6,7 +6,7 @@
 from softprompt.metrics.calibration import calibration_of
 from softprompt.metrics.label_sets import by_label, label_set_pairs
 from softprompt.metrics.labels import by_class, confusion, label_pairs, ranking_pairs
-from softprompt.metrics.languages import LanguageName, Reading, n_unspaced, reading_of, script
+from softprompt.metrics.languages import LanguageName, Reading, reading_of
 from softprompt.metrics.ranks import rank_pairs
 from softprompt.metrics.registry import (
     METRICS,
@@ -45,14 +45,12 @@ __all__ = [
     "label_set_pairs",
     "metric",
     "metrics_of",
-    "n_unspaced",
     "number_pairs",
     "rank_pairs",
     "ranking_pairs",
     "reading_of",
     "require_libraries",
     "score",
-    "script",
     "tag_pairs",
     "text_pairs",
 ]

@@ -99,6 +99,10 @@ def captions(
         values["rouge_l"] = _rouge_l(texts, golds)
     if "cider" in names:
         values["cider"] = _cider(texts, golds)
+        if len({_n_grams(group) for group in golds}) == 1:
+            # The weight of a word is the logarithm of how rare it is among the records.
+            why = "one record" if len(golds) == 1 else "records whose references are of the same words"
+            notes.append(f"cider: 0 for {why}, whatever the texts are; it needs different records")
     return Scores(values, tuple(notes))
 
 
@@ -126,6 +130,14 @@ def _rouge_l(texts: list[str], golds: list[list[str]]) -> float:
     rouge = Rouge()
     rows = [rouge.calc_score([text], group) for text, group in zip(texts, golds, strict=True)]
     return 100 * sum(rows) / len(rows)
+
+
+def _n_grams(texts: list[str]) -> frozenset[tuple[str, ...]]:
+    """All runs of one to four words of some texts."""
+    words = [text.split() for text in texts]
+    return frozenset(
+        tuple(some[i : i + n]) for some in words for n in range(1, 5) for i in range(len(some) - n + 1)
+    )
 
 
 def _cider(texts: list[str], golds: list[list[str]]) -> float:

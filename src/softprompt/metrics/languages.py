@@ -8,19 +8,16 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from softprompt.errors import ConfigError, nearest
 from softprompt.extras import installation, missing, require
+from softprompt.scripts import UNSPACED, script
 
 LanguageName = Literal["auto", "en", "latin", "intl", "zh", "ja", "ko", "char"]
 """What a recipe may say of the language of its texts."""
 
 AUTO = "auto"
-
-_UNSPACED = frozenset("CJK HIRAGANA KATAKANA BOPOMOFO THAI LAO KHMER MYANMAR TIBETAN YI".split())
-"""Scripts that put no space between words, by the first word of their characters' names in Unicode."""
 
 _KANA = ("HIRAGANA", "KATAKANA")
 
@@ -192,7 +189,7 @@ def unicode_words(text: str) -> list[str]:
         if kind[0] == "M" and before:
             words[-1] += character
         elif kind[0] in "LN":
-            alone = script(character) in _UNSPACED
+            alone = script(character) in UNSPACED
             if before == "word" and not alone:
                 words[-1] += character
             else:
@@ -203,26 +200,9 @@ def unicode_words(text: str) -> list[str]:
     return words
 
 
-def n_unspaced(text: str) -> int:
-    """How many letters of a text are of scripts that put no spaces between words."""
-    return sum(script(character) in _UNSPACED for character in text)
-
-
 def unpunctuated(text: str) -> str:
     """A text without the punctuation of any script."""
     return "".join(c for c in text if unicodedata.category(c)[0] != "P")
-
-
-@lru_cache(maxsize=1 << 16)
-def script(character: str) -> str:
-    """The script of a letter, as the first word of its name (`LATIN`, `CJK`); empty for anything else."""
-    if unicodedata.category(character)[0] != "L":
-        return ""
-    name = unicodedata.name(character, "OTHER")
-    for prefix in ("FULLWIDTH ", "HALFWIDTH ", "MODIFIER LETTER "):
-        name = name.removeprefix(prefix)
-    first = name.split()[0]
-    return "KATAKANA" if first == "KATAKANA-HIRAGANA" else "LATIN" if first == "MICRO" else first
 
 
 def _scripts(texts: Iterable[str]) -> Counter[str]:
@@ -245,7 +225,7 @@ def _found(texts: Iterable[str]) -> str:
     groups = {
         "ja" if kana >= _PART * cjk else "zh": cjk,
         "ko": scripts["HANGUL"],
-        "char": sum(n for name, n in scripts.items() if name in _UNSPACED) - cjk,
+        "char": sum(n for name, n in scripts.items() if name in UNSPACED) - cjk,
     }
     present = [name for name, n in groups.items() if n and n >= _PART * total]
     if len(present) > 1:
@@ -268,7 +248,7 @@ def _covered(name: str) -> Callable[[Counter[str]], bool]:
         elif name == "char":
             held = total
         else:
-            held = sum(n for s, n in scripts.items() if s not in _UNSPACED or s in own) - scripts["ACCENT"]
+            held = sum(n for s, n in scripts.items() if s not in UNSPACED or s in own) - scripts["ACCENT"]
         return 2 * held >= total
 
     return covered

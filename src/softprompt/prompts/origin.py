@@ -86,7 +86,8 @@ class Answering:
             backbone: None is the one that the prompt was made or loaded for.
             task: settings of the task (or a mapping), for a prompt that stores none.
             batch_size: how many are read together; None is the run's.
-            words: how texts to tag are cut into words: `spaces`, `characters`, or `auto`, by the script.
+            words: how texts to tag are cut into words: `spaces`, `characters`, `scripts` (characters of
+                scripts without spaces, whole words of others), or `auto`, as in training.
 
         Returns:
             A `softprompt.answers.Answer` for each: labels with probabilities (`LabelAnswer`,

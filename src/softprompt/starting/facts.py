@@ -14,7 +14,7 @@ from softprompt.data import (
     Record,
     TaggedWords,
 )
-from softprompt.metrics import script
+from softprompt.scripts import script
 
 _NAMES = {"CJK": "Chinese", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean"}
 """Scripts by the first word of their letters' names in Unicode, where a person would say it otherwise."""

@@ -3,13 +3,14 @@
 import re
 from typing import Any
 
-_UNSPACED = (
-    "\u3000-\u303f"  # punctuation of Chinese, Japanese and Korean
-    "\u3040-\u30ff\u31f0-\u31ff"  # kana
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # characters
-    "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff9f"  # full-width punctuation, half-width kana
+from softprompt.scripts import EAST_ASIAN, script
+
+_BETWEEN = re.compile(r"(?<=(\S)) +(?=(\S))")
+_SIGNS = re.compile(
+    "[\u3000-\u303f"  # punctuation of Chinese, Japanese and Korean
+    "\u3099-\u309c\u30a0\u30fb"  # marks and dots of kana
+    "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\uff9e\uff9f]"  # of full and half width
 )
-_BETWEEN = re.compile(rf"(?<=[{_UNSPACED}]) +(?=\S)|(?<=\S) +(?=[{_UNSPACED}])")
 _PROBE = "中文"
 
 
@@ -23,4 +24,8 @@ def spaces_characters(tokenizer: Any) -> bool:
 
 def without_spaces(text: str) -> str:
     """A text without the spaces beside characters and punctuation of scripts that have none."""
-    return _BETWEEN.sub("", text)
+    return _BETWEEN.sub(lambda found: "" if any(map(_stands_alone, found.groups())) else found[0], text)
+
+
+def _stands_alone(character: str) -> bool:
+    return script(character) in EAST_ASIAN or _SIGNS.match(character) is not None

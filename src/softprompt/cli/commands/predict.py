@@ -51,8 +51,11 @@ def predict(
         list[str] | None, typer.Option(help="One of several endings. May be repeated.", show_default=False)
     ] = None,
     words: Annotated[
-        Literal["auto", "spaces", "characters"],
-        typer.Option(help="How a text to tag is cut into words; auto asks its script."),
+        Literal["auto", "spaces", "characters", "scripts"],
+        typer.Option(
+            help="How a text to tag is cut into words: at spaces, into characters, or, by scripts, into "
+            "characters of scripts without spaces and whole words of others; auto as in training."
+        ),
     ] = "auto",
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Those of every label or choice too.")

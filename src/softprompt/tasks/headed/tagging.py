@@ -9,7 +9,7 @@ from torch import Tensor
 from softprompt.data import TaggedWords
 from softprompt.errors import DataError, counted
 from softprompt.extras import missing
-from softprompt.metrics import n_unspaced
+from softprompt.scripts import is_spaced, n_unspaced
 from softprompt.tasks.batching import pad
 from softprompt.tasks.examples import IGNORED, Outcome, ScoreRow
 from softprompt.tasks.headed.reading_task import ReadingExample, ReadingTask
@@ -38,11 +38,11 @@ class TaggingTask(ReadingTask):
         return tuple(sorted(tags, key=lambda tag: (tag != _OUTSIDE, tag)))
 
     def settle(self, records: Sequence[TaggedWords]) -> None:
-        """Take from the training records whether the words of scripts without spaces are characters."""
+        """Take from the training records what the words of scripts without spaces are."""
         sizes = [n for record in records for word in record.words if (n := n_unspaced(word))]
         if self.settings.words == "auto" and sizes:
             single = sum(n == 1 for n in sizes) >= _MOSTLY * len(sizes)
-            self._words: str | None = "characters" if single else "spaces"
+            self._words: str | None = _among_characters(records) if single else "spaces"
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -158,6 +158,24 @@ def _at_words(values: Tensor, examples: Sequence[ReadingExample]) -> list[list[A
         found.append([rows[first + row][place] for row, place in example.facts])
         first += example.n_rows
     return found
+
+
+def _among_characters(records: Sequence[TaggedWords]) -> str:
+    """What words of other scripts are among single characters, as `TaggingSettings.words` says it."""
+    n_whole = n_letters = 0
+    for record in records:
+        if not any(map(n_unspaced, record.words)):
+            continue
+        before = ""
+        for word in record.words:
+            spaced = all(map(is_spaced, word))
+            n_whole += spaced and len(word) > 1
+            n_letters += spaced and len(word) == 1 and len(before) == 1
+            before = word if spaced else ""
+    if n_whole + n_letters == 0:
+        return "characters"
+    share = n_whole / (n_whole + n_letters)
+    return "scripts" if share >= _MOSTLY else "letters" if share <= 1 - _MOSTLY else "characters"
 
 
 def word_windows(owners: Sequence[int], room: int) -> list[tuple[int, int]]:
