@@ -10,7 +10,7 @@ import pytest
 import softprompt
 from softprompt.backbones.callers.prompted_heads import LOSSES
 from softprompt.config import ImageClassificationSettings
-from softprompt.config.tasks import Pooling
+from softprompt.config.headed_tasks import Pooling
 from softprompt.files import HeadKind, Location, PicturePooling, TextPooling
 from softprompt.prompts import LOCATIONS
 from softprompt.prompts.heads import KINDS, PICTURE_POOLINGS, TEXT_POOLINGS

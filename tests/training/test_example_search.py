@@ -11,8 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import softprompt
 from softprompt.backbones.backbone import Backbone
-from softprompt.config import DecodingSettings, parse_run
-from softprompt.config.tasks import ClassificationSettings, GenerationSettings
+from softprompt.config import ClassificationSettings, DecodingSettings, GenerationSettings, parse_run
 from softprompt.data.records import Record, pairs
 from softprompt.errors import ConfigError, DataError
 from softprompt.tasks import build_task

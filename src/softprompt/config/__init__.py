@@ -3,6 +3,15 @@
 from softprompt.config.base import FolderName, Settings
 from softprompt.config.data import AUTO, DataSettings
 from softprompt.config.data_places import SPLIT_NAME, data_root, found, is_saved, places, settled
+from softprompt.config.headed_tasks import (
+    ChoiceSettings,
+    ClassificationSettings,
+    ImageClassificationSettings,
+    MultiLabelSettings,
+    RegressionSettings,
+    SpanSettings,
+    TaggingSettings,
+)
 from softprompt.config.loading import (
     apply_override,
     load_recipe,
@@ -23,19 +32,8 @@ from softprompt.config.settings import (
     RunSettings,
 )
 from softprompt.config.stored import as_stored
-from softprompt.config.tasks import (
-    ChoiceSettings,
-    ClassificationSettings,
-    ClozeSettings,
-    GenerationSettings,
-    ImageClassificationSettings,
-    MultiLabelSettings,
-    ProbingSettings,
-    RegressionSettings,
-    SpanSettings,
-    TaggingSettings,
-    TaskSettings,
-)
+from softprompt.config.task_settings import TaskSettings
+from softprompt.config.tasks import ClozeSettings, GenerationSettings, ProbingSettings
 from softprompt.config.training import USUAL_RATE, TrainingSettings
 
 __all__ = [

@@ -205,6 +205,24 @@ class Task(ABC):
         head = self.head
         return None if head is None else (head.kind, head.labels)
 
+    @property
+    def label_weights(self) -> tuple[float, ...] | None:
+        """The weight of each label in the loss, in the order of the labels; None where all weigh alike.
+
+        Raises:
+            ConfigError: `balanced`, which a run replaces by numbers; weights for other labels.
+        """
+        given = getattr(self.settings, "class_weights", None)
+        if given is None:
+            return None
+        if isinstance(given, str):
+            do = "give a number for each label"
+            raise ConfigError("task.class_weights", repr(given), "numbers, outside of a run", do)
+        if set(given) != set(self.labels):
+            got, expected = f"weights for {sorted(given)}", f"one for each of {list(self.labels)}"
+            raise ConfigError("task.class_weights", got, expected)
+        return tuple(given[label] for label in self.labels)
+
     def reference(self, record: Any) -> Any:
         """What is right for a record, as the task's metrics take it: by default its label."""
         return str(record.label)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from softprompt.errors import PromptError
-from softprompt.prompts.heads import uses_output_layer
 from softprompt.prompts.methods.options import FittingTune
 from softprompt.prompts.methods.p_tuning import parsed_template
 from softprompt.prompts.methods.registry import method
@@ -66,6 +65,8 @@ def null_prompt(
 
 def _fitting(backbone: "Observable", head: "HeadCard | None") -> str:
     """`bitfit` where the backbone has biases to train, else `layernorm`."""
+    from softprompt.prompts.heads import uses_output_layer
+
     try:
         backbone.tuned_tensors("bitfit", lm_head=uses_output_layer(head))
     except PromptError:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from softprompt.data import check_spellings, in_order
-from softprompt.errors import ConfigError, DataError, PromptError, with_article
+from softprompt.errors import DataError, PromptError, with_article
 from softprompt.files import HeadCard
 from softprompt.tasks.base import Task, check_records, several
 from softprompt.tasks.examples import AnyExample
@@ -246,18 +246,10 @@ class HeadTask(Task):
         """The weight of each label in the loss, `[label]`, in the outputs' dtype; None where all weigh alike.
 
         Raises:
-            ConfigError: `balanced`, which a run replaces by numbers; weights for other labels.
+            ConfigError: as `label_weights`.
         """
-        given = getattr(self.settings, "class_weights", None)
-        if given is None:
-            return None
-        if isinstance(given, str):
-            do = "give a number for each label"
-            raise ConfigError("task.class_weights", repr(given), "numbers, outside of a run", do)
-        if set(given) != set(self.labels):
-            got, expected = f"weights for {sorted(given)}", f"one for each of {list(self.labels)}"
-            raise ConfigError("task.class_weights", got, expected)
-        return outputs.new_tensor([given[label] for label in self.labels])
+        weights = self.label_weights
+        return None if weights is None else outputs.new_tensor(weights)
 
     def index_of(self, label: str | None, where: str) -> int:
         """The place of a label among the head's outputs.

@@ -87,8 +87,9 @@ class TaggingTask(ReadingTask):
         targets, _ = pad(rows, IGNORED, "right", outputs.device)
         extra = outputs.shape[1] - targets.shape[1]
         targets = F.pad(targets, (0, extra), value=IGNORED)
+        weights = self.weights_of_labels(outputs)
         return F.cross_entropy(
-            outputs.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+            outputs.flatten(0, 1), targets.flatten(), weights, ignore_index=IGNORED, reduction="sum"
         )
 
     def answers(self, outputs: Tensor, examples: Sequence[ReadingExample]) -> list[Any]:

@@ -33,6 +33,7 @@ class BlankExample(RowsExample):
         sizes: how many of the words each answer has, in order.
         target: the right answer's index (of a vocabulary: its token); None where it is unknown.
         reduction: `mean` or `sum`, of the scores of an answer's words.
+        weight: of its loss, by the label of the right answer.
     """
 
     places: tuple[tuple[int, ...], ...] = ()
@@ -41,6 +42,7 @@ class BlankExample(RowsExample):
     target: int | None = None
     reduction: str = "mean"
     n_targets: int = 1
+    weight: float = 1.0
 
 
 class BlankTask(Task):

@@ -186,16 +186,19 @@ class ClozeTask(BlankTask):
         else:
             words = self._tokens
         target = self._target(record, where) if labelled else None
+        weights = None if target is None else self.label_weights
+        weight = 1.0 if weights is None or target is None else weights[target]
         sizes = tuple(map(len, words))
         if self._reads_states:
             filled = self._filled(record, 1, counted=counted)
             row = Row(filled.ids, segments_of(filled))
-            return BlankExample(record.id, (row,), (filled.blanks,), (), sizes, target)
+            return BlankExample(record.id, (row,), (filled.blanks,), (), sizes, target, weight=weight)
         flat = [word for several in words for word in several]
         fill = partial(self._filled, record, counted=counted)
         rows, places, owners = (causal_rows if self._causal else masked_rows)(fill, flat)
         owned = tuple(zip(owners, flat, strict=True))
-        return BlankExample(record.id, rows, places, owned, sizes, target, self.settings.reduction)
+        how = self.settings.reduction
+        return BlankExample(record.id, rows, places, owned, sizes, target, how, weight=weight)
 
     def _target(self, record: Any, where: str) -> int:
         if isinstance(record, Choices):
@@ -242,10 +245,11 @@ class ClozeTask(BlankTask):
         return out
 
     def losses(self, examples: Sequence[BlankExample]) -> Tensor:
-        """Negative log-likelihood of each right answer among the answers, `[example]`; differentiable."""
-        scores = self.scores(examples)
-        pairs = zip(scores, examples, strict=True)
-        return torch.stack([-of_example.log_softmax(-1)[example.target] for of_example, example in pairs])
+        """Negative log-likelihood of each right answer among the answers, by its label's weight, `[example]`;
+        differentiable.
+        """
+        pairs = zip(self.scores(examples), examples, strict=True)
+        return torch.stack([-e.weight * scores.log_softmax(-1)[e.target] for scores, e in pairs])
 
     def _explained(self, examples: Sequence[BlankExample]) -> list[tuple[Any, Mapping[str, Any]]]:
         explained: list[tuple[Any, Mapping[str, Any]]] = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from softprompt.config import BackboneSettings, MixtureSettings, RunSettings
-from softprompt.data import FORMATS, MultiLabelledText, Splits
+from softprompt.data import FORMATS, MultiLabelledText, Splits, TaggedWords
 from softprompt.errors import ConfigError, DataError, SoftpromptError, counted
 from softprompt.tasks import Task, build_task, template_of
 from softprompt.training.distributed import Processes
@@ -140,8 +140,10 @@ def with_template(settings: RunSettings, records: Sequence[Any], backbone: "Back
 
 
 def with_class_weights(settings: RunSettings, data: RunData) -> RunSettings:
-    """The settings with a number for each label in place of `balanced`: n / (labels * records of the label);
-    of several labels for each text, records without the label / records with it.
+    """The settings with a number for each label in place of `balanced`: n / (labels * records of the label).
+
+    Of tags words are counted in place of records. Of several labels for each text the number is records
+    without the label / records with it.
 
     Source: scikit-learn's `compute_class_weight("balanced")`, after King and Zeng (2001).
 
@@ -151,8 +153,9 @@ def with_class_weights(settings: RunSettings, data: RunData) -> RunSettings:
     if getattr(settings.task, "class_weights", None) != "balanced":
         return settings
     records: Sequence[Any] = data.splits.train
-    sets = [record.labels or () for record in records if isinstance(record, MultiLabelledText)]
-    if several := len(sets) == len(records):
+    several = isinstance(records[0], MultiLabelledText)
+    sets = [one.labels or () for one in records if isinstance(one, (MultiLabelledText, TaggedWords))]
+    if sets:
         counts = Counter(label for labels in sets for label in labels)
     else:
         counts = Counter(next(iter(record.targets), "") for record in records)
@@ -160,7 +163,7 @@ def with_class_weights(settings: RunSettings, data: RunData) -> RunSettings:
         got = f"'balanced', though no training record has the label '{lacking[0]}'"
         do = "give a weight for each label instead, or leave labels without records out of task.labels"
         raise DataError("task.class_weights", got, "records of every label", do)
-    n = len(records)
+    n = len(records) if several else counts.total()
     weights = {label: round(n / (len(data.labels) * counts[label]), 6) for label in data.labels}
     if several:
         # A label that every record has keeps a small weight, since no record is without it.
