@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from support.pictures import encoded, picture
 from support.tasks import KINDS
 
 
@@ -32,6 +33,18 @@ def test_the_page_shows_what_the_run_left(kind, readers, softprompt, tmp_path):
     # nothing is loaded from elsewhere
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
     assert str(readers) not in page
+
+
+def test_drawings_on_white_are_turned_on_a_dark_page(readers, softprompt, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(readers / "runs" / "pair", run)
+    (run / "curves.png").write_bytes(encoded(picture((200, 30, 30), 0), "PNG"))
+    assert softprompt("report", run).code == 0
+    page = (run / "report" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<img ") == page.count('<img class="drawn" ') > 0
+    light, *dark = re.findall(r"color-scheme: \w+;.*?--drawn: ([^;]*);", page, re.DOTALL)
+    assert light == "none" and dark == ["invert(1) hue-rotate(180deg)"] * 2
+    assert ".drawn { filter: var(--drawn);" in page
 
 
 def test_pages_of_texts_escape_them(readers, softprompt, tmp_path):
