@@ -143,7 +143,7 @@ def test_the_site_builds_and_its_links_lead_somewhere(tmp_path):
 
 
 def read_by_a_browser(folder: Path) -> None:
-    """A reader's browser asks for the site's own files alone, and shows the colours that the system asks for."""
+    """A reader's browser asks for the site's own files alone, and shows the colours of the system."""
     browser = Browser(folder / "profile")
     try:
         for dark in (False, True, False):
