@@ -15,7 +15,8 @@ RUN apt-get update \
 COPY . /src
 RUN pip install --no-cache-dir -c /src/constraints.txt "/src[all,hub]" && rm -rf /src
 
-RUN useradd --create-home user && mkdir /work && chown user /work
+# The folder of backbones is there and the user's, so that a new volume over it is the user's too.
+RUN useradd --create-home user && install -d -o user -g user /work /home/user/.cache
 USER user
 WORKDIR /work
 ENV SOFTPROMPT_DATA=/work/data

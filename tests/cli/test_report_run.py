@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from support.pictures import encoded, picture
 from support.tasks import KINDS
 
 
@@ -45,6 +46,18 @@ def test_the_page_says_what_was_found_while_reading(readers, softprompt, tmp_pat
     page = (run / "report" / "report.html").read_text(encoding="utf-8")
     assert "17 bad rows were left out" in page and re.search(r"skipped rows</th>\s*<td>17", page)
     assert "Reading: x.csv: text from" in page
+
+
+def test_drawings_on_white_are_turned_on_a_dark_page(readers, softprompt, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(readers / "runs" / "pair", run)
+    (run / "curves.png").write_bytes(encoded(picture((200, 30, 30), 0), "PNG"))
+    assert softprompt("report", run).code == 0
+    page = (run / "report" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<img ") == page.count('<img class="drawn" ') > 0
+    light, *dark = re.findall(r"color-scheme: \w+;.*?--drawn: ([^;]*);", page, re.DOTALL)
+    assert light == "none" and dark == ["invert(1) hue-rotate(180deg)"] * 2
+    assert ".drawn { filter: var(--drawn);" in page
 
 
 def test_pages_of_texts_escape_them(readers, softprompt, tmp_path):

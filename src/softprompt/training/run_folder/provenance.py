@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 import softprompt
+from softprompt.errors import counted
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "accelerate")
 
@@ -44,7 +45,11 @@ def commit(package: Path = Path(softprompt.__file__).parent) -> str | None:
 
 def hardware(device: torch.device, n_processes: int) -> str:
     """The kind of machine, e.g. `x86_64, 8 cores, 4 threads` with the GPU's name; never a host name."""
-    shown = [platform.machine(), f"{os.cpu_count()} cores", f"{torch.get_num_threads()} threads"]
+    shown = [
+        platform.machine(),
+        counted(os.cpu_count() or 1, "core"),
+        counted(torch.get_num_threads(), "thread"),
+    ]
     if device.type == "cuda":
         shown.append(torch.cuda.get_device_name(device))
     elif device.type != "cpu":
