@@ -12,6 +12,7 @@ from .loading import (
     bundled_folder,
     cached_checkpoint,
     config_here,
+    hub_id,
     pull_bundled,
     tokenizer_here,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "fast_bf16",
     "fingerprint",
     "gradients_by_hand",
+    "hub_id",
     "load_backbone",
     "n_kept",
     "pull_bundled",
