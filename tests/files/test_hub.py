@@ -9,6 +9,7 @@ import torch
 
 import softprompt
 from softprompt import PromptedModel
+from softprompt.cli.app import main
 from softprompt.errors import PromptError
 from support.hub_server import READ, WRITE, Hub, running
 from support.prompts import inputs_for, random_prefix, same, soft_tokens
@@ -257,3 +258,64 @@ def test_the_token_itself_is_never_published(hub, llama):
     prompt = random_prefix(llama).describe(task={"name": "generation", "system": f"log in with {WRITE}"})
     refused(lambda: prompt.push_to_hub(NAME, token=WRITE), "holds the access token")
     assert not any(b"log in with" in body for body in hub.seen)
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([str(one) for one in arguments])
+    shown = capsys.readouterr()
+    return ended.value.code or 0, " ".join(shown.out.split()), " ".join(shown.err.split())
+
+
+def test_the_commands_push_and_pull(hub, llama, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", WRITE)
+    prompt, other = random_prefix(llama, seed=1), random_prefix(llama, seed=2)
+    prompt.save("mine", card=True)
+    code, out, _ = run(capsys, "push", "mine", NAME, "--private", "--message", "the first")
+    repository = hub.repositories[NAME]
+    assert code == 0 and out == f"pushed mine to {hub.address}/{NAME}/tree/{repository.branches['main']}"
+    assert repository.private and repository.messages[-1] == "the first"
+    files = repository.files() or {}
+    assert b'load_prompt("ann/tone", backbone)' in files["README.md"]  # not "mine", as the folder's own says
+    code, out, _ = run(capsys, "pull", NAME)
+    assert code == 0 and out == f"wrote tone, from {hub.address}/{NAME}/tree/{repository.branches['main']}"
+    assert {path.name for path in (tmp_path / "tone").iterdir()} == {"prompt.json", "prompt.safetensors"}
+    assert same(softprompt.load_prompt("tone", llama), prompt)
+    assert (tmp_path / "tone/prompt.safetensors").read_bytes() == files["prompt.safetensors"]
+    assert run(capsys, "pull", NAME)[0] == 0  # the same again
+    other.save("mine")
+    assert run(capsys, "push", "mine", NAME, "--revision", "v2")[0] == 0
+    code, _, err = run(capsys, "pull", NAME, "--revision", "v2")
+    assert code == 1 and "tone: got a folder with another prompt" in err
+    assert run(capsys, "pull", NAME, "two", "--revision", "v2")[0] == 0
+    assert same(softprompt.load_prompt("two", llama), other)
+    assert WRITE not in err
+
+
+def test_a_readme_of_ones_own_is_pushed(hub, llama, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", WRITE)
+    random_prefix(llama).save("mine", card=True)
+    text = (tmp_path / "mine/README.md").read_text("utf-8").replace("## Use", "## How")
+    (tmp_path / "mine/README.md").write_text(text, encoding="utf-8")
+    code, _, err = run(capsys, "push", "mine", NAME)
+    assert code == 0 and "the model card is" in err
+    assert (hub.repositories[NAME].files() or {})["README.md"] == text.encode()
+
+
+def test_the_commands_refuse(hub, llama, capsys, tmp_path):
+    random_prefix(llama).save("mine")
+    for arguments, part in (
+        (("push", "none", NAME), "none: got no such folder"),
+        (("push", "mine", "tone"), "got 'tone', expected user/name"),
+        (("push", "mine", NAME), "no access token"),
+        (("pull", "ann/none"), "no such repository"),
+        (("pull", "none"), "got 'none', expected user/name"),
+    ):
+        code, _, err = run(capsys, *arguments)
+        assert code == 1 and part in err, err
+    content = (tmp_path / "mine/prompt.safetensors").read_bytes()
+    (tmp_path / "mine/prompt.safetensors").write_bytes(content[:-4])
+    hub.calls.clear()
+    code, _, err = run(capsys, "push", "mine", NAME)
+    assert code == 1 and "prompt.safetensors" in err
+    assert not hub.calls and not (tmp_path / "none").exists()

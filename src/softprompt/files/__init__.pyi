@@ -1,8 +1,8 @@
 from .atomic import sync_folder, write_atomically, write_synced, writing
-from .hub import fetch_prompt, push_prompt
+from .hub import fetch_prompt, own_readme, pull_folder, push_folder, push_prompt
 from .hub_names import is_hub_id, names_repository
 from .json_lines import Line, damaged, ends_line, json_line, json_text, objects, read_lines, warn_of_damage
-from .model_card import MODEL_CARD, check_no_other, is_made, read_readme, readme_of, write_model_card
+from .model_card import MODEL_CARD, check_no_other, readme_of, write_model_card
 from .prompt_card import (
     Activation,
     AdapterPlacement,
@@ -54,19 +54,20 @@ __all__ = [
     "fetch_prompt",
     "from_cell",
     "is_hub_id",
-    "is_made",
     "is_prompt_folder",
     "json_line",
     "json_text",
     "kinds_of_tensors",
     "names_repository",
     "objects",
+    "own_readme",
+    "pull_folder",
+    "push_folder",
     "push_prompt",
     "read_card",
     "read_foreign_tensors",
     "read_lines",
     "read_prompt",
-    "read_readme",
     "readme_of",
     "serialised",
     "sync_folder",

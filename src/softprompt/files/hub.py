@@ -3,24 +3,30 @@
 Of a repository only the card and the tensors of a prompt are ever fetched, whatever else it holds.
 """
 
-import os
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from softprompt.errors import PromptError, first_line, shortened
+import torch
+
+from softprompt.errors import PromptError, shortened
+from softprompt.files.hub_errors import endpoint, explained, status_of
 from softprompt.files.hub_names import is_repository_name
 from softprompt.files.model_card import MODEL_CARD, is_made, read_readme, readme_of
 from softprompt.files.prompt_card import PromptCard
-from softprompt.files.prompt_folder import CARD, TENSORS
+from softprompt.files.prompt_folder import (
+    CARD,
+    TENSORS,
+    expanded,
+    is_prompt_folder,
+    read_prompt,
+    write_prompt,
+)
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-_LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 
@@ -39,10 +45,10 @@ def fetch_prompt(repository: str, revision: str | None = None, token: str | None
         PromptError: no such repository or revision, one without a prompt, or the hub cannot be asked.
     """
     _check(repository, token)
-    with _explained(repository, revision, token, "read"):
+    with explained(repository, revision, token, "read"):
         from huggingface_hub import hf_hub_download
 
-        options: dict[str, Any] = {"endpoint": _endpoint(), "token": token, "library_name": "softprompt"}
+        options: dict[str, Any] = {"endpoint": endpoint(), "token": token, "library_name": "softprompt"}
         card = Path(hf_hub_download(repository, CARD, revision=revision, **options))
         # Of the card's own commit, in case the branch moves on in between.
         hf_hub_download(repository, TENSORS, revision=card.parent.name, **options)
@@ -88,10 +94,10 @@ def push_prompt(
         raise PromptError("revision", f"the commit {revision}", "a branch to push to")
     if message is not None and not message.strip():
         raise PromptError("message", "an empty text", "the commit's message, or None")
-    with _explained(repository, revision, token, "write"):
+    with explained(repository, revision, token, "write"):
         from huggingface_hub import CommitOperationAdd, HfApi
 
-        api = HfApi(endpoint=_endpoint(), token=token, library_name="softprompt")
+        api = HfApi(endpoint=endpoint(), token=token, library_name="softprompt")
         _make(api, repository, private)
         if revision is not None and not revision.startswith("refs/"):
             api.create_branch(repository, branch=revision, exist_ok=True)
@@ -106,14 +112,76 @@ def push_prompt(
             commit_message=message or f"A prompt of softprompt: {card.method}",
             revision=revision,
         )
-    return f"{_endpoint()}/{repository}/tree/{done.oid}"
+    return f"{endpoint()}/{repository}/tree/{done.oid}"
 
 
-def _endpoint() -> str:
-    """The hub's address, as it is set when it is asked."""
-    from huggingface_hub import constants
+def push_folder(
+    folder: Path,
+    repository: str,
+    hub_id_of: Callable[[PromptCard], str | None],
+    *,
+    private: bool | None = None,
+    revision: str | None = None,
+    message: str | None = None,
+) -> str:
+    """Put a prompt that lies in a folder into a repository, as `push_prompt`.
 
-    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+    A README.md beside the prompt that somebody wrote or changed is its model card.
+
+    Args:
+        folder: of the prompt, which is read and checked first.
+        hub_id_of: the hub id of the card's backbone.
+
+    Raises:
+        PromptError: a broken prompt, or as `push_prompt`.
+    """
+    tensors, card = read_prompt(folder)
+    with tempfile.TemporaryDirectory() as place:
+        # What was read and checked is what is pushed, also while another process saves there.
+        return push_prompt(
+            write_prompt(place, tensors, card), card, repository, hub_id_of(card),
+            readme=own_readme(folder), private=private, revision=revision, message=message,
+        )  # fmt: skip
+
+
+def pull_folder(repository: str, out: Path | None, revision: str | None = None) -> tuple[Path, str]:
+    """Write a repository's prompt into a folder, where it is checked as a whole.
+
+    Args:
+        repository: `user/name`.
+        out: the folder; None is `name`.
+        revision: a branch, a tag or a commit; None is the main branch.
+
+    Returns:
+        The folder, and the address of the files.
+
+    Raises:
+        PromptError: another prompt is there already, or as `fetch_prompt` and `read_prompt`.
+    """
+    _check(repository, None)
+    folder = expanded(Path(repository.partition("/")[2]) if out is None else out)
+    fetched = fetch_prompt(repository, revision)
+    tensors, card = read_prompt(fetched)
+    if is_prompt_folder(folder) and not _same(folder, fetched):
+        raise PromptError(
+            str(folder),
+            "a folder with another prompt",
+            "a new folder",
+            "name another one, or remove this one",
+        )
+    return write_prompt(folder, tensors, card), f"{endpoint()}/{repository}/tree/{fetched.name}"
+
+
+def own_readme(folder: Path) -> str | None:
+    """The README.md beside a prompt that somebody wrote or changed; None where there is none."""
+    text = read_readme(folder / MODEL_CARD)
+    return None if text is None or is_made(text) else text
+
+
+def _same(folder: Path, other: Path) -> bool:
+    (tensors, card), (others, another) = read_prompt(folder), read_prompt(other)
+    named = tensors.keys() == others.keys() and card == another
+    return named and all(torch.equal(tensor, others[name]) for name, tensor in tensors.items())
 
 
 def _check(repository: str, token: str | None) -> None:
@@ -142,7 +210,7 @@ def _make(api: "HfApi", repository: str, private: bool | None) -> None:
         return
     except HfHubHTTPError as error:
         # 409: it is there. Else the token may not make repositories, but perhaps write to this one.
-        if _status(error) not in (401, 402, 403, 409):
+        if status_of(error) not in (401, 402, 403, 409):
             raise
         try:
             now = bool(api.repo_info(repository).private)
@@ -155,7 +223,7 @@ def _make(api: "HfApi", repository: str, private: bool | None) -> None:
         f"{repository}: private",
         f"a repository that is {is_now}",
         f"one that is {wanted}",
-        f"change it in its settings on the hub ({_endpoint()}/{repository}/settings), or leave this out",
+        f"change it in its settings on the hub ({endpoint()}/{repository}/settings), or leave this out",
     )
 
 
@@ -169,73 +237,3 @@ def _has_own_readme(api: "HfApi", repository: str, revision: str | None) -> bool
         except EntryNotFoundError:
             return False
         return not is_made(read_readme(Path(path)) or "")
-
-
-@contextmanager
-def _explained(repository: str, revision: str | None, token: str | None, use: str) -> Iterator[None]:
-    """Turn whatever the hub or the way to it raises into a PromptError that holds no token."""
-    try:
-        yield
-    except PromptError:
-        raise
-    # What the network raises depends on the library beneath huggingface_hub.
-    except Exception as error:
-        got, expected, do = _reasons(error, repository, revision, use)
-        raise PromptError(f"{repository} on the hub", _without(got, token), expected, do) from None
-
-
-def _reasons(error: Exception, repository: str, revision: str | None, use: str) -> tuple[str, str, str]:
-    """What came, what was expected and what to do."""
-    from huggingface_hub import errors
-
-    address = f"{_endpoint()}/{repository}"
-    if type(error) is RuntimeError and isinstance(error.__cause__, Exception):  # while a large file is sent
-        error = error.__cause__
-    if isinstance(error, errors.GatedRepoError):
-        return "a gated repository", "leave to read it", f"ask for access at {address}, and {_LOGIN}"
-    if isinstance(error, errors.RevisionNotFoundError):
-        return f"no revision '{revision}'", "a branch, a tag or a commit of it", f"see {address}"
-    if isinstance(error, errors.LocalEntryNotFoundError):
-        cause = error.__cause__
-        if cause is not None and (status := _status(cause)):
-            return f"an answer {status} of {_endpoint()}", "the files of a prompt", "try again later"
-        got = "no network, or an offline mode (HF_HUB_OFFLINE)"
-        if cause is not None and type(cause).__name__ != "OfflineModeIsEnabled":
-            got = f"no answer from {_endpoint()}"
-        return f"{got}, and no copy on this machine", "the files of a prompt", "connect and try again"
-    if isinstance(error, errors.EntryNotFoundError):
-        return "a repository without a prompt", f"{CARD} and {TENSORS} in it", f"see {address}"
-    status = _status(error)
-    if isinstance(error, errors.LocalTokenNotFoundError) or status in (401, 403):
-        if use == "write" and status == 403:
-            return (
-                "an access token that may not write there",
-                f"one with write access to {repository}",
-                _LOGIN,
-            )
-        if status == 403:
-            return "an access token that may not read it", "one with access", _LOGIN
-        if not isinstance(error, errors.RepositoryNotFoundError) or use == "write":
-            return "no access token, or one that the hub refuses", "a valid token of the hub", _LOGIN
-    if isinstance(error, errors.RepositoryNotFoundError):
-        got = "no such repository (and no such folder here), or a private one"
-        return got, "user/name of a repository", f"correct the name, or {_LOGIN} for a private one"
-    if type(error).__name__ == "OfflineModeIsEnabled":
-        return "an offline mode (HF_HUB_OFFLINE)", "a network", "unset HF_HUB_OFFLINE"
-    if status:
-        said = getattr(error, "server_message", None) or ""
-        return f"an answer {status} of {_endpoint()}{f': {said}' if said else ''}", "its consent", ""
-    if isinstance(error, MemoryError | OSError | ValueError) and not isinstance(error, ConnectionError):
-        return shortened(first_line(error), 300), "files that can be read and written", ""
-    return f"no answer from {_endpoint()} ({type(error).__name__})", "a connection", "try again later"
-
-
-def _status(error: BaseException) -> int | None:
-    return getattr(getattr(error, "response", None), "status_code", None)
-
-
-def _without(text: str, token: str | None) -> str:
-    known = [token, os.environ.get("HF_TOKEN"), os.environ.get("HUGGING_FACE_HUB_TOKEN")]
-    for one in filter(None, known):
-        text = text.replace(one, "...")
-    return re.sub(r"\bhf_\w{8,}", "...", text)

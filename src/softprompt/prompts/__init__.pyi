@@ -26,7 +26,7 @@ from .methods import (
 from .methods.builder import PromptBuilder
 from .methods.options import TUNE_FORMS, is_tune
 from .placements import RECURRENT, AttentionShape, KeyValues, KeyValueShape, SlotEmbeddings, States
-from .prompt import Prompt
+from .prompt import Prompt, hub_id_of
 from .start_request import Start, StartRequest
 from .visual import (
     LOCATIONS,
@@ -74,6 +74,7 @@ __all__ = [
     "fine_tuning",
     "head",
     "head_only",
+    "hub_id_of",
     "in_context",
     "initialization",
     "is_tune",

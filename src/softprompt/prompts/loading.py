@@ -59,9 +59,9 @@ def load_prompt(
     another fine-tuning, added words or (where the prompt has no head of its own) another head are refused.
 
     Args:
-        folder: as written by `Prompt.save`; or `user/name`, a repository of the hub, where neither that folder
-            nor one of its first part's name is here. Of a repository the two files of a prompt alone are
-            fetched; what was fetched before is read from the hub's cache, also without a network.
+        folder: as written by `Prompt.save`; or `user/name`, a repository of the hub, where neither that
+            folder nor `user` is here. Of a repository the two files of a prompt alone are fetched; what was
+            fetched before is read from the hub's cache, also without a network.
         backbone: the frozen model that the prompt is used with.
         device: of the prompt's tensors; None is the backbone's.
         any_backbone: accept another model whose sizes happen to fit; `prompted` then takes the prompt too.
@@ -69,7 +69,8 @@ def load_prompt(
         token: of a private repository; None is the one that is logged in (`hf auth login`, or `HF_TOKEN`).
 
     Raises:
-        PromptError: broken file, another backbone, or tensors that do not fit the card; or no such repository.
+        PromptError: broken file, another backbone, or tensors that do not fit the card, or a repository that
+            cannot be read.
     """
     if names_repository(folder):
         folder = fetch_prompt(str(folder), revision, token)
