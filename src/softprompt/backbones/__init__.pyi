@@ -2,6 +2,7 @@ from .activation_cache import ActivationCache, ActivationStore
 from .attention_maps import ClassAttention, class_attention
 from .backbone import Backbone
 from .callers import PromptedModel
+from .callers.save_prompt import SavePrompt
 from .image_transform import ImageTransform, raw_pixels
 from .inspection import fingerprint
 from .load import check_device, fast_bf16, load_backbone
@@ -31,6 +32,7 @@ __all__ = [
     "PictureText",
     "PromptedModel",
     "PromptedView",
+    "SavePrompt",
     "agreed_before",
     "bundled_folder",
     "cached_checkpoint",
