@@ -11,6 +11,10 @@ from softprompt.files.prompt_folder import CARD, TENSORS
 _LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
+_NETWORK = ("httpcore", "httpcore2", "httpx", "httpx2", "requests", "urllib3")
+"""Libraries beneath `huggingface_hub`, by its version, whose errors mean that nothing answered."""
+
+
 def endpoint() -> str:
     """The hub's address, as it is set when it is asked."""
     from huggingface_hub import constants
@@ -79,9 +83,10 @@ def _reasons(error: Exception, repository: str, revision: str | None, use: str) 
     if status:
         said = getattr(error, "server_message", None) or ""
         return f"an answer {status} of {endpoint()}{f': {said}' if said else ''}", "its consent", ""
-    if isinstance(error, MemoryError | OSError | ValueError) and not isinstance(error, ConnectionError):
-        return shortened(first_line(error), 300), "files that can be read and written", ""
-    return f"no answer from {endpoint()} ({type(error).__name__})", "a connection", "try again later"
+    beneath = type(error).__module__.partition(".")[0] in _NETWORK
+    if beneath or isinstance(error, ConnectionError | TimeoutError):
+        return f"no answer from {endpoint()} ({type(error).__name__})", "a connection", "try again later"
+    return shortened(first_line(error), 300), "what the hub takes and the disk holds", ""
 
 
 def status_of(error: BaseException) -> int | None:
