@@ -1,4 +1,4 @@
-from .backbones import Backbone, PromptedModel, class_attention, gradients_by_hand, load_backbone
+from .backbones import Backbone, PromptedModel, SavePrompt, class_attention, gradients_by_hand, load_backbone
 from .config import TaskSettings
 from .data import data_format
 from .errors import BackboneError, ConfigError, DataError, PromptError, SoftpromptError, TrainingError
@@ -38,6 +38,7 @@ __all__ = [
     "PromptBuilder",
     "PromptError",
     "PromptedModel",
+    "SavePrompt",
     "SoftpromptError",
     "Start",
     "StartRequest",

@@ -1,9 +1,10 @@
 """transformers.pipeline over a PromptedModel writes what generate writes under the prompt, by hand."""
 
 import logging
+import threading
 
 import pytest
-from transformers import pipeline
+from transformers import TextIteratorStreamer, pipeline
 
 import softprompt
 from softprompt import PromptedModel
@@ -42,3 +43,21 @@ def test_text_generation(backbone, kind, size, caplog):
     assert not caplog.records
     answers = generator(QUESTIONS, batch_size=size, return_full_text=False, **options)
     assert [answer[0]["generated_text"] for answer in answers] == written[prompt]
+
+
+@pytest.mark.parametrize("kind", [random_prefix, soft_tokens])
+def test_a_streamer_gives_the_text_as_it_is_written(backbone, kind):
+    prompt, tokenizer = kind(backbone), backbone.tokenizer
+    options = {"max_new_tokens": 6, "do_sample": False}
+    inputs = tokenizer(QUESTIONS[0], return_tensors="pt")
+    with backbone.prompted(prompt):
+        whole = backbone.model.generate(**inputs, **options)[0]
+    expected = tokenizer.decode(whole[inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=30, skip_special_tokens=True)
+    model = PromptedModel(backbone, prompt)
+    thread = threading.Thread(target=model.generate, kwargs={**inputs, **options, "streamer": streamer})
+    thread.start()
+    parts = list(streamer)
+    thread.join()
+    assert "".join(parts) == expected != ""
+    assert len(parts) > 1

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from softprompt.studies.markdown import escaped, plain
+from softprompt.markdown import escaped, plain
 
 SCRIPT = "<script>alert(1)</script>"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from softprompt.studies.markdown import code, escaped, plain
+from softprompt.markdown import code, escaped, plain
 from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report.compose import compose_report
 from softprompt.studies.report.render import in_latex, write_report, write_summary

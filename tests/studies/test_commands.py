@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from softprompt.markdown import table_lines
 from softprompt.studies.commands import command_line
-from softprompt.studies.markdown import table_lines
 from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report import Source, compose_report, markdown
 from softprompt.studies.results.study_result import read_results

@@ -9,7 +9,7 @@ import yaml
 
 from softprompt.config import load_recipe
 from softprompt.errors import ConfigError
-from softprompt.studies.markdown import table_lines
+from softprompt.markdown import table_lines
 from softprompt.studies.reading.grid import load_grid
 from softprompt.studies.report import (
     Source,

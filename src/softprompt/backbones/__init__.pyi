@@ -2,6 +2,7 @@ from .activation_cache import ActivationCache, ActivationStore
 from .attention_maps import ClassAttention, class_attention
 from .backbone import Backbone
 from .callers import PromptedModel
+from .callers.save_prompt import SavePrompt
 from .image_transform import ImageTransform, raw_pixels
 from .inspection import fingerprint
 from .load import check_device, check_found, fast_bf16, load_backbone
@@ -12,6 +13,7 @@ from .loading import (
     bundled_folder,
     cached_checkpoint,
     config_here,
+    hub_id,
     pull_bundled,
     tokenizer_here,
 )
@@ -30,6 +32,7 @@ __all__ = [
     "PictureText",
     "PromptedModel",
     "PromptedView",
+    "SavePrompt",
     "agreed_before",
     "bundled_folder",
     "cached_checkpoint",
@@ -40,6 +43,7 @@ __all__ = [
     "fast_bf16",
     "fingerprint",
     "gradients_by_hand",
+    "hub_id",
     "load_backbone",
     "n_kept",
     "pull_bundled",

@@ -20,6 +20,8 @@ from softprompt.cli.commands import (
     new,
     papers,
     predict,
+    pull,
+    push,
     recipes,
     report,
     rescore,
@@ -76,6 +78,8 @@ for command in (
     inspect,
     look,
     convert,
+    push,
+    pull,
 ):
     name = command.__name__.rpartition(".")[2]
     app.command(name, epilog=epilog(command.EXAMPLES))(getattr(command, name))

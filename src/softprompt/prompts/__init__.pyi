@@ -27,7 +27,7 @@ from .methods import (
 from .methods.builder import PromptBuilder
 from .methods.options import TUNE_FORMS, is_tune
 from .placements import RECURRENT, AttentionShape, KeyValues, KeyValueShape, SlotEmbeddings, States
-from .prompt import Prompt
+from .prompt import Prompt, hub_id_of
 from .start_request import Start, StartRequest
 from .visual import (
     LOCATIONS,
@@ -76,6 +76,7 @@ __all__ = [
     "head",
     "head_only",
     "head_rate",
+    "hub_id_of",
     "in_context",
     "initialization",
     "is_tune",

@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.errors import PromptError, counted, shortened
-from softprompt.files import HeadCard, InsertsCard, PromptCard, Shapes, read_prompt
+from softprompt.files import (
+    HeadCard,
+    InsertsCard,
+    PromptCard,
+    Shapes,
+    fetch_prompt,
+    names_repository,
+    read_prompt,
+)
 from softprompt.prompts.heads import Head, checked, head_width, resolve_pooling
 from softprompt.prompts.inserts import make_inserts, stored_sizes
 from softprompt.prompts.methods.registry import METHODS
@@ -42,21 +50,33 @@ def load_prompt(
     device: str | torch.device | None = None,
     *,
     any_backbone: bool = False,
+    revision: str | None = None,
+    token: str | None = None,
 ) -> Prompt:
-    """Read a prompt for a backbone.
+    """Read a prompt for a backbone, from a folder or from the hub.
 
     The backbone is recognised by numbers out of each of its tensors, in whatever precision they are held;
     another fine-tuning, added words or (where the prompt has no head of its own) another head are refused.
 
     Args:
-        folder: as written by `Prompt.save`.
+        folder: as written by `Prompt.save`; or `user/name`, a repository of the hub, where neither that
+            folder nor `user` is here. Of a repository the two files of a prompt alone are fetched; what was
+            fetched before is read from the hub's cache, also without a network.
         backbone: the frozen model that the prompt is used with.
         device: of the prompt's tensors; None is the backbone's.
         any_backbone: accept another model whose sizes happen to fit; `prompted` then takes the prompt too.
+        revision: of a repository: a branch, a tag or a commit; None is its main branch.
+        token: of a private repository; None is the one that is logged in (`hf auth login`, or `HF_TOKEN`).
 
     Raises:
-        PromptError: broken file, another backbone, or tensors that do not fit the card.
+        PromptError: broken file, another backbone, or tensors that do not fit the card, or a repository that
+            cannot be read.
     """
+    if names_repository(folder):
+        folder = fetch_prompt(str(folder), revision, token)
+    elif revision is not None or token is not None:
+        name, value = ("token", "one") if revision is None else ("revision", f"'{revision}'")
+        raise PromptError(name, f"{value} for the folder {folder}", "a repository of the hub, user/name")
     where = str(folder)
     misfit: list[PromptCard] = []
 

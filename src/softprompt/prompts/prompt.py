@@ -1,7 +1,9 @@
 """The trained thing: a torch module that gives a placement."""
 
 import copy
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.errors import PromptError
-from softprompt.files import BackboneCard, PromptCard, difference, without_folders, write_prompt
+from softprompt.files import (
+    BackboneCard,
+    PromptCard,
+    check_no_other,
+    difference,
+    push_prompt,
+    readme_of,
+    without_folders,
+    write_model_card,
+    write_prompt,
+)
 from softprompt.prompts.heads import Head, uses_output_layer
 from softprompt.prompts.inserts import Insert
 from softprompt.prompts.origin import Answering, Origin
@@ -17,6 +29,7 @@ from softprompt.prompts.placements import Placement, Shape
 from softprompt.prompts.plain import plain_tensors
 from softprompt.prompts.reparameterize import Direct
 from softprompt.prompts.visual import VisualPlacement, VisualShape
+from softprompt.untrusted import at_home
 
 LIBRARIES = ("softprompt", "torch", "transformers", "safetensors")
 """Whose versions every prompt file names."""
@@ -184,7 +197,7 @@ class Prompt(Answering, nn.Module):
         self.card = self.card.model_copy(update=facts)
         return self
 
-    def save(self, folder: Path | str) -> Path:
+    def save(self, folder: Path | str, card: bool = False) -> Path:
         """Write the baked tensors and the card into a folder, beside whatever else is in it.
 
         At every moment a reader gets the older prompt or this one, whole. Links are followed. Of absolute
@@ -192,20 +205,75 @@ class Prompt(Answering, nn.Module):
 
         Args:
             folder: made where there is none; `~` is the home folder.
+            card: also write a model card for people and for the hub, README.md, from what the prompt says of
+                itself: how to use it, scores, data, settings, versions.
 
         Raises:
-            PromptError: the disk is full, or the place cannot be written.
+            PromptError: the disk is full, the place cannot be written, or a model card is asked for where a
+                README.md is that somebody wrote or changed.
         """
+        if card:
+            check_no_other(at_home(str(folder)))
+        told = self._shipped_card()
+        written = write_prompt(folder, self.tensors(), told)
+        if card:
+            name = written.resolve().name or "prompt"
+            write_model_card(written, readme_of(told, name, hub_id_of(told)))
+        return written
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        private: bool | None = None,
+        revision: str | None = None,
+        message: str | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Put the prompt into a repository of the hub, with a model card, in one commit.
+
+        The address is `HF_ENDPOINT`'s, or that of huggingface.co. A README.md there that somebody wrote or
+        changed stays. `softprompt.load_prompt(repository, backbone)` reads the prompt again.
+
+        Args:
+            repository: `user/name`; made where there is none.
+            private: of the repository; None is the owner's default, and leaves one that is there as it is.
+            revision: the branch, made where there is none; None is the main one.
+            message: of the commit.
+            token: an access token; None is the one that is logged in (`hf auth login`, or `HF_TOKEN`).
+
+        Returns:
+            The address of the files.
+
+        Raises:
+            PromptError: a name that the hub does not take, no right to write, a repository of the other
+                privacy, or the hub cannot be asked.
+        """
+        card = self._shipped_card()
+        with tempfile.TemporaryDirectory() as place:
+            folder = write_prompt(place, self.tensors(), card)
+            return push_prompt(
+                folder, card, repository, hub_id_of(card),
+                private=private, revision=revision, message=message, token=token,
+            )  # fmt: skip
+
+    def _shipped_card(self) -> PromptCard:
+        """The card as it is passed on: without folders of this machine, with the versions of libraries."""
         # Behind the version of the package that the method came from, where that is another one.
         card = self.card.model_copy(update={"versions": {**self.card.versions, **_versions()}})
-        card = card.model_copy(
+        return card.model_copy(
             update={
                 "initialization": without_folders(card.initialization),
                 "backbone": card.backbone.model_copy(update={"name": without_folders(card.backbone.name)}),
                 **{name: without_folders(getattr(card, name)) for name in ("task", "training", "data")},
             }
         )
-        return write_prompt(folder, self.tensors(), card)
+
+
+def hub_id_of(card: PromptCard) -> str | None:
+    """The hub id of a prompt's backbone; None where it has none."""
+    # By its name, since backbones stand above prompts.
+    return import_module("softprompt.backbones").hub_id(card.backbone.name)
 
 
 def unlike_backbone(card: PromptCard, backbone: BackboneCard) -> str | None:

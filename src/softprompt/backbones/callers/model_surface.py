@@ -58,14 +58,17 @@ class ModelSurface(nn.Module):
             raise PromptError("save_pretrained", "safe_serialization=False", "True: nothing is pickled")
         return self.prompt.save(save_directory) if is_main_process else None
 
-    def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:
-        """Refused: upload the folder that `save_pretrained` writes instead."""
-        raise PromptError(
-            "push_to_hub",
-            "a prompt on a frozen model",
-            "a prompt folder",
-            "save_pretrained(folder), then huggingface_hub.upload_folder",
-        )
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Put the one prompt into a repository of the hub; the frozen model is not written.
+
+        Args:
+            repo_id: `user/name`.
+            options: as of `Prompt.push_to_hub`.
+
+        Raises:
+            PromptError: several prompts or none, or as `Prompt.push_to_hub`.
+        """
+        return self.prompt.push_to_hub(repo_id, **options)
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:

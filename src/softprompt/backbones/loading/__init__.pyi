@@ -1,4 +1,4 @@
-from .bundled import BUNDLED, BUNDLED_NAMES, bundled_folder
+from .bundled import BUNDLED, BUNDLED_NAMES, bundled_folder, hub_id
 from .cached import cached_checkpoint, config_here, tokenizer_here
 from .checkpoint import (
     has_two_towers,
@@ -32,6 +32,7 @@ __all__ = [
     "config_here",
     "float_dtype",
     "has_two_towers",
+    "hub_id",
     "is_packed",
     "is_quantised",
     "is_sharded",

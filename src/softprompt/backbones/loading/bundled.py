@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from softprompt.errors import BackboneError, nearest
+from softprompt.files import is_hub_id
 from softprompt.untrusted import at_home, read_json
 
 CONVERSION = 1
@@ -61,6 +62,12 @@ class BundledBackbone:
     architecture: str = ""
     """The class of the weights, where config.json names another."""
     terms: Terms | None = None
+
+    @property
+    def hub_id(self) -> str | None:
+        """The hub id of the model that it was made from; None where its origin says none."""
+        name = self.origin.partition(",")[0]
+        return name if is_hub_id(name) else None
 
     @property
     def folder(self) -> Path:
@@ -217,6 +224,16 @@ BUNDLED: dict[str, BundledBackbone] = {
 }
 
 BUNDLED_NAMES: tuple[str, ...] = tuple(BUNDLED)
+
+
+def hub_id(name: str) -> str | None:
+    """The hub id of a backbone by its name: a bundled one's origin, or `organisation/name` itself.
+
+    None of a folder, and of anything else.
+    """
+    if name in BUNDLED:
+        return BUNDLED[name].hub_id
+    return name if is_hub_id(name) else None
 
 
 def cache_home() -> Path:

@@ -6,9 +6,9 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
+from softprompt.markdown import Table
 from softprompt.studies.comparisons.statistics import ALPHA, Wins, count_wins, paired_t, wilcoxon
 from softprompt.studies.definition.measures import higher_is_better
-from softprompt.studies.markdown import Table
 from softprompt.studies.results.study_result import CellResult, StudyResult
 
 

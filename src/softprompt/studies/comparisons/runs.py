@@ -9,10 +9,10 @@ from typing import Any
 
 from softprompt.errors import ConfigError, TrainingError, counted
 from softprompt.files import json_text, without_folders
+from softprompt.markdown import Table, code, plain, table_lines
 from softprompt.metrics import METRICS
 from softprompt.studies.comparisons.rows import better_first
 from softprompt.studies.definition.measures import group_of, higher_is_better, label, scores_of
-from softprompt.studies.markdown import Table, code, plain, table_lines
 from softprompt.training import RunFolder
 
 DEVELOPMENT = "development"

@@ -9,8 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from softprompt.errors import printable
 from softprompt.files import json_text, without_folders, write_atomically, writing
+from softprompt.markdown import code, plain, table_lines
 from softprompt.plotting import DARK, LIGHT
-from softprompt.studies.markdown import code, plain, table_lines
 from softprompt.studies.report import runs
 from softprompt.studies.report.compose import Report, one_line, summarize
 from softprompt.studies.report.tables import Table
