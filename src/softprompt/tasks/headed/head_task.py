@@ -126,17 +126,29 @@ class HeadTask(Task):
     # -- what is shared --------------------------------------------------------------------------
 
     @torch.no_grad()
-    def state_size(self, records: Sequence[Any]) -> float:
-        """The mean sum of the magnitudes of a state of the bare backbone, over all tokens of some records.
+    def state_size(self, records: Sequence[Any], card: HeadCard) -> float:
+        """The mean sum of the magnitudes of a state of the bare backbone that a head reads.
 
         A step of a head's weights by a rate changes an output by at most the rate times this.
+
+        Args:
+            records: whose states are measured.
+            card: of the head, its pooling resolved.
         """
+        from softprompt.prompts import pool_picture, pool_text, reads_prompt
+
         own = copy.copy(self)
         own._set_up()  # counts of its own of what is cut
         examples = [own.encoded(record, labelled=False) for record in records]
         with self.backbone.prompted(None):
             states, mask = examples[0].states(self.backbone, examples)
-        return states.float().abs().sum(-1)[mask > 0].mean().item()
+        if card.pooling is None or reads_prompt(card):
+            read = states[mask > 0]
+        elif card.kind == "picture":
+            read = pool_picture(states, mask, card.pooling)
+        else:
+            read = pool_text(states, mask, card.pooling)
+        return read.float().abs().sum(-1).mean().item()
 
     @classmethod
     def labels_for(

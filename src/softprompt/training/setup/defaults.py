@@ -91,9 +91,11 @@ def _of_head(usual: TrainingDefaults, parts: Mapping[str, RunComponents]) -> flo
     """The rate of the heads beside the method's, which fits the size of the states that they read."""
     own = usual.learning_rate if usual.head_learning_rate is None else usual.head_learning_rate
     sizes = [
-        part.task.state_size(part.splits.train[:_STATES])
+        part.task.state_size(part.splits.train[:_STATES], head)
         for part in parts.values()
-        if isinstance(part.task, HeadTask) and part.splits.train
+        if isinstance(part.task, HeadTask)
+        and part.splits.train
+        and (head := part.prompt.card.head) is not None
     ]
     rate = head_rate(own, max(sizes, default=0.0))
     return usual.head_learning_rate if rate == own else rate
