@@ -119,6 +119,9 @@ class DataSettings(Settings):
     """Share of the drawn training pairs set aside as development set (0.3 in the paper's low-data runs)."""
     stratified: bool = True
     """Whether shares set aside hold each label in its proportion (classification)."""
+    conversations: Literal["whole", "turns"] = "whole"
+    """Whether shares set aside and folds keep all turns of a conversation on one side, or draw single turns,
+    as runs of earlier versions did."""
     test_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the training file set aside as test set before anything is drawn; no subsample changes it."""
     subsample: Seed = 0

@@ -8,8 +8,8 @@ def as_stored(raw: Mapping[str, Any]) -> dict[str, Any]:
     """A run's settings as a run folder or a prompt file holds them, with what missing ones meant then.
 
     Generation was without chat templates and without BOS in front before the settings `chat` and `bos` were,
-    and decoding had a limit of its own. Shares were not stratified: the test share of such a run stays what
-    it was. Numbers of a regression were trained on as they stand.
+    and decoding had a limit of its own. Shares were not stratified, and held single turns of conversations:
+    the test share of such a run stays what it was. Numbers of a regression were trained on as they stand.
 
     Args:
         raw: the mapping as it was stored; a recipe is none, since its missing settings are today's defaults.
@@ -55,6 +55,12 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
 def _with_data(holder: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a run or a part, whose data have the shares that they had then."""
     data = holder.get("data")
-    if not isinstance(data, Mapping) or not (data.get("dev_share") or data.get("test_share")):
+    if not isinstance(data, Mapping):
         return dict(holder)
-    return {**holder, "data": {"stratified": False, **data}}
+    shares, task = data.get("dev_share") or data.get("test_share"), holder.get("task") or {}
+    then: dict[str, Any] = {"stratified": False} if shares else {}
+    # Where the files may be chats alone, so that other runs are continued as they are.
+    chats = isinstance(task, Mapping) and task.get("name", "generation") == "generation"
+    if (shares or data.get("folds")) and chats and data.get("format") in (None, "auto", "pairs"):
+        then["conversations"] = "turns"
+    return {**holder, "data": {**then, **data}} if then else dict(holder)

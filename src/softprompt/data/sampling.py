@@ -69,7 +69,9 @@ def draw_per_class(
     return [records[place] for place in chosen]
 
 
-def folds(records: Sequence[AnyRecord], n: int, seed: int, where: str = "data.folds") -> list[int]:
+def folds(
+    records: Sequence[AnyRecord], n: int, seed: int, where: str = "data.folds", whole: bool = True
+) -> list[int]:
     """The fold, 0 to n-1, of every record; each fold has its share of every label.
 
     Source: null prompts (2106.13353), 4-fold cross-validation. Deviations: its code cuts the file into
@@ -86,13 +88,14 @@ def folds(records: Sequence[AnyRecord], n: int, seed: int, where: str = "data.fo
         n: how many folds, 2 to the number of different texts.
         seed: which draw.
         where: the setting to name in an error.
+        whole: whether turns of one conversation stay together.
 
     Raises:
         DataError: fewer different texts than folds.
     """
-    groups = _together(records, _shuffled_places(len(records), f"fold {seed}"))
+    groups = _together(records, _shuffled_places(len(records), f"fold {seed}"), whole)
     if len(groups) < n:
-        expected = f"at most {len(groups)}, the different {_name(records)} to train and choose by"
+        expected = f"at most {len(groups)}, the different texts or conversations to train and choose by"
         raise DataError(where, n, expected, "ask for fewer")
     by_label: dict[Any, list[list[int]]] = {}
     for places in groups:
@@ -111,7 +114,7 @@ def folds(records: Sequence[AnyRecord], n: int, seed: int, where: str = "data.fo
 
 
 def set_aside(
-    pairs: Sequence[Kind], subsample: int, dev_share: float, stream: str = "dev"
+    pairs: Sequence[Kind], subsample: int, dev_share: float, stream: str = "dev", whole: bool = True
 ) -> tuple[list[Kind], list[Kind]]:
     """Split pairs into train and dev: dev has `dev_share` of them, rounded half up, at least one.
 
@@ -121,8 +124,8 @@ def set_aside(
 
     Whole sources move to dev while they fit, so that no source is on both sides; only where that
     leaves dev short (all sources left are larger than the room) do single pairs fill it. The paper
-    does not say whether it kept them apart. The turns of a conversation move together, always: each of
-    them holds those before it. What is set aside is then smaller, or one conversation.
+    does not say whether it kept them apart. If `whole`, the turns of a conversation move together, always:
+    each of them holds those before it. What is set aside is then smaller, or one conversation.
 
     Raises:
         DataError: fewer than two pairs, or turns of a single conversation.
@@ -133,12 +136,12 @@ def set_aside(
         )
     room = min(max(int(dev_share * len(pairs) + 0.5), 1), len(pairs) - 1)
     order = _shuffled_places(len(pairs), f"{stream} {subsample}")
-    groups = _together(pairs, order)
+    groups = _together(pairs, order, whole)
     dev: set[int] = set()
     for places in groups:
         if len(dev) + len(places) <= room:
             dev.update(places)
-    if not _has_conversations(pairs):
+    if not (whole and _has_conversations(pairs)):
         dev.update([place for place in order if place not in dev][: room - len(dev)])
     elif not dev:
         if len(groups) < 2:
@@ -154,11 +157,7 @@ def _has_conversations(records: Sequence[AnyRecord]) -> bool:
     return any(isinstance(record, Conversation) for record in records)
 
 
-def _name(records: Sequence[AnyRecord]) -> str:
-    return "conversations" if _has_conversations(records) else "texts"
-
-
-def _together(records: Sequence[AnyRecord], order: Sequence[int]) -> list[list[int]]:
+def _together(records: Sequence[AnyRecord], order: Sequence[int], whole: bool) -> list[list[int]]:
     """The places of records that stay on one side: those of one text, and the turns of one conversation.
 
     Turns are of one conversation where it begins with the same question and the same answer to it.
@@ -166,8 +165,9 @@ def _together(records: Sequence[AnyRecord], order: Sequence[int]) -> list[list[i
     Args:
         records: all of them.
         order: their places, in which groups and the places in them are given.
+        whole: whether turns of one conversation belong together.
     """
-    if not _has_conversations(records):
+    if not (whole and _has_conversations(records)):
         by_text: dict[str, list[int]] = {}
         for place in order:
             by_text.setdefault(content_of(records[place]), []).append(place)

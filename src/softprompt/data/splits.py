@@ -103,7 +103,7 @@ def load(settings: DataSettings) -> Splits:
         dev = draw_per_class(pool, settings.dev_per_class, seed, "data.dev_per_class", train, "dev")
     if settings.folds is not None:
         joined = [*train, *pairs(dev)]
-        fold_of = folds(joined, settings.folds, settings.subsample)
+        fold_of = folds(joined, settings.folds, settings.subsample, whole=settings.conversations == "whole")
         train = [pair for pair, fold in zip(joined, fold_of, strict=True) if fold != settings.fold]
         dev = [pair for pair, fold in zip(joined, fold_of, strict=True) if fold == settings.fold]
         dev = merge(dev) if FORMATS[settings.format].record is Record else dev
@@ -193,7 +193,7 @@ def _aside(
         isinstance(record, LABELLED) and record.label is not None for record in train
     )
     if not settings.stratified or not labelled or not _few_labels(train):
-        return set_aside(train, seed, share, stream)
+        return set_aside(train, seed, share, stream, settings.conversations == "whole")
     left, aside, single = set_aside_of_each(train, seed, share, stream)
     if single:
         some = ", ".join(f"'{label}'" for label in single[:10])
