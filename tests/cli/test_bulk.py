@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from softprompt.backbones.load import load_backbone
+from softprompt.errors import DataError
 from softprompt.prompts import load_prompt
 from support.tasks import KINDS
 
@@ -353,6 +354,15 @@ def test_an_empty_text_is_refused_as_a_blank_row_is(softprompt, readers, trained
     for command, run in (("predict", readers / "runs" / "single"), ("generate", trained / "runs" / "small")):
         result = softprompt(command, run, "")
         assert result.code == 1 and "got an empty text" in result.err and not result.out
+
+
+def test_one_text_for_a_prompt_of_pairs_is_refused(softprompt, readers, tiny_encoder):
+    run = readers / "runs" / "pair"
+    result = softprompt("predict", run, "food")
+    assert result.code == 1 and "got one text, expected two" in result.err and not result.out
+    assert softprompt("predict", run, "food", "--second", "is it").code == 0
+    with pytest.raises(DataError, match=r"record 2: got one text"):
+        prompt_of(run, tiny_encoder).predict([("food", "is it"), "food"])
 
 
 def test_an_output_is_not_overwritten_unless_asked(softprompt, readers, questions):

@@ -19,7 +19,7 @@ from .making import lines_of
 from .output import json_line, kind_of_output
 from .published import own_table
 from .python import generate, live_answerer, predict, score
-from .questions import Questions, questions_of
+from .questions import Questions, check_pairs, questions_of
 from .stored import (
     answer_settings,
     check_vocabulary,
@@ -50,6 +50,7 @@ __all__ = [
     "WordsAnswer",
     "answer_settings",
     "asked_of",
+    "check_pairs",
     "check_vocabulary",
     "first_problems",
     "generate",

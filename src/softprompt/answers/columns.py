@@ -143,13 +143,18 @@ def _own(role: str, table: Table, stored: Mapping[str, Any]) -> Any:
     return str(own) if (columns and not lacking) or str(own) in table.columns else AUTO
 
 
+def is_paired(stored: Mapping[str, Any]) -> bool:
+    """Whether a prompt was trained on pairs of texts, by its settings of `data`."""
+    format = str(stored.get("format"))
+    fields = FORMATS[format].fields if format in PLAIN else ()
+    return stored.get("second") not in (None, AUTO) or len(fields) > 1
+
+
 def check_complete(
     task: Any, names: Sequence[str], parts: Mapping[str, Any], stored: Mapping[str, Any], table: Table
 ) -> None:
     """Refuse a file without the second texts or contexts with which a prompt was trained."""
-    format, second = str(stored.get("format")), stored.get("second")
-    fields = FORMATS[format].fields if format in PLAIN else ()
-    paired = "second" in names and (second not in (None, AUTO) or len(fields) > 1)
+    paired = "second" in names and is_paired(stored)
     lacking = [role for role in ("context",) if role in names and role not in parts]
     if paired and "second" not in parts and "choices" not in parts:
         lacking = ["second text"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from softprompt.answers.answering import Answerer
 from softprompt.answers.inputs import Asked, asked_of
 from softprompt.answers.kinds import Answer
-from softprompt.answers.questions import parts_of
+from softprompt.answers.questions import check_pairs, parts_of
 from softprompt.answers.right import check_right, conversations_of, right_of, with_right
 from softprompt.answers.stored import live_settings, reading_settings, stored_run_of
 from softprompt.answers.words import Words
@@ -143,6 +143,7 @@ def _asked(
     for i, one in enumerate(inputs, start=1):
         value = parts_of(task, one, str(i), stored) if isinstance(one, Mapping) else one
         asked.append(asked_of(task, value, str(i), words))
+    check_pairs(asked, stored)
     return asked
 
 

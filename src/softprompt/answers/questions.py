@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softprompt.answers.columns import PLACE, check_complete, found_columns, holds_chats, named_column
+from softprompt.answers.columns import (
+    PLACE,
+    check_complete,
+    found_columns,
+    holds_chats,
+    is_paired,
+    named_column,
+)
 from softprompt.answers.inputs import Asked, asked_of, has_first, numbered_choices, takes
 from softprompt.answers.words import Words
 from softprompt.config import AUTO
-from softprompt.data import SOURCE_AND_TARGET, TWO_TEXTS, USUAL_NAMES, Row, Table, cell
+from softprompt.data import SOURCE_AND_TARGET, TWO_TEXTS, USUAL_NAMES, LabelledText, Row, Table, cell
 from softprompt.errors import ConfigError, DataError, SoftpromptError, counted, listed
 
 NO_TEXT = "no text"
@@ -156,6 +163,20 @@ def parts_of(task: Any, value: Mapping[Any, Any], id: str, stored: Mapping[str, 
         if mine or all(name.casefold() in _USUAL for name in PLACE.findall(column) or [column]):
             return questions.value_of(row)
     return value
+
+
+def check_pairs(asked: Sequence[Asked], stored: Mapping[str, Any]) -> None:
+    """Refuse a single text for a prompt that was trained on pairs, as a file without second texts is.
+
+    Raises:
+        DataError: the first of them.
+    """
+    if not is_paired(stored):
+        return
+    for one in asked:
+        if isinstance(one.record, LabelledText) and one.record.second is None:
+            do = "give the second text too (--second, in Python a pair)"
+            raise DataError(f"record {one.record.id}", "one text", "two, on which the prompt was trained", do)
 
 
 def asked_in(task: Any, questions: Questions, row: Row, words: Words = "auto") -> tuple[Asked | None, str]:

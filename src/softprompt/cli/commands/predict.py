@@ -70,7 +70,15 @@ def predict(
     overrides: Overrides = None,
 ) -> None:
     """Print a stored prompt's answers to texts or pictures, or write them beside the rows of a file."""
-    from softprompt.answers import Answerer, Bulk, asked_of, reading_settings, stored_run, task_name
+    from softprompt.answers import (
+        Answerer,
+        Bulk,
+        asked_of,
+        check_pairs,
+        reading_settings,
+        stored_run,
+        task_name,
+    )
     from softprompt.cli import answering, places
     from softprompt.errors import ConfigError, PromptError
     from softprompt.files import read_card
@@ -110,6 +118,7 @@ def predict(
         return
     ids = ["text"] if len(inputs) == 1 else [f"text {i}" for i in range(1, len(inputs) + 1)]
     asked = [asked_of(settings.task, one, id, words) for one, id in zip(inputs, ids, strict=True)]
+    check_pairs(asked, reading_settings(stored_run(folder, card), ()))
     answerer = Answerer(*places.load(folder, settings), settings)
     answerer.check(asked)
     answers = answerer.answers(asked)

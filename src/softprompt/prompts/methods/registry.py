@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from softprompt.config import MethodSettings, explain_all
-from softprompt.errors import ConfigError, Problem, PromptError
+from softprompt.errors import ConfigError, Problem, PromptError, SoftpromptError
 from softprompt.prompts.methods.signatures import Option, is_plain, options_of, settings_of, signature_of
 from softprompt.prompts.methods.training_defaults import TrainingDefaults, fitting
 from softprompt.registry import Registry, check_function
@@ -216,13 +216,28 @@ def build_prompt(
                 "give one, or choose a task that has one",
             )
         options["template"] = template
-    prompt = made.unchecked(backbone, **options)
+    try:
+        prompt = made.unchecked(backbone, **options)
+    except SoftpromptError as error:
+        raise _of_settings(error, settings) from None
     if head is not None and prompt.head is None:
         raise PromptError(
             f"method '{made.name}'", "a prompt without the head", "a prompt with it",
             "pass head to softprompt.PromptBuilder",
         )  # fmt: skip
     return prompt
+
+
+def _of_settings(error: SoftpromptError, settings: MethodSettings) -> SoftpromptError:
+    """An error of a method's function, whose arguments are named as the settings that they are."""
+    problems: list[Problem | SoftpromptError | str] = []
+    for problem in error.problems:
+        if isinstance(problem, Problem | SoftpromptError):
+            owner, _, name = problem.where.partition(".")
+            if owner in ("prompt", settings.name) and name in type(settings).model_fields:
+                problem = Problem(f"method.{name}", problem.got, problem.expected, problem.hint)
+        problems.append(problem)
+    return type(error).several(problems)
 
 
 def n_examples(settings: MethodSettings) -> int:
