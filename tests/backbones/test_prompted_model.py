@@ -298,11 +298,13 @@ def test_reentrant_checkpointing_is_refused_at_once(llama):
 
 
 @pytest.mark.parametrize("family", ["bert", "llama", "t5"])
-@pytest.mark.parametrize("kind", ["sequence", "token", "value"])
+@pytest.mark.parametrize("kind", ["sequence", "several", "token", "value"])
 def test_a_head_answers_in_place_of_the_model(family, kind):
     backbone = tiny_backbone(family)
     labels = () if kind == "value" else ("a", "b", "c")
-    prompt = random_prefix(backbone, head=softprompt.head(kind, labels, dropout=0.0))
+    prompt = random_prefix(
+        backbone, head=softprompt.head("sequence" if kind == "several" else kind, labels, dropout=0.0)
+    )
     model = PromptedModel(backbone, prompt)
     text = {"input_ids": ids(3, 6), "attention_mask": torch.ones(3, 6, dtype=torch.long)}
     text["attention_mask"][1, 4:] = 0
@@ -311,6 +313,7 @@ def test_a_head_answers_in_place_of_the_model(family, kind):
         expected = prompt.head(backbone.read(text), text["attention_mask"])
     wanted = {
         "sequence": torch.tensor([0, 2, 1]),
+        "several": torch.tensor([[0.0, 1, 1], [0, 0, 0], [1, 0, 0]]),
         "value": torch.tensor([0.5, -1.0, 2.0]),
         "token": torch.tensor([[0, 1, 2, -100, 1, 0]] * 3),
     }[kind]
@@ -318,6 +321,7 @@ def test_a_head_answers_in_place_of_the_model(family, kind):
     assert torch.equal(answer.logits, expected)
     by_hand = {
         "sequence": lambda: nn.functional.cross_entropy(expected, wanted),
+        "several": lambda: nn.BCEWithLogitsLoss()(expected, wanted),
         "value": lambda: ((expected[:, 0] - wanted) ** 2).mean(),
         "token": lambda: nn.functional.cross_entropy(expected.flatten(0, 1), wanted.flatten()),
     }[kind]()

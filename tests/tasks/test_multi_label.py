@@ -242,3 +242,43 @@ def test_odd_cells_are_refused(tmp_path):
     lists.write_text('{"text": "x", "label": ["a", "b"]}\n', encoding="utf-8")
     with pytest.raises(DataError, match=f"task.name={NAME}"):
         load(DataSettings(format="labelled", train=lists))
+
+
+def test_every_label_stays_in_the_training_set_and_shares_hold_each(tmp_path):
+    rows = (
+        [["a"] if i % 2 else ["a", "b"] for i in range(80)] + [["c", "a"]] * 10 + [[]] * 9 + [["rare", "b"]]
+    )
+    lines = [json.dumps({"text": f"text {i}", "label": row}) for i, row in enumerate(rows)]
+    (tmp_path / "t.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    settings = DataSettings(
+        format="multi_labelled", train=tmp_path / "t.jsonl", test_share=0.2, dev_share=0.1
+    )
+    splits = load(settings)
+
+    def share(records, label):
+        return sum(label in record.labels for record in records) / len(records)
+
+    assert (len(splits.train), len(splits.dev), len(splits.test)) == (72, 8, 20)
+    assert any("rare" in record.labels for record in splits.train)  # type: ignore[attr-defined]
+    for label in ("a", "b", "c"):
+        assert abs(share(splits.test, label) - share(splits.train, label)) < 0.06
+    sources = [record.source for part in (splits.train, splits.dev, splits.test) for record in part]
+    assert sorted(sources) == sorted(f"text {i}" for i in range(100))
+    # Without a label of its own to keep it, the last record of a label is given back.
+    rows = [["m"], ["l", "m"], ["n"], ["l", "n"], ["p"], ["l", "p"]]
+    lines = [json.dumps({"text": f"text {i}", "label": row}) for i, row in enumerate(rows)]
+    (tmp_path / "s.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    for subsample in range(12):
+        settings = DataSettings(
+            format="multi_labelled", train=tmp_path / "s.jsonl", dev_share=0.5, subsample=subsample
+        )
+        splits = load(settings)
+        kept = {label for record in splits.train for label in record.labels}  # type: ignore[attr-defined]
+        assert kept == {"l", "m", "n", "p"} and splits.dev
+
+
+def test_one_number_has_one_spelling_among_several_labels(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("text,label\nx,1\ny,1.0;2\nz,2\nw,2;1\n", encoding="utf-8")
+    made = load(DataSettings(format="multi_labelled", train=path, label_separator=";")).train
+    assert [record.labels for record in made] == [("1",), ("1", "2"), ("2",), ("2", "1")]  # type: ignore[attr-defined]

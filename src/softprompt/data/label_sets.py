@@ -40,6 +40,9 @@ def label_set(value: object, name: str, where: str, separator: str | None) -> tu
     elif isinstance(value, str) and separator is not None:
         value = [part for part in _parts(value, separator) if part]
     items = value if isinstance(value, list) else [value]
+    for item in items:
+        if isinstance(item, (list, dict)) or item is None:
+            raise DataError(where, f"{kind_of(item)} among the labels of '{name}'", "a list of texts")
     return tuple(dict.fromkeys(label_text(item, name, where) for item in items))
 
 

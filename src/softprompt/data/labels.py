@@ -49,9 +49,10 @@ def one_spelling(train: Sequence[Any], others: Iterable[Sequence[Any]]) -> list[
         others: the other sets.
     """
     sets = [list(train), *map(list, others)]
-    if not all(isinstance(record, LABELLED) for records in sets for record in records[:1]):
+    kinds = (*LABELLED, MultiLabelledText)
+    if not all(isinstance(record, kinds) for records in sets for record in records[:1]):
         return sets
-    labels = list(dict.fromkeys(record.label for record in sets[0] if record.label is not None))
+    labels = list(dict.fromkeys(label for record in sets[0] for label in _labels(record)))
     numbers = {label: _whole(label) for label in labels}
     if not labels or any(number is None for number in numbers.values()):
         return sets
@@ -59,12 +60,24 @@ def one_spelling(train: Sequence[Any], others: Iterable[Sequence[Any]]) -> list[
     spelling = {number: str(number) if whole else label for label, number in numbers.items()}
 
     def spelled(record: Any) -> Any:
-        if record.label is None or (record.label in numbers and not whole):
+        old = _labels(record)
+        new = tuple(
+            label if label in numbers and not whole else spelling.get(_whole(label), label) for label in old
+        )
+        if new == old:
             return record
-        label = spelling.get(_whole(record.label), record.label)
-        return record if label == record.label else replace(record, label=label)
+        if isinstance(record, MultiLabelledText):
+            return replace(record, labels=tuple(dict.fromkeys(new)))
+        return replace(record, label=new[0])
 
     return [[spelled(record) for record in records] for records in sets]
+
+
+def _labels(record: Any) -> tuple[str, ...]:
+    """The labels of a record with one or several; none where they are unknown."""
+    if isinstance(record, MultiLabelledText):
+        return record.labels or ()
+    return () if record.label is None else (record.label,)
 
 
 def in_order(labels: Iterable[str]) -> list[str]:

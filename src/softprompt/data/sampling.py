@@ -1,11 +1,19 @@
 """Drawing records: the same ones on every platform and Python version."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from softprompt.data.records import AnyRecord, Conversation, Record, content_of
+from softprompt.data.records import (
+    AnyRecord,
+    Conversation,
+    LabelledText,
+    MultiLabelledText,
+    Record,
+    content_of,
+)
 from softprompt.errors import DataError, counted
 
 Kind = TypeVar("Kind", bound=AnyRecord)
@@ -245,6 +253,36 @@ def set_aside_of_each(
     single = sorted(label for label, groups in of_label.items() if sum(map(len, groups)) < 2)
     left = [record for place, record in enumerate(records) if place not in aside]
     return left, [records[place] for place in sorted(aside)], single
+
+
+def set_aside_of_sets(
+    records: Sequence[MultiLabelledText], subsample: int, share: float, stream: str = "dev"
+) -> tuple[list[MultiLabelledText], list[MultiLabelledText]]:
+    """`set_aside_of_each` of records with several labels, by the rarest label of each; none is left without
+    any record to train on.
+
+    Source: the idea of iterative stratification (Sechidis et al. 2011), which begins at the rarest label.
+
+    Raises:
+        DataError: fewer than two records.
+    """
+    counts = Counter(label for record in records for label in record.labels or ())
+    rarest = [min(one.labels or ("",), key=lambda label: (counts[label], label)) for one in records]
+    stand_ins = [
+        LabelledText(str(place), record.text, label, record.second)
+        for place, (record, label) in enumerate(zip(records, rarest, strict=True))
+    ]
+    held = {int(one.id) for one in set_aside_of_each(stand_ins, subsample, share, stream)[1]}
+    left = Counter(
+        label for place, one in enumerate(records) if place not in held for label in one.labels or ()
+    )
+    for label in counts:
+        if not left[label]:
+            place = min(place for place in held if label in (records[place].labels or ()))
+            held.remove(place)
+            left.update(records[place].labels or ())
+    apart = [[one for place, one in enumerate(records) if (place in held) == side] for side in (False, True)]
+    return apart[0], apart[1]
 
 
 def _shared_out(room: int, of_label: Mapping[str, Sequence[Sequence[int]]]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from softprompt.config import AUTO, DataSettings
 from softprompt.data.reading import misfits
-from softprompt.data.records import LABELLED
+from softprompt.data.records import LABELLED, MultiLabelledText
 from softprompt.data.registry import FORMATS
 from softprompt.errors import ConfigError, Problem
 
@@ -73,7 +73,9 @@ def _per_class(settings: DataSettings, has: Sequence[str]) -> Iterator[Problem]:
     k_train, k_dev = settings.train_per_class, settings.dev_per_class
     for name, k in (("train_per_class", k_train), ("dev_per_class", k_dev)):
         if k is not None and FORMATS[settings.format].record not in LABELLED:
-            got = f"{k} for {settings.format}, whose records have no label"
+            several = FORMATS[settings.format].record is MultiLabelledText
+            have = "several labels each" if several else "no label"
+            got = f"{k} for {settings.format}, whose records have {have}"
             size = f"data.{name.removesuffix('_per_class')}_size"
             yield Problem(
                 f"data.{name}", got, "a format of texts or pictures with labels", f"give {size} instead"

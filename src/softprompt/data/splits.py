@@ -18,6 +18,7 @@ from softprompt.data.records import (
     Conversation,
     LabelledPicture,
     LabelledText,
+    MultiLabelledText,
     PicturedText,
     Record,
     pairs,
@@ -31,6 +32,7 @@ from softprompt.data.sampling import (
     merge,
     set_aside,
     set_aside_of_each,
+    set_aside_of_sets,
 )
 from softprompt.data.split_checks import check_splits
 from softprompt.errors import DataError, Problem
@@ -189,6 +191,8 @@ def _aside(
     settings: DataSettings, train: list[Any], seed: int, share: float, stream: str, told: Rules
 ) -> tuple[list[Any], list[Any]]:
     """What is left, and the share that is set aside, with each label in its proportion where there are."""
+    if settings.stratified and len(train) > 1 and all(isinstance(one, MultiLabelledText) for one in train):
+        return set_aside_of_sets(train, seed, share, stream)
     labelled = bool(train) and all(
         isinstance(record, LABELLED) and record.label is not None for record in train
     )

@@ -18,6 +18,8 @@ IGNORED = -100
 
 
 def _one_of(outputs: Tensor, labels: Tensor) -> Tensor:
+    if labels.is_floating_point() and labels.shape == outputs.shape:  # several labels at once
+        return nn.functional.binary_cross_entropy_with_logits(outputs, labels.float())
     return nn.functional.cross_entropy(outputs, labels.flatten())
 
 
@@ -33,7 +35,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "sequence": _one_of, "picture": _one_of, "token": _each_token, "value": _number,
 }  # fmt: skip
 """The mean loss of each kind of head that a module can have. `labels` are indices (-100 leaves a token
-out), or numbers for a `value` head."""
+out), of several labels at once 1.0 and 0.0 for each, or numbers for a `value` head."""
 
 _IGNORED_KEYWORDS = ("return_dict", "use_cache", "num_items_in_batch")
 """Keywords that programs pass to every model, and that do not change the outputs of a head."""

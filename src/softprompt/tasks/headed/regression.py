@@ -110,7 +110,13 @@ def _number(label: str | None, where: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise DataError(where, "no label" if label is None else f"the label '{label}'", "a finite number")
+        got = "no label" if label is None else f"the label '{label}'"
+        do = (
+            "write it with a point and without units or spaces"
+            if label and any(map(str.isdigit, label))
+            else ""
+        )
+        raise DataError(where, got, "a finite number", do)
     if abs(number) > _LARGEST:
         raise DataError(where, f"the label '{label}'", f"a number within {_LARGEST:g}")
     return number
