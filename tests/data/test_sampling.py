@@ -70,7 +70,7 @@ def test_set_aside_leaves_something_on_both_sides(share, n_dev):
 
 def test_set_aside_needs_two_pairs():
     with pytest.raises(
-        DataError, match=r"data\.dev_share: got 1 training pair, expected at least 2 pairs, to be split"
+        DataError, match=r"data\.dev_share: got 1 training pairs, expected at least 2 pairs, to be split"
     ):
         set_aside(records(1), 0, 0.3)
 

@@ -19,7 +19,7 @@ from softprompt.data import (
     picture_record,
     pictured_text,
 )
-from softprompt.errors import ConfigError, DataError, counted, kind_of, nearest, shortened
+from softprompt.errors import ConfigError, DataError, kind_of, nearest, shortened
 from softprompt.tasks import TASKS
 from softprompt.untrusted import at_home, forbidden_character
 
@@ -130,7 +130,7 @@ def _parts(task: Any, value: Any, id: str) -> dict[str, Any]:
     if not listed:
         return {names[0]: value}
     if len(value) > len(names):
-        got = f"{counted(len(value), 'part')} for task '{task.name}'"
+        got = f"{len(value)} parts for task '{task.name}'"
         raise ConfigError(id, got, f"at most {len(names)}: {', '.join(names)}")
     return dict(zip(names, value, strict=False))
 

@@ -8,7 +8,7 @@ from softprompt.answers.inputs import Asked, Words, asked_of
 from softprompt.answers.kinds import Answer
 from softprompt.answers.stored import live_settings
 from softprompt.config import RunSettings, TaskSettings
-from softprompt.errors import ConfigError, DataError, PromptError, counted
+from softprompt.errors import ConfigError, DataError, PromptError
 from softprompt.metrics import metrics_of, require_libraries
 from softprompt.tasks import TASKS, ScoreRow
 
@@ -35,7 +35,7 @@ def generate(
     inputs = _listed(texts)
     if pictures is not None:
         if len(pictures) != len(inputs):
-            got = f"{counted(len(pictures), 'picture')} for {counted(len(inputs), 'text')}"
+            got = f"{len(pictures)} pictures for {len(inputs)} texts"
             raise ConfigError("pictures", got, "one for each text")
         inputs = list(zip(inputs, pictures, strict=True))
     return [answer.output for answer in _answers(prompt, backbone, settings, _asked(settings, inputs))]
@@ -87,7 +87,7 @@ def score(
     answerer = _answerer(prompt, backbone, settings)
     usable = answerer.task.usable(records)
     if not usable:
-        got = f"{counted(len(records), 'record')}, none of them with an answer in the vocabulary"
+        got = f"{len(records)} records, none of them with an answer in the vocabulary"
         raise DataError("prompt.score", got, "at least one record with such an answer")
     asked = [asked_of(settings.task, record, record.id) for record in usable]
     answerer.check(asked)

@@ -11,7 +11,7 @@ from softprompt.answers.inputs import Asked, Words, asked_of, takes
 from softprompt.answers.published import PLAIN, rewrites
 from softprompt.config import AUTO
 from softprompt.data import FORMATS, Row, Table, assigned, cell
-from softprompt.errors import ConfigError, DataError, SoftpromptError, counted, listed, nearest
+from softprompt.errors import ConfigError, DataError, SoftpromptError, listed, nearest
 
 NO_TEXT = "no text"
 """The problem of a row without anything to answer."""
@@ -100,7 +100,7 @@ def questions_of(
     names = takes(task)
     if len(columns) > len(names):
         expected = f"at most {len(names)}, for {', '.join(names)}"
-        raise ConfigError("--column", counted(len(columns), "column"), expected)
+        raise ConfigError("--column", f"{len(columns)} columns", expected)
     parts: dict[str, str | tuple[str, ...]]
     notes: list[str] = []
     if columns:
