@@ -5,6 +5,7 @@ Every message has the place, what was given, what was expected and what to do:
 """
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
@@ -91,9 +92,20 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in 'aeio' else 'a'} {noun}"
 
 
-def counted(n: int, noun: str) -> str:
-    """A number with its noun, in the plural but for one: `1 row`, `1,200 rows`."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+def in_yaml(name: str) -> str:
+    """A name as a recipe has it: in quotes where it is more than a word."""
+    return name if re.fullmatch(r"[^\W\d][\w-]*", name) else json.dumps(name, ensure_ascii=False)
+
+
+def counted(n: int, what: str, several: str = "") -> str:
+    """How many of something, in words: `1 bad row`, `1,200 bad rows`.
+
+    Args:
+        n: how many.
+        what: one of them.
+        several: more of them, where that is not `what` with an s.
+    """
+    return f"{n:,} {what if n == 1 else several or what + 's'}"
 
 
 def listed(words: Sequence[str]) -> str:

@@ -120,11 +120,11 @@ def _name(data: Path) -> str:
 def _head(made: "Draft", recipe: Path) -> list[str]:
     what = {
         "generation": "A text for each source",
-        "classification": f"One of {counted(len(made.facts.labels), 'label')} for each text",
+        "classification": f"One of {len(made.facts.labels)} labels for each text",
         "regression": "A number for each text",
         "tagging": "A tag for each word",
         "spans": "The stretch of a context that answers a question",
-        "image_classification": f"One of {counted(len(made.facts.labels), 'label')} for each picture",
+        "image_classification": f"One of {len(made.facts.labels)} labels for each picture",
     }[made.choice.task]
     train, dev, test = made.counts
     return [
