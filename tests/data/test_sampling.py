@@ -110,7 +110,7 @@ def test_one_conversation_alone_cannot_be_shared_out():
 
 def test_set_aside_needs_two_pairs():
     with pytest.raises(
-        DataError, match=r"data\.dev_share: got 1 training pair, expected at least 2 pairs, to be split"
+        DataError, match=r"data\.dev_share: got 1 training pairs, expected at least 2 pairs, to be split"
     ):
         set_aside(records(1), 0, 0.3)
 

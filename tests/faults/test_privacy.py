@@ -118,6 +118,8 @@ def test_a_study_and_its_report_name_no_folder(softprompt, home, monkeypatch):  
     }
     file = home / "s.yaml"
     file.write_text(yaml.safe_dump(study), encoding="utf-8")
+    # A file that is gone after the checks of the study, which would refuse it, fails its run.
+    monkeypatch.setattr("softprompt.studies.check_runs", lambda *arguments: None)
     assert softprompt("study", file, "--output", home / "runs").code == 1
     folder = home / "runs" / "s"
     assert naming(folder, SECRET, HOST) == []

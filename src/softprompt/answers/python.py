@@ -38,7 +38,7 @@ def generate(
     inputs = _listed(texts)
     if pictures is not None:
         if len(pictures) != len(inputs):
-            got = f"{counted(len(pictures), 'picture')} for {counted(len(inputs), 'text')}"
+            got = f"{len(pictures)} pictures for {len(inputs)} texts"
             raise ConfigError("pictures", got, "one for each text")
         inputs = list(zip(inputs, pictures, strict=True))
     asked = _asked(prompt, settings, inputs)

@@ -18,8 +18,16 @@ from softprompt.answers.columns import (
 from softprompt.answers.inputs import Asked, asked_of, has_first, numbered_choices, takes
 from softprompt.answers.words import Words
 from softprompt.config import AUTO
-from softprompt.data import SOURCE_AND_TARGET, TWO_TEXTS, USUAL_NAMES, LabelledText, Row, Table, cell
-from softprompt.errors import ConfigError, DataError, SoftpromptError, counted, listed
+from softprompt.data import (
+    SOURCE_AND_TARGET,
+    TWO_TEXTS,
+    USUAL_NAMES,
+    LabelledText,
+    Row,
+    Table,
+    cell,
+)
+from softprompt.errors import ConfigError, DataError, SoftpromptError, listed
 
 NO_TEXT = "no text"
 """The problem of a row without anything to answer."""
@@ -117,7 +125,7 @@ def questions_of(
     names = takes(task)
     if len(columns) > len(names):
         expected = f"at most {len(names)}, for {', '.join(names)}"
-        raise ConfigError("--column", counted(len(columns), "column"), expected)
+        raise ConfigError("--column", f"{len(columns)} columns", expected)
     parts: dict[str, str | tuple[str, ...]]
     notes: list[str] = []
     if columns:

@@ -14,7 +14,7 @@ from softprompt.data.records import (
     Record,
     content_of,
 )
-from softprompt.errors import DataError, counted
+from softprompt.errors import DataError
 
 Kind = TypeVar("Kind", bound=AnyRecord)
 
@@ -140,7 +140,7 @@ def set_aside(
     """
     if len(pairs) < 2:
         raise DataError(
-            f"data.{stream}_share", counted(len(pairs), "training pair"), "at least 2 pairs, to be split"
+            f"data.{stream}_share", f"{len(pairs)} training pairs", "at least 2 pairs, to be split"
         )
     room = min(max(int(dev_share * len(pairs) + 0.5), 1), len(pairs) - 1)
     order = _shuffled_places(len(pairs), f"{stream} {subsample}")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from softprompt.errors import ConfigError, DataError, counted, nearest
+from softprompt.errors import ConfigError, DataError, nearest
 from softprompt.metrics.label_sets import macro_f1_of_sets
 from softprompt.metrics.scores import Pairs, Scores, check_lengths
 
@@ -72,10 +72,7 @@ def f1(outputs: list[str], references: list[str], labels: Sequence[str]) -> floa
         ConfigError: other than two labels.
     """
     if len(labels) != 2:
-        got, expected = (
-            f"'f1' for {counted(len(labels), 'label')}",
-            "two labels, of which the second is positive",
-        )
+        got, expected = f"'f1' for {len(labels)} labels", "two labels, of which the second is positive"
         raise ConfigError("metrics", got, expected, "choose macro_f1")
     return _f1(outputs, references, labels[1:])
 
@@ -87,7 +84,7 @@ def macro_f1(outputs: list[str], references: list[str], labels: Sequence[str]) -
     if outputs and not isinstance(outputs[0], str):
         return macro_f1_of_sets(outputs, references, labels)
     held = [label for label in labels if label in outputs or label in references]
-    missing = f"macro_f1: over {len(held)} of {counted(len(labels), 'label')}, the others are on neither side"
+    missing = f"macro_f1: over {len(held)} of {len(labels)} labels, the others are on neither side"
     notes = (missing,) if len(held) < len(labels) else ()
     return Scores({"macro_f1": _f1(outputs, references, held)}, notes)
 

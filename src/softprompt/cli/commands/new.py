@@ -126,7 +126,7 @@ def _head(made: "Draft", recipe: Path) -> list[str]:
         "regression": "A number for each text",
         "tagging": "A tag for each word",
         "spans": "The stretch of a context that answers a question",
-        "image_classification": f"One of {counted(len(made.facts.labels), 'label')} for each picture",
+        "image_classification": f"One of {len(made.facts.labels)} labels for each picture",
     }[made.choice.task]
     train, dev, test = made.counts
     return [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from softprompt.config import BackboneSettings, MixtureSettings, RunSettings
 from softprompt.data import FORMATS, MultiLabelledText, Splits, TaggedWords
-from softprompt.errors import ConfigError, DataError, SoftpromptError, counted
+from softprompt.errors import ConfigError, DataError, SoftpromptError
 from softprompt.tasks import Task, build_task, template_of
 from softprompt.training.distributed import Processes
 from softprompt.training.setup.before_loading import RunData, check_before_loading
@@ -193,7 +193,7 @@ def _usable(task: Task, splits: Splits) -> tuple[Splits, dict[str, int]]:
     left_out = {name: len(getattr(splits, name)) - len(records) for name, records in kept.items()}
     for name, n in left_out.items():
         if n and not kept[name]:
-            got = f"{counted(n, 'record')}, none of them with an answer in the vocabulary"
+            got = f"{n} records, none of them with an answer in the vocabulary"
             raise DataError(
                 f"data.{name}",
                 got,
