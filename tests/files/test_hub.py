@@ -186,7 +186,11 @@ def test_offline(hub, llama, monkeypatch):
     hub.calls.clear()
     assert same(softprompt.load_prompt(NAME, llama), prompt)
     assert same(softprompt.load_prompt(NAME, llama, revision=oid), prompt)
-    refused(lambda: softprompt.load_prompt("ann/other", llama), "HF_HUB_OFFLINE", "no copy on this machine")
+    refused(
+        lambda: softprompt.load_prompt("ann/other", llama),
+        "HF_HUB_OFFLINE",
+        "neither a folder of this name nor a",
+    )
     refused(lambda: prompt.push_to_hub(NAME, token=WRITE), "an offline mode (HF_HUB_OFFLINE)")
     assert not hub.calls
 

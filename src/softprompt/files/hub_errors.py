@@ -60,7 +60,8 @@ def _reasons(error: Exception, repository: str, revision: str | None, use: str) 
         got = "no network, or an offline mode (HF_HUB_OFFLINE)"
         if cause is not None and type(cause).__name__ != "OfflineModeIsEnabled":
             got = f"no answer from {endpoint()}"
-        return f"{got}, and no copy on this machine", "the files of a prompt", "connect and try again"
+        got = f"{got}, and neither a folder of this name nor a copy on this machine"
+        return got, "the files of a prompt", "correct the name, or connect and try again"
     if isinstance(error, errors.EntryNotFoundError):
         return "a repository without a prompt", f"{CARD} and {TENSORS} in it", f"see {address}"
     status = status_of(error)
