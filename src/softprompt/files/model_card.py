@@ -279,7 +279,8 @@ def _use(card: PromptCard, source: str) -> list[str]:
         ]
     else:
         lines += [f"print({call})"]
-    return ["`pip install softprompt`, then:", "", *_fenced("\n".join(lines), "python")]
+    # The extra, since bundled backbones and pictures need it.
+    return ['`pip install "softprompt[train]"`, then:', "", *_fenced("\n".join(lines), "python")]
 
 
 def _scores(card: PromptCard) -> list[str]:
