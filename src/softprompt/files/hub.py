@@ -14,7 +14,7 @@ import torch
 from softprompt.errors import PromptError, shortened
 from softprompt.files.hub_errors import address, endpoint, explained, status_of
 from softprompt.files.hub_names import is_repository_name
-from softprompt.files.model_card import MODEL_CARD, is_made, read_readme, readme_of
+from softprompt.files.model_card import readme_of
 from softprompt.files.prompt_card import PromptCard
 from softprompt.files.prompt_folder import (
     CARD,
@@ -24,6 +24,7 @@ from softprompt.files.prompt_folder import (
     read_prompt,
     write_prompt,
 )
+from softprompt.files.readme_file import MODEL_CARD, is_made, read_readme
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
