@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from softprompt.cli.app import main
-from softprompt.cli.commands import backbones, demo, evaluate, generate, inspect, train
+from softprompt.cli.commands import backbones, demo, evaluate, generate, inspect, pull, push, train
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = [
@@ -19,6 +19,8 @@ EXAMPLES = [
         evaluate.EXAMPLES,
         generate.EXAMPLES,
         inspect.EXAMPLES,
+        push.EXAMPLES,
+        pull.EXAMPLES,
         backbones.LIST_EXAMPLES,
         backbones.PULL_EXAMPLES,
     )
@@ -106,7 +108,8 @@ def test_examples_of_the_help_parse_and_name_files_that_are_there(command, monke
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "train", "evaluate", "generate", "inspect", "backbones list", "backbones pull"]
+    "command",
+    ["demo", "train", "evaluate", "generate", "inspect", "push", "pull", "backbones list", "backbones pull"],
 )
 def test_help_of_each_command_has_an_example(softprompt, command):
     result = softprompt(*command.split(), "--help")

@@ -175,7 +175,9 @@ def test_the_hub_is_gone(hub, llama, monkeypatch):
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     assert same(softprompt.load_prompt(NAME, llama), prompt)
     refused(lambda: softprompt.load_prompt("ann/other", llama), "no answer from http://127.0.0.1:9")
-    refused(lambda: prompt.push_to_hub(NAME, token=WRITE), "no answer from http://127.0.0.1:9")
+    monkeypatch.setenv("HF_ENDPOINT", "http://ann:secret@127.0.0.1:9")
+    text = refused(lambda: prompt.push_to_hub(NAME, token=WRITE), "no answer from http://127.0.0.1:9")
+    assert "secret" not in text
 
 
 def test_offline(hub, llama, monkeypatch):
@@ -186,7 +188,11 @@ def test_offline(hub, llama, monkeypatch):
     hub.calls.clear()
     assert same(softprompt.load_prompt(NAME, llama), prompt)
     assert same(softprompt.load_prompt(NAME, llama, revision=oid), prompt)
-    refused(lambda: softprompt.load_prompt("ann/other", llama), "HF_HUB_OFFLINE", "no copy on this machine")
+    refused(
+        lambda: softprompt.load_prompt("ann/other", llama),
+        "HF_HUB_OFFLINE",
+        "neither a folder of this name nor a",
+    )
     refused(lambda: prompt.push_to_hub(NAME, token=WRITE), "an offline mode (HF_HUB_OFFLINE)")
     assert not hub.calls
 

@@ -160,6 +160,13 @@ def test_the_code_in_it_runs(task, head, tmp_path, monkeypatch, capsys):
     assert bool(capsys.readouterr().out.strip()) == (task is not None)
 
 
+def test_a_home_folder_gives_no_name(llama, tmp_path, monkeypatch):
+    home = tmp_path / "mallory"
+    monkeypatch.setattr(Path, "home", lambda: home)
+    random_prefix(llama).save(home, card=True)
+    assert "mallory" not in (home / "README.md").read_text("utf-8")
+
+
 def test_only_a_card_of_its_own_is_replaced(llama, tmp_path):
     prompt = random_prefix(llama)
     place = tmp_path / "saved"

@@ -2,7 +2,7 @@ from .atomic import sync_folder, write_atomically, write_synced, writing
 from .hub import fetch_prompt, own_readme, pull_folder, push_folder, push_prompt
 from .hub_names import is_hub_id, names_repository
 from .json_lines import Line, damaged, ends_line, json_line, json_text, objects, read_lines, warn_of_damage
-from .model_card import MODEL_CARD, check_no_other, readme_of, write_model_card
+from .model_card import readme_of
 from .prompt_card import (
     Activation,
     AdapterPlacement,
@@ -20,6 +20,7 @@ from .prompt_card import (
     TextPooling,
 )
 from .prompt_folder import TENSORS, is_prompt_folder, read_card, read_prompt, write_prompt
+from .readme_file import MODEL_CARD, check_no_other, write_model_card
 from .recognition import Held, difference
 from .shipping import without_folders
 from .spreadsheet import as_cell, from_cell

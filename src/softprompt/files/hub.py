@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from softprompt.errors import PromptError, shortened
-from softprompt.files.hub_errors import endpoint, explained, status_of
+from softprompt.files.hub_errors import address, endpoint, explained, status_of
 from softprompt.files.hub_names import is_repository_name
-from softprompt.files.model_card import MODEL_CARD, is_made, read_readme, readme_of
+from softprompt.files.model_card import readme_of
 from softprompt.files.prompt_card import PromptCard
 from softprompt.files.prompt_folder import (
     CARD,
@@ -24,6 +24,7 @@ from softprompt.files.prompt_folder import (
     read_prompt,
     write_prompt,
 )
+from softprompt.files.readme_file import MODEL_CARD, is_made, read_readme
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -112,7 +113,7 @@ def push_prompt(
             commit_message=message or f"A prompt of softprompt: {card.method}",
             revision=revision,
         )
-    return f"{endpoint()}/{repository}/tree/{done.oid}"
+    return f"{address()}/{repository}/tree/{done.oid}"
 
 
 def push_folder(
@@ -169,7 +170,7 @@ def pull_folder(repository: str, out: Path | None, revision: str | None = None) 
             "a new folder",
             "name another one, or remove this one",
         )
-    return write_prompt(folder, tensors, card), f"{endpoint()}/{repository}/tree/{fetched.name}"
+    return write_prompt(folder, tensors, card), f"{address()}/{repository}/tree/{fetched.name}"
 
 
 def own_readme(folder: Path) -> str | None:
@@ -223,7 +224,7 @@ def _make(api: "HfApi", repository: str, private: bool | None) -> None:
         f"{repository}: private",
         f"a repository that is {is_now}",
         f"one that is {wanted}",
-        f"change it in its settings on the hub ({endpoint()}/{repository}/settings), or leave this out",
+        f"change it in its settings on the hub ({address()}/{repository}/settings), or leave this out",
     )
 
 

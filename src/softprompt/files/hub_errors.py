@@ -22,6 +22,11 @@ def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
 
 
+def address() -> str:
+    """The hub's address for people: without a name and password that it may hold."""
+    return re.sub(r"//[^/@]*@", "//", endpoint())
+
+
 @contextmanager
 def explained(repository: str, revision: str | None, token: str | None, use: str) -> Iterator[None]:
     """Turn whatever the hub or the way to it raises into a PromptError that holds no token.
@@ -46,23 +51,24 @@ def _reasons(error: Exception, repository: str, revision: str | None, use: str) 
     """What came, what was expected and what to do."""
     from huggingface_hub import errors
 
-    address = f"{endpoint()}/{repository}"
+    page = f"{address()}/{repository}"
     if type(error) is RuntimeError and isinstance(error.__cause__, Exception):  # while a large file is sent
         error = error.__cause__
     if isinstance(error, errors.GatedRepoError):
-        return "a gated repository", "leave to read it", f"ask for access at {address}, and {_LOGIN}"
+        return "a gated repository", "leave to read it", f"ask for access at {page}, and {_LOGIN}"
     if isinstance(error, errors.RevisionNotFoundError):
-        return f"no revision '{revision}'", "a branch, a tag or a commit of it", f"see {address}"
+        return f"no revision '{revision}'", "a branch, a tag or a commit of it", f"see {page}"
     if isinstance(error, errors.LocalEntryNotFoundError):
         cause = error.__cause__
         if cause is not None and (status := status_of(cause)):
-            return f"an answer {status} of {endpoint()}", "the files of a prompt", "try again later"
+            return f"an answer {status} of {address()}", "the files of a prompt", "try again later"
         got = "no network, or an offline mode (HF_HUB_OFFLINE)"
         if cause is not None and type(cause).__name__ != "OfflineModeIsEnabled":
-            got = f"no answer from {endpoint()}"
-        return f"{got}, and no copy on this machine", "the files of a prompt", "connect and try again"
+            got = f"no answer from {address()}"
+        got = f"{got}, and neither a folder of this name nor a copy on this machine"
+        return got, "the files of a prompt", "correct the name, or connect and try again"
     if isinstance(error, errors.EntryNotFoundError):
-        return "a repository without a prompt", f"{CARD} and {TENSORS} in it", f"see {address}"
+        return "a repository without a prompt", f"{CARD} and {TENSORS} in it", f"see {page}"
     status = status_of(error)
     if isinstance(error, errors.LocalTokenNotFoundError) or status in (401, 403):
         if use == "write" and status == 403:
@@ -82,10 +88,10 @@ def _reasons(error: Exception, repository: str, revision: str | None, use: str) 
         return "an offline mode (HF_HUB_OFFLINE)", "a network", "unset HF_HUB_OFFLINE"
     if status:
         said = getattr(error, "server_message", None) or ""
-        return f"an answer {status} of {endpoint()}{f': {said}' if said else ''}", "its consent", ""
+        return f"an answer {status} of {address()}{f': {said}' if said else ''}", "its consent", ""
     beneath = type(error).__module__.partition(".")[0] in _NETWORK
     if beneath or isinstance(error, ConnectionError | TimeoutError):
-        return f"no answer from {endpoint()} ({type(error).__name__})", "a connection", "try again later"
+        return f"no answer from {address()} ({type(error).__name__})", "a connection", "try again later"
     return shortened(first_line(error), 300), "what the hub takes and the disk holds", ""
 
 

@@ -3,28 +3,22 @@
 Texts from data and settings stand in code or in fenced blocks, where Markdown and HTML are text.
 """
 
-import hashlib
 import json
 import math
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from softprompt.errors import PromptError, system_says
-from softprompt.files.atomic import write_atomically
 from softprompt.files.hub_names import is_hub_id
 from softprompt.files.prompt_card import PromptCard
+from softprompt.files.readme_file import marked
 from softprompt.files.shipping import without_folders
 from softprompt.markdown import code, table_lines
-from softprompt.untrusted import Unreadable, decode, read_bytes
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
-
-MODEL_CARD = "README.md"
 
 HOME = "https://github.com/softprompt/softprompt"
 
@@ -57,10 +51,6 @@ _CALLS = {
 _TOKEN = re.compile(r"\b(?:hf|api_org|ghp|gho|github_pat|sk|glpat|xox[abp])[_-][A-Za-z0-9_-]{16,}")
 """How access tokens of the hub and of other services begin."""
 
-_MADE = re.compile(r"\n<!-- made by softprompt, sha256 ([0-9a-f]{64}) -->\n?\Z")
-
-_MOST_README = 10_000_000
-
 
 def readme_of(card: PromptCard, source: str, base_model: str | None) -> str:
     """The text of a README.md for a prompt.
@@ -87,7 +77,7 @@ def readme_of(card: PromptCard, source: str, base_model: str | None) -> str:
         *_section("Versions", [f"- {code(f'{name} {version}')}" for name, version in card.versions.items()]),
     ]
     text = "\n".join(about).rstrip() + "\n"
-    return f"{text}\n<!-- made by softprompt, sha256 {_digest(text)} -->\n"
+    return marked(text)
 
 
 def _shipped(card: PromptCard) -> PromptCard:
@@ -95,54 +85,6 @@ def _shipped(card: PromptCard) -> PromptCard:
     backbone = card.backbone.model_copy(update={"name": _clean(card.backbone.name)})
     texts = {name: _clean(getattr(card, name)) for name in ("task", "training", "data", "versions")}
     return card.model_copy(update={"backbone": backbone, **texts})
-
-
-def is_made(text: str) -> bool:
-    """Whether a README is one that `readme_of` made and nobody has changed."""
-    text = text.replace("\r\n", "\n")
-    made = _MADE.search(text)
-    return made is not None and _digest(text[: made.start()]) == made[1]
-
-
-def write_model_card(folder: Path, text: str) -> None:
-    """Write a README.md into a folder; one that `readme_of` made before is replaced.
-
-    Raises:
-        PromptError: a README.md that somebody wrote or changed, or a place that cannot be written.
-    """
-    check_no_other(folder)
-    try:
-        write_atomically(folder / MODEL_CARD, text)
-    except OSError as error:
-        raise PromptError(str(folder / MODEL_CARD), system_says(error), "room to write") from error
-
-
-def check_no_other(folder: Path) -> None:
-    """Refuse a folder whose README.md somebody wrote or changed.
-
-    Raises:
-        PromptError: there is one.
-    """
-    path = folder / MODEL_CARD
-    if (path.exists() or path.is_symlink()) and (path.is_symlink() or not is_made(read_readme(path) or "")):
-        raise PromptError(
-            str(path),
-            "a README.md that softprompt did not write, or that was changed since",
-            "none, or one as softprompt wrote it",
-            "move it away, or save without card=True",
-        )
-
-
-def read_readme(path: Path) -> str | None:
-    """The text of a README.md; None where it cannot be read."""
-    try:
-        return decode(read_bytes(path, _MOST_README))
-    except (OSError, Unreadable):
-        return None
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _clean(value: Any) -> Any:
@@ -279,7 +221,8 @@ def _use(card: PromptCard, source: str) -> list[str]:
         ]
     else:
         lines += [f"print({call})"]
-    return ["`pip install softprompt`, then:", "", *_fenced("\n".join(lines), "python")]
+    # The extra, since bundled backbones and pictures need it.
+    return ['`pip install "softprompt[train]"`, then:', "", *_fenced("\n".join(lines), "python")]
 
 
 def _scores(card: PromptCard) -> list[str]:

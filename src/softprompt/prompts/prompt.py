@@ -217,7 +217,9 @@ class Prompt(Answering, nn.Module):
         told = self._shipped_card()
         written = write_prompt(folder, self.tensors(), told)
         if card:
-            name = written.resolve().name or "prompt"
+            place = written.resolve()
+            # A home folder has the name of its user.
+            name = "prompt" if place == Path.home() else place.name or "prompt"
             write_model_card(written, readme_of(told, name, hub_id_of(told)))
         return written
 

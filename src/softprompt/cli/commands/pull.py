@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 EXAMPLES = (
-    ("Into the folder `tone`", "softprompt pull USER/tone"),
+    ("Example, into the folder `tone`", "softprompt pull USER/tone"),
     ("A branch, tag or commit", "softprompt pull USER/tone prompts/tone --revision v1"),
 )
 
