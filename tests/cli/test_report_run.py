@@ -82,15 +82,3 @@ def test_a_damaged_file_is_named(readers, softprompt, tmp_path):
     result = softprompt("report", run)
     assert result.code == 1 or result.code == 2
     assert "confusion.json" in result.err and "Traceback" not in result.err
-
-
-def test_drawings_on_white_are_turned_on_a_dark_page(readers, softprompt, tmp_path):
-    run = tmp_path / "run"
-    shutil.copytree(readers / "runs" / "pair", run)
-    (run / "curves.png").write_bytes(encoded(picture((200, 30, 30), 0), "PNG"))
-    assert softprompt("report", run).code == 0
-    page = (run / "report" / "report.html").read_text(encoding="utf-8")
-    assert page.count("<img ") == page.count('<img class="drawn" ') > 0
-    light, *dark = re.findall(r"color-scheme: \w+;.*?--drawn: ([^;]*);", page, re.DOTALL)
-    assert light == "none" and dark == ["invert(1) hue-rotate(180deg)"] * 2
-    assert ".drawn { filter: var(--drawn);" in page

@@ -23,6 +23,7 @@ from softprompt.data import (
     TWO_TEXTS,
     USUAL_NAMES,
     LabelledText,
+    MultiLabelledText,
     Row,
     Table,
     cell,
@@ -182,7 +183,7 @@ def check_pairs(asked: Sequence[Asked], stored: Mapping[str, Any]) -> None:
     if not is_paired(stored):
         return
     for one in asked:
-        if isinstance(one.record, LabelledText) and one.record.second is None:
+        if isinstance(one.record, (LabelledText, MultiLabelledText)) and one.record.second is None:
             do = "give the second text too (--second, in Python a pair)"
             raise DataError(f"record {one.record.id}", "one text", "two, on which the prompt was trained", do)
 

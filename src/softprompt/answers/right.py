@@ -10,17 +10,21 @@ from softprompt.data import (
     Choices,
     LabelledPicture,
     LabelledText,
+    MultiLabelledText,
     Question,
     Record,
     TaggedWords,
     check_known,
     conversations,
+    flagged,
+    label_set,
     label_text,
 )
 from softprompt.errors import DataError, Problem, kind_of, listed, shortened
 
 _NAMES: Mapping[type, tuple[str, ...]] = {
     LabelledText: ("label", "labels"),
+    MultiLabelledText: ("labels", "label"),
     LabelledPicture: ("label", "labels"),
     Choices: ("label", "answer"),
     Record: ("target", "targets"),
@@ -28,6 +32,8 @@ _NAMES: Mapping[type, tuple[str, ...]] = {
     Question: ("answers", "answer"),
 }
 """By the kind of a record, the keys of a mapping for what is right: the first names it in messages."""
+
+_LABELLED = (LabelledText, MultiLabelledText, LabelledPicture, TaggedWords)
 
 
 def right_of(value: Mapping[Any, Any], record: Any, stored: Mapping[str, Any]) -> Any:
@@ -42,7 +48,9 @@ def right_of(value: Mapping[Any, Any], record: Any, stored: Mapping[str, Any]) -
         DataError: it says nothing of it.
     """
     names = _names_of(record)
-    own = stored.get(names[0])
+    own = stored.get("label" if isinstance(record, MultiLabelledText) else names[0])
+    if isinstance(record, MultiLabelledText):
+        return _labels(value, own, (*names,), stored.get("label_separator"), f"record {record.id}")
     for name in (own if own != AUTO else None, *names):
         if name is not None and name in value:
             return value[name]
@@ -65,6 +73,9 @@ def with_right(record: Any, right: Any) -> Any:
     id = record.id
     if isinstance(record, (LabelledText, LabelledPicture)):
         return replace(record, label=label_text(_plain(right), "label", f"record {id}"))
+    if isinstance(record, MultiLabelledText):
+        several = [*right] if isinstance(right, (list, tuple, set, frozenset)) else right
+        return replace(record, labels=label_set(several, "labels", f"record {id}", None))
     if isinstance(record, Record):
         texts = (right,) if isinstance(right, str) else right
         if not _are_texts(texts):
@@ -107,17 +118,33 @@ def check_right(records: Sequence[Any], labels: Sequence[str]) -> None:
     """
     for record in records:
         unknown = isinstance(record, tuple(_NAMES)) and not record.targets
+        if isinstance(record, MultiLabelledText):
+            unknown = record.labels is None  # none of the labels is an answer too
         if unknown and (not isinstance(record, Question) or not record.answered):
             expected = f"{_names_of(record)[0]}, what is right"
             do = "add it, or give what is right in targets=, one for each input"
             raise DataError(f"record {record.id}", "a record without what is right", expected, do)
-    labelled = [one for one in records if isinstance(one, (LabelledText, LabelledPicture, TaggedWords))]
+    labelled = [one for one in records if isinstance(one, _LABELLED)]
     if labels and labelled:
         try:
             check_known(labels, score=labelled)
         except DataError as error:
             problems = [one.at("prompt.score") for one in error.problems if isinstance(one, Problem)]
             raise DataError.several(problems) from None
+
+
+def _labels(
+    value: Mapping[Any, Any], own: Any, names: tuple[str, ...], separator: str | None, where: str
+) -> tuple[str, ...]:
+    """The labels that a mapping gives a text: in a list, joined in a text, or in keys of 0 and 1."""
+    if isinstance(own, list) and all(name in value for name in own):
+        return tuple(name for name in own if flagged(value[name], name, where))
+    for name in (own if isinstance(own, str) and own != AUTO else None, *names):
+        if name is not None and name in value:
+            return label_set(value[name], name, where, separator)
+    keys = listed([repr(str(key)) for key in value])
+    do = "add it, or give what is right in targets=, one for each input"
+    raise DataError(where, f"the keys {keys}", f"'{names[0]}', what is right", do)
 
 
 def _names_of(record: Any) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from softprompt.data.formats.images import (
 )
 from softprompt.data.formats.pixels import decode, may_be_picture
 from softprompt.data.formats.trex import pattern, read_objects
-from softprompt.data.label_sets import joined_by
+from softprompt.data.label_sets import flagged, joined_by, label_set
 from softprompt.data.labels import check_known, check_spellings, in_order, label_text
 from softprompt.data.numbers import PLAIN, notations_of
 from softprompt.data.reading import read
@@ -72,10 +72,12 @@ __all__ = [
     "data_root",
     "decode",
     "draw",
+    "flagged",
     "in_order",
     "joined_by",
     "keep_seen",
     "kind_of_file",
+    "label_set",
     "label_text",
     "last_question",
     "load",
