@@ -410,3 +410,19 @@ def test_from_a_file_to_answers_in_five_commands(softprompt, tmp_path, monkeypat
         assert all("prediction" in row for row in answers)
     else:
         assert result.out.strip()
+
+
+def test_one_source_that_is_far_longer_than_the_others_is_cut(softprompt, tmp_path, tiny_folder, monkeypatch):
+    """A batch is as wide as its longest text; the others would be padded to it."""
+    monkeypatch.chdir(tmp_path)
+    rows = rows_of(40, "text", "answer")
+    rows[7]["text"] = "where is my refund " * 200
+    write_csv(tmp_path / "long.csv", rows, "question", "answer")
+    said = softprompt("new", "long.csv", "--backbone", tiny_folder)
+    assert said.code == 0, said.err
+    task = yaml.safe_load((tmp_path / "long.yaml").read_text(encoding="utf-8"))["task"]
+    assert task["max_source_tokens"] < 512 and "(task.max_source_tokens)" in said.out
+    write_csv(tmp_path / "even.csv", rows_of(40, "text", "answer"), "question", "answer")
+    assert softprompt("new", "even.csv", "--backbone", tiny_folder).code == 0
+    task = yaml.safe_load((tmp_path / "even.yaml").read_text(encoding="utf-8"))["task"]
+    assert "max_source_tokens" not in task

@@ -20,6 +20,12 @@ _POSITIONS, _BESIDE_THE_TEXT = 512, 64
 _USUAL_INPUT = 128
 """The default of `task.max_tokens`, which a recipe need not say."""
 
+_USUAL_SOURCE = 512
+"""The same of `task.max_source_tokens`."""
+
+_FAR = 4
+"""A text that is so many times longer than 99 of 100 is cut, since every text beside it costs as much."""
+
 _RARE = 5
 """Records below which a label is told to be rare."""
 
@@ -106,21 +112,35 @@ def task_settings(
         config: of the backbone; empty where it is not here.
         comments: on settings, by dotted name; those of these are put in.
     """
-    if task == "generation" and not separated:
-        comments["task.separator"] = "between source and target: the tokenizer has no token of its own for it"
-        return {"separator": "\n"}
+    if task == "generation":
+        made: dict[str, Any] = {}
+        if not separated:
+            told = "between source and target: the tokenizer has no token of its own for it"
+            comments["task.separator"], made["separator"] = told, "\n"
+        if facts.sources is not None and measured == "tokens":
+            most = max(64, _with_room(facts.sources.most))
+            if most < _USUAL_SOURCE and facts.sources.longest > _FAR * most:
+                comments["task.max_source_tokens"] = (
+                    "99 of 100 are shorter; a batch is as wide as its longest text"
+                )
+                made["max_source_tokens"] = most
+        return made
     of_length = task in (*_LABELLED, "regression", "tagging") and measured == "tokens"
     if not of_length or facts.sources is None:
         return {}
     positions = min(int(config.get("max_position_embeddings") or _POSITIONS), _POSITIONS)
     room = max(positions - _BESIDE_THE_TEXT, positions // 2)
-    # Room for the tokens around a text, in steps that a person would write.
-    wanted = max(32, -(-(facts.sources.most + 8) // 16) * 16)
+    wanted = max(32, _with_room(facts.sources.most))
     if min(wanted, room) == _USUAL_INPUT:
         return {}
     cut = "the end of longer texts is cut; the backbone has no more room beside the prompt"
     comments["task.max_tokens"] = "99 of 100 texts are shorter" if wanted <= room else cut
     return {"max_tokens": min(wanted, room)}
+
+
+def _with_room(length: int) -> int:
+    """A length with room for the tokens around a text, in steps that a person would write."""
+    return -(-(length + 8) // 16) * 16
 
 
 def training_settings(settings: RunSettings, n_examples: int, comments: dict[str, str]) -> dict[str, Any]:
@@ -153,10 +173,11 @@ def odd(facts: Facts, task: Mapping[str, Any], measured: str) -> Iterator[str]:
         task: its settings.
         measured: what lengths are counted in.
     """
-    most = task.get("max_tokens")
-    if most is not None and facts.sources is not None and facts.sources.longest > most:
-        longest = f"the longest text has {facts.sources.longest} {measured}"
-        yield f"{longest}, and is cut to {most} (task.max_tokens)"
+    for name in ("max_tokens", "max_source_tokens"):
+        most = task.get(name)
+        if most is not None and facts.sources is not None and facts.sources.longest > most:
+            longest = f"the longest text has {facts.sources.longest} {measured}"
+            yield f"{longest}, and is cut to {most} (task.{name})"
     if facts.repeated:
         stand = "record stands" if facts.repeated == 1 else "records stand"
         yield f"{facts.repeated} {stand} there twice, with the same answer"
