@@ -415,7 +415,7 @@ def test_from_a_file_to_answers_in_five_commands(softprompt, tmp_path, monkeypat
 def test_one_source_that_is_far_longer_than_the_others_is_cut(softprompt, tmp_path, tiny_folder, monkeypatch):
     """A batch is as wide as its longest text; the others would be padded to it."""
     monkeypatch.chdir(tmp_path)
-    rows = rows_of(40, "text", "answer")
+    rows = rows_of(200, "text", "answer")
     rows[7]["text"] = "where is my refund " * 200
     write_csv(tmp_path / "long.csv", rows, "question", "answer")
     said = softprompt("new", "long.csv", "--backbone", tiny_folder)
