@@ -26,6 +26,7 @@ def shown(records):
         ("label,utterance", ("a", None, "x")),
         ("id,review,sentiment", ("b", None, "x")),
         ("premise,hypothesis,label", ("a", "x", "y")),
+        ("text,second,label", ("a", "x", "y")),
         ("anything,category", ("a", None, "x")),
         ("text,label,topic", ("a", None, "x")),
     ],

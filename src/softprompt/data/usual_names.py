@@ -24,6 +24,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 TWO_TEXTS = (
     ("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_a", "sentence_b"), ("text1", "text2"),
     ("text_a", "text_b"), ("question1", "question2"), ("question", "sentence"), ("question", "passage"),
+    ("text", "second"),
 )  # fmt: skip
 
 SOURCE_AND_TARGET = (
