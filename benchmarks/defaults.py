@@ -106,8 +106,9 @@ diverges does it, at the default rates without their fall."""
 
 OF_STEPS = (
     "prefix_tuning", "prefix_tuning, direct", "p_tuning_v2", "p_tuning_v2, mlp", "prompt_tuning", "lora",
-    "fine_tuning",
+    "fine_tuning", "visual_prompt_tuning, deep", "visual_prompt_tuning, shallow", "adapter",
 )  # fmt: skip
+"""Methods whose first steps are made."""
 
 FIRST_STEPS = {"steps": 30, "batch_size": 8, "schedule": "constant"}
 
@@ -168,7 +169,7 @@ STATES = (
 def jobs(what: str, seeds: Sequence[int], desk: Path | None) -> Iterator[dict[str, Any]]:
     """The runs of the table or of the grids, the most telling first."""
     for data, backbone in ORDER:
-        if (data == "desk" and desk is None) or (what == "steps") != (backbone in SECOND):
+        if (data == "desk" and desk is None) or (what != "steps" and backbone in SECOND):
             continue
         for seed in [0] if what == "rates" else seeds:
             for method in METHODS:
