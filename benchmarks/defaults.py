@@ -216,7 +216,8 @@ def recipe(job: Mapping[str, Any], output: Path, desk: Path | None) -> dict[str,
     return {
         "name": "run", "output": str(output),
         "backbone": {"name": job["backbone"], **BACKBONES[job["backbone"]]},
-        "method": METHODS[job["method"]] | LORA_TARGETS.get((job["set"], job["method"]), {}), "data": data, "training": training,
+        "method": METHODS[job["method"]] | LORA_TARGETS.get((job["set"], job["method"]), {}),
+        "data": data, "training": training,
         "decoding": {"batch_size": 50}, **parts,
     }  # fmt: skip
 
