@@ -327,7 +327,7 @@ def test_rows_that_cannot_be_read_keep_what_they_hold(softprompt, readers, tmp_p
         ("6", "is it", "f"),
     ]
     assert [bool(row["prediction"]) for row in rows] == [True, False, False, False, False, True]
-    assert "2 fields" in rows[1]["problem"] and "5 fields" in rows[3]["problem"]
+    assert "2 fields" in str(rows[1]["problem"]) and "5 fields" in str(rows[3]["problem"])
     assert rows[2]["problem"] == rows[4]["problem"] == "no text"
     rest = rows[3]["unread"]
     assert (json.loads(rest) if isinstance(rest, str) else rest) == ["c", "d, e"]

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -246,13 +247,17 @@ def splits(folder, **files):
     return load(DataSettings(format="labelled", **given))
 
 
+def text_and_label(record: Any) -> tuple[str, str | None]:
+    return record.text, record.label
+
+
 def test_other_files_have_the_columns_of_the_training_file(tmp_path):
     train = "text,label,topic\na,x,1\nb,y,2\n"
     made = splits(tmp_path, train=train, test="topic,label,text\n1,x,a\n")
-    assert (made.test[0].text, made.test[0].label) == ("a", "x")
+    assert text_and_label(made.test[0]) == ("a", "x")
     # of another name where it is usual
     made = splits(tmp_path, train=train, test="sentence,category\na,x\n")
-    assert (made.test[0].text, made.test[0].label) == ("a", "x")
+    assert text_and_label(made.test[0]) == ("a", "x")
 
 
 @pytest.mark.parametrize("test", ["text,remark\na,5\n", "id,text\n1,a\n"])

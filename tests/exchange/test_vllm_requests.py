@@ -47,7 +47,7 @@ def test_a_request_writes_what_generate_writes():
                 break
             written.append(token.item())
             sent = torch.cat([sent, backbone.model.get_input_embeddings()(token)[None, None]], 1)
-    assert backbone.tokenizer.decode(written, skip_special_tokens=True).strip() == expected.strip()
+    assert str(backbone.tokenizer.decode(written, skip_special_tokens=True)).strip() == expected.strip()
 
 
 def test_a_text_of_a_prompt_of_another_library_is_what_the_tokenizer_makes_of_it():
@@ -72,6 +72,11 @@ def test_what_a_request_cannot_say(make, said):
     with pytest.raises(softprompt.PromptError) as caught:
         vllm.prompt_embeds(make(tiny_backbone("llama")), [5])
     assert said in str(caught.value)
+
+
+def test_a_text_without_tokens():
+    with pytest.raises(softprompt.PromptError, match="no tokens"):
+        vllm.request(soft_tokens(llama()), [])
 
 
 def test_an_encoder_is_not_served():

@@ -227,7 +227,7 @@ def test_what_are_no_defaults_is_refused():
 def scaled(times: float) -> Any:
     """A tiny BERT whose last states are some times as large."""
     backbone = reader("bert")
-    model = copy.deepcopy(backbone.model)
+    model: Any = copy.deepcopy(backbone.model)
     norm = model.encoder.layer[-1].output.LayerNorm
     with torch.no_grad():
         norm.weight.mul_(times)

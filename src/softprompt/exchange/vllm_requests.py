@@ -38,6 +38,8 @@ def embedded(
         PromptError: a prompt for which those vectors are not the whole of it.
     """
     backbone = backbone_of(prompt, backbone)
+    if not len(ids):
+        raise PromptError("text", "no tokens", "a text, behind which the answer begins")
     check_vectors_alone(prompt, _OWNER)
     if prompt.card.placement != "slot_embeddings":
         raise PromptError(

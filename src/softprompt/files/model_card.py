@@ -25,6 +25,7 @@ HOME = "https://github.com/softprompt/softprompt"
 _PIPELINES = {
     "generation": "text-generation",
     "classification": "text-classification",
+    "multi_label_classification": "text-classification",
     "regression": "text-classification",
     "cloze": "text-classification",
     "tagging": "token-classification",
@@ -38,6 +39,7 @@ _PIPELINES = {
 _CALLS = {
     "generation": 'prompt.generate(["a source"])',
     "classification": 'prompt.predict(["a text"])',
+    "multi_label_classification": 'prompt.predict(["a text"])',
     "regression": 'prompt.predict(["a text"])',
     "cloze": 'prompt.predict(["a text"])',
     "tagging": 'prompt.predict([["words", "of", "a", "sentence"]])',
