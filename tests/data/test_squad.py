@@ -46,7 +46,7 @@ def test_a_file_without_answers_is_unanswered(write):
         ),
         (
             ask(answers=[{"text": " Italy.", "answer_start": 11}]),
-            "Correct answer_start if 11 is meant, where the context has the text, without the white space",
+            "Take the white space off the text's ends: the context has 'Italy.' there",
         ),
         (
             ask(answers=[{"text": "Milan", "answer_start": 0}]),

@@ -180,7 +180,8 @@ def test_positions_that_the_backbone_does_not_have_are_refused_with_the_record()
     assert str(caught.value) == (
         "record long: got 3 prompt positions and 126 tokens, expected at most 128 "
         "positions together (BertModel has no more). Lower task.max_tokens or the "
-        "prompt's length, or set method.positions=unshifted."
+        "prompt's length, or set method.positions=unshifted (not for soft tokens before an "
+        "encoder, which are part of its input)."
     )
     task.check_positions([LabelledText("short", "the", "no")], 100, training=False)
 

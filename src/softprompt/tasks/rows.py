@@ -87,5 +87,6 @@ def check_rows_fit(
                 f"record {record.id}",
                 f"{prompt_positions} prompt positions and {counted(longest, 'token')}",
                 f"at most {limit} positions together ({backbone.spec.name} has no more)",
-                "lower task.max_tokens or the prompt's length, or set method.positions=unshifted",
+                "lower task.max_tokens or the prompt's length, or set method.positions=unshifted (not for "
+                "soft tokens before an encoder, which are part of its input)",
             )

@@ -1,6 +1,8 @@
 """Reading a checkpoint with transformers: its class, its weights, its tokenizer or image processor."""
 
+import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,7 +30,7 @@ from transformers.models.auto.modeling_auto import (
 from softprompt.backbones.loading.bundled import BUNDLED
 from softprompt.backbones.loading.quantization import quantisation
 from softprompt.backbones.loading.quiet import without_bars
-from softprompt.errors import BackboneError, first_line, nearest
+from softprompt.errors import BackboneError, first_line, nearest, shortened
 from softprompt.untrusted import at_home
 
 _NO_CODE = {"trust_remote_code": False}
@@ -42,6 +44,11 @@ _FOREIGN = (
     AssertionError,
 )  # fmt: skip
 """What transformers and the libraries of quantised formats raise over files, and over absent libraries."""
+
+_PATH = re.compile(r"[/\\.~]|[A-Za-z]:|[^/]+/[^/]+/")
+"""How a text begins that can be a path alone, and no name on the hub."""
+
+_EXPECTED = f"a bundled name ({', '.join(BUNDLED)}), a checkpoint folder, or a hub id"
 
 _OPTIONAL = {"pooler", "mask_token"}
 """Modules and tensors that checkpoints often lack, and that softprompt never uses."""
@@ -57,6 +64,9 @@ def read_config(name: str, source: str) -> Any:
     Raises:
         BackboneError: a checkpoint that does not exist, or whose config cannot be read.
     """
+    if _PATH.match(source) and not Path(source).exists():
+        got = f"'{shortened(name, 200)}', where there is no folder"
+        raise BackboneError("backbone.name", got, _EXPECTED, nearest(name, BUNDLED))
     try:
         return AutoConfig.from_pretrained(source, **_NO_CODE)
     except _FOREIGN as error:
@@ -210,7 +220,7 @@ def _unreadable(name: str, error: Exception, config: Any) -> BackboneError:
     return BackboneError(
         "backbone.name",
         f"'{name}' ({first_line(error)})",
-        f"a bundled name ({', '.join(BUNDLED)}), a checkpoint folder, or a hub id",
+        _EXPECTED,
         nearest(name, BUNDLED),
     )
 

@@ -119,6 +119,8 @@ def _mend(text: str, start: int, context: str) -> str:
     if not places:
         return "correct the text, which is nowhere in the context, or remove the question"
     place = min(places, key=lambda place: abs(place - start))
+    if place == start:
+        return f"take the white space off the text's ends: the context has {bare!r} there"
     space = "" if bare == text else ", without the white space around it"
     return f"correct answer_start if {place} is meant, where the context has the text{space}"
 
