@@ -274,10 +274,16 @@ def test_settings_on_the_command_line_come_first(softprompt, tmp_path, monkeypat
     assert raw["training"]["steps"] == 7 and raw["method"] == {"name": "lora"}
 
 
+def flag_lists(kind: type) -> list[object]:
+    return [{"text": f"the mill {i}", "labels": [kind(i >> k & 1) for k in range(4)]} for i in range(40)]
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda f: write_csv(f / "x.csv", rows_of(9, "text", "other"), "a", "b"), "leave open what is asked"),
+        (lambda f: write_lines(f / "x.jsonl", flag_lists(int)), "column of 0 and 1 with its name"),
+        (lambda f: write_lines(f / "x.jsonl", flag_lists(float)), "column of 0 and 1 with its name"),
         (lambda f: write_csv(f / "x.csv", rows_of(9, "text")), "an answer beside each text"),
         (lambda f: f / "x.csv", "no such file or folder"),
         (lambda f: write_csv(f / "x.log", rows_of(9, "text")), "a file that ends in one of"),

@@ -226,6 +226,33 @@ def test_joined_cells_without_a_separator_are_refused_or_told(tmp_path):
     assert not any("look joined" in note for note in load(DataSettings(format="labelled", train=path)).notes)
 
 
+@pytest.mark.parametrize(
+    ("cells", "settings"),
+    [
+        (["[1,0,1,0]", "[0,0,1,0]"], {}),
+        (["[true,false]", "[false,true]"], {}),
+        (["[1.0,0.0,1.0]", "[]"], {}),
+        (['"[1, 0, 1]"', '"[0, 0, 1]"'], {}),
+        (['"[ True False True]"', '"[False False True]"'], {}),
+        (['"[1. 0. 1.]"', '"[0. 0. 1.]"'], {}),
+        (['"1;0;1"', '"0;0;1"'], {"label_separator": ";"}),
+    ],
+)
+def test_lists_of_zeros_and_ones_are_refused_since_they_name_no_labels(tmp_path, cells, settings):
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(f'{{"text": "x", "label": {cell}}}\n' for cell in cells), encoding="utf-8")
+    with pytest.raises(DataError, match=r"zeros and ones in 'label'.*column of 0 and 1 with its name"):
+        load(DataSettings(format="multi_labelled", train=path, **settings))
+
+
+@pytest.mark.parametrize("cells", [("[0, 1]", "[1]"), ("[1]", "[0]"), ("[1, 2]", "[2, 1]"), ("[0, 1]",)])
+def test_labels_called_0_and_1_are_labels(tmp_path, cells):
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(f'{{"text": "x", "label": {cell}}}\n' for cell in cells), encoding="utf-8")
+    made = load(DataSettings(format="multi_labelled", train=path)).train
+    assert [list(map(int, record.labels)) for record in made] == [json.loads(cell) for cell in cells]  # type: ignore[attr-defined]
+
+
 def test_odd_cells_are_refused(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("text,b,a\nx,1,2\ny,0,0\n", encoding="utf-8")

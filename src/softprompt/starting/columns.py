@@ -128,7 +128,7 @@ def _kind_of_lists(values: Sequence[Any]) -> ColumnKind:
         return "other"
     if all(isinstance(item, dict) and _is_turn(item) for value in values for item in value):
         return "turns"
-    if all(isinstance(item, (str, int)) for value in values for item in value):
+    if all(isinstance(item, (str, int)) or item in (0.0, 1.0) for value in values for item in value):
         return "words"
     if all(isinstance(item, dict) and "text" in item for value in values for item in value):
         return "answers"
