@@ -1,5 +1,6 @@
 """Several labels for each text, against plain torch and scikit-learn."""
 
+import csv
 import json
 
 import numpy as np
@@ -224,6 +225,24 @@ def test_joined_cells_without_a_separator_are_refused_or_told(tmp_path):
     assert not any("look joined" in note for note in load(DataSettings(format="labelled", train=path)).notes)
     path.write_text('text,label\nx,"1,5"\ny,"2,5"\nz,"1,2"\n', encoding="utf-8")
     assert not any("look joined" in note for note in load(DataSettings(format="labelled", train=path)).notes)
+
+
+def test_labels_of_a_list_in_a_cell_are_read_as_json_or_python_means_them(tmp_path):
+    path = tmp_path / "t.csv"
+    some = ["so-so \U0001f600", "it's", 'a "b"', "né"]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), ("x", json.dumps(some)), ("y", str(some))])
+    made = load(DataSettings(format="multi_labelled", train=path)).train
+    assert [list(record.labels) for record in made] == [some, some]  # type: ignore[attr-defined]
+
+
+def test_lists_in_cells_of_single_labels_are_told(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("text,label\nx,\"['late', 'rude']\"\ny,['late']\n", encoding="utf-8")
+    notes = load(DataSettings(format="labelled", train=path)).notes
+    assert any("in 'label' are lists, e.g. ['late', 'rude']" in note and NAME in note for note in notes)
+    path.write_text("text,label\nx,late\ny,[rude]\n", encoding="utf-8")
+    assert not any("are lists" in note for note in load(DataSettings(format="labelled", train=path)).notes)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 from softprompt.data.labels import label_text
 from softprompt.errors import DataError, kind_of
+from softprompt.untrusted import Unreadable, parse_json
 
 _TRUTHS = {"True": True, "true": True, "False": False, "false": False}
 
@@ -48,8 +49,11 @@ def _items(value: object, separator: str | None) -> list[Any]:
     """What stands in a cell, in its order; nothing in an empty one."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return []
-    if isinstance(value, str) and _LIST.fullmatch(value.strip()):
-        found = re.findall(_ITEM, value)
+    if isinstance(value, str) and is_list(value):
+        try:
+            return parse_json(value)
+        except Unreadable:  # written by Python, whose quotes and truth values are others
+            found = re.findall(_ITEM, value)
         return [_TRUTHS[item] if item in _TRUTHS else ast.literal_eval(item) for item in found]
     if isinstance(value, str) and separator is not None:
         return [part for part in _parts(value, separator) if part]
@@ -85,6 +89,16 @@ def check_named(cells: Iterable[object], column: str, where: str, separator: str
     raise DataError(where, got, "the names of the labels", do)
 
 
+def is_list(cell: object) -> bool:
+    """Whether a cell is a text that is a list, as Python, pandas and JSON write it."""
+    return isinstance(cell, str) and _LIST.fullmatch(cell.strip()) is not None
+
+
+def list_items(cell: object) -> list[Any]:
+    """What stands in a cell that is a list, in its order."""
+    return _items(cell, None)
+
+
 def joined_by(cells: Iterable[object]) -> str | None:
     """What joins several labels in the cells of a column, as far as they show it; None where nothing does.
 
@@ -94,7 +108,7 @@ def joined_by(cells: Iterable[object]) -> str | None:
     Args:
         cells: of a column; what is no text is no joined cell.
     """
-    texts = {cell for cell in cells if isinstance(cell, str) and not _LIST.fullmatch(cell.strip())}
+    texts = {cell for cell in cells if isinstance(cell, str) and not is_list(cell)}
     for separator in _SEPARATORS:
         joined = {text for text in texts if separator in text.strip(f" {separator}")}
         parts = {text: set(_parts(text, separator)) - {""} for text in texts}

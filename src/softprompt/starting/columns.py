@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from softprompt.data import Table, joined_by, notations_of
+from softprompt.data import Table, is_list, joined_by, list_items, notations_of
 
 ColumnKind = Literal[
     "empty", "number", "label", "labels", "text", "words", "turns", "answers", "picture", "other"
@@ -110,6 +110,8 @@ def _kind(values: Sequence[Any], texts: Sequence[str], counts: Mapping[str, int]
         return "other"
     if all(text.lower().endswith(_PICTURES) for text in texts):
         return "picture"
+    if all(map(is_list, values)):
+        return _kind_of_written_lists(values)
     numbers = [text for text in texts if _NUMBER.fullmatch(text.strip())]
     few = len(counts) <= _MOST_LABELS and len(texts) >= _FEWEST_ROWS * len(counts)
     if len(numbers) == len(texts):
@@ -133,6 +135,21 @@ def _kind_of_lists(values: Sequence[Any]) -> ColumnKind:
     if all(isinstance(item, dict) and "text" in item for value in values for item in value):
         return "answers"
     return "other"
+
+
+def _kind_of_written_lists(values: Sequence[Any]) -> ColumnKind:
+    """The kind of lists that are texts, as pandas writes them: labels come again, texts do not."""
+    lists = [list(map(str, list_items(value))) for value in values]
+    counts = Counter(item for items in lists for item in set(items))
+    truths = all(item.lower() in ("0", "1", "0.0", "1.0", "true", "false") for item in counts)
+    repeated = sum(len(set(items)) < len(items) for items in lists)
+    if repeated * 10 > len(lists) and not truths:
+        return "other"  # such as the tags of the words of a sentence
+    short = all(len(item) <= _LONGEST_LABEL for item in counts)
+    again = sum(times > 1 for times in counts.values())
+    return (
+        "labels" if counts and len(counts) <= _MOST_LABELS and short and again * 2 >= len(counts) else "text"
+    )
 
 
 def _is_turn(item: Mapping[str, Any]) -> bool:
