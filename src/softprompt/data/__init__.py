@@ -14,7 +14,7 @@ from softprompt.data.formats.pixels import decode, may_be_picture
 from softprompt.data.formats.trex import pattern, read_objects
 from softprompt.data.label_sets import flagged, is_list, joined_by, label_set, list_items
 from softprompt.data.labels import check_known, check_spellings, in_order, label_text
-from softprompt.data.numbers import PLAIN, notations_of
+from softprompt.data.numbers import PLAIN, notations_of, number_within
 from softprompt.data.reading import read
 from softprompt.data.records import (
     Answer,
@@ -86,6 +86,7 @@ __all__ = [
     "load_test",
     "may_be_picture",
     "notations_of",
+    "number_within",
     "pairs",
     "pattern",
     "picture_record",

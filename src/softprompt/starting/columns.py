@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from softprompt.data import Table, is_list, joined_by, list_items, notations_of
+from softprompt.data import Table, is_list, joined_by, list_items, notations_of, number_within
+from softprompt.errors import DataError
 
 ColumnKind = Literal[
     "empty", "number", "label", "labels", "text", "words", "turns", "answers", "picture", "other"
@@ -154,3 +155,27 @@ def _kind_of_written_lists(values: Sequence[Any]) -> ColumnKind:
 
 def _is_turn(item: Mapping[str, Any]) -> bool:
     return ("role" in item and "content" in item) or ("from" in item and "value" in item)
+
+
+def odd_number(table: Table, columns: Sequence[Column]) -> DataError | None:
+    """The error for a column of numbers but for units, other minus signs or odd cells; None without one."""
+    found = (_odd_number(table, column.name) for column in columns if column.kind == "text")
+    return next((error for error in found if error is not None), None)
+
+
+def _odd_number(table: Table, name: str) -> DataError | None:
+    cells = [(row.where, row.values.get(name)) for row in table.rows]
+    filled = [(where, as_text(value)) for where, value in cells if _is_filled(value)]
+    odd = [(where, text) for where, text in filled if not notations_of([text.strip()])]
+    within = [(where, text, number) for where, text in odd if (number := number_within(text)) is not None]
+    if not odd or (len(filled) - len(odd) + len(within)) * 10 < len(filled) * 9:
+        return None
+    (where, text), do = odd[0], "correct that cell, or remove its row"
+    if within:
+        where, text, number = within[0]
+        do = f"write the number alone, as {number}"
+    more = f" and {len(odd) - 1:,} more of its cells" if len(odd) > 1 else ""
+    got = f"{text!r} in '{name}'{more}, which holds numbers otherwise"
+    if len(odd) == len(filled):
+        got = f"{text!r} in '{name}', and no plain number in its other cells"
+    return DataError(where, got, "numbers alone, as --task regression takes them", do)
