@@ -274,10 +274,52 @@ def test_settings_on_the_command_line_come_first(softprompt, tmp_path, monkeypat
     assert raw["training"]["steps"] == 7 and raw["method"] == {"name": "lora"}
 
 
+def numbers_as(form: str) -> list[dict[str, str]]:
+    return [{"text": f"the mill {i} and more of it", "price": form.format(i / 7)} for i in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("form", "first", "plain"),
+    [
+        ("€{:.2f}", "'€0.00' in 'price', and no plain number", "as 0.00"),
+        ("-${:.2f}", "'-$0.00' in 'price', and no plain number", "as -0.00"),
+        ("{:.2f} EUR", "'0.00 EUR' in 'price', and no plain number", "as 0.00"),
+        ("{:.1f}%", "'0.0%' in 'price', and no plain number", "as 0.0"),
+        ("\u2212{:.1f}", "'\u22120.0' in 'price', and no plain number", "as -0.0"),
+    ],
+)
+def test_numbers_with_signs_are_named(softprompt, tmp_path, monkeypatch, form, first, plain):
+    monkeypatch.chdir(tmp_path)
+    result = softprompt("new", write_csv(tmp_path / "x.csv", numbers_as(form)))
+    said = " ".join(result.err.split())
+    assert result.code == 1 and first in said and "--task regression" in said and plain in said
+    assert "x.csv, line 2" in said
+
+
+def test_an_odd_cell_among_numbers_is_named(softprompt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = numbers_as("{:.3f}")
+    rows[3]["price"] = "n/a"
+    result = softprompt("new", write_csv(tmp_path / "x.csv", rows))
+    said = " ".join(result.err.split())
+    assert result.code == 1 and "line 5" in said and "'n/a' in 'price'" in said and "remove its row" in said
+
+
+def flag_lists(kind: type) -> list[object]:
+    return [{"text": f"the mill {i}", "labels": [kind(i >> k & 1) for k in range(4)]} for i in range(40)]
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda f: write_csv(f / "x.csv", rows_of(9, "text", "other"), "a", "b"), "leave open what is asked"),
+        (lambda f: (f / "x.json").write_text("[]", encoding="utf-8") and f / "x.json", "no rows"),
+        (
+            lambda f: (f / "x.csv").write_text("a,b\n", encoding="utf-8") and f / "x.csv",
+            "no rows below the header",
+        ),
+        (lambda f: write_lines(f / "x.jsonl", flag_lists(int)), "column of 0 and 1 with its name"),
+        (lambda f: write_lines(f / "x.jsonl", flag_lists(float)), "column of 0 and 1 with its name"),
         (lambda f: write_csv(f / "x.csv", rows_of(9, "text")), "an answer beside each text"),
         (lambda f: f / "x.csv", "no such file or folder"),
         (lambda f: write_csv(f / "x.log", rows_of(9, "text")), "a file that ends in one of"),

@@ -45,6 +45,28 @@ def flagged(path: Path) -> Path:
     return path.with_suffix(".csv")
 
 
+@pytest.mark.parametrize("write", [str, json.dumps])
+def test_lists_in_the_cells_of_a_csv_file_are_several_labels(softprompt, tmp_path, monkeypatch, write):
+    monkeypatch.chdir(tmp_path)
+    with Path("rows.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = [(text, write(some)) for text, some in rows_of(40)]
+        csv.writer(file).writerows([("comment", "labels"), *rows])
+    result = softprompt("new", "rows.csv")
+    assert result.code == 0, result.err
+    assert "labels: billing 20, late 20, rude 20" in result.out
+    raw = yaml.safe_load(Path("rows.yaml").read_text(encoding="utf-8"))
+    assert raw["task"]["name"] == "multi_label_classification" and "label_separator" not in raw["data"]
+
+
+def test_lists_of_words_and_tags_in_cells_are_no_labels(softprompt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Path("rows.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = [(str(["in", f"mill {i}", "now"]), str(["O", "B-LOC", "O"])) for i in range(40)]
+        csv.writer(file).writerows([("tokens", "tags"), *rows])
+    result = softprompt("new", "rows.csv")
+    assert result.code == 1 and "leave open what is asked" in result.err
+
+
 @pytest.mark.parametrize("make", [joined, listed, flagged])
 def test_from_a_file_to_predictions(softprompt, tmp_path, monkeypatch, tiny_encoder, make):
     monkeypatch.chdir(tmp_path)

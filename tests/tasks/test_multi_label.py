@@ -1,5 +1,6 @@
 """Several labels for each text, against plain torch and scikit-learn."""
 
+import csv
 import json
 
 import numpy as np
@@ -224,6 +225,51 @@ def test_joined_cells_without_a_separator_are_refused_or_told(tmp_path):
     assert not any("look joined" in note for note in load(DataSettings(format="labelled", train=path)).notes)
     path.write_text('text,label\nx,"1,5"\ny,"2,5"\nz,"1,2"\n', encoding="utf-8")
     assert not any("look joined" in note for note in load(DataSettings(format="labelled", train=path)).notes)
+
+
+def test_labels_of_a_list_in_a_cell_are_read_as_json_or_python_means_them(tmp_path):
+    path = tmp_path / "t.csv"
+    some = ["so-so \U0001f600", "it's", 'a "b"', "né"]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), ("x", json.dumps(some)), ("y", str(some))])
+    made = load(DataSettings(format="multi_labelled", train=path)).train
+    assert [list(record.labels) for record in made] == [some, some]  # type: ignore[attr-defined]
+
+
+def test_lists_in_cells_of_single_labels_are_told(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("text,label\nx,\"['late', 'rude']\"\ny,['late']\n", encoding="utf-8")
+    notes = load(DataSettings(format="labelled", train=path)).notes
+    assert any("in 'label' are lists, e.g. ['late', 'rude']" in note and NAME in note for note in notes)
+    path.write_text("text,label\nx,late\ny,[rude]\n", encoding="utf-8")
+    assert not any("are lists" in note for note in load(DataSettings(format="labelled", train=path)).notes)
+
+
+@pytest.mark.parametrize(
+    ("cells", "settings"),
+    [
+        (["[1,0,1,0]", "[0,0,1,0]"], {}),
+        (["[true,false]", "[false,true]"], {}),
+        (["[1.0,0.0,1.0]", "[]"], {}),
+        (['"[1, 0, 1]"', '"[0, 0, 1]"'], {}),
+        (['"[ True False True]"', '"[False False True]"'], {}),
+        (['"[1. 0. 1.]"', '"[0. 0. 1.]"'], {}),
+        (['"1;0;1"', '"0;0;1"'], {"label_separator": ";"}),
+    ],
+)
+def test_lists_of_zeros_and_ones_are_refused_since_they_name_no_labels(tmp_path, cells, settings):
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(f'{{"text": "x", "label": {cell}}}\n' for cell in cells), encoding="utf-8")
+    with pytest.raises(DataError, match=r"zeros and ones in 'label'.*column of 0 and 1 with its name"):
+        load(DataSettings(format="multi_labelled", train=path, **settings))
+
+
+@pytest.mark.parametrize("cells", [("[0, 1]", "[1]"), ("[1]", "[0]"), ("[1, 2]", "[2, 1]"), ("[0, 1]",)])
+def test_labels_called_0_and_1_are_labels(tmp_path, cells):
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(f'{{"text": "x", "label": {cell}}}\n' for cell in cells), encoding="utf-8")
+    made = load(DataSettings(format="multi_labelled", train=path)).train
+    assert [list(map(int, record.labels)) for record in made] == [json.loads(cell) for cell in cells]  # type: ignore[attr-defined]
 
 
 def test_odd_cells_are_refused(tmp_path):

@@ -12,9 +12,9 @@ from softprompt.data.formats.images import (
 )
 from softprompt.data.formats.pixels import decode, may_be_picture
 from softprompt.data.formats.trex import pattern, read_objects
-from softprompt.data.label_sets import flagged, joined_by, label_set
+from softprompt.data.label_sets import flagged, is_list, joined_by, label_set, list_items
 from softprompt.data.labels import check_known, check_spellings, in_order, label_text
-from softprompt.data.numbers import PLAIN, notations_of
+from softprompt.data.numbers import PLAIN, notations_of, number_within
 from softprompt.data.reading import read
 from softprompt.data.records import (
     Answer,
@@ -74,16 +74,19 @@ __all__ = [
     "draw",
     "flagged",
     "in_order",
+    "is_list",
     "joined_by",
     "keep_seen",
     "kind_of_file",
     "label_set",
     "label_text",
     "last_question",
+    "list_items",
     "load",
     "load_test",
     "may_be_picture",
     "notations_of",
+    "number_within",
     "pairs",
     "pattern",
     "picture_record",

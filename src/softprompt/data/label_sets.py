@@ -4,11 +4,15 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from softprompt.data.labels import label_text
 from softprompt.errors import DataError, kind_of
+from softprompt.untrusted import Unreadable, parse_json
 
-_ITEM = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?)"""
+_TRUTHS = {"True": True, "true": True, "False": False, "false": False}
+
+_ITEM = rf"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d*)?|(?:{"|".join(_TRUTHS)})\b)"""
 _LIST = re.compile(rf"\[\s*(?:{_ITEM}(?:(?:\s*,\s*|\s+){_ITEM})*\s*,?)?\s*\]")
 """A list as Python, pandas and JSON write it into a cell."""
 
@@ -19,6 +23,7 @@ _LONGEST_PART = 60
 
 _YES = ("1", "true", "yes", "1.0")
 _NO = ("0", "false", "no", "0.0", "", "none")
+_FLAGS = ("1", "true", "1.0", "0", "false", "0.0")
 
 
 def label_set(value: object, name: str, where: str, separator: str | None) -> tuple[str, ...]:
@@ -33,17 +38,65 @@ def label_set(value: object, name: str, where: str, separator: str | None) -> tu
     Raises:
         DataError: a label that is neither a text nor a number.
     """
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return ()
-    if isinstance(value, str) and _LIST.fullmatch(value.strip()):
-        value = [ast.literal_eval(item) for item in re.findall(_ITEM, value)]
-    elif isinstance(value, str) and separator is not None:
-        value = [part for part in _parts(value, separator) if part]
-    items = value if isinstance(value, list) else [value]
+    items = _items(value, separator)
     for item in items:
         if isinstance(item, (list, dict)) or item is None:
             raise DataError(where, f"{kind_of(item)} among the labels of '{name}'", "a list of texts")
     return tuple(dict.fromkeys(label_text(item, name, where) for item in items))
+
+
+def _items(value: object, separator: str | None) -> list[Any]:
+    """What stands in a cell, in its order; nothing in an empty one."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return []
+    if isinstance(value, str) and is_list(value):
+        try:
+            return parse_json(value)
+        except Unreadable:  # written by Python, whose quotes and truth values are others
+            found = re.findall(_ITEM, value)
+        return [_TRUTHS[item] if item in _TRUTHS else ast.literal_eval(item) for item in found]
+    if isinstance(value, str) and separator is not None:
+        return [part for part in _parts(value, separator) if part]
+    return value if isinstance(value, list) else [value]
+
+
+def check_named(cells: Iterable[object], column: str, where: str, separator: str | None = None) -> None:
+    """Refuse lists of 0 and 1, a place for each label, which do not say what the labels are called.
+
+    A set has no label twice and no order, so that a list with a repeated item or two orders of the same
+    items is none.
+
+    Args:
+        cells: of the column of labels.
+        column: its name.
+        where: the file.
+        separator: between the labels of a text; None where texts are single labels.
+
+    Raises:
+        DataError: such lists.
+    """
+    filled = [items for cell in cells if (items := _items(cell, separator))]
+    if not filled or len(filled[0]) < 2 or any(len(items) != len(filled[0]) for items in filled):
+        return
+    if not all(str(item).strip().lower() in _FLAGS for items in filled for item in items):
+        return
+    rows = [[str(item).strip().lower() in _YES for item in items] for items in filled]
+    if all(len(set(row)) == len(row) for row in rows) and all(row == rows[0] for row in rows):
+        return
+    n, shown = len(rows[0]), ", ".join(map(str, filled[0][:8])) + (", ..." if len(rows[0]) > 8 else "")
+    got = f"lists of {n} zeros and ones in '{column}', e.g. [{shown}], which name no labels"
+    do = "give each label a column of 0 and 1 with its name, or write each row's labels as a list of names"
+    raise DataError(where, got, "the names of the labels", do)
+
+
+def is_list(cell: object) -> bool:
+    """Whether a cell is a text that is a list, as Python, pandas and JSON write it."""
+    return isinstance(cell, str) and _LIST.fullmatch(cell.strip()) is not None
+
+
+def list_items(cell: object) -> list[Any]:
+    """What stands in a cell that is a list, in its order."""
+    return _items(cell, None)
 
 
 def joined_by(cells: Iterable[object]) -> str | None:
@@ -55,7 +108,7 @@ def joined_by(cells: Iterable[object]) -> str | None:
     Args:
         cells: of a column; what is no text is no joined cell.
     """
-    texts = {cell for cell in cells if isinstance(cell, str) and not _LIST.fullmatch(cell.strip())}
+    texts = {cell for cell in cells if isinstance(cell, str) and not is_list(cell)}
     for separator in _SEPARATORS:
         joined = {text for text in texts if separator in text.strip(f" {separator}")}
         parts = {text: set(_parts(text, separator)) - {""} for text in texts}

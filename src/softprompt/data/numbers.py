@@ -70,6 +70,22 @@ def notations_of(texts: Iterable[str]) -> list[Notation]:
     return list(readings.values())
 
 
+_MONEY = "[$\u00a3\u00a5\u20a0-\u20cf]"
+_ABOUT = re.compile(
+    rf"(?:(?:{_MONEY}|[A-Z]{{3}}\s)\s*)?([-+\u2212\u2013]?)\s*(?:{_MONEY}\s*)?"
+    rf"(\d[\d.,' \u00a0\u202f\u2019]*)(?:{_MONEY}|[%\u2030\u00b0]|[A-Za-z]{{1,4}})?"
+)
+"""A number with a sign of money, a unit or a per cent sign on one side, or with the minus of a typesetter."""
+
+
+def number_within(text: str) -> str | None:
+    """The number of a text that has a unit beside it or a minus of another kind; None where there is none."""
+    match = _ABOUT.fullmatch(text.strip())
+    if match is None:
+        return None
+    return match[1].replace("\u2212", "-").replace("\u2013", "-") + match[2].strip()
+
+
 def doubt(texts: Iterable[str], column: str, where: str) -> Problem | None:
     """What stands against reading texts as plain numbers; None where nothing does.
 

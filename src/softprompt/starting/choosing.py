@@ -7,7 +7,7 @@ from typing import Any
 from softprompt.config import AUTO
 from softprompt.data import SOURCE_AND_TARGET, Table, assigned
 from softprompt.errors import ConfigError, DataError, listed
-from softprompt.starting.columns import Column
+from softprompt.starting.columns import Column, odd_number
 from softprompt.starting.hints import chosen
 
 Roles = Mapping[str, str | None]
@@ -111,6 +111,8 @@ def _open(table: Table, columns: Sequence[Column]) -> DataError:
             f"or both as one text, --set 'data.text=\"{{{first}}} {{{second}}}\"'"
         )
         return DataError(table.name, got, "one that is plainly the text", do)
+    if (odd := odd_number(table, columns)) is not None:
+        return odd
     got = f"the columns {names}, which leave open what is asked"
     do = (
         "say it: --task classification --set data.text=COLUMN --set data.label=COLUMN, or "

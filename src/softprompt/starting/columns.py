@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from softprompt.data import Table, joined_by, notations_of
+from softprompt.data import Table, is_list, joined_by, list_items, notations_of, number_within
+from softprompt.errors import DataError
 
 ColumnKind = Literal[
     "empty", "number", "label", "labels", "text", "words", "turns", "answers", "picture", "other"
@@ -110,6 +111,8 @@ def _kind(values: Sequence[Any], texts: Sequence[str], counts: Mapping[str, int]
         return "other"
     if all(text.lower().endswith(_PICTURES) for text in texts):
         return "picture"
+    if all(map(is_list, values)):
+        return _kind_of_written_lists(values)
     numbers = [text for text in texts if _NUMBER.fullmatch(text.strip())]
     few = len(counts) <= _MOST_LABELS and len(texts) >= _FEWEST_ROWS * len(counts)
     if len(numbers) == len(texts):
@@ -128,12 +131,51 @@ def _kind_of_lists(values: Sequence[Any]) -> ColumnKind:
         return "other"
     if all(isinstance(item, dict) and _is_turn(item) for value in values for item in value):
         return "turns"
-    if all(isinstance(item, (str, int)) for value in values for item in value):
+    if all(isinstance(item, (str, int)) or item in (0.0, 1.0) for value in values for item in value):
         return "words"
     if all(isinstance(item, dict) and "text" in item for value in values for item in value):
         return "answers"
     return "other"
 
 
+def _kind_of_written_lists(values: Sequence[Any]) -> ColumnKind:
+    """The kind of lists that are texts, as pandas writes them: labels come again, texts do not."""
+    lists = [list(map(str, list_items(value))) for value in values]
+    counts = Counter(item for items in lists for item in set(items))
+    truths = all(item.lower() in ("0", "1", "0.0", "1.0", "true", "false") for item in counts)
+    repeated = sum(len(set(items)) < len(items) for items in lists)
+    if repeated * 10 > len(lists) and not truths:
+        return "other"  # such as the tags of the words of a sentence
+    short = all(len(item) <= _LONGEST_LABEL for item in counts)
+    again = sum(times > 1 for times in counts.values())
+    return (
+        "labels" if counts and len(counts) <= _MOST_LABELS and short and again * 2 >= len(counts) else "text"
+    )
+
+
 def _is_turn(item: Mapping[str, Any]) -> bool:
     return ("role" in item and "content" in item) or ("from" in item and "value" in item)
+
+
+def odd_number(table: Table, columns: Sequence[Column]) -> DataError | None:
+    """The error for a column of numbers but for units, other minus signs or odd cells; None without one."""
+    found = (_odd_number(table, column.name) for column in columns if column.kind == "text")
+    return next((error for error in found if error is not None), None)
+
+
+def _odd_number(table: Table, name: str) -> DataError | None:
+    cells = [(row.where, row.values.get(name)) for row in table.rows]
+    filled = [(where, as_text(value)) for where, value in cells if _is_filled(value)]
+    odd = [(where, text) for where, text in filled if not notations_of([text.strip()])]
+    within = [(where, text, number) for where, text in odd if (number := number_within(text)) is not None]
+    if not odd or (len(filled) - len(odd) + len(within)) * 10 < len(filled) * 9:
+        return None
+    (where, text), do = odd[0], "correct that cell, or remove its row"
+    if within:
+        where, text, number = within[0]
+        do = f"write the number alone, as {number}"
+    more = f" and {len(odd) - 1:,} more of its cells" if len(odd) > 1 else ""
+    got = f"{text!r} in '{name}'{more}, which holds numbers otherwise"
+    if len(odd) == len(filled):
+        got = f"{text!r} in '{name}', and no plain number in its other cells"
+    return DataError(where, got, "numbers alone, as --task regression takes them", do)

@@ -149,6 +149,9 @@ def _look(
             name: given.get(name) for name in ("delimiter", "encoding", "header", "quoted", "sheet")
         }
         table = read_table(place.train, **options)
+        if not table.rows and table.broken is None:
+            got = "no rows" + (" below the header" if table.columns and table.header else "")
+            raise DataError(table.name, got, "at least one record", "give a file that holds some")
         columns = columns_of(table)
         roles = {role: value for role, value in given.items() if role in _ROLES}
         return table, columns, task_for(table, columns, roles, task)

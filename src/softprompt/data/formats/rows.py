@@ -1,7 +1,7 @@
 """Records from the rows of any table, by the roles of its columns."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ from softprompt.config import AUTO
 from softprompt.data.formats.chats import conversations
 from softprompt.data.formats.hub import hub_table, is_name
 from softprompt.data.formats.images import picture_record, pictured_text
-from softprompt.data.label_sets import joined_by
+from softprompt.data.label_sets import is_list, joined_by
 from softprompt.data.labels import label_text
 from softprompt.data.numbers import Notation, doubt, setting
 from softprompt.data.parsing import each, several, text_lines, words
@@ -112,12 +112,8 @@ def labelled_records(table: Table, roles: Roles, notation: Notation | None = Non
         label = None
     texts = [(name, cell(table, name)) for role in ("text", "second") if (name := columns[role]) is not None]
     of_label = None if label is None else cell(table, label)
-    if label is not None and (separator := joined_by(row.values.get(label) for row in table.rows)):
-        do = "task.name=multi_label_classification and data.label_separator"
-        rules().notes.append(
-            f"{table.name}: the labels in '{label}' look joined by {separator!r}, and are taken as they "
-            f"stand; if a text has several labels, set {do}={separator!r}"
-        )
+    if label is not None:
+        _note_several([row.values.get(label) for row in table.rows], label, table.name)
 
     def record(row: Row) -> LabelledText:
         made = [text_of(table, name, row, of(row)) for name, of in texts]
@@ -133,6 +129,22 @@ def labelled_records(table: Table, roles: Roles, notation: Notation | None = Non
     if notation is None and (problem := doubt(written, str(label), table.name)) is not None:
         rules().doubts.append(problem)
     return records
+
+
+def _note_several(cells: Sequence[Any], label: str, where: str) -> None:
+    """A note where the cells of single labels look like several of them."""
+    taken = f"{where}: the labels in '{label}'"
+    if (separator := joined_by(cells)) is not None:
+        do = "task.name=multi_label_classification and data.label_separator"
+        rules().notes.append(
+            f"{taken} look joined by {separator!r}, and are taken as they "
+            f"stand; if a text has several labels, set {do}={separator!r}"
+        )
+    elif (example := next(filter(is_list, cells), None)) is not None:
+        rules().notes.append(
+            f"{taken} are lists, e.g. {example}, and are taken as they stand, each list as one label; "
+            "if a text has several labels, set task.name=multi_label_classification"
+        )
 
 
 def _number(text: str, notation: Notation, column: str, where: str) -> str:

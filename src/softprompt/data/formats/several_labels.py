@@ -6,7 +6,7 @@ from typing import Any
 
 from softprompt.config import AUTO
 from softprompt.data.formats.rows import row_name, rows_of, table_of, text_of
-from softprompt.data.label_sets import check_not_joined, flagged, label_set
+from softprompt.data.label_sets import check_named, check_not_joined, flagged, label_set
 from softprompt.data.records import MultiLabelledText
 from softprompt.data.roles import assigned, cell
 from softprompt.data.tables import Row, Table, TableSettings
@@ -64,4 +64,5 @@ def _labels_of(
         return lambda row: None
     if separator is None:
         check_not_joined(values, column, table.name)
+    check_named(values, column, table.name, separator)
     return lambda row: label_set(of(row), column, row.where, separator)
