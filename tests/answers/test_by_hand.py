@@ -412,6 +412,23 @@ def test_scores_of_what_predict_takes(bert):
         assert choosing.score(asked, ["accuracy"], targets=targets)[0]["values"]["accuracy"] == second
 
 
+def test_texts_of_numbers_are_scored_as_training_read_them(bert):
+    prompt = with_head(bert, "value")
+    data = {"label": "price", "decimal": ",", "thousands": "."}
+    prompt.describe(task={"name": "regression", "scale": None}, training={"data": data})
+    said = [answer.number for answer in prompt.predict(TEXTS[:3])]
+    written, meant = ["37.000", "1.250,5", "3,25"], [37000, 1250.5, 3.25]
+    wanted = math.sqrt(sum((a - b) ** 2 for a, b in zip(said, meant, strict=True)) / 3)
+    for key, right in (("price", written), ("label", written), ("price", meant)):
+        rows = [{"text": text, key: one} for text, one in zip(TEXTS, right, strict=False)]
+        assert prompt.score(rows, ["rmse"])[0]["values"]["rmse"] == pytest.approx(wanted)
+    for right in (written, meant):
+        (row,) = prompt.score(TEXTS[:3], ["rmse"], targets=right)
+        assert row["values"]["rmse"] == pytest.approx(wanted)
+    with pytest.raises(DataError, match=r"record 1: got '37.5' in 'price', expected a number as by data"):
+        prompt.score([{"text": "food", "price": "37.5"}], ["rmse"])
+
+
 def test_scores_of_tags_and_stretches(bert):
     tagger = with_head(bert, "token", ("B-x", "I-x", "O"))
     words = [["the", "mill", "is"], ["blue", "food"]]

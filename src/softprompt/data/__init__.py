@@ -14,7 +14,7 @@ from softprompt.data.formats.pixels import decode, may_be_picture
 from softprompt.data.formats.trex import pattern, read_objects
 from softprompt.data.label_sets import flagged, joined_by, label_set
 from softprompt.data.labels import check_known, check_spellings, in_order, label_text
-from softprompt.data.numbers import PLAIN, notations_of
+from softprompt.data.numbers import PLAIN, notation_of, notations_of, number_text
 from softprompt.data.reading import read
 from softprompt.data.records import (
     Answer,
@@ -83,7 +83,9 @@ __all__ = [
     "load",
     "load_test",
     "may_be_picture",
+    "notation_of",
     "notations_of",
+    "number_text",
     "pairs",
     "pattern",
     "picture_record",
