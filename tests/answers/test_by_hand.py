@@ -17,7 +17,7 @@ from softprompt.answers import LabelAnswer, SpanAnswer, TagsAnswer, word_places
 from softprompt.backbones.load import load_backbone
 from softprompt.config import TaggingSettings
 from softprompt.data import Choices, LabelledText, Record, TaggedWords
-from softprompt.errors import ConfigError, DataError, PromptError
+from softprompt.errors import ConfigError, DataError, PromptError, SoftpromptError
 from softprompt.tasks import build_task
 from support.blanks import WORDS, blank_backbone
 from support.prompts import bare_prompt, disturb
@@ -476,6 +476,26 @@ def test_scores_without_what_is_right_are_refused(bert):
     for records, more, said in refused:
         with pytest.raises(DataError, match=said):
             prompt.score(records, ["accuracy"], task=task, **more)
+
+
+def test_a_prompt_is_used_for_no_other_task(bert):
+    """A sigmoid for each label and a softmax over all of them are read from the same kind of head."""
+    several, one = "multi_label_classification", "classification"
+    for trained, other in ((several, one), (one, several)):
+        prompt = with_head(bert, "sequence", LABELS)
+        prompt.describe(task={"name": trained, "labels": list(LABELS)})
+        for task in ({"name": other}, {"name": other, "labels": list(LABELS)}):
+            with pytest.raises(
+                ConfigError, match=f"task.name: got '{other}' for a prompt trained for '{trained}'"
+            ):
+                prompt.predict(["food"], task=task)
+            with pytest.raises(ConfigError, match=f"expected '{trained}'"):
+                prompt.score(["food"], targets=["yes"], task=task)
+        assert prompt.predict(["food"], task={"name": trained, "max_tokens": 9})
+    numbers = with_head(bert, "value")
+    numbers.describe(task={"name": "regression", "scale": None})
+    with pytest.raises(SoftpromptError, match="task classification: got a value head"):
+        numbers.predict(["food"], task={"name": one})
 
 
 def test_what_cannot_be_answered_is_refused(bert, writer):

@@ -86,6 +86,8 @@ def test_from_a_file_to_predictions(softprompt, tmp_path, monkeypatch, tiny_enco
     assert one.code == 0 and one.out.startswith("billing;late;rude\tbilling 0.")
     nothing = softprompt("predict", run, texts[0], "--set", "task.threshold=0.9999")
     assert nothing.out.strip() == "" and "no label passes the threshold" in nothing.err
+    other = softprompt("predict", run, texts[0], "--set", "task.name=classification")
+    assert other.code == 2 and "'classification' for a prompt trained for 'multi_label" in other.err
 
     assert softprompt("evaluate", run).code == 0
     assert softprompt("report", run).code == 0
