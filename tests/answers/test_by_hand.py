@@ -478,6 +478,22 @@ def test_scores_without_what_is_right_are_refused(bert):
             prompt.score(records, ["accuracy"], task=task, **more)
 
 
+def test_labels_joined_as_in_the_data_are_several_targets(bert):
+    names = ("billing", "late", "rude")
+    prompt = with_head(bert, "sequence", names)
+    task = {"name": "multi_label_classification", "labels": list(names)}
+    prompt.describe(task=task, training={"data": {"label": "kinds", "label_separator": ";"}})
+    said = [answer.labels for answer in prompt.predict(TEXTS)]
+    joined = ["; ".join(labels) for labels in said]
+    assert any(len(labels) > 1 for labels in said)
+    assert prompt.score(TEXTS, ["subset_accuracy"], targets=joined)[0]["values"]["subset_accuracy"] == 100.0
+    right = [("late", "rude")] * len(TEXTS)
+    wanted = 100 * sum(set(labels) == {"late", "rude"} for labels in said) / len(TEXTS)
+    for targets in (right, ["late; rude"] * len(TEXTS)):
+        (row, *_) = prompt.score(TEXTS, ["subset_accuracy"], targets=targets)
+        assert row["values"]["subset_accuracy"] == pytest.approx(wanted)
+
+
 def test_a_prompt_is_used_for_no_other_task(bert):
     """A sigmoid for each label and a softmax over all of them are read from the same kind of head."""
     several, one = "multi_label_classification", "classification"

@@ -83,7 +83,8 @@ def with_right(record: Any, right: Any, stored: Mapping[str, Any]) -> Any:
         return replace(record, label=label_text(_plain(right), "label", f"record {id}"))
     if isinstance(record, MultiLabelledText):
         several = [*right] if isinstance(right, (list, tuple, set, frozenset)) else right
-        return replace(record, labels=label_set(several, "labels", f"record {id}", None))
+        separator = stored.get("label_separator")
+        return replace(record, labels=label_set(several, "labels", f"record {id}", separator))
     if isinstance(record, Record):
         texts = (right,) if isinstance(right, str) else right
         if not _are_texts(texts):
