@@ -82,6 +82,15 @@ def test_from_a_file_to_predictions(softprompt, tmp_path, monkeypatch, tiny_enco
     assert softprompt("predict", run, "--input", "new.csv", "--output", "out.jsonl", *lowest).code == 0
     lines = [json.loads(line) for line in Path("out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["prediction"] for line in lines] == [list(NAMES)] * 2
+    tabs = ("predict", run, "--input", "new.csv", "--output", "out.tsv", "--probabilities", *lowest)
+    assert softprompt(*tabs).code == 0
+    with Path("out.tsv").open(encoding="utf-8", newline="") as file:
+        tabbed = list(csv.DictReader(file, delimiter="\t"))
+    for row in (*rows, *lines, *tabbed):
+        assert [*row] == ["comment", "prediction", "probability", "probabilities", "problem"]
+    for answer, *same in zip(answers, rows, lines, tabbed, strict=True):  # of exactly these: all three
+        wanted = torch.tensor([*answer.probabilities.values()]).prod()
+        assert [float(row["probability"]) for row in same] == pytest.approx([float(wanted)] * 3, rel=1e-3)
     one = softprompt("predict", run, texts[0], *lowest, "--probabilities")
     assert one.code == 0 and one.out.startswith("billing;late;rude\tbilling 0.")
     nothing = softprompt("predict", run, texts[0], "--set", "task.threshold=0.9999")
