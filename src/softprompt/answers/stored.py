@@ -162,9 +162,9 @@ def _check_same(task: object, card: PromptCard, where: str) -> None:
     """
     name = task.get("name") if isinstance(task, Mapping) else None
     trained = card.task.get("name")
-    if card.head is None or trained is None or name == trained or name not in TASKS:
+    if card.head is None or trained is None or not isinstance(name, str):
         return
-    if card.head.kind in TASKS[name].settings.head_kinds:
+    if name != trained and name in TASKS and card.head.kind in TASKS[name].settings.head_kinds:
         got = f"'{name}' for a prompt trained for '{trained}'"
         do = "leave the name as it is, and change only settings of that task"
         raise ConfigError(f"{where}: task.name", got, f"'{trained}'", do)
