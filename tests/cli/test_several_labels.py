@@ -128,6 +128,12 @@ def test_a_separator_of_the_data_joins_the_predictions(softprompt, tmp_path, mon
         assert [row["prediction"] for row in csv.DictReader(file)] == ["billing|late|rude"]
     # For texts with one label each the setting says nothing; without it, the file is told to look joined.
     one = ["--set", "task={name: classification}", "--set", "name=one"]
+    single = "".join(f"text {i}\t{name}\n" for i, name in enumerate(NAMES * 2))
+    Path("single.tsv").write_text("text\tlabel\n" + single, encoding="utf-8")
+    of_data = "data={train: single.tsv, test: single.tsv}"
+    named = ("--recipe", "bars.yaml", *one[:2], "--set", of_data)
+    result = softprompt("evaluate", "alone", *named)
+    assert result.code == 2 and "prompt trained for 'multi_label_classification'" in result.err, result.err
     result = softprompt("train", "bars.yaml", *one)
     assert result.code == 2 and "expected task.name=multi_label_classification" in result.err
     result = softprompt(

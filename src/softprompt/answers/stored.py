@@ -148,14 +148,19 @@ def answer_settings(
         if not key.startswith(_ANSWERS):
             raise ConfigError("--set", key, "a setting of decoding, task or backbone")
         apply_override(raw, override)
-    _check_same(raw.get("task"), card, where)
+    check_same_task(raw.get("task"), card, where)
     return parse_run(raw, where=where)
 
 
-def _check_same(task: object, card: PromptCard, where: str) -> None:
+def check_same_task(task: object, card: PromptCard, where: str) -> None:
     """Refuse another task with the same kind of head than the one that a prompt was trained for.
 
     Its outputs would be read as what they are not: those of several labels as shares of one.
+
+    Args:
+        task: the settings that are asked for.
+        card: of the prompt.
+        where: of the settings, for errors.
 
     Raises:
         ConfigError: the card tells another task.
