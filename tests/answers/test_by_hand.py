@@ -17,7 +17,7 @@ from softprompt.answers import LabelAnswer, SpanAnswer, TagsAnswer, word_places
 from softprompt.backbones.load import load_backbone
 from softprompt.config import TaggingSettings
 from softprompt.data import Choices, LabelledText, Record, TaggedWords
-from softprompt.errors import ConfigError, DataError, PromptError
+from softprompt.errors import ConfigError, DataError, PromptError, SoftpromptError
 from softprompt.tasks import build_task
 from support.blanks import WORDS, blank_backbone
 from support.prompts import bare_prompt, disturb
@@ -412,6 +412,23 @@ def test_scores_of_what_predict_takes(bert):
         assert choosing.score(asked, ["accuracy"], targets=targets)[0]["values"]["accuracy"] == second
 
 
+def test_texts_of_numbers_are_scored_as_training_read_them(bert):
+    prompt = with_head(bert, "value")
+    data = {"label": "price", "decimal": ",", "thousands": "."}
+    prompt.describe(task={"name": "regression", "scale": None}, training={"data": data})
+    said = [answer.number for answer in prompt.predict(TEXTS[:3])]
+    written, meant = ["37.000", "1.250,5", "3,25"], [37000, 1250.5, 3.25]
+    wanted = math.sqrt(sum((a - b) ** 2 for a, b in zip(said, meant, strict=True)) / 3)
+    for key, right in (("price", written), ("label", written), ("price", meant)):
+        rows = [{"text": text, key: one} for text, one in zip(TEXTS, right, strict=False)]
+        assert prompt.score(rows, ["rmse"])[0]["values"]["rmse"] == pytest.approx(wanted)
+    for right in (written, meant):
+        (row,) = prompt.score(TEXTS[:3], ["rmse"], targets=right)
+        assert row["values"]["rmse"] == pytest.approx(wanted)
+    with pytest.raises(DataError, match=r"record 1: got '37.5' in 'price', expected a number as by data"):
+        prompt.score([{"text": "food", "price": "37.5"}], ["rmse"])
+
+
 def test_scores_of_tags_and_stretches(bert):
     tagger = with_head(bert, "token", ("B-x", "I-x", "O"))
     words = [["the", "mill", "is"], ["blue", "food"]]
@@ -459,6 +476,42 @@ def test_scores_without_what_is_right_are_refused(bert):
     for records, more, said in refused:
         with pytest.raises(DataError, match=said):
             prompt.score(records, ["accuracy"], task=task, **more)
+
+
+def test_labels_joined_as_in_the_data_are_several_targets(bert):
+    names = ("billing", "late", "rude")
+    prompt = with_head(bert, "sequence", names)
+    task = {"name": "multi_label_classification", "labels": list(names)}
+    prompt.describe(task=task, training={"data": {"label": "kinds", "label_separator": ";"}})
+    said = [answer.labels for answer in prompt.predict(TEXTS)]
+    joined = ["; ".join(labels) for labels in said]
+    assert any(len(labels) > 1 for labels in said)
+    assert prompt.score(TEXTS, ["subset_accuracy"], targets=joined)[0]["values"]["subset_accuracy"] == 100.0
+    right = [("late", "rude")] * len(TEXTS)
+    wanted = 100 * sum(set(labels) == {"late", "rude"} for labels in said) / len(TEXTS)
+    for targets in (right, ["late; rude"] * len(TEXTS)):
+        (row, *_) = prompt.score(TEXTS, ["subset_accuracy"], targets=targets)
+        assert row["values"]["subset_accuracy"] == pytest.approx(wanted)
+
+
+def test_a_prompt_is_used_for_no_other_task(bert):
+    """A sigmoid for each label and a softmax over all of them are read from the same kind of head."""
+    several, one = "multi_label_classification", "classification"
+    for trained, other in ((several, one), (one, several)):
+        prompt = with_head(bert, "sequence", LABELS)
+        prompt.describe(task={"name": trained, "labels": list(LABELS)})
+        for task in ({"name": other}, {"name": other, "labels": list(LABELS)}):
+            with pytest.raises(
+                ConfigError, match=f"task.name: got '{other}' for a prompt trained for '{trained}'"
+            ):
+                prompt.predict(["food"], task=task)
+            with pytest.raises(ConfigError, match=f"expected '{trained}'"):
+                prompt.score(["food"], targets=["yes"], task=task)
+        assert prompt.predict(["food"], task={"name": trained, "max_tokens": 9})
+    numbers = with_head(bert, "value")
+    numbers.describe(task={"name": "regression", "scale": None})
+    with pytest.raises(SoftpromptError, match="task classification: got a value head"):
+        numbers.predict(["food"], task={"name": one})
 
 
 def test_what_cannot_be_answered_is_refused(bert, writer):

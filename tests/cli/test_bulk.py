@@ -72,6 +72,29 @@ def test_a_file_is_answered_row_for_row(softprompt, readers, tiny_encoder, quest
         assert shares == answer.probabilities and not row["problem"]
 
 
+def test_quotes_that_are_texts_of_a_tsv_are_written_as_they_are(softprompt, readers, tiny_encoder, tmp_path):
+    file, out, run = tmp_path / "rows.tsv", tmp_path / "out.tsv", readers / "runs" / "single"
+    texts = ['"a huge castle', 'a 5" mill', '"blue" food']
+    lines = [f"{i}\t{text}" for i, text in enumerate(texts)]
+    file.write_text("id\ttext\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    result = softprompt("predict", run, "--input", file, "--output", out, "--probabilities")
+    assert result.code == 0, result.err
+    head, *written = [line.split("\t") for line in out.read_text(encoding="utf-8").splitlines()]
+    assert head == ["id", "text", "prediction", "probability", "probabilities", "problem"]
+    answers = prompt_of(run, tiny_encoder).predict(texts)
+    for i, (cells, text, answer) in enumerate(zip(written, texts, answers, strict=True)):
+        assert cells[:3] == [str(i), text, answer.label] and cells[5] == ""
+        assert (float(cells[3]), json.loads(cells[4])) == (answer.probability, answer.probabilities)
+
+
+def test_a_tsv_with_line_breaks_in_its_answers_has_quotes_around_cells(tmp_path):
+    from softprompt.answers.output import write_table
+
+    rows = [{"source": '"a huge castle', "prediction": "two\nlines"}, {"source": "a", "prediction": "b\tc"}]
+    write_table(tmp_path / "out.tsv", ["source", "prediction"], rows, bare=True)
+    assert rows_in(tmp_path / "out.tsv") == rows
+
+
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "gb18030"]
 
 

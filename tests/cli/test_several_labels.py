@@ -104,10 +104,21 @@ def test_from_a_file_to_predictions(softprompt, tmp_path, monkeypatch, tiny_enco
     assert softprompt("predict", run, "--input", "new.csv", "--output", "out.jsonl", *lowest).code == 0
     lines = [json.loads(line) for line in Path("out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["prediction"] for line in lines] == [list(NAMES)] * 2
+    tabs = ("predict", run, "--input", "new.csv", "--output", "out.tsv", "--probabilities", *lowest)
+    assert softprompt(*tabs).code == 0
+    with Path("out.tsv").open(encoding="utf-8", newline="") as file:
+        tabbed = list(csv.DictReader(file, delimiter="\t"))
+    for row in (*rows, *lines, *tabbed):
+        assert [*row] == ["comment", "prediction", "probability", "probabilities", "problem"]
+    for answer, *same in zip(answers, rows, lines, tabbed, strict=True):  # of exactly these: all three
+        wanted = torch.tensor([*answer.probabilities.values()]).prod()
+        assert [float(row["probability"]) for row in same] == pytest.approx([float(wanted)] * 3, rel=1e-3)
     one = softprompt("predict", run, texts[0], *lowest, "--probabilities")
     assert one.code == 0 and one.out.startswith("billing;late;rude\tbilling 0.")
     nothing = softprompt("predict", run, texts[0], "--set", "task.threshold=0.9999")
     assert nothing.out.strip() == "" and "no label passes the threshold" in nothing.err
+    other = softprompt("predict", run, texts[0], "--set", "task.name=classification")
+    assert other.code == 2 and "'classification' for a prompt trained for 'multi_label" in other.err
 
     assert softprompt("evaluate", run).code == 0
     assert softprompt("report", run).code == 0
@@ -139,6 +150,12 @@ def test_a_separator_of_the_data_joins_the_predictions(softprompt, tmp_path, mon
         assert [row["prediction"] for row in csv.DictReader(file)] == ["billing|late|rude"]
     # For texts with one label each the setting says nothing; without it, the file is told to look joined.
     one = ["--set", "task={name: classification}", "--set", "name=one"]
+    single = "".join(f"text {i}\t{name}\n" for i, name in enumerate(NAMES * 2))
+    Path("single.tsv").write_text("text\tlabel\n" + single, encoding="utf-8")
+    of_data = "data={train: single.tsv, test: single.tsv}"
+    named = ("--recipe", "bars.yaml", *one[:2], "--set", of_data)
+    result = softprompt("evaluate", "alone", *named)
+    assert result.code == 2 and "prompt trained for 'multi_label_classification'" in result.err, result.err
     result = softprompt("train", "bars.yaml", *one)
     assert result.code == 2 and "expected task.name=multi_label_classification" in result.err
     result = softprompt(

@@ -22,6 +22,7 @@ from .python import generate, live_answerer, predict, score
 from .questions import Questions, check_pairs, questions_of
 from .stored import (
     answer_settings,
+    check_same_task,
     check_vocabulary,
     reading_settings,
     run_of,
@@ -51,6 +52,7 @@ __all__ = [
     "answer_settings",
     "asked_of",
     "check_pairs",
+    "check_same_task",
     "check_vocabulary",
     "first_problems",
     "generate",

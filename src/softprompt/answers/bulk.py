@@ -128,7 +128,7 @@ class Bulk:
         if kind_of_output(output) in ("csv", "tsv"):
             cells = [self._in_cells(one) for one in cells]
         rows = [self.row_of(row, one) for row, one in zip(self.questions.rows, cells, strict=True)]
-        write_table(output, self.columns, rows)
+        write_table(output, self.columns, rows, bare=self.questions.quotes_are_texts)
         journal.end()
         return len(kept)
 

@@ -124,8 +124,12 @@ class LabelsAnswer(Answer):
         return joined(self.labels, self.separator)
 
     def cells(self, probabilities: bool = False) -> Cells:
-        """`prediction` (the labels), and `probabilities` by label."""
-        return {"prediction": self.prediction, "probabilities": self.probabilities}
+        """`prediction` (the labels), `probability` (of exactly these), and `probabilities` by label."""
+        return {
+            "prediction": self.prediction,
+            "probability": self.probability,
+            "probabilities": self.probabilities,
+        }
 
 
 def joined(labels: Sequence[str], separator: str) -> str:

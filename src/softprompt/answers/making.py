@@ -24,7 +24,7 @@ from softprompt.tasks import OUTPUT_FORMS, TASKS
 _NAMES: Mapping[str | None, tuple[str, ...]] = {
     "text": ("prediction", "cut"),
     "label": ("prediction", "probability"),
-    "labels": ("prediction", "probabilities"),
+    "labels": ("prediction", "probability", "probabilities"),
     "choice": ("prediction", "probability"),
     "label_or_choice": ("prediction", "probability"),
     "ranked_labels": ("prediction", "probability"),

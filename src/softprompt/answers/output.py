@@ -31,14 +31,22 @@ def kind_of_output(path: Path) -> str:
     return kind
 
 
-def write_table(path: Path, columns: Columns, rows: Rows) -> None:
+def write_table(path: Path, columns: Columns, rows: Rows, bare: bool = False) -> None:
     """Write rows whole or not at all, in the kind that the file's name says.
+
+    Args:
+        path: the file.
+        columns: in order.
+        rows: by column.
+        bare: write a TSV without quotes around cells, so that those of texts stay as they are; where a cell
+            holds a tab or a line break it needs them.
 
     Raises:
         ConfigError: a name that says none, or values that a Parquet column cannot hold together.
         TrainingError: the disk is full, or the folder cannot be written.
     """
-    content = KINDS[kind_of_output(path)](columns, rows)
+    kind = kind_of_output(path)
+    content = (_bare(columns, rows) if bare and kind == "tsv" else None) or KINDS[kind](columns, rows)
     with writing(path.parent, "the answers are kept in the file beside it"):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
@@ -63,6 +71,15 @@ def _delimited(delimiter: str) -> Callable[[Columns, Rows], bytes]:
         return text.getvalue().encode("utf-8")
 
     return written
+
+
+def _bare(columns: Columns, rows: Rows) -> bytes | None:
+    """A TSV whose quotes are part of its texts; None where a cell holds what would end it."""
+    cells = [list(columns), *([_cell(row.get(name)) for name in columns] for row in rows)]
+    texts = [["" if cell is None else str(cell) for cell in line] for line in cells]
+    if any(end in text for line in texts for text in line for end in "\t\r\n"):
+        return None
+    return "".join("\t".join(line) + "\n" for line in texts).encode("utf-8")
 
 
 def _cell(value: Any) -> Any:

@@ -108,7 +108,7 @@ def _with_right(
             got = f"{len(right)} targets for {len(inputs)} inputs"
             raise DataError("prompt.score", got, "what is right for each input")
         asked = [one.record for one in _asked(prompt, settings, inputs)]
-        return [with_right(record, one) for record, one in zip(asked, right, strict=True)]
+        return [with_right(record, one, stored) for record, one in zip(asked, right, strict=True)]
     for i, one in enumerate(inputs, start=1):
         if isinstance(one, kinds):
             made.append(one)
@@ -121,7 +121,7 @@ def _with_right(
             made += turns
         else:
             record = asked_of(task, parts_of(task, one, str(i), stored), str(i)).record
-            made.append(with_right(record, right_of(one, record, stored)))
+            made.append(with_right(record, right_of(one, record, stored), stored))
     return made
 
 

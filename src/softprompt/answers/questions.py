@@ -75,6 +75,14 @@ class Questions:
         """Its rows in order."""
         return self.table.rows
 
+    @property
+    def quotes_are_texts(self) -> bool:
+        """Whether the file is a TSV with quotes that are part of its texts."""
+        if self.table.quoted or self.table.delimiter != "\t":
+            return False
+        cells = (cell for row in self.rows for cell in (row.unread or row.values.values()))
+        return any('"' in cell for cell in (*self.columns, *cells))
+
     def held(self, row: Row) -> dict[str, Any]:
         """What a row holds, by column, also where it cannot be read: its cells as far as the columns go.
 

@@ -19,6 +19,8 @@ from softprompt.data import (
     flagged,
     label_set,
     label_text,
+    notation_of,
+    number_text,
 )
 from softprompt.errors import DataError, Problem, kind_of, listed, shortened
 
@@ -59,23 +61,30 @@ def right_of(value: Mapping[Any, Any], record: Any, stored: Mapping[str, Any]) -
     raise DataError(f"record {record.id}", f"the keys {keys}", f"'{names[0]}', what is right", do)
 
 
-def with_right(record: Any, right: Any) -> Any:
-    """A record with what is right.
+def with_right(record: Any, right: Any, stored: Mapping[str, Any]) -> Any:
+    """A record with what is right, whose texts are read as training read those of its file.
 
     Args:
         record: what is asked.
         right: a label or a number; a text or several; a tag for each word; a choice, or its place from 0;
             the texts that answer a question (none where its context does not), as texts or as SQuAD has them.
+        stored: settings of `data` of the prompt.
 
     Raises:
         DataError: what cannot be right for it.
     """
     id = record.id
+    if isinstance(record, LabelledText) and isinstance(right, str):
+        notation = notation_of(stored.get("decimal"), stored.get("thousands"))
+        own = stored.get("label")
+        column = own if isinstance(own, str) and own != AUTO else "label"
+        right = right if notation is None else number_text(right, notation, column, f"record {id}")
     if isinstance(record, (LabelledText, LabelledPicture)):
         return replace(record, label=label_text(_plain(right), "label", f"record {id}"))
     if isinstance(record, MultiLabelledText):
         several = [*right] if isinstance(right, (list, tuple, set, frozenset)) else right
-        return replace(record, labels=label_set(several, "labels", f"record {id}", None))
+        separator = stored.get("label_separator")
+        return replace(record, labels=label_set(several, "labels", f"record {id}", separator))
     if isinstance(record, Record):
         texts = (right,) if isinstance(right, str) else right
         if not _are_texts(texts):

@@ -120,7 +120,8 @@ def answer_settings(
         seed: of what is drawn; None is the run's.
 
     Raises:
-        ConfigError: settings that this version refuses, or an override of others.
+        ConfigError: settings that this version refuses, an override of others, or another task than the one
+            that the head of the prompt was trained for.
     """
     # The data and training of a prompt that was made by hand are unknown, and nothing here reads them.
     raw: dict[str, Any] = {"data": {"format": "restaurants"}, "training": {"steps": 1}}
@@ -147,7 +148,31 @@ def answer_settings(
         if not key.startswith(_ANSWERS):
             raise ConfigError("--set", key, "a setting of decoding, task or backbone")
         apply_override(raw, override)
+    check_same_task(raw.get("task"), card, where)
     return parse_run(raw, where=where)
+
+
+def check_same_task(task: object, card: PromptCard, where: str) -> None:
+    """Refuse another task with the same kind of head than the one that a prompt was trained for.
+
+    Its outputs would be read as what they are not: those of several labels as shares of one.
+
+    Args:
+        task: the settings that are asked for.
+        card: of the prompt.
+        where: of the settings, for errors.
+
+    Raises:
+        ConfigError: the card tells another task.
+    """
+    name = task.get("name") if isinstance(task, Mapping) else None
+    trained = card.task.get("name")
+    if card.head is None or trained is None or not isinstance(name, str):
+        return
+    if name != trained and name in TASKS and card.head.kind in TASKS[name].settings.head_kinds:
+        got = f"'{name}' for a prompt trained for '{trained}'"
+        do = "leave the name as it is, and change only settings of that task"
+        raise ConfigError(f"{where}: task.name", got, f"'{trained}'", do)
 
 
 def reading_settings(stored: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

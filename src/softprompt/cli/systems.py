@@ -89,11 +89,13 @@ def load_system(
         ConfigError: a prompt of another task, or demonstrations for an encoder-decoder.
         SoftpromptError: whatever is wrong with the prompt's files.
     """
+    from softprompt.answers import check_same_task
     from softprompt.errors import ConfigError
     from softprompt.prompts import load_prompt, prefix_tuning
 
     if folder is not None:
         prompt = load_prompt(folder, backbone).to(backbone.device)
+        check_same_task({"name": settings.task.name}, prompt.card, str(folder))
         task.check_head(prompt)
         return prompt
     if n_demonstrations is None:

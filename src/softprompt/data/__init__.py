@@ -14,7 +14,7 @@ from softprompt.data.formats.pixels import decode, may_be_picture
 from softprompt.data.formats.trex import pattern, read_objects
 from softprompt.data.label_sets import flagged, is_list, joined_by, label_set, list_items
 from softprompt.data.labels import check_known, check_spellings, in_order, label_text
-from softprompt.data.numbers import PLAIN, notations_of, number_within
+from softprompt.data.numbers import PLAIN, notation_of, notations_of, number_text, number_within
 from softprompt.data.reading import read
 from softprompt.data.records import (
     Answer,
@@ -85,7 +85,9 @@ __all__ = [
     "load",
     "load_test",
     "may_be_picture",
+    "notation_of",
     "notations_of",
+    "number_text",
     "number_within",
     "pairs",
     "pattern",

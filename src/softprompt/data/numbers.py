@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from softprompt.errors import Problem
+from softprompt.errors import DataError, Problem
 
 _THOUSANDS = (None, ".", ",", " ", "'", "\u00a0", "\u202f", "\u2019")
 
@@ -53,6 +53,23 @@ _NOTATIONS = tuple(
     Notation(decimal, thousands) for thousands in _THOUSANDS for decimal in (".", ",") if decimal != thousands
 )
 """From the plainest on."""
+
+
+def notation_of(decimal: str | None, thousands: str | None) -> Notation | None:
+    """The notation that settings of data name; None where they name none."""
+    return Notation(decimal or ".", thousands) if decimal or thousands else None
+
+
+def number_text(text: str, notation: Notation, column: str, where: str) -> str:
+    """A number in the form that every program reads; a blank text is left to be refused as one.
+
+    Raises:
+        DataError: a text that is no number of the notation.
+    """
+    plain = notation.plain(text) if text.strip() else text
+    if plain is None:
+        raise DataError(where, f"'{text}' in '{column}'", f"a number as by {setting(notation)}")
+    return plain
 
 
 def notations_of(texts: Iterable[str]) -> list[Notation]:

@@ -63,6 +63,7 @@ class Table:
         broken: what is wrong with the place from which on the file cannot be read.
         header_line: the line that names the columns, or would; None where that is no line.
         folder: where the file lies, from which it may name others; None for a stream.
+        quoted: of csv and tsv, whether quotes stand around cells; false where they are part of the texts.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Table:
     broken: Problem | None = None
     header_line: int | None = None
     folder: Path | None = None
+    quoted: bool = True
 
     def part(self, **changes: Any) -> "Table":
         """The same table with other values."""
@@ -181,7 +183,7 @@ def _of_text(
         return Table(where, kind, ("text",), rows, header=False)
     made = delimited(text, where, tabs=kind != "csv", delimiter=delimiter, quoted=quoted)
     table = _of_cells(where, kind, made.rows, header is not False, made.delimiter)
-    return table.part(delimiter=made.delimiter, broken=made.broken)
+    return table.part(delimiter=made.delimiter, broken=made.broken, quoted=made.quoted)
 
 
 def _of_cells(

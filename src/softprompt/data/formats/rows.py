@@ -11,7 +11,7 @@ from softprompt.data.formats.hub import hub_table, is_name
 from softprompt.data.formats.images import picture_record, pictured_text
 from softprompt.data.label_sets import is_list, joined_by
 from softprompt.data.labels import label_text
-from softprompt.data.numbers import Notation, doubt, setting
+from softprompt.data.numbers import Notation, doubt, notation_of, number_text
 from softprompt.data.parsing import each, several, text_lines, words
 from softprompt.data.reading_rules import rules
 from softprompt.data.records import LabelledPicture, LabelledText, PicturedText, Record
@@ -119,7 +119,7 @@ def labelled_records(table: Table, roles: Roles, notation: Notation | None = Non
         made = [text_of(table, name, row, of(row)) for name, of in texts]
         value = None if of_label is None else of_label(row)
         if isinstance(value, str):
-            value = _number(value, notation, str(label), row.where) if notation else value
+            value = number_text(value, notation, str(label), row.where) if notation else value
             written.append(value)
         value = None if of_label is None else label_text(value, str(label), row.where)
         return LabelledText(row_name(table, row), made[0], value, made[1] if len(made) > 1 else None)
@@ -145,14 +145,6 @@ def _note_several(cells: Sequence[Any], label: str, where: str) -> None:
             f"{taken} are lists, e.g. {example}, and are taken as they stand, each list as one label; "
             "if a text has several labels, set task.name=multi_label_classification"
         )
-
-
-def _number(text: str, notation: Notation, column: str, where: str) -> str:
-    """A number in the form that every program reads; a blank label is left to be refused as one."""
-    plain = notation.plain(text) if text.strip() else text
-    if plain is None:
-        raise DataError(where, f"'{text}' in '{column}'", f"a number as by {setting(notation)}")
-    return plain
 
 
 def pair_records(table: Table, roles: Roles) -> list[Record]:
@@ -242,8 +234,7 @@ def read_labelled(
     if second == AUTO and text != AUTO:
         roles["second"] = None
     made = table_of(path, roles, table)
-    notation = Notation(decimal or ".", thousands) if decimal or thousands else None
-    return labelled_records(made, assigned(made, "labelled", roles), notation)
+    return labelled_records(made, assigned(made, "labelled", roles), notation_of(decimal, thousands))
 
 
 def read_pairs(
