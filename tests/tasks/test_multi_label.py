@@ -236,6 +236,26 @@ def test_labels_of_a_list_in_a_cell_are_read_as_json_or_python_means_them(tmp_pa
     assert [list(record.labels) for record in made] == [some, some]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("write", [tuple, set, list])
+def test_tuples_and_sets_in_cells_are_lists(tmp_path, write):
+    path = tmp_path / "t.csv"
+    cells = [str(write(some)) for some in (["late", "rude"], ["late"], [])]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *(("x", cell) for cell in cells)])
+    made = load(DataSettings(format="multi_labelled", train=path)).train
+    assert [set(record.labels) for record in made] == [{"late", "rude"}, {"late"}, set()]  # type: ignore[attr-defined]
+
+
+def test_lists_without_quotes_are_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('text,label\nx,[late]\ny,"[late, rude]"\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"\[late, rude\] in 'label', a list without quotes"):
+        load(DataSettings(format="multi_labelled", train=path, label_separator=","))
+    path.write_text('text,label\nx,"[a],[b]"\ny,"(1)"\n', encoding="utf-8")
+    made = load(DataSettings(format="multi_labelled", train=path, label_separator=",")).train
+    assert [record.labels for record in made] == [("[a]", "[b]"), ("(1)",)]  # type: ignore[attr-defined]
+
+
 def test_lists_in_cells_of_single_labels_are_told(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("text,label\nx,\"['late', 'rude']\"\ny,['late']\n", encoding="utf-8")

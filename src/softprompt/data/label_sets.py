@@ -13,8 +13,11 @@ from softprompt.untrusted import Unreadable, parse_json
 _TRUTHS = {"True": True, "true": True, "False": False, "false": False}
 
 _ITEM = rf"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d*)?|(?:{"|".join(_TRUTHS)})\b)"""
-_LIST = re.compile(rf"\[\s*(?:{_ITEM}(?:(?:\s*,\s*|\s+){_ITEM})*\s*,?)?\s*\]")
-"""A list as Python, pandas and JSON write it into a cell."""
+_ITEMS = rf"{_ITEM}(?:(?:\s*,\s*|\s+){_ITEM})*\s*,?"
+_LIST = re.compile(
+    rf"\[\s*(?:{_ITEMS})?\s*\]|\((?=['\"]|[^()]*,)\s*{_ITEMS}\s*\)|\{{\s*{_ITEMS}\s*\}}|\(\)|set\(\)"
+)
+"""A list as Python, pandas and JSON write it into a cell, or a tuple or a set; `(1)` is none."""
 
 _SEPARATORS = (";", "|", ",", "；", "、", "，", "/", "+", "\n")
 """What joins labels in the cells of other people's files."""
@@ -61,7 +64,7 @@ def _items(value: object, separator: str | None) -> list[Any]:
 
 
 def check_named(cells: Iterable[object], column: str, where: str, separator: str | None = None) -> None:
-    """Refuse lists of 0 and 1, a place for each label, which do not say what the labels are called.
+    """Refuse lists of 0 and 1, a place for each label, and lists without quotes: neither names labels.
 
     A set has no label twice and no order, so that a list with a repeated item or two orders of the same
     items is none.
@@ -75,6 +78,10 @@ def check_named(cells: Iterable[object], column: str, where: str, separator: str
     Raises:
         DataError: such lists.
     """
+    cells = [*cells]
+    if separator is not None and (bare := next((cell for cell in cells if _is_bare(cell, separator)), None)):
+        do = "leave the brackets out, or write each label in quotes"
+        raise DataError(where, f"{bare} in '{column}', a list without quotes", "labels without brackets", do)
     filled = [items for cell in cells if (items := _items(cell, separator))]
     if not filled or len(filled[0]) < 2 or any(len(items) != len(filled[0]) for items in filled):
         return
@@ -87,6 +94,21 @@ def check_named(cells: Iterable[object], column: str, where: str, separator: str
     got = f"lists of {n} zeros and ones in '{column}', e.g. [{shown}], which name no labels"
     do = "give each label a column of 0 and 1 with its name, or write each row's labels as a list of names"
     raise DataError(where, got, "the names of the labels", do)
+
+
+def _is_bare(cell: object, separator: str) -> bool:
+    """Whether a text is a list whose labels have no quotes, so that a bracket would stay at two of them."""
+    if not isinstance(cell, str) or is_list(cell):
+        return False
+    first, *others = _parts(cell.strip(), separator)
+    return any(
+        bool(others)
+        and first[:1] == begin
+        and end not in first
+        and others[-1][-1:] == end
+        and begin not in others[-1]
+        for begin, end in ("[]", "()", "{}")
+    )
 
 
 def is_list(cell: object) -> bool:
