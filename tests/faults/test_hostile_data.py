@@ -66,13 +66,19 @@ def test_nul_in_an_escape(file, format):
 
 @pytest.mark.parametrize(
     "options",
-    [{"label": -1}, {"text": -2, "label": 0}, {"text": True, "label": 1}, {"text": 1.5}, {"label": ["x"]},
+    [{"label": -1}, {"text": -2, "label": 0}, {"text": True, "label": 1}, {"text": 1.5},
     {"text": 0, "label": -1}],
 )  # fmt: skip
 def test_columns_are_counted_from_0(file, options):
     file.write_text("a\tx\nb\ty\n")
     with pytest.raises(ConfigError, match=r"expected a column's name, or its number from 0"):
         read("labelled_tsv", file, **{"text": 0, "label": 1, **options})
+
+
+def test_a_list_of_columns_is_for_several_labels(file):
+    file.write_text("a\tx\nb\ty\n")
+    with pytest.raises(ConfigError, match=r"got \['x'\] for labelled_tsv, expected one column.*multi_label"):
+        read("labelled_tsv", file, text=0, label=["x"])
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ class OtherArguments(OwnTask):
         ({"settings": ClassificationSettings}, "got settings whose name is 'classification'"),
         ({"record": str}, "got records of str, expected some of Record, PicturedText, LabelledText, "),
         ({"record": ()}, "got records of None"),
-        ({"outputs": "labels"}, "got outputs 'labels', expected one of 'text', .* Did you mean 'label'"),
+        ({"outputs": "labell"}, "got outputs 'labell', expected one of 'text', .* Did you mean 'label'"),
         ({"metrics": ["rmse"]}, "got the metric 'rmse', expected some of accuracy, f1, "),
         ({"metrics": ["acuracy"]}, "Did you mean 'accuracy'"),
         ({"name": "other"}, "got settings whose name is 'own_of_a_test', expected 'other'"),

@@ -59,7 +59,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "initialization": "random",
         "tune": None,
     },
-    "null_prompt": {"template": None, "tune": "bitfit"},
+    "null_prompt": {"template": None, "tune": "auto"},
     "in_context": {"examples": 32, "max_tokens": 512},
     "visual_prompt_tuning": {
         "length": None,

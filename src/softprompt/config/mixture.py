@@ -88,7 +88,8 @@ class MixtureSettings(Settings):
         written = str({key: value for key, value in each.items() if key != "names"})
         size = len(names) * (len(written) + written.count("{name}") * max(map(len, names)))
         if len(names) > _MOST_PARTS or size > _MOST_WRITTEN:
-            got = f"{counted(len(names), 'name')} that make {size:,} characters"
+            make = "makes" if len(names) == 1 else "make"
+            got = f"{counted(len(names), 'name')} that {make} {size:,} characters"
             expected = f"at most {_MOST_PARTS:,} names and {_MOST_WRITTEN:,} characters"
             raise ValueError(Problem("each.names", got, expected, "make several runs of it"))
         if len(set(names)) < len(names):

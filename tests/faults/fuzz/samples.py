@@ -140,6 +140,11 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
         Sample("d.tsv", "premise\thypothesis\tgold_label\na\tb\tx\nc\td\ty\n"),
         Sample("d.jsonl", _lines({"text": "a", "label": "x"}, {"text": "b", "label": 2})),
     ),
+    "multi_labelled": (
+        Sample("d.csv", 'text,labels\na,x;y\n"b\nc",y\nd,\ne,y; x\n', {"label_separator": ";"}),
+        Sample("d.csv", "a,x,y\nb,1,0\nc,0,1\n", {"text": "a", "label": ["x", "y"]}),
+        Sample("d.jsonl", _lines({"text": "a", "labels": ["x", 2]}, {"text": "b", "labels": []})),
+    ),
     "tagged": (
         Sample("d.conll", _WORDS),
         Sample("d.jsonl", _lines({"tokens": ["Ann", "rows"], "tags": ["S-x", "O"]}) * 2),
