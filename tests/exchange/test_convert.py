@@ -46,6 +46,26 @@ def test_round_all_forms(tmp_path, capsys, backbone):
         assert same(read(tmp_path / out, backbone), prompt)
 
 
+def test_no_folder_of_this_machine_is_written(tmp_path, capsys, backbone):
+    random_prefix(backbone, 3).save(tmp_path / "prompt")
+    arguments = ("--to", "peft", "--backbone", tmp_path / "backbone")
+    assert run(capsys, tmp_path / "prompt", tmp_path / "out", *arguments)[0] == 0
+    config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "backbone"
+    adapters.load(tmp_path / "out", backbone)
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "gemma3-270m"])
+def test_a_bundled_backbone_is_named_as_the_hub_does(tmp_path, backbone, name):
+    from softprompt.backbones import BUNDLED
+
+    bundled = softprompt.Backbone(backbone.model, backbone.tokenizer, name)
+    adapters.save(random_prefix(bundled, 3), tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == (BUNDLED[name].hub_id or "backbone")
+    adapters.load(tmp_path, bundled)
+
+
 def test_requests(tmp_path, capsys, backbone):
     prompt = soft_tokens(backbone)
     prompt.save(tmp_path / "prompt")

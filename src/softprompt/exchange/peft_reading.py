@@ -15,7 +15,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from softprompt.backbones import Backbone
+from softprompt.backbones import Backbone, hub_id
 from softprompt.errors import PromptError
 from softprompt.exchange.adapter_folder import KEY_VALUE_TYPES, AdapterConfig, read_adapter
 from softprompt.exchange.prefixes import prefix_prompt, soft_tokens_prompt, whole_shape
@@ -66,7 +66,7 @@ def load_peft(
 def _check_name(config: AdapterConfig, backbone: Backbone, where: str) -> None:
     """Refuse another model's name, compared by its last part: models are loaded by paths and by names."""
     stored = config.base_model_name_or_path
-    names = {backbone.card.name, getattr(backbone.model, "name_or_path", ""), backbone.spec.name}
+    names = {backbone.card.name, getattr(backbone.model, "name_or_path", ""), hub_id(backbone.card.name)}
     ours = {_last_part(name) for name in names if name}
     if not stored or not getattr(backbone.model, "name_or_path", "") or _last_part(stored) in ours:
         return

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softprompt.backbones import Backbone
+from softprompt.backbones import Backbone, hub_id
 from softprompt.errors import PromptError
 from softprompt.exchange.adapter_folder import write_adapter
 from softprompt.exchange.peft_reading import check_reading, pairs_read
 from softprompt.exchange.prefixes import backbone_of, check_positions, check_vectors_alone, whole_prefix
+from softprompt.files import without_folders
 from softprompt.prompts import KeyValues, Prompt, SlotEmbeddings
 
 TASK_TYPES = {
@@ -53,7 +54,7 @@ def save_peft(prompt: Prompt, folder: Path | str, backbone: Backbone | None = No
     weights = prompt.weights
     config |= {
         "task_type": task_type,
-        "base_model_name_or_path": getattr(backbone.model, "name_or_path", "") or backbone.card.name,
+        "base_model_name_or_path": _name_of(backbone),
         "inference_mode": True,
         "modules_to_save": _modules(weights, backbone) or None,
     }
@@ -93,6 +94,12 @@ def _soft_tokens(placed: SlotEmbeddings, backbone: Backbone) -> tuple[dict[str, 
         "token_dim": hidden, "num_transformer_submodules": 1,
     }  # fmt: skip
     return config, {"prompt_embeddings": placed.vectors}
+
+
+def _name_of(backbone: Backbone) -> str:
+    """The hub id of a backbone, or its name without the folders of this machine."""
+    path = getattr(backbone.model, "name_or_path", "") or backbone.card.name
+    return hub_id(backbone.card.name) or without_folders(path)
 
 
 def _task_type(backbone: Backbone) -> str:
