@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 
 import softprompt
-from softprompt.config import USUAL_RATE, parse_run
+from softprompt.config import USUAL_RATE, load_run, parse_run
 from softprompt.errors import ConfigError
 from softprompt.prompts import METHODS, TrainingDefaults, head_rate, n_examples
 from softprompt.prompts.methods.training_defaults import TUNED
@@ -267,6 +267,22 @@ def test_a_head_on_large_states_learns_slower(tmp_path):
             sums += large.model(**inputs).last_hidden_state[0].abs().sum(-1).tolist()
     assert rate == pytest.approx(1 / statistics.mean(sums), rel=0.05)
     assert max(losses) < 2 * losses[0] + 1  # at the usual rate the loss rises from 100 times the states
+
+
+def test_a_resumed_run_whose_head_had_the_rate_of_the_prompt_keeps_it(tmp_path, monkeypatch):
+    """As runs have it that began before a head's rate followed its states, and those of other packages."""
+    large = scaled(100)
+    monkeypatch.setattr("softprompt.training.setup.defaults.head_rate", lambda usual, size: usual)
+    usual = TrainingDefaults(1e-3)
+    monkeypatch.setattr(type(METHODS["p_tuning_v2"]), "training_defaults", lambda *_: usual)
+    assert heads_rate(tmp_path / "began", large)[0] is None
+    monkeypatch.undo()
+    monkeypatch.setattr(type(METHODS["p_tuning_v2"]), "training_defaults", lambda *_: usual)
+    run = RunFolder(tmp_path / "began" / "run")
+    run.result.unlink()
+    settings = load_run(run.path / "asked.yaml")
+    train(settings, resume=True, backbone=large)
+    assert written(run.path)["head_learning_rate"] is None
 
 
 def test_rates_of_heads_by_the_size_of_states():

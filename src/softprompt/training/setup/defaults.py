@@ -75,7 +75,7 @@ def with_training_defaults(
         rates["warmup_steps"] = round(usual.warmup * steps)
         if has_head:
             rates["head_learning_rate"] = usual.head_learning_rate
-            if not sgd and "head_learning_rate" in open_ and training.head_learning_rate is None:
+            if not sgd and training.head_learning_rate is None:
                 rates["head_learning_rate"] = _of_head(usual, parts)
         if "tune" not in usual.when and not sgd:
             rates["backbone_learning_rate"] = tuned_rate(method)
