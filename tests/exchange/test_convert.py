@@ -98,6 +98,18 @@ def test_a_folder_of_prompts_and_what_was_refused(tmp_path, capsys, backbone):
     assert not (tmp_path / "out" / "some-layers").exists()
 
 
+def test_dots_in_the_names_of_prompts_stay(tmp_path, capsys, backbone):
+    """Otherwise one of `tone.1` and `tone.2` would be written over the other."""
+    prompts = tmp_path / "prompts"
+    made = [random_prefix(backbone, 3, seed=seed) for seed in (1, 2)]
+    for i, prompt in enumerate(made, 1):
+        prompt.save(prompts / f"tone.{i}")
+    arguments = ("--to", "cartridge", "--backbone", tmp_path / "backbone")
+    assert run(capsys, prompts, tmp_path / "out", *arguments)[0] == 0
+    for i, prompt in enumerate(made, 1):
+        assert same(read(tmp_path / "out" / f"tone.{i}.pt", backbone), prompt)
+
+
 def test_nothing_there(tmp_path, capsys):
     code, _, said = run(capsys, tmp_path, tmp_path / "out", "--to", "peft")
     assert code == 1 and "a folder of such" in said

@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from softprompt.errors import PromptError, shortened, system_says
+from softprompt.errors import PromptError, shortened
 from softprompt.exchange.pickles import read_pickled
-from softprompt.files import Shapes, read_foreign_tensors, serialised, write_atomically
+from softprompt.exchange.saving import saved
+from softprompt.files import Shapes, read_foreign_tensors, serialised
 from softprompt.untrusted import Unreadable, at_home, read_json
 
 CONFIG = "adapter_config.json"
@@ -105,14 +106,8 @@ def write_adapter(folder: Path | str, config: Mapping[str, Any], tensors: Mappin
         PromptError: the disk is full, or the place cannot be written.
     """
     folder = at_home(str(folder))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / TENSORS, serialised(tensors))
-        text = json.dumps(dict(config), indent=2, sort_keys=True, ensure_ascii=False)
-        write_atomically(folder / CONFIG, text + "\n")
-    except OSError as error:
-        got = f"{system_says(error)} while saving"
-        raise PromptError(str(folder), got, "a folder to write into") from None
+    saved(folder / TENSORS, serialised(tensors))
+    saved(folder / CONFIG, json.dumps(dict(config), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     return folder
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones import Backbone
-from softprompt.errors import PromptError, system_says
+from softprompt.errors import PromptError
 from softprompt.exchange.pickles import read_pickled
 from softprompt.exchange.prefixes import (
     backbone_of,
@@ -23,7 +23,7 @@ from softprompt.exchange.prefixes import (
     whole_prefix,
     whole_shape,
 )
-from softprompt.files import write_atomically
+from softprompt.exchange.saving import saved
 from softprompt.prompts import Prompt
 from softprompt.untrusted import at_home
 
@@ -97,13 +97,7 @@ def save_cartridge(
         lists[f"{_LEFT[0]}_{kind}"] = [row[:, :, :fixed].clone() for row in rows]
     content = io.BytesIO()
     torch.save(lists, content)
-    path = at_home(str(path))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content.getvalue())
-    except OSError as error:
-        raise PromptError(str(path), f"{system_says(error)} while saving", "a file to write") from None
-    return path
+    return saved(Path(path), content.getvalue())
 
 
 def _listed(stored: dict[Any, Any], name: str, where: str) -> list[Tensor]:

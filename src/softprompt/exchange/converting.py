@@ -3,22 +3,19 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from softprompt.backbones import Backbone
-from softprompt.errors import PromptError, system_says
+from softprompt.errors import PromptError
 from softprompt.exchange.adapter_folder import CONFIG, is_adapter_folder
 from softprompt.exchange.cartridge_files import load_cartridge, save_cartridge
+from softprompt.exchange.forms import Form
 from softprompt.exchange.peft_reading import load_peft
 from softprompt.exchange.peft_writing import save_peft
+from softprompt.exchange.saving import saved
 from softprompt.exchange.vllm_requests import vllm_request
-from softprompt.files import is_prompt_folder, write_atomically
+from softprompt.files import is_prompt_folder
 from softprompt.prompts import Prompt, load_prompt
-
-Form = Literal["softprompt", "peft", "cartridge", "vllm"]
-"""A prompt folder, an adapter folder of PEFT's, a file of the Cartridges project, the body of a request."""
-
-FORMS: tuple[Form, ...] = get_args(Form)
 
 _CARTRIDGES = (".pt", ".pth")
 
@@ -89,9 +86,4 @@ def write(prompt: Prompt, out: Path, to: Form, backbone: Backbone, texts: Sequen
     if not texts:
         raise PromptError("text", "none", "the text of the request", "add --text 'THE TEXT'")
     lines: list[dict[str, Any]] = [vllm_request(prompt, text, backbone) for text in texts]
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    except OSError as error:
-        raise PromptError(str(out), f"{system_says(error)} while saving", "a file to write") from None
-    return out
+    return saved(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))

@@ -82,6 +82,11 @@ def _last_part(name: str) -> str:
     return name.replace("\\", "/").rstrip("/").rpartition("/")[2].lower()
 
 
+def submodules_of(backbone: Backbone) -> int:
+    """PEFT's `num_transformer_submodules`: 2 where it holds the model for an encoder-decoder."""
+    return 2 if backbone.stacks == {"encoder", "decoder"} else 1
+
+
 def pairs_read(n_layers: int, submodules: int) -> list[int]:
     """Of each layer, which pair of keys and values PEFT reads."""
     return [(submodules * layer) % n_layers for layer in range(n_layers)]
@@ -94,9 +99,8 @@ def _key_values(
     shape = whole_shape(backbone, where)
     heads, dim, n_layers = shape.attention.kv_heads, shape.attention.key_dim, len(shape.layers)
     submodules = config.num_transformer_submodules
-    stacks = 2 if backbone.stacks == {"encoder", "decoder"} else 1
     theirs = (config.num_layers, config.num_attention_heads, config.token_dim, submodules)
-    ours = (n_layers, heads, heads * dim, stacks)
+    ours = (n_layers, heads, heads * dim, submodules_of(backbone))
     if theirs != ours:
         raise PromptError(
             f"{where}: prompt_embeddings",

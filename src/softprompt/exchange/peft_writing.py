@@ -10,7 +10,7 @@ from torch import Tensor
 from softprompt.backbones import Backbone, hub_id
 from softprompt.errors import PromptError
 from softprompt.exchange.adapter_folder import write_adapter
-from softprompt.exchange.peft_reading import check_reading, pairs_read
+from softprompt.exchange.peft_reading import check_reading, pairs_read, submodules_of
 from softprompt.exchange.prefixes import backbone_of, check_positions, check_vectors_alone, whole_prefix
 from softprompt.files import without_folders
 from softprompt.prompts import KeyValues, Prompt, SlotEmbeddings
@@ -64,7 +64,7 @@ def save_peft(prompt: Prompt, folder: Path | str, backbone: Backbone | None = No
 
 def _key_values(block: KeyValues, backbone: Backbone) -> tuple[dict[str, Any], dict[str, Tensor]]:
     n_layers, heads, n, dim = block.keys.shape
-    submodules = 2 if backbone.stacks == {"encoder", "decoder"} else 1
+    submodules = submodules_of(backbone)
     both = torch.stack([block.keys, block.values], 1)  # layer pair kv_head prompt dim
     stored = torch.zeros_like(both)
     filled: dict[int, int] = {}

@@ -1,9 +1,11 @@
 """softprompt convert: prompts of other libraries, and prompts for them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from softprompt.exchange import Form
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
@@ -28,7 +30,7 @@ def convert(
     ],
     out: Annotated[Path, typer.Argument(help="Where to write: a folder, or a file.", show_default=False)],
     to: Annotated[
-        Literal["softprompt", "peft", "cartridge", "vllm"],
+        Form,
         typer.Option(help="The form to write; of vllm the body of a request for each --text, a line each."),
     ],
     backbone: Annotated[
@@ -60,8 +62,9 @@ def convert(
 
     if text and to != "vllm":
         raise ConfigError("--text", text[0], f"no text with --to {to}", "leave it out, or add --to vllm")
-    paths = found(_unwrapped(source))
-    several = paths[0] != _unwrapped(source)
+    source = _unwrapped(source)
+    paths = found(source)
+    several = paths != [source]
     console, problems = Terminal(stderr=True), dict[Path, SoftpromptError]()
     table = Table("prompt", "was", "vectors", "written")
     loaded: dict[str, Backbone] = {}
@@ -92,13 +95,13 @@ def _unwrapped(source: Path) -> Path:
     """The prompt folder of a run, or the path as it is."""
     from softprompt.cli import places
 
-    return source / places.PROMPT if (source / places.SETTINGS).is_file() else source
+    return places.prompt_folder(source) if (source / places.SETTINGS).is_file() else source
 
 
 def _place(out: Path, path: Path, to: str) -> Path:
     """Where one of several is written."""
     ending = {"cartridge": ".pt", "vllm": ".jsonl"}.get(to, "")
-    return out / (path.stem if path.is_file() else path.name) if not ending else out / f"{path.stem}{ending}"
+    return out / f"{path.stem if path.is_file() else path.name}{ending}"
 
 
 def _backbone(path: Path, given: str | None, loaded: "dict[str, Backbone]") -> "Backbone":
