@@ -49,11 +49,11 @@ def right_of(value: Mapping[Any, Any], record: Any, stored: Mapping[str, Any]) -
     Raises:
         DataError: it says nothing of it.
     """
-    names = _names_of(record)
-    own = stored.get("label" if isinstance(record, MultiLabelledText) else names[0])
-    if isinstance(record, MultiLabelledText):
-        return _labels(value, own, (*names,), stored.get("label_separator"), f"record {record.id}")
-    for name in (own if own != AUTO else None, *names):
+    names, several = _names_of(record), isinstance(record, MultiLabelledText)
+    own = stored.get("label" if several else names[0])
+    if isinstance(own, list) and all(name in value for name in own):
+        return [name for name in own if flagged(value[name], name, f"record {record.id}")]
+    for name in (own if isinstance(own, str) and own != AUTO else None, *names):
         if name is not None and name in value:
             return value[name]
     keys = listed([repr(str(key)) for key in value])
@@ -140,20 +140,6 @@ def check_right(records: Sequence[Any], labels: Sequence[str]) -> None:
         except DataError as error:
             problems = [one.at("prompt.score") for one in error.problems if isinstance(one, Problem)]
             raise DataError.several(problems) from None
-
-
-def _labels(
-    value: Mapping[Any, Any], own: Any, names: tuple[str, ...], separator: str | None, where: str
-) -> tuple[str, ...]:
-    """The labels that a mapping gives a text: in a list, joined in a text, or in keys of 0 and 1."""
-    if isinstance(own, list) and all(name in value for name in own):
-        return tuple(name for name in own if flagged(value[name], name, where))
-    for name in (own if isinstance(own, str) and own != AUTO else None, *names):
-        if name is not None and name in value:
-            return label_set(value[name], name, where, separator)
-    keys = listed([repr(str(key)) for key in value])
-    do = "add it, or give what is right in targets=, one for each input"
-    raise DataError(where, f"the keys {keys}", f"'{names[0]}', what is right", do)
 
 
 def _names_of(record: Any) -> tuple[str, ...]:

@@ -36,7 +36,6 @@ def assigned(table: Table, kind: str, given: Given) -> dict[str, str | None]:
     for role, value in roles.items():
         if isinstance(value, str) and value != AUTO:
             check_column(table, value, role)
-    asked = dict(roles)
     now = rules()
     # What the training file's columns are, those of the same names in other files are too.
     same = {
@@ -44,14 +43,13 @@ def assigned(table: Table, kind: str, given: Given) -> dict[str, str | None]:
         for role, column in now.first.items()
         if roles.get(role) == AUTO and (column is None or _has(table, column))
     }
-    roles |= same
-    found = {**_FINDERS[kind](table, roles, _free(table, roles)), **same}
-    missing_roles = [role for role in roles if roles[role] == AUTO and not _is_found(role, found, now.first)]
+    told = roles | same
+    found = {**_FINDERS[kind](table, told, _free(table, told)), **same}
+    missing_roles = [role for role in told if told[role] == AUTO and not _is_found(role, found, now.first)]
     if missing_roles and missing_roles[0] in now.first:
         raise _absent(table, missing_roles[0], str(now.first[missing_roles[0]]))
     if missing_roles:
         raise _untold(table, missing_roles)
-    roles = asked
     taken = {role: found[role] for role in roles if found.get(role) is not None}
     if taken:
         said = listed([f"{role} from {column!r}" for role, column in taken.items()])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from softprompt.errors import ConfigError, DataError, nearest
-from softprompt.metrics.label_sets import macro_f1_of_sets
+from softprompt.metrics.label_sets import figures_of, macro_f1_of_sets
 from softprompt.metrics.scores import Pairs, Scores, check_lengths
 
 _TOP = 5
@@ -147,15 +147,7 @@ def by_class(
         _check(label, labels, "metrics")
     options: Any = {"labels": list(labels), "zero_division": 0}
     rows: Any = precision_recall_fscore_support(list(references), list(outputs), **options)
-    return {
-        label: {
-            "precision": 100 * float(precision),
-            "recall": 100 * float(recall),
-            "f1": 100 * float(f1),
-            "records": int(n),
-        }
-        for label, precision, recall, f1, n in zip(labels, *rows, strict=True)
-    }
+    return figures_of(labels, rows)
 
 
 def _f1(outputs: list[str], references: list[str], labels: Sequence[str]) -> float:
