@@ -2,13 +2,13 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from softprompt.data.grouping import has_conversations, together
 from softprompt.data.records import (
     AnyRecord,
-    Conversation,
     LabelledText,
     MultiLabelledText,
     Record,
@@ -101,7 +101,7 @@ def folds(
     Raises:
         DataError: fewer different texts than folds.
     """
-    groups = _together(records, _shuffled_places(len(records), f"fold {seed}"), whole)
+    groups = together(records, _shuffled_places(len(records), f"fold {seed}"), whole)
     if len(groups) < n:
         expected = f"at most {len(groups)}, the different texts or conversations to train and choose by"
         raise DataError(where, n, expected, "ask for fewer")
@@ -144,12 +144,12 @@ def set_aside(
         )
     room = min(max(int(dev_share * len(pairs) + 0.5), 1), len(pairs) - 1)
     order = _shuffled_places(len(pairs), f"{stream} {subsample}")
-    groups = _together(pairs, order, whole)
+    groups = together(pairs, order, whole)
     dev: set[int] = set()
     for places in groups:
         if len(dev) + len(places) <= room:
             dev.update(places)
-    if not (whole and _has_conversations(pairs)):
+    if not (whole and has_conversations(pairs)):
         dev.update([place for place in order if place not in dev][: room - len(dev)])
     elif not dev:
         if len(groups) < 2:
@@ -158,55 +158,6 @@ def set_aside(
         dev.update(min(groups, key=len))
     train = [pair for place, pair in enumerate(pairs) if place not in dev]
     return train, [pairs[place] for place in sorted(dev)]
-
-
-def _has_conversations(records: Sequence[AnyRecord]) -> bool:
-    """Whether some records are further turns of a conversation, so that others are turns of it too."""
-    return any(isinstance(record, Conversation) for record in records)
-
-
-def _together(records: Sequence[AnyRecord], order: Sequence[int], whole: bool) -> list[list[int]]:
-    """The places of records that stay on one side: those of one text, and the turns of one conversation.
-
-    Turns are of one conversation where it begins with the same question and the same answer to it.
-
-    Args:
-        records: all of them.
-        order: their places, in which groups and the places in them are given.
-        whole: whether turns of one conversation belong together.
-    """
-    if not (whole and _has_conversations(records)):
-        by_text: dict[str, list[int]] = {}
-        for place in order:
-            by_text.setdefault(content_of(records[place]), []).append(place)
-        return list(by_text.values())
-    joined: dict[Hashable, Hashable] = {}
-
-    def root(key: Hashable) -> Hashable:
-        while (above := joined.setdefault(key, key)) != key:
-            joined[key] = joined[above]
-            key = joined[key]
-        return key
-
-    keys: list[list[Hashable]] = [[content_of(record), *_beginnings(record)] for record in records]
-    for first, *others in keys:
-        for other in others:
-            joined[root(other)] = root(first)
-    groups: dict[Hashable, list[int]] = {}
-    for place in order:
-        groups.setdefault(root(keys[place][0]), []).append(place)
-    return list(groups.values())
-
-
-def _beginnings(record: Any) -> list[Hashable]:
-    """How a record's conversation begins, up to its first answer: one for each of the record's targets."""
-    earlier = record.earlier if isinstance(record, Conversation) else ()
-    made: list[Hashable] = []
-    for target in record.targets or ("",):
-        turns = (*earlier, ("user", record.source), ("assistant", target))
-        end = next(n for n, (role, _) in enumerate(turns) if role == "assistant")
-        made.append(turns[: end + 1])
-    return made
 
 
 def set_aside_of_each(
