@@ -3,6 +3,7 @@
     nice python benchmarks/defaults.py table               # the defaults, on test records
     nice python benchmarks/defaults.py rates               # rates, on development records
     nice python benchmarks/defaults.py steps               # first steps by the defaults, larger backbones
+    nice python benchmarks/defaults.py head                # the same on TREC, with the head at 1e-2
     nice python benchmarks/defaults.py states              # how large the states are that heads read
     python tools/choosing.py                               # writes both tables into docs/choosing.md
 
@@ -172,7 +173,9 @@ STATES = (
 def jobs(what: str, seeds: Sequence[int], desk: Path | None) -> Iterator[dict[str, Any]]:
     """The runs of the table or of the grids, the most telling first."""
     for data, backbone in ORDER:
-        if (data == "desk" and desk is None) or (what != "steps" and backbone in SECOND):
+        if (data == "desk" and desk is None) or (what in ("table", "rates") and backbone in SECOND):
+            continue
+        if what == "head" and (data, backbone) != ("trec", "smollm2-135m"):
             continue
         for seed in [0] if what == "rates" else seeds:
             for method in METHODS:
@@ -180,7 +183,7 @@ def jobs(what: str, seeds: Sequence[int], desk: Path | None) -> Iterator[dict[st
                 texts = data == "cifar10" and method.startswith(("prompt", "p_tuning", "prefix"))
                 if pictures or texts or (method == "head_only" and data == "e2e"):
                     continue
-                if what == "steps" and method not in OF_STEPS:
+                if what in ("steps", "head") and method not in OF_STEPS:
                     continue
                 for rate in RATES[method] if what == "rates" else [""]:
                     if rate and data in ("desk", "rte"):
@@ -200,9 +203,10 @@ def recipe(job: Mapping[str, Any], output: Path, desk: Path | None) -> dict[str,
     training: dict[str, Any] = {"checkpoint_every": None, "seed": job["seed"]}
     writes = job["set"] == "e2e"
     if writes:
-        training |= {"batch_size": 8, "evaluate_every": None if job["what"] == "steps" else 20}
-    if job["what"] == "steps":
+        training |= {"batch_size": 8, "evaluate_every": 20 if job["what"] in ("table", "rates") else None}
+    if job["what"] in ("steps", "head"):
         training |= FIRST_STEPS
+        training |= {"head_learning_rate": HEAD_RATE} if job["what"] == "head" else {}
         data = {key: value for key, value in made["data"].items() if key != "test"}
     if job["rate"]:
         rate, head, warmup = (*job["rate"].split("/"), "", "")[:3]
@@ -314,7 +318,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("table", "rates", "steps", "states"))
+    parser.add_argument("what", choices=("table", "rates", "steps", "head", "states"))
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--minutes", type=float, default=10_000)

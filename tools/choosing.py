@@ -121,6 +121,7 @@ def written(page: str, results: Mapping[str, Any]) -> str:
         "table": measured([row for row in rows if row["what"] == "table"]),
         "rates": rates([row for row in rows if row["what"] == "rates"]),
         "steps": first_steps([row for row in rows if row["what"] == "steps"]),
+        "head": first_steps([row for row in rows if row["what"] == "head"]),
     }
     for name, body in tables.items():
         begin, end = _BEGIN.format(name), _END.format(name)

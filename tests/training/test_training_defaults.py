@@ -286,6 +286,6 @@ def test_a_resumed_run_whose_head_had_the_rate_of_the_prompt_keeps_it(tmp_path, 
 
 
 def test_rates_of_heads_by_the_size_of_states():
-    assert head_rate(1e-2, 90) == 1e-2  # MiniLM
-    assert head_rate(1e-2, 690) == 1.4e-3  # SmolLM2
+    assert head_rate(1e-2, 90) == 1e-2  # as MiniLM's
+    assert head_rate(1e-2, 690) == 1.4e-3  # somewhat larger than SmolLM2's
     assert head_rate(1e-2, 0.0) == head_rate(1e-2, float("nan")) == 1e-2
