@@ -64,8 +64,8 @@ def head_rate(usual: float, state_size: float) -> float:
     than about 1.
 
     Its first step changes every weight by the rate, whatever the gradient, and so an output by the rate times
-    the sum of the state's magnitudes. At 1e-2 that is 0.9 on MiniLM's states and 6.5 on those of SmolLM2, where
-    the loss of the first steps rises from 2 to 6 (docs/choosing.md).
+    the sum of the state's magnitudes. At 1e-2 that is 0.9 on MiniLM's states and 6.5 on those of SmolLM2,
+    where the loss of the first steps rises from 2 to 6 (docs/choosing.md).
 
     Args:
         usual: the method's.
